@@ -1,0 +1,38 @@
+//! Why a query can't run.
+
+use std::fmt;
+
+/// Why a query or a look-up on some tables can't run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The component is not among those that were captured, synced, or declared by the reader.
+    NotCaptured {
+        /// The component.
+        component: &'static str,
+    },
+    /// The query writes a component and reads or writes it a second time.
+    Conflict {
+        /// The component.
+        component: &'static str,
+    },
+    /// The query wants to write the entity handles.
+    WritesEntity,
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotCaptured { component } => write!(
+                formatter,
+                "{component} can't be read here: it was not captured, or not declared by the reader"
+            ),
+            Self::Conflict { component } => {
+                write!(formatter, "the query writes {component} and uses it once more")
+            }
+            Self::WritesEntity => formatter.write_str("entity handles can't be written"),
+        }
+    }
+}
+
+impl std::error::Error for QueryError {}

@@ -1,0 +1,684 @@
+//! Fetch: how the terms of a query reach the rows of a run. Here is all the unsafe code of
+//! queries but the loops that call it.
+//!
+//! A term is resolved once per query ([`Terms::resolve`]), bound once per table
+//! ([`Terms::bind`]) and started once per run ([`Terms::start`]). Only then, in the inner loop,
+//! it hands out rows.
+//!
+//! A run is a range of rows that lies in one chunk of every bound column. Starting a run makes
+//! its written chunks writable. When a snapshot shares one, there are two ways: the chunk is
+//! copied and the loop then runs in place, or the loop reads each row from the old chunk, lends
+//! it out as a local, and stores it to the new chunk. The second way is *fused*: copying costs no
+//! pass of its own. Both need the same spare chunks, which are allocated before anything changes.
+
+#![allow(unsafe_code, reason = "hands out rows of raw chunks")]
+
+use std::any::type_name;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::ptr;
+
+use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError};
+
+use crate::storage::column::{Column, RawColumn};
+use crate::storage::component::{Component, Kind};
+use crate::storage::history::Memory;
+use crate::storage::table::Table;
+use crate::storage::{ComponentId, ComponentMask, Entity};
+
+use super::error::QueryError;
+use super::tables::{TableRef, Tables};
+
+/// What the terms of a query touch: filled while they are resolved.
+#[derive(Clone, Copy, Default)]
+pub struct Access {
+    read: ComponentMask,
+    write: ComponentMask,
+    /// What an archetype must have; `None` once a needed component is unknown to the world.
+    pub(crate) required: ComponentMask,
+    pub(crate) impossible: bool,
+}
+
+/// A table that a query visits: for reading, or with the means to write.
+#[derive(Clone, Copy)]
+pub enum Visit<'a> {
+    /// Read-only.
+    #[doc(hidden)]
+    Read(TableRef<'a>),
+    /// For reading and writing.
+    #[doc(hidden)]
+    Write(WriteTable<'a>),
+}
+
+/// A table whose columns a query has for itself.
+#[derive(Clone, Copy)]
+pub struct WriteTable<'a> {
+    columns: *mut Column,
+    mask: &'a ComponentMask,
+    rows: usize,
+}
+
+impl<'a> WriteTable<'a> {
+    pub(crate) fn new(table: &'a mut Table) -> Self {
+        let rows = table.rows();
+        let (mask, columns) = table.mask_and_columns_mut();
+        Self { columns: columns.as_mut_ptr(), mask, rows }
+    }
+
+    fn column(&self, id: ComponentId) -> Option<*mut Column> {
+        // SAFETY: the archetype has the component, so its rank is a position among the columns.
+        self.mask.contains(id).then(|| unsafe { self.columns.add(self.mask.rank(id)) })
+    }
+}
+
+impl Visit<'_> {
+    fn column(&self, id: ComponentId) -> Option<RawColumn> {
+        match self {
+            Self::Read(table) => table.column(id),
+            Self::Write(table) => {
+                let column = table.column(id)?;
+                // SAFETY: the query has the column for itself, and nothing borrows it exclusively
+                // while the query binds.
+                Some(unsafe { &*column }.raw(table.rows))
+            }
+        }
+    }
+
+    fn column_mut(&self, id: ComponentId) -> Option<*mut Column> {
+        match self {
+            Self::Read(_) => None,
+            Self::Write(table) => table.column(id),
+        }
+    }
+}
+
+/// The terms of a query: `&T`, `&mut T`, `Option<&T>`, [`Entity`], and tuples of terms.
+///
+/// # Safety
+///
+/// Sealed by its hidden methods' types; implemented in this crate only. An implementation hands
+/// out only rows of the run that was started, writes only chunks that `start` made writable, and
+/// reports every component that it touches to `Access`.
+pub unsafe trait Terms {
+    /// What the loop receives for each row.
+    type Item<'a>;
+    /// The component ids.
+    #[doc(hidden)]
+    type Resolved: Copy;
+    /// The columns of one table.
+    #[doc(hidden)]
+    type Bound: Copy;
+    /// Where the rows of one run are.
+    #[doc(hidden)]
+    type Run: Copy;
+    /// A row in flight in a fused loop.
+    #[doc(hidden)]
+    type Local;
+
+    #[doc(hidden)]
+    fn resolve<S: Tables + ?Sized>(
+        tables: &S,
+        access: &mut Access,
+    ) -> Result<Self::Resolved, QueryError>;
+
+    /// # Safety
+    ///
+    /// The visited table matches the access that `resolve` reported.
+    #[doc(hidden)]
+    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound;
+
+    /// log2 of the rows that a run has at the most.
+    #[doc(hidden)]
+    fn run_log2(bound: &Self::Bound) -> u8;
+
+    /// Allocates spare chunks for what a run at `row` must copy.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is the one of the bound table, and exclusive; `row` is in the table.
+    #[doc(hidden)]
+    unsafe fn prepare(
+        bound: &mut Self::Bound,
+        row: usize,
+        memory: *mut Memory,
+    ) -> Result<(), MemoryError>;
+
+    /// Gives back what `prepare` allocated.
+    ///
+    /// # Safety
+    ///
+    /// As `prepare`, for the same row, after it failed or instead of `start`.
+    #[doc(hidden)]
+    unsafe fn abandon(bound: &mut Self::Bound, row: usize, memory: *mut Memory);
+
+    /// Makes a run writable and returns where it is. Of a chunk that has to be replaced, the rows
+    /// outside the run are copied at once.
+    ///
+    /// # Safety
+    ///
+    /// `prepare` succeeded for `run.start` (terms that only read don't need it), and the run lies
+    /// in one chunk of every bound column and in the table's `live` rows.
+    #[doc(hidden)]
+    unsafe fn start(
+        bound: &mut Self::Bound,
+        run: Range<usize>,
+        live: usize,
+        memory: *mut Memory,
+    ) -> Self::Run;
+
+    /// Whether a chunk of the run was replaced and its rows must be copied.
+    #[doc(hidden)]
+    fn is_shared(run: &Self::Run) -> bool;
+
+    /// Copies rows `from..to` of the run from the replaced chunks.
+    ///
+    /// # Safety
+    ///
+    /// The rows are in the run, and no item of them is alive.
+    #[doc(hidden)]
+    unsafe fn copy(run: Self::Run, from: usize, to: usize);
+
+    /// # Safety
+    ///
+    /// `index` is in the run, its rows have been copied if `is_shared`, and no other item of this
+    /// row is alive if the terms write.
+    #[doc(hidden)]
+    unsafe fn item<'a>(run: Self::Run, index: usize) -> Self::Item<'a>;
+
+    /// # Safety
+    ///
+    /// `index` is in the run.
+    #[doc(hidden)]
+    unsafe fn load(run: Self::Run, index: usize) -> Self::Local;
+
+    /// The item that stands for a row in flight.
+    ///
+    /// # Safety
+    ///
+    /// The item is dropped before `local` is used again.
+    #[doc(hidden)]
+    unsafe fn lend<'a>(local: *mut Self::Local) -> Self::Item<'a>;
+
+    /// # Safety
+    ///
+    /// `index` is in the run, and no item of this row is alive.
+    #[doc(hidden)]
+    unsafe fn store(run: Self::Run, index: usize, local: Self::Local);
+}
+
+/// Terms that only read, and so may run on a shared world or a snapshot.
+///
+/// # Safety
+///
+/// `bind` never asks for a column to write, and items may coexist.
+pub unsafe trait ReadOnly: Terms {}
+
+impl Access {
+    fn check<S: Tables + ?Sized>(
+        tables: &S,
+        id: ComponentId,
+        component: &'static str,
+    ) -> Result<(), QueryError> {
+        if tables.readable().contains(id) {
+            Ok(())
+        } else {
+            Err(QueryError::NotCaptured { component })
+        }
+    }
+
+    fn read(&mut self, id: ComponentId, component: &'static str) -> Result<(), QueryError> {
+        self.read.insert(id);
+        if self.write.contains(id) { Err(QueryError::Conflict { component }) } else { Ok(()) }
+    }
+
+    fn write(&mut self, id: ComponentId, component: &'static str) -> Result<(), QueryError> {
+        if id == ComponentId::ENTITY {
+            return Err(QueryError::WritesEntity);
+        }
+        if !self.write.insert(id) || self.read.contains(id) {
+            return Err(QueryError::Conflict { component });
+        }
+        Ok(())
+    }
+
+    /// Whether the query visits tables of this archetype.
+    pub(crate) fn matches(&self, archetype: &ComponentMask) -> bool {
+        !self.impossible && self.required.is_subset(archetype)
+    }
+}
+
+/// Finds `T`, notes that it is read, and checks that it may be.
+fn resolve_read<T: Component, S: Tables + ?Sized>(
+    tables: &S,
+    access: &mut Access,
+) -> Result<Option<ComponentId>, QueryError> {
+    let component = type_name::<T>();
+    match tables.schema().registry.id_of::<T>(Kind::Component) {
+        Some(id) => {
+            Access::check(tables, id, component)?;
+            access.read(id, component)?;
+            Ok(Some(id))
+        }
+        // No entity has a component that was never registered, but only a store that may be read
+        // in full can say so: elsewhere it was not among what was declared.
+        None if tables.readable() == ComponentMask::ALL => Ok(None),
+        None => Err(QueryError::NotCaptured { component }),
+    }
+}
+
+/// The address of row `row`, and of those after it in the same chunk.
+///
+/// # Safety
+///
+/// `column` is of `T` and holds `row`.
+#[inline]
+unsafe fn row_ptr<T>(column: RawColumn, row: usize) -> *const T {
+    if size_of::<T>() == 0 {
+        return ptr::without_provenance(CHUNK_ALIGN);
+    }
+    // SAFETY: the column holds the row, so its list holds the chunk.
+    let chunk: ChunkPtr = unsafe { *column.chunks.add(row >> column.rows_log2) };
+    let offset = row & ((1 << column.rows_log2) - 1);
+    // SAFETY: the offset stays inside the chunk, for the same reason.
+    unsafe { chunk.as_ptr().cast::<T>().add(offset) }
+}
+
+/// Where the rows of one run of `T` are, for reading.
+pub struct ReadRun<T>(*const T);
+
+impl<T> Clone for ReadRun<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for ReadRun<T> {}
+
+/// What a term that only reads does not have to do.
+macro_rules! reads_only {
+    () => {
+        unsafe fn prepare(
+            _: &mut Self::Bound,
+            _: usize,
+            _: *mut Memory,
+        ) -> Result<(), MemoryError> {
+            Ok(())
+        }
+
+        unsafe fn abandon(_: &mut Self::Bound, _: usize, _: *mut Memory) {}
+
+        fn is_shared(_: &Self::Run) -> bool {
+            false
+        }
+
+        unsafe fn copy(_: Self::Run, _: usize, _: usize) {}
+
+        unsafe fn store(_: Self::Run, _: usize, _: Self::Local) {}
+    };
+}
+
+// SAFETY: hands out shared rows of the bound column only, and reports it as read.
+unsafe impl<T: Component> Terms for &T {
+    type Item<'a> = &'a T;
+    type Resolved = Option<ComponentId>;
+    type Bound = RawColumn;
+    type Run = ReadRun<T>;
+    type Local = ReadRun<T>;
+
+    fn resolve<S: Tables + ?Sized>(
+        tables: &S,
+        access: &mut Access,
+    ) -> Result<Self::Resolved, QueryError> {
+        let id = resolve_read::<T, S>(tables, access)?;
+        match id {
+            Some(id) => {
+                access.required.insert(id);
+            }
+            None => access.impossible = true,
+        }
+        Ok(id)
+    }
+
+    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
+        resolved.and_then(|id| visit.column(id)).expect("a visited table has what is required")
+    }
+
+    #[inline]
+    fn run_log2(bound: &Self::Bound) -> u8 {
+        bound.rows_log2
+    }
+
+    #[inline]
+    unsafe fn start(
+        bound: &mut Self::Bound,
+        run: Range<usize>,
+        _: usize,
+        _: *mut Memory,
+    ) -> Self::Run {
+        // SAFETY: the caller's contract, and `bind` found the column of `T`.
+        ReadRun(unsafe { row_ptr(*bound, run.start) })
+    }
+
+    #[inline]
+    unsafe fn item<'a>(run: Self::Run, index: usize) -> &'a T {
+        // SAFETY: the index is in the run, so the row is in its chunk.
+        let row = unsafe { run.0.add(index) };
+        // SAFETY: `frozen` in a snapshot, the query's borrow in a world; any bits are a `T`.
+        unsafe { &*row }
+    }
+
+    #[inline]
+    unsafe fn load(run: Self::Run, index: usize) -> Self::Local {
+        // SAFETY: the index is in the run, so the row is in its chunk.
+        ReadRun(unsafe { run.0.add(index) })
+    }
+
+    #[inline]
+    unsafe fn lend<'a>(local: *mut Self::Local) -> &'a T {
+        // SAFETY: `local` is valid by contract.
+        let run = unsafe { *local };
+        // SAFETY: `load` made a run that starts with the row.
+        unsafe { Self::item(run, 0) }
+    }
+
+    reads_only!();
+}
+
+// SAFETY: reads a shared column; items are shared references.
+unsafe impl<T: Component> ReadOnly for &T {}
+
+// SAFETY: hands out copies of rows of the entity column only, and reports it as read.
+unsafe impl Terms for Entity {
+    type Item<'a> = Entity;
+    type Resolved = ();
+    type Bound = RawColumn;
+    type Run = ReadRun<Entity>;
+    type Local = Entity;
+
+    fn resolve<S: Tables + ?Sized>(
+        tables: &S,
+        access: &mut Access,
+    ) -> Result<Self::Resolved, QueryError> {
+        resolve_read::<Entity, S>(tables, access).map(|_| ())
+    }
+
+    unsafe fn bind((): (), visit: &Visit<'_>) -> Self::Bound {
+        visit.column(ComponentId::ENTITY).expect("every table has an entity column")
+    }
+
+    #[inline]
+    fn run_log2(bound: &Self::Bound) -> u8 {
+        bound.rows_log2
+    }
+
+    #[inline]
+    unsafe fn start(
+        bound: &mut Self::Bound,
+        run: Range<usize>,
+        _: usize,
+        _: *mut Memory,
+    ) -> Self::Run {
+        // SAFETY: the caller's contract, and the column holds entities.
+        ReadRun(unsafe { row_ptr(*bound, run.start) })
+    }
+
+    #[inline]
+    unsafe fn item<'a>(run: Self::Run, index: usize) -> Self::Item<'a> {
+        // SAFETY: the index is in the run, so the row is in its chunk.
+        let row = unsafe { run.0.add(index) };
+        // SAFETY: the row is initialised, as in `&T`.
+        unsafe { *row }
+    }
+
+    #[inline]
+    unsafe fn load(run: Self::Run, index: usize) -> Entity {
+        // SAFETY: the caller's contract is that of `item`.
+        unsafe { Self::item(run, index) }
+    }
+
+    #[inline]
+    unsafe fn lend<'a>(local: *mut Entity) -> Self::Item<'a> {
+        // SAFETY: `local` is valid by contract.
+        unsafe { *local }
+    }
+
+    reads_only!();
+}
+
+// SAFETY: items are copies.
+unsafe impl ReadOnly for Entity {}
+
+// SAFETY: as `&T`, in the tables that have the column.
+unsafe impl<T: Component> Terms for Option<&T> {
+    type Item<'a> = Option<&'a T>;
+    type Resolved = Option<ComponentId>;
+    type Bound = Option<RawColumn>;
+    type Run = Option<ReadRun<T>>;
+    type Local = Option<ReadRun<T>>;
+
+    fn resolve<S: Tables + ?Sized>(
+        tables: &S,
+        access: &mut Access,
+    ) -> Result<Self::Resolved, QueryError> {
+        resolve_read::<T, S>(tables, access)
+    }
+
+    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
+        resolved.and_then(|id| visit.column(id))
+    }
+
+    #[inline]
+    fn run_log2(bound: &Self::Bound) -> u8 {
+        bound.map_or(RUN_LOG2_MAX, |column| column.rows_log2)
+    }
+
+    #[inline]
+    unsafe fn start(
+        bound: &mut Self::Bound,
+        run: Range<usize>,
+        _: usize,
+        _: *mut Memory,
+    ) -> Self::Run {
+        // SAFETY: the caller's contract, and `bind` found the column of `T`.
+        bound.map(|column| ReadRun(unsafe { row_ptr(column, run.start) }))
+    }
+
+    #[inline]
+    unsafe fn item<'a>(run: Self::Run, index: usize) -> Option<&'a T> {
+        // SAFETY: the caller's contract is that of `&T`.
+        run.map(|run| unsafe { <&T>::item(run, index) })
+    }
+
+    #[inline]
+    unsafe fn load(run: Self::Run, index: usize) -> Self::Local {
+        // SAFETY: the caller's contract is that of `&T`.
+        run.map(|run| unsafe { <&T>::load(run, index) })
+    }
+
+    #[inline]
+    unsafe fn lend<'a>(local: *mut Self::Local) -> Option<&'a T> {
+        // SAFETY: `local` is valid by contract.
+        let run = unsafe { *local };
+        // SAFETY: `load` made a run that starts with the row.
+        run.map(|run| unsafe { <&T>::item(run, 0) })
+    }
+
+    reads_only!();
+}
+
+// SAFETY: as `&T`.
+unsafe impl<T: Component> ReadOnly for Option<&T> {}
+
+/// Stands for "no limit" in [`Terms::run_log2`]: more rows than a table can have.
+pub(crate) const RUN_LOG2_MAX: u8 = 32;
+
+/// A column to write, with the chunk that will replace a shared one.
+pub struct WriteColumn<T> {
+    column: *mut Column,
+    spare: Option<ChunkPtr>,
+    rows_log2: u8,
+    component: PhantomData<fn(T)>,
+}
+
+impl<T> Clone for WriteColumn<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for WriteColumn<T> {}
+
+/// Where the rows of one run of `T` are, for writing. The two differ while the chunk that was
+/// replaced has not been copied.
+pub struct WriteRun<T> {
+    source: *const T,
+    target: *mut T,
+}
+
+impl<T> Clone for WriteRun<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for WriteRun<T> {}
+
+// SAFETY: hands out each row of the bound column once per pass, after its chunk was made
+// writable, and reports it as written, so that no other term reaches it.
+unsafe impl<T: Component> Terms for &mut T {
+    type Item<'a> = &'a mut T;
+    type Resolved = Option<ComponentId>;
+    type Bound = WriteColumn<T>;
+    type Run = WriteRun<T>;
+    type Local = T;
+
+    fn resolve<S: Tables + ?Sized>(
+        tables: &S,
+        access: &mut Access,
+    ) -> Result<Self::Resolved, QueryError> {
+        let component = type_name::<T>();
+        let Some(id) = tables.schema().registry.id_of::<T>(Kind::Component) else {
+            access.impossible = true;
+            return Ok(None);
+        };
+        Access::check(tables, id, component)?;
+        access.write(id, component)?;
+        access.required.insert(id);
+        Ok(Some(id))
+    }
+
+    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
+        let raw = resolved.and_then(|id| visit.column(id));
+        let column = resolved.and_then(|id| visit.column_mut(id));
+        WriteColumn {
+            column: column.expect("a visited table has what is required"),
+            spare: None,
+            rows_log2: raw.expect("a visited table has what is required").rows_log2,
+            component: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn run_log2(bound: &Self::Bound) -> u8 {
+        bound.rows_log2
+    }
+
+    #[inline]
+    unsafe fn prepare(
+        bound: &mut Self::Bound,
+        row: usize,
+        memory: *mut Memory,
+    ) -> Result<(), MemoryError> {
+        // SAFETY: the query has exclusive use of the memory, which no other borrow reaches now.
+        let memory = unsafe { &mut *memory };
+        // SAFETY: the query has exclusive use of the table, and no other term of this column.
+        let column = unsafe { &mut *bound.column };
+        let chunk = row >> bound.rows_log2;
+        if size_of::<T>() == 0
+            || column.is_owned(chunk, memory.epoch())
+            || column.take_back(chunk, memory)
+        {
+            return Ok(());
+        }
+        bound.spare = Some(column.allocate_spare(chunk, memory)?);
+        Ok(())
+    }
+
+    unsafe fn abandon(bound: &mut Self::Bound, row: usize, memory: *mut Memory) {
+        let Some(spare) = bound.spare.take() else { return };
+        // SAFETY: as in `prepare`.
+        let memory = unsafe { &mut *memory };
+        // SAFETY: as in `prepare`.
+        let column = unsafe { &mut *bound.column };
+        column.discard_spare(row >> bound.rows_log2, spare, memory);
+    }
+
+    #[inline]
+    unsafe fn start(
+        bound: &mut Self::Bound,
+        run: Range<usize>,
+        live: usize,
+        memory: *mut Memory,
+    ) -> Self::Run {
+        // SAFETY: as in `prepare`.
+        let column = unsafe { &mut *bound.column };
+        // SAFETY: the table holds the row, and the column is of `T`.
+        let source = unsafe { row_ptr::<T>(column.raw(live), run.start) };
+        let Some(spare) = bound.spare.take() else {
+            return WriteRun { source, target: source.cast_mut() };
+        };
+        // SAFETY: as in `prepare`.
+        let memory = unsafe { &mut *memory };
+        column.replace_around(spare, run.clone(), live, memory);
+        // SAFETY: the table holds the row, and the column is of `T`.
+        let target = unsafe { row_ptr::<T>(column.raw(live), run.start) };
+        WriteRun { source, target: target.cast_mut() }
+    }
+
+    #[inline]
+    fn is_shared(run: &Self::Run) -> bool {
+        !ptr::eq(run.source, run.target)
+    }
+
+    #[inline]
+    unsafe fn copy(run: Self::Run, from: usize, to: usize) {
+        if Self::is_shared(&run) {
+            // SAFETY: the rows are in the run.
+            let source = unsafe { run.source.add(from) };
+            // SAFETY: the rows are in the run.
+            let target = unsafe { run.target.add(from) };
+            // SAFETY: both chunks hold the rows and differ, and no item of them is alive.
+            unsafe { ptr::copy_nonoverlapping(source, target, to - from) };
+        }
+    }
+
+    #[inline]
+    unsafe fn item<'a>(run: Self::Run, index: usize) -> &'a mut T {
+        // SAFETY: the index is in the run, so the row is in its chunk.
+        let row = unsafe { run.target.add(index) };
+        // SAFETY: `start` made the chunk writable, and no other item of the row is alive.
+        unsafe { &mut *row }
+    }
+
+    #[inline]
+    unsafe fn load(run: Self::Run, index: usize) -> T {
+        // SAFETY: the index is in the run, so the row is in its chunk.
+        let row = unsafe { run.source.add(index) };
+        // SAFETY: the row is initialised, and stays unchanged when the chunk was replaced.
+        unsafe { row.read() }
+    }
+
+    #[inline]
+    unsafe fn lend<'a>(local: *mut T) -> &'a mut T {
+        // SAFETY: `local` is valid, and the item is dropped before it is used again.
+        unsafe { &mut *local }
+    }
+
+    #[inline]
+    unsafe fn store(run: Self::Run, index: usize, local: T) {
+        // SAFETY: the index is in the run, so the row is in its chunk.
+        let row = unsafe { run.target.add(index) };
+        // SAFETY: `start` made the chunk writable.
+        unsafe { row.write(local) };
+    }
+}

@@ -1,0 +1,20 @@
+//! Queries: typed iteration over every table that has the wanted components.
+//!
+//! A query runs on anything that is [`Tables`]: the live world, a snapshot, and whatever else
+//! offers archetypes with columns. It walks table by table and, inside a table, run by run: the
+//! rows that lie in one chunk of every column it reads. The inner loop is over plain slices.
+
+pub(crate) mod error;
+pub(crate) mod fetch;
+pub(crate) mod filter;
+pub(crate) mod read;
+pub(crate) mod tables;
+pub(crate) mod tuples;
+pub(crate) mod write;
+
+pub use error::QueryError;
+pub use fetch::{ReadOnly, Terms};
+pub use filter::{Filter, With, Without};
+pub use read::{Query, QueryIter};
+pub use tables::{TableRef, Tables};
+pub use write::{QueryIterMut, QueryMut};

@@ -1,0 +1,239 @@
+//! Queries that only read: on a shared world, on a snapshot, on any [`Tables`].
+
+#![allow(unsafe_code, reason = "runs the loops over fetched rows")]
+
+use std::marker::PhantomData;
+use std::ptr;
+
+use crate::world::World;
+
+use super::error::QueryError;
+use super::fetch::{Access, ReadOnly, Terms, Visit};
+use super::filter::Filter;
+use super::tables::{TableRef, Tables};
+
+/// A query over `S` that only reads. Made by [`World::query`] and by a view's `query`; iterate it
+/// with `for`, [`Query::iter`] or, fastest, [`Query::for_each`].
+///
+/// ```
+/// # use convoy_engine::{Entity, World};
+/// let mut world = World::new();
+/// let entity = world.spawn((2_u32, 0.5_f32));
+/// world.spawn((3_u32,));
+/// let query = world.query::<(Entity, &u32, Option<&f32>)>();
+/// assert_eq!(query.iter().len(), 2);
+/// let rows: Vec<_> = query.iter().collect();
+/// assert!(rows.contains(&(entity, &2, Some(&0.5))));
+/// let mut sum = 0;
+/// query.for_each(|(_, number, _)| sum += number);
+/// assert_eq!(sum, 5);
+/// ```
+pub struct Query<'a, S: ?Sized, Q: Terms, F = ()> {
+    tables: &'a S,
+    resolved: Q::Resolved,
+    access: Access,
+    filter: PhantomData<fn() -> F>,
+}
+
+impl<'a, S: Tables + ?Sized, Q: ReadOnly> Query<'a, S, Q> {
+    pub(crate) fn new(tables: &'a S) -> Result<Self, QueryError> {
+        let mut access = Access::default();
+        let resolved = Q::resolve(tables, &mut access)?;
+        Ok(Self { tables, resolved, access, filter: PhantomData })
+    }
+}
+
+impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
+    /// Restricts the query to the archetypes that pass `G` as well.
+    pub fn filter<G: Filter>(self) -> Query<'a, S, Q, (F, G)> {
+        let Self { tables, resolved, access, .. } = self;
+        Query { tables, resolved, access, filter: PhantomData }
+    }
+
+    fn visits(&self, table: &TableRef<'_>) -> bool {
+        table.rows() > 0
+            && self.access.matches(table.mask())
+            && F::passes(&self.tables.schema().registry, table.mask())
+    }
+
+    fn visited(&self) -> impl Iterator<Item = TableRef<'a>> {
+        let tables = self.tables;
+        (0..tables.table_count()).map(|index| tables.table(index)).filter(|each| self.visits(each))
+    }
+
+    /// How many entities the query finds. The cost grows with archetypes, not entities.
+    pub fn count(&self) -> usize {
+        self.visited().map(|table| table.rows()).sum()
+    }
+
+    /// Calls `each` for every entity, in the order of archetypes and rows.
+    pub fn for_each(&self, mut each: impl FnMut(Q::Item<'a>)) {
+        for table in self.visited() {
+            // SAFETY: the table was checked to match.
+            let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
+            let log2 = Q::run_log2(&bound);
+            let mut row = 0;
+            while row < table.rows() {
+                let end = run_end(row, log2, table.rows());
+                // SAFETY: the run lies in one chunk of every column; reading needs no memory.
+                let run = unsafe { Q::start(&mut bound, row..end, table.rows(), ptr::null_mut()) };
+                for index in 0..end - row {
+                    // SAFETY: the index is in the run, and terms that only read may coexist.
+                    each(unsafe { Q::item(run, index) });
+                }
+                row = end;
+            }
+        }
+    }
+
+    /// An iterator of known length over every entity, in the order of archetypes and rows.
+    pub fn iter(&self) -> QueryIter<'a, S, Q> {
+        let filter = F::passes;
+        QueryIter {
+            tables: self.tables,
+            resolved: self.resolved,
+            matching: Matching { access: self.access, filter },
+            next_table: 0,
+            bound: None,
+            rows: 0,
+            row: 0,
+            run: None,
+            index: 0,
+            len: 0,
+            left: self.count(),
+        }
+    }
+}
+
+impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> IntoIterator for Query<'a, S, Q, F> {
+    type Item = Q::Item<'a>;
+    type IntoIter = QueryIter<'a, S, Q>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Where a run that starts at `row` ends.
+#[inline]
+pub(crate) fn run_end(row: usize, run_log2: u8, rows: usize) -> usize {
+    let run_rows = 1 << run_log2;
+    rows.min((row & !(run_rows - 1)) + run_rows)
+}
+
+/// Which tables an iterator visits.
+struct Matching {
+    access: Access,
+    filter: fn(&crate::storage::component::Registry, &crate::storage::ComponentMask) -> bool,
+}
+
+/// Iterates over the entities of a [`Query`].
+pub struct QueryIter<'a, S: ?Sized, Q: Terms> {
+    tables: &'a S,
+    resolved: Q::Resolved,
+    matching: Matching,
+    next_table: usize,
+    bound: Option<Q::Bound>,
+    rows: usize,
+    row: usize,
+    run: Option<Q::Run>,
+    index: usize,
+    len: usize,
+    left: usize,
+}
+
+impl<S: Tables + ?Sized, Q: ReadOnly> QueryIter<'_, S, Q> {
+    /// Goes to the next run that has rows; `false` when there is none.
+    #[cold]
+    fn advance(&mut self) -> bool {
+        while self.row == self.rows {
+            if self.next_table == self.tables.table_count() {
+                return false;
+            }
+            let table = self.tables.table(self.next_table);
+            self.next_table += 1;
+            let registry = &self.tables.schema().registry;
+            if table.rows() == 0
+                || !self.matching.access.matches(table.mask())
+                || !(self.matching.filter)(registry, table.mask())
+            {
+                continue;
+            }
+            // SAFETY: the table was checked to match.
+            self.bound = Some(unsafe { Q::bind(self.resolved, &Visit::Read(table)) });
+            (self.row, self.rows) = (0, table.rows());
+        }
+        let bound = self.bound.as_mut().expect("a table with rows is bound");
+        let end = run_end(self.row, Q::run_log2(bound), self.rows);
+        // SAFETY: the run lies in one chunk of every column; reading needs no memory.
+        self.run = Some(unsafe { Q::start(bound, self.row..end, self.rows, ptr::null_mut()) });
+        (self.index, self.len) = (0, end - self.row);
+        self.row = end;
+        true
+    }
+}
+
+impl<'a, S: Tables + ?Sized, Q: ReadOnly> Iterator for QueryIter<'a, S, Q> {
+    type Item = Q::Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Q::Item<'a>> {
+        if self.index == self.len && !self.advance() {
+            return None;
+        }
+        let run = self.run?;
+        // SAFETY: the index is in the run, and terms that only read may coexist.
+        let item = unsafe { Q::item(run, self.index) };
+        self.index += 1;
+        self.left -= 1;
+        Some(item)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<S: Tables + ?Sized, Q: ReadOnly> ExactSizeIterator for QueryIter<'_, S, Q> {}
+
+impl Tables for World {
+    fn schema(&self) -> &crate::storage::archetype::Schema {
+        &self.schema
+    }
+
+    fn readable(&self) -> crate::storage::ComponentMask {
+        self.readable
+    }
+
+    fn table_count(&self) -> usize {
+        self.tables.len()
+    }
+
+    fn table(&self, index: usize) -> TableRef<'_> {
+        TableRef::live(&self.tables[index])
+    }
+}
+
+impl World {
+    /// A query that only reads.
+    ///
+    /// # Panics
+    ///
+    /// Where [`World::try_query`] returns an error.
+    pub fn query<Q: ReadOnly>(&self) -> Query<'_, Self, Q> {
+        match self.try_query() {
+            Ok(query) => query,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A query that only reads.
+    ///
+    /// # Errors
+    ///
+    /// In a replica, when a component was not synced.
+    pub fn try_query<Q: ReadOnly>(&self) -> Result<Query<'_, Self, Q>, QueryError> {
+        Query::new(self)
+    }
+}

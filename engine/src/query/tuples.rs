@@ -1,0 +1,155 @@
+//! Tuples of query terms: every operation of a tuple is that of its parts, in order.
+
+#![allow(unsafe_code, reason = "passes the contracts of the parts on")]
+
+use std::ops::Range;
+use std::ptr;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::history::Memory;
+
+use super::error::QueryError;
+use super::fetch::{Access, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::tables::Tables;
+
+macro_rules! tuple_terms {
+    ($($name:ident $index:tt),*) => {
+        // SAFETY: each part fulfils the contract for what it touches, and parts that touch the
+        // same component conflict when they are resolved.
+        #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple")]
+        unsafe impl<$($name: Terms),*> Terms for ($($name,)*) {
+            type Item<'a> = ($($name::Item<'a>,)*);
+            type Resolved = ($($name::Resolved,)*);
+            type Bound = ($($name::Bound,)*);
+            type Run = ($($name::Run,)*);
+            type Local = ($($name::Local,)*);
+
+            fn resolve<S: Tables + ?Sized>(
+                tables: &S,
+                access: &mut Access,
+            ) -> Result<Self::Resolved, QueryError> {
+                Ok(($($name::resolve(tables, access)?,)*))
+            }
+
+            unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
+                $(
+                    // SAFETY: the caller's contract.
+                    let $name = unsafe { $name::bind(resolved.$index, visit) };
+                )*
+                ($($name,)*)
+            }
+
+            #[inline]
+            fn run_log2(bound: &Self::Bound) -> u8 {
+                RUN_LOG2_MAX $(.min($name::run_log2(&bound.$index)))*
+            }
+
+            #[inline]
+            unsafe fn prepare(
+                bound: &mut Self::Bound,
+                row: usize,
+                memory: *mut Memory,
+            ) -> Result<(), MemoryError> {
+                $(
+                    // SAFETY: the caller's contract.
+                    unsafe { $name::prepare(&mut bound.$index, row, memory)? };
+                )*
+                Ok(())
+            }
+
+            unsafe fn abandon(bound: &mut Self::Bound, row: usize, memory: *mut Memory) {
+                $(
+                    // SAFETY: the caller's contract.
+                    unsafe { $name::abandon(&mut bound.$index, row, memory) };
+                )*
+            }
+
+            #[inline]
+            unsafe fn start(
+                bound: &mut Self::Bound,
+                run: Range<usize>,
+                live: usize,
+                memory: *mut Memory,
+            ) -> Self::Run {
+                $(
+                    // SAFETY: the caller's contract.
+                    let $name = unsafe { $name::start(&mut bound.$index, run.clone(), live, memory) };
+                )*
+                ($($name,)*)
+            }
+
+            #[inline]
+            fn is_shared(run: &Self::Run) -> bool {
+                false $(|| $name::is_shared(&run.$index))*
+            }
+
+            #[inline]
+            unsafe fn copy(run: Self::Run, from: usize, to: usize) {
+                $(
+                    // SAFETY: the caller's contract.
+                    unsafe { $name::copy(run.$index, from, to) };
+                )*
+            }
+
+            #[inline]
+            unsafe fn item<'a>(run: Self::Run, index: usize) -> Self::Item<'a> {
+                $(
+                    // SAFETY: the caller's contract.
+                    let $name = unsafe { $name::item(run.$index, index) };
+                )*
+                ($($name,)*)
+            }
+
+            #[inline]
+            unsafe fn load(run: Self::Run, index: usize) -> Self::Local {
+                $(
+                    // SAFETY: the caller's contract.
+                    let $name = unsafe { $name::load(run.$index, index) };
+                )*
+                ($($name,)*)
+            }
+
+            #[inline]
+            unsafe fn lend<'a>(local: *mut Self::Local) -> Self::Item<'a> {
+                $(
+                    // SAFETY: `local` is valid by contract, and so is a part of it.
+                    let part = unsafe { ptr::addr_of_mut!((*local).$index) };
+                    // SAFETY: the caller's contract, for this part.
+                    let $name = unsafe { $name::lend(part) };
+                )*
+                ($($name,)*)
+            }
+
+            #[inline]
+            unsafe fn store(run: Self::Run, index: usize, local: Self::Local) {
+                $(
+                    // SAFETY: the caller's contract.
+                    unsafe { $name::store(run.$index, index, local.$index) };
+                )*
+            }
+        }
+
+        // SAFETY: every part only reads.
+        unsafe impl<$($name: ReadOnly),*> ReadOnly for ($($name,)*) {}
+    };
+}
+
+#[allow(non_snake_case, reason = "a part's value has the name of its type in the macro")]
+mod implementations {
+    use super::*;
+
+    tuple_terms!();
+    tuple_terms!(A 0);
+    tuple_terms!(A 0, B 1);
+    tuple_terms!(A 0, B 1, C 2);
+    tuple_terms!(A 0, B 1, C 2, D 3);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
+}

@@ -1,0 +1,356 @@
+//! Queries that write, on an exclusive world.
+//!
+//! Writing makes each chunk writable when its run starts: one compare where no snapshot shares
+//! it. A shared chunk is copied in the same pass by [`QueryMut::for_each`], and before the rows
+//! are handed out by the iterator, whose items may outlive the step that made them.
+
+#![allow(unsafe_code, reason = "runs the loops over fetched rows")]
+
+use std::marker::PhantomData;
+use std::ptr;
+use std::time::Instant;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::history::Memory;
+use crate::storage::table::Table;
+use crate::world::World;
+
+use super::error::QueryError;
+use super::fetch::{Access, Terms, Visit, WriteTable};
+use super::filter::Filter;
+use super::read::run_end;
+
+/// A query that may write. Made by [`World::query_mut`]; iterate it with `for`,
+/// [`QueryMut::iter`] or, fastest, [`QueryMut::for_each`].
+///
+/// ```
+/// # use convoy_engine::{With, World};
+/// let mut world = World::new();
+/// world.spawn((1.0_f32, 2_u32));
+/// world.spawn((5.0_f32,));
+/// world.query_mut::<&mut f32>().filter::<With<u32>>().for_each(|value| *value += 0.5);
+/// for (value, number) in world.query_mut::<(&mut f32, &u32)>() {
+///     *value += *number as f32;
+/// }
+/// let mut values: Vec<f32> = world.query::<&f32>().iter().copied().collect();
+/// values.sort_by(f32::total_cmp);
+/// assert_eq!(values, [3.5, 5.0]);
+/// ```
+pub struct QueryMut<'w, Q: Terms, F = ()> {
+    world: &'w mut World,
+    resolved: Q::Resolved,
+    access: Access,
+    filter: PhantomData<fn() -> F>,
+}
+
+impl World {
+    /// A query that may write.
+    ///
+    /// # Panics
+    ///
+    /// Where [`World::try_query_mut`] returns an error.
+    pub fn query_mut<Q: Terms>(&mut self) -> QueryMut<'_, Q> {
+        match self.try_query_mut() {
+            Ok(query) => query,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A query that may write.
+    ///
+    /// # Errors
+    ///
+    /// When the query writes a component and uses it a second time, wants to write
+    /// [`Entity`](crate::Entity), or, in a replica, names a component that was not synced.
+    pub fn try_query_mut<Q: Terms>(&mut self) -> Result<QueryMut<'_, Q>, QueryError> {
+        let mut access = Access::default();
+        let resolved = Q::resolve(self, &mut access)?;
+        Ok(QueryMut { world: self, resolved, access, filter: PhantomData })
+    }
+}
+
+impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
+    /// Restricts the query to the archetypes that pass `G` as well.
+    pub fn filter<G: Filter>(self) -> QueryMut<'w, Q, (F, G)> {
+        let Self { world, resolved, access, .. } = self;
+        QueryMut { world, resolved, access, filter: PhantomData }
+    }
+
+    fn visits(&self, table: &Table) -> bool {
+        table.rows() > 0
+            && self.access.matches(table.mask())
+            && F::passes(&self.world.schema.registry, table.mask())
+    }
+
+    /// How many entities the query finds. The cost grows with archetypes, not entities.
+    pub fn count(&self) -> usize {
+        let visited = self.world.tables.iter().filter(|table| self.visits(table));
+        visited.map(Table::rows).sum()
+    }
+
+    /// Calls `each` for every entity, in the order of archetypes and rows.
+    ///
+    /// When `each` panics, the row that it had is left as it was if a snapshot shared the chunk,
+    /// all others are whole, and nothing leaks.
+    ///
+    /// # Panics
+    ///
+    /// When memory runs out for copying a chunk that a snapshot shares; see
+    /// [`QueryMut::try_for_each`].
+    pub fn for_each(self, each: impl FnMut(Q::Item<'_>)) {
+        if let Err(error) = self.try_for_each(each) {
+            panic!("{error}");
+        }
+    }
+
+    /// Calls `each` for every entity, in the order of archetypes and rows.
+    ///
+    /// # Errors
+    ///
+    /// When memory runs out for copying a chunk that a snapshot shares. The rows before that
+    /// chunk have been visited; no row is torn.
+    pub fn try_for_each(self, mut each: impl FnMut(Q::Item<'_>)) -> Result<(), MemoryError> {
+        let memory: *mut Memory = &raw mut self.world.memory;
+        for index in 0..self.world.tables.len() {
+            if !self.visits(&self.world.tables[index]) {
+                continue;
+            }
+            let table = &mut self.world.tables[index];
+            let rows = table.rows();
+            // SAFETY: the table was checked to match, and is borrowed exclusively.
+            let mut bound =
+                unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
+            let log2 = Q::run_log2(&bound);
+            let mut row = 0;
+            while row < rows {
+                let end = run_end(row, log2, rows);
+                // SAFETY: the run lies in one chunk of every column, and the memory is the
+                // world's, which is borrowed exclusively.
+                let run = unsafe { start::<Q>(&mut bound, row, end, rows, memory)? };
+                if Q::is_shared(&run) {
+                    // SAFETY: the run was just started.
+                    unsafe { visit_shared::<Q>(run, end - row, memory, &mut each) };
+                } else {
+                    for index in 0..end - row {
+                        // SAFETY: the index is in the run, and the last item was dropped.
+                        each(unsafe { Q::item(run, index) });
+                    }
+                }
+                row = end;
+            }
+        }
+        Ok(())
+    }
+
+    /// An iterator of known length over every entity, in the order of archetypes and rows.
+    ///
+    /// # Panics
+    ///
+    /// The iterator panics when memory runs out for copying a chunk that a snapshot shares.
+    pub fn iter(&mut self) -> QueryIterMut<'_, Q> {
+        let access = self.access;
+        let again: QueryMut<'_, Q, F> = QueryMut {
+            world: &mut *self.world,
+            resolved: self.resolved,
+            access,
+            filter: PhantomData,
+        };
+        again.into_iter()
+    }
+}
+
+/// Prepares and starts one run.
+///
+/// # Safety
+///
+/// `bound` is bound to a table with `rows` rows, `row..end` lies in one chunk of every column, and
+/// `memory` is the table's and exclusive.
+#[inline]
+unsafe fn start<Q: Terms>(
+    bound: &mut Q::Bound,
+    row: usize,
+    end: usize,
+    rows: usize,
+    memory: *mut Memory,
+) -> Result<Q::Run, MemoryError> {
+    // SAFETY: the caller's contract.
+    if let Err(error) = unsafe { Q::prepare(bound, row, memory) } {
+        // SAFETY: the caller's contract, and `prepare` failed for this row.
+        unsafe { Q::abandon(bound, row, memory) };
+        return Err(error);
+    }
+    // SAFETY: the caller's contract, and `prepare` succeeded for this row.
+    Ok(unsafe { Q::start(bound, row..end, rows, memory) })
+}
+
+/// Visits a run of which a chunk was replaced: reads from the old chunk, writes to the new one.
+///
+/// # Safety
+///
+/// `run` has `rows` rows and was just started; `memory` is the table's and exclusive.
+#[inline(never)]
+unsafe fn visit_shared<Q: Terms>(
+    run: Q::Run,
+    rows: usize,
+    memory: *mut Memory,
+    each: &mut impl FnMut(Q::Item<'_>),
+) {
+    // SAFETY: the caller's contract.
+    if unsafe { (*memory).history.timing } {
+        // SAFETY: the caller's contract.
+        unsafe { copy_timed::<Q>(run, rows, memory) };
+        for index in 0..rows {
+            // SAFETY: the index is in the run, its rows were copied, and the last item is gone.
+            each(unsafe { Q::item(run, index) });
+        }
+        return;
+    }
+    let mut rest = CopyRest::<Q> { run, next: 0, rows };
+    while rest.next < rows {
+        let index = rest.next;
+        // SAFETY: the index is in the run.
+        let mut local = unsafe { Q::load(run, index) };
+        // SAFETY: the item is dropped when `each` returns.
+        each(unsafe { Q::lend(&raw mut local) });
+        // SAFETY: the index is in the run, and its item was dropped.
+        unsafe { Q::store(run, index, local) };
+        rest.next += 1;
+    }
+}
+
+/// Copies a run that was just started, and counts the time.
+///
+/// # Safety
+///
+/// `run` has `rows` rows and was just started; `memory` is the table's and exclusive.
+unsafe fn copy_timed<Q: Terms>(run: Q::Run, rows: usize, memory: *mut Memory) {
+    let began = Instant::now();
+    // SAFETY: the rows are in the run, and no item of them is alive.
+    unsafe { Q::copy(run, 0, rows) };
+    // SAFETY: the caller's contract.
+    let statistics = unsafe { &mut (*memory).history.statistics };
+    statistics.copy_time += began.elapsed();
+}
+
+/// Completes the copy of a run when its loop ends early by a panic: the rows from `next` on keep
+/// their old values.
+struct CopyRest<Q: Terms> {
+    run: Q::Run,
+    next: usize,
+    rows: usize,
+}
+
+impl<Q: Terms> Drop for CopyRest<Q> {
+    fn drop(&mut self) {
+        if self.next < self.rows {
+            // SAFETY: the rows are in the run, and the panic dropped the item of the last one.
+            unsafe { Q::copy(self.run, self.next, self.rows) };
+        }
+    }
+}
+
+/// Iterates over the entities of a [`QueryMut`].
+pub struct QueryIterMut<'w, Q: Terms> {
+    tables: std::slice::IterMut<'w, Table>,
+    memory: &'w mut Memory,
+    schema: &'w crate::storage::archetype::Schema,
+    resolved: Q::Resolved,
+    access: Access,
+    filter: fn(&crate::storage::component::Registry, &crate::storage::ComponentMask) -> bool,
+    bound: Option<Q::Bound>,
+    rows: usize,
+    row: usize,
+    run: Option<Q::Run>,
+    index: usize,
+    len: usize,
+    left: usize,
+}
+
+impl<Q: Terms> QueryIterMut<'_, Q> {
+    /// Goes to the next run that has rows; `false` when there is none.
+    #[cold]
+    fn advance(&mut self) -> bool {
+        while self.row == self.rows {
+            let Some(table) = self.tables.next() else { return false };
+            if table.rows() == 0
+                || !self.access.matches(table.mask())
+                || !(self.filter)(&self.schema.registry, table.mask())
+            {
+                continue;
+            }
+            (self.row, self.rows) = (0, table.rows());
+            // SAFETY: the table was checked to match, and is borrowed exclusively.
+            let bound = unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
+            self.bound = Some(bound);
+        }
+        let bound = self.bound.as_mut().expect("a table with rows is bound");
+        let end = run_end(self.row, Q::run_log2(bound), self.rows);
+        let memory = ptr::from_mut(&mut *self.memory);
+        // SAFETY: the run lies in one chunk of every column, and the memory is the world's, which
+        // the iterator borrows exclusively.
+        let run = match unsafe { start::<Q>(bound, self.row, end, self.rows, memory) } {
+            Ok(run) => run,
+            Err(error) => panic!("{error}"),
+        };
+        if Q::is_shared(&run) {
+            // SAFETY: the run was just started, and has these rows.
+            unsafe { copy_timed::<Q>(run, end - self.row, memory) };
+        }
+        self.run = Some(run);
+        (self.index, self.len) = (0, end - self.row);
+        self.row = end;
+        true
+    }
+}
+
+impl<'w, Q: Terms> Iterator for QueryIterMut<'w, Q> {
+    type Item = Q::Item<'w>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Q::Item<'w>> {
+        if self.index == self.len && !self.advance() {
+            return None;
+        }
+        let run = self.run?;
+        // SAFETY: the index is in the run, which was copied if it was shared, and each index is
+        // handed out once.
+        let item = unsafe { Q::item(run, self.index) };
+        self.index += 1;
+        self.left -= 1;
+        Some(item)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<Q: Terms> ExactSizeIterator for QueryIterMut<'_, Q> {}
+
+impl<'w, Q: Terms, F: Filter> IntoIterator for QueryMut<'w, Q, F> {
+    type Item = Q::Item<'w>;
+    type IntoIter = QueryIterMut<'w, Q>;
+
+    fn into_iter(self) -> QueryIterMut<'w, Q> {
+        let left = self.count();
+        let Self { world, resolved, access, .. } = self;
+        let World { tables, memory, schema, .. } = world;
+        QueryIterMut {
+            tables: tables.iter_mut(),
+            memory,
+            schema,
+            resolved,
+            access,
+            filter: F::passes,
+            bound: None,
+            rows: 0,
+            row: 0,
+            run: None,
+            index: 0,
+            len: 0,
+            left,
+        }
+    }
+}

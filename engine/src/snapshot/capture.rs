@@ -1,0 +1,117 @@
+//! Capture: chunk pointers and lengths into a cell, and one epoch ended. No component is copied.
+
+use convoy_pool::{Lease, Publication, VacantCell, Watch};
+
+use crate::storage::frozen::{Frozen, FrozenHead, SnapshotShape};
+use crate::storage::{ComponentId, ComponentMask};
+use crate::world::World;
+
+use super::pool::{SnapshotPool, VacantSnapshot};
+use super::view::View;
+
+impl World {
+    /// Captures the columns of `mask` and returns the first view of them.
+    ///
+    /// Copies no component data. The cost grows with the number of chunks: eight bytes for each.
+    /// From now on the world copies a captured chunk when it first writes to it, until the last
+    /// view is dropped.
+    ///
+    /// ```
+    /// use convoy_engine::{ComponentMask, SnapshotPool, World};
+    ///
+    /// let mut world = World::new();
+    /// let entity = world.spawn((1_u32,));
+    /// let pool = SnapshotPool::default();
+    /// let view = world.capture(ComponentMask::ALL, &pool);
+    /// *world.get_mut::<u32>(entity).unwrap() = 2;
+    /// drop(world);
+    /// let reader = std::thread::spawn(move || *view.get::<u32>(entity).unwrap());
+    /// assert_eq!(reader.join().unwrap(), 1);
+    /// ```
+    pub fn capture(&mut self, mask: ComponentMask, pool: &SnapshotPool) -> View {
+        self.capture_into(pool.take(), mask)
+    }
+
+    /// Captures into a cell that was taken from a pool before.
+    pub fn capture_into(&mut self, vacant: VacantSnapshot, mask: ComponentMask) -> View {
+        let lease = self.freeze(vacant.cell, mask, VacantCell::share);
+        View::new(lease)
+    }
+
+    /// Captures, and shows the snapshot to joiners of `publication`.
+    pub(crate) fn capture_published(
+        &mut self,
+        pool: &SnapshotPool,
+        mask: ComponentMask,
+        publication: &Publication<Frozen>,
+    ) -> (View, Watch<Frozen>) {
+        let cell = pool.take().cell;
+        let watch = cell.watch();
+        let lease = self.freeze(cell, mask, |cell| cell.publish(publication));
+        (View::new(lease), watch)
+    }
+
+    fn freeze(
+        &mut self,
+        mut cell: VacantCell<Frozen>,
+        mask: ComponentMask,
+        open: impl FnOnce(VacantCell<Frozen>) -> Lease<Frozen>,
+    ) -> Lease<Frozen> {
+        self.memory.reclaim();
+        let mask = mask.intersection(&self.readable);
+        cell.reserve(&self.capture_shape(&mask));
+        let epoch = self.memory.history.close_epoch();
+        let head = FrozenHead { tick: self.tick, mask, alive: self.index.alive() };
+        cell.begin(head, &self.schema, self.memory.arena.mapping());
+        self.fill_cell(&mut cell, &mask);
+        let chunks = cell.capacity().chunks;
+        let known = mask.intersection(&self.schema.registry.ids());
+        self.memory.history.add(epoch, known, cell.watch(), chunks);
+        open(cell)
+    }
+
+    fn fill_cell(&mut self, cell: &mut Frozen, mask: &ComponentMask) {
+        let others = self.memory.history.active_count() > 0;
+        for table in &mut self.tables {
+            table.note_capture(others);
+            let rows = table.rows();
+            cell.push_table(rows);
+            for column in table.columns() {
+                if mask.contains(column.component()) {
+                    cell.push_column(column, rows);
+                }
+            }
+        }
+        if mask.contains(ComponentId::ENTITY) {
+            cell.push_index(self.index.column(), self.index.len());
+        }
+        for log in &self.events {
+            if mask.contains(log.component()) {
+                cell.push_log(log.column(), log.first(), log.rows());
+            }
+        }
+    }
+
+    /// The room that a capture of `mask` can take before a list of the world's has to grow.
+    pub(crate) fn capture_shape(&self, mask: &ComponentMask) -> SnapshotShape {
+        let mut shape = SnapshotShape { tables: self.tables.capacity(), ..Default::default() };
+        for table in &self.tables {
+            for column in table.columns() {
+                if mask.contains(column.component()) {
+                    shape.columns += 1;
+                    shape.chunks += column.chunk_capacity();
+                }
+            }
+        }
+        if mask.contains(ComponentId::ENTITY) {
+            shape.chunks += self.index.column().chunk_capacity();
+        }
+        for log in &self.events {
+            if mask.contains(log.component()) {
+                shape.logs += 1;
+                shape.chunks += log.column().chunk_capacity();
+            }
+        }
+        shape
+    }
+}

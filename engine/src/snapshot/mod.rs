@@ -1,0 +1,8 @@
+//! Snapshots: capture, the views that read them, and the pool of their cells.
+
+pub(crate) mod capture;
+pub(crate) mod pool;
+pub(crate) mod view;
+
+pub use pool::{SnapshotPool, SnapshotPoolConfig, VacantSnapshot};
+pub use view::{ReadError, View};

@@ -1,0 +1,123 @@
+//! [`SnapshotPool`]: the cells that snapshots are captured into, used again and again.
+
+use convoy_pool::{CellPool, CellPoolConfig, CellPoolStatistics, Publication, VacantCell};
+
+use crate::storage::frozen::{Frozen, SnapshotShape};
+use crate::world::World;
+
+/// How a [`SnapshotPool`] keeps its cells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SnapshotPoolConfig {
+    /// Idle cells that are kept at the most; more are freed when they come back. 16 by default.
+    pub idle_max: usize,
+    /// Cells that are made at once. 2 by default: one that is read and one to capture into.
+    pub warm_up: usize,
+    /// What the lists of a new cell have room for: see [`SnapshotShape::of`].
+    pub shape: SnapshotShape,
+}
+
+impl Default for SnapshotPoolConfig {
+    fn default() -> Self {
+        Self { idle_max: 16, warm_up: 2, shape: SnapshotShape::default() }
+    }
+}
+
+impl SnapshotShape {
+    /// The room that a capture of everything in `world` can take before a list of the world's own
+    /// has to grow. A pool whose cells are set up with it captures that world without touching
+    /// the heap from the first time on.
+    pub fn of(world: &World) -> Self {
+        world.capture_shape(&crate::storage::ComponentMask::ALL)
+    }
+}
+
+/// A pool of snapshot cells. Clones share it; any number of providers and worlds may use one.
+///
+/// ```
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
+///
+/// let mut world = World::new();
+/// world.spawn((1_u32,));
+/// let pool = SnapshotPool::for_world(&world);
+/// for _ in 0..100 {
+///     drop(world.capture(ComponentMask::ALL, &pool));
+/// }
+/// assert_eq!(pool.statistics().reuse_rate(), 1.0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SnapshotPool {
+    cells: CellPool<Frozen>,
+}
+
+impl Default for SnapshotPool {
+    fn default() -> Self {
+        Self::new(SnapshotPoolConfig::default())
+    }
+}
+
+impl SnapshotPool {
+    /// A pool with `config.warm_up` cells.
+    pub fn new(config: SnapshotPoolConfig) -> Self {
+        let SnapshotPoolConfig { idle_max, warm_up, shape } = config;
+        let mut cell_config = CellPoolConfig::default();
+        cell_config.idle_max = idle_max;
+        let pool = Self { cells: CellPool::new(cell_config, move || Frozen::with_shape(&shape)) };
+        pool.warm_up(warm_up);
+        pool
+    }
+
+    /// A pool whose cells have room for `world` as it is now.
+    pub fn for_world(world: &World) -> Self {
+        Self::new(SnapshotPoolConfig { shape: SnapshotShape::of(world), ..Default::default() })
+    }
+
+    /// Makes `count` cells, or as many as the pool keeps idle.
+    pub fn warm_up(&self, count: usize) {
+        self.cells.warm_up(count);
+        Publication::<Frozen>::register_thread();
+    }
+
+    /// An idle cell, or a new one when there is none. It goes back when it is dropped.
+    pub fn take(&self) -> VacantSnapshot {
+        VacantSnapshot { cell: self.cells.take() }
+    }
+
+    /// Counts of cells made, reused and idle, and the bytes that the idle ones keep.
+    pub fn statistics(&self) -> CellPoolStatistics {
+        self.cells.statistics()
+    }
+
+    /// Frees the idle cells.
+    pub fn trim(&self) {
+        self.cells.trim();
+    }
+}
+
+/// A cell without a picture, held by one owner: what [`World::capture_into`] fills.
+pub struct VacantSnapshot {
+    pub(crate) cell: VacantCell<Frozen>,
+}
+
+impl VacantSnapshot {
+    /// Whether the cell holds nothing, as every cell that comes from a pool.
+    pub fn is_empty(&self) -> bool {
+        self.cell.shape() == SnapshotShape::default()
+    }
+
+    /// What the cell's lists have room for.
+    pub fn capacity(&self) -> SnapshotShape {
+        self.cell.capacity()
+    }
+
+    /// A number that tells this cell from every other one that is alive.
+    pub fn cell_id(&self) -> usize {
+        std::ptr::from_ref::<Frozen>(&self.cell).addr()
+    }
+}
+
+impl std::fmt::Debug for VacantSnapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("VacantSnapshot").field("cell_id", &self.cell_id()).finish()
+    }
+}

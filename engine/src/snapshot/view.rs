@@ -1,0 +1,247 @@
+//! [`View`]: a reader's lease on a snapshot.
+
+use std::any::type_name;
+use std::fmt;
+
+use convoy_pool::Lease;
+
+use crate::query::error::QueryError;
+use crate::query::fetch::ReadOnly;
+use crate::query::read::Query;
+use crate::query::tables::{FrozenColumns, TableRef, Tables};
+use crate::storage::archetype::Schema;
+use crate::storage::component::{Component, Kind};
+use crate::storage::frozen::Frozen;
+use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::World;
+use crate::world::events::{EventCursor, EventRecords, Events};
+use crate::world::index::{Location, Slot};
+
+/// Why a component of a snapshot can't be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The component, or [`Entity`] for look-ups, was not captured, or this reader did not
+    /// declare it.
+    NotCaptured {
+        /// The component.
+        component: &'static str,
+    },
+    /// The handle was stale when the snapshot was captured.
+    NotAlive {
+        /// The handle.
+        entity: Entity,
+    },
+    /// The entity did not have the component when the snapshot was captured.
+    Missing {
+        /// The entity.
+        entity: Entity,
+        /// The component that it lacked.
+        component: &'static str,
+    },
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotCaptured { component } => QueryError::NotCaptured { component }.fmt(formatter),
+            Self::NotAlive { entity } => {
+                write!(formatter, "entity {entity} was not alive when the snapshot was captured")
+            }
+            Self::Missing { entity, component } => {
+                write!(formatter, "entity {entity} had no {component} when it was captured")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// A reader's lease on a snapshot. Dropping it is the release; when the last view of a snapshot
+/// is dropped, its cell goes back to its pool, and the world reuses the memory.
+///
+/// A view is `Clone + Send + Sync + 'static`: another reader costs one atomic operation, on any
+/// thread, for as long as it likes, also after the world is gone. It never waits, and nobody
+/// waits for it.
+///
+/// A release can't be written twice, as it takes the view:
+///
+/// ```compile_fail,E0382
+/// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+/// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+/// let view = world.capture(ComponentMask::ALL, &pool);
+/// drop(view);
+/// drop(view);
+/// ```
+#[derive(Clone)]
+pub struct View {
+    lease: Lease<Frozen>,
+    /// What this reader may read: what was captured, or less.
+    readable: ComponentMask,
+}
+
+impl View {
+    pub(crate) fn new(lease: Lease<Frozen>) -> Self {
+        let readable = lease.head.mask;
+        Self { lease, readable }
+    }
+
+    /// A query over the picture, as [`World::query`].
+    ///
+    /// # Errors
+    ///
+    /// When a component was not captured, or is not among what this view may read.
+    ///
+    /// ```
+    /// # use convoy_engine::{QueryError, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// world.spawn((1_u32, 2.5_f32));
+    /// let numbers = world.mask_of::<(u32,)>().unwrap();
+    /// let view = world.capture(numbers, &pool);
+    /// assert_eq!(view.query::<&u32>().unwrap().iter().copied().sum::<u32>(), 1);
+    /// assert_eq!(
+    ///     view.query::<&f32>().err(),
+    ///     Some(QueryError::NotCaptured { component: "f32" })
+    /// );
+    /// ```
+    pub fn query<Q: ReadOnly>(&self) -> Result<Query<'_, Self, Q>, QueryError> {
+        Query::new(self)
+    }
+
+    /// The component `T` of `entity`.
+    ///
+    /// # Errors
+    ///
+    /// When `T` or [`Entity`] is not among what this view may read, the handle was stale, or the
+    /// entity had no `T`.
+    pub fn get<T: Component>(&self, entity: Entity) -> Result<&T, ReadError> {
+        let component = type_name::<T>();
+        let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
+        let missing = ReadError::Missing { entity, component };
+        let id = match self.lease.schema().registry.id_of::<T>(Kind::Component) {
+            Some(id) if self.readable.contains(id) => id,
+            None if self.readable == ComponentMask::ALL => return Err(missing),
+            _ => return Err(ReadError::NotCaptured { component }),
+        };
+        let rows = self.lease.column(at.archetype.index(), id).ok_or(missing)?;
+        Ok(rows.get(at.row as usize))
+    }
+
+    /// Whether `entity` was alive.
+    ///
+    /// # Errors
+    ///
+    /// When [`Entity`] is not among what this view may read.
+    pub fn contains(&self, entity: Entity) -> Result<bool, ReadError> {
+        Ok(self.locate(entity)?.is_some())
+    }
+
+    fn locate(&self, entity: Entity) -> Result<Option<Location>, ReadError> {
+        let slots = self.lease.index(size_of::<Slot>());
+        let slots = slots.filter(|_| self.readable.contains(ComponentId::ENTITY));
+        let slots = slots.ok_or(ReadError::NotCaptured { component: type_name::<Entity>() })?;
+        let index = entity.index() as usize;
+        if index >= slots.len() {
+            return Ok(None);
+        }
+        Ok(slots.get::<Slot>(index).locate(entity.generation()))
+    }
+
+    /// The events of type `T` up to the capture that `cursor` has not seen yet.
+    ///
+    /// # Errors
+    ///
+    /// When the log was not captured, or is not among what this view may read.
+    pub fn events<'a, T: Component>(
+        &'a self,
+        cursor: &'a mut EventCursor<T>,
+    ) -> Result<Events<'a, T>, ReadError> {
+        let not_captured = ReadError::NotCaptured { component: type_name::<T>() };
+        let records = match self.lease.schema().registry.id_of::<T>(Kind::Event) {
+            Some(id) if self.readable.contains(id) => {
+                let (rows, first) = self.lease.log(id).ok_or(not_captured)?;
+                EventRecords { rows, first }
+            }
+            None if self.readable == ComponentMask::ALL => EventRecords::EMPTY,
+            _ => return Err(not_captured),
+        };
+        Ok(Events::new(records, cursor))
+    }
+
+    /// Entities alive at the capture.
+    pub fn entity_count(&self) -> usize {
+        self.lease.head.alive as usize
+    }
+
+    /// The world's tick at the capture.
+    pub fn tick(&self) -> u64 {
+        self.lease.head.tick
+    }
+
+    /// How many ticks `world` has advanced since the capture.
+    pub fn lag(&self, world: &World) -> u64 {
+        world.tick().saturating_sub(self.tick())
+    }
+
+    /// What this view may read.
+    pub fn mask(&self) -> ComponentMask {
+        self.readable
+    }
+
+    /// The same snapshot, with less to read: what is in both masks.
+    #[must_use]
+    pub fn narrow(mut self, mask: ComponentMask) -> Self {
+        self.readable = self.readable.intersection(&mask);
+        self
+    }
+
+    /// How many views of this snapshot there are.
+    pub fn readers(&self) -> usize {
+        self.lease.readers() as usize
+    }
+
+    /// Whether both are views of one snapshot.
+    pub fn shares_with(&self, other: &Self) -> bool {
+        self.lease.same_cell(&other.lease)
+    }
+
+    /// Bytes of the snapshot's own lists: chunk pointers and lengths. What it keeps of replaced
+    /// chunks is counted by [`World::memory`].
+    pub fn list_bytes(&self) -> usize {
+        self.lease.list_bytes()
+    }
+}
+
+impl Tables for View {
+    fn schema(&self) -> &Schema {
+        self.lease.schema()
+    }
+
+    fn readable(&self) -> ComponentMask {
+        self.readable
+    }
+
+    fn table_count(&self) -> usize {
+        self.lease.table_count()
+    }
+
+    fn table(&self, index: usize) -> TableRef<'_> {
+        let schema = self.lease.schema();
+        let mask = schema.archetypes()[index].mask();
+        let (rows, starts) = self.lease.table(index);
+        let captured = mask.intersection(&self.lease.head.mask);
+        let chunks = self.lease.chunks();
+        TableRef::frozen(mask, rows, FrozenColumns { mask: captured, starts, chunks, schema })
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("View")
+            .field("tick", &self.tick())
+            .field("entities", &self.entity_count())
+            .field("readers", &self.readers())
+            .finish_non_exhaustive()
+    }
+}

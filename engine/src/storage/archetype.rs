@@ -1,0 +1,94 @@
+//! Archetypes, and the schema: everything about a world's shape that only ever grows.
+
+use std::collections::HashMap;
+
+use super::component::{ComponentId, Registry};
+use super::mask::ComponentMask;
+
+/// The number of an archetype, and of its table, in a world.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct ArchetypeId(u32);
+
+impl ArchetypeId {
+    /// The archetype of entities without components.
+    pub(crate) const EMPTY: Self = Self(0);
+
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// One set of component types. The bit of the entity column is always set.
+#[derive(Clone)]
+pub(crate) struct Archetype {
+    mask: ComponentMask,
+}
+
+impl Archetype {
+    pub(crate) fn mask(&self) -> &ComponentMask {
+        &self.mask
+    }
+}
+
+/// The registry and all archetypes of a world.
+///
+/// Shared by reference count with every snapshot, so that a capture takes it along for one
+/// increment. The world clones it before it registers a type or creates an archetype while a
+/// snapshot shares it.
+#[derive(Clone)]
+pub struct Schema {
+    pub(crate) registry: Registry,
+    archetypes: Vec<Archetype>,
+    by_mask: HashMap<ComponentMask, ArchetypeId>,
+}
+
+impl Schema {
+    pub(crate) fn new(registry: Registry) -> Self {
+        let mut schema = Self { registry, archetypes: Vec::new(), by_mask: HashMap::new() };
+        schema.add_archetype(ComponentMask::NONE);
+        schema
+    }
+
+    pub(crate) fn archetype(&self, id: ArchetypeId) -> &Archetype {
+        &self.archetypes[id.index()]
+    }
+
+    pub(crate) fn archetypes(&self) -> &[Archetype] {
+        &self.archetypes
+    }
+
+    pub(crate) fn find(&self, components: &ComponentMask) -> Option<ArchetypeId> {
+        self.by_mask.get(&with_entity(components)).copied()
+    }
+
+    /// Creates the archetype of `components`, which must be new.
+    pub(crate) fn add_archetype(&mut self, components: ComponentMask) -> ArchetypeId {
+        let mask = with_entity(&components);
+        let id = ArchetypeId::new(self.archetypes.len());
+        let known = self.by_mask.insert(mask, id);
+        assert!(known.is_none(), "an archetype is created once");
+        self.archetypes.push(Archetype { mask });
+        id
+    }
+
+    /// Whether `self` holds the same types and archetypes as the first ones of `other`.
+    pub(crate) fn is_prefix_of(&self, other: &Self) -> bool {
+        self.registry.is_prefix_of(&other.registry)
+            && self.archetypes.len() <= other.archetypes.len()
+            && self.archetypes.iter().zip(&other.archetypes).all(|(a, b)| a.mask == b.mask)
+    }
+}
+
+fn with_entity(components: &ComponentMask) -> ComponentMask {
+    let mut mask = *components;
+    mask.insert(ComponentId::ENTITY);
+    mask
+}

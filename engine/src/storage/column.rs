@@ -1,0 +1,533 @@
+//! A column: the values of one component in one table, cut into chunks that snapshots can share.
+//!
+//! Every chunk has two epochs. `born` is when the world came to own it: a write is in place when
+//! `born` is the current epoch, and otherwise goes through [`Column::own`], which takes the chunk
+//! back or copies it. `written` is when a row of it last changed: it tells replicas what to copy.
+//! The two differ for a chunk that was appended to while a snapshot shares it: no reader looks
+//! past the length that it captured, so that append needs no copy.
+//!
+//! A column of zero-sized values has no chunks at all. The first chunk of a column starts small
+//! and grows to full size before a second one is added, so that a table of a few rows is cheap.
+//!
+//! The typed methods are safe: they check the size of `T` against the column's, and the row
+//! against its capacity. Any bit pattern is a value of `T: Pod`, chunk memory is always
+//! initialised (it comes zeroed from the system), and a chunk's address is aligned to
+//! [`CHUNK_ALIGN`], which the registry checked against `T`.
+
+#![allow(unsafe_code, reason = "reads and writes rows of raw chunks")]
+
+use std::ops::Range;
+use std::ptr::{self, NonNull};
+
+use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
+
+use super::component::{Component, ComponentId, ComponentInfo};
+use super::history::{Epoch, Memory};
+
+pub(crate) struct Column {
+    chunks: Vec<ChunkPtr>,
+    born: Vec<Epoch>,
+    written: Vec<Epoch>,
+    /// Rows that fit into chunk 0: fewer than a full chunk's while the column is small.
+    first_rows: u32,
+    /// Rows that fit into all chunks.
+    capacity: usize,
+    size: u32,
+    rows_log2: u8,
+    component: ComponentId,
+}
+
+/// What a query needs to know of a column in order to read it, live or frozen.
+#[derive(Clone, Copy)]
+pub struct RawColumn {
+    pub(crate) chunks: *const ChunkPtr,
+    pub(crate) rows_log2: u8,
+}
+
+impl Column {
+    pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
+        Self {
+            chunks: Vec::new(),
+            born: Vec::new(),
+            written: Vec::new(),
+            first_rows: 0,
+            capacity: if info.size() == 0 { usize::MAX } else { 0 },
+            size: u32::try_from(info.size()).expect("the registry limits sizes to a chunk"),
+            rows_log2: info.rows_log2(),
+            component,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.size as usize
+    }
+
+    #[inline]
+    pub(crate) fn chunk_rows(&self) -> usize {
+        1 << self.rows_log2
+    }
+
+    pub(crate) fn rows_log2(&self) -> u8 {
+        self.rows_log2
+    }
+
+    /// The chunks that hold the first `rows` rows.
+    #[inline]
+    pub(crate) fn chunks_of(&self, rows: usize) -> &[ChunkPtr] {
+        if self.size == 0 { &[] } else { &self.chunks[..rows.div_ceil(self.chunk_rows())] }
+    }
+
+    /// The first `rows` rows, which must be below the capacity.
+    pub(crate) fn rows(&self, rows: usize) -> Rows<'_> {
+        assert!(rows <= self.capacity, "the column holds the rows");
+        Rows {
+            chunks: self.chunks_of(rows),
+            len: rows,
+            size: self.size(),
+            rows_log2: self.rows_log2,
+        }
+    }
+
+    pub(crate) fn raw(&self, rows: usize) -> RawColumn {
+        assert!(rows <= self.capacity(), "the column holds the rows of its table");
+        RawColumn { chunks: self.chunks.as_ptr(), rows_log2: self.rows_log2 }
+    }
+
+    /// How many rows fit into the chunks that the column has.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn update_capacity(&mut self) {
+        self.capacity = match self.chunks.len() {
+            0 => 0,
+            1 => self.first_rows as usize,
+            chunks => chunks << self.rows_log2,
+        };
+    }
+
+    pub(crate) fn chunk_capacity(&self) -> usize {
+        self.chunks.capacity()
+    }
+
+    pub(crate) fn written(&self, chunk: usize) -> Epoch {
+        self.written[chunk]
+    }
+
+    fn class(&self, chunk: usize) -> SizeClass {
+        let rows = if chunk == 0 { self.first_rows as usize } else { self.chunk_rows() };
+        SizeClass::for_bytes(rows * self.size()).expect("the registry limits sizes to a chunk")
+    }
+
+    /// Makes room for the list of `rows` rows' chunks without making the chunks.
+    pub(crate) fn reserve_list(&mut self, rows: usize) {
+        if self.size == 0 {
+            return;
+        }
+        let more = rows.div_ceil(self.chunk_rows()).saturating_sub(self.chunks.len());
+        self.chunks.reserve(more);
+        self.born.reserve(more);
+        self.written.reserve(more);
+    }
+
+    /// Makes room for as many chunks as `other` has room for.
+    pub(crate) fn reserve_list_like(&mut self, other: &Self) {
+        self.reserve_list(other.chunk_capacity() << self.rows_log2);
+    }
+
+    /// Adds chunks until `rows` rows fit, of which `live` are in use now.
+    pub(crate) fn reserve(
+        &mut self,
+        rows: usize,
+        live: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        while self.capacity() < rows {
+            if self.chunks.is_empty() {
+                self.add_first(rows, memory)?;
+            } else if self.chunks.len() == 1 && (self.first_rows as usize) < self.chunk_rows() {
+                self.grow_first(rows, live, memory)?;
+            } else {
+                let chunk = memory.allocate(self.class(1))?;
+                self.push_chunk(chunk, memory.epoch());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_first(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
+        let (class, first_rows) = self.first_class(rows)?;
+        let chunk = memory.allocate(class)?;
+        self.first_rows = first_rows;
+        self.push_chunk(chunk, memory.epoch());
+        Ok(())
+    }
+
+    /// The class of a first chunk for at least `rows` rows, and how many rows fit into it.
+    fn first_class(&self, rows: usize) -> Result<(SizeClass, u32), MemoryError> {
+        let rows = rows.min(self.chunk_rows());
+        let class = SizeClass::for_bytes(rows * self.size())?;
+        let fit = (class.bytes() / self.size()).min(self.chunk_rows());
+        // A full chunk's class is computed from its rows, so the rows decide, not the slack.
+        Ok((SizeClass::for_bytes(fit * self.size())?, fit as u32))
+    }
+
+    fn grow_first(
+        &mut self,
+        rows: usize,
+        live: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let (old, old_class, old_born) = (self.chunks[0], self.class(0), self.born[0]);
+        let (class, first_rows) = self.first_class(rows.max(2 * self.first_rows as usize))?;
+        let grown = memory.allocate(class)?;
+        let bytes = live.min(self.first_rows as usize) * self.size();
+        // SAFETY: both chunks hold at least `bytes`, and `grown` is not reachable yet.
+        unsafe { ptr::copy_nonoverlapping(old.as_ptr(), grown.as_ptr(), bytes) };
+        self.chunks[0] = grown;
+        self.born[0] = memory.epoch();
+        // The row that this makes room for follows.
+        self.written[0] = memory.epoch();
+        self.first_rows = first_rows;
+        self.update_capacity();
+        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
+        unsafe { memory.release(old, old_class, old_born, self.component) };
+        Ok(())
+    }
+
+    fn push_chunk(&mut self, chunk: ChunkPtr, epoch: Epoch) {
+        self.chunks.push(chunk);
+        self.born.push(epoch);
+        self.written.push(epoch);
+        self.update_capacity();
+    }
+
+    /// Whether the world may write every row of `chunk` in place in this epoch.
+    #[inline]
+    pub(crate) fn is_owned(&self, chunk: usize, epoch: Epoch) -> bool {
+        self.size == 0 || self.born[chunk] == epoch
+    }
+
+    /// Makes `chunk` writable: in place, taken back, or as a copy of its first `live` rows.
+    #[inline]
+    pub(crate) fn own(
+        &mut self,
+        chunk: usize,
+        live: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.is_owned(chunk, memory.epoch()) || self.take_back(chunk, memory) {
+            return Ok(());
+        }
+        let spare = memory.allocate(self.class(chunk))?;
+        let old = self.replace(chunk, spare, memory);
+        let bytes = live.min(self.chunk_rows()) * self.size();
+        memory.history.count_copy(bytes, || {
+            // SAFETY: both chunks are of one class, which holds a full chunk's rows, and the
+            // retired one stays unchanged and mapped until a reclaim.
+            unsafe { ptr::copy_nonoverlapping(old.as_ptr(), spare.as_ptr(), bytes) }
+        });
+        Ok(())
+    }
+
+    /// Takes `chunk` back without a copy when no active capture sees it.
+    pub(crate) fn take_back(&mut self, chunk: usize, memory: &mut Memory) -> bool {
+        let free = self.born[chunk] > memory.history.newest(self.component);
+        if free {
+            self.born[chunk] = memory.epoch();
+            self.written[chunk] = memory.epoch();
+            memory.history.statistics.chunks_reowned += 1;
+        }
+        free
+    }
+
+    /// A chunk to replace the shared `chunk` with.
+    pub(crate) fn allocate_spare(
+        &self,
+        chunk: usize,
+        memory: &mut Memory,
+    ) -> Result<ChunkPtr, MemoryError> {
+        memory.allocate(self.class(chunk))
+    }
+
+    /// Gives back a chunk that [`Column::allocate_spare`] made and that was not used.
+    pub(crate) fn discard_spare(&self, chunk: usize, spare: ChunkPtr, memory: &mut Memory) {
+        // SAFETY: the spare chunk has this class and was never part of the column.
+        unsafe { memory.arena.recycle(spare, self.class(chunk)) };
+    }
+
+    /// Puts `spare` in the place of the shared `chunk`, retires that and returns it. Its rows
+    /// stay readable until the next reclaim; the caller fills the new chunk.
+    pub(crate) fn replace(
+        &mut self,
+        chunk: usize,
+        spare: ChunkPtr,
+        memory: &mut Memory,
+    ) -> ChunkPtr {
+        let (old, born) = (self.chunks[chunk], self.born[chunk]);
+        let class = self.class(chunk);
+        self.chunks[chunk] = spare;
+        self.born[chunk] = memory.epoch();
+        self.written[chunk] = memory.epoch();
+        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
+        unsafe { memory.release(old, class, born, self.component) };
+        old
+    }
+
+    /// Puts `spare` in the place of the shared chunk of `run` and copies the chunk's rows below
+    /// `live` but those of `run`, which the caller writes.
+    pub(crate) fn replace_around(
+        &mut self,
+        spare: ChunkPtr,
+        run: Range<usize>,
+        live: usize,
+        memory: &mut Memory,
+    ) {
+        let chunk = run.start >> self.rows_log2;
+        let first = chunk << self.rows_log2;
+        let end = live.min(first + self.chunk_rows());
+        assert!(run.start <= run.end && run.end <= end, "the run lies in one chunk");
+        let old = self.replace(chunk, spare, memory);
+        for rows in [first..run.start, run.end..end] {
+            let offset = (rows.start - first) * self.size();
+            // SAFETY: the rows are in the chunk, so the offset is, too.
+            let from = unsafe { old.as_ptr().add(offset) };
+            // SAFETY: both chunks are of one class.
+            let to = unsafe { spare.as_ptr().add(offset) };
+            // SAFETY: the retired chunk stays unchanged and mapped until a reclaim; the spare one
+            // is not reachable by anybody else.
+            unsafe { ptr::copy_nonoverlapping(from, to, rows.len() * self.size()) };
+        }
+        memory.history.statistics.chunks_copied += 1;
+        memory.history.statistics.bytes_copied += ((end - first) * self.size()) as u64;
+    }
+
+    /// Makes `row`, the first free one, writable for an append. `captured` is the largest number
+    /// of rows that an active capture took of this table: beyond it even a shared chunk is
+    /// written in place. Returns the row before which further appends need no preparation.
+    pub(crate) fn prepare_append(
+        &mut self,
+        row: usize,
+        captured: usize,
+        memory: &mut Memory,
+    ) -> Result<usize, MemoryError> {
+        if self.size == 0 {
+            return Ok(usize::MAX);
+        }
+        self.reserve(row + 1, row, memory)?;
+        let (chunk, epoch) = (row >> self.rows_log2, memory.epoch());
+        if self.born[chunk] != epoch {
+            if row >= captured {
+                self.written[chunk] = epoch;
+            } else {
+                self.own(chunk, row - (chunk << self.rows_log2), memory)?;
+            }
+        }
+        Ok(self.capacity().min((chunk + 1) << self.rows_log2))
+    }
+
+    /// Makes the chunk of `row` writable in a table of `rows` rows.
+    #[inline]
+    pub(crate) fn own_row(
+        &mut self,
+        row: usize,
+        rows: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.size == 0 {
+            return Ok(());
+        }
+        let chunk = row >> self.rows_log2;
+        self.own(chunk, rows - (chunk << self.rows_log2), memory)
+    }
+
+    /// Gives the chunks past the first `keep` back.
+    pub(crate) fn truncate(&mut self, keep: usize, memory: &mut Memory) {
+        while self.chunks.len() > keep {
+            let last = self.chunks.len() - 1;
+            let (chunk, class, born) = (self.chunks[last], self.class(last), self.born[last]);
+            self.chunks.pop();
+            self.born.pop();
+            self.written.pop();
+            self.update_capacity();
+            // SAFETY: the chunk was this column's with this class and epoch, and is removed.
+            unsafe { memory.release(chunk, class, born, self.component) };
+        }
+    }
+
+    /// Gives the first chunk, which must be full, back; the rows after it move up.
+    pub(crate) fn drop_first(&mut self, memory: &mut Memory) {
+        assert!(self.chunks.len() > 1, "the first chunk is full when there is a second");
+        let (chunk, class, born) = (self.chunks[0], self.class(0), self.born[0]);
+        self.chunks.remove(0);
+        self.born.remove(0);
+        self.written.remove(0);
+        self.update_capacity();
+        // SAFETY: the chunk was this column's with this class and epoch, and is removed.
+        unsafe { memory.release(chunk, class, born, self.component) };
+    }
+
+    /// The address of `row`, which must be below the capacity.
+    #[inline]
+    fn row_ptr(&self, row: usize) -> NonNull<u8> {
+        assert!(row < self.capacity(), "the row is inside the column");
+        if self.size == 0 {
+            return dangling();
+        }
+        let chunk = self.chunks[row >> self.rows_log2];
+        let offset = (row & (self.chunk_rows() - 1)) * self.size();
+        // SAFETY: the row is below the capacity, so the offset stays inside the chunk.
+        let row = unsafe { chunk.as_ptr().add(offset) };
+        // SAFETY: a chunk is not at address zero.
+        unsafe { NonNull::new_unchecked(row) }
+    }
+
+    /// The value at `row`.
+    #[inline]
+    pub(crate) fn get<T: Component>(&self, row: usize) -> &T {
+        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        // SAFETY: the pointer is to an initialised, aligned value of a type without invalid bit
+        // patterns, and the borrow of the column bars writers.
+        unsafe { self.row_ptr(row).cast().as_ref() }
+    }
+
+    /// The value at `row`, whose chunk must be owned.
+    #[inline]
+    pub(crate) fn get_mut<T: Component>(&mut self, row: usize) -> &mut T {
+        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        // SAFETY: as in `get`; the exclusive borrow bars other access through the world, and the
+        // caller has made the chunk writable, so that no snapshot reads this row.
+        unsafe { self.row_ptr(row).cast().as_mut() }
+    }
+
+    /// Writes `row`, whose chunk must be writable there.
+    #[inline]
+    pub(crate) fn write<T: Component>(&mut self, row: usize, value: T) {
+        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        // SAFETY: as in `get_mut`.
+        unsafe { self.row_ptr(row).cast().write(value) };
+    }
+
+    /// Copies the value at `from` over the one at `to`, whose chunk must be owned.
+    #[inline]
+    pub(crate) fn copy_within(&mut self, from: usize, to: usize) {
+        let (source, target) = (self.row_ptr(from), self.row_ptr(to));
+        // SAFETY: both rows are inside chunks of this column.
+        unsafe { copy_row(source, target, self.size()) };
+    }
+
+    /// Copies the value at `from` of another column to `row`, whose chunk must be writable there.
+    #[inline]
+    pub(crate) fn copy_from(&mut self, row: usize, source: &Self, from: usize) {
+        assert_eq!(source.size, self.size, "both columns hold the same component");
+        let (source, target) = (source.row_ptr(from), self.row_ptr(row));
+        // SAFETY: both rows are inside chunks of columns with this size of row.
+        unsafe { copy_row(source, target, self.size()) };
+    }
+
+    /// Copies the first `rows` rows of `chunk` from the same chunk of another world's column.
+    /// The chunk must be owned.
+    pub(crate) fn copy_chunk_from(&mut self, chunk: usize, source: &Self, rows: usize) {
+        let (first, last) = (chunk << self.rows_log2, (chunk << self.rows_log2) + rows - 1);
+        assert!(last < self.capacity() && last < source.capacity(), "both chunks hold the rows");
+        assert_eq!(source.size, self.size, "both columns hold the same component");
+        let (from, to) = (source.row_ptr(first), self.row_ptr(first));
+        // SAFETY: the rows lie in one chunk on either side, as the last one is inside too.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), rows * self.size()) };
+    }
+
+    /// Notes that the owned `chunk` was written in `epoch`.
+    pub(crate) fn mark_written(&mut self, chunk: usize, epoch: Epoch) {
+        self.written[chunk] = epoch;
+    }
+}
+
+const fn dangling() -> NonNull<u8> {
+    // Well aligned for every component, and never read: zero-sized values have no bytes.
+    match NonNull::new(ptr::without_provenance_mut(CHUNK_ALIGN)) {
+        Some(address) => address,
+        None => unreachable!(),
+    }
+}
+
+/// Copies one row. The usual sizes are spelled out so that they compile to a few moves.
+///
+/// # Safety
+///
+/// Both pointers are valid for `size` bytes; they may be equal, and otherwise don't overlap.
+#[inline]
+unsafe fn copy_row(source: NonNull<u8>, target: NonNull<u8>, size: usize) {
+    let (source, target) = (source.as_ptr().cast_const(), target.as_ptr());
+    // SAFETY: the caller's contract; `copy` allows equal pointers.
+    unsafe {
+        match size {
+            0 => {}
+            4 => ptr::copy(source, target, 4),
+            8 => ptr::copy(source, target, 8),
+            12 => ptr::copy(source, target, 12),
+            16 => ptr::copy(source, target, 16),
+            24 => ptr::copy(source, target, 24),
+            32 => ptr::copy(source, target, 32),
+            48 => ptr::copy(source, target, 48),
+            64 => ptr::copy(source, target, 64),
+            _ => ptr::copy(source, target, size),
+        }
+    }
+}
+
+/// The first rows of a column, live or frozen, for reading one at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    chunks: &'a [ChunkPtr],
+    len: usize,
+    size: usize,
+    rows_log2: u8,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) const EMPTY: Rows<'static> = Rows { chunks: &[], len: 0, size: 0, rows_log2: 0 };
+
+    /// Rows in the chunks of a column that is not at hand any more.
+    ///
+    /// # Safety
+    ///
+    /// `chunks` hold `len` rows of `size` bytes, `1 << rows_log2` in each, that are mapped and not
+    /// written for the lifetime of the result.
+    pub(crate) unsafe fn new(
+        chunks: &'a [ChunkPtr],
+        len: usize,
+        size: usize,
+        rows_log2: u8,
+    ) -> Self {
+        assert!(size == 0 || chunks.len() == len.div_ceil(1 << rows_log2), "the chunks hold `len`");
+        Self { chunks, len, size, rows_log2 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The value at `row`.
+    #[inline]
+    pub(crate) fn get<T: Component>(&self, row: usize) -> &'a T {
+        assert!(row < self.len, "the row is one of them");
+        assert_eq!(size_of::<T>(), self.size, "the rows are of this type");
+        if self.size == 0 {
+            // SAFETY: a zero-sized value has no bytes, and the address is aligned.
+            return unsafe { dangling().cast().as_ref() };
+        }
+        let offset = (row & ((1 << self.rows_log2) - 1)) * self.size;
+        let chunk = self.chunks[row >> self.rows_log2];
+        // SAFETY: the row is in the chunk.
+        let row = unsafe { chunk.as_ptr().add(offset) }.cast::<T>();
+        // SAFETY: the contract of `new`, or the borrow of a live column; any bits are a `T`.
+        unsafe { &*row }
+    }
+}

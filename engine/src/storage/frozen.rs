@@ -1,0 +1,235 @@
+//! Frozen tables: the chunk pointers and lengths that a capture took, in one cell of a pool.
+//!
+//! The lists keep their capacity from one capture to the next. While the cell is leased, the
+//! chunks stay mapped (the cell holds the arena's mapping) and unchanged (the world's history
+//! knows of the capture), whatever happens to the world.
+
+#![allow(unsafe_code, reason = "vouches for captured chunks")]
+
+use std::sync::Arc;
+
+use convoy_pool::{ChunkPtr, Mapping, Recycle};
+
+use super::archetype::Schema;
+use super::column::{Column, Rows};
+use super::component::ComponentId;
+use super::mask::ComponentMask;
+
+/// What a snapshot is about, apart from its chunks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrozenHead {
+    pub(crate) tick: u64,
+    /// What was captured, and so may be read.
+    pub(crate) mask: ComponentMask,
+    /// Entities alive.
+    pub(crate) alive: u32,
+}
+
+impl FrozenHead {
+    const EMPTY: Self = Self { tick: 0, mask: ComponentMask::NONE, alive: 0 };
+}
+
+/// Chunks of one captured column: where they start in the list, and their rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct FrozenRows {
+    start: u32,
+    rows: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FrozenTable {
+    rows: u32,
+    /// Where the table's columns start in the list of starts.
+    first_column: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FrozenLog {
+    component: ComponentId,
+    first: u64,
+    rows: FrozenRows,
+}
+
+/// How much a snapshot's lists hold or have room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct SnapshotShape {
+    /// Tables, empty ones included.
+    pub tables: usize,
+    /// Columns of all tables.
+    pub columns: usize,
+    /// Chunks of all columns, of the entity index and of the event logs.
+    pub chunks: usize,
+    /// Event logs.
+    pub logs: usize,
+}
+
+/// One captured picture of a world.
+pub(crate) struct Frozen {
+    pub(crate) head: FrozenHead,
+    schema: Option<Arc<Schema>>,
+    mapping: Option<Arc<Mapping>>,
+    tables: Vec<FrozenTable>,
+    /// Where the chunks of each captured column start, table by table.
+    starts: Vec<u32>,
+    chunks: Vec<ChunkPtr>,
+    index: Option<(FrozenRows, u8)>,
+    logs: Vec<FrozenLog>,
+}
+
+impl Frozen {
+    pub(crate) fn with_shape(shape: &SnapshotShape) -> Self {
+        Self {
+            head: FrozenHead::EMPTY,
+            schema: None,
+            mapping: None,
+            tables: Vec::with_capacity(shape.tables),
+            starts: Vec::with_capacity(shape.columns),
+            chunks: Vec::with_capacity(shape.chunks),
+            index: None,
+            logs: Vec::with_capacity(shape.logs),
+        }
+    }
+
+    /// Makes room for `shape`.
+    pub(crate) fn reserve(&mut self, shape: &SnapshotShape) {
+        debug_assert!(self.tables.is_empty(), "a cell is filled when it is empty");
+        self.tables.reserve(shape.tables);
+        self.starts.reserve(shape.columns);
+        self.chunks.reserve(shape.chunks);
+        self.logs.reserve(shape.logs);
+    }
+
+    /// What the lists hold.
+    pub(crate) fn shape(&self) -> SnapshotShape {
+        SnapshotShape {
+            tables: self.tables.len(),
+            columns: self.starts.len(),
+            chunks: self.chunks.len(),
+            logs: self.logs.len(),
+        }
+    }
+
+    /// What the lists have room for.
+    pub(crate) fn capacity(&self) -> SnapshotShape {
+        SnapshotShape {
+            tables: self.tables.capacity(),
+            columns: self.starts.capacity(),
+            chunks: self.chunks.capacity(),
+            logs: self.logs.capacity(),
+        }
+    }
+
+    /// Bytes that the lists hold.
+    pub(crate) fn list_bytes(&self) -> usize {
+        size_of_val(&*self.tables)
+            + size_of_val(&*self.starts)
+            + size_of_val(&*self.chunks)
+            + size_of_val(&*self.logs)
+    }
+
+    pub(crate) fn begin(&mut self, head: FrozenHead, schema: &Arc<Schema>, mapping: &Arc<Mapping>) {
+        self.head = head;
+        self.schema = Some(Arc::clone(schema));
+        self.mapping = Some(Arc::clone(mapping));
+    }
+
+    /// Starts the next table; its captured columns follow in the order of their ids.
+    pub(crate) fn push_table(&mut self, rows: usize) {
+        let first_column = self.starts.len() as u32;
+        self.tables.push(FrozenTable { rows: rows as u32, first_column });
+    }
+
+    #[inline]
+    pub(crate) fn push_column(&mut self, column: &Column, rows: usize) {
+        self.starts.push(self.chunks.len() as u32);
+        self.chunks.extend_from_slice(column.chunks_of(rows));
+    }
+
+    pub(crate) fn push_index(&mut self, column: &Column, rows: usize) {
+        self.index = Some((self.push_rows(column, rows), column.rows_log2()));
+    }
+
+    pub(crate) fn push_log(&mut self, column: &Column, first: u64, rows: usize) {
+        let rows = self.push_rows(column, rows);
+        self.logs.push(FrozenLog { component: column.component(), first, rows });
+    }
+
+    fn push_rows(&mut self, column: &Column, rows: usize) -> FrozenRows {
+        let start = self.chunks.len() as u32;
+        self.chunks.extend_from_slice(column.chunks_of(rows));
+        FrozenRows { start, rows: rows as u32 }
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        self.schema.as_deref().expect("a shared snapshot was captured")
+    }
+
+    pub(crate) fn table_count(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// Rows of a table, and the list of where its captured columns start.
+    pub(crate) fn table(&self, index: usize) -> (usize, &[u32]) {
+        let table = self.tables[index];
+        (table.rows as usize, &self.starts[table.first_column as usize..])
+    }
+
+    pub(crate) fn chunks(&self) -> &[ChunkPtr] {
+        &self.chunks
+    }
+
+    /// One captured column of one table.
+    pub(crate) fn column(&self, table: usize, id: ComponentId) -> Option<Rows<'_>> {
+        let archetype = &self.schema().archetypes()[table];
+        let captured = archetype.mask().intersection(&self.head.mask);
+        if !captured.contains(id) {
+            return None;
+        }
+        let (rows, starts) = self.table(table);
+        let info = self.schema().registry.info(id);
+        let start = starts[captured.rank(id)];
+        Some(self.rows(FrozenRows { start, rows: rows as u32 }, info.size(), info.rows_log2()))
+    }
+
+    /// The slots of the entity index, if it was captured.
+    pub(crate) fn index(&self, slot_size: usize) -> Option<Rows<'_>> {
+        self.index.map(|(rows, rows_log2)| self.rows(rows, slot_size, rows_log2))
+    }
+
+    /// The records of a captured event log, and the sequence number of the first.
+    pub(crate) fn log(&self, id: ComponentId) -> Option<(Rows<'_>, u64)> {
+        let log = self.logs.iter().find(|log| log.component == id)?;
+        let info = self.schema().registry.info(id);
+        Some((self.rows(log.rows, info.size(), info.rows_log2()), log.first))
+    }
+
+    fn rows(&self, at: FrozenRows, size: usize, rows_log2: u8) -> Rows<'_> {
+        let count = if size == 0 { 0 } else { (at.rows as usize).div_ceil(1 << rows_log2) };
+        let chunks = &self.chunks[at.start as usize..at.start as usize + count];
+        // SAFETY: `resident` through the mapping that the cell holds, and `frozen`: the capture
+        // is active while the cell can be read, and these are the lengths that it took.
+        unsafe { Rows::new(chunks, at.rows as usize, size, rows_log2) }
+    }
+}
+
+impl Recycle for Frozen {
+    fn recycle(&mut self) {
+        self.head = FrozenHead::EMPTY;
+        self.tables.clear();
+        self.starts.clear();
+        self.chunks.clear();
+        self.logs.clear();
+        self.index = None;
+        self.schema = None;
+        // Last: where the world is gone, this unmaps the chunks.
+        self.mapping = None;
+    }
+
+    fn retained_bytes(&self) -> usize {
+        self.tables.capacity() * size_of::<FrozenTable>()
+            + self.starts.capacity() * size_of::<u32>()
+            + self.chunks.capacity() * size_of::<ChunkPtr>()
+            + self.logs.capacity() * size_of::<FrozenLog>()
+    }
+}

@@ -1,0 +1,21 @@
+//! Storage: the component registry, archetypes, and tables of chunked columns with copy-on-write.
+//!
+//! This layer knows bytes, rows and epochs. It knows neither bundles nor queries, and it never
+//! names a snapshot: all that it keeps of one is an epoch, a mask and the means to ask whether it
+//! has ended ([`history`]).
+
+pub(crate) mod archetype;
+pub(crate) mod column;
+pub(crate) mod component;
+pub(crate) mod entity;
+pub(crate) mod frozen;
+pub(crate) mod history;
+pub(crate) mod mask;
+pub(crate) mod table;
+pub(crate) mod type_map;
+
+pub use component::{Component, ComponentId, ComponentInfo, RegisterError};
+pub use entity::Entity;
+pub use frozen::SnapshotShape;
+pub use history::CopyStatistics;
+pub use mask::{COMPONENTS_MAX, ComponentMask};

@@ -1,0 +1,207 @@
+//! Bundles: tuples of components that are spawned, inserted and removed together.
+
+use std::any::type_name;
+
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::column::Column;
+use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::{ComponentId, ComponentMask, RegisterError};
+
+use super::error::SpawnError;
+
+/// A tuple of up to sixteen different components, `()` included.
+///
+/// ```
+/// # use convoy_engine::World;
+/// let mut world = World::new();
+/// let entity = world.spawn((1.5_f32, [0_u64; 4]));
+/// assert_eq!(*world.get::<f32>(entity).unwrap(), 1.5);
+/// ```
+pub trait Bundle: sealed::Sealed + Send + Sync + 'static {}
+
+impl<B: sealed::Sealed + Send + Sync + 'static> Bundle for B {}
+
+pub(crate) mod sealed {
+    use super::{Component, ComponentId, ComponentSink, ComponentSource, RegisterError, Registry};
+
+    /// What the engine needs of a bundle. Sealed: only tuples implement it.
+    pub trait Sealed: Copy {
+        /// How many components the bundle has.
+        #[doc(hidden)]
+        const LEN: usize;
+
+        #[doc(hidden)]
+        fn register(
+            registry: &mut Registry,
+            found: &mut dyn FnMut(ComponentId),
+        ) -> Result<(), RegisterError>;
+
+        #[doc(hidden)]
+        fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>, &'static str));
+
+        #[doc(hidden)]
+        fn put(self, sink: &mut impl ComponentSink);
+
+        #[doc(hidden)]
+        fn take(source: &mut impl ComponentSource) -> Self;
+    }
+
+    /// Named here so that the tuple implementations read plainly.
+    #[doc(hidden)]
+    pub trait Element: Component {}
+    impl<T: Component> Element for T {}
+}
+
+/// Takes the components of a bundle, in the order of the tuple.
+#[doc(hidden)]
+pub trait ComponentSink {
+    fn put<T: Component>(&mut self, position: usize, value: T);
+}
+
+/// Gives the components of a bundle, in the order of the tuple.
+#[doc(hidden)]
+pub trait ComponentSource {
+    fn take<T: Component>(&mut self) -> T;
+}
+
+macro_rules! tuple_bundle {
+    ($($name:ident $index:tt),*) => {
+        impl<$($name: sealed::Element),*> sealed::Sealed for ($($name,)*) {
+            const LEN: usize = 0 $(+ { let _ = $index; 1 })*;
+
+            #[allow(unused_variables, reason = "the empty tuple has nothing to register")]
+            fn register(
+                registry: &mut Registry,
+                found: &mut dyn FnMut(ComponentId),
+            ) -> Result<(), RegisterError> {
+                $(found(registry.register::<$name>(Kind::Component)?);)*
+                Ok(())
+            }
+
+            #[allow(unused_variables, reason = "the empty tuple has nothing to find")]
+            fn find(
+                registry: &Registry,
+                found: &mut dyn FnMut(Option<ComponentId>, &'static str),
+            ) {
+                $(found(registry.id_of::<$name>(Kind::Component), type_name::<$name>());)*
+            }
+
+            #[inline]
+            #[allow(unused_variables, reason = "the empty tuple has nothing to put")]
+            fn put(self, sink: &mut impl ComponentSink) {
+                $(sink.put($index, self.$index);)*
+            }
+
+            #[inline]
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple")]
+            fn take(source: &mut impl ComponentSource) -> Self {
+                ($(source.take::<$name>(),)*)
+            }
+        }
+    };
+}
+
+tuple_bundle!();
+tuple_bundle!(A 0);
+tuple_bundle!(A 0, B 1);
+tuple_bundle!(A 0, B 1, C 2);
+tuple_bundle!(A 0, B 1, C 2, D 3);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15);
+
+/// The most components that a bundle has.
+pub(crate) const BUNDLE_MAX: usize = 16;
+
+/// A bundle type as one world knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct BundleInfo {
+    pub(crate) mask: ComponentMask,
+    /// The archetype of exactly this bundle, once an entity was spawned with it.
+    pub(crate) archetype: Option<ArchetypeId>,
+    ids: [ComponentId; BUNDLE_MAX],
+    positions: Positions,
+    len: u8,
+}
+
+impl BundleInfo {
+    /// Registers the components of `B` and checks that they differ.
+    pub(crate) fn new<B: Bundle>(registry: &mut Registry) -> Result<Self, SpawnError> {
+        let mut info = Self {
+            mask: ComponentMask::NONE,
+            archetype: None,
+            ids: [ComponentId::ENTITY; BUNDLE_MAX],
+            positions: [0; BUNDLE_MAX],
+            len: 0,
+        };
+        let mut duplicate = None;
+        let mut reserved = false;
+        B::register(registry, &mut |id| {
+            info.ids[usize::from(info.len)] = id;
+            info.len += 1;
+            reserved |= id == ComponentId::ENTITY;
+            if !info.mask.insert(id) {
+                duplicate = Some(id);
+            }
+        })?;
+        if let Some(id) = duplicate {
+            return Err(SpawnError::Duplicate { component: registry.info(id).name() });
+        }
+        if reserved {
+            return Err(SpawnError::Reserved);
+        }
+        Ok(info)
+    }
+
+    /// The component ids in the order of the tuple.
+    pub(crate) fn ids(&self) -> &[ComponentId] {
+        &self.ids[..usize::from(self.len)]
+    }
+
+    /// Notes the archetype of exactly this bundle.
+    pub(crate) fn set_archetype(&mut self, archetype: ArchetypeId, mask: &ComponentMask) {
+        self.archetype = Some(archetype);
+        self.positions = self.positions(mask);
+    }
+
+    /// [`BundleInfo::positions`] in the archetype of exactly this bundle.
+    pub(crate) fn own_positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// Where each component of the tuple stands among the columns of an archetype with `mask`.
+    pub(crate) fn positions(&self, mask: &ComponentMask) -> Positions {
+        let mut positions = [0; BUNDLE_MAX];
+        for (position, &id) in positions.iter_mut().zip(self.ids()) {
+            *position = mask.rank(id) as u8;
+        }
+        positions
+    }
+}
+
+/// The column of each component of a bundle, in the order of the tuple. A rank fits a byte
+/// because the entity column and at most 255 others stand before it.
+pub(crate) type Positions = [u8; BUNDLE_MAX];
+
+/// Writes a bundle into one row of a table, whose chunks are writable there.
+pub(crate) struct RowSink<'a> {
+    pub(crate) columns: &'a mut [Column],
+    pub(crate) positions: &'a Positions,
+    pub(crate) row: usize,
+}
+
+impl ComponentSink for RowSink<'_> {
+    #[inline]
+    fn put<T: Component>(&mut self, position: usize, value: T) {
+        self.columns[usize::from(self.positions[position])].write(self.row, value);
+    }
+}

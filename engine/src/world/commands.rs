@@ -1,0 +1,287 @@
+//! Commands: changes that a reader of a snapshot asks for, played back later on the live world.
+//!
+//! A buffer records on scratch memory: one fixed-size entry per command and the bytes of its
+//! bundle. Handles of entities to be spawned come from a stock that the world fills at playback,
+//! and from the shared counter of fresh indices when that runs out, so that recording needs
+//! neither the world nor a lock.
+
+use std::ops::Range;
+
+use bytemuck::{bytes_of, pod_read_unaligned};
+use convoy_pool::{Scratch, ScratchSlice};
+
+use crate::storage::Entity;
+use crate::storage::component::Component;
+
+use super::bundle::{Bundle, ComponentSink, ComponentSource};
+use super::core::World;
+use super::error::ComponentError;
+use super::index::FreshIndices;
+
+/// What became of a command.
+enum Outcome {
+    Applied,
+    /// Its entity was not alive.
+    Dead,
+    /// It could not be applied for another reason: a component is missing, memory ran out.
+    Failed,
+}
+
+type Apply = fn(&mut World, Entity, &[u8]) -> Outcome;
+
+#[derive(Clone, Copy)]
+struct Command {
+    apply: Apply,
+    entity: Entity,
+    payload: ScratchSlice,
+    spawns: bool,
+}
+
+/// What a playback did. The sum is the number of commands recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Playback {
+    /// Commands that changed the world.
+    pub applied: u64,
+    /// Commands skipped because their entity was no longer alive.
+    pub dead: u64,
+    /// Commands that could not be applied: a component to remove was missing, a bundle could not
+    /// be registered, or memory ran out.
+    pub failed: u64,
+}
+
+impl Playback {
+    /// Commands played back, whatever became of them.
+    pub fn total(&self) -> u64 {
+        self.applied + self.dead + self.failed
+    }
+
+    /// Adds the counts of another playback.
+    pub fn add(&mut self, other: Self) {
+        self.applied += other.applied;
+        self.dead += other.dead;
+        self.failed += other.failed;
+    }
+}
+
+/// A buffer of commands, recorded on any thread and played back in order by
+/// [`World::play_back`].
+///
+/// ```
+/// use convoy_engine::{Commands, World};
+///
+/// let mut world = World::new();
+/// let old = world.spawn((1_u32,));
+/// let mut commands = Commands::new(&mut world);
+/// let new = commands.spawn((2_u32,));
+/// commands.insert(new, (0.5_f32,));
+/// commands.despawn(old);
+/// assert!(!world.contains(new), "nothing happens before the playback");
+/// let playback = world.play_back(&mut commands);
+/// assert_eq!(playback.applied, 3);
+/// assert!(world.contains(new) && !world.contains(old));
+/// ```
+pub struct Commands {
+    scratch: Scratch,
+    queue: Vec<Command>,
+    /// Handles that the world has reserved, the next one last.
+    stock: Vec<Entity>,
+    block: Range<u32>,
+    fresh: FreshIndices,
+    /// Bytes of the bundle being recorded.
+    bytes: Vec<u8>,
+}
+
+/// How many reserved handles a buffer starts each recording with.
+const STOCK: usize = 64;
+/// How many commands a buffer takes before its list grows.
+const QUEUE: usize = 256;
+/// Scratch bytes that a buffer starts with.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+impl Commands {
+    /// An empty buffer whose entities will be spawned in `world`.
+    pub fn new(world: &mut World) -> Self {
+        let mut commands = Self {
+            scratch: Scratch::with_capacity(SCRATCH_BYTES),
+            queue: Vec::with_capacity(QUEUE),
+            stock: Vec::with_capacity(STOCK),
+            block: 0..0,
+            fresh: world.index.fresh().clone(),
+            bytes: Vec::with_capacity(256),
+        };
+        commands.fill_stock(world);
+        commands
+    }
+
+    /// Commands recorded.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether no command is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Records the spawning of an entity. Its handle is valid in later commands at once, and in
+    /// the world after the playback.
+    ///
+    /// # Panics
+    ///
+    /// When all 2^32 - 2 entity slots are taken.
+    pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
+        let entity = self.reserve();
+        self.record(spawn_apply::<B>, entity, bundle);
+        if let Some(command) = self.queue.last_mut() {
+            command.spawns = true;
+        }
+        entity
+    }
+
+    /// Records the insertion of components, which replace those that `entity` has already.
+    pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) {
+        self.record(insert_apply::<B>, entity, bundle);
+    }
+
+    /// Records the removal of components. It fails at playback when `entity` lacks one of them.
+    pub fn remove<B: Bundle>(&mut self, entity: Entity) {
+        self.record(remove_apply::<B>, entity, ());
+    }
+
+    /// Records the despawning of `entity`.
+    pub fn despawn(&mut self, entity: Entity) {
+        self.record(despawn_apply, entity, ());
+    }
+
+    /// Records an event.
+    pub fn send_event<T: Component>(&mut self, event: T) {
+        self.record(event_apply::<T>, Entity::default(), (event,));
+    }
+
+    /// Discards everything that is recorded. The handles of entities that were to be spawned are
+    /// given again.
+    pub fn clear(&mut self) {
+        let spawned = self.queue.iter().rev().filter(|command| command.spawns);
+        self.stock.extend(spawned.map(|command| command.entity));
+        self.queue.clear();
+        self.scratch.reset();
+    }
+
+    fn record<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: B) {
+        self.bytes.clear();
+        bundle.put(&mut ByteSink { bytes: &mut self.bytes });
+        let payload = self.scratch.store(&self.bytes);
+        self.queue.push(Command { apply, entity, payload, spawns: false });
+    }
+
+    fn reserve(&mut self) -> Entity {
+        if let Some(entity) = self.stock.pop() {
+            return entity;
+        }
+        if self.block.is_empty() {
+            self.block = self.fresh.claim(STOCK as u32);
+        }
+        let index = self.block.next().expect("fewer than 2^32 - 2 entity slots are taken");
+        Entity::new(index, 1)
+    }
+
+    /// Tops the stock up, so that recycled slots are used before fresh ones.
+    fn fill_stock(&mut self, world: &mut World) {
+        let missing = STOCK.saturating_sub(self.stock.len());
+        let start = self.stock.len();
+        for _ in 0..missing {
+            // Short stock is no error: recording falls back to fresh indices.
+            let Ok(entity) = world.index.allocate(&mut world.memory) else { break };
+            self.stock.push(entity);
+        }
+        self.stock[start..].reverse();
+    }
+}
+
+impl World {
+    /// Applies the commands of a buffer in the order of their recording and empties it. Commands
+    /// on dead entities are skipped and counted; nothing is applied twice.
+    ///
+    /// # Panics
+    ///
+    /// When `commands` was made for another world.
+    pub fn play_back(&mut self, commands: &mut Commands) -> Playback {
+        assert!(
+            commands.fresh.same(self.index.fresh()),
+            "a command buffer is played back on the world that it was made for"
+        );
+        let mut playback = Playback::default();
+        for command in &commands.queue {
+            let payload = commands.scratch.get(command.payload);
+            match (command.apply)(self, command.entity, payload) {
+                Outcome::Applied => playback.applied += 1,
+                Outcome::Dead => playback.dead += 1,
+                Outcome::Failed => playback.failed += 1,
+            }
+        }
+        commands.queue.clear();
+        commands.scratch.reset();
+        commands.fill_stock(self);
+        playback
+    }
+}
+
+fn outcome(result: Result<(), ComponentError>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Applied,
+        Err(ComponentError::NotAlive { .. }) => Outcome::Dead,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+fn spawn_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> Outcome {
+    match world.spawn_reserved(entity, B::take(&mut ByteSource { bytes })) {
+        Ok(Some(())) => Outcome::Applied,
+        Ok(None) => Outcome::Dead,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+fn insert_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> Outcome {
+    outcome(world.insert(entity, B::take(&mut ByteSource { bytes })))
+}
+
+fn remove_apply<B: Bundle>(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
+    outcome(world.remove::<B>(entity).map(|_| ()))
+}
+
+fn despawn_apply(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
+    outcome(world.despawn(entity))
+}
+
+fn event_apply<T: Component>(world: &mut World, _: Entity, bytes: &[u8]) -> Outcome {
+    match world.try_send_event(pod_read_unaligned::<T>(bytes)) {
+        Ok(()) => Outcome::Applied,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+/// Writes the components of a bundle one after the other.
+struct ByteSink<'a> {
+    bytes: &'a mut Vec<u8>,
+}
+
+impl ComponentSink for ByteSink<'_> {
+    fn put<T: Component>(&mut self, _position: usize, value: T) {
+        self.bytes.extend_from_slice(bytes_of(&value));
+    }
+}
+
+/// Reads what a [`ByteSink`] wrote.
+struct ByteSource<'a> {
+    bytes: &'a [u8],
+}
+
+impl ComponentSource for ByteSource<'_> {
+    fn take<T: Component>(&mut self) -> T {
+        let (value, rest) = self.bytes.split_at(size_of::<T>());
+        self.bytes = rest;
+        pod_read_unaligned(value)
+    }
+}

@@ -1,0 +1,583 @@
+//! [`World`]: construction, and everything that spawns, moves, reads and removes entities.
+//!
+//! Every operation that can fail does all of its failing first: it makes the chunks that it is
+//! going to write writable, which may run out of memory and changes nothing that can be seen, and
+//! only then moves rows. So an error always leaves the world as it was.
+
+use std::any::{TypeId, type_name};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use convoy_pool::{ArenaConfig, MemoryError};
+
+use crate::storage::archetype::{ArchetypeId, Schema};
+use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
+use crate::storage::history::Memory;
+use crate::storage::table::Table;
+use crate::storage::type_map::TypeMap;
+use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
+
+use super::bundle::{Bundle, BundleInfo, ComponentSource, RowSink};
+use super::edges::{Change, Edge, Edges};
+use super::error::{ComponentError, EntityError, SpawnError};
+use super::events::EventLog;
+use super::index::{EntityIndex, Location, Slot};
+
+/// What a world is made with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WorldConfig {
+    /// Limits and slab sizes of the world's arena.
+    pub memory: ArenaConfig,
+    /// Bytes that a chunk has at the most, unless one value is larger: 16 KiB. Smaller chunks
+    /// copy less when writes are scattered, and make captures and iteration dearer.
+    pub chunk_bytes_max: usize,
+    /// Rows that a chunk has at the most; without a limit by default. Tests shrink it to cross
+    /// every boundary.
+    pub chunk_rows_max: usize,
+    /// Events of one type that are kept at least, 65,536 by default. Older ones are dropped by
+    /// whole chunks, and whoever had not read them is told how many were lost.
+    pub event_retention: usize,
+}
+
+impl Default for WorldConfig {
+    fn default() -> Self {
+        Self {
+            memory: ArenaConfig::default(),
+            chunk_bytes_max: 16 * 1024,
+            chunk_rows_max: usize::MAX,
+            event_retention: 65_536,
+        }
+    }
+}
+
+/// Tells worlds apart, so that a replica knows whose chunks it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct WorldId(u64);
+
+impl WorldId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Relaxed: only uniqueness matters.
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The live, single-writer database of entities.
+///
+/// Components are any `bytemuck::Pod` types, registered on first use or up front with
+/// [`World::register`]. Rows of a table are packed: despawning or moving an entity puts the last
+/// row in its place, so iteration order is deterministic but changes with removals.
+///
+/// ```
+/// use convoy_engine::World;
+///
+/// let mut world = World::new();
+/// let ship = world.spawn((10.0_f32, 3_u32));
+/// world.insert(ship, (7_u8,)).unwrap();
+/// *world.get_mut::<u32>(ship).unwrap() += 1;
+/// assert_eq!(*world.get::<u32>(ship).unwrap(), 4);
+/// assert_eq!(world.remove::<(u8,)>(ship).unwrap(), (7,));
+/// assert!(world.get::<u8>(ship).is_err());
+/// world.despawn(ship).unwrap();
+/// assert!(!world.contains(ship));
+/// ```
+pub struct World {
+    pub(crate) id: WorldId,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) index: EntityIndex,
+    pub(crate) memory: Memory,
+    pub(crate) events: Vec<EventLog>,
+    pub(crate) event_retention: usize,
+    /// What may be read: everything, or the mask of the last sync in a replica.
+    pub(crate) readable: ComponentMask,
+    pub(crate) tick: u64,
+    pub(crate) synced: Option<super::replica::SyncMark>,
+    bundles: TypeMap<BundleInfo>,
+    edges: Edges,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// An empty world with the default configuration. Maps no memory yet.
+    pub fn new() -> Self {
+        Self::with_config(WorldConfig::default())
+    }
+
+    /// An empty world.
+    ///
+    /// ```
+    /// # use convoy_engine::{World, WorldConfig};
+    /// let mut config = WorldConfig::default();
+    /// config.memory.limit_bytes = Some(0);
+    /// let mut world = World::with_config(config);
+    /// assert!(world.try_spawn((1_u32,)).is_err(), "no memory, and no panic");
+    /// assert_eq!(world.entity_count(), 0);
+    /// ```
+    pub fn with_config(config: WorldConfig) -> Self {
+        let shape =
+            ChunkShape { bytes_max: config.chunk_bytes_max, rows_max: config.chunk_rows_max };
+        let schema = Schema::new(Registry::new(shape));
+        let tables =
+            schema.archetypes().iter().map(|each| Table::new(each, &schema.registry)).collect();
+        let slot = ComponentInfo::unregistered::<Slot>(shape);
+        Self {
+            id: WorldId::next(),
+            schema: Arc::new(schema),
+            tables,
+            index: EntityIndex::new(&slot),
+            memory: Memory::new(config.memory),
+            events: Vec::new(),
+            event_retention: config.event_retention,
+            readable: ComponentMask::ALL,
+            tick: 0,
+            synced: None,
+            bundles: TypeMap::default(),
+            edges: Edges::default(),
+        }
+    }
+
+    /// Registers `T` as a component, or finds it registered.
+    ///
+    /// # Errors
+    ///
+    /// When the world knows [`COMPONENTS_MAX`](crate::COMPONENTS_MAX) types already, or when `T`
+    /// is too large or too strictly aligned for a chunk.
+    pub fn register<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
+        if let Some(id) = self.schema.registry.id_of::<T>(Kind::Component) {
+            return Ok(id);
+        }
+        Arc::make_mut(&mut self.schema).registry.register::<T>(Kind::Component)
+    }
+
+    /// The ids of the components of `B`, which are registered if they are new. Here, and only
+    /// here, a bundle may also hold [`Entity`]: it stands for the entity handles.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::register`].
+    ///
+    /// ```
+    /// # use convoy_engine::{Entity, World};
+    /// let mut world = World::new();
+    /// assert_eq!(world.mask_of::<(Entity, f32, u8)>().unwrap().len(), 3);
+    /// ```
+    pub fn mask_of<B: Bundle>(&mut self) -> Result<ComponentMask, RegisterError> {
+        let mut mask = ComponentMask::NONE;
+        B::register(&mut Arc::make_mut(&mut self.schema).registry, &mut |id| {
+            mask.insert(id);
+        })?;
+        Ok(mask)
+    }
+
+    /// Name, size and chunk shape of a registered type.
+    ///
+    /// # Panics
+    ///
+    /// When `id` is not of this world.
+    pub fn component_info(&self, id: ComponentId) -> &ComponentInfo {
+        self.schema.registry.info(id)
+    }
+
+    /// Entities alive.
+    pub fn entity_count(&self) -> usize {
+        self.index.alive() as usize
+    }
+
+    /// The frame counter: how often [`World::advance_tick`] was called.
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// Ends a frame: the tick grows by one, and the memory of snapshots whose last reader has
+    /// left goes back to the arena.
+    pub fn advance_tick(&mut self) {
+        self.tick += 1;
+        self.memory.reclaim();
+    }
+
+    /// Spawns an entity with the components of `bundle`.
+    ///
+    /// # Panics
+    ///
+    /// Where [`World::try_spawn`] returns an error.
+    #[inline]
+    pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
+        match self.try_spawn(bundle) {
+            Ok(entity) => entity,
+            Err(error) => fail("spawn", &error),
+        }
+    }
+
+    /// Spawns an entity with the components of `bundle`. Amortised constant time, and one copy of
+    /// the components.
+    ///
+    /// # Errors
+    ///
+    /// When a component can't be registered or stands in the bundle twice, when memory runs out,
+    /// or when all entity slots are taken. The world is unchanged.
+    #[inline]
+    pub fn try_spawn<B: Bundle>(&mut self, bundle: B) -> Result<Entity, SpawnError> {
+        let (archetype, info) = self.target::<B>()?;
+        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
+        let entity = self.index.allocate(&mut self.memory)?;
+        self.fill(entity, Location { archetype, row: row as u32 }, &info, bundle);
+        Ok(entity)
+    }
+
+    /// Spawns an entity under a handle that was reserved for it. `None` when the handle is not a
+    /// reserved one of this world.
+    pub(crate) fn spawn_reserved<B: Bundle>(
+        &mut self,
+        entity: Entity,
+        bundle: B,
+    ) -> Result<Option<()>, SpawnError> {
+        let (archetype, info) = self.target::<B>()?;
+        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
+        if self.index.prepare_reserved(entity, &mut self.memory)?.is_none() {
+            return Ok(None);
+        }
+        self.fill(entity, Location { archetype, row: row as u32 }, &info, bundle);
+        Ok(Some(()))
+    }
+
+    #[inline]
+    fn fill<B: Bundle>(&mut self, entity: Entity, at: Location, info: &BundleInfo, bundle: B) {
+        let table = &mut self.tables[at.archetype.index()];
+        let (row, positions) = (at.row as usize, info.own_positions());
+        let columns = table.columns_mut();
+        columns[0].write(row, entity);
+        bundle.put(&mut RowSink { columns, positions, row });
+        table.commit_append();
+        self.index.place(entity, at);
+    }
+
+    /// The archetype of exactly the components of `B`.
+    #[inline]
+    fn target<B: Bundle>(&mut self) -> Result<(ArchetypeId, BundleInfo), SpawnError> {
+        match self.bundles.get(&TypeId::of::<B>()) {
+            Some(&info) if info.archetype.is_some() => {
+                Ok((info.archetype.unwrap_or(ArchetypeId::EMPTY), info))
+            }
+            _ => self.find_target::<B>(),
+        }
+    }
+
+    #[cold]
+    fn find_target<B: Bundle>(&mut self) -> Result<(ArchetypeId, BundleInfo), SpawnError> {
+        let mut info = self.bundle::<B>()?;
+        let archetype = self.archetype_of(&info.mask);
+        info.set_archetype(archetype, self.schema.archetype(archetype).mask());
+        self.bundles.insert(TypeId::of::<B>(), info);
+        Ok((archetype, info))
+    }
+
+    fn bundle<B: Bundle>(&mut self) -> Result<BundleInfo, SpawnError> {
+        if let Some(info) = self.bundles.get(&TypeId::of::<B>()) {
+            return Ok(*info);
+        }
+        let info = BundleInfo::new::<B>(&mut Arc::make_mut(&mut self.schema).registry)?;
+        self.bundles.insert(TypeId::of::<B>(), info);
+        Ok(info)
+    }
+
+    /// The archetype of these components, created if it is new.
+    pub(crate) fn archetype_of(&mut self, components: &ComponentMask) -> ArchetypeId {
+        if let Some(archetype) = self.schema.find(components) {
+            return archetype;
+        }
+        let schema = Arc::make_mut(&mut self.schema);
+        let archetype = schema.add_archetype(*components);
+        self.tables.push(Table::new(schema.archetype(archetype), &schema.registry));
+        archetype
+    }
+
+    /// Makes room for `rows` more entities with exactly the components of `B`, so that spawning
+    /// them takes no memory from the system.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::try_spawn`].
+    pub fn reserve<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
+        let (archetype, _) = self.target::<B>()?;
+        self.tables[archetype.index()].reserve(rows, &mut self.memory)?;
+        self.index.reserve(rows, &mut self.memory)?;
+        Ok(())
+    }
+
+    /// Makes room to *list* the chunks of `rows` entities with exactly the components of `B`:
+    /// eight bytes and two epochs a chunk. Where entities move between archetypes, the chunks
+    /// that one table gives back are the ones that the other takes, and only the lists need to be
+    /// sized up front for a run without heap allocations.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::try_spawn`].
+    pub fn reserve_lists<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
+        let (archetype, _) = self.target::<B>()?;
+        self.tables[archetype.index()].reserve_lists(rows);
+        Ok(())
+    }
+
+    /// Whether `entity` is alive in this world.
+    #[inline]
+    pub fn contains(&self, entity: Entity) -> bool {
+        self.index.locate(entity).is_some()
+    }
+
+    #[inline]
+    fn locate(&self, entity: Entity) -> Result<Location, EntityError> {
+        self.index.locate(entity).ok_or(EntityError::NotAlive { entity })
+    }
+
+    /// Despawns `entity` with all its components. Constant time.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, or when memory runs out for copying a chunk that a snapshot
+    /// shares. The world is unchanged.
+    pub fn despawn(&mut self, entity: Entity) -> Result<(), ComponentError> {
+        let at = self.locate(entity)?;
+        self.index.prepare_move(entity, &mut self.memory)?;
+        self.prepare_last(at)?;
+        self.tables[at.archetype.index()].prepare_remove(at.row as usize, &mut self.memory)?;
+        self.take_out(at);
+        self.index.free(entity);
+        Ok(())
+    }
+
+    /// Makes the slot of the entity that a removal at `at` will move writable.
+    #[inline]
+    fn prepare_last(&mut self, at: Location) -> Result<(), MemoryError> {
+        let table = &self.tables[at.archetype.index()];
+        let last = table.entity(table.rows() - 1);
+        self.index.prepare_move(last, &mut self.memory)
+    }
+
+    /// Removes a row whose removal was prepared, and corrects the location of what moved into it.
+    #[inline]
+    fn take_out(&mut self, at: Location) {
+        let table = &mut self.tables[at.archetype.index()];
+        if let Some(moved) = table.commit_remove(at.row as usize, &mut self.memory) {
+            self.index.relocate(moved, at);
+        }
+    }
+
+    /// Inserts the components of `bundle`, replacing those that `entity` has already.
+    ///
+    /// Moves the entity's row to another table unless it has all of them. Constant time, and one
+    /// copy of the row.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, the bundle can't be used, or memory runs out. The world is
+    /// unchanged.
+    pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), ComponentError> {
+        let from = self.locate(entity)?;
+        let bundle_type = TypeId::of::<B>();
+        if self.edges.get(from.archetype, bundle_type, Change::Insert).is_none() {
+            let info = self.bundle::<B>()?;
+            self.add_edge(from.archetype, bundle_type, &info, Change::Insert);
+        }
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(from.archetype, bundle_type, Change::Insert);
+        let edge = edge.expect("the edge was cached above");
+        let row = from.row as usize;
+        if edge.target == from.archetype {
+            let table = &mut tables[from.archetype.index()];
+            let rows = table.rows();
+            for &position in &edge.positions[..B::LEN] {
+                table.columns_mut()[usize::from(position)].own_row(row, rows, memory)?;
+            }
+            let columns = table.columns_mut();
+            bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
+            return Ok(());
+        }
+        let to = move_row(edge, from, tables, index, memory)?;
+        let columns = tables[edge.target.index()].columns_mut();
+        let row = to.row as usize;
+        bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
+        self.finish_move(entity, from, to);
+        Ok(())
+    }
+
+    /// Removes the components of `B` from `entity` and returns them. Constant time, and one copy
+    /// of the row.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, `entity` lacks one of the components, or memory runs out. The
+    /// world is unchanged.
+    pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<B, ComponentError> {
+        let from = self.locate(entity)?;
+        let bundle_type = TypeId::of::<B>();
+        if self.edges.get(from.archetype, bundle_type, Change::Remove).is_none() {
+            let info = self.bundle::<B>()?;
+            let held = self.schema.archetype(from.archetype).mask();
+            if let Some(id) = info.mask.difference(held).iter().next() {
+                let component = self.schema.registry.info(id).name();
+                return Err(ComponentError::Missing { entity, component });
+            }
+            self.add_edge(from.archetype, bundle_type, &info, Change::Remove);
+        }
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(from.archetype, bundle_type, Change::Remove);
+        let edge = edge.expect("the edge was cached above");
+        let table = &tables[from.archetype.index()];
+        let bundle = B::take(&mut RowSource {
+            table,
+            positions: edge.positions.iter(),
+            row: from.row as usize,
+        });
+        if edge.target != from.archetype {
+            let to = move_row(edge, from, tables, index, memory)?;
+            self.finish_move(entity, from, to);
+        }
+        Ok(bundle)
+    }
+
+    #[inline]
+    fn finish_move(&mut self, entity: Entity, from: Location, to: Location) {
+        self.tables[to.archetype.index()].commit_append();
+        self.take_out(from);
+        self.index.relocate(entity, to);
+    }
+
+    #[cold]
+    fn add_edge(&mut self, source: ArchetypeId, bundle: TypeId, info: &BundleInfo, change: Change) {
+        let mask = *self.schema.archetype(source).mask();
+        let components = match change {
+            Change::Insert => mask.union(&info.mask),
+            Change::Remove => mask.difference(&info.mask),
+        };
+        let target = self.archetype_of(&components);
+        let target_mask = self.schema.archetype(target).mask();
+        let edge = Edge::new(&mask, (target, target_mask), info, change);
+        self.edges.insert(source, bundle, change, edge);
+    }
+
+    /// The component `T` of `entity`.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale or `entity` has no `T`.
+    #[inline]
+    pub fn get<T: Component>(&self, entity: Entity) -> Result<&T, ComponentError> {
+        let at = self.locate(entity)?;
+        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let column = id.and_then(|id| self.tables[at.archetype.index()].column(id));
+        match column {
+            Some(column) => Ok(column.get(at.row as usize)),
+            None => Err(missing::<T>(entity)),
+        }
+    }
+
+    /// The component `T` of `entity`, for writing. Its chunk is copied first when a snapshot
+    /// shares it.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, `entity` has no `T`, or memory runs out.
+    #[inline]
+    pub fn get_mut<T: Component>(&mut self, entity: Entity) -> Result<&mut T, ComponentError> {
+        let at = self.locate(entity)?;
+        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let table = &mut self.tables[at.archetype.index()];
+        let rows = table.rows();
+        match id.filter(|&id| id != ComponentId::ENTITY).and_then(|id| table.column_mut(id)) {
+            Some(column) => {
+                column.own_row(at.row as usize, rows, &mut self.memory)?;
+                Ok(column.get_mut(at.row as usize))
+            }
+            None => Err(missing::<T>(entity)),
+        }
+    }
+
+    /// Despawns every entity and drops all events. Chunks go back to the arena in bulk, and every
+    /// capacity is kept, so that filling the world again takes no memory from the system. All
+    /// handles become stale; snapshots are unaffected.
+    ///
+    /// # Errors
+    ///
+    /// When memory runs out for copying the entity index that a snapshot shares. The world is
+    /// unchanged.
+    pub fn clear(&mut self) -> Result<(), MemoryError> {
+        self.index.prepare_all(&mut self.memory)?;
+        self.index.free_all();
+        for table in &mut self.tables {
+            table.clear(&mut self.memory);
+        }
+        for log in &mut self.events {
+            log.clear(&mut self.memory);
+        }
+        Ok(())
+    }
+}
+
+/// Appends the row at `from` to the table at the other end of `edge`, without what the bundle of
+/// an insertion brings. On success both the append and the removal of the old row are prepared,
+/// and neither is committed.
+#[inline]
+fn move_row(
+    edge: &Edge,
+    from: Location,
+    tables: &mut [Table],
+    index: &mut EntityIndex,
+    memory: &mut crate::storage::history::Memory,
+) -> Result<Location, MemoryError> {
+    let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
+    let [source, target] = pair.expect("an edge leads to another table of the world");
+    let row = from.row as usize;
+    let to = target.prepare_append(memory)?;
+    index.prepare_move(source.entity(row), memory)?;
+    index.prepare_move(source.entity(source.rows() - 1), memory)?;
+    source.prepare_remove(row, memory)?;
+    for &(old, new) in &edge.shared {
+        let (old, new) = (usize::from(old), usize::from(new));
+        target.columns_mut()[new].copy_from(to, &source.columns()[old], row);
+    }
+    Ok(Location { archetype: edge.target, row: to as u32 })
+}
+
+/// Reads a bundle from one row of a table.
+struct RowSource<'a> {
+    table: &'a Table,
+    positions: std::slice::Iter<'a, u8>,
+    row: usize,
+}
+
+impl ComponentSource for RowSource<'_> {
+    #[inline]
+    fn take<T: Component>(&mut self) -> T {
+        let position = self.positions.next().expect("a bundle has at most BUNDLE_MAX components");
+        *self.table.columns()[usize::from(*position)].get(self.row)
+    }
+}
+
+#[cold]
+fn missing<T>(entity: Entity) -> ComponentError {
+    ComponentError::Missing { entity, component: type_name::<T>() }
+}
+
+#[cold]
+pub(crate) fn fail(action: &str, error: &dyn fmt::Display) -> ! {
+    panic!("{action}: {error}")
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("World")
+            .field("tick", &self.tick)
+            .field("entities", &self.entity_count())
+            .field("archetypes", &self.tables.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! What can go wrong with entities and their components.
+
+use std::fmt;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::{Entity, RegisterError};
+
+/// Why an entity could not be spawned. The world is unchanged.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// A component of the bundle can't be registered.
+    Register(RegisterError),
+    /// The bundle names a component twice.
+    Duplicate {
+        /// The component that stands in the bundle twice.
+        component: &'static str,
+    },
+    /// The bundle holds the entity column's own type.
+    Reserved,
+    /// No memory for the rows.
+    Memory(MemoryError),
+    /// All 2^32 - 2 entity slots are taken.
+    Entities,
+}
+
+/// Why an entity can't be acted upon. The world is unchanged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum EntityError {
+    /// The handle is stale, or never named an entity of this world.
+    NotAlive {
+        /// The handle.
+        entity: Entity,
+    },
+}
+
+/// Why a component of an entity can't be reached or changed. The world is unchanged.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ComponentError {
+    /// The handle is stale, or never named an entity of this world.
+    NotAlive {
+        /// The handle.
+        entity: Entity,
+    },
+    /// The entity is alive and doesn't have the component.
+    Missing {
+        /// The entity.
+        entity: Entity,
+        /// The component that it lacks.
+        component: &'static str,
+    },
+    /// The bundle can't be used.
+    Bundle(SpawnError),
+    /// No memory to write the component.
+    Memory(MemoryError),
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Register(error) => error.fmt(formatter),
+            Self::Duplicate { component } => {
+                write!(formatter, "the bundle holds {component} more than once")
+            }
+            Self::Reserved => formatter.write_str(
+                "Entity is the entity column itself: wrap it in a type of your own to store one",
+            ),
+            Self::Memory(error) => error.fmt(formatter),
+            Self::Entities => formatter.write_str("all entity slots of the world are taken"),
+        }
+    }
+}
+
+impl fmt::Display for EntityError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAlive { entity } => write!(formatter, "entity {entity} is not alive"),
+        }
+    }
+}
+
+impl fmt::Display for ComponentError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAlive { entity } => write!(formatter, "entity {entity} is not alive"),
+            Self::Missing { entity, component } => {
+                write!(formatter, "entity {entity} has no {component}")
+            }
+            Self::Bundle(error) => error.fmt(formatter),
+            Self::Memory(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Register(error) => Some(error),
+            Self::Memory(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl std::error::Error for EntityError {}
+
+impl std::error::Error for ComponentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bundle(error) => Some(error),
+            Self::Memory(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<RegisterError> for SpawnError {
+    fn from(error: RegisterError) -> Self {
+        Self::Register(error)
+    }
+}
+
+impl From<MemoryError> for SpawnError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+impl From<MemoryError> for ComponentError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+impl From<SpawnError> for ComponentError {
+    fn from(error: SpawnError) -> Self {
+        match error {
+            SpawnError::Memory(error) => Self::Memory(error),
+            other => Self::Bundle(other),
+        }
+    }
+}
+
+impl From<EntityError> for ComponentError {
+    fn from(error: EntityError) -> Self {
+        match error {
+            EntityError::NotAlive { entity } => Self::NotAlive { entity },
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Events: one append-only log per type, read through cursors.
+//!
+//! A log is a column of its own: chunks of records, of which the oldest are dropped whole once
+//! more than the retention is kept. Records are numbered from zero for the life of the world. A
+//! reader's [`EventCursor`] holds the number it wants next, so each event reaches each reader
+//! exactly once and in order, whatever its rate; what was dropped before it came is counted.
+//! Appending never disturbs a snapshot, which looks no further than the length it captured.
+
+use std::any::type_name;
+use std::marker::PhantomData;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::column::{Column, Rows};
+use crate::storage::component::{Component, Kind};
+use crate::storage::history::Memory;
+use crate::storage::{ComponentId, RegisterError};
+
+use super::core::{World, fail};
+use super::error::SpawnError;
+
+/// The log of one event type.
+pub(crate) struct EventLog {
+    column: Column,
+    /// The sequence number of the first record kept.
+    first: u64,
+    rows: usize,
+}
+
+impl EventLog {
+    pub(crate) fn component(&self) -> ComponentId {
+        self.column.component()
+    }
+
+    pub(crate) fn column(&self) -> &Column {
+        &self.column
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn push<T: Component>(
+        &mut self,
+        event: T,
+        retention: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.column.size() > 0 && self.rows >= retention + self.column.chunk_rows() {
+            self.column.drop_first(memory);
+            self.first += self.column.chunk_rows() as u64;
+            self.rows -= self.column.chunk_rows();
+        }
+        // Records are never rewritten, so no capture can see the row past the last one.
+        self.column.prepare_append(self.rows, self.rows, memory)?;
+        self.column.write(self.rows, event);
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Drops all records. Their numbers are not given again.
+    pub(crate) fn clear(&mut self, memory: &mut Memory) {
+        self.first += self.rows as u64;
+        self.rows = 0;
+        self.column.truncate(0, memory);
+    }
+}
+
+/// How far one reader has come in the events of type `T`.
+///
+/// The default cursor starts with the oldest event that is still kept;
+/// [`World::event_cursor`] makes one that starts with the next.
+pub struct EventCursor<T> {
+    next: u64,
+    lost: u64,
+    events: PhantomData<fn() -> T>,
+}
+
+impl<T> EventCursor<T> {
+    /// A cursor that wants event number `next` first. Nothing before it counts as lost.
+    pub const fn starting_at(next: u64) -> Self {
+        Self { next, lost: 0, events: PhantomData }
+    }
+
+    /// The number of the event that comes next.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// Events that were dropped before this cursor came to them.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+impl<T> Default for EventCursor<T> {
+    fn default() -> Self {
+        Self::starting_at(0)
+    }
+}
+
+impl<T> Clone for EventCursor<T> {
+    fn clone(&self) -> Self {
+        Self { next: self.next, lost: self.lost, events: PhantomData }
+    }
+}
+
+impl<T> std::fmt::Debug for EventCursor<T> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("EventCursor")
+            .field("event", &type_name::<T>())
+            .field("next", &self.next)
+            .field("lost", &self.lost)
+            .finish()
+    }
+}
+
+/// The records of one event type, live or captured.
+#[derive(Clone, Copy)]
+pub(crate) struct EventRecords<'a> {
+    pub(crate) rows: Rows<'a>,
+    /// The sequence number of the first record.
+    pub(crate) first: u64,
+}
+
+impl EventRecords<'_> {
+    pub(crate) const EMPTY: EventRecords<'static> = EventRecords { rows: Rows::EMPTY, first: 0 };
+}
+
+/// The events that a cursor has not seen yet, oldest first. Each one that is taken moves the
+/// cursor; the rest stay for the next time.
+pub struct Events<'a, T> {
+    records: EventRecords<'a>,
+    cursor: &'a mut EventCursor<T>,
+}
+
+impl<'a, T: Component> Events<'a, T> {
+    pub(crate) fn new(records: EventRecords<'a>, cursor: &'a mut EventCursor<T>) -> Self {
+        if cursor.next < records.first {
+            cursor.lost += records.first - cursor.next;
+            cursor.next = records.first;
+        }
+        Self { records, cursor }
+    }
+}
+
+impl<T: Component> Iterator for Events<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        // A cursor may be ahead of an older picture.
+        let row = self.cursor.next.checked_sub(self.records.first)? as usize;
+        if row >= self.records.rows.len() {
+            return None;
+        }
+        self.cursor.next += 1;
+        Some(*self.records.rows.get(row))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let seen = self.cursor.next.saturating_sub(self.records.first) as usize;
+        let left = self.records.rows.len().saturating_sub(seen);
+        (left, Some(left))
+    }
+}
+
+impl<T: Component> ExactSizeIterator for Events<'_, T> {}
+
+impl World {
+    /// Registers `T` as an event type, or finds it registered. Its id shares the range of the
+    /// components, and a mask with it captures the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::register`].
+    pub fn register_event<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
+        if let Some(id) = self.schema.registry.id_of::<T>(Kind::Event) {
+            return Ok(id);
+        }
+        let registry = &mut std::sync::Arc::make_mut(&mut self.schema).registry;
+        let id = registry.register::<T>(Kind::Event)?;
+        let column = Column::new(id, registry.info(id));
+        self.events.push(EventLog { column, first: 0, rows: 0 });
+        Ok(id)
+    }
+
+    /// Appends an event to the log of its type.
+    ///
+    /// ```
+    /// # use convoy_engine::{EventCursor, World};
+    /// let mut world = World::new();
+    /// world.send_event(7_u32);
+    /// let mut cursor = EventCursor::default();
+    /// assert_eq!(world.events::<u32>(&mut cursor).collect::<Vec<_>>(), [7]);
+    /// assert_eq!(world.events::<u32>(&mut cursor).count(), 0, "each event comes once");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where [`World::try_send_event`] returns an error.
+    pub fn send_event<T: Component>(&mut self, event: T) {
+        if let Err(error) = self.try_send_event(event) {
+            fail("send an event", &error);
+        }
+    }
+
+    /// Appends an event to the log of its type, dropping the oldest ones beyond the retention.
+    ///
+    /// # Errors
+    ///
+    /// When the type can't be registered or memory runs out. The log is unchanged.
+    pub fn try_send_event<T: Component>(&mut self, event: T) -> Result<(), SpawnError> {
+        let id = self.register_event::<T>()?;
+        let retention = self.event_retention;
+        let log = self.events.iter_mut().find(|log| log.component() == id);
+        let log = log.expect("a registered event type has a log");
+        log.push(event, retention, &mut self.memory)?;
+        Ok(())
+    }
+
+    /// The events of type `T` that `cursor` has not seen yet.
+    pub fn events<'a, T: Component>(&'a self, cursor: &'a mut EventCursor<T>) -> Events<'a, T> {
+        let id = self.schema.registry.id_of::<T>(Kind::Event);
+        let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
+        let records = log.map_or(EventRecords::EMPTY, |log| EventRecords {
+            rows: log.column.rows(log.rows),
+            first: log.first,
+        });
+        Events::new(records, cursor)
+    }
+
+    /// A cursor that starts with the next event of type `T`.
+    pub fn event_cursor<T: Component>(&self) -> EventCursor<T> {
+        let id = self.schema.registry.id_of::<T>(Kind::Event);
+        let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
+        EventCursor::starting_at(log.map_or(0, |log| log.first + log.rows as u64))
+    }
+}

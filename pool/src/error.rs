@@ -1,0 +1,66 @@
+//! Why memory cannot be had. Running out is an expected failure and therefore a value, never an
+//! abort: the caller keeps everything it had before the call.
+
+use std::{error, fmt, io};
+
+/// Why the arena cannot serve a request. The arena is unchanged in every case.
+///
+/// ```
+/// use convoy_pool::{Arena, ArenaConfig, MemoryError, SizeClass};
+///
+/// let mut arena = Arena::new(ArenaConfig { limit_bytes: Some(4096), ..ArenaConfig::default() });
+/// let class = SizeClass::for_bytes(8192).expect("a small class");
+/// assert!(matches!(arena.allocate(class), Err(MemoryError::Limit { limit_bytes: 4096, .. })));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// Mapping what the request needs would exceed the configured limit.
+    Limit {
+        /// What the request asked for.
+        requested_bytes: usize,
+        /// What the arena has mapped.
+        mapped_bytes: usize,
+        /// What the arena may map at most.
+        limit_bytes: usize,
+    },
+    /// The operating system declined the mapping.
+    Map {
+        /// The length of the declined mapping.
+        requested_bytes: usize,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// No size class is this large, or the size does not fit the address space.
+    TooLarge {
+        /// What the request asked for.
+        requested_bytes: usize,
+    },
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemoryError::Limit { requested_bytes, mapped_bytes, limit_bytes } => write!(
+                formatter,
+                "{requested_bytes} bytes requested, but {mapped_bytes} of at most {limit_bytes} \
+                 bytes are mapped"
+            ),
+            MemoryError::Map { requested_bytes, .. } => {
+                write!(formatter, "the system declined a mapping of {requested_bytes} bytes")
+            }
+            MemoryError::TooLarge { requested_bytes } => {
+                write!(formatter, "{requested_bytes} bytes are more than the largest chunk")
+            }
+        }
+    }
+}
+
+impl error::Error for MemoryError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            MemoryError::Map { source, .. } => Some(source),
+            MemoryError::Limit { .. } | MemoryError::TooLarge { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Slabs: the large anonymous mappings that chunks are cut from.
+//!
+//! A slab of 2 MiB or more starts on a 2 MiB boundary, so that the kernel can back it with huge
+//! pages; smaller ones start on a page. The mapping is that much longer than the slab; the padding
+//! is address space that nobody touches or counts. All slabs of an arena hang on one [`Mapping`],
+//! and whoever holds it keeps every slab in place (`resident`), also after the arena is gone.
+#![allow(unsafe_code, reason = "gives pages back to the system")]
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use memmap2::{MmapMut, MmapOptions};
+
+use crate::MemoryError;
+use crate::chunk::ChunkPtr;
+
+/// The size of a huge page and the alignment of every slab that can hold one.
+pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// Pages are given back in units of this. It is a multiple of the page size of the system:
+/// always 4 KiB on x86-64, at most 64 KiB elsewhere.
+const DISCARD_BYTES: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
+
+/// One mapping and the part of it that chunks come from.
+#[derive(Debug)]
+struct Slab {
+    map: MmapMut,
+    start: ChunkPtr,
+    bytes: usize,
+}
+
+impl Slab {
+    /// Maps `bytes`, a multiple of the page size.
+    fn map(bytes: usize, huge_pages: bool) -> Result<Slab, MemoryError> {
+        let align = if bytes >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { 0 };
+        let requested_bytes =
+            bytes.checked_add(align).ok_or(MemoryError::TooLarge { requested_bytes: bytes })?;
+        let mut map = MmapOptions::new()
+            .len(requested_bytes)
+            .map_anon()
+            .map_err(|source| MemoryError::Map { requested_bytes, source })?;
+        let base = map.as_mut_ptr();
+        let offset = if align == 0 { 0 } else { base.align_offset(align) };
+        assert!(offset <= align, "an address of the mapping is aligned within one huge page");
+        let start = NonNull::new(base.wrapping_add(offset)).map(ChunkPtr::from_aligned);
+        let slab = Slab { start: start.expect("a mapping is not at null"), map, bytes };
+        if huge_pages && align != 0 {
+            slab.advise_huge_pages(offset);
+        }
+        Ok(slab)
+    }
+
+    /// Asks for huge pages. A kernel without them declines, and ordinary pages serve as well.
+    fn advise_huge_pages(&self, offset: usize) {
+        #[cfg(target_os = "linux")]
+        let _declined = self.map.advise_range(memmap2::Advice::HugePage, offset, self.bytes);
+        #[cfg(not(target_os = "linux"))]
+        let _ = offset;
+    }
+
+    /// The offset of `chunk` from the start of the slab, if `bytes` from there lie in the slab.
+    fn offset_of(&self, chunk: ChunkPtr, bytes: usize) -> Option<usize> {
+        let offset = chunk.address().checked_sub(self.start.address())?;
+        (offset <= self.bytes && bytes <= self.bytes - offset).then_some(offset)
+    }
+}
+
+/// All slabs of one arena. Holding it keeps their memory mapped (`resident`): a snapshot clones
+/// the `Arc` and may outlive the arena and the world.
+#[derive(Debug, Default)]
+pub struct Mapping {
+    /// Only the arena adds slabs, and nobody waits for long: the lock is never held across
+    /// foreign code.
+    slabs: Mutex<Vec<Slab>>,
+    mapped_bytes: AtomicUsize,
+}
+
+impl Mapping {
+    /// Bytes that chunks can come from, without padding.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> usize {
+        // Relaxed: a statistic that orders nothing.
+        self.mapped_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Adds a slab and returns its start.
+    pub(crate) fn add_slab(&self, bytes: usize, huge_pages: bool) -> Result<ChunkPtr, MemoryError> {
+        let slab = Slab::map(bytes, huge_pages)?;
+        let start = slab.start;
+        self.lock().push(slab);
+        // Relaxed: a statistic that orders nothing.
+        self.mapped_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(start)
+    }
+
+    /// Whether `bytes` from `chunk` lie inside one slab. Linear in the number of slabs.
+    pub(crate) fn contains(&self, chunk: ChunkPtr, bytes: usize) -> bool {
+        self.lock().iter().any(|slab| slab.offset_of(chunk, bytes).is_some())
+    }
+
+    /// Calls `visit` with the start and length of every slab, oldest first.
+    pub(crate) fn for_each_slab(&self, mut visit: impl FnMut(ChunkPtr, usize)) {
+        for slab in self.lock().iter() {
+            visit(slab.start, slab.bytes);
+        }
+    }
+
+    /// Gives the whole pages within the range back to the system, and returns their bytes. They
+    /// stay mapped; the next touch finds zeroes.
+    ///
+    /// # Safety
+    /// Nobody reads or writes the range during the call or relies on its contents afterwards.
+    pub(crate) unsafe fn discard(&self, start: ChunkPtr, bytes: usize) -> usize {
+        let first = start.address().next_multiple_of(DISCARD_BYTES);
+        let end = (start.address() + bytes) & !(DISCARD_BYTES - 1);
+        let Some(bytes) = end.checked_sub(first).filter(|&bytes| bytes > 0) else { return 0 };
+        let slabs = self.lock();
+        let Some(slab) = slabs.iter().find(|slab| slab.offset_of(start, 0).is_some()) else {
+            return 0;
+        };
+        let offset = first - slab.map.as_ptr().addr();
+        #[cfg(unix)]
+        {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the range lies in this mapping and on page boundaries, and the caller vouches
+            // that nobody uses it or its contents.
+            let advised = unsafe { slab.map.unchecked_advise_range(advice, offset, bytes) };
+            if advised.is_ok() { bytes } else { 0 }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = offset;
+            0
+        }
+    }
+
+    /// The slabs. A panic elsewhere leaves the list whole, so poison is of no interest.
+    fn lock(&self) -> MutexGuard<'_, Vec<Slab>> {
+        self.slabs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,180 @@
+//! The command line of the main job.
+//!
+//! Without arguments the job runs on the embedded week with settings that suit the machine. A value
+//! that cannot be meant is refused with one line that names the argument, and exit status 2.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::thread;
+
+use clap::Parser;
+
+use crate::input::{EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, LoadOptions, Source};
+
+/// Frames of the simulation in one second of its time.
+pub const FRAMES_PER_S: f64 = 60.0;
+
+/// The fastest that simulated time may run: a frame is then 1,000 simulated seconds.
+const TIME_SCALE_MAX: f64 = 60_000.0;
+
+/// More threads than any machine has use for.
+const THREADS_MAX: usize = 1_024;
+
+/// Replays a week of air traffic on the Convoy engine while modules watch it.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(name = "airtraffic", version)]
+pub struct Arguments {
+    /// Flights to replay, as CSV or gzip; the first week of 2001 if absent.
+    #[arg(long, value_name = "FILE")]
+    pub flights: Option<PathBuf>,
+
+    /// Airports of these flights, as CSV or gzip; those of the United States if absent.
+    #[arg(long, value_name = "FILE")]
+    pub airports: Option<PathBuf>,
+
+    /// Fail at the first row that cannot be used, instead of skipping it.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Frames to simulate, at least 1.
+    #[arg(long, value_name = "N", default_value = "6000", allow_negative_numbers = true)]
+    pub frames: NonZeroU64,
+
+    /// Simulated seconds in a second of frames: at 600, a frame of 1/60 s is 10 s.
+    #[arg(long, value_name = "X", default_value = "600", value_parser = parse_time_scale)]
+    #[arg(allow_negative_numbers = true)]
+    pub time_scale: f64,
+
+    /// Worker threads for asynchronous modules; 0 runs them on the simulation's thread. One less
+    /// than there are cores, and at least 1, if absent.
+    #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
+    pub threads: Option<usize>,
+
+    /// Report as JSON.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Seed of the checksum and of every random choice.
+    #[arg(long, value_name = "N", default_value = "2001", allow_negative_numbers = true)]
+    pub seed: u64,
+}
+
+impl Arguments {
+    /// Where flights come from.
+    pub fn flights_source(&self) -> Source<'_> {
+        self.flights.as_deref().map_or(EMBEDDED_FLIGHTS, Source::File)
+    }
+
+    /// Where airports come from.
+    pub fn airports_source(&self) -> Source<'_> {
+        self.airports.as_deref().map_or(EMBEDDED_AIRPORTS, Source::File)
+    }
+
+    /// How to treat rows that cannot be used.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions { strict: self.strict }
+    }
+
+    /// Worker threads: as asked for, or one less than there are cores and at least one.
+    pub fn worker_threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| {
+            let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+            (cores - 1).max(1)
+        })
+    }
+
+    /// Simulated seconds in one frame.
+    pub fn frame_s(&self) -> f64 {
+        self.time_scale / FRAMES_PER_S
+    }
+}
+
+fn parse_time_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale > 0.0 && scale <= TIME_SCALE_MAX => Ok(scale),
+        _ => Err(format!("not a number above 0 and up to {TIME_SCALE_MAX}")),
+    }
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(threads) if threads <= THREADS_MAX => Ok(threads),
+        _ => Err(format!("not a whole number from 0 to {THREADS_MAX}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(["airtraffic"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_embedded_week() {
+        let arguments = parse(&[]).unwrap();
+        assert_eq!(arguments.frames.get(), 6_000);
+        assert_eq!(arguments.frame_s(), 10.0);
+        assert!(arguments.worker_threads() >= 1);
+        assert!(matches!(arguments.flights_source(), Source::Bytes { .. }));
+        assert!(matches!(arguments.airports_source(), Source::Bytes { .. }));
+    }
+
+    #[test]
+    fn every_argument_is_taken() {
+        let arguments = parse(&[
+            "--flights",
+            "f.csv",
+            "--airports",
+            "a.csv",
+            "--strict",
+            "--frames",
+            "7",
+            "--time-scale",
+            "60",
+            "--threads",
+            "0",
+            "--json",
+            "--seed",
+            "9",
+        ])
+        .unwrap();
+        assert!(arguments.strict && arguments.json && arguments.load_options().strict);
+        assert_eq!((arguments.frames.get(), arguments.seed), (7, 9));
+        assert_eq!((arguments.frame_s(), arguments.worker_threads()), (1.0, 0));
+        assert_eq!(arguments.flights_source().path(), PathBuf::from("f.csv"));
+        assert_eq!(arguments.airports_source().path(), PathBuf::from("a.csv"));
+    }
+
+    #[test]
+    fn values_that_cannot_be_meant_exit_with_2_and_name_the_argument() {
+        for (argument, value) in [
+            ("--frames", "0"),
+            ("--frames", "-1"),
+            ("--frames", "many"),
+            ("--time-scale", "0"),
+            ("--time-scale", "-600"),
+            ("--time-scale", "NaN"),
+            ("--time-scale", "inf"),
+            ("--time-scale", "60001"),
+            ("--threads", "-1"),
+            ("--threads", "1025"),
+            ("--seed", "x"),
+            ("--seed", "-1"),
+        ] {
+            let error = parse(&[argument, value]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{argument} {value}");
+            assert!(error.to_string().contains(argument), "{error}");
+        }
+        assert_eq!(parse(&["--unknown"]).unwrap_err().exit_code(), 2);
+    }
+}
