@@ -1,11 +1,21 @@
 //! Archetype storage whose snapshots copy nothing.
 #![deny(unsafe_code)]
 
+mod host;
+mod provider;
 mod query;
 mod snapshot;
 mod storage;
 mod world;
 
+pub use host::{
+    ConvoyStatistics, HostConfig, HostError, HostStatistics, Mode, Module, ModuleContext,
+    ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate, Tier,
+};
+pub use provider::{
+    AcquireError, DoubleBufferProvider, OnDemandProvider, ProviderKind, ProviderStatistics,
+    ReplicaProvider, SharedSnapshotProvider, SnapshotProvider, WhenBusy,
+};
 pub use query::{
     Filter, Query, QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, TableRef, Tables,
     Terms, With, Without,

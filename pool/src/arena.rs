@@ -226,10 +226,10 @@ impl Arena {
         }
     }
 
-    /// Gives free pages back to the system until the budget is spent, and returns how many bytes
-    /// went; call it again until it returns 0. The address space stays mapped and counted. When
-    /// nothing at all is allocated, every slab becomes uncut again and goes back whole; otherwise
-    /// a free chunk keeps the page that holds its link.
+    /// Gives free pages back to the system until the budget is spent, and returns their bytes,
+    /// resident before or not; call it again until it returns 0. The address space stays mapped and
+    /// counted. When nothing at all is allocated, every slab becomes uncut again and goes back
+    /// whole; otherwise a free chunk keeps the page that holds its link.
     pub fn trim(&mut self, budget: Duration) -> usize {
         let started = Instant::now();
         if self.allocated_bytes == 0 && self.listed_bytes > 0 {

@@ -46,14 +46,14 @@ pub(crate) struct Cell<T: Recycle> {
     retained_bytes: AtomicUsize,
 }
 
-// SAFETY: the value is `Send` and `Sync`; `sole-owner` and the state word keep writers from readers.
+// SAFETY: the value is `Send` and `Sync`; `sole-owner` and `leased` keep writers from readers.
 unsafe impl<T: Recycle> Sync for Cell<T> {}
 
 impl<T: Recycle> Cell<T> {
     /// The value, for reading.
     ///
     /// # Safety
-    /// The caller is a reader of the open cell or its sole owner for as long as the reference lives.
+    /// The caller is a reader of the open cell or its sole owner while the reference lives.
     #[inline]
     pub(crate) unsafe fn value(&self) -> &T {
         // SAFETY: nobody writes while there is a reader, or a sole owner that does not.

@@ -115,9 +115,8 @@ mod tests {
         assert_eq!(SizeClass::for_bytes(bytes).unwrap(), SizeClass::MAX);
         for bytes in [bytes + 1, usize::MAX] {
             let error = SizeClass::for_bytes(bytes).unwrap_err();
-            assert!(
-                matches!(error, MemoryError::TooLarge { requested_bytes } if requested_bytes == bytes)
-            );
+            let MemoryError::TooLarge { requested_bytes } = error else { panic!("{error}") };
+            assert_eq!(requested_bytes, bytes);
         }
     }
 }

@@ -78,16 +78,18 @@ impl World {
             cell.push_table(rows);
             for column in table.columns() {
                 if mask.contains(column.component()) {
-                    cell.push_column(column, rows);
+                    cell.push_column(column.chunks_of(rows));
                 }
             }
         }
         if mask.contains(ComponentId::ENTITY) {
-            cell.push_index(self.index.column(), self.index.len());
+            let (column, rows) = (self.index.column(), self.index.len());
+            cell.push_index(column.chunks_of(rows), rows, column.rows_log2());
         }
         for log in &self.events {
             if mask.contains(log.component()) {
-                cell.push_log(log.column(), log.first(), log.rows());
+                let (column, rows) = (log.column(), log.rows());
+                cell.push_log(log.component(), log.first(), (column.chunks_of(rows), rows));
             }
         }
     }

@@ -60,9 +60,8 @@ impl SnapshotPool {
     /// A pool with `config.warm_up` cells.
     pub fn new(config: SnapshotPoolConfig) -> Self {
         let SnapshotPoolConfig { idle_max, warm_up, shape } = config;
-        let mut cell_config = CellPoolConfig::default();
-        cell_config.idle_max = idle_max;
-        let pool = Self { cells: CellPool::new(cell_config, move || Frozen::with_shape(&shape)) };
+        let cells = CellPoolConfig { idle_max };
+        let pool = Self { cells: CellPool::new(cells, move || Frozen::with_shape(&shape)) };
         pool.warm_up(warm_up);
         pool
     }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::component::{ComponentId, Registry};
+use super::component::Registry;
+use super::component_id::ComponentId;
 use super::mask::ComponentMask;
 
 /// The number of an archetype, and of its table, in a world.

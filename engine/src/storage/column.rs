@@ -12,17 +12,20 @@
 //! The typed methods are safe: they check the size of `T` against the column's, and the row
 //! against its capacity. Any bit pattern is a value of `T: Pod`, chunk memory is always
 //! initialised (it comes zeroed from the system), and a chunk's address is aligned to
-//! [`CHUNK_ALIGN`], which the registry checked against `T`.
+//! [`convoy_pool::CHUNK_ALIGN`], which the registry checked against `T`.
 
 #![allow(unsafe_code, reason = "reads and writes rows of raw chunks")]
 
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
+use convoy_pool::{ChunkPtr, MemoryError, SizeClass};
 
-use super::component::{Component, ComponentId, ComponentInfo};
-use super::history::{Epoch, Memory};
+use super::component::{Component, ComponentInfo};
+use super::component_id::ComponentId;
+use super::epoch::Epoch;
+use super::history::Memory;
+use super::rows::{Rows, no_bytes};
 
 pub(crate) struct Column {
     chunks: Vec<ChunkPtr>,
@@ -86,12 +89,8 @@ impl Column {
     /// The first `rows` rows, which must be below the capacity.
     pub(crate) fn rows(&self, rows: usize) -> Rows<'_> {
         assert!(rows <= self.capacity, "the column holds the rows");
-        Rows {
-            chunks: self.chunks_of(rows),
-            len: rows,
-            size: self.size(),
-            rows_log2: self.rows_log2,
-        }
+        // SAFETY: the chunks hold the rows, which the borrow of the column keeps unwritten.
+        unsafe { Rows::new(self.chunks_of(rows), rows, self.size(), self.rows_log2) }
     }
 
     pub(crate) fn raw(&self, rows: usize) -> RawColumn {
@@ -379,7 +378,7 @@ impl Column {
     fn row_ptr(&self, row: usize) -> NonNull<u8> {
         assert!(row < self.capacity(), "the row is inside the column");
         if self.size == 0 {
-            return dangling();
+            return no_bytes();
         }
         let chunk = self.chunks[row >> self.rows_log2];
         let offset = (row & (self.chunk_rows() - 1)) * self.size();
@@ -449,14 +448,6 @@ impl Column {
     }
 }
 
-const fn dangling() -> NonNull<u8> {
-    // Well aligned for every component, and never read: zero-sized values have no bytes.
-    match NonNull::new(ptr::without_provenance_mut(CHUNK_ALIGN)) {
-        Some(address) => address,
-        None => unreachable!(),
-    }
-}
-
 /// Copies one row. The usual sizes are spelled out so that they compile to a few moves.
 ///
 /// # Safety
@@ -465,69 +456,17 @@ const fn dangling() -> NonNull<u8> {
 #[inline]
 unsafe fn copy_row(source: NonNull<u8>, target: NonNull<u8>, size: usize) {
     let (source, target) = (source.as_ptr().cast_const(), target.as_ptr());
-    // SAFETY: the caller's contract; `copy` allows equal pointers.
-    unsafe {
-        match size {
-            0 => {}
-            4 => ptr::copy(source, target, 4),
-            8 => ptr::copy(source, target, 8),
-            12 => ptr::copy(source, target, 12),
-            16 => ptr::copy(source, target, 16),
-            24 => ptr::copy(source, target, 24),
-            32 => ptr::copy(source, target, 32),
-            48 => ptr::copy(source, target, 48),
-            64 => ptr::copy(source, target, 64),
-            _ => ptr::copy(source, target, size),
-        }
+    macro_rules! copy_sizes {
+        ($($bytes:literal)+) => {
+            match size {
+                $($bytes => {
+                    // SAFETY: the caller's contract; `copy` allows equal pointers.
+                    unsafe { ptr::copy(source, target, $bytes) }
+                })+
+                // SAFETY: the caller's contract; `copy` allows equal pointers.
+                _ => unsafe { ptr::copy(source, target, size) },
+            }
+        };
     }
-}
-
-/// The first rows of a column, live or frozen, for reading one at a time.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    chunks: &'a [ChunkPtr],
-    len: usize,
-    size: usize,
-    rows_log2: u8,
-}
-
-impl<'a> Rows<'a> {
-    pub(crate) const EMPTY: Rows<'static> = Rows { chunks: &[], len: 0, size: 0, rows_log2: 0 };
-
-    /// Rows in the chunks of a column that is not at hand any more.
-    ///
-    /// # Safety
-    ///
-    /// `chunks` hold `len` rows of `size` bytes, `1 << rows_log2` in each, that are mapped and not
-    /// written for the lifetime of the result.
-    pub(crate) unsafe fn new(
-        chunks: &'a [ChunkPtr],
-        len: usize,
-        size: usize,
-        rows_log2: u8,
-    ) -> Self {
-        assert!(size == 0 || chunks.len() == len.div_ceil(1 << rows_log2), "the chunks hold `len`");
-        Self { chunks, len, size, rows_log2 }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The value at `row`.
-    #[inline]
-    pub(crate) fn get<T: Component>(&self, row: usize) -> &'a T {
-        assert!(row < self.len, "the row is one of them");
-        assert_eq!(size_of::<T>(), self.size, "the rows are of this type");
-        if self.size == 0 {
-            // SAFETY: a zero-sized value has no bytes, and the address is aligned.
-            return unsafe { dangling().cast().as_ref() };
-        }
-        let offset = (row & ((1 << self.rows_log2) - 1)) * self.size;
-        let chunk = self.chunks[row >> self.rows_log2];
-        // SAFETY: the row is in the chunk.
-        let row = unsafe { chunk.as_ptr().add(offset) }.cast::<T>();
-        // SAFETY: the contract of `new`, or the borrow of a live column; any bits are a `T`.
-        unsafe { &*row }
-    }
+    copy_sizes!(0 4 8 12 16 24 32 48 64);
 }

@@ -6,8 +6,9 @@ use std::fmt;
 use bytemuck::Pod;
 use convoy_pool::{CHUNK_ALIGN, SizeClass};
 
+use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
-use super::mask::{COMPONENTS_MAX, ComponentMask};
+use super::mask::ComponentMask;
 use super::type_map::TypeMap;
 
 /// What can be a component, and an event: any plain old data that may cross threads.
@@ -16,26 +17,6 @@ use super::type_map::TypeMap;
 pub trait Component: Pod + Send + Sync {}
 
 impl<T: Pod + Send + Sync> Component for T {}
-
-/// The number of a registered type in its world: components and event types share one range, so
-/// that one [`ComponentMask`] speaks of both.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ComponentId(u16);
-
-impl ComponentId {
-    /// The entity handles, which every archetype holds in its first column.
-    pub const ENTITY: Self = Self(0);
-
-    pub(crate) const fn new(index: usize) -> Self {
-        assert!(index < COMPONENTS_MAX, "a component id fits the mask");
-        Self(index as u16)
-    }
-
-    /// The bit of this id in a [`ComponentMask`].
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What a registered type is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

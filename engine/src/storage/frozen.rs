@@ -11,9 +11,9 @@ use std::sync::Arc;
 use convoy_pool::{ChunkPtr, Mapping, Recycle};
 
 use super::archetype::Schema;
-use super::column::{Column, Rows};
-use super::component::ComponentId;
+use super::component_id::ComponentId;
 use super::mask::ComponentMask;
+use super::rows::Rows;
 
 /// What a snapshot is about, apart from its chunks.
 #[derive(Clone, Copy, Debug)]
@@ -140,24 +140,32 @@ impl Frozen {
         self.tables.push(FrozenTable { rows: rows as u32, first_column });
     }
 
+    /// Adds the next captured column of the table: the chunks of its rows.
     #[inline]
-    pub(crate) fn push_column(&mut self, column: &Column, rows: usize) {
+    pub(crate) fn push_column(&mut self, chunks: &[ChunkPtr]) {
         self.starts.push(self.chunks.len() as u32);
-        self.chunks.extend_from_slice(column.chunks_of(rows));
+        self.chunks.extend_from_slice(chunks);
     }
 
-    pub(crate) fn push_index(&mut self, column: &Column, rows: usize) {
-        self.index = Some((self.push_rows(column, rows), column.rows_log2()));
+    /// Adds the entity index: the chunks of its `rows` slots.
+    pub(crate) fn push_index(&mut self, chunks: &[ChunkPtr], rows: usize, rows_log2: u8) {
+        self.index = Some((self.push_rows(chunks, rows), rows_log2));
     }
 
-    pub(crate) fn push_log(&mut self, column: &Column, first: u64, rows: usize) {
-        let rows = self.push_rows(column, rows);
-        self.logs.push(FrozenLog { component: column.component(), first, rows });
+    /// Adds an event log of `rows` records, of which the first has the number `first`.
+    pub(crate) fn push_log(
+        &mut self,
+        component: ComponentId,
+        first: u64,
+        (chunks, rows): (&[ChunkPtr], usize),
+    ) {
+        let rows = self.push_rows(chunks, rows);
+        self.logs.push(FrozenLog { component, first, rows });
     }
 
-    fn push_rows(&mut self, column: &Column, rows: usize) -> FrozenRows {
+    fn push_rows(&mut self, chunks: &[ChunkPtr], rows: usize) -> FrozenRows {
         let start = self.chunks.len() as u32;
-        self.chunks.extend_from_slice(column.chunks_of(rows));
+        self.chunks.extend_from_slice(chunks);
         FrozenRows { start, rows: rows as u32 }
     }
 

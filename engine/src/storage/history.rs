@@ -13,22 +13,14 @@
 
 #![allow(unsafe_code, reason = "returns retired chunks to the arena")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use convoy_pool::{Arena, ArenaConfig, ChunkPtr, MemoryError, SizeClass, Watch};
 
-use super::component::ComponentId;
+use super::component_id::{COMPONENTS_MAX, ComponentId};
+use super::epoch::{Epoch, EpochCounter};
 use super::frozen::Frozen;
-use super::mask::{COMPONENTS_MAX, ComponentMask};
-
-/// A world's capture counter. The first epoch is 1; 0 stands for "before everything".
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(crate) struct Epoch(u64);
-
-impl Epoch {
-    pub(crate) const ZERO: Self = Self(0);
-}
+use super::mask::ComponentMask;
 
 /// Counts of copy-on-write since the world was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -167,9 +159,7 @@ impl Memory {
 
 /// The active captures of a world, oldest first.
 pub(crate) struct History {
-    /// Atomic only because `sync_from` closes an epoch of a source that it borrows shared; every
-    /// access is relaxed, as the borrow orders them.
-    epoch: AtomicU64,
+    epoch: EpochCounter,
     /// Per component: the epoch of the newest active capture that holds it.
     newest: Box<[Epoch; COMPONENTS_MAX]>,
     active: Vec<ActiveCapture>,
@@ -186,7 +176,7 @@ impl History {
 
     fn new() -> Self {
         Self {
-            epoch: AtomicU64::new(1),
+            epoch: EpochCounter::new(),
             newest: Box::new([Epoch::ZERO; COMPONENTS_MAX]),
             active: Vec::with_capacity(Self::ACTIVE_EXPECTED),
             spare: Vec::with_capacity(Self::ACTIVE_EXPECTED),
@@ -199,12 +189,12 @@ impl History {
 
     #[inline]
     pub(crate) fn epoch(&self) -> Epoch {
-        Epoch(self.epoch.load(Ordering::Relaxed))
+        self.epoch.current()
     }
 
     /// Ends the current epoch and returns it: what is written from now on is newer.
     pub(crate) fn close_epoch(&self) -> Epoch {
-        Epoch(self.epoch.fetch_add(1, Ordering::Relaxed))
+        self.epoch.close()
     }
 
     #[inline]

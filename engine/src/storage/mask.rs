@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use super::component::ComponentId;
-
-/// How many component, event and entity types one world can register. The one constant that sets
-/// the width of every mask.
-pub const COMPONENTS_MAX: usize = 256;
+use super::component_id::{COMPONENTS_MAX, ComponentId};
 
 const WORDS: usize = COMPONENTS_MAX / 64;
 

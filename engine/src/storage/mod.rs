@@ -7,15 +7,19 @@
 pub(crate) mod archetype;
 pub(crate) mod column;
 pub(crate) mod component;
+pub(crate) mod component_id;
 pub(crate) mod entity;
+pub(crate) mod epoch;
 pub(crate) mod frozen;
 pub(crate) mod history;
 pub(crate) mod mask;
+pub(crate) mod rows;
 pub(crate) mod table;
 pub(crate) mod type_map;
 
-pub use component::{Component, ComponentId, ComponentInfo, RegisterError};
+pub use component::{Component, ComponentInfo, RegisterError};
+pub use component_id::{COMPONENTS_MAX, ComponentId};
 pub use entity::Entity;
 pub use frozen::SnapshotShape;
 pub use history::CopyStatistics;
-pub use mask::{COMPONENTS_MAX, ComponentMask};
+pub use mask::ComponentMask;

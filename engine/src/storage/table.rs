@@ -4,9 +4,11 @@ use convoy_pool::MemoryError;
 
 use super::archetype::Archetype;
 use super::column::{Column, RawColumn};
-use super::component::{ComponentId, Registry};
+use super::component::Registry;
+use super::component_id::ComponentId;
 use super::entity::Entity;
-use super::history::{Epoch, Memory};
+use super::epoch::Epoch;
+use super::history::Memory;
 use super::mask::ComponentMask;
 
 pub(crate) struct Table {

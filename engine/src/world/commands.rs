@@ -199,6 +199,12 @@ impl Commands {
     }
 }
 
+impl std::fmt::Debug for Commands {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Commands").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
 impl World {
     /// Applies the commands of a buffer in the order of their recording and empties it. Commands
     /// on dead entities are skipped and counted; nothing is applied twice.

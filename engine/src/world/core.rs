@@ -7,7 +7,6 @@
 use std::any::{TypeId, type_name};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use convoy_pool::{ArenaConfig, MemoryError};
 
@@ -21,8 +20,9 @@ use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 use super::bundle::{Bundle, BundleInfo, ComponentSource, RowSink};
 use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
-use super::events::EventLog;
+use super::event_log::EventLog;
 use super::index::{EntityIndex, Location, Slot};
+use super::sync_mark::{SyncMark, WorldId};
 
 /// What a world is made with.
 #[derive(Clone, Debug)]
@@ -49,18 +49,6 @@ impl Default for WorldConfig {
             chunk_rows_max: usize::MAX,
             event_retention: 65_536,
         }
-    }
-}
-
-/// Tells worlds apart, so that a replica knows whose chunks it holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct WorldId(u64);
-
-impl WorldId {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        // Relaxed: only uniqueness matters.
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -94,7 +82,7 @@ pub struct World {
     /// What may be read: everything, or the mask of the last sync in a replica.
     pub(crate) readable: ComponentMask,
     pub(crate) tick: u64,
-    pub(crate) synced: Option<super::replica::SyncMark>,
+    pub(crate) synced: Option<SyncMark>,
     bundles: TypeMap<BundleInfo>,
     edges: Edges,
 }

@@ -1,74 +1,20 @@
-//! Events: one append-only log per type, read through cursors.
+//! Events: what modules tell each other, read through cursors.
 //!
-//! A log is a column of its own: chunks of records, of which the oldest are dropped whole once
-//! more than the retention is kept. Records are numbered from zero for the life of the world. A
-//! reader's [`EventCursor`] holds the number it wants next, so each event reaches each reader
-//! exactly once and in order, whatever its rate; what was dropped before it came is counted.
-//! Appending never disturbs a snapshot, which looks no further than the length it captured.
+//! Every type has an append-only log whose records are numbered from zero for the life of the
+//! world. A reader's [`EventCursor`] holds the number it wants next, so each event reaches each
+//! reader exactly once and in order, whatever its rate; what was dropped before it came is
+//! counted.
 
 use std::any::type_name;
 use std::marker::PhantomData;
 
-use convoy_pool::MemoryError;
-
-use crate::storage::column::{Column, Rows};
 use crate::storage::component::{Component, Kind};
-use crate::storage::history::Memory;
+use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, RegisterError};
 
 use super::core::{World, fail};
 use super::error::SpawnError;
-
-/// The log of one event type.
-pub(crate) struct EventLog {
-    column: Column,
-    /// The sequence number of the first record kept.
-    first: u64,
-    rows: usize,
-}
-
-impl EventLog {
-    pub(crate) fn component(&self) -> ComponentId {
-        self.column.component()
-    }
-
-    pub(crate) fn column(&self) -> &Column {
-        &self.column
-    }
-
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn push<T: Component>(
-        &mut self,
-        event: T,
-        retention: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        if self.column.size() > 0 && self.rows >= retention + self.column.chunk_rows() {
-            self.column.drop_first(memory);
-            self.first += self.column.chunk_rows() as u64;
-            self.rows -= self.column.chunk_rows();
-        }
-        // Records are never rewritten, so no capture can see the row past the last one.
-        self.column.prepare_append(self.rows, self.rows, memory)?;
-        self.column.write(self.rows, event);
-        self.rows += 1;
-        Ok(())
-    }
-
-    /// Drops all records. Their numbers are not given again.
-    pub(crate) fn clear(&mut self, memory: &mut Memory) {
-        self.first += self.rows as u64;
-        self.rows = 0;
-        self.column.truncate(0, memory);
-    }
-}
+use super::event_log::EventLog;
 
 /// How far one reader has come in the events of type `T`.
 ///
@@ -184,8 +130,7 @@ impl World {
         }
         let registry = &mut std::sync::Arc::make_mut(&mut self.schema).registry;
         let id = registry.register::<T>(Kind::Event)?;
-        let column = Column::new(id, registry.info(id));
-        self.events.push(EventLog { column, first: 0, rows: 0 });
+        self.events.push(EventLog::new(id, registry.info(id)));
         Ok(id)
     }
 
@@ -228,8 +173,8 @@ impl World {
         let id = self.schema.registry.id_of::<T>(Kind::Event);
         let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
         let records = log.map_or(EventRecords::EMPTY, |log| EventRecords {
-            rows: log.column.rows(log.rows),
-            first: log.first,
+            rows: log.column().rows(log.rows()),
+            first: log.first(),
         });
         Events::new(records, cursor)
     }
@@ -238,6 +183,6 @@ impl World {
     pub fn event_cursor<T: Component>(&self) -> EventCursor<T> {
         let id = self.schema.registry.id_of::<T>(Kind::Event);
         let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
-        EventCursor::starting_at(log.map_or(0, |log| log.first + log.rows as u64))
+        EventCursor::starting_at(log.map_or(0, |log| log.end()))
     }
 }

@@ -17,7 +17,8 @@ use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
-use crate::storage::component::{ComponentId, ComponentInfo};
+use crate::storage::component::ComponentInfo;
+use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
 use crate::storage::history::Memory;
 

@@ -5,10 +5,12 @@ pub(crate) mod commands;
 pub(crate) mod core;
 pub(crate) mod edges;
 pub(crate) mod error;
+pub(crate) mod event_log;
 pub(crate) mod events;
 pub(crate) mod index;
 pub(crate) mod replica;
 pub(crate) mod statistics;
+pub(crate) mod sync_mark;
 
 pub use bundle::Bundle;
 pub use commands::{Commands, Playback};

@@ -11,22 +11,14 @@ use std::sync::Arc;
 use convoy_pool::MemoryError;
 
 use crate::storage::column::Column;
-use crate::storage::history::{Epoch, Memory};
+use crate::storage::epoch::Epoch;
+use crate::storage::history::Memory;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask};
 
-use super::core::{World, WorldId};
-
-/// Which state of which source a replica holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SyncMark {
-    source: WorldId,
-    mask: ComponentMask,
-    /// The source's epoch that the sync closed.
-    source_epoch: Epoch,
-    /// The replica's own epoch that the sync closed.
-    own_epoch: Epoch,
-}
+use super::core::World;
+use super::event_log::EventLog;
+use super::sync_mark::SyncMark;
 
 /// Why a sync did not happen, or not in full.
 #[derive(Debug)]
@@ -95,7 +87,8 @@ impl World {
     /// Copies only the chunks that were written since the last sync with that source, on either
     /// side. The bit of [`Entity`](crate::Entity) stands for the handles and the index; without
     /// it the replica can be iterated, but no entity looked up. Afterwards only the columns of
-    /// `mask` can be read. Event logs are not copied.
+    /// `mask` can be read. The event logs of `mask` keep their sequence numbers, so a cursor that
+    /// reads from the source can go on with the replica.
     ///
     /// A replica is for memory that must be separate: other processes, files, devices. For
     /// reading in this process a [`View`](crate::View) costs a fraction.
@@ -130,6 +123,10 @@ impl World {
             for archetype in &self.schema.archetypes()[self.tables.len()..] {
                 self.tables.push(Table::new(archetype, &self.schema.registry));
             }
+            for log in &source.events[self.events.len()..] {
+                let info = self.schema.registry.info(log.component());
+                self.events.push(EventLog::new(log.component(), info));
+            }
         }
         let mask = mask.intersection(&source.readable);
         let mark = self.synced.take().filter(|mark| mark.source == source.id && mark.mask == mask);
@@ -149,6 +146,11 @@ impl World {
             self.index.adopt(&source.index);
         } else {
             self.index.adopt_count(&source.index);
+        }
+        for (log, from) in self.events.iter_mut().zip(&source.events) {
+            if mask.contains(log.component()) {
+                sync.log(log, from)?;
+            }
         }
         let report = sync.report;
         self.tick = source.tick;
@@ -177,6 +179,14 @@ impl Sync<'_> {
             }
         }
         table.set_rows(rows);
+        Ok(())
+    }
+
+    fn log(&mut self, log: &mut EventLog, source: &EventLog) -> Result<(), MemoryError> {
+        log.align(source, self.memory);
+        let (held, rows) = (log.rows(), source.rows());
+        self.column(log.column_mut(), source.column(), (held, rows))?;
+        log.set_rows(rows);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What a world's memory is used for, as plain values.
 
-use crate::storage::CopyStatistics;
+use crate::storage::{ComponentMask, CopyStatistics};
 
 use super::core::World;
 
@@ -49,6 +49,16 @@ impl World {
             retained_chunks: history.retained_chunks(),
             active_captures: history.active_count(),
         }
+    }
+
+    /// Bytes of the rows in the columns of `mask`: what one packed copy of them would take.
+    pub fn row_bytes(&self, mask: &ComponentMask) -> usize {
+        let columns = self
+            .tables
+            .iter()
+            .flat_map(|table| table.columns().iter().map(|column| (column, table.rows())));
+        let captured = columns.filter(|(column, _)| mask.contains(column.component()));
+        captured.map(|(column, rows)| column.size() * rows).sum()
     }
 
     /// Starts the peak of retained bytes anew.

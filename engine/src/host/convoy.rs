@@ -1,0 +1,93 @@
+//! Convoys: which modules share a provider, and when they are due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::provider::{
+    DoubleBufferProvider, OnDemandProvider, SharedSnapshotProvider, SnapshotProvider,
+};
+use crate::snapshot::SnapshotPool;
+use crate::storage::ComponentMask;
+
+use super::module::{Mode, Tier};
+use super::rate::{Rate, Schedule};
+
+/// The modules of one tier, mode and rate, and the provider that they share.
+pub(super) struct Convoy {
+    pub(super) key: ConvoyKey,
+    /// The union of what the members read.
+    pub(super) mask: ComponentMask,
+    pub(super) provider: Arc<dyn SnapshotProvider>,
+    /// Numbers of the member modules, in the order of registration.
+    pub(super) members: Vec<usize>,
+    pub(super) schedule: Schedule,
+    /// Whether the members chose the provider themselves.
+    pub(super) manual: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ConvoyKey {
+    pub(super) tier: Tier,
+    pub(super) mode: Mode,
+    pub(super) rate: Rate,
+}
+
+/// What grouping needs to know of a module.
+pub(super) struct Candidate {
+    pub(super) key: ConvoyKey,
+    pub(super) mask: ComponentMask,
+    pub(super) provider: Option<Arc<dyn SnapshotProvider>>,
+}
+
+/// Groups modules into convoys: in the order of their first members, and with the union of the
+/// members' masks. Fast ones share a double buffer, a single Slow one gets a private picture on
+/// demand, several share one snapshot. A provider that a module chose is left alone.
+pub(super) fn group(candidates: &[Candidate], pool: &SnapshotPool) -> Vec<Convoy> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (number, candidate) in candidates.iter().enumerate() {
+        let same = groups.iter_mut().find(|members| {
+            let first = &candidates[members[0]];
+            let providers = (first.provider.as_ref(), candidate.provider.as_ref());
+            first.key == candidate.key && same_provider(providers.0, providers.1)
+        });
+        match same {
+            Some(members) => members.push(number),
+            None => groups.push(vec![number]),
+        }
+    }
+    let convoys = groups.into_iter().map(|members| {
+        let Candidate { key, provider, .. } = &candidates[members[0]];
+        let (key, manual) = (*key, provider.is_some());
+        let masks = members.iter().map(|&number| candidates[number].mask);
+        let mask = masks.fold(ComponentMask::NONE, |union, mask| union.union(&mask));
+        let provider =
+            provider.clone().unwrap_or_else(|| choose(key.tier, members.len(), mask, pool.clone()));
+        let schedule = Schedule::new(key.rate, Duration::ZERO, 0);
+        Convoy { key, mask, provider, members, schedule, manual }
+    });
+    convoys.collect()
+}
+
+fn choose(
+    tier: Tier,
+    members: usize,
+    mask: ComponentMask,
+    pool: SnapshotPool,
+) -> Arc<dyn SnapshotProvider> {
+    match tier {
+        Tier::Fast => Arc::new(DoubleBufferProvider::new(mask, pool)),
+        Tier::Slow if members == 1 => Arc::new(OnDemandProvider::new(mask, pool)),
+        Tier::Slow => Arc::new(SharedSnapshotProvider::new(mask, pool)),
+    }
+}
+
+fn same_provider(
+    one: Option<&Arc<dyn SnapshotProvider>>,
+    other: Option<&Arc<dyn SnapshotProvider>>,
+) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        _ => false,
+    }
+}

@@ -1,0 +1,182 @@
+//! One frame of the host.
+//!
+//! 1. Asynchronous runs that have ended, or in lock step those that are due to land, land: their
+//!    commands are played back in the order of registration.
+//! 2. Providers that capture every tick do so.
+//! 3. Every convoy that is due takes all its leases, before any member runs.
+//! 4. Asynchronous members are sent out; synchronous ones run, in the order of registration.
+//! 5. The commands of the synchronous ones are played back in the order of registration.
+//!
+//! Every module has its own command buffer, and a buffer is played back only after its module's
+//! run has ended: one member's commands are never taken while another still records.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use crate::world::World;
+
+use super::config::HostError;
+use super::job::Job;
+use super::module::Mode;
+use super::module_host::{ModuleHost, Slot, SlotState};
+
+impl ModuleHost {
+    /// Runs one frame, `dt` after the last one, and advances the world's tick.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModuleHost::initialize`], on the first frame only. A module's fault is never an
+    /// error of the frame; see [`HostStatistics`](super::HostStatistics).
+    pub fn run_frame(&mut self, world: &mut World, dt: Duration) -> Result<(), HostError> {
+        self.initialize(world)?;
+        self.frame += 1;
+        self.now += dt;
+        world.advance_tick();
+        self.land(world);
+        self.acquire(world);
+        self.run_leased(world);
+        Ok(())
+    }
+
+    /// Waits for every module that is away and plays its commands back.
+    pub fn finish(&mut self, world: &mut World) {
+        while self.modules.iter().any(|slot| matches!(slot.state, SlotState::Away { .. })) {
+            self.receive();
+        }
+        self.play_back_landed(world, |_| true);
+    }
+
+    /// Takes finished jobs back, and lands those that are due to.
+    fn land(&mut self, world: &mut World) {
+        while let Some(job) = self.workers.as_ref().and_then(|workers| workers.try_receive()) {
+            self.take_back(job);
+        }
+        let Some(delay) = self.config.lock_step else {
+            return self.play_back_landed(world, |_| true);
+        };
+        let frame = self.frame;
+        let lands = move |since: u64| since + u64::from(delay.get()) <= frame;
+        let late = |slot: &Slot| matches!(slot.state, SlotState::Away { since } if lands(since));
+        while self.modules.iter().any(late) {
+            self.receive();
+        }
+        self.play_back_landed(world, lands);
+    }
+
+    fn receive(&mut self) {
+        let workers = self.workers.as_ref().expect("a module is away with the workers");
+        let job = workers.receive();
+        self.take_back(job);
+    }
+
+    fn take_back(&mut self, job: Box<Job>) {
+        let state = &mut self.modules[job.number].state;
+        let SlotState::Away { since } = *state else {
+            unreachable!("a job comes back once");
+        };
+        *state = SlotState::Back { job, since };
+    }
+
+    /// Plays back the commands of the jobs that are back, if they were sent out on a frame that
+    /// `lands`.
+    fn play_back_landed(&mut self, world: &mut World, lands: impl Fn(u64) -> bool) {
+        for slot in &mut self.modules {
+            if matches!(slot.state, SlotState::Back { since, .. } if lands(since)) {
+                slot.settle(world);
+            }
+        }
+    }
+
+    /// Takes the leases of all convoys that are due.
+    fn acquire(&mut self, world: &mut World) {
+        let began = Instant::now();
+        for convoy in &mut self.convoys {
+            // A refused update leaves the last picture published, which is counted.
+            let _ = convoy.provider.update(world);
+            if !convoy.schedule.is_due(self.now, self.frame) {
+                continue;
+            }
+            for &number in &convoy.members {
+                let slot = &mut self.modules[number];
+                if !slot.is_ready(self.config.panics_max, self.config.probe_after) {
+                    continue;
+                }
+                match convoy.provider.acquire(world) {
+                    Ok(view) => slot.lend(view.narrow(slot.mask), self.now),
+                    Err(_) => slot.refused += 1,
+                }
+            }
+        }
+        self.acquire_time += began.elapsed();
+    }
+
+    /// Sends the asynchronous modules out and runs the synchronous ones.
+    fn run_leased(&mut self, world: &mut World) {
+        for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode == Mode::Asynchronous) {
+            if let Some(job) = slot.take_leased() {
+                slot.state = SlotState::Away { since: self.frame };
+                let workers = self.workers.as_ref().expect("asynchronous modules have workers");
+                workers.send(job);
+            }
+        }
+        for slot in &mut self.modules {
+            if let SlotState::Leased(job) = &mut slot.state {
+                job.run();
+            }
+        }
+        for slot in &mut self.modules {
+            if matches!(slot.state, SlotState::Leased(_)) {
+                slot.settle(world);
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Whether the module can be given a view; counts why not.
+    fn is_ready(&mut self, panics_max: u32, probe_after: u32) -> bool {
+        if !matches!(self.state, SlotState::Idle(_)) {
+            self.overruns += 1;
+            return false;
+        }
+        if self.record.panics_in_a_row < panics_max {
+            return true;
+        }
+        self.off_for += 1;
+        if self.off_for < probe_after {
+            return false;
+        }
+        self.off_for = 0;
+        true
+    }
+
+    fn lend(&mut self, view: crate::snapshot::View, now: Duration) {
+        if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
+            job.lend(view, now - self.last_run);
+            self.last_run = now;
+            self.state = SlotState::Leased(job);
+        }
+    }
+
+    fn take_leased(&mut self) -> Option<Box<Job>> {
+        if !matches!(self.state, SlotState::Leased(_)) {
+            return None;
+        }
+        match mem::replace(&mut self.state, SlotState::Added) {
+            SlotState::Leased(job) => Some(job),
+            _ => unreachable!("the state was checked above"),
+        }
+    }
+
+    /// Plays back what the module recorded in the run that has ended.
+    fn settle(&mut self, world: &mut World) {
+        let state = mem::replace(&mut self.state, SlotState::Added);
+        let (SlotState::Back { mut job, .. } | SlotState::Leased(mut job)) = state else {
+            unreachable!("only a module whose run has ended is settled");
+        };
+        let playback = world.play_back(&mut job.commands);
+        job.record.playback.add(playback);
+        self.record = job.record;
+        self.state = SlotState::Idle(job);
+    }
+}

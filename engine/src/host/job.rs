@@ -1,0 +1,74 @@
+//! A job: one module with everything that a run of it needs. It moves whole between the host and
+//! a worker, so neither shares anything with the other while it runs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::snapshot::View;
+use crate::world::{Commands, Playback};
+
+use super::module::{Module, ModuleContext};
+
+pub(super) struct Job {
+    /// The module's place in the order of registration.
+    pub(super) number: usize,
+    pub(super) commands: Commands,
+    pub(super) dt: Duration,
+    pub(super) record: RunRecord,
+    module: Box<dyn Module>,
+    view: Option<View>,
+}
+
+/// What has become of a module's runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RunRecord {
+    pub(super) runs: u64,
+    pub(super) panics: u64,
+    /// Panics since the last run that ended well.
+    pub(super) panics_in_a_row: u32,
+    pub(super) run_time: Duration,
+    pub(super) playback: Playback,
+}
+
+impl Job {
+    pub(super) fn new(number: usize, module: Box<dyn Module>, commands: Commands) -> Self {
+        Self {
+            number,
+            commands,
+            dt: Duration::ZERO,
+            record: RunRecord::default(),
+            module,
+            view: None,
+        }
+    }
+
+    /// Gives the module its view for the next run.
+    pub(super) fn lend(&mut self, view: View, dt: Duration) {
+        self.view = Some(view);
+        self.dt = dt;
+    }
+
+    /// Runs the module on its view, and lets go of the view. A panic ends here: the commands of
+    /// the run are discarded.
+    pub(super) fn run(&mut self) {
+        let Some(view) = self.view.take() else { return };
+        let began = Instant::now();
+        let (module, commands, dt) = (&mut self.module, &mut self.commands, self.dt);
+        // Unwind safety: the commands are cleared below, and whether a module copes with its own
+        // interrupted run is its own affair; it is switched off when it goes on failing.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            module.run(&mut ModuleContext { view: &view, commands, dt });
+        }));
+        drop(view);
+        let record = &mut self.record;
+        record.run_time += began.elapsed();
+        record.runs += 1;
+        if ended.is_ok() {
+            record.panics_in_a_row = 0;
+        } else {
+            record.panics += 1;
+            record.panics_in_a_row += 1;
+            self.commands.clear();
+        }
+    }
+}

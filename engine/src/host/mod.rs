@@ -1,0 +1,17 @@
+//! The module host: background modules, their rates, their convoys, and what they ask for.
+
+mod config;
+mod convoy;
+mod frame;
+mod job;
+mod module;
+mod module_host;
+mod rate;
+mod statistics;
+mod workers;
+
+pub use config::{HostConfig, HostError};
+pub use module::{Mode, Module, ModuleContext, ModuleSpec, Tier};
+pub use module_host::{ModuleHost, ModuleId};
+pub use rate::Rate;
+pub use statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};

@@ -1,0 +1,182 @@
+//! Modules: what runs beside the simulation, and what it declares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::provider::SnapshotProvider;
+use crate::snapshot::View;
+use crate::storage::component::Component;
+use crate::storage::{ComponentMask, RegisterError};
+use crate::world::{Bundle, Commands, World};
+
+use super::rate::Rate;
+
+/// Something that reads pictures of the world at its own rate and asks for changes by commands.
+///
+/// Closures that take a [`ModuleContext`] are modules.
+pub trait Module: Send + 'static {
+    /// One run. A panic is contained and counted, and its commands are discarded whole.
+    fn run(&mut self, context: &mut ModuleContext<'_>);
+}
+
+impl<F: FnMut(&mut ModuleContext<'_>) + Send + 'static> Module for F {
+    fn run(&mut self, context: &mut ModuleContext<'_>) {
+        self(context);
+    }
+}
+
+/// What a module gets for one run.
+#[derive(Debug)]
+pub struct ModuleContext<'a> {
+    pub(super) view: &'a View,
+    pub(super) commands: &'a mut Commands,
+    pub(super) dt: Duration,
+}
+
+impl<'a> ModuleContext<'a> {
+    /// The picture that the module's convoy shares, narrowed to what the module declared. Clone
+    /// it to keep it for longer than this run.
+    pub fn view(&self) -> &'a View {
+        self.view
+    }
+
+    /// Records changes to the live world, which are played back after the run.
+    pub fn commands(&mut self) -> &mut Commands {
+        self.commands
+    }
+
+    /// Time since the module's last run. The sum over all runs is the time that has passed.
+    pub fn dt(&self) -> Duration {
+        self.dt
+    }
+}
+
+/// How a module relates to the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Tier {
+    /// Reads a picture of every tick: all Fast modules share a double buffer.
+    Fast,
+    /// Runs at a rate of its own, in a convoy with all others of that rate.
+    Slow,
+}
+
+/// Where a module runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Mode {
+    /// On the thread that calls the host, inside the frame.
+    Synchronous,
+    /// On a worker thread. The frame never waits, unless in lock step.
+    Asynchronous,
+}
+
+type MaskOf = fn(&mut World) -> Result<ComponentMask, RegisterError>;
+
+/// What a module declares: its name, tier, mode, rate, what it reads and, if it wants another one
+/// than the host would choose, its provider.
+///
+/// ```
+/// use convoy_engine::{Entity, Mode, ModuleSpec, Rate};
+///
+/// let spec = ModuleSpec::slow("analytics", Rate::hz(10))
+///     .mode(Mode::Asynchronous)
+///     .reads::<(Entity, f32)>()
+///     .reads_events::<u64>();
+/// assert_eq!(spec.name(), "analytics");
+/// ```
+#[derive(Clone)]
+pub struct ModuleSpec {
+    pub(super) name: String,
+    pub(super) tier: Tier,
+    pub(super) mode: Mode,
+    pub(super) rate: Rate,
+    pub(super) provider: Option<Arc<dyn SnapshotProvider>>,
+    reads: Vec<MaskOf>,
+}
+
+impl ModuleSpec {
+    /// A synchronous module that runs every frame.
+    pub fn fast(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            tier: Tier::Fast,
+            mode: Mode::Synchronous,
+            rate: Rate::EVERY_FRAME,
+            provider: None,
+            reads: Vec::new(),
+        }
+    }
+
+    /// A synchronous module that runs at `rate`.
+    pub fn slow(name: impl Into<String>, rate: Rate) -> Self {
+        Self { tier: Tier::Slow, rate, ..Self::fast(name) }
+    }
+
+    /// The module's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets where the module runs.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Declares that the module reads the components of `B`, which may include
+    /// [`Entity`](crate::Entity): the handles, and looking entities up. May be called again. A
+    /// module that declares nothing reads everything, and the statistics say so; one that
+    /// declares `()` reads nothing but the tick and the counts.
+    #[must_use]
+    pub fn reads<B: Bundle>(mut self) -> Self {
+        self.reads.push(|world| world.mask_of::<B>());
+        self
+    }
+
+    /// Declares that the module reads the events of type `T`.
+    #[must_use]
+    pub fn reads_events<T: Component>(mut self) -> Self {
+        self.reads
+            .push(|world| world.register_event::<T>().map(|id| ComponentMask::from_iter([id])));
+        self
+    }
+
+    /// Assigns a provider, which the host then leaves alone. Modules with the same one, and of
+    /// one tier, mode and rate, form a convoy.
+    #[must_use]
+    pub fn provider(mut self, provider: Arc<dyn SnapshotProvider>) -> Self {
+        self.provider = Some(provider);
+        self
+    }
+
+    pub(super) fn reads_all(&self) -> bool {
+        self.reads.is_empty()
+    }
+
+    /// What the module declared; the types are registered if they are new.
+    pub(super) fn mask(&self, world: &mut World) -> Result<ComponentMask, RegisterError> {
+        if self.reads_all() {
+            return Ok(ComponentMask::ALL);
+        }
+        let mut mask = ComponentMask::NONE;
+        for each in &self.reads {
+            mask = mask.union(&each(world)?);
+        }
+        Ok(mask)
+    }
+}
+
+impl std::fmt::Debug for ModuleSpec {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ModuleSpec")
+            .field("name", &self.name)
+            .field("tier", &self.tier)
+            .field("mode", &self.mode)
+            .field("rate", &self.rate)
+            .field("provider", &self.provider.as_ref().map(|provider| provider.kind()))
+            .finish_non_exhaustive()
+    }
+}

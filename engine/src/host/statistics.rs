@@ -1,0 +1,74 @@
+//! What a host has done, as plain values.
+
+use std::time::Duration;
+
+use crate::provider::{ProviderKind, ProviderStatistics};
+use crate::storage::ComponentMask;
+use crate::world::Playback;
+
+use super::module::{Mode, Tier};
+use super::rate::Rate;
+
+/// What a host has done since its first frame. Reading it resets nothing.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct HostStatistics {
+    /// Frames run.
+    pub frames: u64,
+    /// Time spent on the host's thread in providers: captures, syncs and joins.
+    pub acquire_time: Duration,
+    /// Per convoy, in the order of their first members.
+    pub convoys: Vec<ConvoyStatistics>,
+    /// Per module, in the order of registration.
+    pub modules: Vec<ModuleStatistics>,
+}
+
+/// One convoy.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConvoyStatistics {
+    /// Tier of the members.
+    pub tier: Tier,
+    /// Mode of the members.
+    pub mode: Mode,
+    /// Rate of the members.
+    pub rate: Rate,
+    /// The provider's policy.
+    pub kind: ProviderKind,
+    /// Whether the provider was assigned by hand.
+    pub manual: bool,
+    /// How many modules share the provider.
+    pub members: usize,
+    /// The union of what the members read.
+    pub mask: ComponentMask,
+    /// What the provider did.
+    pub provider: ProviderStatistics,
+    /// Bytes that one private copy of the convoy's columns would take now.
+    pub copy_bytes: usize,
+    /// Bytes that private copies for all members would take, less what the provider copies.
+    pub saved_bytes: usize,
+}
+
+/// One module.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ModuleStatistics {
+    /// The module's name.
+    pub name: String,
+    /// The module declared nothing, and so reads everything.
+    pub reads_all: bool,
+    /// Runs that have landed.
+    pub runs: u64,
+    /// Runs that ended in a panic.
+    pub panics: u64,
+    /// Whether the module is switched off after panics.
+    pub switched_off: bool,
+    /// Times that the module was due while its last run had not ended.
+    pub overruns: u64,
+    /// Times that the module was due and its provider refused a view.
+    pub refused: u64,
+    /// Time spent in its runs.
+    pub run_time: Duration,
+    /// What became of its commands.
+    pub playback: Playback,
+}

@@ -1,0 +1,110 @@
+//! [`SharedSnapshotProvider`]: the convoy's own.
+
+use crate::snapshot::{SnapshotPool, View};
+use crate::storage::ComponentMask;
+use crate::world::World;
+
+use super::generations::{GENERATIONS_MAX, Generations, WhenBusy};
+use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
+
+/// Captures lazily at the first acquire; whoever acquires while the picture is fresh joins it.
+/// The mask is the union of what the members read.
+///
+/// A view is never older than `max_age` ticks (default 0: this tick). When the published snapshot
+/// is older and somebody still holds it, a new generation is opened and the old one drains, so
+/// that a slow reader never makes others read the past. Live generations are bounded.
+///
+/// ```
+/// use convoy_engine::{
+///     ComponentMask, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, World,
+/// };
+///
+/// let mut world = World::new();
+/// world.spawn((1_u32,));
+/// let pool = SnapshotPool::default();
+/// let provider = SharedSnapshotProvider::new(ComponentMask::ALL, pool.clone());
+/// let first = provider.acquire(&mut world).unwrap();
+/// let second = provider.acquire(&mut world).unwrap();
+/// assert!(first.shares_with(&second) && first.readers() == 2);
+/// drop(first);
+/// world.advance_tick();
+/// let third = provider.acquire(&mut world).unwrap();
+/// assert!(!third.shares_with(&second), "the slow reader keeps its own picture");
+/// assert_eq!((second.tick(), third.tick()), (0, 1));
+/// ```
+pub struct SharedSnapshotProvider {
+    generations: Generations,
+    max_age: u64,
+    when_busy: WhenBusy,
+}
+
+impl SharedSnapshotProvider {
+    /// A provider that captures `mask` into cells of `pool`.
+    pub fn new(mask: ComponentMask, pool: SnapshotPool) -> Self {
+        Self {
+            generations: Generations::new(mask, pool, GENERATIONS_MAX),
+            max_age: 0,
+            when_busy: WhenBusy::default(),
+        }
+    }
+
+    /// Lets later acquirers join a picture that is up to `ticks` old.
+    #[must_use]
+    pub fn with_max_age(mut self, ticks: u64) -> Self {
+        self.max_age = ticks;
+        self
+    }
+
+    /// Bounds the generations that readers may keep alive (8 unless set; at least 1), and says
+    /// what happens at the bound.
+    #[must_use]
+    pub fn with_generations_max(mut self, generations: usize, when_busy: WhenBusy) -> Self {
+        self.generations.set_limit(generations);
+        self.when_busy = when_busy;
+        self
+    }
+
+    /// Joins the published snapshot whatever its age: on any thread, without a lock and without
+    /// the world. `None` when there is none that anybody holds.
+    pub fn join(&self) -> Option<View> {
+        self.generations.join()
+    }
+}
+
+impl SnapshotProvider for SharedSnapshotProvider {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Shared
+    }
+
+    fn mask(&self) -> ComponentMask {
+        self.generations.mask
+    }
+
+    fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
+        let published = self.generations.join();
+        let stale = match published {
+            Some(view) if view.lag(world) <= self.max_age => {
+                self.generations.count_join();
+                return Ok(view);
+            }
+            stale => stale,
+        };
+        match (self.generations.open(world), stale) {
+            (Err(AcquireError::Backpressure { .. }), Some(view))
+                if self.when_busy == WhenBusy::Newest =>
+            {
+                self.generations.count_stale();
+                Ok(view)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    fn update(&self, _: &mut World) -> Result<(), AcquireError> {
+        Ok(())
+    }
+
+    fn statistics(&self) -> ProviderStatistics {
+        self.generations.statistics()
+    }
+}

@@ -1,0 +1,72 @@
+//! Rows: the values of one column, live or frozen, for reading one at a time.
+//!
+//! Nothing here knows where the chunks come from. A live column lends them for as long as it is
+//! borrowed, a frozen one for as long as its cell is leased; either vouches for them once, when
+//! it makes the [`Rows`], and every access after that is checked against their number and size.
+
+#![allow(unsafe_code, reason = "reads rows of raw chunks")]
+
+use std::ptr::{self, NonNull};
+
+use convoy_pool::{CHUNK_ALIGN, ChunkPtr};
+
+use super::component::Component;
+
+/// The address of every value without bytes.
+pub(crate) const fn no_bytes() -> NonNull<u8> {
+    // Well aligned for every component, and never read: zero-sized values have no bytes.
+    match NonNull::new(ptr::without_provenance_mut(CHUNK_ALIGN)) {
+        Some(address) => address,
+        None => unreachable!(),
+    }
+}
+
+/// The first rows of a column, live or frozen, for reading one at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    chunks: &'a [ChunkPtr],
+    len: usize,
+    size: usize,
+    rows_log2: u8,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) const EMPTY: Rows<'static> = Rows { chunks: &[], len: 0, size: 0, rows_log2: 0 };
+
+    /// Rows in the chunks of a column that is not at hand any more.
+    ///
+    /// # Safety
+    ///
+    /// `chunks` hold `len` rows of `size` bytes, `1 << rows_log2` in each, that are mapped and not
+    /// written for the lifetime of the result.
+    pub(crate) unsafe fn new(
+        chunks: &'a [ChunkPtr],
+        len: usize,
+        size: usize,
+        rows_log2: u8,
+    ) -> Self {
+        assert!(size == 0 || chunks.len() == len.div_ceil(1 << rows_log2), "the chunks hold `len`");
+        Self { chunks, len, size, rows_log2 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The value at `row`.
+    #[inline]
+    pub(crate) fn get<T: Component>(&self, row: usize) -> &'a T {
+        assert!(row < self.len, "the row is one of them");
+        assert_eq!(size_of::<T>(), self.size, "the rows are of this type");
+        if self.size == 0 {
+            // SAFETY: a zero-sized value has no bytes, and the address is aligned.
+            return unsafe { no_bytes().cast().as_ref() };
+        }
+        let offset = (row & ((1 << self.rows_log2) - 1)) * self.size;
+        let chunk = self.chunks[row >> self.rows_log2];
+        // SAFETY: the row is in the chunk.
+        let row = unsafe { chunk.as_ptr().add(offset) }.cast::<T>();
+        // SAFETY: the contract of `new`, or the borrow of a live column; any bits are a `T`.
+        unsafe { &*row }
+    }
+}

@@ -1,0 +1,98 @@
+//! [`EventLog`]: the records of one event type.
+//!
+//! A log is a column of its own: chunks of records, of which the oldest are dropped whole once
+//! more than the retention is kept. Appending never disturbs a snapshot, which looks no further
+//! than the length it captured.
+
+use convoy_pool::MemoryError;
+
+use crate::storage::ComponentId;
+use crate::storage::column::Column;
+use crate::storage::component::{Component, ComponentInfo};
+use crate::storage::history::Memory;
+
+/// The log of one event type.
+pub(crate) struct EventLog {
+    column: Column,
+    /// The sequence number of the first record kept.
+    first: u64,
+    rows: usize,
+}
+
+impl EventLog {
+    pub(crate) fn new(id: ComponentId, info: &ComponentInfo) -> Self {
+        Self { column: Column::new(id, info), first: 0, rows: 0 }
+    }
+
+    pub(crate) fn component(&self) -> ComponentId {
+        self.column.component()
+    }
+
+    pub(crate) fn column(&self) -> &Column {
+        &self.column
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number that the next record gets.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.rows as u64
+    }
+
+    /// Appends a record, after dropping the oldest chunk of records where `retention` allows it.
+    pub(crate) fn push<T: Component>(
+        &mut self,
+        event: T,
+        retention: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.column.size() > 0 && self.rows >= retention + self.column.chunk_rows() {
+            self.column.drop_first(memory);
+            self.first += self.column.chunk_rows() as u64;
+            self.rows -= self.column.chunk_rows();
+        }
+        // Records are never rewritten, so no capture can see the row past the last one.
+        self.column.prepare_append(self.rows, self.rows, memory)?;
+        self.column.write(self.rows, event);
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Drops all records. Their numbers are not given again.
+    pub(crate) fn clear(&mut self, memory: &mut Memory) {
+        self.first += self.rows as u64;
+        self.rows = 0;
+        self.column.truncate(0, memory);
+    }
+
+    /// Drops from the front of a replica's log what `source` has dropped. What remains has the
+    /// same records under the same numbers, because records are never rewritten.
+    pub(crate) fn align(&mut self, source: &Self, memory: &mut Memory) {
+        let chunk_rows = self.column.chunk_rows();
+        while self.column.size() > 0 && self.first < source.first && self.rows > chunk_rows {
+            self.column.drop_first(memory);
+            self.first += chunk_rows as u64;
+            self.rows -= chunk_rows;
+        }
+        if self.first != source.first {
+            self.column.truncate(0, memory);
+            self.rows = 0;
+            self.first = source.first;
+        }
+    }
+
+    pub(crate) fn column_mut(&mut self) -> &mut Column {
+        &mut self.column
+    }
+
+    /// Sets the number of records after a replica's column was filled.
+    pub(crate) fn set_rows(&mut self, rows: usize) {
+        self.rows = rows;
+    }
+}
