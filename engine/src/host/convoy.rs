@@ -23,6 +23,8 @@ pub(super) struct Convoy {
     pub(super) schedule: Schedule,
     /// Whether the members chose the provider themselves.
     pub(super) manual: bool,
+    /// Whether this is the first convoy with its provider, which is updated once per frame.
+    pub(super) updates: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +57,8 @@ pub(super) fn group(candidates: &[Candidate], pool: &SnapshotPool) -> Vec<Convoy
             None => groups.push(vec![number]),
         }
     }
-    let convoys = groups.into_iter().map(|members| {
+    let mut convoys: Vec<Convoy> = Vec::with_capacity(groups.len());
+    for members in groups {
         let Candidate { key, provider, .. } = &candidates[members[0]];
         let (key, manual) = (*key, provider.is_some());
         let masks = members.iter().map(|&number| candidates[number].mask);
@@ -63,9 +66,10 @@ pub(super) fn group(candidates: &[Candidate], pool: &SnapshotPool) -> Vec<Convoy
         let provider =
             provider.clone().unwrap_or_else(|| choose(key.tier, members.len(), mask, pool.clone()));
         let schedule = Schedule::new(key.rate, Duration::ZERO, 0);
-        Convoy { key, mask, provider, members, schedule, manual }
-    });
-    convoys.collect()
+        let updates = !convoys.iter().any(|other| Arc::ptr_eq(&other.provider, &provider));
+        convoys.push(Convoy { key, mask, provider, members, schedule, manual, updates });
+    }
+    convoys
 }
 
 fn choose(

@@ -91,8 +91,10 @@ impl ModuleHost {
     fn acquire(&mut self, world: &mut World) {
         let began = Instant::now();
         for convoy in &mut self.convoys {
-            // A refused update leaves the last picture published, which is counted.
-            let _ = convoy.provider.update(world);
+            if convoy.updates {
+                // A refused update leaves the last picture published, which is counted.
+                let _ = convoy.provider.update(world);
+            }
             if !convoy.schedule.is_due(self.now, self.frame) {
                 continue;
             }

@@ -1,6 +1,8 @@
 //! A job: one module with everything that a run of it needs. It moves whole between the host and
 //! a worker, so neither shares anything with the other while it runs.
 
+use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -63,12 +65,22 @@ impl Job {
         let record = &mut self.record;
         record.run_time += began.elapsed();
         record.runs += 1;
-        if ended.is_ok() {
-            record.panics_in_a_row = 0;
-        } else {
-            record.panics += 1;
-            record.panics_in_a_row += 1;
-            self.commands.clear();
+        match ended {
+            Ok(()) => record.panics_in_a_row = 0,
+            Err(payload) => {
+                record.panics += 1;
+                record.panics_in_a_row += 1;
+                self.commands.clear();
+                discard(payload);
+            }
         }
+    }
+}
+
+/// Drops what a module panicked with. That may panic in turn, and what it panics with then is
+/// leaked, because dropping it might never come to an end.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(next);
     }
 }

@@ -60,12 +60,12 @@ impl ModuleId {
 /// assert_eq!(statistics.convoys[0].provider.captures, 30, "one capture for both");
 /// ```
 pub struct ModuleHost {
+    /// First in the order of drop: threads end before anything that they use.
+    pub(super) workers: Option<Workers>,
     pub(super) config: HostConfig,
     pub(super) modules: Vec<Slot>,
     pub(super) convoys: Vec<Convoy>,
     pub(super) pool: Option<SnapshotPool>,
-    /// Before the modules in order of drop: threads end before anything that they use.
-    pub(super) workers: Option<Workers>,
     pub(super) frame: u64,
     pub(super) now: Duration,
     pub(super) acquire_time: Duration,
@@ -120,11 +120,11 @@ impl ModuleHost {
     /// A host without modules.
     pub fn new(config: HostConfig) -> Self {
         Self {
+            workers: None,
             config,
             modules: Vec::new(),
             convoys: Vec::new(),
             pool: None,
-            workers: None,
             frame: 0,
             now: Duration::ZERO,
             acquire_time: Duration::ZERO,

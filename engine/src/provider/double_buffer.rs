@@ -10,7 +10,8 @@ use super::generations::{GENERATIONS_MAX, Generations};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
 /// Captures at every update and publishes; all readers of the tick join. The provider holds the
-/// newest picture itself, so that it can be joined at any time and from any thread.
+/// newest picture itself, so that it can be joined at any time and from any thread. Where the
+/// bound on generations refuses an update, readers join the last picture, and it counts as stale.
 ///
 /// ```
 /// use convoy_engine::{
@@ -55,7 +56,11 @@ impl SnapshotProvider for DoubleBufferProvider {
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
         if let Some(view) = self.generations.join() {
-            self.generations.count_join();
+            if view.lag(world) == 0 {
+                self.generations.count_join();
+            } else {
+                self.generations.count_stale();
+            }
             return Ok(view);
         }
         self.update(world)?;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::snapshot::{SnapshotPool, View};
 use crate::storage::ComponentMask;
-use crate::world::World;
+use crate::world::{World, WorldConfig};
 
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
@@ -30,15 +30,16 @@ pub struct ReplicaProvider {
 }
 
 struct State {
-    replica: World,
+    /// Made at the first acquire, with chunks of the source's shape.
+    replica: Option<World>,
     syncs: u64,
 }
 
 impl ReplicaProvider {
     /// A provider that copies the columns of `mask`.
     pub fn new(mask: ComponentMask) -> Self {
-        let state = State { replica: World::new(), syncs: 0 };
-        Self { mask, pool: SnapshotPool::default(), state: Mutex::new(state) }
+        let state = Mutex::new(State { replica: None, syncs: 0 });
+        Self { mask, pool: SnapshotPool::default(), state }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -47,8 +48,18 @@ impl ReplicaProvider {
 
     /// Bytes mapped for the replica.
     pub fn mapped_bytes(&self) -> usize {
-        self.state().replica.memory().mapped_bytes
+        self.state().replica.as_ref().map_or(0, |replica| replica.memory().mapped_bytes)
     }
+}
+
+/// An empty world that can be synced from `source`.
+fn empty_replica(source: &World) -> World {
+    let shape = source.schema.registry.shape();
+    World::with_config(WorldConfig {
+        chunk_bytes_max: shape.bytes_max,
+        chunk_rows_max: shape.rows_max,
+        ..Default::default()
+    })
 }
 
 impl SnapshotProvider for ReplicaProvider {
@@ -61,10 +72,11 @@ impl SnapshotProvider for ReplicaProvider {
     }
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
-        let mut state = self.state();
-        state.replica.sync_from(world, self.mask)?;
-        state.syncs += 1;
-        Ok(state.replica.capture(self.mask, &self.pool))
+        let State { replica, syncs } = &mut *self.state();
+        let replica = replica.get_or_insert_with(|| empty_replica(world));
+        replica.sync_from(world, self.mask)?;
+        *syncs += 1;
+        Ok(replica.capture(self.mask, &self.pool))
     }
 
     fn update(&self, _: &mut World) -> Result<(), AcquireError> {
@@ -76,7 +88,7 @@ impl SnapshotProvider for ReplicaProvider {
     }
 
     fn copied_bytes(&self) -> usize {
-        let memory = self.state().replica.memory();
+        let memory = self.state().replica.as_ref().map_or_else(Default::default, World::memory);
         memory.live_bytes + memory.retained_bytes
     }
 }

@@ -73,7 +73,8 @@ pub struct ProviderStatistics {
     pub joins: u64,
     /// Acquires and updates that the bound on generations refused.
     pub refused: u64,
-    /// Views given that are older than the maximum age, by [`WhenBusy::Newest`](crate::WhenBusy).
+    /// Views given that are older than the provider promises: by
+    /// [`WhenBusy::Newest`](crate::WhenBusy), or because an update of a double buffer was refused.
     pub stale: u64,
     /// Snapshots of this provider that still have readers.
     pub live_generations: usize,

@@ -11,9 +11,6 @@ use super::mask::ComponentMask;
 pub(crate) struct ArchetypeId(u32);
 
 impl ArchetypeId {
-    /// The archetype of entities without components.
-    pub(crate) const EMPTY: Self = Self(0);
-
     pub(crate) const fn new(index: usize) -> Self {
         Self(index as u32)
     }

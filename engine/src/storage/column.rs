@@ -35,6 +35,8 @@ pub(crate) struct Column {
     first_rows: u32,
     /// Rows that fit into all chunks.
     capacity: usize,
+    /// Rows in a full chunk, less one.
+    row_mask: usize,
     size: u32,
     rows_log2: u8,
     component: ComponentId,
@@ -55,6 +57,7 @@ impl Column {
             written: Vec::new(),
             first_rows: 0,
             capacity: if info.size() == 0 { usize::MAX } else { 0 },
+            row_mask: info.chunk_rows() - 1,
             size: u32::try_from(info.size()).expect("the registry limits sizes to a chunk"),
             rows_log2: info.rows_log2(),
             component,
@@ -73,7 +76,7 @@ impl Column {
 
     #[inline]
     pub(crate) fn chunk_rows(&self) -> usize {
-        1 << self.rows_log2
+        self.row_mask + 1
     }
 
     pub(crate) fn rows_log2(&self) -> u8 {
@@ -222,7 +225,21 @@ impl Column {
         live: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.is_owned(chunk, memory.epoch()) || self.take_back(chunk, memory) {
+        if self.is_owned(chunk, memory.epoch()) {
+            return Ok(());
+        }
+        self.own_older(chunk, live, memory)
+    }
+
+    /// Makes a `chunk` of an earlier epoch writable.
+    #[cold]
+    fn own_older(
+        &mut self,
+        chunk: usize,
+        live: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.take_back(chunk, memory) {
             return Ok(());
         }
         let spare = memory.allocate(self.class(chunk))?;
@@ -340,11 +357,11 @@ impl Column {
         rows: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.size == 0 {
+        let chunk = row >> self.rows_log2;
+        if self.is_owned(chunk, memory.epoch()) {
             return Ok(());
         }
-        let chunk = row >> self.rows_log2;
-        self.own(chunk, rows - (chunk << self.rows_log2), memory)
+        self.own_older(chunk, rows - (chunk << self.rows_log2), memory)
     }
 
     /// Gives the chunks past the first `keep` back.
@@ -380,9 +397,10 @@ impl Column {
         if self.size == 0 {
             return no_bytes();
         }
-        let chunk = self.chunks[row >> self.rows_log2];
-        let offset = (row & (self.chunk_rows() - 1)) * self.size();
-        // SAFETY: the row is below the capacity, so the offset stays inside the chunk.
+        // SAFETY: the row is below the capacity, which counts the rows of the chunks listed.
+        let chunk = unsafe { *self.chunks.get_unchecked(row >> self.rows_log2) };
+        let offset = (row & self.row_mask) * self.size();
+        // SAFETY: for the same reason the offset stays inside the chunk.
         let row = unsafe { chunk.as_ptr().add(offset) };
         // SAFETY: a chunk is not at address zero.
         unsafe { NonNull::new_unchecked(row) }
@@ -440,11 +458,6 @@ impl Column {
         let (from, to) = (source.row_ptr(first), self.row_ptr(first));
         // SAFETY: the rows lie in one chunk on either side, as the last one is inside too.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), rows * self.size()) };
-    }
-
-    /// Notes that the owned `chunk` was written in `epoch`.
-    pub(crate) fn mark_written(&mut self, chunk: usize, epoch: Epoch) {
-        self.written[chunk] = epoch;
     }
 }
 

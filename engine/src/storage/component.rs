@@ -185,6 +185,11 @@ impl Registry {
         Ok(id)
     }
 
+    /// The shape of all chunks.
+    pub(crate) fn shape(&self) -> ChunkShape {
+        self.shape
+    }
+
     pub(crate) fn info(&self, id: ComponentId) -> &ComponentInfo {
         &self.infos[id.index()]
     }
@@ -192,6 +197,12 @@ impl Registry {
     /// All ids that are registered.
     pub(crate) fn ids(&self) -> ComponentMask {
         (0..self.infos.len()).map(ComponentId::new).collect()
+    }
+
+    /// The ids of event types, in the order of their registration.
+    pub(crate) fn events(&self) -> impl Iterator<Item = ComponentId> {
+        let ids = (0..self.infos.len()).map(ComponentId::new);
+        ids.filter(|id| self.info(*id).kind == Kind::Event)
     }
 
     /// Whether `self` knows the same types under the same ids as the first ones of `other`.

@@ -15,20 +15,50 @@ pub(crate) struct Table {
     /// In the order of component ids; the entity column is the first.
     columns: Box<[Column]>,
     mask: ComponentMask,
+    /// Where the column of each component id stands in `columns`, or `ABSENT`; no longer than the
+    /// largest id needs.
+    positions: Box<[u8]>,
     rows: u32,
     /// The most rows that a capture took of this table while others were active, so never less
     /// than what any active capture sees.
     captured_rows: u32,
     /// Rows below this can be appended in `open_epoch` without preparing the columns again.
     open_until: u32,
+    /// Rows in the smallest full chunk of a column, less one: only where a length has none of
+    /// these bits can a chunk have become empty.
+    chunk_mask: u32,
     open_epoch: Epoch,
 }
+
+/// Stands in a list of target positions for a column that the target lacks, or whose value is
+/// replaced.
+pub(crate) const DROPPED: u16 = u16::MAX;
+
+/// Marks an id without a column.
+const ABSENT: u8 = u8::MAX;
 
 impl Table {
     pub(crate) fn new(archetype: &Archetype, registry: &Registry) -> Self {
         let mask = *archetype.mask();
         let columns = mask.iter().map(|id| Column::new(id, registry.info(id))).collect();
-        Self { columns, mask, rows: 0, captured_rows: 0, open_until: 0, open_epoch: Epoch::ZERO }
+        let mut positions = Vec::new();
+        for (position, id) in mask.iter().enumerate() {
+            positions.resize(id.index(), ABSENT);
+            positions.push(u8::try_from(position).expect("a mask has at most 256 bits"));
+        }
+        let positions = positions.into_boxed_slice();
+        let chunk_rows = mask.iter().map(|id| registry.info(id).chunk_rows()).min();
+        let chunk_mask = chunk_rows.map_or(0, |rows| rows as u32 - 1);
+        Self {
+            columns,
+            mask,
+            positions,
+            rows: 0,
+            captured_rows: 0,
+            open_until: 0,
+            chunk_mask,
+            open_epoch: Epoch::ZERO,
+        }
     }
 
     pub(crate) fn mask(&self) -> &ComponentMask {
@@ -55,7 +85,10 @@ impl Table {
     /// Where the column of `id` stands in [`Table::columns`].
     #[inline]
     pub(crate) fn position(&self, id: ComponentId) -> Option<usize> {
-        self.mask.contains(id).then(|| self.mask.rank(id))
+        let position = *self.positions.get(id.index())?;
+        // A table of all 256 columns has one at the position that marks absence.
+        let present = position != ABSENT || self.mask.contains(id);
+        present.then_some(usize::from(position))
     }
 
     #[inline]
@@ -146,27 +179,61 @@ impl Table {
     #[inline]
     pub(crate) fn commit_remove(&mut self, row: usize, memory: &mut Memory) -> Option<Entity> {
         let last = self.rows() - 1;
-        let moved = (row != last).then(|| {
+        if row != last {
             for column in &mut self.columns {
                 column.copy_within(last, row);
             }
-            self.entity(row)
-        });
-        self.shrink(last, memory);
-        moved
+        }
+        self.finish_remove(row, last, memory)
     }
 
-    /// Forgets the rows from `rows` on; chunks beyond one empty spare go back.
-    fn shrink(&mut self, rows: usize, memory: &mut Memory) {
-        self.rows = rows as u32;
+    /// Moves `row` to the row of `target` that [`Table::prepare_append`] made writable, and the
+    /// last row into its place, which [`Table::prepare_remove`] made writable. `positions` tells
+    /// for each column where its component stands in `target`, or [`DROPPED`]. Returns the entity
+    /// that took the place of the one that left.
+    #[inline]
+    pub(crate) fn commit_move(
+        &mut self,
+        row: usize,
+        target: &mut Self,
+        positions: &[u16],
+        memory: &mut Memory,
+    ) -> Option<Entity> {
+        let (last, to) = (self.rows() - 1, target.rows());
+        for (column, &position) in self.columns.iter_mut().zip(positions) {
+            if position != DROPPED {
+                target.columns[usize::from(position)].copy_from(to, column, row);
+            }
+            if row != last {
+                column.copy_within(last, row);
+            }
+        }
+        target.commit_append();
+        self.finish_remove(row, last, memory)
+    }
+
+    /// Forgets the last row after it was copied to `row`. Chunks beyond one empty spare go back.
+    #[inline]
+    fn finish_remove(&mut self, row: usize, last: usize, memory: &mut Memory) -> Option<Entity> {
+        let moved = (row != last).then(|| self.entity(row));
+        self.rows = last as u32;
         if self.rows < self.captured_rows {
             // The next append may land below what a capture sees.
             self.open_until = 0;
         }
+        if self.rows & self.chunk_mask == 0 {
+            self.release_chunks(memory);
+        }
+        moved
+    }
+
+    #[cold]
+    fn release_chunks(&mut self, memory: &mut Memory) {
+        let rows = self.rows();
+        self.open_until = 0;
         for column in &mut self.columns {
             if column.size() > 0 && rows & (column.chunk_rows() - 1) == 0 {
                 column.truncate((rows >> column.rows_log2()) + 1, memory);
-                self.open_until = 0;
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Bundles: tuples of components that are spawned, inserted and removed together.
 
-use std::any::type_name;
+use std::any::{TypeId, type_name};
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
 use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::type_map::TypeMap;
 use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
 use super::error::SpawnError;
@@ -185,6 +186,48 @@ impl BundleInfo {
             *position = mask.rank(id) as u8;
         }
         positions
+    }
+}
+
+/// All bundle types that a world has met.
+pub(crate) struct Bundles {
+    infos: Vec<BundleInfo>,
+    numbers: TypeMap<usize>,
+    /// The type that was asked for last: loops spawn one bundle many times.
+    recent: (TypeId, usize),
+}
+
+impl Bundles {
+    pub(crate) fn new() -> Self {
+        // No bundle has the type of this; the number is never used.
+        let recent = (TypeId::of::<Self>(), usize::MAX);
+        Self { infos: Vec::new(), numbers: TypeMap::default(), recent }
+    }
+
+    /// The number of a bundle type, if it is known.
+    #[inline]
+    pub(crate) fn find(&mut self, bundle: TypeId) -> Option<usize> {
+        if self.recent.0 == bundle {
+            return Some(self.recent.1);
+        }
+        let number = *self.numbers.get(&bundle)?;
+        self.recent = (bundle, number);
+        Some(number)
+    }
+
+    pub(crate) fn add(&mut self, bundle: TypeId, info: BundleInfo) -> usize {
+        self.infos.push(info);
+        self.numbers.insert(bundle, self.infos.len() - 1);
+        self.infos.len() - 1
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, number: usize) -> &BundleInfo {
+        &self.infos[number]
+    }
+
+    pub(crate) fn get_mut(&mut self, number: usize) -> &mut BundleInfo {
+        &mut self.infos[number]
     }
 }
 

@@ -207,7 +207,8 @@ impl std::fmt::Debug for Commands {
 
 impl World {
     /// Applies the commands of a buffer in the order of their recording and empties it. Commands
-    /// on dead entities are skipped and counted; nothing is applied twice.
+    /// on dead entities are skipped and counted; nothing is applied twice. The handle of an entity
+    /// whose spawning failed is given again.
     ///
     /// # Panics
     ///
@@ -223,7 +224,12 @@ impl World {
             match (command.apply)(self, command.entity, payload) {
                 Outcome::Applied => playback.applied += 1,
                 Outcome::Dead => playback.dead += 1,
-                Outcome::Failed => playback.failed += 1,
+                Outcome::Failed => {
+                    playback.failed += 1;
+                    if command.spawns {
+                        commands.stock.push(command.entity);
+                    }
+                }
             }
         }
         commands.queue.clear();

@@ -14,10 +14,9 @@ use crate::storage::archetype::{ArchetypeId, Schema};
 use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
-use crate::storage::type_map::TypeMap;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
-use super::bundle::{Bundle, BundleInfo, ComponentSource, RowSink};
+use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, RowSink};
 use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
@@ -81,9 +80,11 @@ pub struct World {
     pub(crate) event_retention: usize,
     /// What may be read: everything, or the mask of the last sync in a replica.
     pub(crate) readable: ComponentMask,
+    /// Whether `readable` is less than everything, so that rows lack columns.
+    pub(crate) partial: bool,
     pub(crate) tick: u64,
     pub(crate) synced: Option<SyncMark>,
-    bundles: TypeMap<BundleInfo>,
+    bundles: Bundles,
     edges: Edges,
 }
 
@@ -125,9 +126,10 @@ impl World {
             events: Vec::new(),
             event_retention: config.event_retention,
             readable: ComponentMask::ALL,
+            partial: false,
             tick: 0,
             synced: None,
-            bundles: TypeMap::default(),
+            bundles: Bundles::new(),
             edges: Edges::default(),
         }
     }
@@ -213,10 +215,10 @@ impl World {
     /// or when all entity slots are taken. The world is unchanged.
     #[inline]
     pub fn try_spawn<B: Bundle>(&mut self, bundle: B) -> Result<Entity, SpawnError> {
-        let (archetype, info) = self.target::<B>()?;
+        let (archetype, number) = self.target::<B>()?;
         let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
         let entity = self.index.allocate(&mut self.memory)?;
-        self.fill(entity, Location { archetype, row: row as u32 }, &info, bundle);
+        self.fill(entity, Location { archetype, row: row as u32 }, number, bundle);
         Ok(entity)
     }
 
@@ -227,19 +229,19 @@ impl World {
         entity: Entity,
         bundle: B,
     ) -> Result<Option<()>, SpawnError> {
-        let (archetype, info) = self.target::<B>()?;
+        let (archetype, number) = self.target::<B>()?;
         let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
         if self.index.prepare_reserved(entity, &mut self.memory)?.is_none() {
             return Ok(None);
         }
-        self.fill(entity, Location { archetype, row: row as u32 }, &info, bundle);
+        self.fill(entity, Location { archetype, row: row as u32 }, number, bundle);
         Ok(Some(()))
     }
 
     #[inline]
-    fn fill<B: Bundle>(&mut self, entity: Entity, at: Location, info: &BundleInfo, bundle: B) {
+    fn fill<B: Bundle>(&mut self, entity: Entity, at: Location, number: usize, bundle: B) {
         let table = &mut self.tables[at.archetype.index()];
-        let (row, positions) = (at.row as usize, info.own_positions());
+        let (row, positions) = (at.row as usize, self.bundles.get(number).own_positions());
         let columns = table.columns_mut();
         columns[0].write(row, entity);
         bundle.put(&mut RowSink { columns, positions, row });
@@ -247,33 +249,41 @@ impl World {
         self.index.place(entity, at);
     }
 
-    /// The archetype of exactly the components of `B`.
+    /// Bars changes of structure where rows lack columns.
     #[inline]
-    fn target<B: Bundle>(&mut self) -> Result<(ArchetypeId, BundleInfo), SpawnError> {
-        match self.bundles.get(&TypeId::of::<B>()) {
-            Some(&info) if info.archetype.is_some() => {
-                Ok((info.archetype.unwrap_or(ArchetypeId::EMPTY), info))
-            }
-            _ => self.find_target::<B>(),
+    fn check_whole(&self) -> Result<(), SpawnError> {
+        if self.partial { Err(SpawnError::PartialReplica) } else { Ok(()) }
+    }
+
+    /// The archetype of exactly the components of `B`, to which rows may be added, and the number
+    /// of the bundle.
+    #[inline]
+    fn target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
+        self.check_whole()?;
+        if let Some(number) = self.bundles.find(TypeId::of::<B>())
+            && let Some(archetype) = self.bundles.get(number).archetype
+        {
+            return Ok((archetype, number));
         }
+        self.find_target::<B>()
     }
 
     #[cold]
-    fn find_target<B: Bundle>(&mut self) -> Result<(ArchetypeId, BundleInfo), SpawnError> {
-        let mut info = self.bundle::<B>()?;
-        let archetype = self.archetype_of(&info.mask);
-        info.set_archetype(archetype, self.schema.archetype(archetype).mask());
-        self.bundles.insert(TypeId::of::<B>(), info);
-        Ok((archetype, info))
+    fn find_target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
+        let number = self.bundle::<B>()?;
+        let archetype = self.archetype_of(&{ self.bundles.get(number).mask });
+        let mask = *self.schema.archetype(archetype).mask();
+        self.bundles.get_mut(number).set_archetype(archetype, &mask);
+        Ok((archetype, number))
     }
 
-    fn bundle<B: Bundle>(&mut self) -> Result<BundleInfo, SpawnError> {
-        if let Some(info) = self.bundles.get(&TypeId::of::<B>()) {
-            return Ok(*info);
+    /// The number of the bundle type `B`, whose components are registered if they are new.
+    fn bundle<B: Bundle>(&mut self) -> Result<usize, SpawnError> {
+        if let Some(number) = self.bundles.find(TypeId::of::<B>()) {
+            return Ok(number);
         }
         let info = BundleInfo::new::<B>(&mut Arc::make_mut(&mut self.schema).registry)?;
-        self.bundles.insert(TypeId::of::<B>(), info);
-        Ok(info)
+        Ok(self.bundles.add(TypeId::of::<B>(), info))
     }
 
     /// The archetype of these components, created if it is new.
@@ -333,6 +343,7 @@ impl World {
     /// shares. The world is unchanged.
     pub fn despawn(&mut self, entity: Entity) -> Result<(), ComponentError> {
         let at = self.locate(entity)?;
+        self.check_whole()?;
         self.index.prepare_move(entity, &mut self.memory)?;
         self.prepare_last(at)?;
         self.tables[at.archetype.index()].prepare_remove(at.row as usize, &mut self.memory)?;
@@ -369,14 +380,13 @@ impl World {
     /// unchanged.
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
-        let bundle_type = TypeId::of::<B>();
-        if self.edges.get(from.archetype, bundle_type, Change::Insert).is_none() {
-            let info = self.bundle::<B>()?;
-            self.add_edge(from.archetype, bundle_type, &info, Change::Insert);
-        }
+        self.check_whole()?;
+        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Insert) {
+            Some(number) => number,
+            None => self.add_edge::<B>(from.archetype, Change::Insert)?,
+        };
         let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(from.archetype, bundle_type, Change::Insert);
-        let edge = edge.expect("the edge was cached above");
+        let edge = edges.get(number);
         let row = from.row as usize;
         if edge.target == from.archetype {
             let table = &mut tables[from.archetype.index()];
@@ -388,11 +398,9 @@ impl World {
             bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
             return Ok(());
         }
-        let to = move_row(edge, from, tables, index, memory)?;
+        let to = move_row(edge, (entity, from), tables, index, memory)?;
         let columns = tables[edge.target.index()].columns_mut();
-        let row = to.row as usize;
-        bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
-        self.finish_move(entity, from, to);
+        bundle.put(&mut RowSink { columns, positions: &edge.positions, row: to.row as usize });
         Ok(())
     }
 
@@ -405,19 +413,16 @@ impl World {
     /// world is unchanged.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<B, ComponentError> {
         let from = self.locate(entity)?;
-        let bundle_type = TypeId::of::<B>();
-        if self.edges.get(from.archetype, bundle_type, Change::Remove).is_none() {
-            let info = self.bundle::<B>()?;
-            let held = self.schema.archetype(from.archetype).mask();
-            if let Some(id) = info.mask.difference(held).iter().next() {
-                let component = self.schema.registry.info(id).name();
-                return Err(ComponentError::Missing { entity, component });
+        self.check_whole()?;
+        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Remove) {
+            Some(number) => number,
+            None => {
+                self.check_held::<B>(entity, from.archetype)?;
+                self.add_edge::<B>(from.archetype, Change::Remove)?
             }
-            self.add_edge(from.archetype, bundle_type, &info, Change::Remove);
-        }
+        };
         let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(from.archetype, bundle_type, Change::Remove);
-        let edge = edge.expect("the edge was cached above");
+        let edge = edges.get(number);
         let table = &tables[from.archetype.index()];
         let bundle = B::take(&mut RowSource {
             table,
@@ -425,30 +430,47 @@ impl World {
             row: from.row as usize,
         });
         if edge.target != from.archetype {
-            let to = move_row(edge, from, tables, index, memory)?;
-            self.finish_move(entity, from, to);
+            move_row(edge, (entity, from), tables, index, memory)?;
         }
         Ok(bundle)
     }
 
-    #[inline]
-    fn finish_move(&mut self, entity: Entity, from: Location, to: Location) {
-        self.tables[to.archetype.index()].commit_append();
-        self.take_out(from);
-        self.index.relocate(entity, to);
+    /// Checks that the entities of `archetype` have every component of `B`.
+    #[cold]
+    fn check_held<B: Bundle>(
+        &mut self,
+        entity: Entity,
+        archetype: ArchetypeId,
+    ) -> Result<(), ComponentError> {
+        let number = self.bundle::<B>()?;
+        let held = self.schema.archetype(archetype).mask();
+        match self.bundles.get(number).mask.difference(held).iter().next() {
+            None => Ok(()),
+            Some(id) => {
+                let component = self.schema.registry.info(id).name();
+                Err(ComponentError::Missing { entity, component })
+            }
+        }
     }
 
     #[cold]
-    fn add_edge(&mut self, source: ArchetypeId, bundle: TypeId, info: &BundleInfo, change: Change) {
+    fn add_edge<B: Bundle>(
+        &mut self,
+        source: ArchetypeId,
+        change: Change,
+    ) -> Result<usize, SpawnError> {
+        let number = self.bundle::<B>()?;
+        let bundle = self.bundles.get(number).mask;
         let mask = *self.schema.archetype(source).mask();
         let components = match change {
-            Change::Insert => mask.union(&info.mask),
-            Change::Remove => mask.difference(&info.mask),
+            Change::Insert => mask.union(&bundle),
+            Change::Remove => mask.difference(&bundle),
         };
         let target = self.archetype_of(&components);
         let target_mask = self.schema.archetype(target).mask();
+        let info = self.bundles.get(number);
         let edge = Edge::new(&mask, (target, target_mask), info, change);
-        self.edges.insert(source, bundle, change, edge);
+        Ok(self.edges.add(source, TypeId::of::<B>(), change, edge))
     }
 
     /// The component `T` of `entity`.
@@ -462,7 +484,10 @@ impl World {
         let id = self.schema.registry.id_of::<T>(Kind::Component);
         let column = id.and_then(|id| self.tables[at.archetype.index()].column(id));
         match column {
-            Some(column) => Ok(column.get(at.row as usize)),
+            Some(column) if self.readable.contains(column.component()) => {
+                Ok(column.get(at.row as usize))
+            }
+            Some(_) => Err(not_synced::<T>()),
             None => Err(missing::<T>(entity)),
         }
     }
@@ -480,17 +505,18 @@ impl World {
         let table = &mut self.tables[at.archetype.index()];
         let rows = table.rows();
         match id.filter(|&id| id != ComponentId::ENTITY).and_then(|id| table.column_mut(id)) {
-            Some(column) => {
+            Some(column) if self.readable.contains(column.component()) => {
                 column.own_row(at.row as usize, rows, &mut self.memory)?;
                 Ok(column.get_mut(at.row as usize))
             }
+            Some(_) => Err(not_synced::<T>()),
             None => Err(missing::<T>(entity)),
         }
     }
 
     /// Despawns every entity and drops all events. Chunks go back to the arena in bulk, and every
     /// capacity is kept, so that filling the world again takes no memory from the system. All
-    /// handles become stale; snapshots are unaffected.
+    /// handles become stale; snapshots are unaffected. A replica becomes an ordinary world.
     ///
     /// # Errors
     ///
@@ -505,33 +531,34 @@ impl World {
         for log in &mut self.events {
             log.clear(&mut self.memory);
         }
+        (self.readable, self.partial) = (ComponentMask::ALL, false);
+        self.synced = None;
         Ok(())
     }
 }
 
-/// Appends the row at `from` to the table at the other end of `edge`, without what the bundle of
-/// an insertion brings. On success both the append and the removal of the old row are prepared,
-/// and neither is committed.
+/// Moves an entity's row to the table at the other end of `edge`, without what the bundle of an
+/// insertion brings. Returns where it is now; on an error nothing has moved.
 #[inline]
 fn move_row(
     edge: &Edge,
-    from: Location,
+    (entity, from): (Entity, Location),
     tables: &mut [Table],
     index: &mut EntityIndex,
-    memory: &mut crate::storage::history::Memory,
+    memory: &mut Memory,
 ) -> Result<Location, MemoryError> {
     let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
     let [source, target] = pair.expect("an edge leads to another table of the world");
     let row = from.row as usize;
-    let to = target.prepare_append(memory)?;
-    index.prepare_move(source.entity(row), memory)?;
+    let to = Location { archetype: edge.target, row: target.prepare_append(memory)? as u32 };
+    index.prepare_move(entity, memory)?;
     index.prepare_move(source.entity(source.rows() - 1), memory)?;
     source.prepare_remove(row, memory)?;
-    for &(old, new) in &edge.shared {
-        let (old, new) = (usize::from(old), usize::from(new));
-        target.columns_mut()[new].copy_from(to, &source.columns()[old], row);
+    if let Some(moved) = source.commit_move(row, target, &edge.targets, memory) {
+        index.relocate(moved, from);
     }
-    Ok(Location { archetype: edge.target, row: to as u32 })
+    index.relocate(entity, to);
+    Ok(to)
 }
 
 /// Reads a bundle from one row of a table.
@@ -552,6 +579,11 @@ impl ComponentSource for RowSource<'_> {
 #[cold]
 fn missing<T>(entity: Entity) -> ComponentError {
     ComponentError::Missing { entity, component: type_name::<T>() }
+}
+
+#[cold]
+fn not_synced<T>() -> ComponentError {
+    ComponentError::NotSynced { component: type_name::<T>() }
 }
 
 #[cold]

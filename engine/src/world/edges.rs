@@ -7,6 +7,7 @@ use std::hash::BuildHasherDefault;
 
 use crate::storage::ComponentMask;
 use crate::storage::archetype::ArchetypeId;
+use crate::storage::table::DROPPED;
 use crate::storage::type_map::TypeIdHasher;
 
 use super::bundle::{BundleInfo, Positions};
@@ -28,8 +29,8 @@ struct EdgeKey {
 /// One cached move between archetypes.
 pub(crate) struct Edge {
     pub(crate) target: ArchetypeId,
-    /// Columns that both archetypes have: (position in the source, position in the target).
-    pub(crate) shared: Box<[(u8, u8)]>,
+    /// For each column of the source, where its component stands in the target, or [`DROPPED`].
+    pub(crate) targets: Box<[u16]>,
     /// Where the bundle's columns stand in the archetype that has them: the target of an
     /// insertion, the source of a removal.
     pub(crate) positions: Positions,
@@ -49,40 +50,62 @@ impl Edge {
             Change::Insert => shared.difference(&bundle.mask),
             Change::Remove => shared,
         };
-        let shared =
-            kept.iter().map(|id| (source.rank(id) as u8, target_mask.rank(id) as u8)).collect();
+        let targets = source
+            .iter()
+            .map(|id| if kept.contains(id) { target_mask.rank(id) as u16 } else { DROPPED });
+        let targets = targets.collect();
         let holder = match change {
             Change::Insert => target_mask,
             Change::Remove => source,
         };
-        Self { target, shared, positions: bundle.positions(holder) }
+        Self { target, targets, positions: bundle.positions(holder) }
     }
 }
 
 /// All edges that were walked so far.
 #[derive(Default)]
 pub(crate) struct Edges {
-    known: HashMap<EdgeKey, Edge, BuildHasherDefault<TypeIdHasher>>,
+    edges: Vec<Edge>,
+    numbers: HashMap<EdgeKey, usize, BuildHasherDefault<TypeIdHasher>>,
+    /// The edge that was walked last: loops walk one edge many times.
+    recent: Option<(EdgeKey, usize)>,
 }
 
 impl Edges {
+    /// The number of an edge, if it is known.
     #[inline]
-    pub(crate) fn get(&self, source: ArchetypeId, bundle: TypeId, change: Change) -> Option<&Edge> {
-        self.known.get(&key(source, bundle, change))
+    pub(crate) fn find(
+        &mut self,
+        source: ArchetypeId,
+        bundle: TypeId,
+        change: Change,
+    ) -> Option<usize> {
+        let key = EdgeKey { archetype_and_change: source.bits() << 1 | change as u32, bundle };
+        if let Some((recent, number)) = self.recent
+            && recent == key
+        {
+            return Some(number);
+        }
+        let number = *self.numbers.get(&key)?;
+        self.recent = Some((key, number));
+        Some(number)
     }
 
-    pub(crate) fn insert(
+    pub(crate) fn add(
         &mut self,
         source: ArchetypeId,
         bundle: TypeId,
         change: Change,
         edge: Edge,
-    ) {
-        self.known.insert(key(source, bundle, change), edge);
+    ) -> usize {
+        let key = EdgeKey { archetype_and_change: source.bits() << 1 | change as u32, bundle };
+        self.edges.push(edge);
+        self.numbers.insert(key, self.edges.len() - 1);
+        self.edges.len() - 1
     }
-}
 
-#[inline]
-fn key(source: ArchetypeId, bundle: TypeId, change: Change) -> EdgeKey {
-    EdgeKey { archetype_and_change: source.bits() << 1 | change as u32, bundle }
+    #[inline]
+    pub(crate) fn get(&self, number: usize) -> &Edge {
+        &self.edges[number]
+    }
 }

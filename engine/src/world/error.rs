@@ -23,6 +23,8 @@ pub enum SpawnError {
     Memory(MemoryError),
     /// All 2^32 - 2 entity slots are taken.
     Entities,
+    /// The world is a replica of some columns only, where rows can't be added, moved or removed.
+    PartialReplica,
 }
 
 /// Why an entity can't be acted upon. The world is unchanged.
@@ -52,11 +54,21 @@ pub enum ComponentError {
         /// The component that it lacks.
         component: &'static str,
     },
+    /// The world is a replica that was synced without the component.
+    NotSynced {
+        /// The component.
+        component: &'static str,
+    },
+    /// The world is a replica of some columns only, where rows can't be moved or removed.
+    PartialReplica,
     /// The bundle can't be used.
     Bundle(SpawnError),
     /// No memory to write the component.
     Memory(MemoryError),
 }
+
+const PARTIAL_REPLICA: &str = "the world is a replica of some columns only: \
+     its rows can't be added, moved or removed, only synced or cleared";
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +82,7 @@ impl fmt::Display for SpawnError {
             ),
             Self::Memory(error) => error.fmt(formatter),
             Self::Entities => formatter.write_str("all entity slots of the world are taken"),
+            Self::PartialReplica => formatter.write_str(PARTIAL_REPLICA),
         }
     }
 }
@@ -89,6 +102,10 @@ impl fmt::Display for ComponentError {
             Self::Missing { entity, component } => {
                 write!(formatter, "entity {entity} has no {component}")
             }
+            Self::NotSynced { component } => {
+                write!(formatter, "{component} was not synced into this replica")
+            }
+            Self::PartialReplica => formatter.write_str(PARTIAL_REPLICA),
             Self::Bundle(error) => error.fmt(formatter),
             Self::Memory(error) => error.fmt(formatter),
         }
@@ -139,6 +156,7 @@ impl From<SpawnError> for ComponentError {
     fn from(error: SpawnError) -> Self {
         match error {
             SpawnError::Memory(error) => Self::Memory(error),
+            SpawnError::PartialReplica => Self::PartialReplica,
             other => Self::Bundle(other),
         }
     }

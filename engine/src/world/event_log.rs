@@ -52,13 +52,13 @@ impl EventLog {
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.column.size() > 0 && self.rows >= retention + self.column.chunk_rows() {
+        // Records are never rewritten, so no capture can see the row past the last one.
+        self.column.prepare_append(self.rows, self.rows, memory)?;
+        if self.column.size() > 0 && self.rows > retention + self.column.chunk_rows() {
             self.column.drop_first(memory);
             self.first += self.column.chunk_rows() as u64;
             self.rows -= self.column.chunk_rows();
         }
-        // Records are never rewritten, so no capture can see the row past the last one.
-        self.column.prepare_append(self.rows, self.rows, memory)?;
         self.column.write(self.rows, event);
         self.rows += 1;
         Ok(())
@@ -71,28 +71,31 @@ impl EventLog {
         self.column.truncate(0, memory);
     }
 
-    /// Drops from the front of a replica's log what `source` has dropped. What remains has the
-    /// same records under the same numbers, because records are never rewritten.
-    pub(crate) fn align(&mut self, source: &Self, memory: &mut Memory) {
+    /// How many chunks at the front of a replica's log have to go so that the rest holds the
+    /// records that `source` still has, under the same numbers. What was dropped from the front
+    /// of both is not copied again, because records are never rewritten.
+    pub(crate) fn outdated_chunks(&self, source: &Self) -> usize {
         let chunk_rows = self.column.chunk_rows();
-        while self.column.size() > 0 && self.first < source.first && self.rows > chunk_rows {
-            self.column.drop_first(memory);
-            self.first += chunk_rows as u64;
-            self.rows -= chunk_rows;
+        let held = if self.column.size() == 0 { 0 } else { self.rows.div_ceil(chunk_rows) };
+        let dropped = source.first.checked_sub(self.first).map(|rows| rows as usize);
+        match dropped {
+            Some(rows) if rows % chunk_rows == 0 => held.min(rows / chunk_rows),
+            _ => held,
         }
-        if self.first != source.first {
+    }
+
+    /// Drops `outdated` chunks from the front and takes over the numbers of `source`, whose
+    /// records the caller copies.
+    pub(crate) fn align(&mut self, outdated: usize, source: &Self, memory: &mut Memory) {
+        if source.rows == 0 {
             self.column.truncate(0, memory);
-            self.rows = 0;
-            self.first = source.first;
+        } else {
+            (0..outdated).for_each(|_| self.column.drop_first(memory));
         }
+        (self.first, self.rows) = (source.first, source.rows);
     }
 
     pub(crate) fn column_mut(&mut self) -> &mut Column {
         &mut self.column
-    }
-
-    /// Sets the number of records after a replica's column was filled.
-    pub(crate) fn set_rows(&mut self, rows: usize) {
-        self.rows = rows;
     }
 }

@@ -130,8 +130,16 @@ impl World {
         }
         let registry = &mut std::sync::Arc::make_mut(&mut self.schema).registry;
         let id = registry.register::<T>(Kind::Event)?;
-        self.events.push(EventLog::new(id, registry.info(id)));
+        self.add_logs();
         Ok(id)
+    }
+
+    /// Gives every registered event type that has none a log.
+    pub(crate) fn add_logs(&mut self) {
+        let registry = &self.schema.registry;
+        for id in registry.events().skip(self.events.len()) {
+            self.events.push(EventLog::new(id, registry.info(id)));
+        }
     }
 
     /// Appends an event to the log of its type.

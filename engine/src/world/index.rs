@@ -270,6 +270,8 @@ impl EntityIndex {
                 self.free(Entity::new(index, slot.generation));
             }
         }
+        // A replica without slots counts entities all the same.
+        self.alive = 0;
     }
 
     /// Takes over the scalar part of another index, after its slots were copied.
@@ -282,8 +284,13 @@ impl EntityIndex {
         self.fresh.0.store(fresh, Ordering::Relaxed);
     }
 
-    /// Takes over only the number of living entities, for a replica without the index.
-    pub(crate) fn adopt_count(&mut self, source: &Self) {
+    /// Forgets all slots and takes over only the number of living entities, for a replica that
+    /// can't look entities up.
+    pub(crate) fn adopt_count(&mut self, source: &Self, memory: &mut Memory) {
+        self.slots.truncate(0, memory);
+        self.len = 0;
+        self.free_head = NONE;
+        self.block = 0..0;
         self.alive = source.alive;
     }
 }

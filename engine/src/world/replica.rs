@@ -20,14 +20,13 @@ use super::core::World;
 use super::event_log::EventLog;
 use super::sync_mark::SyncMark;
 
-/// Why a sync did not happen, or not in full.
+/// Why a sync did not happen. What the replica holds is unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SyncError {
     /// The replica has types or archetypes of its own that the source doesn't have.
     Schema,
-    /// No memory for the copies. The replica holds a mixture of the old and the new state; the
-    /// next successful sync copies everything again.
+    /// No memory for the copies. What the replica holds is unchanged.
     Memory(MemoryError),
 }
 
@@ -87,8 +86,10 @@ impl World {
     /// Copies only the chunks that were written since the last sync with that source, on either
     /// side. The bit of [`Entity`](crate::Entity) stands for the handles and the index; without
     /// it the replica can be iterated, but no entity looked up. Afterwards only the columns of
-    /// `mask` can be read. The event logs of `mask` keep their sequence numbers, so a cursor that
-    /// reads from the source can go on with the replica.
+    /// `mask` can be read, and unless that is [`ComponentMask::ALL`], entities can't be spawned,
+    /// despawned or moved until a sync of everything or a [`World::clear`]. The event logs of
+    /// `mask` keep their sequence numbers, so a cursor that reads from the source can go on with
+    /// the replica.
     ///
     /// A replica is for memory that must be separate: other processes, files, devices. For
     /// reading in this process a [`View`](crate::View) costs a fraction.
@@ -108,53 +109,52 @@ impl World {
     ///
     /// # Errors
     ///
-    /// [`SyncError::Schema`] when this world has types or archetypes of its own, and then it is
-    /// unchanged; [`SyncError::Memory`] when memory runs out.
+    /// [`SyncError::Schema`] when this world has types or archetypes of its own;
+    /// [`SyncError::Memory`] when memory runs out. What the replica holds is unchanged.
     pub fn sync_from(
         &mut self,
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, SyncError> {
-        if !Arc::ptr_eq(&self.schema, &source.schema) {
-            if !self.schema.is_prefix_of(&source.schema) {
-                return Err(SyncError::Schema);
-            }
-            self.schema = Arc::clone(&source.schema);
-            for archetype in &self.schema.archetypes()[self.tables.len()..] {
-                self.tables.push(Table::new(archetype, &self.schema.registry));
-            }
-            for log in &source.events[self.events.len()..] {
-                let info = self.schema.registry.info(log.component());
-                self.events.push(EventLog::new(log.component(), info));
-            }
-        }
+        self.adopt_schema(source)?;
         let mask = mask.intersection(&source.readable);
-        let mark = self.synced.take().filter(|mark| mark.source == source.id && mark.mask == mask);
+        let mark = self.synced.filter(|mark| mark.source == source.id && mark.mask == mask);
         let mut sync = Sync {
             since: mark.map_or(Epoch::ZERO, |mark| mark.source_epoch),
             own_since: mark.map_or(Epoch::ZERO, |mark| mark.own_epoch),
             memory: &mut self.memory,
             report: SyncReport::default(),
         };
+        let with_index = mask.contains(ComponentId::ENTITY);
+        let index_rows = (self.index.len(), source.index.len());
+        // Everything that can fail comes first and changes nothing that can be read.
         for (table, from) in self.tables.iter_mut().zip(&source.tables) {
-            sync.table(table, from, &mask)?;
+            sync.prepare_table(table, from, &mask)?;
         }
-        if mask.contains(ComponentId::ENTITY) {
-            let (rows, from) = (source.index.len(), source.index.column());
-            let held = self.index.len();
-            sync.column(self.index.column_mut(), from, (held, rows))?;
+        if with_index {
+            sync.prepare_column(self.index.column_mut(), source.index.column(), index_rows, 0)?;
+        }
+        let logs = || source.events.iter().filter(|log| mask.contains(log.component()));
+        for (log, from) in events(&mut self.events, &mask).zip(logs()) {
+            let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
+            sync.prepare_column(log.column_mut(), from.column(), rows, outdated)?;
+        }
+        for (table, from) in self.tables.iter_mut().zip(&source.tables) {
+            sync.copy_table(table, from, &mask);
+        }
+        if with_index {
+            sync.copy_column(self.index.column_mut(), source.index.column(), index_rows.1);
             self.index.adopt(&source.index);
         } else {
-            self.index.adopt_count(&source.index);
+            self.index.adopt_count(&source.index, sync.memory);
         }
-        for (log, from) in self.events.iter_mut().zip(&source.events) {
-            if mask.contains(log.component()) {
-                sync.log(log, from)?;
-            }
+        for (log, from) in events(&mut self.events, &mask).zip(logs()) {
+            log.align(log.outdated_chunks(from), from, sync.memory);
+            sync.copy_column(log.column_mut(), from.column(), from.rows());
         }
         let report = sync.report;
         self.tick = source.tick;
-        self.readable = mask;
+        (self.readable, self.partial) = (mask, mask != ComponentMask::ALL);
         self.synced = Some(SyncMark {
             source: source.id,
             mask,
@@ -163,64 +163,109 @@ impl World {
         });
         Ok(report)
     }
+
+    /// Takes over the types and archetypes of a source that has at least those of this world.
+    fn adopt_schema(&mut self, source: &World) -> Result<(), SyncError> {
+        if Arc::ptr_eq(&self.schema, &source.schema) {
+            return Ok(());
+        }
+        if !self.schema.is_prefix_of(&source.schema) {
+            return Err(SyncError::Schema);
+        }
+        self.schema = Arc::clone(&source.schema);
+        for archetype in &self.schema.archetypes()[self.tables.len()..] {
+            self.tables.push(Table::new(archetype, &self.schema.registry));
+        }
+        self.add_logs();
+        Ok(())
+    }
 }
 
 impl Sync<'_> {
-    fn table(
+    /// Makes every chunk that the sync will copy exist and writable.
+    fn prepare_table(
         &mut self,
         table: &mut Table,
         source: &Table,
         mask: &ComponentMask,
     ) -> Result<(), MemoryError> {
-        let (held, rows) = (table.rows(), source.rows());
+        let rows = (table.rows(), source.rows());
         for (column, from) in table.columns_mut().iter_mut().zip(source.columns()) {
             if mask.contains(column.component()) {
-                self.column(column, from, (held, rows))?;
+                self.prepare_column(column, from, rows, 0)?;
             }
         }
-        table.set_rows(rows);
         Ok(())
     }
 
-    fn log(&mut self, log: &mut EventLog, source: &EventLog) -> Result<(), MemoryError> {
-        log.align(source, self.memory);
-        let (held, rows) = (log.rows(), source.rows());
-        self.column(log.column_mut(), source.column(), (held, rows))?;
-        log.set_rows(rows);
-        Ok(())
-    }
-
-    /// Brings `column`, which holds `held` rows, to the state of `source` with `rows`.
-    fn column(
+    /// Makes room in `column`, which holds `held` rows, for the `rows` of `source` after its first
+    /// `outdated` chunks, which will be dropped.
+    fn prepare_column(
         &mut self,
         column: &mut Column,
         source: &Column,
         (held, rows): (usize, usize),
+        outdated: usize,
     ) -> Result<(), MemoryError> {
         if column.size() == 0 {
             return Ok(());
         }
         column.reserve_list_like(source);
-        column.reserve(rows, held.min(rows), self.memory)?;
+        let chunk_rows = column.chunk_rows();
+        column.reserve(outdated * chunk_rows + rows, held, self.memory)?;
+        for chunk in 0..rows.div_ceil(chunk_rows) {
+            let own = outdated + chunk;
+            if self.differs((column, own), (source, chunk)) {
+                column.own(own, held.saturating_sub(own * chunk_rows), self.memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what a preparation made room for, and gives back what the mask leaves out.
+    fn copy_table(&mut self, table: &mut Table, source: &Table, mask: &ComponentMask) {
+        let rows = source.rows();
+        for (column, from) in table.columns_mut().iter_mut().zip(source.columns()) {
+            if mask.contains(column.component()) {
+                self.copy_column(column, from, rows);
+            } else {
+                column.truncate(0, self.memory);
+            }
+        }
+        table.set_rows(rows);
+    }
+
+    fn copy_column(&mut self, column: &mut Column, source: &Column, rows: usize) {
+        if column.size() == 0 {
+            return;
+        }
         let chunk_rows = column.chunk_rows();
         let chunks = rows.div_ceil(chunk_rows);
         for chunk in 0..chunks {
             self.report.chunks += 1;
-            let fresh = source.written(chunk) <= self.since
-                && column.written(chunk) <= self.own_since
-                && self.since != Epoch::ZERO;
-            if fresh {
-                continue;
+            // Owning a chunk marked it as written, so this finds what was prepared.
+            if self.differs((column, chunk), (source, chunk)) {
+                let rows = (rows - chunk * chunk_rows).min(chunk_rows);
+                column.copy_chunk_from(chunk, source, rows);
+                self.report.chunks_copied += 1;
+                self.report.bytes_copied += (rows * column.size()) as u64;
             }
-            let rows = (rows - chunk * chunk_rows).min(chunk_rows);
-            // Nothing of the old rows is kept, so an owned copy needs none of them.
-            column.own(chunk, 0, self.memory)?;
-            column.copy_chunk_from(chunk, source, rows);
-            column.mark_written(chunk, self.memory.epoch());
-            self.report.chunks_copied += 1;
-            self.report.bytes_copied += (rows * column.size()) as u64;
         }
         column.truncate(chunks, self.memory);
-        Ok(())
     }
+
+    /// Whether a chunk was written on either side since the last sync.
+    fn differs(&self, (column, own): (&Column, usize), (source, chunk): (&Column, usize)) -> bool {
+        self.since == Epoch::ZERO
+            || source.written(chunk) > self.since
+            || column.written(own) > self.own_since
+    }
+}
+
+/// The logs of `mask`.
+fn events<'a>(
+    logs: &'a mut [EventLog],
+    mask: &'a ComponentMask,
+) -> impl Iterator<Item = &'a mut EventLog> {
+    logs.iter_mut().filter(|log| mask.contains(log.component()))
 }
