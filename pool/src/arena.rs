@@ -292,7 +292,12 @@ impl Arena {
         if let Err(error) = self.map_slab(class.bytes())
             && !self.split_larger(class.bytes())
         {
-            return Err(error);
+            if self.allocated_bytes > 0 {
+                return Err(error);
+            }
+            // Everything is free, only in too small pieces.
+            self.merge_everything();
+            return self.carve_region(class).ok_or(error);
         }
         Ok(self.carve_region(class).expect("a new slab or a split chunk fits the class"))
     }

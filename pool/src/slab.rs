@@ -14,6 +14,7 @@ use memmap2::{MmapMut, MmapOptions};
 
 use crate::MemoryError;
 use crate::chunk::ChunkPtr;
+use crate::size_class::CHUNK_ALIGN;
 
 /// The size of a huge page and the alignment of every slab that can hold one.
 pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
@@ -116,7 +117,8 @@ impl Mapping {
         let end = (start.address() + bytes) & !(DISCARD_BYTES - 1);
         let Some(bytes) = end.checked_sub(first).filter(|&bytes| bytes > 0) else { return 0 };
         let slabs = self.lock();
-        let Some(slab) = slabs.iter().find(|slab| slab.offset_of(start, 0).is_some()) else {
+        let Some(slab) = slabs.iter().find(|slab| slab.offset_of(start, CHUNK_ALIGN).is_some())
+        else {
             return 0;
         };
         let offset = first - slab.map.as_ptr().addr();

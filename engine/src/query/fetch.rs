@@ -631,6 +631,12 @@ unsafe impl<T: Component> Terms for &mut T {
         };
         // SAFETY: as in `prepare`.
         let memory = unsafe { &mut *memory };
+        let chunk = run.start >> bound.rows_log2;
+        if column.take_back(chunk, memory) {
+            // Finding spare chunks ended the last capture that saw this one.
+            column.discard_spare(chunk, spare, memory);
+            return WriteRun { source, target: source.cast_mut() };
+        }
         column.replace_around(spare, run.clone(), live, memory);
         // SAFETY: the table holds the row, and the column is of `T`.
         let target = unsafe { row_ptr::<T>(column.raw(live), run.start) };

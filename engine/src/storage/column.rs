@@ -19,7 +19,7 @@
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use convoy_pool::{ChunkPtr, MemoryError, SizeClass};
+use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
 
 use super::component::{Component, ComponentInfo};
 use super::component_id::ComponentId;
@@ -123,9 +123,14 @@ impl Column {
         self.written[chunk]
     }
 
+    /// Rows that fit into `chunk`.
+    fn rows_in(&self, chunk: usize) -> usize {
+        if chunk == 0 { self.first_rows as usize } else { self.chunk_rows() }
+    }
+
     fn class(&self, chunk: usize) -> SizeClass {
-        let rows = if chunk == 0 { self.first_rows as usize } else { self.chunk_rows() };
-        SizeClass::for_bytes(rows * self.size()).expect("the registry limits sizes to a chunk")
+        SizeClass::for_bytes(self.rows_in(chunk) * self.size())
+            .expect("the registry limits sizes to a chunk")
     }
 
     /// Makes room for the list of `rows` rows' chunks without making the chunks.
@@ -243,11 +248,16 @@ impl Column {
             return Ok(());
         }
         let spare = memory.allocate(self.class(chunk))?;
+        if self.take_back(chunk, memory) {
+            // Finding the spare chunk ended the last capture that saw this one.
+            self.discard_spare(chunk, spare, memory);
+            return Ok(());
+        }
         let old = self.replace(chunk, spare, memory);
-        let bytes = live.min(self.chunk_rows()) * self.size();
+        let bytes = live.min(self.rows_in(chunk)) * self.size();
         memory.history.count_copy(bytes, || {
-            // SAFETY: both chunks are of one class, which holds a full chunk's rows, and the
-            // retired one stays unchanged and mapped until a reclaim.
+            // SAFETY: both chunks are of the class that holds these rows, and the retired one stays
+            // unchanged and mapped until a reclaim.
             unsafe { ptr::copy_nonoverlapping(old.as_ptr(), spare.as_ptr(), bytes) }
         });
         Ok(())
@@ -410,6 +420,7 @@ impl Column {
     #[inline]
     pub(crate) fn get<T: Component>(&self, row: usize) -> &T {
         assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         // SAFETY: the pointer is to an initialised, aligned value of a type without invalid bit
         // patterns, and the borrow of the column bars writers.
         unsafe { self.row_ptr(row).cast().as_ref() }
@@ -419,6 +430,7 @@ impl Column {
     #[inline]
     pub(crate) fn get_mut<T: Component>(&mut self, row: usize) -> &mut T {
         assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         // SAFETY: as in `get`; the exclusive borrow bars other access through the world, and the
         // caller has made the chunk writable, so that no snapshot reads this row.
         unsafe { self.row_ptr(row).cast().as_mut() }
@@ -428,6 +440,7 @@ impl Column {
     #[inline]
     pub(crate) fn write<T: Component>(&mut self, row: usize, value: T) {
         assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         // SAFETY: as in `get_mut`.
         unsafe { self.row_ptr(row).cast().write(value) };
     }
@@ -452,9 +465,11 @@ impl Column {
     /// Copies the first `rows` rows of `chunk` from the same chunk of another world's column.
     /// The chunk must be owned.
     pub(crate) fn copy_chunk_from(&mut self, chunk: usize, source: &Self, rows: usize) {
+        assert!(0 < rows && rows <= self.chunk_rows(), "the rows lie in one chunk");
         let (first, last) = (chunk << self.rows_log2, (chunk << self.rows_log2) + rows - 1);
         assert!(last < self.capacity() && last < source.capacity(), "both chunks hold the rows");
         assert_eq!(source.size, self.size, "both columns hold the same component");
+        assert_eq!(source.rows_log2, self.rows_log2, "both columns have chunks of one shape");
         let (from, to) = (source.row_ptr(first), self.row_ptr(first));
         // SAFETY: the rows lie in one chunk on either side, as the last one is inside too.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), rows * self.size()) };

@@ -58,6 +58,7 @@ impl<'a> Rows<'a> {
     pub(crate) fn get<T: Component>(&self, row: usize) -> &'a T {
         assert!(row < self.len, "the row is one of them");
         assert_eq!(size_of::<T>(), self.size, "the rows are of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         if self.size == 0 {
             // SAFETY: a zero-sized value has no bytes, and the address is aligned.
             return unsafe { no_bytes().cast().as_ref() };

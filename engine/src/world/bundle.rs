@@ -1,6 +1,6 @@
 //! Bundles: tuples of components that are spawned, inserted and removed together.
 
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
@@ -38,7 +38,7 @@ pub(crate) mod sealed {
         ) -> Result<(), RegisterError>;
 
         #[doc(hidden)]
-        fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>, &'static str));
+        fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>));
 
         #[doc(hidden)]
         fn put(self, sink: &mut impl ComponentSink);
@@ -82,9 +82,9 @@ macro_rules! tuple_bundle {
             #[allow(unused_variables, reason = "the empty tuple has nothing to find")]
             fn find(
                 registry: &Registry,
-                found: &mut dyn FnMut(Option<ComponentId>, &'static str),
+                found: &mut dyn FnMut(Option<ComponentId>),
             ) {
-                $(found(registry.id_of::<$name>(Kind::Component), type_name::<$name>());)*
+                $(found(registry.id_of::<$name>(Kind::Component));)*
             }
 
             #[inline]

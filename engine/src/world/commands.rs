@@ -5,6 +5,7 @@
 //! and from the shared counter of fresh indices when that runs out, so that recording needs
 //! neither the world nor a lock.
 
+use std::mem;
 use std::ops::Range;
 
 use bytemuck::{bytes_of, pod_read_unaligned};
@@ -16,7 +17,7 @@ use crate::storage::component::Component;
 use super::bundle::{Bundle, ComponentSink, ComponentSource};
 use super::core::World;
 use super::error::ComponentError;
-use super::index::FreshIndices;
+use super::index::Handles;
 
 /// What became of a command.
 enum Outcome {
@@ -87,7 +88,9 @@ pub struct Commands {
     /// Handles that the world has reserved, the next one last.
     stock: Vec<Entity>,
     block: Range<u32>,
-    fresh: FreshIndices,
+    handles: Handles,
+    /// Which state of a replica the handles are for.
+    lineage: u64,
     /// Bytes of the bundle being recorded.
     bytes: Vec<u8>,
 }
@@ -107,7 +110,8 @@ impl Commands {
             queue: Vec::with_capacity(QUEUE),
             stock: Vec::with_capacity(STOCK),
             block: 0..0,
-            fresh: world.index.fresh().clone(),
+            handles: world.index.handles().clone(),
+            lineage: world.lineage,
             bytes: Vec::with_capacity(256),
         };
         commands.fill_stock(world);
@@ -180,7 +184,7 @@ impl Commands {
             return entity;
         }
         if self.block.is_empty() {
-            self.block = self.fresh.claim(STOCK as u32);
+            self.block = self.handles.claim(STOCK as u32);
         }
         let index = self.block.next().expect("fewer than 2^32 - 2 entity slots are taken");
         Entity::new(index, 1)
@@ -199,6 +203,15 @@ impl Commands {
     }
 }
 
+impl Drop for Commands {
+    /// Gives the handles that were not used back to the world, which takes them at its next tick.
+    fn drop(&mut self) {
+        self.clear();
+        let block = self.block.clone().map(|index| Entity::new(index, 1));
+        self.handles.give_back(self.stock.drain(..).chain(block));
+    }
+}
+
 impl std::fmt::Debug for Commands {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Commands").field("len", &self.len()).finish_non_exhaustive()
@@ -212,14 +225,16 @@ impl World {
     ///
     /// # Panics
     ///
-    /// When `commands` was made for another world.
+    /// When `commands` was made for another world, or for a replica before its last sync.
     pub fn play_back(&mut self, commands: &mut Commands) -> Playback {
         assert!(
-            commands.fresh.same(self.index.fresh()),
+            commands.handles.same(self.index.handles()) && commands.lineage == self.lineage,
             "a command buffer is played back on the world that it was made for"
         );
         let mut playback = Playback::default();
-        for command in &commands.queue {
+        // Taken out, so that a panic on the way leaves nothing to play back twice.
+        let mut queue = mem::take(&mut commands.queue);
+        for command in &queue {
             let payload = commands.scratch.get(command.payload);
             match (command.apply)(self, command.entity, payload) {
                 Outcome::Applied => playback.applied += 1,
@@ -232,7 +247,8 @@ impl World {
                 }
             }
         }
-        commands.queue.clear();
+        queue.clear();
+        commands.queue = queue;
         commands.scratch.reset();
         commands.fill_stock(self);
         playback

@@ -83,6 +83,8 @@ pub struct World {
     /// Whether `readable` is less than everything, so that rows lack columns.
     pub(crate) partial: bool,
     pub(crate) tick: u64,
+    /// How often a sync has replaced all entities, which voids command buffers.
+    pub(crate) lineage: u64,
     pub(crate) synced: Option<SyncMark>,
     bundles: Bundles,
     edges: Edges,
@@ -128,6 +130,7 @@ impl World {
             readable: ComponentMask::ALL,
             partial: false,
             tick: 0,
+            lineage: 0,
             synced: None,
             bundles: Bundles::new(),
             edges: Edges::default(),
@@ -161,6 +164,14 @@ impl World {
     /// ```
     pub fn mask_of<B: Bundle>(&mut self) -> Result<ComponentMask, RegisterError> {
         let mut mask = ComponentMask::NONE;
+        let mut known = true;
+        B::find(&self.schema.registry, &mut |id| match id {
+            Some(id) => _ = mask.insert(id),
+            None => known = false,
+        });
+        if known {
+            return Ok(mask);
+        }
         B::register(&mut Arc::make_mut(&mut self.schema).registry, &mut |id| {
             mask.insert(id);
         })?;
@@ -191,6 +202,7 @@ impl World {
     pub fn advance_tick(&mut self) {
         self.tick += 1;
         self.memory.reclaim();
+        self.index.take_returned(&mut self.memory);
     }
 
     /// Spawns an entity with the components of `bundle`.

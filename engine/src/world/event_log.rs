@@ -54,7 +54,8 @@ impl EventLog {
     ) -> Result<(), MemoryError> {
         // Records are never rewritten, so no capture can see the row past the last one.
         self.column.prepare_append(self.rows, self.rows, memory)?;
-        if self.column.size() > 0 && self.rows > retention + self.column.chunk_rows() {
+        if self.column.size() > 0 && self.rows > retention.saturating_add(self.column.chunk_rows())
+        {
             self.column.drop_first(memory);
             self.first += self.column.chunk_rows() as u64;
             self.rows -= self.column.chunk_rows();

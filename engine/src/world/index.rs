@@ -9,8 +9,8 @@
 //! blocks, so that its own spawns touch no atomic.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
 use convoy_pool::MemoryError;
@@ -67,16 +67,37 @@ impl Slot {
     }
 }
 
-/// The counter of indices that were never used, shared with command buffers.
+/// Where handles come from and go to outside the world: the counter of indices that were never
+/// used, and the reserved handles that dropped command buffers gave back.
 #[derive(Clone)]
-pub(crate) struct FreshIndices(Arc<AtomicU32>);
+pub(crate) struct Handles(Arc<SharedHandles>);
 
-impl FreshIndices {
+struct SharedHandles {
+    /// Indices from here on were never used.
+    fresh: AtomicU32,
+    /// Whether `returned` may hold something, so that the world need not look.
+    has_returned: AtomicBool,
+    returned: Mutex<Vec<Entity>>,
+}
+
+impl Handles {
     fn new() -> Self {
-        Self(Arc::new(AtomicU32::new(0)))
+        Self(Arc::new(SharedHandles {
+            fresh: AtomicU32::new(0),
+            has_returned: AtomicBool::new(false),
+            returned: Mutex::new(Vec::new()),
+        }))
     }
 
-    /// Whether both are the counter of one world.
+    /// Gives reserved handles back, on any thread. Called when a command buffer is dropped.
+    pub(crate) fn give_back(&self, handles: impl Iterator<Item = Entity>) {
+        let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.extend(handles);
+        // Relaxed: the lock orders the list; the flag only saves the world from taking it.
+        self.0.has_returned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether both are those of one world.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -84,7 +105,7 @@ impl FreshIndices {
     /// Claims up to `count` indices; an empty range when all are taken.
     pub(crate) fn claim(&self, count: u32) -> Range<u32> {
         // Relaxed: the count itself is all that is shared.
-        let claimed = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+        let claimed = self.0.fresh.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
             Some(next.saturating_add(count).min(NONE - 1))
         });
         let start = claimed.unwrap_or(NONE - 1);
@@ -99,7 +120,7 @@ pub(crate) struct EntityIndex {
     alive: u32,
     free_head: u32,
     block: Range<u32>,
-    fresh: FreshIndices,
+    handles: Handles,
 }
 
 impl EntityIndex {
@@ -110,7 +131,7 @@ impl EntityIndex {
             alive: 0,
             free_head: NONE,
             block: 0..0,
-            fresh: FreshIndices::new(),
+            handles: Handles::new(),
         }
     }
 
@@ -131,8 +152,23 @@ impl EntityIndex {
         self.alive
     }
 
-    pub(crate) fn fresh(&self) -> &FreshIndices {
-        &self.fresh
+    pub(crate) fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    /// Frees the slots of the handles that dropped command buffers gave back.
+    pub(crate) fn take_returned(&mut self, memory: &mut Memory) {
+        if !self.handles.0.has_returned.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let handles = self.handles.clone();
+        let mut returned = handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        for entity in returned.drain(..) {
+            // A handle that can't be freed for want of memory stays reserved.
+            if let Ok(Some(())) = self.prepare_reserved(entity, memory) {
+                self.free(entity);
+            }
+        }
     }
 
     #[inline]
@@ -168,7 +204,7 @@ impl EntityIndex {
 
     fn allocate_fresh(&mut self, memory: &mut Memory) -> Result<Entity, SpawnError> {
         if self.block.is_empty() {
-            self.block = self.fresh.claim(BLOCK);
+            self.block = self.handles.claim(BLOCK);
         }
         let index = self.block.start;
         if self.block.is_empty() {
@@ -203,7 +239,7 @@ impl EntityIndex {
         memory: &mut Memory,
     ) -> Result<Option<()>, MemoryError> {
         if entity.index() >= self.len {
-            let claimed = entity.index() < self.fresh.0.load(Ordering::Relaxed);
+            let claimed = entity.index() < self.handles.0.fresh.load(Ordering::Relaxed);
             if !claimed || entity.generation() != 1 {
                 return Ok(None);
             }
@@ -246,8 +282,12 @@ impl EntityIndex {
         let next = self.free_head;
         let slot = self.slots.get_mut::<Slot>(entity.index() as usize);
         self.alive -= u32::from(slot.archetype != RESERVED);
-        // Generation zero is never given out: it belongs to the default handle.
-        let generation = slot.generation.wrapping_add(1).max(1);
+        let Some(generation) = slot.generation.checked_add(1) else {
+            // The slot has used up its generations. Zero belongs to the default handle and is
+            // never given out, so that no stale handle of this slot can come alive.
+            *slot = Slot { generation: 0, archetype: FREE, row: NONE };
+            return;
+        };
         *slot = Slot { generation, archetype: FREE, row: next };
         self.free_head = entity.index();
     }
@@ -280,8 +320,8 @@ impl EntityIndex {
         self.alive = source.alive;
         self.free_head = source.free_head;
         self.block = source.block.clone();
-        let fresh = source.fresh.0.load(Ordering::Relaxed);
-        self.fresh.0.store(fresh, Ordering::Relaxed);
+        let fresh = source.handles.0.fresh.load(Ordering::Relaxed);
+        self.handles.0.fresh.fetch_max(fresh, Ordering::Relaxed);
     }
 
     /// Forgets all slots and takes over only the number of living entities, for a replica that

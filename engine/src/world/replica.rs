@@ -145,6 +145,7 @@ impl World {
         if with_index {
             sync.copy_column(self.index.column_mut(), source.index.column(), index_rows.1);
             self.index.adopt(&source.index);
+            self.lineage += 1;
         } else {
             self.index.adopt_count(&source.index, sync.memory);
         }
