@@ -11,9 +11,7 @@
 //! what they hold.
 #![allow(unsafe_code, reason = "turns uncut memory into free chunks and back")]
 
-use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,8 +108,6 @@ pub struct Arena {
     allocated_bytes: usize,
     listed_bytes: usize,
     uncut_bytes: usize,
-    /// One thread at a time, also for reading.
-    not_sync: PhantomData<Cell<()>>,
 }
 
 impl fmt::Debug for Arena {
@@ -136,7 +132,6 @@ impl Arena {
             allocated_bytes: 0,
             listed_bytes: 0,
             uncut_bytes: 0,
-            not_sync: PhantomData,
         }
     }
 

@@ -71,7 +71,7 @@ fn dropped_command_buffers_give_their_handles_back() {
     let mut world = World::new();
     for _ in 0..1000 {
         let mut commands = Commands::new(&mut world);
-        for _ in 0..200 {
+        for _ in 0..60 {
             commands.spawn((1_u32,));
         }
         drop(commands);
@@ -79,6 +79,21 @@ fn dropped_command_buffers_give_their_handles_back() {
     }
     let entity = world.spawn((1_u32,));
     assert!(entity.index() < 1000, "slots are used again: {entity}");
+}
+
+#[test]
+fn a_buffer_that_spawns_much_every_frame_settles_on_recycled_slots() {
+    let mut world = World::new();
+    let mut commands = Commands::new(&mut world);
+    for _ in 0..1000 {
+        let spawned: Vec<_> = (0..200).map(|_| commands.spawn((1_u32,))).collect();
+        assert_eq!(world.play_back(&mut commands).applied, 200);
+        for entity in spawned {
+            world.despawn(entity).unwrap();
+        }
+    }
+    let entity = world.spawn((1_u32,));
+    assert!(entity.index() < 2000, "slots are used again: {entity}");
 }
 
 #[test]

@@ -87,6 +87,9 @@ pub struct Commands {
     queue: Vec<Command>,
     /// Handles that the world has reserved, the next one last.
     stock: Vec<Entity>,
+    /// How many handles a recording starts with: what the largest one so far has needed, so that
+    /// a steady recording lives on recycled slots.
+    stock_target: usize,
     block: Range<u32>,
     handles: Handles,
     /// Which state of a replica the handles are for.
@@ -95,7 +98,7 @@ pub struct Commands {
     bytes: Vec<u8>,
 }
 
-/// How many reserved handles a buffer starts each recording with.
+/// How many reserved handles a buffer starts a recording with at the least.
 const STOCK: usize = 64;
 /// How many commands a buffer takes before its list grows.
 const QUEUE: usize = 256;
@@ -109,6 +112,7 @@ impl Commands {
             scratch: Scratch::with_capacity(SCRATCH_BYTES),
             queue: Vec::with_capacity(QUEUE),
             stock: Vec::with_capacity(STOCK),
+            stock_target: STOCK,
             block: 0..0,
             handles: world.index.handles().clone(),
             lineage: world.lineage,
@@ -192,7 +196,7 @@ impl Commands {
 
     /// Tops the stock up, so that recycled slots are used before fresh ones.
     fn fill_stock(&mut self, world: &mut World) {
-        let missing = STOCK.saturating_sub(self.stock.len());
+        let missing = self.stock_target.saturating_sub(self.stock.len());
         let start = self.stock.len();
         for _ in 0..missing {
             // Short stock is no error: recording falls back to fresh indices.
@@ -232,6 +236,8 @@ impl World {
             "a command buffer is played back on the world that it was made for"
         );
         let mut playback = Playback::default();
+        let spawns = commands.queue.iter().filter(|command| command.spawns).count();
+        commands.stock_target = commands.stock_target.max(spawns.next_power_of_two());
         // Taken out, so that a panic on the way leaves nothing to play back twice.
         let mut queue = mem::take(&mut commands.queue);
         for command in &queue {
