@@ -26,6 +26,6 @@ pub use storage::{
     RegisterError, SnapshotShape,
 };
 pub use world::{
-    Bundle, Commands, ComponentError, EntityError, EventCursor, Events, Playback, SpawnError,
-    SyncError, SyncReport, World, WorldConfig, WorldMemory,
+    Bundle, ColumnBundle, Commands, ComponentError, EntityError, EventCursor, Events, Playback,
+    SpawnError, SpawnedEntities, SyncError, SyncReport, World, WorldConfig, WorldMemory,
 };

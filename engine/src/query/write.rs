@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use convoy_pool::MemoryError;
 
+use crate::storage::ComponentMask;
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
-use crate::world::World;
+use crate::world::{Bundle, SpawnError, World};
 
 use super::error::QueryError;
 use super::fetch::{Access, Terms, Visit, WriteTable};
@@ -75,6 +76,17 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     pub fn filter<G: Filter>(self) -> QueryMut<'w, Q, (F, G)> {
         let Self { world, resolved, access, .. } = self;
         QueryMut { world, resolved, access, filter: PhantomData }
+    }
+
+    /// The world, and what the query touches of it.
+    pub(super) fn parts(&mut self) -> (&mut World, Access) {
+        (self.world, self.access)
+    }
+
+    /// The components of `B`, which are registered if they are new.
+    pub(super) fn bundle_mask<B: Bundle>(&mut self) -> Result<ComponentMask, SpawnError> {
+        let number = self.world.bundle::<B>()?;
+        Ok(self.world.bundles.get(number).mask)
     }
 
     fn visits(&self, table: &Table) -> bool {

@@ -27,7 +27,7 @@ use super::epoch::Epoch;
 use super::history::Memory;
 use super::rows::{Rows, no_bytes};
 
-pub(crate) struct Column {
+pub struct Column {
     chunks: Vec<ChunkPtr>,
     born: Vec<Epoch>,
     written: Vec<Epoch>,
@@ -357,6 +357,70 @@ impl Column {
             }
         }
         Ok(self.capacity().min((chunk + 1) << self.rows_log2))
+    }
+
+    /// Makes the rows of `append`, of which the first is the first free one, writable, as
+    /// [`Column::prepare_append`] does for one.
+    pub(crate) fn prepare_append_run(
+        &mut self,
+        append: Range<usize>,
+        captured: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.size == 0 || append.is_empty() {
+            return Ok(());
+        }
+        self.reserve(append.end, append.start, memory)?;
+        let epoch = memory.epoch();
+        for chunk in append.start >> self.rows_log2..=(append.end - 1) >> self.rows_log2 {
+            if self.born[chunk] == epoch {
+                continue;
+            }
+            let first = chunk << self.rows_log2;
+            if append.start.max(first) >= captured {
+                self.written[chunk] = epoch;
+            } else {
+                self.own(chunk, append.start.saturating_sub(first), memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `values` from `row` on, whose chunks must be writable there: one copy a chunk.
+    pub(crate) fn write_run<T: Component>(&mut self, row: usize, values: &[T]) {
+        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        let mut written = 0;
+        while written < values.len() {
+            let at = row + written;
+            let count = (values.len() - written).min(self.chunk_rows() - (at & self.row_mask));
+            // The last row of the run is checked, too, so that all of it is inside the chunk.
+            let (target, _) = (self.row_ptr(at), self.row_ptr(at + count - 1));
+            let source = values[written..written + count].as_ptr();
+            // SAFETY: the rows are inside one chunk, which `values` does not overlap: a borrow of
+            // this column could not exist beside `&mut self`.
+            unsafe { ptr::copy_nonoverlapping(source, target.as_ptr().cast::<T>(), count) };
+            written += count;
+        }
+    }
+
+    /// Copies `count` rows from `from` on of another column to `row` on, whose chunks must be
+    /// writable there.
+    pub(crate) fn copy_run_from(&mut self, row: usize, source: &Self, from: usize, count: usize) {
+        assert_eq!(source.size, self.size, "both columns hold the same component");
+        let mut copied = 0;
+        while copied < count {
+            let (at, of) = (row + copied, from + copied);
+            let room = self.chunk_rows() - (at & self.row_mask);
+            let have = source.chunk_rows() - (of & source.row_mask);
+            let rows = (count - copied).min(room).min(have);
+            let (target, _) = (self.row_ptr(at), self.row_ptr(at + rows - 1));
+            let (start, _) = (source.row_ptr(of), source.row_ptr(of + rows - 1));
+            // SAFETY: on either side the rows are inside one chunk, and the columns differ.
+            unsafe {
+                ptr::copy_nonoverlapping(start.as_ptr(), target.as_ptr(), rows * self.size());
+            }
+            copied += rows;
+        }
     }
 
     /// Makes the chunk of `row` writable in a table of `rows` rows.

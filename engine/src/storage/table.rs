@@ -10,6 +10,7 @@ use super::entity::Entity;
 use super::epoch::Epoch;
 use super::history::Memory;
 use super::mask::ComponentMask;
+use super::rows::Rows;
 
 pub(crate) struct Table {
     /// In the order of component ids; the entity column is the first.
@@ -28,6 +29,20 @@ pub(crate) struct Table {
     /// these bits can a chunk have become empty.
     chunk_mask: u32,
     open_epoch: Epoch,
+}
+
+/// Why rows can't be appended.
+#[derive(Debug)]
+pub(crate) enum SpawnRowsError {
+    /// A table has fewer than 2^32 rows.
+    TooMany,
+    Memory(MemoryError),
+}
+
+impl From<MemoryError> for SpawnRowsError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
+    }
 }
 
 /// Stands in a list of target positions for a column that the target lacks, or whose value is
@@ -105,6 +120,11 @@ impl Table {
         self.column(id).map(|column| column.raw(self.rows()))
     }
 
+    /// The handles of all rows.
+    pub(crate) fn entities(&self) -> Rows<'_> {
+        self.columns[0].rows(self.rows())
+    }
+
     #[inline]
     pub(crate) fn entity(&self, row: usize) -> Entity {
         *self.columns[0].get(row)
@@ -148,6 +168,43 @@ impl Table {
         self.open_until = u32::try_from(open).unwrap_or(u32::MAX);
         self.open_epoch = memory.epoch();
         Ok(row)
+    }
+
+    /// Makes `count` rows after the last one writable in every column, as
+    /// [`Table::prepare_append`] does for one. The caller writes them and then calls
+    /// [`Table::commit_append_run`].
+    pub(crate) fn prepare_append_run(
+        &mut self,
+        count: usize,
+        memory: &mut Memory,
+    ) -> Result<(), SpawnRowsError> {
+        let (rows, captured) = (self.rows(), self.captured_rows as usize);
+        let end = rows.checked_add(count).filter(|&end| end < u32::MAX as usize);
+        let end = end.ok_or(SpawnRowsError::TooMany)?;
+        for column in &mut self.columns {
+            column.prepare_append_run(rows..end, captured, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Makes every chunk of one column writable.
+    pub(crate) fn own_column(
+        &mut self,
+        position: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let rows = self.rows();
+        let column = &mut self.columns[position];
+        for row in (0..rows).step_by(column.chunk_rows()) {
+            column.own_row(row, rows, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows that [`Table::prepare_append_run`] made writable.
+    pub(crate) fn commit_append_run(&mut self, count: usize) {
+        self.rows += count as u32;
+        self.open_until = 0;
     }
 
     /// Adds the row that [`Table::prepare_append`] made writable.

@@ -212,7 +212,7 @@ impl Drop for Commands {
     fn drop(&mut self) {
         self.clear();
         let block = self.block.clone().map(|index| Entity::new(index, 1));
-        self.handles.give_back(self.stock.drain(..).chain(block));
+        self.handles.give_back(self.lineage, self.stock.drain(..).chain(block));
     }
 }
 

@@ -86,8 +86,8 @@ pub struct World {
     /// How often a sync has replaced all entities, which voids command buffers.
     pub(crate) lineage: u64,
     pub(crate) synced: Option<SyncMark>,
-    bundles: Bundles,
-    edges: Edges,
+    pub(crate) bundles: Bundles,
+    pub(crate) edges: Edges,
 }
 
 impl Default for World {
@@ -263,14 +263,14 @@ impl World {
 
     /// Bars changes of structure where rows lack columns.
     #[inline]
-    fn check_whole(&self) -> Result<(), SpawnError> {
+    pub(crate) fn check_whole(&self) -> Result<(), SpawnError> {
         if self.partial { Err(SpawnError::PartialReplica) } else { Ok(()) }
     }
 
     /// The archetype of exactly the components of `B`, to which rows may be added, and the number
     /// of the bundle.
     #[inline]
-    fn target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
+    pub(crate) fn target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
         self.check_whole()?;
         if let Some(number) = self.bundles.find(TypeId::of::<B>())
             && let Some(archetype) = self.bundles.get(number).archetype
@@ -290,7 +290,7 @@ impl World {
     }
 
     /// The number of the bundle type `B`, whose components are registered if they are new.
-    fn bundle<B: Bundle>(&mut self) -> Result<usize, SpawnError> {
+    pub(crate) fn bundle<B: Bundle>(&mut self) -> Result<usize, SpawnError> {
         if let Some(number) = self.bundles.find(TypeId::of::<B>()) {
             return Ok(number);
         }
@@ -393,10 +393,7 @@ impl World {
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Insert) {
-            Some(number) => number,
-            None => self.add_edge::<B>(from.archetype, Change::Insert)?,
-        };
+        let number = self.edge::<B>(from.archetype, Change::Insert)?;
         let Self { edges, tables, index, memory, .. } = self;
         let edge = edges.get(number);
         let row = from.row as usize;
@@ -462,6 +459,20 @@ impl World {
                 let component = self.schema.registry.info(id).name();
                 Err(ComponentError::Missing { entity, component })
             }
+        }
+    }
+
+    /// The number of the edge that `B` leads along, worked out now if it is new. An archetype
+    /// that a removal starts from has every component of `B`.
+    #[inline]
+    pub(crate) fn edge<B: Bundle>(
+        &mut self,
+        source: ArchetypeId,
+        change: Change,
+    ) -> Result<usize, SpawnError> {
+        match self.edges.find(source, TypeId::of::<B>(), change) {
+            Some(number) => Ok(number),
+            None => self.add_edge::<B>(source, change),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use convoy_pool::MemoryError;
 
+use crate::storage::table::SpawnRowsError;
 use crate::storage::{Entity, RegisterError};
 
 /// Why an entity could not be spawned. The world is unchanged.
@@ -16,6 +17,15 @@ pub enum SpawnError {
     Duplicate {
         /// The component that stands in the bundle twice.
         component: &'static str,
+    },
+    /// The slices of a column batch differ in length.
+    Lengths {
+        /// The component whose slice differs from the first one.
+        component: &'static str,
+        /// Values in the first slice.
+        expected: usize,
+        /// Values in this slice.
+        found: usize,
     },
     /// The bundle holds the entity column's own type.
     Reserved,
@@ -77,6 +87,10 @@ impl fmt::Display for SpawnError {
             Self::Duplicate { component } => {
                 write!(formatter, "the bundle holds {component} more than once")
             }
+            Self::Lengths { component, expected, found } => write!(
+                formatter,
+                "the batch has {found} values of {component} for {expected} entities"
+            ),
             Self::Reserved => formatter.write_str(
                 "Entity is the entity column itself: wrap it in a type of your own to store one",
             ),
@@ -137,6 +151,15 @@ impl std::error::Error for ComponentError {
 impl From<RegisterError> for SpawnError {
     fn from(error: RegisterError) -> Self {
         Self::Register(error)
+    }
+}
+
+impl From<SpawnRowsError> for SpawnError {
+    fn from(error: SpawnRowsError) -> Self {
+        match error {
+            SpawnRowsError::TooMany => Self::Entities,
+            SpawnRowsError::Memory(error) => Self::Memory(error),
+        }
     }
 }
 

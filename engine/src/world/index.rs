@@ -77,7 +77,16 @@ struct SharedHandles {
     fresh: AtomicU32,
     /// Whether `returned` may hold something, so that the world need not look.
     has_returned: AtomicBool,
-    returned: Mutex<Vec<Entity>>,
+    returned: Mutex<Returned>,
+}
+
+/// Handles that were given back, all of one lineage.
+#[derive(Default)]
+struct Returned {
+    /// The replica's state that the handles are for: a sync replaces all slots, and with them who
+    /// holds which handle.
+    lineage: u64,
+    handles: Vec<Entity>,
 }
 
 impl Handles {
@@ -85,16 +94,27 @@ impl Handles {
         Self(Arc::new(SharedHandles {
             fresh: AtomicU32::new(0),
             has_returned: AtomicBool::new(false),
-            returned: Mutex::new(Vec::new()),
+            returned: Mutex::default(),
         }))
     }
 
-    /// Gives reserved handles back, on any thread. Called when a command buffer is dropped.
-    pub(crate) fn give_back(&self, handles: impl Iterator<Item = Entity>) {
+    /// Gives reserved handles back, on any thread. Called when a command buffer is dropped. Those
+    /// of an earlier lineage are forgotten: their slots belong to others now.
+    pub(crate) fn give_back(&self, lineage: u64, handles: impl Iterator<Item = Entity>) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        returned.extend(handles);
+        if returned.lineage != lineage {
+            return;
+        }
+        returned.handles.extend(handles);
         // Relaxed: the lock orders the list; the flag only saves the world from taking it.
         self.0.has_returned.store(true, Ordering::Relaxed);
+    }
+
+    /// Forgets the handles of earlier lineages, now and when they are given back.
+    fn begin_lineage(&self, lineage: u64) {
+        let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.handles.clear();
+        returned.lineage = lineage;
     }
 
     /// Whether both are those of one world.
@@ -111,6 +131,16 @@ impl Handles {
         let start = claimed.unwrap_or(NONE - 1);
         start..start.saturating_add(count).min(NONE - 1)
     }
+}
+
+/// Slots that are ready to take entities, in this order.
+pub(crate) struct ManySlots {
+    /// How many come from the free list.
+    free: usize,
+    /// The rest of the world's block.
+    block: Range<u32>,
+    /// Fresh indices claimed for the purpose.
+    claimed: Range<u32>,
 }
 
 pub(crate) struct EntityIndex {
@@ -163,7 +193,7 @@ impl EntityIndex {
         }
         let handles = self.handles.clone();
         let mut returned = handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        for entity in returned.drain(..) {
+        for entity in returned.handles.drain(..) {
             // A handle that can't be freed for want of memory stays reserved.
             if let Ok(Some(())) = self.prepare_reserved(entity, memory) {
                 self.free(entity);
@@ -213,6 +243,77 @@ impl EntityIndex {
         self.ensure(index, memory)?;
         self.block.start += 1;
         Ok(Entity::new(index, 1))
+    }
+
+    /// Makes `count` slots writable for [`EntityIndex::place_many`]: free ones first, then fresh
+    /// ones.
+    pub(crate) fn prepare_many(
+        &mut self,
+        count: usize,
+        memory: &mut Memory,
+    ) -> Result<ManySlots, SpawnError> {
+        let (mut free, mut next) = (0, self.free_head);
+        while free < count && next != NONE {
+            self.slots.own_row(next as usize, self.len as usize, memory)?;
+            next = self.slots.get::<Slot>(next as usize).row;
+            free += 1;
+        }
+        let wanted = u32::try_from(count - free).map_err(|_| SpawnError::Entities)?;
+        let block = self.block.start..self.block.end.min(self.block.start.saturating_add(wanted));
+        let claim = wanted - block.len() as u32;
+        let claimed = if claim == 0 { 0..0 } else { self.handles.claim(claim) };
+        if claimed.len() < claim as usize {
+            return Err(SpawnError::Entities);
+        }
+        for range in [&block, &claimed] {
+            self.prepare_fresh(range, memory)?;
+        }
+        Ok(ManySlots { free, block, claimed })
+    }
+
+    /// Makes the slots of a range of claimed indices exist and writable.
+    fn prepare_fresh(
+        &mut self,
+        range: &Range<u32>,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let known = self.len;
+        if let Some(last) = range.clone().last() {
+            self.ensure(last, memory)?;
+        }
+        for index in range.clone().take_while(|&index| index < known) {
+            self.slots.own_row(index as usize, self.len as usize, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Puts entities into the slots that [`EntityIndex::prepare_many`] made writable: at `first`
+    /// and the rows after it. Calls `place` for each, in the order of rows.
+    pub(crate) fn place_many(
+        &mut self,
+        slots: ManySlots,
+        first: Location,
+        mut place: impl FnMut(usize, Entity),
+    ) {
+        let ManySlots { free, block, claimed } = slots;
+        self.block.start = block.end;
+        let mut location = first;
+        let archetype = first.archetype.bits();
+        for number in 0..free {
+            let index = self.free_head;
+            let slot = self.slots.get_mut::<Slot>(index as usize);
+            self.free_head = slot.row;
+            *slot = Slot { generation: slot.generation, archetype, row: location.row };
+            place(number, Entity::new(index, slot.generation));
+            location.row += 1;
+        }
+        for (number, index) in block.chain(claimed).enumerate() {
+            let slot = Slot { generation: 1, archetype, row: location.row };
+            self.slots.write(index as usize, slot);
+            place(free + number, Entity::new(index, 1));
+            location.row += 1;
+        }
+        self.alive += location.row - first.row;
     }
 
     /// Makes slots up to `index` exist and `index` writable. New ones are reserved: their handles
@@ -315,7 +416,8 @@ impl EntityIndex {
     }
 
     /// Takes over the scalar part of another index, after its slots were copied.
-    pub(crate) fn adopt(&mut self, source: &Self) {
+    pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
+        self.handles.begin_lineage(lineage);
         self.len = source.len;
         self.alive = source.alive;
         self.free_head = source.free_head;
@@ -326,7 +428,8 @@ impl EntityIndex {
 
     /// Forgets all slots and takes over only the number of living entities, for a replica that
     /// can't look entities up.
-    pub(crate) fn adopt_count(&mut self, source: &Self, memory: &mut Memory) {
+    pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Memory) {
+        self.handles.begin_lineage(lineage);
         self.slots.truncate(0, memory);
         self.len = 0;
         self.free_head = NONE;

@@ -1,5 +1,6 @@
 //! The world: entities, components, events and commands, written by one thread.
 
+pub(crate) mod batch;
 pub(crate) mod bundle;
 pub(crate) mod commands;
 pub(crate) mod core;
@@ -12,6 +13,7 @@ pub(crate) mod replica;
 pub(crate) mod statistics;
 pub(crate) mod sync_mark;
 
+pub use batch::{ColumnBundle, SpawnedEntities};
 pub use bundle::Bundle;
 pub use commands::{Commands, Playback};
 pub use core::{World, WorldConfig};

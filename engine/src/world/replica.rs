@@ -142,12 +142,12 @@ impl World {
         for (table, from) in self.tables.iter_mut().zip(&source.tables) {
             sync.copy_table(table, from, &mask);
         }
+        self.lineage += 1;
         if with_index {
             sync.copy_column(self.index.column_mut(), source.index.column(), index_rows.1);
-            self.index.adopt(&source.index);
-            self.lineage += 1;
+            self.index.adopt(&source.index, self.lineage);
         } else {
-            self.index.adopt_count(&source.index, sync.memory);
+            self.index.adopt_count(&source.index, self.lineage, sync.memory);
         }
         for (log, from) in events(&mut self.events, &mask).zip(logs()) {
             log.align(log.outdated_chunks(from), from, sync.memory);

@@ -1,0 +1,85 @@
+//! Batches over a query: whole tables move, not rows.
+
+use crate::storage::archetype::ArchetypeId;
+use crate::world::{Bundle, ComponentError, World};
+
+use super::fetch::Terms;
+use super::filter::Filter;
+use super::write::QueryMut;
+
+impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
+    /// Inserts `bundle` into every entity that the query finds: one copy of memory per column and
+    /// chunk. Returns how many entities there were.
+    ///
+    /// ```
+    /// # use convoy_engine::{With, World};
+    /// let mut world = World::new();
+    /// world.spawn_columns((&[1_u32, 2, 3][..],)).unwrap();
+    /// let tagged = world.query_mut::<&u32>().insert((0.5_f32,)).unwrap();
+    /// assert_eq!((tagged, world.query::<&f32>().count()), (3, 3));
+    /// world.query_mut::<()>().filter::<With<f32>>().remove::<(f32,)>().unwrap();
+    /// assert_eq!(world.query::<&f32>().count(), 0);
+    /// assert_eq!(world.query_mut::<&u32>().despawn().unwrap(), 3);
+    /// assert_eq!(world.entity_count(), 0);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the bundle can't be used, or when memory runs out; archetypes before that have been
+    /// changed, none is changed in part.
+    pub fn insert<B: Bundle>(mut self, bundle: B) -> Result<usize, ComponentError> {
+        let bundle_mask = self.bundle_mask::<B>()?;
+        let mut inserted = 0;
+        // First the archetypes that have all components already and stay where they are: rows
+        // that move to one of them later must not be visited again.
+        for stays in [true, false] {
+            inserted += self.for_each_table(|world, archetype| {
+                let held = *world.schema.archetype(archetype).mask();
+                if bundle_mask.is_subset(&held) != stays {
+                    return Ok(false);
+                }
+                world.insert_into_table(archetype, bundle).map(|()| true)
+            })?;
+        }
+        Ok(inserted)
+    }
+
+    /// Removes the components of `B` from every entity that the query finds and that has all of
+    /// them. Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryMut::insert`].
+    pub fn remove<B: Bundle>(mut self) -> Result<usize, ComponentError> {
+        self.for_each_table(|world, archetype| world.remove_from_table::<B>(archetype))
+    }
+
+    /// Despawns every entity that the query finds. Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryMut::insert`].
+    pub fn despawn(mut self) -> Result<usize, ComponentError> {
+        self.for_each_table(|world, archetype| world.despawn_table(archetype).map(|()| true))
+    }
+
+    /// Calls `change` for each archetype that the query finds, of those that exist now, and adds
+    /// up the entities of those that it changed.
+    fn for_each_table(
+        &mut self,
+        mut change: impl FnMut(&mut World, ArchetypeId) -> Result<bool, ComponentError>,
+    ) -> Result<usize, ComponentError> {
+        let mut changed = 0;
+        let (world, access) = self.parts();
+        for archetype in 0..world.tables.len() {
+            let table = &world.tables[archetype];
+            let passes = F::passes(&world.schema.registry, table.mask());
+            let rows = table.rows();
+            if rows > 0 && passes && access.matches(table.mask()) {
+                let archetype = ArchetypeId::new(archetype);
+                changed += if change(world, archetype)? { rows } else { 0 };
+            }
+        }
+        Ok(changed)
+    }
+}

@@ -1,0 +1,285 @@
+//! Batches: many entities in one operation, moved by runs of rows.
+
+use std::any::type_name;
+use std::ops::Range;
+
+use crate::storage::Entity;
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::column::Column;
+use crate::storage::component::Component;
+use crate::storage::rows::Rows;
+use crate::storage::table::DROPPED;
+
+use super::bundle::{Bundle, RowSink};
+use super::core::World;
+use super::edges::Change;
+use super::error::{ComponentError, SpawnError};
+use super::index::Location;
+
+/// A tuple of slices, one per component: what [`World::spawn_columns`] takes.
+pub trait ColumnBundle: sealed::Sealed {
+    /// The tuple of the components themselves.
+    type Bundle: Bundle;
+}
+
+mod sealed {
+    use super::{Column, SpawnError};
+
+    pub trait Sealed {
+        /// How many values each slice has.
+        #[doc(hidden)]
+        fn rows(&self) -> Result<usize, SpawnError>;
+
+        /// Writes all values from `row` on; `positions` has the column of each component.
+        #[doc(hidden)]
+        fn write(self, columns: &mut [Column], positions: &[u8], row: usize);
+    }
+}
+
+macro_rules! tuple_columns {
+    ($($name:ident $index:tt),+) => {
+        impl<$($name: Component),+> ColumnBundle for ($(&[$name],)+) {
+            type Bundle = ($($name,)+);
+        }
+
+        impl<$($name: Component),+> sealed::Sealed for ($(&[$name],)+) {
+            fn rows(&self) -> Result<usize, SpawnError> {
+                let expected = self.0.len();
+                $(
+                    let found = self.$index.len();
+                    if found != expected {
+                        let component = type_name::<$name>();
+                        return Err(SpawnError::Lengths { component, expected, found });
+                    }
+                )+
+                Ok(expected)
+            }
+
+            fn write(self, columns: &mut [Column], positions: &[u8], row: usize) {
+                $(columns[usize::from(positions[$index])].write_run(row, self.$index);)+
+            }
+        }
+    };
+}
+
+tuple_columns!(A 0);
+tuple_columns!(A 0, B 1);
+tuple_columns!(A 0, B 1, C 2);
+tuple_columns!(A 0, B 1, C 2, D 3);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
+tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
+tuple_columns!(
+    A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15
+);
+
+/// How many rows a batch prepares at once at the beginning, whatever its iterator expects.
+const AHEAD_MAX: usize = 65_536;
+
+/// The entities that a batch has spawned, in the order of its values.
+#[derive(Clone)]
+pub struct SpawnedEntities<'w> {
+    rows: Rows<'w>,
+    next: usize,
+}
+
+impl Iterator for SpawnedEntities<'_> {
+    type Item = Entity;
+
+    fn next(&mut self) -> Option<Entity> {
+        if self.next == self.rows.len() {
+            return None;
+        }
+        self.next += 1;
+        Some(*self.rows.get(self.next - 1))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.rows.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for SpawnedEntities<'_> {}
+
+impl World {
+    /// Spawns an entity for every value of the slices, which must have one length. One copy of
+    /// memory per component and chunk.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let (heights, counts) = ([1.0_f32, 2.0, 3.0], [1_u8, 2, 3]);
+    /// let spawned = world.spawn_columns((&heights[..], &counts[..])).unwrap();
+    /// let entities: Vec<_> = spawned.collect();
+    /// assert_eq!(*world.get::<f32>(entities[2]).unwrap(), 3.0);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the slices differ in length, and as [`World::try_spawn`]. The world is unchanged.
+    pub fn spawn_columns<C: ColumnBundle>(
+        &mut self,
+        columns: C,
+    ) -> Result<SpawnedEntities<'_>, SpawnError> {
+        let count = columns.rows()?;
+        let (archetype, number) = self.target::<C::Bundle>()?;
+        let table = &mut self.tables[archetype.index()];
+        let first = table.rows();
+        table.prepare_append_run(count, &mut self.memory)?;
+        let slots = self.index.prepare_many(count, &mut self.memory)?;
+        let positions = self.bundles.get(number).own_positions();
+        columns.write(table.columns_mut(), positions, first);
+        let location = Location { archetype, row: first as u32 };
+        let handles = &mut table.columns_mut()[0];
+        self.index.place_many(slots, location, |offset, entity| {
+            handles.write(first + offset, entity);
+        });
+        table.commit_append_run(count);
+        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+    }
+
+    /// Spawns an entity for every bundle of `bundles`.
+    ///
+    /// When the iterator panics, nothing has been spawned.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let spawned = world.spawn_batch((0..100_u32).map(|number| (number, 0.5_f32))).unwrap();
+    /// assert_eq!(spawned.len(), 100);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`World::try_spawn`]. The world is unchanged.
+    pub fn spawn_batch<B: Bundle>(
+        &mut self,
+        bundles: impl IntoIterator<Item = B>,
+    ) -> Result<SpawnedEntities<'_>, SpawnError> {
+        let bundles = bundles.into_iter();
+        let (archetype, number) = self.target::<B>()?;
+        let table = &mut self.tables[archetype.index()];
+        let first = table.rows();
+        let positions = self.bundles.get(number).own_positions();
+        // Rows past the last one belong to nobody: they are filled first and added at the end.
+        let (mut count, mut ready) = (0, 0);
+        let expected = bundles.size_hint().0;
+        for bundle in bundles {
+            if count == ready {
+                ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
+                table.prepare_append_run(ready, &mut self.memory)?;
+            }
+            let columns = table.columns_mut();
+            bundle.put(&mut RowSink { columns, positions, row: first + count });
+            count += 1;
+        }
+        let slots = self.index.prepare_many(count, &mut self.memory)?;
+        let location = Location { archetype, row: first as u32 };
+        let handles = &mut table.columns_mut()[0];
+        self.index.place_many(slots, location, |offset, entity| {
+            handles.write(first + offset, entity);
+        });
+        table.commit_append_run(count);
+        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+    }
+
+    /// Inserts `bundle` into every entity of an archetype: all rows move at once.
+    pub(crate) fn insert_into_table<B: Bundle>(
+        &mut self,
+        archetype: ArchetypeId,
+        bundle: B,
+    ) -> Result<(), ComponentError> {
+        self.check_whole()?;
+        let number = self.edge::<B>(archetype, Change::Insert)?;
+        let target = self.edges.get(number).target;
+        let rows = if target == archetype {
+            let Self { edges, tables, memory, .. } = self;
+            let table = &mut tables[archetype.index()];
+            for &position in &edges.get(number).positions[..B::LEN] {
+                table.own_column(usize::from(position), memory)?;
+            }
+            0..table.rows()
+        } else {
+            self.move_table(archetype, number)?
+        };
+        let positions = &self.edges.get(number).positions;
+        let columns = self.tables[target.index()].columns_mut();
+        for row in rows {
+            bundle.put(&mut RowSink { columns, positions, row });
+        }
+        Ok(())
+    }
+
+    /// Removes the components of `B` from every entity of an archetype that has all of them. Tells
+    /// whether it has.
+    pub(crate) fn remove_from_table<B: Bundle>(
+        &mut self,
+        archetype: ArchetypeId,
+    ) -> Result<bool, ComponentError> {
+        self.check_whole()?;
+        let number = self.bundle::<B>()?;
+        let held = self.schema.archetype(archetype).mask();
+        if !self.bundles.get(number).mask.is_subset(held) {
+            return Ok(false);
+        }
+        let number = self.edge::<B>(archetype, Change::Remove)?;
+        if self.edges.get(number).target != archetype {
+            self.move_table(archetype, number)?;
+        }
+        Ok(true)
+    }
+
+    /// Despawns every entity of an archetype. Chunks go back in bulk.
+    pub(crate) fn despawn_table(&mut self, archetype: ArchetypeId) -> Result<(), ComponentError> {
+        self.check_whole()?;
+        let Self { tables, index, memory, .. } = self;
+        let table = &mut tables[archetype.index()];
+        for row in 0..table.rows() {
+            index.prepare_move(table.entity(row), memory)?;
+        }
+        for row in (0..table.rows()).rev() {
+            index.free(table.entity(row));
+        }
+        table.clear(memory);
+        Ok(())
+    }
+
+    /// Moves every row of a table along an edge. Returns where the rows are now.
+    fn move_table(
+        &mut self,
+        archetype: ArchetypeId,
+        edge: usize,
+    ) -> Result<Range<usize>, SpawnError> {
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(edge);
+        let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
+        let [source, target] = pair.expect("an edge leads to another table of the world");
+        let (count, first) = (source.rows(), target.rows());
+        target.prepare_append_run(count, memory)?;
+        for row in 0..count {
+            index.prepare_move(source.entity(row), memory)?;
+        }
+        for (column, &position) in source.columns().iter().zip(&edge.targets) {
+            if position != DROPPED {
+                let target = &mut target.columns_mut()[usize::from(position)];
+                target.copy_run_from(first, column, 0, count);
+            }
+        }
+        target.commit_append_run(count);
+        source.clear(memory);
+        for row in first..first + count {
+            let location = Location { archetype: edge.target, row: row as u32 };
+            index.relocate(target.entity(row), location);
+        }
+        Ok(first..first + count)
+    }
+}
