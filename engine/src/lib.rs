@@ -17,8 +17,8 @@ pub use provider::{
     ReplicaProvider, SharedSnapshotProvider, SnapshotProvider, WhenBusy,
 };
 pub use query::{
-    Filter, Query, QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, TableRef, Tables,
-    Terms, With, Without,
+    Filter, Has, Or, Query, QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, TableRef,
+    Tables, Terms, With, Without,
 };
 pub use snapshot::{ReadError, SnapshotPool, SnapshotPoolConfig, VacantSnapshot, View};
 pub use storage::{

@@ -17,6 +17,7 @@ use std::any::type_name;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr;
+use std::slice;
 
 use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError};
 
@@ -84,6 +85,14 @@ impl Visit<'_> {
         }
     }
 
+    /// The components of the table.
+    pub(super) fn mask(&self) -> &ComponentMask {
+        match self {
+            Self::Read(table) => table.mask(),
+            Self::Write(table) => table.mask,
+        }
+    }
+
     fn column_mut(&self, id: ComponentId) -> Option<*mut Column> {
         match self {
             Self::Read(_) => None,
@@ -102,6 +111,8 @@ impl Visit<'_> {
 pub unsafe trait Terms {
     /// What the loop receives for each row.
     type Item<'a>;
+    /// What the loop receives for each run: slices of the same length.
+    type Slices<'a>;
     /// The component ids.
     #[doc(hidden)]
     type Resolved: Copy;
@@ -184,6 +195,13 @@ pub unsafe trait Terms {
     /// row is alive if the terms write.
     #[doc(hidden)]
     unsafe fn item<'a>(run: Self::Run, index: usize) -> Self::Item<'a>;
+
+    /// # Safety
+    ///
+    /// `rows` rows are in the run and have been copied if `is_shared`, and no item or slice of
+    /// them is alive if the terms write.
+    #[doc(hidden)]
+    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> Self::Slices<'a>;
 
     /// # Safety
     ///
@@ -322,6 +340,7 @@ macro_rules! reads_only {
 // SAFETY: hands out shared rows of the bound column only, and reports it as read.
 unsafe impl<T: Component> Terms for &T {
     type Item<'a> = &'a T;
+    type Slices<'a> = &'a [T];
     type Resolved = Option<ComponentId>;
     type Bound = RawColumn;
     type Run = ReadRun<T>;
@@ -370,6 +389,12 @@ unsafe impl<T: Component> Terms for &T {
     }
 
     #[inline]
+    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> &'a [T] {
+        // SAFETY: the rows are in the run and so in one chunk; for the rest as in `item`.
+        unsafe { slice::from_raw_parts(run.0, rows) }
+    }
+
+    #[inline]
     unsafe fn load(run: Self::Run, index: usize) -> Self::Local {
         // SAFETY: the index is in the run, so the row is in its chunk.
         ReadRun(unsafe { run.0.add(index) })
@@ -392,6 +417,7 @@ unsafe impl<T: Component> ReadOnly for &T {}
 // SAFETY: hands out copies of rows of the entity column only, and reports it as read.
 unsafe impl Terms for Entity {
     type Item<'a> = Entity;
+    type Slices<'a> = &'a [Entity];
     type Resolved = ();
     type Bound = RawColumn;
     type Run = ReadRun<Entity>;
@@ -433,6 +459,12 @@ unsafe impl Terms for Entity {
     }
 
     #[inline]
+    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> Self::Slices<'a> {
+        // SAFETY: the rows are in the run and so in one chunk; for the rest as in `item`.
+        unsafe { slice::from_raw_parts(run.0, rows) }
+    }
+
+    #[inline]
     unsafe fn load(run: Self::Run, index: usize) -> Entity {
         // SAFETY: the caller's contract is that of `item`.
         unsafe { Self::item(run, index) }
@@ -453,6 +485,7 @@ unsafe impl ReadOnly for Entity {}
 // SAFETY: as `&T`, in the tables that have the column.
 unsafe impl<T: Component> Terms for Option<&T> {
     type Item<'a> = Option<&'a T>;
+    type Slices<'a> = Option<&'a [T]>;
     type Resolved = Option<ComponentId>;
     type Bound = Option<RawColumn>;
     type Run = Option<ReadRun<T>>;
@@ -489,6 +522,12 @@ unsafe impl<T: Component> Terms for Option<&T> {
     unsafe fn item<'a>(run: Self::Run, index: usize) -> Option<&'a T> {
         // SAFETY: the caller's contract is that of `&T`.
         run.map(|run| unsafe { <&T>::item(run, index) })
+    }
+
+    #[inline]
+    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> Option<&'a [T]> {
+        // SAFETY: the caller's contract is that of `&T`.
+        run.map(|run| unsafe { <&T>::slices(run, rows) })
     }
 
     #[inline]
@@ -549,6 +588,7 @@ impl<T> Copy for WriteRun<T> {}
 // writable, and reports it as written, so that no other term reaches it.
 unsafe impl<T: Component> Terms for &mut T {
     type Item<'a> = &'a mut T;
+    type Slices<'a> = &'a mut [T];
     type Resolved = Option<ComponentId>;
     type Bound = WriteColumn<T>;
     type Run = WriteRun<T>;
@@ -666,6 +706,12 @@ unsafe impl<T: Component> Terms for &mut T {
         let row = unsafe { run.target.add(index) };
         // SAFETY: `start` made the chunk writable, and no other item of the row is alive.
         unsafe { &mut *row }
+    }
+
+    #[inline]
+    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> &'a mut [T] {
+        // SAFETY: the rows are in the run and so in one chunk; for the rest as in `item`.
+        unsafe { slice::from_raw_parts_mut(run.target, rows) }
     }
 
     #[inline]

@@ -49,11 +49,29 @@ impl<T: Component> Filter for Without<T> {
     }
 }
 
+/// Keeps the entities that pass any filter of a tuple.
+///
+/// ```
+/// # use convoy_engine::{Or, With, World};
+/// let mut world = World::new();
+/// world.spawn((1_u32, 0.5_f32));
+/// world.spawn((2_u32, 1_u8));
+/// world.spawn((3_u32,));
+/// assert_eq!(world.query::<&u32>().filter::<Or<(With<f32>, With<u8>)>>().count(), 2);
+/// ```
+pub struct Or<F>(PhantomData<fn() -> F>);
+
 macro_rules! tuple_filter {
     ($($name:ident),+) => {
         impl<$($name: Filter),+> Filter for ($($name,)+) {
             fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
                 $($name::passes(registry, archetype))&&+
+            }
+        }
+
+        impl<$($name: Filter),+> Filter for Or<($($name,)+)> {
+            fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
+                $($name::passes(registry, archetype))||+
             }
         }
     };

@@ -8,6 +8,7 @@ pub(crate) mod batch;
 pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod filter;
+pub(crate) mod has;
 pub(crate) mod read;
 pub(crate) mod tables;
 pub(crate) mod tuples;
@@ -15,7 +16,8 @@ pub(crate) mod write;
 
 pub use error::QueryError;
 pub use fetch::{ReadOnly, Terms};
-pub use filter::{Filter, With, Without};
+pub use filter::{Filter, Or, With, Without};
+pub use has::Has;
 pub use read::{Query, QueryIter};
 pub use tables::{TableRef, Tables};
 pub use write::{QueryIterMut, QueryMut};

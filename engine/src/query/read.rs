@@ -86,6 +86,66 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
         }
     }
 
+    /// Calls `each` for every run: the slices of the rows that lie in one chunk of every column
+    /// the query reads, for loops written by hand. Runs come in the order of archetypes and rows.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.spawn_columns((&[1.0_f32; 5000][..], &[2.0_f64; 5000][..])).unwrap();
+    /// let mut rows = 0;
+    /// world.query::<(&f32, &f64)>().for_each_run(|(narrow, wide)| {
+    ///     assert_eq!(narrow.len(), wide.len());
+    ///     rows += narrow.len();
+    /// });
+    /// assert_eq!(rows, 5000);
+    /// ```
+    pub fn for_each_run(&self, mut each: impl FnMut(Q::Slices<'a>)) {
+        for table in self.visited() {
+            // SAFETY: the table was checked to match.
+            let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
+            let log2 = Q::run_log2(&bound);
+            let mut row = 0;
+            while row < table.rows() {
+                let end = run_end(row, log2, table.rows());
+                // SAFETY: the run lies in one chunk of every column; reading needs no memory.
+                let run = unsafe { Q::start(&mut bound, row..end, table.rows(), ptr::null_mut()) };
+                // SAFETY: the run has these rows, and terms that only read may coexist.
+                each(unsafe { Q::slices(run, end - row) });
+                row = end;
+            }
+        }
+    }
+
+    /// The one entity that the query finds; `None` when there is none or more than one.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.spawn((7_u32,));
+    /// assert_eq!(world.query::<&u32>().single(), Some(&7));
+    /// world.spawn((8_u32,));
+    /// assert_eq!(world.query::<&u32>().single(), None);
+    /// ```
+    pub fn single(&self) -> Option<Q::Item<'a>> {
+        let mut iter = self.iter();
+        if iter.len() == 1 { iter.next() } else { None }
+    }
+
+    /// All items, sorted by a key. Allocates the list that it returns.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.spawn_columns((&[3_u32, 1, 2][..],)).unwrap();
+    /// assert_eq!(world.query::<&u32>().sorted_by_key(|&&number| number), [&1, &2, &3]);
+    /// ```
+    pub fn sorted_by_key<K: Ord>(&self, key: impl FnMut(&Q::Item<'a>) -> K) -> Vec<Q::Item<'a>> {
+        let mut items: Vec<_> = self.iter().collect();
+        items.sort_by_key(key);
+        items
+    }
+
     /// An iterator of known length over every entity, in the order of archetypes and rows.
     pub fn iter(&self) -> QueryIter<'a, S, Q> {
         let filter = F::passes;

@@ -20,6 +20,7 @@ macro_rules! tuple_terms {
         #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple")]
         unsafe impl<$($name: Terms),*> Terms for ($($name,)*) {
             type Item<'a> = ($($name::Item<'a>,)*);
+            type Slices<'a> = ($($name::Slices<'a>,)*);
             type Resolved = ($($name::Resolved,)*);
             type Bound = ($($name::Bound,)*);
             type Run = ($($name::Run,)*);
@@ -102,6 +103,15 @@ macro_rules! tuple_terms {
             }
 
             #[inline]
+            unsafe fn slices<'a>(run: Self::Run, rows: usize) -> Self::Slices<'a> {
+                $(
+                    // SAFETY: the caller's contract.
+                    let $name = unsafe { $name::slices(run.$index, rows) };
+                )*
+                ($($name,)*)
+            }
+
+            #[inline]
             unsafe fn load(run: Self::Run, index: usize) -> Self::Local {
                 $(
                     // SAFETY: the caller's contract.
@@ -152,4 +162,10 @@ mod implementations {
     tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
     tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
     tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
+    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
+    tuple_terms!(
+        A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15
+    );
 }

@@ -123,6 +123,56 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     /// When memory runs out for copying a chunk that a snapshot shares. The rows before that
     /// chunk have been visited; no row is torn.
     pub fn try_for_each(self, mut each: impl FnMut(Q::Item<'_>)) -> Result<(), MemoryError> {
+        self.visit_runs(|run, rows, memory| {
+            if Q::is_shared(&run) {
+                // SAFETY: the run was just started.
+                unsafe { visit_shared::<Q>(run, rows, memory, &mut each) };
+                return;
+            }
+            for index in 0..rows {
+                // SAFETY: the index is in the run, and the last item was dropped.
+                each(unsafe { Q::item(run, index) });
+            }
+        })
+    }
+
+    /// Calls `each` for every run: the slices of the rows that lie in one chunk of every column
+    /// of the query, for loops written by hand. A chunk that a snapshot shares is copied first.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.spawn_columns((&[[1.0_f32; 3]; 10][..],)).unwrap();
+    /// world
+    ///     .query_mut::<&mut [f32; 3]>()
+    ///     .for_each_run(|positions| {
+    ///         for number in bytemuck::cast_slice_mut::<_, f32>(positions) {
+    ///             *number += 0.5;
+    ///         }
+    ///     })
+    ///     .unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryMut::try_for_each`].
+    pub fn for_each_run(self, mut each: impl FnMut(Q::Slices<'_>)) -> Result<(), MemoryError> {
+        self.visit_runs(|run, rows, memory| {
+            if Q::is_shared(&run) {
+                // SAFETY: the run was just started, and has these rows.
+                unsafe { copy_timed::<Q>(run, rows, memory) };
+            }
+            // SAFETY: the run has these rows, they were copied, and the last slices were dropped.
+            each(unsafe { Q::slices(run, rows) });
+        })
+    }
+
+    /// Starts every run and hands it to `visit`, with its number of rows and the world's memory.
+    #[inline]
+    fn visit_runs(
+        self,
+        mut visit: impl FnMut(Q::Run, usize, *mut Memory),
+    ) -> Result<(), MemoryError> {
         let memory: *mut Memory = &raw mut self.world.memory;
         for index in 0..self.world.tables.len() {
             if !self.visits(&self.world.tables[index]) {
@@ -140,15 +190,7 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
                 // SAFETY: the run lies in one chunk of every column, and the memory is the
                 // world's, which is borrowed exclusively.
                 let run = unsafe { start::<Q>(&mut bound, row, end, rows, memory)? };
-                if Q::is_shared(&run) {
-                    // SAFETY: the run was just started.
-                    unsafe { visit_shared::<Q>(run, end - row, memory, &mut each) };
-                } else {
-                    for index in 0..end - row {
-                        // SAFETY: the index is in the run, and the last item was dropped.
-                        each(unsafe { Q::item(run, index) });
-                    }
-                }
+                visit(run, end - row, memory);
                 row = end;
             }
         }

@@ -1,0 +1,101 @@
+//! [`Has`]: whether an entity has a component, as a term.
+
+#![allow(unsafe_code, reason = "implements the contract of query terms; touches no memory")]
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::ComponentId;
+use crate::storage::component::{Component, Kind};
+use crate::storage::history::Memory;
+
+use super::error::QueryError;
+use super::fetch::{Access, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::tables::Tables;
+
+/// A term whose item tells whether the entity has `T`. It reads no value, so a snapshot answers
+/// it also for components that it did not capture.
+///
+/// ```
+/// # use convoy_engine::{Has, World};
+/// let mut world = World::new();
+/// world.spawn((1_u32,));
+/// world.spawn((2_u32, 0.5_f32));
+/// let rows: Vec<_> = world.query::<(&u32, Has<f32>)>().iter().collect();
+/// assert_eq!(rows, [(&1, false), (&2, true)]);
+/// ```
+pub struct Has<T>(PhantomData<fn() -> T>);
+
+// SAFETY: touches no row.
+unsafe impl<T: Component> Terms for Has<T> {
+    type Item<'a> = bool;
+    type Slices<'a> = bool;
+    type Resolved = Option<ComponentId>;
+    type Bound = bool;
+    type Run = bool;
+    type Local = bool;
+
+    fn resolve<S: Tables + ?Sized>(
+        tables: &S,
+        _: &mut Access,
+    ) -> Result<Self::Resolved, QueryError> {
+        Ok(tables.schema().registry.id_of::<T>(Kind::Component))
+    }
+
+    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> bool {
+        resolved.is_some_and(|id| visit.mask().contains(id))
+    }
+
+    #[inline]
+    fn run_log2(_: &bool) -> u8 {
+        RUN_LOG2_MAX
+    }
+
+    #[inline]
+    unsafe fn prepare(_: &mut bool, _: usize, _: *mut Memory) -> Result<(), MemoryError> {
+        Ok(())
+    }
+
+    unsafe fn abandon(_: &mut bool, _: usize, _: *mut Memory) {}
+
+    #[inline]
+    unsafe fn start(bound: &mut bool, _: Range<usize>, _: usize, _: *mut Memory) -> bool {
+        *bound
+    }
+
+    #[inline]
+    fn is_shared(_: &bool) -> bool {
+        false
+    }
+
+    unsafe fn copy(_: bool, _: usize, _: usize) {}
+
+    #[inline]
+    unsafe fn item<'a>(run: bool, _: usize) -> Self::Item<'a> {
+        run
+    }
+
+    #[inline]
+    unsafe fn slices<'a>(run: bool, _: usize) -> Self::Slices<'a> {
+        run
+    }
+
+    #[inline]
+    unsafe fn load(run: bool, _: usize) -> bool {
+        run
+    }
+
+    #[inline]
+    unsafe fn lend<'a>(local: *mut bool) -> Self::Item<'a> {
+        // SAFETY: `local` is valid by contract.
+        unsafe { *local }
+    }
+
+    #[inline]
+    unsafe fn store(_: bool, _: usize, _: bool) {}
+}
+
+// SAFETY: reads nothing at all.
+unsafe impl<T: Component> ReadOnly for Has<T> {}
