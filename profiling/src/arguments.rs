@@ -1,18 +1,16 @@
-//! The command line of the main job.
+//! The command lines of the main job and of its heap profile.
 //!
-//! Without arguments the job runs on the embedded week with settings that suit the machine. A value
+//! Without arguments both run on the embedded week with settings that suit the machine. A value
 //! that cannot be meant is refused with one line that names the argument, and exit status 2.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::thread;
 
-use clap::Parser;
+use clap::{Args, Parser};
 
 use crate::input::{EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, LoadOptions, Source};
-
-/// Frames of the simulation in one second of its time.
-pub const FRAMES_PER_S: f64 = 60.0;
+use crate::scenario::{CopyMasks, FRAMES_PER_S, ScenarioConfig, Sharing};
 
 /// The fastest that simulated time may run: a frame is then 1,000 simulated seconds.
 const TIME_SCALE_MAX: f64 = 60_000.0;
@@ -20,10 +18,41 @@ const TIME_SCALE_MAX: f64 = 60_000.0;
 /// More threads than any machine has use for.
 const THREADS_MAX: usize = 1_024;
 
-/// Replays a week of air traffic on the Convoy engine while modules watch it.
+/// Replays a week of air traffic on the Convoy engine while modules watch it: once with a physical
+/// copy for each module and once with shared snapshots.
 #[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "airtraffic", version)]
 pub struct Arguments {
+    /// What to simulate, and how.
+    #[command(flatten)]
+    pub scenario: ScenarioArguments,
+
+    /// Report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+
+    /// What the copy of each module at 10 Hz holds in the individual run: what its convoy reads,
+    /// or only what it reads itself.
+    #[arg(long, value_name = "MASKS", value_enum, default_value_t)]
+    pub individual_masks: CopyMasks,
+}
+
+/// Replays a week of air traffic with shared snapshots under dhat, and writes its heap profile.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(name = "heap", version)]
+pub struct HeapArguments {
+    /// What to simulate, and how.
+    #[command(flatten)]
+    pub scenario: ScenarioArguments,
+
+    /// Where the profile goes.
+    #[arg(long, value_name = "FILE", default_value = "dhat-heap.json")]
+    pub output: PathBuf,
+}
+
+/// What to simulate, and how.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ScenarioArguments {
     /// Flights to replay, as CSV or gzip; the first week of 2001 if absent.
     #[arg(long, value_name = "FILE")]
     pub flights: Option<PathBuf>,
@@ -36,8 +65,8 @@ pub struct Arguments {
     #[arg(long)]
     pub strict: bool,
 
-    /// Frames to simulate, at least 1.
-    #[arg(long, value_name = "N", default_value = "6000", allow_negative_numbers = true)]
+    /// Frames to simulate, at least 1. At the default time scale a week has 60,480.
+    #[arg(long, value_name = "N", default_value = "60480", allow_negative_numbers = true)]
     pub frames: NonZeroU64,
 
     /// Simulated seconds in a second of frames: at 600, a frame of 1/60 s is 10 s.
@@ -50,16 +79,12 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = parse_threads, allow_negative_numbers = true)]
     pub threads: Option<usize>,
 
-    /// Report as JSON.
-    #[arg(long)]
-    pub json: bool,
-
-    /// Seed of the checksum and of every random choice.
+    /// Seed of the checksums; nothing in the simulation is random.
     #[arg(long, value_name = "N", default_value = "2001", allow_negative_numbers = true)]
     pub seed: u64,
 }
 
-impl Arguments {
+impl ScenarioArguments {
     /// Where flights come from.
     pub fn flights_source(&self) -> Source<'_> {
         self.flights.as_deref().map_or(EMBEDDED_FLIGHTS, Source::File)
@@ -85,7 +110,17 @@ impl Arguments {
 
     /// Simulated seconds in one frame.
     pub fn frame_s(&self) -> f64 {
-        self.time_scale / FRAMES_PER_S
+        self.time_scale / f64::from(FRAMES_PER_S)
+    }
+
+    /// The scenario that is asked for, with pictures from `sharing`.
+    pub fn config(&self, sharing: Sharing) -> ScenarioConfig {
+        ScenarioConfig {
+            sharing,
+            threads: self.worker_threads(),
+            frame_s: self.frame_s(),
+            seed: self.seed,
+        }
     }
 }
 
@@ -117,12 +152,15 @@ mod tests {
     #[test]
     fn command_line_is_well_formed() {
         Arguments::command().debug_assert();
+        HeapArguments::command().debug_assert();
     }
 
     #[test]
     fn defaults_are_the_embedded_week() {
         let arguments = parse(&[]).unwrap();
-        assert_eq!(arguments.frames.get(), 6_000);
+        assert_eq!((arguments.json, arguments.individual_masks), (false, CopyMasks::Convoy));
+        let arguments = arguments.scenario;
+        assert_eq!(arguments.frames.get(), 60_480);
         assert_eq!(arguments.frame_s(), 10.0);
         assert!(arguments.worker_threads() >= 1);
         assert!(matches!(arguments.flights_source(), Source::Bytes { .. }));
@@ -146,9 +184,13 @@ mod tests {
             "--json",
             "--seed",
             "9",
+            "--individual-masks",
+            "own",
         ])
         .unwrap();
-        assert!(arguments.strict && arguments.json && arguments.load_options().strict);
+        assert_eq!((arguments.json, arguments.individual_masks), (true, CopyMasks::Own));
+        let arguments = arguments.scenario;
+        assert!(arguments.strict && arguments.load_options().strict);
         assert_eq!((arguments.frames.get(), arguments.seed), (7, 9));
         assert_eq!((arguments.frame_s(), arguments.worker_threads()), (1.0, 0));
         assert_eq!(arguments.flights_source().path(), PathBuf::from("f.csv"));
@@ -170,6 +212,7 @@ mod tests {
             ("--threads", "1025"),
             ("--seed", "x"),
             ("--seed", "-1"),
+            ("--individual-masks", "all"),
         ] {
             let error = parse(&[argument, value]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{argument} {value}");

@@ -1,1 +1,22 @@
-//! placeholder
+//! Shared code of the tests of Convoy: component values that can tell whether they are whole, a
+//! naive model of a world, the comparison of anything that can be read with that model, and the
+//! reading of sources for the house rules.
+//!
+//! A [`Value`] of any size is made from one number and checks on every reading that all of its
+//! bytes still belong to that number, so a torn or misplaced row can't pass for a whole one. The
+//! [`Model`] keeps only those numbers, in ordinary maps that are copied in full at every capture.
+#![deny(unsafe_code)]
+
+mod model;
+mod readable;
+mod shapes;
+mod sources;
+mod values;
+
+pub use model::{EventKind, KindMask, Model, Row};
+pub use readable::{Readable, assert_equals};
+pub use shapes::{Parted, SHAPES, Shape};
+pub use sources::{NamedPath, Token, paths, tokens};
+pub use values::{
+    Alert, Byte, Huge, Hundred, KINDS, Mixer, Ping, Tag, Triple, Value, Wide, Word, step,
+};

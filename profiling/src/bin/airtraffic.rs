@@ -1,2 +1,15 @@
-//! placeholder
-fn main() {}
+//! The main job, under an allocator that counts what it is asked.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use profiling::arguments::Arguments;
+use profiling::job;
+use profiling::measure::CountingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn main() -> ExitCode {
+    job::run(&Arguments::parse())
+}

@@ -1,0 +1,206 @@
+//! The main job: loads the input, runs the scenario both ways, and reports.
+//!
+//! The report goes to standard output, everything else to standard error, so that the report can be
+//! piped. The exit status is 0 if both runs agree, 1 if they differ, and 2 if the job could not be
+//! done; then one line on standard error says why.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::arguments::{Arguments, ScenarioArguments};
+use crate::input::{LoadError, SkippedRows, Source, load_airports, load_flights};
+use crate::measure::{Measurement, measure};
+use crate::report::{Comparison, to_json, to_table};
+use crate::scenario::{Scenario, ScenarioError, Sharing};
+use crate::traffic::Timetable;
+
+/// The status of a job that could not be done.
+const EXIT_UNUSABLE: u8 = 2;
+
+/// Frames between two updates of the progress bar.
+const PROGRESS_FRAMES: u64 = 64;
+
+/// Why the job could not be done. The message is one line.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The input can't be used.
+    Load(LoadError),
+    /// The scenario can't be run.
+    Scenario(ScenarioError),
+    /// The report can't be written.
+    Output(io::Error),
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(formatter),
+            Self::Scenario(error) => error.fmt(formatter),
+            Self::Output(error) => write!(formatter, "the report can't be written: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for JobError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Load(error) => Some(error),
+            Self::Scenario(error) => Some(error),
+            Self::Output(error) => Some(error),
+        }
+    }
+}
+
+impl From<LoadError> for JobError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+impl From<ScenarioError> for JobError {
+    fn from(error: ScenarioError) -> Self {
+        Self::Scenario(error)
+    }
+}
+
+impl From<io::Error> for JobError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Input that is ready to be simulated.
+#[derive(Debug)]
+pub struct Prepared {
+    /// All usable flights.
+    pub timetable: Arc<Timetable>,
+    /// Rows of both files that could not be used.
+    pub skipped_rows: u64,
+    /// How long loading took.
+    pub load_s: f64,
+}
+
+/// Does the main job and returns its exit status.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match compare(arguments).and_then(|comparison| publish(arguments, &comparison)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            note("the runs differ: see the results of the modules");
+            ExitCode::FAILURE
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// Says on standard error why a job could not be done, and returns its exit status.
+pub fn fail(error: &dyn fmt::Display) -> ExitCode {
+    note(&format!("error: {error}"));
+    ExitCode::from(EXIT_UNUSABLE)
+}
+
+/// Writes a line to standard error. There is nowhere to report that it is closed.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Loads the input that `arguments` name, and notes rows that can't be used on standard error.
+///
+/// # Errors
+///
+/// When a file can't be used.
+pub fn prepare(arguments: &ScenarioArguments) -> Result<Prepared, LoadError> {
+    let began = Instant::now();
+    let (airports_source, flights_source) =
+        (arguments.airports_source(), arguments.flights_source());
+    let airports = load_airports(&airports_source, arguments.load_options())?;
+    note_skipped(&airports_source, airports.rows, &airports.skipped);
+    let flights = load_flights(&flights_source, &airports.data, arguments.load_options())?;
+    note_skipped(&flights_source, flights.rows, &flights.skipped);
+    let load_s = began.elapsed().as_secs_f64();
+    let timetable = Arc::new(Timetable::new(&flights.data, &airports.data));
+    Ok(Prepared { timetable, skipped_rows: airports.skipped.count + flights.skipped.count, load_s })
+}
+
+fn note_skipped(source: &Source<'_>, rows: u64, skipped: &SkippedRows) {
+    if skipped.count == 0 {
+        return;
+    }
+    note(&format!("{}: {} of {rows} rows skipped", source.path().display(), skipped.count));
+    for row in &skipped.first {
+        note(&format!("  {row}"));
+    }
+    let more = skipped.count - skipped.first.len() as u64;
+    if more > 0 {
+        note(&format!("  and {more} more"));
+    }
+}
+
+/// Runs the scenario both ways, the one with copies first.
+///
+/// # Errors
+///
+/// When the input can't be used, or memory or threads run out.
+pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
+    let scenario = &arguments.scenario;
+    let prepared = prepare(scenario)?;
+    let run = |sharing, name| run_once(scenario, &prepared, sharing, name);
+    let individual = run(Sharing::Individual(arguments.individual_masks), "individual")?;
+    let convoy = run(Sharing::Convoy, "convoy")?;
+    Ok(Comparison {
+        flights: prepared.timetable.flights().len(),
+        skipped_rows: prepared.skipped_rows,
+        threads: scenario.worker_threads(),
+        load_s: prepared.load_s,
+        individual,
+        convoy,
+    })
+}
+
+fn run_once(
+    arguments: &ScenarioArguments,
+    prepared: &Prepared,
+    sharing: Sharing,
+    name: &'static str,
+) -> Result<Measurement, ScenarioError> {
+    let frames = arguments.frames.get();
+    let progress = progress_bar(frames, name);
+    let config = arguments.config(sharing);
+    let mut scenario = Scenario::new(Arc::clone(&prepared.timetable), config)?;
+    let measurement = measure(&mut scenario, frames, |frame| {
+        if frame % PROGRESS_FRAMES == 0 {
+            progress.set_position(frame);
+        }
+    })?;
+    progress.finish_and_clear();
+    Ok(measurement)
+}
+
+/// A bar on standard error, or nothing if that is not a terminal.
+fn progress_bar(frames: u64, name: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(frames), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg:>10} {wide_bar} {pos}/{len} frames, {eta} left");
+    // The template is well-formed, and without it the bar has its default look.
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.with_message(name)
+}
+
+/// Writes the report; tells whether both runs agree.
+fn publish(arguments: &Arguments, comparison: &Comparison) -> Result<bool, JobError> {
+    let report =
+        if arguments.json { format!("{}\n", to_json(comparison)) } else { to_table(comparison) };
+    let mut output = io::stdout().lock();
+    output.write_all(report.as_bytes())?;
+    output.flush()?;
+    Ok(comparison.results_equal())
+}

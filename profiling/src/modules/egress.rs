@@ -1,0 +1,127 @@
+//! [`Egress`]: what a network would have to be told.
+//!
+//! The module keeps what it has sent of every flight and encodes only the difference:
+//!
+//! | record | bytes |
+//! |---|---|
+//! | departed | kind (1), slot (4), time (4) |
+//! | moved | kind (1), slot (4), position (16) |
+//! | landed | kind (1), slot (4), delay (4) |
+//!
+//! Records are little-endian and gathered in packets. A packet that is full, and the last one of a
+//! run, is sent: added to the ledger. Nothing is rounded, so a receiver has the exact positions.
+
+use bytemuck::{Zeroable, bytes_of};
+use convoy_engine::{Entity, EventCursor, Module, ModuleContext, Rate};
+
+use crate::analysis::Checksum;
+use crate::traffic::{FlightDeparted, FlightLanded, Position};
+
+use super::ledger::Ledger;
+use super::watch::{EventsRead, Watch};
+
+/// Bytes of a full packet.
+const PACKET_BYTES: usize = 16 * 1024;
+
+/// Bytes of the longest record.
+const RECORD_BYTES_MAX: usize = 1 + 4 + 16;
+
+const DEPARTED: u8 = 1;
+const MOVED: u8 = 2;
+const LANDED: u8 = 3;
+
+/// Encodes what has changed since its last run.
+#[derive(Debug)]
+pub struct Egress {
+    /// The position last sent of each flight, by the slot of its entity; zero for none.
+    sent: Box<[Position]>,
+    packet: Vec<u8>,
+    departures: EventCursor<FlightDeparted>,
+    landings: EventCursor<FlightLanded>,
+    ledger: Ledger,
+}
+
+impl Egress {
+    /// An egress for flights in the first `slots` slots of the world, which starts with the events
+    /// at both cursors.
+    pub fn new(
+        slots: usize,
+        departures: EventCursor<FlightDeparted>,
+        landings: EventCursor<FlightLanded>,
+        ledger: Ledger,
+    ) -> Self {
+        let sent = vec![Position::zeroed(); slots].into_boxed_slice();
+        Self { sent, packet: Vec::with_capacity(PACKET_BYTES), departures, landings, ledger }
+    }
+}
+
+impl Watch for Egress {
+    const NAME: &'static str = "egress";
+    const RATE: Option<Rate> = Some(Rate::hz(10));
+    type Reads = (Entity, Position);
+    const EVENTS: EventsRead = EventsRead { departed: true, landed: true };
+}
+
+impl Module for Egress {
+    fn run(&mut self, context: &mut ModuleContext<'_>) {
+        let view = context.view();
+        let Self { sent, packet, departures, landings, ledger } = self;
+        ledger.enter(view, |checksum| {
+            let mut stream = Stream { packet, checksum };
+            let departed = view.events(departures).expect("departures are declared");
+            for event in departed {
+                stream.record(DEPARTED, event.entity, &event.departure_s.to_le_bytes());
+            }
+            let airborne = view.query::<(Entity, &Position)>().expect("positions are declared");
+            airborne.for_each(|(entity, position)| {
+                let Some(known) = sent.get_mut(entity.index() as usize) else { return };
+                if bytes_of(known) != bytes_of(position) {
+                    *known = *position;
+                    stream.position(entity, position);
+                }
+            });
+            let landed = view.events(landings).expect("landings are declared");
+            for event in landed {
+                if let Some(known) = sent.get_mut(event.entity.index() as usize) {
+                    *known = Position::zeroed();
+                }
+                stream.record(LANDED, event.entity, &event.delay_s.to_le_bytes());
+            }
+            stream.send();
+            checksum.add_u64(departures.lost() + landings.lost());
+        });
+    }
+}
+
+/// Records on their way into packets, and packets on their way out.
+struct Stream<'a> {
+    packet: &'a mut Vec<u8>,
+    checksum: &'a mut Checksum,
+}
+
+impl Stream<'_> {
+    fn record(&mut self, kind: u8, entity: Entity, content: &[u8]) {
+        if self.packet.len() + RECORD_BYTES_MAX > PACKET_BYTES {
+            self.send();
+        }
+        self.packet.push(kind);
+        self.packet.extend_from_slice(&entity.index().to_le_bytes());
+        self.packet.extend_from_slice(content);
+    }
+
+    fn position(&mut self, entity: Entity, position: &Position) {
+        let [x, y, z] = position.over.0;
+        let mut content = [0; 16];
+        for (bytes, part) in content.chunks_exact_mut(4).zip([x, y, z, position.altitude_ft]) {
+            bytes.copy_from_slice(&part.to_le_bytes());
+        }
+        self.record(MOVED, entity, &content);
+    }
+
+    /// Sends the packet, which may be empty, and starts the next.
+    fn send(&mut self) {
+        self.checksum.add_u32(self.packet.len() as u32);
+        self.checksum.add_bytes(self.packet);
+        self.packet.clear();
+    }
+}

@@ -1,0 +1,40 @@
+//! The modules that watch the traffic.
+//!
+//! | module | rate | reads | does |
+//! |---|---|---|---|
+//! | [`FrameTicker`] | every frame | nothing but the tick | counts frames and flights |
+//! | [`ConflictDetection`] | 10 Hz | handles, positions, alerts | sets and clears [`Alert`](crate::traffic::Alert)s by commands |
+//! | [`SectorWatch`] | 10 Hz | positions | counts aircraft by sector |
+//! | [`ArrivalWatch`] | 10 Hz | routes, schedules, positions | queues of the airports |
+//! | [`DelayWatch`] | 10 Hz | landings | statistics of delays |
+//! | [`Egress`] | 10 Hz | handles, positions, both events | encodes what changed since its last run |
+//! | [`Recorder`] | 1 Hz | routes, schedules, positions, who is active | totals |
+//!
+//! The five at 10 Hz share a rate, a tier and a mode, so the host makes them one convoy. What a
+//! module reads stands in its [`Watch`] implementation and nowhere else.
+//!
+//! Every run of a module adds its tick and its whole result to the module's [`Ledger`], so two runs
+//! of a scenario whose modules ever saw something different end with different checksums.
+//! Once warm, no module touches the heap.
+
+mod arrivals;
+mod conflicts;
+mod delays;
+mod egress;
+mod ledger;
+mod recorder;
+mod sectors;
+mod ticker;
+mod watch;
+
+pub use arrivals::ArrivalWatch;
+pub use conflicts::ConflictDetection;
+pub use delays::DelayWatch;
+pub use egress::Egress;
+pub use ledger::{Ledger, LedgerReader, ModuleResult};
+pub use recorder::Recorder;
+pub use sectors::SectorWatch;
+pub use ticker::FrameTicker;
+pub use watch::{EventsRead, Watch, mask_of};
+
+pub(crate) use watch::declare;

@@ -1,0 +1,61 @@
+//! [`Watch`]: what a module of the main job declares, in one place.
+
+use convoy_engine::{Bundle, ComponentMask, Module, ModuleSpec, Rate, RegisterError, World};
+
+use crate::traffic::{FlightDeparted, FlightLanded};
+
+/// Which events a module reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventsRead {
+    /// [`FlightDeparted`].
+    pub departed: bool,
+    /// [`FlightLanded`].
+    pub landed: bool,
+}
+
+/// A module of the main job, with its declaration.
+pub trait Watch: Module {
+    /// What reports call it.
+    const NAME: &'static str;
+
+    /// How often it runs: in every frame as a Fast module, or at a rate of its own.
+    const RATE: Option<Rate>;
+
+    /// The components that it reads.
+    type Reads: Bundle;
+
+    /// The events that it reads.
+    const EVENTS: EventsRead = EventsRead { departed: false, landed: false };
+}
+
+/// The declaration of `W` for a host.
+pub(crate) fn declare<W: Watch>() -> ModuleSpec {
+    let spec = match W::RATE {
+        Some(rate) => ModuleSpec::slow(W::NAME, rate),
+        None => ModuleSpec::fast(W::NAME),
+    };
+    let mut spec = spec.reads::<W::Reads>();
+    if W::EVENTS.departed {
+        spec = spec.reads_events::<FlightDeparted>();
+    }
+    if W::EVENTS.landed {
+        spec = spec.reads_events::<FlightLanded>();
+    }
+    spec
+}
+
+/// What `W` reads, as a mask of `world`: the same that its declaration gives the host.
+///
+/// # Errors
+///
+/// When the world has no room for another type.
+pub fn mask_of<W: Watch>(world: &mut World) -> Result<ComponentMask, RegisterError> {
+    let mut mask = world.mask_of::<W::Reads>()?;
+    if W::EVENTS.departed {
+        mask.insert(world.register_event::<FlightDeparted>()?);
+    }
+    if W::EVENTS.landed {
+        mask.insert(world.register_event::<FlightLanded>()?);
+    }
+    Ok(mask)
+}

@@ -1,0 +1,338 @@
+//! [`Scenario`]: one world with its traffic, its modules and a host, stepped frame by frame.
+//!
+//! The same scenario runs in two ways that differ in nothing but where modules get their pictures:
+//!
+//! * [`Sharing::Convoy`]: the host groups the modules. Those at 10 Hz share one snapshot, the
+//!   ticker has a double buffer and the recorder a private snapshot, all of them of the live
+//!   world's own chunks.
+//! * [`Sharing::Individual`]: every module is assigned a
+//!   [`ReplicaProvider`](convoy_engine::ReplicaProvider) of its own, which brings a physical copy
+//!   up to date with `sync_from` whenever the module is due.
+//!
+//! Modules land their commands on fixed frames in both, so a run can be repeated, and both give
+//! the same results.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use convoy_engine::{
+    ComponentError, ComponentMask, HostConfig, HostError, HostStatistics, Mode, ModuleHost,
+    RegisterError, ReplicaProvider, SnapshotProvider, World,
+};
+
+use crate::analysis::Checksum;
+use crate::modules::{
+    ArrivalWatch, ConflictDetection, DelayWatch, Egress, FrameTicker, Ledger, LedgerReader,
+    ModuleResult, Recorder, SectorWatch, Watch, declare, mask_of,
+};
+use crate::traffic::{Simulation, Timetable};
+
+/// Frames of the simulation in one second of the host's time.
+pub const FRAMES_PER_S: u32 = 60;
+
+/// Asynchronous results land this many frames after they were started: within the six frames
+/// between two runs at 10 Hz, so no module is ever late.
+const LANDING_FRAMES: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
+
+/// Where modules get their pictures of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// Each module has a physical copy.
+    Individual(CopyMasks),
+    /// Modules share snapshots.
+    Convoy,
+}
+
+/// Which columns the copy of a module has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, clap::ValueEnum)]
+pub enum CopyMasks {
+    /// Those that the module's convoy reads: the picture that the convoy run hands it. Both runs
+    /// then give each module the same, and are compared by it.
+    #[default]
+    Convoy,
+    /// Those that the module itself reads.
+    Own,
+}
+
+/// What a scenario is made with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScenarioConfig {
+    /// Where modules get their pictures.
+    pub sharing: Sharing,
+    /// Threads for the modules at 10 Hz and 1 Hz; with 0 they run on the simulation's thread,
+    /// and their commands land in the frame itself instead of three frames later.
+    pub threads: usize,
+    /// Simulated seconds in a frame.
+    pub frame_s: f64,
+    /// Where checksums start.
+    pub seed: u64,
+}
+
+/// Why a scenario can't be made or go on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ScenarioError {
+    /// The world refused a flight.
+    World(ComponentError),
+    /// The world has no room for a type.
+    Register(RegisterError),
+    /// The modules can't be run.
+    Host(HostError),
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::World(error) => write!(formatter, "the traffic can't be simulated: {error}"),
+            Self::Register(error) => write!(formatter, "the world can't be set up: {error}"),
+            Self::Host(error) => write!(formatter, "the modules can't be run: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ScenarioError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::World(error) => Some(error),
+            Self::Register(error) => Some(error),
+            Self::Host(error) => Some(error),
+        }
+    }
+}
+
+impl From<ComponentError> for ScenarioError {
+    fn from(error: ComponentError) -> Self {
+        Self::World(error)
+    }
+}
+
+impl From<RegisterError> for ScenarioError {
+    fn from(error: RegisterError) -> Self {
+        Self::Register(error)
+    }
+}
+
+impl From<HostError> for ScenarioError {
+    fn from(error: HostError) -> Self {
+        Self::Host(error)
+    }
+}
+
+/// One world with its traffic and its modules.
+///
+/// # Example
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use profiling::input::{
+///     EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, LoadOptions, load_airports, load_flights,
+/// };
+/// use profiling::scenario::{Scenario, ScenarioConfig, Sharing};
+/// use profiling::traffic::Timetable;
+///
+/// let airports = load_airports(&EMBEDDED_AIRPORTS, LoadOptions::default())?.data;
+/// let flights = load_flights(&EMBEDDED_FLIGHTS, &airports, LoadOptions::default())?.data;
+/// let timetable = Arc::new(Timetable::new(&flights, &airports));
+/// let config =
+///     ScenarioConfig { sharing: Sharing::Convoy, threads: 0, frame_s: 10.0, seed: 2001 };
+/// let mut scenario = Scenario::new(timetable, config)?;
+/// for _ in 0..60 {
+///     scenario.step()?;
+/// }
+/// assert!(scenario.simulation().airborne() > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Scenario {
+    world: World,
+    host: ModuleHost,
+    simulation: Simulation,
+    ledgers: Vec<LedgerReader>,
+    replicas: Replicas,
+    seed: u64,
+    simulation_time: Duration,
+}
+
+/// The providers of the individual run.
+#[derive(Default)]
+struct Replicas(Vec<Arc<ReplicaProvider>>);
+
+impl fmt::Debug for Replicas {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Replicas").field(&self.0.len()).finish()
+    }
+}
+
+impl Scenario {
+    /// Spawns all flights and starts the modules.
+    ///
+    /// # Errors
+    ///
+    /// When memory runs out or threads can't be started.
+    pub fn new(timetable: Arc<Timetable>, config: ScenarioConfig) -> Result<Self, ScenarioError> {
+        let mut world = World::with_config(Simulation::world_config());
+        world.set_copy_timing(true);
+        let airports = timetable.airports();
+        let simulation = Simulation::new(&mut world, timetable, config.frame_s)?;
+        let mut crew = Crew::new(&mut world, config)?;
+        let (clock, airborne_max) = (simulation.clock(), simulation.airborne_max());
+        let (departures, landings) = (world.event_cursor(), world.event_cursor());
+        let delay_landings = landings.clone();
+        crew.add(&mut world, FrameTicker::new)?;
+        crew.add(&mut world, |ledger| ConflictDetection::new(airborne_max, ledger))?;
+        crew.add(&mut world, SectorWatch::new)?;
+        crew.add(&mut world, |ledger| ArrivalWatch::new(airports, clock, ledger))?;
+        crew.add(&mut world, |ledger| DelayWatch::new(delay_landings, ledger))?;
+        let slots = simulation.slots();
+        crew.add(&mut world, |ledger| Egress::new(slots, departures, landings, ledger))?;
+        crew.add(&mut world, |ledger| Recorder::new(clock, ledger))?;
+        let Crew { mut host, ledgers, replicas, .. } = crew;
+        host.initialize(&mut world)?;
+        let (seed, simulation_time) = (config.seed, Duration::ZERO);
+        Ok(Self { world, host, simulation, ledgers, replicas, seed, simulation_time })
+    }
+
+    /// Simulates one frame and runs the modules that are due.
+    ///
+    /// # Errors
+    ///
+    /// When memory runs out.
+    pub fn step(&mut self) -> Result<(), ScenarioError> {
+        let began = Instant::now();
+        self.simulation.step(&mut self.world)?;
+        self.simulation_time += began.elapsed();
+        let frame = self.world.tick();
+        self.host.run_frame(&mut self.world, host_time(frame + 1) - host_time(frame))?;
+        Ok(())
+    }
+
+    /// Waits for the modules that are still running. Results are complete afterwards.
+    pub fn finish(&mut self) {
+        self.host.finish(&mut self.world);
+    }
+
+    /// The live world.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The live world, for measurements that start anew.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// The host of the modules.
+    pub fn host(&self) -> &ModuleHost {
+        &self.host
+    }
+
+    /// What the host has done so far. Allocates.
+    pub fn statistics(&self) -> HostStatistics {
+        self.host.statistics(&self.world)
+    }
+
+    /// The traffic.
+    pub fn simulation(&self) -> &Simulation {
+        &self.simulation
+    }
+
+    /// Time spent in the simulation itself, copies on write included.
+    pub fn simulation_time(&self) -> Duration {
+        self.simulation_time
+    }
+
+    /// Time that pictures cost the simulation's thread: captures, joins and syncs, and copies on
+    /// write, which are measured apart and never fused with the loops that cause them.
+    pub fn sync_time(&self) -> Duration {
+        self.host.acquire_time() + self.world.copy_statistics().copy_time
+    }
+
+    /// Bytes of the physical copies of all modules; zero if they share snapshots.
+    pub fn replica_bytes(&self) -> usize {
+        self.replicas.0.iter().map(|replica| replica.copied_bytes()).sum()
+    }
+
+    /// Bytes of the longest lists of chunks in a snapshot so far.
+    pub fn list_bytes_max(&self) -> usize {
+        self.ledgers.iter().map(LedgerReader::list_bytes_max).max().unwrap_or(0)
+    }
+
+    /// What each module has found, in the order of registration. Complete after
+    /// [`Scenario::finish`]. Allocates the list.
+    pub fn results(&self) -> Vec<ModuleResult> {
+        self.ledgers.iter().map(LedgerReader::result).collect()
+    }
+
+    /// One checksum over the results of all modules.
+    pub fn checksum(&self) -> u64 {
+        let mut checksum = Checksum::new(self.seed);
+        for result in self.ledgers.iter().map(LedgerReader::result) {
+            checksum.add_u64(result.runs);
+            checksum.add_u64(result.checksum);
+        }
+        checksum.value()
+    }
+}
+
+/// The host's time after `frames` frames. Differences of it add up without drift.
+fn host_time(frames: u64) -> Duration {
+    Duration::from_nanos(frames * 1_000_000_000 / u64::from(FRAMES_PER_S))
+}
+
+/// A host on the way to having all its modules.
+struct Crew {
+    host: ModuleHost,
+    ledgers: Vec<LedgerReader>,
+    replicas: Replicas,
+    config: ScenarioConfig,
+    /// The union of what the modules at 10 Hz read.
+    convoy_mask: ComponentMask,
+}
+
+impl Crew {
+    fn new(world: &mut World, config: ScenarioConfig) -> Result<Self, RegisterError> {
+        let mut host_config = HostConfig::default();
+        host_config.workers = config.threads;
+        host_config.lock_step = Some(LANDING_FRAMES);
+        let masks = [
+            mask_of::<ConflictDetection>(world)?,
+            mask_of::<SectorWatch>(world)?,
+            mask_of::<ArrivalWatch>(world)?,
+            mask_of::<DelayWatch>(world)?,
+            mask_of::<Egress>(world)?,
+        ];
+        let convoy_mask = masks.iter().fold(ComponentMask::NONE, |union, mask| union.union(mask));
+        Ok(Self {
+            host: ModuleHost::new(host_config),
+            ledgers: Vec::new(),
+            replicas: Replicas::default(),
+            config,
+            convoy_mask,
+        })
+    }
+
+    fn add<W: Watch>(
+        &mut self,
+        world: &mut World,
+        make: impl FnOnce(Ledger) -> W,
+    ) -> Result<(), ScenarioError> {
+        let ledger = Ledger::new(self.config.seed);
+        self.ledgers.push(ledger.reader(W::NAME));
+        let mut spec = declare::<W>();
+        if W::RATE.is_some() && self.config.threads > 0 {
+            spec = spec.mode(Mode::Asynchronous);
+        }
+        if let Sharing::Individual(masks) = self.config.sharing {
+            let in_convoy = W::RATE == ConflictDetection::RATE && masks == CopyMasks::Convoy;
+            let mask = if in_convoy { self.convoy_mask } else { mask_of::<W>(world)? };
+            let replica = Arc::new(ReplicaProvider::new(mask));
+            self.replicas.0.push(Arc::clone(&replica));
+            spec = spec.provider(replica);
+        }
+        self.host.add(spec, make(ledger))?;
+        Ok(())
+    }
+}

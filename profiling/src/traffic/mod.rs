@@ -1,0 +1,21 @@
+//! The simulated traffic: flights as entities that move through archetypes.
+//!
+//! | type | is |
+//! |---|---|
+//! | [`Timetable`] | when every flight leaves and lands, computed once for all runs |
+//! | [`Clock`] | the simulated time of each frame |
+//! | [`Simulation`] | lets flights depart, fly and land in a world, frame by frame |
+//! | [`Route`] and the other components | what a flight is made of in each state |
+
+mod clock;
+mod components;
+mod simulation;
+mod timetable;
+
+pub use clock::Clock;
+pub use components::{
+    Active, Airborne, Alert, Delay, FlightDeparted, FlightLanded, FlightPath, Landed, Position,
+    Route, Schedule, Scheduled,
+};
+pub use simulation::Simulation;
+pub use timetable::{Timetable, TimetableFlight};

@@ -1,0 +1,167 @@
+//! The model: what a world must look like, in maps that know nothing of chunks.
+
+use std::collections::BTreeMap;
+
+use convoy_engine::{ComponentId, ComponentMask, Entity, World};
+
+use crate::shapes::Shape;
+use crate::values::{Alert, Byte, Huge, Hundred, KINDS, Ping, Tag, Triple, Wide, Word};
+
+/// The components of one entity, by the number of their type.
+pub type Row = [Option<u64>; KINDS];
+
+/// The number of an event type in the model.
+pub type EventKind = usize;
+
+/// Which components, events and handles may be read: bits 0 to 6 for the components, 7 for the
+/// handles, 8 and 9 for the events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KindMask(pub u16);
+
+impl KindMask {
+    /// Everything.
+    pub const ALL: Self = Self(0x3ff);
+
+    /// Whether component `kind` is in the mask.
+    pub fn component(self, kind: usize) -> bool {
+        self.0 >> kind & 1 == 1
+    }
+
+    /// Whether the entity handles are in the mask.
+    pub fn entities(self) -> bool {
+        self.0 >> KINDS & 1 == 1
+    }
+
+    /// Whether event type `kind` is in the mask.
+    pub fn event(self, kind: EventKind) -> bool {
+        self.0 >> (KINDS + 1 + kind) & 1 == 1
+    }
+
+    /// What is in both.
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The engine's mask for it. Everything is [`ComponentMask::ALL`].
+    ///
+    /// # Panics
+    ///
+    /// When a type can't be registered in `world`.
+    pub fn to_mask(self, world: &mut World) -> ComponentMask {
+        if self == Self::ALL {
+            return ComponentMask::ALL;
+        }
+        let ids = Model::register(world);
+        let held = ids.into_iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1);
+        held.map(|(_, id)| id).collect()
+    }
+}
+
+/// A world, naively.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// The living entities.
+    pub entities: BTreeMap<Entity, Row>,
+    /// Handles that must be refused.
+    pub stale: Vec<Entity>,
+    /// Every event ever sent, by type.
+    pub events: [Vec<u64>; 2],
+    /// How many events of each type a `clear` has dropped.
+    pub cleared: [usize; 2],
+    /// The frame counter.
+    pub tick: u64,
+}
+
+impl Model {
+    /// Registers every type of the model, in the order of the bits of [`KindMask`].
+    ///
+    /// # Panics
+    ///
+    /// When a type can't be registered in `world`.
+    pub fn register(world: &mut World) -> [ComponentId; KINDS + 3] {
+        let registered = "a world has room for the types of the model";
+        [
+            world.register::<Tag>().expect(registered),
+            world.register::<Byte>().expect(registered),
+            world.register::<Word>().expect(registered),
+            world.register::<Wide>().expect(registered),
+            world.register::<Triple>().expect(registered),
+            world.register::<Hundred>().expect(registered),
+            world.register::<Huge>().expect(registered),
+            ComponentId::ENTITY,
+            world.register_event::<Ping>().expect(registered),
+            world.register_event::<Alert>().expect(registered),
+        ]
+    }
+
+    /// A living entity, or a stale one, or none: `pick` decides.
+    pub fn pick(&self, pick: u16) -> Option<Entity> {
+        let pick = usize::from(pick);
+        if pick % 16 == 15 && !self.stale.is_empty() {
+            return Some(self.stale[pick / 16 % self.stale.len()]);
+        }
+        let count = self.entities.len().max(1);
+        self.entities.keys().nth(pick / 16 % count).copied()
+    }
+
+    /// Adds an entity.
+    ///
+    /// # Panics
+    ///
+    /// When the handle is that of a living or despawned one.
+    pub fn spawn(&mut self, entity: Entity, shape: &Shape, seed: u64) {
+        let known = self.entities.insert(entity, Row::default());
+        assert!(known.is_none() && !self.stale.contains(&entity), "{entity} is a new handle");
+        self.insert(entity, shape, seed);
+    }
+
+    /// Puts the components of a bundle.
+    ///
+    /// # Panics
+    ///
+    /// When the entity is not alive.
+    pub fn insert(&mut self, entity: Entity, shape: &Shape, seed: u64) {
+        let row = self.entities.get_mut(&entity).expect("the entity is alive in the model");
+        for (kind, seed) in (shape.seeds)(seed) {
+            row[kind] = Some(seed);
+        }
+    }
+
+    /// Whether the entity is alive and has all components of a bundle.
+    pub fn has(&self, entity: Entity, shape: &Shape) -> bool {
+        let row = self.entities.get(&entity);
+        row.is_some_and(|row| shape.kinds.iter().all(|&kind| row[kind].is_some()))
+    }
+
+    /// Takes the components of a bundle out and returns their numbers.
+    ///
+    /// # Panics
+    ///
+    /// When the entity does not have them.
+    pub fn remove(&mut self, entity: Entity, shape: &Shape) -> Vec<(usize, u64)> {
+        let row = self.entities.get_mut(&entity).expect("the entity is alive in the model");
+        let taken = shape.kinds.iter().map(|&kind| (kind, row[kind].take()));
+        taken.map(|(kind, seed)| (kind, seed.expect("the entity has it"))).collect()
+    }
+
+    /// Takes an entity out.
+    ///
+    /// # Panics
+    ///
+    /// When it is not alive.
+    pub fn despawn(&mut self, entity: Entity) {
+        assert!(self.entities.remove(&entity).is_some(), "the entity is alive in the model");
+        self.stale.push(entity);
+    }
+
+    /// Takes everything out.
+    pub fn clear(&mut self) {
+        self.stale.extend(std::mem::take(&mut self.entities).into_keys());
+        self.cleared = [self.events[0].len(), self.events[1].len()];
+    }
+
+    /// The numbers of component `kind`, by entity.
+    pub fn component(&self, kind: usize) -> impl Iterator<Item = (Entity, u64)> {
+        self.entities.iter().filter_map(move |(&entity, row)| Some((entity, row[kind]?)))
+    }
+}

@@ -1,0 +1,94 @@
+//! Bundles that the model spawns, inserts and removes.
+
+use convoy_engine::{Bundle, Commands, ComponentError, Entity, SpawnError, World};
+
+use crate::values::{Byte, Huge, Hundred, Tag, Triple, Value, Wide, Word, step};
+
+/// The parts of a bundle: the number of each component's type, and the number that it is made of.
+pub type Parted = Vec<(usize, u64)>;
+
+/// A bundle that the model knows: which components it has, and what can be done with it.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// The numbers of the components, in the order of the tuple.
+    pub kinds: &'static [usize],
+    /// The numbers that the components get from the bundle's one.
+    pub seeds: fn(u64) -> Parted,
+    /// [`World::try_spawn`].
+    pub spawn: fn(&mut World, u64) -> Result<Entity, SpawnError>,
+    /// [`World::insert`].
+    pub insert: fn(&mut World, Entity, u64) -> Result<(), ComponentError>,
+    /// [`World::remove`], and the numbers of what it returns.
+    pub remove: fn(&mut World, Entity) -> Result<Parted, ComponentError>,
+    /// [`Commands::spawn`].
+    pub record_spawn: fn(&mut Commands, u64) -> Entity,
+    /// [`Commands::insert`].
+    pub record_insert: fn(&mut Commands, Entity, u64),
+    /// [`Commands::remove`].
+    pub record_remove: fn(&mut Commands, Entity),
+}
+
+/// What [`Shape`] needs of a tuple.
+trait Parts: Bundle {
+    const KINDS: &'static [usize];
+    fn from_seed(seed: u64) -> Self;
+    fn seeds(&self) -> Parted;
+}
+
+macro_rules! parts {
+    ($($name:ident $index:tt),*) => {
+        impl<$($name: Value),*> Parts for ($($name,)*) {
+            const KINDS: &'static [usize] = &[$($name::KIND),*];
+
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple")]
+            fn from_seed(seed: u64) -> Self {
+                ($($name::from_seed(step(seed, $index)),)*)
+            }
+
+            fn seeds(&self) -> Parted {
+                vec![$(($name::KIND, self.$index.seed())),*]
+            }
+        }
+    };
+}
+
+parts!();
+parts!(A 0);
+parts!(A 0, B 1);
+parts!(A 0, B 1, C 2);
+parts!(A 0, B 1, C 2, D 3);
+parts!(A 0, B 1, C 2, D 3, E 4);
+
+const fn shape<P: Parts>() -> Shape {
+    Shape {
+        kinds: P::KINDS,
+        seeds: |seed| P::from_seed(seed).seeds(),
+        spawn: |world, seed| world.try_spawn(P::from_seed(seed)),
+        insert: |world, entity, seed| world.insert(entity, P::from_seed(seed)),
+        remove: |world, entity| world.remove::<P>(entity).map(|bundle| bundle.seeds()),
+        record_spawn: |commands, seed| commands.spawn(P::from_seed(seed)),
+        record_insert: |commands, entity, seed| commands.insert(entity, P::from_seed(seed)),
+        record_remove: |commands, entity| commands.remove::<P>(entity),
+    }
+}
+
+/// All bundles of the model. They overlap, so that insertions replace and extend at once. The
+/// last two hold the value that is larger than a chunk.
+pub const SHAPES: [Shape; 16] = [
+    shape::<()>(),
+    shape::<(Tag,)>(),
+    shape::<(Byte,)>(),
+    shape::<(Word,)>(),
+    shape::<(Wide,)>(),
+    shape::<(Triple,)>(),
+    shape::<(Hundred,)>(),
+    shape::<(Word, Wide)>(),
+    shape::<(Wide, Word)>(),
+    shape::<(Triple, Tag, Byte)>(),
+    shape::<(Hundred, Word)>(),
+    shape::<(Word, Wide, Triple, Byte)>(),
+    shape::<(Byte, Word, Wide, Triple, Hundred)>(),
+    shape::<(Tag, Hundred)>(),
+    shape::<(Huge,)>(),
+    shape::<(Huge, Word)>(),
+];

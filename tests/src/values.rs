@@ -1,0 +1,121 @@
+//! Component values of many sizes, each made from one number.
+
+use bytemuck::{Pod, Zeroable};
+use convoy_engine::Component;
+
+/// How many component types the model knows.
+pub const KINDS: usize = 7;
+
+/// A component or event that is a function of one number.
+pub trait Value: Component {
+    /// The type's number in the model.
+    const KIND: usize;
+
+    /// The value of `seed`, of which a value keeps as many low bytes as it has.
+    fn from_seed(seed: u64) -> Self {
+        let mut value = Self::zeroed();
+        fill(bytemuck::bytes_of_mut(&mut value), seed);
+        value
+    }
+
+    /// The number that the value was made from.
+    ///
+    /// # Panics
+    ///
+    /// When the bytes are not those of one number: the value is torn.
+    fn seed(&self) -> u64 {
+        let bytes = bytemuck::bytes_of(self);
+        let mut low = [0; 8];
+        let len = bytes.len().min(8);
+        low[..len].copy_from_slice(&bytes[..len]);
+        let seed = u64::from_le_bytes(low);
+        assert_eq!(bytes, bytemuck::bytes_of(&Self::from_seed(seed)), "the value is whole");
+        seed
+    }
+
+    /// What is left of `seed` in a value of this type.
+    fn truncate(seed: u64) -> u64 {
+        let bytes = size_of::<Self>();
+        if bytes >= 8 { seed } else { seed & ((1 << (8 * bytes)) - 1) }
+    }
+}
+
+/// Eight bytes of the seed, then eight of the seed plus one, and so on.
+fn fill(bytes: &mut [u8], seed: u64) {
+    for (index, part) in bytes.chunks_mut(8).enumerate() {
+        let word = seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        part.copy_from_slice(&word.to_le_bytes()[..part.len()]);
+    }
+}
+
+/// How a writing loop changes a number: depends on the old one and on `factor`.
+pub fn step(seed: u64, factor: u64) -> u64 {
+    (seed ^ factor).wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(factor)
+}
+
+macro_rules! values {
+    ($($(#[$doc:meta])* $name:ident($inner:ty) = $kind:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Pod, Zeroable)]
+            #[repr(transparent)]
+            pub struct $name(pub $inner);
+
+            impl Value for $name {
+                const KIND: usize = $kind;
+            }
+        )*
+    };
+}
+
+/// A value without bytes.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct Tag;
+
+impl Value for Tag {
+    const KIND: usize = 0;
+}
+
+values! {
+    /// One byte.
+    Byte(u8) = 1;
+    /// Four bytes.
+    Word(u32) = 2;
+    /// Eight bytes.
+    Wide(u64) = 3;
+    /// Twelve bytes.
+    Triple([u32; 3]) = 4;
+    /// A hundred bytes: not a multiple of any word.
+    Hundred([[u8; 20]; 5]) = 5;
+    /// 20,000 bytes: larger than the 16 KiB that a chunk usually has.
+    Huge([[[u8; 25]; 25]; 32]) = 6;
+    /// An event of eight bytes.
+    Ping(u64) = 0;
+    /// An event of twelve bytes.
+    Alert([u32; 3]) = 1;
+}
+
+/// A small generator of numbers, for tests that need no shrinking.
+pub struct Mixer(u64);
+
+impl Mixer {
+    /// A generator whose numbers follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number (SplitMix64).
+    pub fn next_number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        number ^ (number >> 31)
+    }
+
+    /// The next number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next_number() % bound.max(1) as u64) as usize
+    }
+}

@@ -1,0 +1,398 @@
+//! The house rules of the sources, checked on the sources themselves: imports respect the layers
+//! and form no circles, `unsafe` stays in the files that are marked for it, and no file grows
+//! without bounds.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use convoy_tests::{NamedPath, Token, paths, tokens};
+
+/// The layers of the engine, from low to high. A file imports from its own layer and lower ones.
+const LAYERS: [&str; 6] = ["storage", "world", "query", "snapshot", "provider", "host"];
+
+const LINES_MAX: usize = 1_000;
+
+/// The files that may contain `unsafe`, and why.
+const UNSAFE_FILES: [(&str, &str); 17] = [
+    ("engine/src/query/fetch.rs", "hands out rows of raw chunks"),
+    ("engine/src/query/has.rs", "implements the unsafe trait of terms"),
+    ("engine/src/query/read.rs", "runs the loops over fetched rows"),
+    ("engine/src/query/tuples.rs", "passes the contracts of the parts of a tuple on"),
+    ("engine/src/query/write.rs", "runs the loops over fetched rows"),
+    ("engine/src/storage/column.rs", "reads and writes rows of raw chunks"),
+    ("engine/src/storage/frozen.rs", "vouches for captured chunks"),
+    ("engine/src/storage/history.rs", "returns retired chunks to the arena"),
+    ("engine/src/storage/rows.rs", "reads rows of raw chunks"),
+    ("pool/src/arena.rs", "turns uncut memory into free chunks and back"),
+    ("pool/src/cell.rs", "moves ownership of cells through raw pointers"),
+    ("pool/src/cell_pool.rs", "hands on the ownership of cells"),
+    ("pool/src/chunk.rs", "keeps links inside free chunks"),
+    ("pool/src/lease.rs", "turns ownership of a cell into references to its value"),
+    ("pool/src/publication.rs", "looks at a cell through the pointer that a board shows"),
+    ("pool/src/scratch.rs", "turns a stamped handle back into the slice it names"),
+    ("pool/src/slab.rs", "gives pages back to the system"),
+];
+
+/// A module, as the names that lead to it from the crate's root.
+type Module = Vec<String>;
+
+/// One source file of a crate.
+struct Source {
+    module: Module,
+    /// Whether it is a `mod.rs` or `lib.rs`: only re-exports, no node of the graph.
+    is_index: bool,
+    paths: Vec<NamedPath>,
+}
+
+/// The sources of one crate, by module.
+struct Sources(BTreeMap<Module, Source>);
+
+impl Sources {
+    /// From pairs of a path below `src` and the text.
+    fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let sources = files.into_iter().map(|(path, text)| {
+            let mut module: Module =
+                path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+            let is_index = matches!(module.last().map(String::as_str), Some("mod" | "lib"));
+            if is_index {
+                module.pop();
+            }
+            (module.clone(), Source { module, is_index, paths: paths(text) })
+        });
+        Self(sources.collect())
+    }
+
+    /// The modules of files that `source` imports from. Those in index files are followed through
+    /// the re-export to the file that defines them.
+    fn imports(&self, source: &Source) -> BTreeSet<Module> {
+        let mut found = BTreeSet::new();
+        for named in &source.paths {
+            if let Some(path) = self.absolute(source, named) {
+                self.resolve(&path, &mut found, 0);
+            }
+        }
+        found.remove(&source.module);
+        found
+    }
+
+    /// The path from the crate's root; `None` when it leads out of the crate or into the file.
+    fn absolute(&self, source: &Source, named: &NamedPath) -> Option<Vec<String>> {
+        let (first, rest) = named.parts.split_first()?;
+        let mut base: Module = match first.as_str() {
+            "crate" => return Some(rest.to_vec()),
+            "self" | "super" => source.module.iter().chain(&named.inside).cloned().collect(),
+            _ => {
+                let mut child = source.module.clone();
+                child.push(first.clone());
+                let is_child = named.inside.is_empty() && self.0.contains_key(&child);
+                return is_child.then(|| child.into_iter().chain(rest.to_vec()).collect());
+            }
+        };
+        for part in &named.parts {
+            match part.as_str() {
+                "self" => {}
+                "super" => drop(base.pop()),
+                _ => break,
+            }
+        }
+        let names = named.parts.iter().filter(|part| !matches!(part.as_str(), "self" | "super"));
+        Some(base.into_iter().chain(names.cloned()).collect())
+    }
+
+    fn resolve(&self, path: &[String], found: &mut BTreeSet<Module>, depth: usize) {
+        let Some(file) = (0..=path.len()).rev().find_map(|len| self.0.get(&path[..len])) else {
+            return;
+        };
+        let rest = &path[file.module.len()..];
+        let Some(name) = rest.first().filter(|_| file.is_index && depth < 8) else {
+            found.insert(file.module.clone());
+            return;
+        };
+        let mut is_re_export = false;
+        for export in &file.paths {
+            let glob = export.parts.last().is_some_and(|part| part == "*");
+            let matches = export.alias.as_ref() == Some(name) || glob || name == "*";
+            let path = self.absolute(file, export).filter(|_| matches && export.alias.is_some());
+            if let Some(path) = path {
+                is_re_export = true;
+                self.resolve(&path, found, depth + 1);
+            }
+        }
+        if !is_re_export {
+            found.insert(file.module.clone());
+        }
+    }
+
+    /// Imports of a higher layer, as "from -> to".
+    fn upward_imports(&self, layers: &[&str]) -> Vec<String> {
+        let layer = |module: &Module| {
+            layers.iter().position(|layer| Some(*layer) == module.first().map(String::as_str))
+        };
+        let mut upward = Vec::new();
+        for source in self.0.values() {
+            let Some(own) = layer(&source.module) else { continue };
+            for target in self.imports(source) {
+                if layer(&target).is_some_and(|target| target > own) {
+                    upward.push(format!("{} -> {}", source.module.join("::"), target.join("::")));
+                }
+            }
+        }
+        upward
+    }
+
+    /// One circle of imports between files, if there is any.
+    fn circle(&self) -> Option<String> {
+        let graph: BTreeMap<&Module, BTreeSet<Module>> = self
+            .0
+            .values()
+            .filter(|source| !source.is_index)
+            .map(|source| (&source.module, self.imports(source)))
+            .collect();
+        let mut done = BTreeSet::new();
+        for start in graph.keys() {
+            let mut trail = Vec::new();
+            if let Some(circle) = walk(start, &graph, &mut trail, &mut done) {
+                return Some(circle);
+            }
+        }
+        None
+    }
+}
+
+fn walk(
+    module: &Module,
+    graph: &BTreeMap<&Module, BTreeSet<Module>>,
+    trail: &mut Vec<Module>,
+    done: &mut BTreeSet<Module>,
+) -> Option<String> {
+    if let Some(start) = trail.iter().position(|each| each == module) {
+        let circle = trail[start..].iter().chain([module]).map(|each| each.join("::"));
+        return Some(circle.collect::<Vec<_>>().join(" -> "));
+    }
+    if done.contains(module) {
+        return None;
+    }
+    trail.push(module.clone());
+    let circle = graph.get(module).into_iter().flatten().find_map(|target| {
+        if graph.contains_key(target) { walk(target, graph, trail, done) } else { None }
+    });
+    trail.pop();
+    done.insert(module.clone());
+    circle
+}
+
+fn has_unsafe(text: &str) -> bool {
+    tokens(text).contains(&Token::Word("unsafe".to_owned()))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All Rust files below a folder, with their paths from it.
+fn files_below(folder: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(folder).unwrap().to_string_lossy().replace('\\', "/");
+                files.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn sources_of(package: &str) -> Sources {
+    let files = files_below(&root().join(package).join("src"));
+    assert!(files.len() > 5, "the sources of {package} are there");
+    Sources::new(files.iter().map(|(path, text)| (path.as_str(), text.as_str())))
+}
+
+#[test]
+fn imports_of_the_engine_point_to_lower_layers_only() {
+    let engine = sources_of("engine");
+    assert_eq!(engine.upward_imports(&LAYERS), Vec::<String>::new());
+    // The parser sees imports at all.
+    let core = vec!["world".to_owned(), "core".to_owned()];
+    let table = vec!["storage".to_owned(), "table".to_owned()];
+    assert!(engine.imports(&engine.0[&core]).contains(&table));
+}
+
+#[test]
+fn pool_does_not_know_the_engine() {
+    for (path, text) in files_below(&root().join("pool")) {
+        let names_engine = tokens(&text).contains(&Token::Word("convoy_engine".to_owned()));
+        assert!(!names_engine, "pool/{path} names the engine");
+    }
+    let manifest = fs::read_to_string(root().join("pool/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("convoy-engine"));
+}
+
+#[test]
+fn imports_form_no_circles() {
+    for package in ["pool", "engine"] {
+        assert_eq!(sources_of(package).circle(), None, "in {package}");
+    }
+}
+
+#[test]
+fn unsafe_code_stays_in_marked_files() {
+    let mut marked = BTreeSet::new();
+    for package in ["pool", "engine"] {
+        for (path, text) in files_below(&root().join(package).join("src")) {
+            let path = format!("{package}/src/{path}");
+            let is_marked = text.contains("#![allow(unsafe_code");
+            let is_known = UNSAFE_FILES.iter().any(|(known, _)| *known == path);
+            assert_eq!(is_marked, is_known, "{path} is marked and stands in the list");
+            assert!(is_marked || !has_unsafe(&text), "{path} contains unsafe code");
+            if is_marked {
+                assert!(has_unsafe(&text), "{path} needs no mark");
+                marked.insert(path);
+            }
+        }
+        let root_text = fs::read_to_string(root().join(package).join("src/lib.rs")).unwrap();
+        assert!(root_text.contains("#![deny(unsafe_code)]"), "{package} denies it elsewhere");
+    }
+    assert_eq!(marked.len(), UNSAFE_FILES.len(), "every file of the list exists");
+    assert!(UNSAFE_FILES.iter().all(|(_, reason)| !reason.is_empty()));
+}
+
+#[test]
+fn no_file_is_longer_than_a_thousand_lines() {
+    let mut files = 0;
+    for package in ["pool", "engine", "tests", "benches", "profiling"] {
+        for (path, text) in files_below(&root().join(package)) {
+            let lines = text.lines().count();
+            assert!(lines <= LINES_MAX, "{package}/{path} has {lines} lines");
+            files += 1;
+        }
+    }
+    assert!(files > 50);
+}
+
+mod parser {
+    use super::*;
+
+    fn parts(source: &str) -> Vec<String> {
+        paths(source).into_iter().map(|named| named.parts.join("::")).collect()
+    }
+
+    #[test]
+    fn use_trees_are_read_with_lists_globs_and_renames() {
+        let source = "use crate::a::{self, b::{C, d::*}, E as F,};\npub(crate) use super::{x, y};";
+        assert_eq!(
+            parts(source),
+            [
+                "crate::a",
+                "crate::a::b::C",
+                "crate::a::b::d::*",
+                "crate::a::E",
+                "super::x",
+                "super::y"
+            ]
+        );
+        assert_eq!(paths(source)[3].alias.as_deref(), Some("F"));
+    }
+
+    #[test]
+    fn inline_paths_are_found_outside_of_comments_and_strings() {
+        let source = r##"
+            // crate::comment::X
+            /* crate::block /* crate::nested */ crate::still */
+            /// [`crate::doc::X`]
+            fn f(a: crate::real::A, b: &'static str) -> impl Sized + use<> {
+                let text = ("crate::string::X \" crate::y", r#"crate::raw::" X"#, '"', b'\'');
+                super::other::call(text, 'a', "crate::end");
+                $crate::macros::path!()
+            }
+            pub(crate) struct S;
+        "##;
+        assert_eq!(parts(source), ["crate::real::A", "super::other::call", "crate::macros::path"]);
+    }
+
+    #[test]
+    fn blocks_of_modules_are_known_and_tests_left_out() {
+        let source = "mod inner { use super::A; fn f() {} use super::super::B; }\n\
+             use super::C;\n#[cfg(test)]\nmod tests { use super::*; use crate::x::Y; }\nuse super::D;";
+        let found = paths(source);
+        let inside: Vec<usize> = found.iter().map(|named| named.inside.len()).collect();
+        assert_eq!((parts(source).len(), inside), (4, vec![1, 1, 0, 0]));
+    }
+
+    #[test]
+    fn import_of_a_higher_layer_is_found_however_it_is_written() {
+        let world = ("world/core.rs", "pub struct World;");
+        let index = ("world/mod.rs", "mod core; pub use core::World;");
+        let root = ("lib.rs", "mod storage; mod world; pub use world::World;");
+        for offender in [
+            "use crate::world::core::World;",
+            "use crate::world::World;",
+            "use crate::{world::{World as W}};",
+            "use super::super::world::World;",
+            "use crate::World;",
+            "use crate::world::*;",
+            "fn f(_: &crate::world::World) {}",
+            "mod inner { use super::super::super::world::World; }",
+        ] {
+            let sources = Sources::new([root, index, world, ("storage/table.rs", offender)]);
+            assert_eq!(
+                sources.upward_imports(&LAYERS),
+                ["storage::table -> world::core"],
+                "{offender}"
+            );
+        }
+        for harmless in
+            ["// use crate::world::World;", "use std::world::World;", "use super::frozen;"]
+        {
+            let sources = Sources::new([root, index, world, ("storage/table.rs", harmless)]);
+            assert_eq!(sources.upward_imports(&LAYERS), Vec::<String>::new(), "{harmless}");
+        }
+        let downward = ("world/edges.rs", "use crate::storage::table::Table;");
+        let sources = Sources::new([root, index, downward, ("storage/table.rs", "")]);
+        assert_eq!(sources.upward_imports(&LAYERS), Vec::<String>::new());
+    }
+
+    #[test]
+    fn circle_is_found_through_re_exports() {
+        let index = ("world/mod.rs", "mod a; mod b; mod c; pub use b::B;");
+        let a = ("world/a.rs", "use crate::world::B;");
+        let b =
+            ("world/b.rs", "use super::c::C; #[cfg(test)] mod tests { use super::super::a::A; }");
+        let open = Sources::new([index, a, b, ("world/c.rs", "")]);
+        assert_eq!(open.circle(), None);
+        let closed = Sources::new([index, a, b, ("world/c.rs", "fn f() -> super::a::A {}")]);
+        let circle = closed.circle().unwrap();
+        assert_eq!(circle, "world::a -> world::b -> world::c -> world::a");
+    }
+
+    #[test]
+    fn unsafe_is_found_as_code_only() {
+        for offender in [
+            "fn f() { unsafe { g() } }",
+            "unsafe fn f() {}",
+            "unsafe impl Send for S {}",
+            "pub unsafe trait T {}",
+            "fn f() {/* x */unsafe{}}",
+        ] {
+            assert!(has_unsafe(offender), "{offender}");
+        }
+        for harmless in [
+            "// unsafe",
+            "/* unsafe { } */",
+            "#![deny(unsafe_code)]",
+            "const TEXT: &str = \"unsafe { }\";",
+            "const TEXT: &str = r#\"unsafe\"#;",
+            "fn unsafely() {}",
+        ] {
+            assert!(!has_unsafe(harmless), "{harmless}");
+        }
+    }
+}

@@ -1,0 +1,764 @@
+//! Random programs against a naive model.
+//!
+//! Four worlds share one schema. Each of them is mutated in every way that the engine knows, is
+//! captured, and is synced from any other, while a [`Model`] of each does the same in ordinary
+//! maps. Whatever can be read, worlds, snapshots and replicas, must equal its model at any time.
+//! Some programs run with so little memory that operations fail at random: a failure must change
+//! nothing.
+//!
+//! `CONVOY_OPERATIONS` sets how many operations run in all (50,000 by default), `CONVOY_SEED`
+//! which programs.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::env;
+
+use convoy_engine::{
+    Commands, ComponentError, Entity, Playback, SnapshotPool, SpawnError, SyncError, View, With,
+    Without, World, WorldConfig,
+};
+use convoy_tests::{
+    Alert, Byte, Huge, Hundred, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value,
+    Wide, Word, assert_equals, step,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+const WORLDS: usize = 4;
+const VIEWS_MAX: usize = 8;
+const ENTITIES_MAX: usize = 300;
+const HUGE_MAX: usize = 6;
+/// On average: shorter programs are made, too, and longer ones shrink to what makes them fail.
+const OPERATIONS_PER_PROGRAM: usize = 500;
+
+/// What a program does to one of its worlds.
+#[derive(Clone, Debug)]
+enum Action {
+    Spawn { shape: usize, count: u8, seed: u64 },
+    Despawn { pick: u16 },
+    Insert { pick: u16, shape: usize, seed: u64 },
+    Remove { pick: u16, shape: usize },
+    Write { pick: u16, kind: usize, factor: u64 },
+    ForEach { kind: usize, filter: u8, factor: u64 },
+    Iterate { kind: usize, filter: u8, factor: u64 },
+    WriteTwo { factor: u64 },
+    Clear,
+    Record { command: Command },
+    PlayBack,
+    ForgetCommands,
+    SendEvent { kind: usize, count: u8, seed: u64 },
+    Tick,
+    Capture { mask: u16 },
+    Narrow { view: usize, mask: u16 },
+    DropView { view: usize },
+    Sync { from: usize, mask: u16 },
+    Check,
+}
+
+/// What a program records into a command buffer.
+#[derive(Clone, Debug)]
+enum Command {
+    Spawn { shape: usize, seed: u64 },
+    Insert { pick: u16, shape: usize, seed: u64 },
+    Remove { pick: u16, shape: usize },
+    Despawn { pick: u16 },
+    SendEvent { kind: usize, seed: u64 },
+}
+
+/// How the worlds of a program are made.
+#[derive(Clone, Debug)]
+struct Setting {
+    chunk_rows_max: usize,
+    chunk_bytes_max: usize,
+    limit_bytes: Option<usize>,
+    event_retention: usize,
+}
+
+fn shapes() -> impl Strategy<Value = usize> {
+    prop_oneof![20 => 0..SHAPES.len() - 2, 1 => SHAPES.len() - 2..SHAPES.len()]
+}
+
+/// Everything in most cases.
+fn masks() -> impl Strategy<Value = u16> {
+    prop_oneof![2 => Just(KindMask::ALL.0), 1 => 0..KindMask::ALL.0, 1 => (0..KindMask::ALL.0).prop_map(|mask| mask | 1 << KINDS)]
+}
+
+fn numbers() -> impl Strategy<Value = u64> {
+    any::<u64>()
+}
+
+fn picks() -> impl Strategy<Value = u16> {
+    any::<u16>()
+}
+
+fn commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (shapes(), numbers()).prop_map(|(shape, seed)| Command::Spawn { shape, seed }),
+        3 => (picks(), shapes(), numbers())
+            .prop_map(|(pick, shape, seed)| Command::Insert { pick, shape, seed }),
+        2 => (picks(), shapes()).prop_map(|(pick, shape)| Command::Remove { pick, shape }),
+        2 => picks().prop_map(|pick| Command::Despawn { pick }),
+        1 => (0..2_usize, numbers()).prop_map(|(kind, seed)| Command::SendEvent { kind, seed }),
+    ]
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    let kind = 0..KINDS;
+    let pass = || (0..KINDS, 0..4_u8, numbers());
+    prop_oneof![
+        10 => (shapes(), 1..6_u8, numbers())
+            .prop_map(|(shape, count, seed)| Action::Spawn { shape, count, seed }),
+        8 => picks().prop_map(|pick| Action::Despawn { pick }),
+        8 => (picks(), shapes(), numbers())
+            .prop_map(|(pick, shape, seed)| Action::Insert { pick, shape, seed }),
+        8 => (picks(), shapes()).prop_map(|(pick, shape)| Action::Remove { pick, shape }),
+        6 => (picks(), kind, numbers())
+            .prop_map(|(pick, kind, factor)| Action::Write { pick, kind, factor }),
+        5 => pass().prop_map(|(kind, filter, factor)| Action::ForEach { kind, filter, factor }),
+        4 => pass().prop_map(|(kind, filter, factor)| Action::Iterate { kind, filter, factor }),
+        2 => numbers().prop_map(|factor| Action::WriteTwo { factor }),
+        1 => prop_oneof![5 => Just(Action::Check), 1 => Just(Action::Clear)],
+        10 => commands().prop_map(|command| Action::Record { command }),
+        3 => Just(Action::PlayBack),
+        1 => Just(Action::ForgetCommands),
+        4 => (0..2_usize, 1..9_u8, numbers())
+            .prop_map(|(kind, count, seed)| Action::SendEvent { kind, count, seed }),
+        4 => Just(Action::Tick),
+        8 => masks().prop_map(|mask| Action::Capture { mask }),
+        2 => (0..VIEWS_MAX, masks()).prop_map(|(view, mask)| Action::Narrow { view, mask }),
+        6 => (0..VIEWS_MAX).prop_map(|view| Action::DropView { view }),
+        4 => (0..WORLDS, masks()).prop_map(|(from, mask)| Action::Sync { from, mask }),
+        4 => Just(Action::Check),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Setting> {
+    let shape = prop_oneof![
+        3 => Just((4, 16 * 1024)),
+        1 => Just((1, 16 * 1024)),
+        1 => Just((usize::MAX, 512)),
+        1 => Just((usize::MAX, 16 * 1024)),
+    ];
+    let limit = prop_oneof![
+        2 => Just(None),
+        1 => (16_usize..400).prop_map(|kibibytes| Some(kibibytes * 1024)),
+    ];
+    (shape, limit, prop_oneof![Just(0), Just(10), Just(65_536)]).prop_map(
+        |((chunk_rows_max, chunk_bytes_max), limit_bytes, event_retention)| Setting {
+            chunk_rows_max,
+            chunk_bytes_max,
+            limit_bytes,
+            event_retention,
+        },
+    )
+}
+
+/// A recorded command, and the handle that it acts upon.
+#[derive(Clone)]
+struct Recorded {
+    command: Command,
+    entity: Entity,
+}
+
+/// A view, and the copy that the model made at its capture.
+struct Kept {
+    view: View,
+    copy: Model,
+    mask: KindMask,
+    events: [Vec<u64>; 2],
+}
+
+/// A world beside its model.
+struct Pair {
+    world: World,
+    model: Model,
+    readable: KindMask,
+    commands: Commands,
+    recorded: Vec<Recorded>,
+    views: Vec<Kept>,
+    limited: bool,
+    retention: usize,
+}
+
+/// A world that knows every type and every archetype of the model. Worlds that are synced from it
+/// at first agree about their numbers, and so can be synced from each other later.
+fn template(setting: &Setting) -> World {
+    let mut world = World::with_config(setting.config(None));
+    Model::register(&mut world);
+    let entity = world.spawn(());
+    for bits in 0..1_usize << KINDS {
+        // The first shapes with components have one each, in the order of their numbers.
+        let singles =
+            [SHAPES[1], SHAPES[2], SHAPES[3], SHAPES[4], SHAPES[5], SHAPES[6], SHAPES[14]];
+        let held = singles.iter().filter(|shape| bits >> shape.kinds[0] & 1 == 1);
+        held.clone().for_each(|shape| (shape.insert)(&mut world, entity, 0).unwrap());
+        held.for_each(|shape| drop((shape.remove)(&mut world, entity).unwrap()));
+    }
+    world.clear().unwrap();
+    world
+}
+
+impl Setting {
+    fn config(&self, limit_bytes: Option<usize>) -> WorldConfig {
+        let mut config = WorldConfig::default();
+        config.chunk_rows_max = self.chunk_rows_max;
+        config.chunk_bytes_max = self.chunk_bytes_max;
+        config.event_retention = self.event_retention;
+        config.memory.limit_bytes = limit_bytes;
+        config
+    }
+}
+
+/// Evaluates an expression with `$type` standing for the component of number `$kind`.
+macro_rules! with_kind {
+    ($kind:expr, $type:ident => $body:expr) => {
+        match $kind {
+            0 => {
+                type $type = Tag;
+                $body
+            }
+            1 => {
+                type $type = Byte;
+                $body
+            }
+            2 => {
+                type $type = Word;
+                $body
+            }
+            3 => {
+                type $type = Wide;
+                $body
+            }
+            4 => {
+                type $type = Triple;
+                $body
+            }
+            5 => {
+                type $type = Hundred;
+                $body
+            }
+            _ => {
+                type $type = Huge;
+                $body
+            }
+        }
+    };
+}
+
+impl Pair {
+    fn new(setting: &Setting, template: &World) -> Self {
+        let mut world = World::with_config(setting.config(setting.limit_bytes));
+        world.sync_from(template, convoy_engine::ComponentMask::ALL).unwrap();
+        let commands = Commands::new(&mut world);
+        Self {
+            world,
+            model: Model::default(),
+            readable: KindMask::ALL,
+            commands,
+            recorded: Vec::new(),
+            views: Vec::new(),
+            limited: setting.limit_bytes.is_some(),
+            retention: setting.event_retention,
+        }
+    }
+
+    /// Whether rows may be added, moved and removed.
+    fn is_whole(&self) -> bool {
+        self.readable == KindMask::ALL
+    }
+
+    fn is_alive(&self, entity: Entity) -> bool {
+        self.readable.entities() && self.model.entities.contains_key(&entity)
+    }
+
+    fn has(&self, entity: Entity, kind: usize) -> bool {
+        self.is_alive(entity) && self.model.entities[&entity][kind].is_some()
+    }
+
+    fn assert_all(&self) {
+        assert_equals(&self.world, &self.model, self.readable);
+        // Events that were not synced can still be read from the world that sent them.
+        self.model.assert_events(&self.world, KindMask::ALL, self.retention);
+        for kept in &self.views {
+            kept.assert_unchanged();
+        }
+        let memory = self.world.memory();
+        let used = memory.live_bytes + memory.retained_bytes + memory.free_bytes;
+        assert_eq!(used, memory.mapped_bytes);
+    }
+
+    /// Only memory may run out, and only where it is limited.
+    fn assert_memory(&self, is_memory: bool) {
+        assert!(is_memory && self.limited, "an operation failed");
+    }
+
+    fn assert_component_error(&self, error: &ComponentError) {
+        self.assert_memory(matches!(error, ComponentError::Memory(_)));
+    }
+
+    fn room_for(&self, shape: &Shape) -> bool {
+        let huge = self.model.component(Huge::KIND).count();
+        self.model.entities.len() < ENTITIES_MAX
+            && (!shape.kinds.contains(&Huge::KIND) || huge < HUGE_MAX)
+    }
+
+    fn spawn(&mut self, shape: &Shape, seed: u64) {
+        if !self.room_for(shape) {
+            return;
+        }
+        match (shape.spawn)(&mut self.world, seed) {
+            Ok(entity) => {
+                assert!(self.is_whole());
+                self.model.spawn(entity, shape, seed);
+            }
+            Err(SpawnError::PartialReplica) => assert!(!self.is_whole()),
+            Err(error) => self.assert_memory(matches!(error, SpawnError::Memory(_))),
+        }
+    }
+
+    fn despawn(&mut self, entity: Entity) {
+        let alive = self.is_alive(entity);
+        match self.world.despawn(entity) {
+            Ok(()) => {
+                assert!(alive && self.is_whole());
+                self.model.despawn(entity);
+            }
+            Err(ComponentError::NotAlive { entity: stale }) => assert!(!alive && stale == entity),
+            Err(ComponentError::PartialReplica) => assert!(!self.is_whole()),
+            Err(error) => self.assert_component_error(&error),
+        }
+    }
+
+    fn insert(&mut self, entity: Entity, shape: &Shape, seed: u64) {
+        if !self.room_for(shape) {
+            return;
+        }
+        let alive = self.is_alive(entity);
+        match (shape.insert)(&mut self.world, entity, seed) {
+            Ok(()) => {
+                assert!(alive && self.is_whole());
+                self.model.insert(entity, shape, seed);
+            }
+            Err(ComponentError::NotAlive { .. }) => assert!(!alive),
+            Err(ComponentError::PartialReplica) => assert!(!self.is_whole()),
+            Err(error) => self.assert_component_error(&error),
+        }
+    }
+
+    fn remove(&mut self, entity: Entity, shape: &Shape) {
+        let (alive, has) = (self.is_alive(entity), self.model.has(entity, shape));
+        match (shape.remove)(&mut self.world, entity) {
+            Ok(taken) => {
+                assert!(alive && has && self.is_whole());
+                assert_eq!(taken, self.model.remove(entity, shape));
+            }
+            Err(ComponentError::NotAlive { .. }) => assert!(!alive),
+            Err(ComponentError::PartialReplica) => assert!(!self.is_whole()),
+            Err(ComponentError::Missing { .. }) => assert!(!has),
+            Err(error) => self.assert_component_error(&error),
+        }
+    }
+
+    fn write<T: Value>(&mut self, entity: Entity, factor: u64) {
+        let (alive, has) = (self.is_alive(entity), self.has(entity, T::KIND));
+        let readable = self.readable.component(T::KIND);
+        match self.world.get_mut::<T>(entity) {
+            Ok(value) => {
+                assert!(has && readable);
+                *value = T::from_seed(step(value.seed(), factor));
+                let seed = self.model.entities.get_mut(&entity).unwrap()[T::KIND].as_mut().unwrap();
+                *seed = T::truncate(step(*seed, factor));
+            }
+            Err(ComponentError::NotAlive { .. }) => assert!(!alive),
+            Err(ComponentError::Missing { .. }) => assert!(!has),
+            Err(ComponentError::NotSynced { .. }) => assert!(!readable),
+            Err(error) => self.assert_component_error(&error),
+        }
+    }
+
+    /// Writes every `T` of the entities that pass a filter, in a bulk pass or by an iterator, and
+    /// the model's for the entities that were visited.
+    fn write_all<T: Value>(&mut self, bulk: bool, filter: u8, factor: u64) {
+        if !self.readable.entities() || !self.readable.component(T::KIND) {
+            assert!(self.world.try_query_mut::<(Entity, &mut T)>().is_err());
+            return;
+        }
+        let visited = match filter {
+            0 => self.visit_all::<T, ()>(bulk, factor),
+            1 => self.visit_all::<T, With<Word>>(bulk, factor),
+            2 => self.visit_all::<T, Without<Byte>>(bulk, factor),
+            _ => self.visit_all::<T, (With<Wide>, Without<Tag>)>(bulk, factor),
+        };
+        let passes = |row: &[Option<u64>; KINDS]| match filter {
+            0 => true,
+            1 => row[Word::KIND].is_some(),
+            2 => row[Byte::KIND].is_none(),
+            _ => row[Wide::KIND].is_some() && row[Tag::KIND].is_none(),
+        };
+        let matching = self.model.entities.values().filter(|row| row[T::KIND].is_some());
+        let expected = matching.filter(|row| passes(row)).count();
+        assert!(visited.len() == expected || self.limited, "each entity is visited");
+        for entity in visited {
+            let row = self.model.entities.get_mut(&entity).unwrap();
+            assert!(passes(row));
+            let seed = row[T::KIND].as_mut().unwrap();
+            *seed = T::truncate(step(*seed, factor));
+        }
+    }
+
+    fn visit_all<T: Value, F: convoy_engine::Filter>(
+        &mut self,
+        bulk: bool,
+        factor: u64,
+    ) -> Vec<Entity> {
+        let mut visited = Vec::new();
+        let mut each = |(entity, value): (Entity, &mut T)| {
+            *value = T::from_seed(step(value.seed(), factor));
+            visited.push(entity);
+        };
+        let query = self.world.query_mut::<(Entity, &mut T)>().filter::<F>();
+        if bulk || self.limited {
+            // The rows before the failure have been visited, and no other.
+            let result = query.try_for_each(each);
+            assert!(result.is_ok() || self.limited);
+        } else {
+            let count = query.count();
+            let rows = query.into_iter();
+            assert_eq!(rows.len(), count);
+            rows.for_each(&mut each);
+        }
+        visited
+    }
+
+    /// One pass that writes two columns and reads two others.
+    fn write_two(&mut self, factor: u64) {
+        type Row<'a> = (&'a mut Word, &'a Wide, &'a mut Triple, Option<&'a Byte>);
+        let needed = [1, 2, 3, 4].iter().all(|&kind| self.readable.component(kind));
+        if self.limited || !needed {
+            assert!(needed || self.world.try_query_mut::<Row<'static>>().is_err());
+            return;
+        }
+        let mixed = |word: u64, wide: u64, triple: u64, byte: Option<u64>| {
+            let word = Word::truncate(step(word, wide ^ factor));
+            (word, step(triple, word ^ byte.unwrap_or(1)))
+        };
+        self.world.query_mut::<Row<'static>>().for_each(|(word, wide, triple, byte)| {
+            let next = mixed(word.seed(), wide.seed(), triple.seed(), byte.map(Byte::seed));
+            (*word, *triple) = (Word::from_seed(next.0), Triple::from_seed(next.1));
+        });
+        for row in self.model.entities.values_mut() {
+            if let [_, byte, Some(word), Some(wide), Some(triple), ..] = row {
+                (*word, *triple) = mixed(*word, *wide, *triple, *byte);
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        match self.world.clear() {
+            Ok(()) => {
+                self.model.clear();
+                if !self.readable.entities() {
+                    // A replica without an index has given out no handle.
+                    self.model.stale.clear();
+                }
+                self.readable = KindMask::ALL;
+            }
+            Err(_) => self.assert_memory(true),
+        }
+    }
+
+    fn record(&mut self, command: &Command) {
+        if self.limited {
+            // One at a time, so that it is known which one failed.
+            self.play_back();
+        }
+        let commands = &mut self.commands;
+        let entity = match *command {
+            Command::Spawn { shape, seed } => (SHAPES[shape].record_spawn)(commands, seed),
+            Command::Insert { pick, .. }
+            | Command::Remove { pick, .. }
+            | Command::Despawn { pick } => {
+                // Often an entity that an earlier command spawns.
+                let spawned = self.recorded.iter().rev().map(|recorded| recorded.entity);
+                let entity = spawned.filter(|_| pick % 3 == 0).last().or(self.model.pick(pick));
+                let Some(entity) = entity else { return };
+                match *command {
+                    Command::Insert { shape, seed, .. } => {
+                        (SHAPES[shape].record_insert)(commands, entity, seed);
+                    }
+                    Command::Remove { shape, .. } => {
+                        (SHAPES[shape].record_remove)(commands, entity);
+                    }
+                    _ => commands.despawn(entity),
+                }
+                entity
+            }
+            Command::SendEvent { kind: 0, seed } => {
+                commands.send_event(Ping::from_seed(seed));
+                Entity::default()
+            }
+            Command::SendEvent { seed, .. } => {
+                commands.send_event(Alert::from_seed(seed));
+                Entity::default()
+            }
+        };
+        self.recorded.push(Recorded { command: command.clone(), entity });
+        assert_eq!(self.commands.len(), self.recorded.len());
+    }
+
+    fn play_back(&mut self) {
+        let recorded = std::mem::take(&mut self.recorded);
+        let playback = self.world.play_back(&mut self.commands);
+        assert!(self.commands.is_empty());
+        assert_eq!(playback.total(), recorded.len() as u64);
+        if self.limited && playback.failed == 1 {
+            // It lacked a component, or memory: nothing has changed either way.
+            return;
+        }
+        let mut expected = Playback::default();
+        for each in recorded {
+            match self.apply(&each) {
+                Ok(true) => expected.applied += 1,
+                Ok(false) => expected.dead += 1,
+                Err(()) => expected.failed += 1,
+            }
+        }
+        assert_eq!(playback, expected);
+    }
+
+    /// Whether a command is applied, meets a dead entity, or fails.
+    fn apply(&mut self, recorded: &Recorded) -> Result<bool, ()> {
+        let (entity, whole) = (recorded.entity, self.is_whole());
+        let alive = self.is_alive(entity);
+        match recorded.command {
+            Command::SendEvent { kind, seed } => {
+                let seed = if kind == 0 { seed } else { Alert::from_seed(seed).seed() };
+                self.model.events[kind].push(seed);
+            }
+            Command::Spawn { .. } if !whole => return Err(()),
+            Command::Spawn { shape, seed } => self.model.spawn(entity, &SHAPES[shape], seed),
+            _ if !alive => return Ok(false),
+            _ if !whole => return Err(()),
+            Command::Insert { shape, seed, .. } => self.model.insert(entity, &SHAPES[shape], seed),
+            Command::Remove { shape, .. } if self.model.has(entity, &SHAPES[shape]) => {
+                self.model.remove(entity, &SHAPES[shape]);
+            }
+            Command::Remove { .. } => return Err(()),
+            Command::Despawn { .. } => self.model.despawn(entity),
+        }
+        Ok(true)
+    }
+
+    fn forget_commands(&mut self) {
+        self.commands.clear();
+        self.recorded.clear();
+        assert!(self.commands.is_empty());
+    }
+
+    fn send(&mut self, kind: usize, seed: u64) {
+        let (result, seed) = if kind == 0 {
+            (self.world.try_send_event(Ping::from_seed(seed)), seed)
+        } else {
+            let event = Alert::from_seed(seed);
+            (self.world.try_send_event(event), event.seed())
+        };
+        match result {
+            Ok(()) => self.model.events[kind].push(seed),
+            Err(error) => self.assert_memory(matches!(error, SpawnError::Memory(_))),
+        }
+    }
+
+    fn capture(&mut self, mask: KindMask, pool: &SnapshotPool) {
+        let copied = self.world.copy_statistics();
+        let engine_mask = mask.to_mask(&mut self.world);
+        let view = self.world.capture(engine_mask, pool);
+        assert_eq!(self.world.copy_statistics(), copied, "a capture copies nothing");
+        let mask = mask.intersection(self.readable);
+        let firsts = self.model.assert_events(&self.world, KindMask::ALL, self.retention);
+        let events = [0, 1].map(|kind| self.model.events[kind][firsts[kind]..].to_vec());
+        if self.views.len() == VIEWS_MAX {
+            self.views.remove(0);
+        }
+        self.views.push(Kept { view, copy: self.model.clone(), mask, events });
+    }
+
+    fn narrow(&mut self, view: usize, mask: KindMask) {
+        if view < self.views.len() && self.views.len() < VIEWS_MAX {
+            let mask_of_engine = mask.to_mask(&mut self.world);
+            let kept = &self.views[view];
+            let narrowed = kept.view.clone().narrow(mask_of_engine);
+            assert!(narrowed.shares_with(&kept.view) && kept.view.readers() >= 2);
+            let mask = kept.mask.intersection(mask);
+            let (copy, events) = (kept.copy.clone(), kept.events.clone());
+            self.views.push(Kept { view: narrowed, copy, mask, events });
+        }
+    }
+
+    fn tick(&mut self) {
+        self.world.advance_tick();
+        self.model.tick += 1;
+    }
+
+    fn run(&mut self, action: &Action, pool: &SnapshotPool) {
+        match *action {
+            Action::Spawn { shape, count, seed } => {
+                let count = if SHAPES[shape].kinds.contains(&Huge::KIND) { 1 } else { count };
+                (0..count).for_each(|each| self.spawn(&SHAPES[shape], seed ^ u64::from(each)));
+            }
+            Action::Despawn { pick } => {
+                self.model.pick(pick).into_iter().for_each(|entity| self.despawn(entity));
+            }
+            Action::Insert { pick, shape, seed } => {
+                let entity = self.model.pick(pick);
+                entity.into_iter().for_each(|entity| self.insert(entity, &SHAPES[shape], seed));
+            }
+            Action::Remove { pick, shape } => {
+                let entity = self.model.pick(pick);
+                entity.into_iter().for_each(|entity| self.remove(entity, &SHAPES[shape]));
+            }
+            Action::Write { pick, kind, factor } => {
+                if let Some(entity) = self.model.pick(pick) {
+                    with_kind!(kind, T => self.write::<T>(entity, factor));
+                }
+            }
+            Action::ForEach { kind, filter, factor } => {
+                with_kind!(kind, T => self.write_all::<T>(true, filter, factor));
+            }
+            Action::Iterate { kind, filter, factor } => {
+                with_kind!(kind, T => self.write_all::<T>(false, filter, factor));
+            }
+            Action::WriteTwo { factor } => self.write_two(factor),
+            Action::Clear => self.clear(),
+            Action::Record { ref command } => self.record(command),
+            Action::PlayBack => self.play_back(),
+            Action::ForgetCommands => self.forget_commands(),
+            Action::SendEvent { kind, count, seed } => {
+                (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
+            }
+            Action::Tick => self.tick(),
+            Action::Capture { mask } => self.capture(KindMask(mask), pool),
+            Action::Narrow { view, mask } => self.narrow(view, KindMask(mask)),
+            Action::DropView { view } if view < self.views.len() => {
+                self.views.swap_remove(view);
+            }
+            Action::DropView { .. } | Action::Sync { .. } => {}
+            Action::Check => self.assert_all(),
+        }
+    }
+
+    /// Makes this world a replica of `source`.
+    fn sync(&mut self, source: &Self, mask: KindMask) {
+        let engine_mask = mask.to_mask(&mut self.world);
+        match self.world.sync_from(&source.world, engine_mask) {
+            Ok(report) => {
+                assert!(report.chunks_copied <= report.chunks);
+                let own = std::mem::take(&mut self.model);
+                self.model = source.model.clone();
+                self.readable = mask.intersection(source.readable);
+                for kind in (0..2).filter(|&kind| !self.readable.event(kind)) {
+                    self.model.events[kind] = own.events[kind].clone();
+                    self.model.cleared[kind] = own.cleared[kind];
+                }
+                if !self.readable.entities() {
+                    self.model.stale.clear();
+                }
+                // The handles that the buffer holds belong to entities that are gone.
+                self.recorded.clear();
+                self.commands = Commands::new(&mut self.world);
+            }
+            Err(SyncError::Memory(_)) => self.assert_memory(true),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Ends a program: with every view gone, nothing may be retained, and with every entity gone,
+    /// nothing may leak.
+    fn finish(mut self) {
+        self.assert_all();
+        self.views.clear();
+        self.tick();
+        let memory = self.world.memory();
+        assert_eq!((memory.retained_bytes, memory.retained_chunks), (0, 0));
+        assert_eq!(memory.active_captures, 0);
+        self.clear();
+        self.assert_all();
+        let cleared_bytes = self.world.memory().live_bytes;
+        let spawned = self.model.stale.iter().map(|entity| entity.index() as usize);
+        // The index has a slot of twelve bytes for every handle: those of entities, and blocks of
+        // 64 that command buffers hold. At one row a chunk each slot takes 256 bytes.
+        let slots = spawned.max().unwrap_or(0) + 1;
+        let bound = (slots + 64 * COMMAND_BUFFERS_MAX) * 256 + 16 * 1024;
+        assert!(cleared_bytes <= bound, "{cleared_bytes} bytes for {slots} slots");
+    }
+}
+
+/// Command buffers that one program makes for one world at the most: one for every sync.
+const COMMAND_BUFFERS_MAX: usize = 2 * OPERATIONS_PER_PROGRAM;
+
+impl Kept {
+    fn assert_unchanged(&self) {
+        assert_equals(&self.view, &self.copy, self.mask);
+        self.assert_log::<Ping>();
+        self.assert_log::<Alert>();
+    }
+
+    fn assert_log<T: Value>(&self) {
+        let mut cursor = convoy_engine::EventCursor::<T>::default();
+        match self.view.events(&mut cursor) {
+            Ok(events) => {
+                assert!(self.mask.event(T::KIND));
+                let found: Vec<u64> = events.map(|event| event.seed()).collect();
+                assert_eq!(found, self.events[T::KIND]);
+            }
+            Err(_) => assert!(!self.mask.event(T::KIND)),
+        }
+    }
+}
+
+fn run_program(setting: &Setting, program: &[(usize, Action)]) {
+    let template = template(setting);
+    let pool = SnapshotPool::for_world(&template);
+    let mut pairs: Vec<Pair> = (0..WORLDS).map(|_| Pair::new(setting, &template)).collect();
+    for (number, (world, action)) in program.iter().enumerate() {
+        match *action {
+            Action::Sync { from, mask } if from != *world => {
+                let [pair, source] = pairs.get_disjoint_mut([*world, from]).unwrap();
+                pair.sync(source, KindMask(mask));
+            }
+            _ => pairs[*world].run(action, &pool),
+        }
+        if number % 25 == 24 {
+            pairs[*world].assert_all();
+        }
+    }
+    pairs.into_iter().for_each(Pair::finish);
+}
+
+fn number_from(variable: &str, default: u64) -> u64 {
+    env::var(variable).map_or(default, |number| number.parse().expect("a number"))
+}
+
+#[test]
+fn random_programs_agree_with_the_model() {
+    let operations = number_from("CONVOY_OPERATIONS", 50_000);
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&number_from("CONVOY_SEED", 0).to_le_bytes());
+    let config = Config {
+        cases: operations.div_ceil(OPERATIONS_PER_PROGRAM as u64) as u32,
+        failure_persistence: None,
+        max_shrink_iters: 3_000,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    // Most actions hit the first worlds, so that these live longer than a sync.
+    let world = prop_oneof![4 => Just(0_usize), 2 => Just(1), 2 => Just(2), 1 => Just(3)];
+    let program = vec((world, actions()), 1..2 * OPERATIONS_PER_PROGRAM);
+    let result =
+        TestRunner::new_with_rng(config, rng).run(&(settings(), program), |(setting, program)| {
+            run_program(&setting, &program);
+            Ok(())
+        });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}

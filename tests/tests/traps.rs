@@ -1,0 +1,313 @@
+//! Traps that other engines fell into, each as a test that a naive design fails.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use convoy_engine::{Commands, ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
+
+const ALL: ComponentMask = ComponentMask::ALL;
+const ROWS: u32 = 12;
+
+/// A world whose chunks have four rows, and its entities: the n-th has the numbers n and 100 + n.
+fn world_of_small_chunks() -> (World, Vec<Entity>) {
+    let mut config = WorldConfig::default();
+    config.chunk_rows_max = 4;
+    let mut world = World::with_config(config);
+    let entities = (0..ROWS).map(|number| world.spawn((number, u64::from(100 + number)))).collect();
+    (world, entities)
+}
+
+fn empty_replica() -> World {
+    let mut config = WorldConfig::default();
+    config.chunk_rows_max = 4;
+    World::with_config(config)
+}
+
+/// Everything that the tests look at: entities with their numbers and optional bytes, in order.
+fn rows_of(world: &World) -> Vec<(Entity, Option<u32>, Option<u64>, Option<u8>)> {
+    let query = world.query::<(Entity, Option<&u32>, Option<&u64>, Option<&u8>)>();
+    let rows = query.iter().map(|(entity, a, b, c)| (entity, a.copied(), b.copied(), c.copied()));
+    rows.collect()
+}
+
+fn rows_in(view: &View) -> Vec<(Entity, Option<u32>, Option<u64>, Option<u8>)> {
+    let query = view.query::<(Entity, Option<&u32>, Option<&u64>, Option<&u8>)>().unwrap();
+    let rows = query.iter().map(|(entity, a, b, c)| (entity, a.copied(), b.copied(), c.copied()));
+    rows.collect()
+}
+
+#[test]
+fn trap_1_replica_copies_from_a_source_that_has_written_as_often_as_another() {
+    // Two sources with the same history of captures and writes have the same counters, and
+    // different contents.
+    let (mut left, entities) = world_of_small_chunks();
+    let (mut right, _) = world_of_small_chunks();
+    left.query_mut::<&mut u32>().for_each(|number| *number += 1_000);
+    right.query_mut::<&mut u32>().for_each(|number| *number += 2_000);
+    let mut replica = empty_replica();
+    for round in 0..4_u32 {
+        for source in [&mut left, &mut right] {
+            *source.get_mut::<u32>(entities[round as usize]).unwrap() += 10;
+            replica.sync_from(source, ALL).unwrap();
+            assert_eq!(rows_of(&replica), rows_of(source), "round {round}");
+        }
+    }
+}
+
+#[test]
+fn trap_1_replica_notices_what_was_written_in_the_replica_itself() {
+    let (mut source, entities) = world_of_small_chunks();
+    let mut replica = empty_replica();
+    for round in 0..4_u32 {
+        replica.sync_from(&source, ALL).unwrap();
+        // Both sides write the same chunk equally often.
+        *replica.get_mut::<u32>(entities[0]).unwrap() = 77;
+        *source.get_mut::<u64>(entities[5]).unwrap() = u64::from(round);
+        let extra = replica.spawn((5_u32, 5_u64));
+        replica.despawn(entities[3]).unwrap();
+        replica.sync_from(&source, ALL).unwrap();
+        assert_eq!(rows_of(&replica), rows_of(&source));
+        assert!(!replica.contains(extra) && replica.contains(entities[3]));
+    }
+}
+
+#[test]
+fn trap_1_replica_copies_a_chunk_that_was_given_back_and_taken_anew() {
+    let (mut source, mut entities) = world_of_small_chunks();
+    let mut replica = empty_replica();
+    replica.sync_from(&source, ALL).unwrap();
+    // The last chunks go, and come again with other rows.
+    entities.drain(2..).for_each(|entity| source.despawn(entity).unwrap());
+    for number in 0..ROWS {
+        source.spawn((500 + number, 0_u64));
+    }
+    replica.sync_from(&source, ALL).unwrap();
+    assert_eq!(rows_of(&replica), rows_of(&source));
+    source.clear().unwrap();
+    replica.sync_from(&source, ALL).unwrap();
+    assert_eq!(replica.entity_count(), 0);
+    source.spawn((1_u32, 1_u64));
+    replica.sync_from(&source, ALL).unwrap();
+    assert_eq!(rows_of(&replica), rows_of(&source));
+}
+
+#[test]
+fn trap_1_fresh_replica_of_a_replica_is_complete() {
+    let (mut source, entities) = world_of_small_chunks();
+    let (mut first, mut second) = (empty_replica(), empty_replica());
+    first.sync_from(&source, ALL).unwrap();
+    *source.get_mut::<u32>(entities[2]).unwrap() = 9;
+    first.sync_from(&source, ALL).unwrap();
+    second.sync_from(&first, ALL).unwrap();
+    assert_eq!(rows_of(&second), rows_of(&source));
+    // From the other source without a change since: nothing may be skipped, either.
+    second.sync_from(&source, ALL).unwrap();
+    second.sync_from(&first, ALL).unwrap();
+    assert_eq!(rows_of(&second), rows_of(&source));
+}
+
+#[test]
+fn trap_1_replica_of_some_columns_catches_up_when_the_mask_grows() {
+    let (mut source, entities) = world_of_small_chunks();
+    let some = source.mask_of::<(Entity, u32)>().unwrap();
+    let mut replica = empty_replica();
+    replica.sync_from(&source, ALL).unwrap();
+    *source.get_mut::<u64>(entities[0]).unwrap() = 1;
+    replica.sync_from(&source, some).unwrap();
+    assert!(replica.try_query::<&u64>().is_err() && replica.get::<u64>(entities[0]).is_err());
+    replica.sync_from(&source, ALL).unwrap();
+    assert_eq!(rows_of(&replica), rows_of(&source));
+}
+
+#[test]
+fn trap_2_second_write_of_a_tick_is_seen_after_the_capture_between_them() {
+    let (mut world, entities) = world_of_small_chunks();
+    let pool = SnapshotPool::for_world(&world);
+    let mut replica = empty_replica();
+    replica.sync_from(&world, ALL).unwrap();
+
+    *world.get_mut::<u32>(entities[0]).unwrap() = 1_001;
+    let first = world.capture(ALL, &pool);
+    *world.get_mut::<u32>(entities[0]).unwrap() = 1_002;
+    // Idle from here on, for as long as it takes.
+    for _ in 0..3 {
+        world.advance_tick();
+    }
+    let second = world.capture(ALL, &pool);
+    assert_eq!(*first.get::<u32>(entities[0]).unwrap(), 1_001);
+    assert_eq!(*second.get::<u32>(entities[0]).unwrap(), 1_002);
+    replica.sync_from(&world, ALL).unwrap();
+    assert_eq!(*replica.get::<u32>(entities[0]).unwrap(), 1_002);
+}
+
+#[test]
+fn trap_2_second_write_of_a_tick_is_seen_after_the_sync_between_them() {
+    let (mut world, entities) = world_of_small_chunks();
+    let mut replica = empty_replica();
+    *world.get_mut::<u32>(entities[0]).unwrap() = 1_001;
+    replica.sync_from(&world, ALL).unwrap();
+    *world.get_mut::<u32>(entities[0]).unwrap() = 1_002;
+    world.advance_tick();
+    replica.sync_from(&world, ALL).unwrap();
+    assert_eq!(*replica.get::<u32>(entities[0]).unwrap(), 1_002);
+}
+
+#[test]
+fn trap_2_one_structural_change_of_a_tick_does_not_hide_another() {
+    let (mut world, entities) = world_of_small_chunks();
+    let pool = SnapshotPool::for_world(&world);
+    let mut replica = empty_replica();
+    replica.sync_from(&world, ALL).unwrap();
+    world.despawn(entities[11]).unwrap();
+    let before = rows_of(&world);
+    let view = world.capture(ALL, &pool);
+    let added = world.spawn((8_u32, 8_u64));
+    world.advance_tick();
+    assert_eq!(rows_in(&view), before);
+    assert_eq!(view.contains(added), Ok(false));
+    replica.sync_from(&world, ALL).unwrap();
+    assert_eq!(rows_of(&replica), rows_of(&world));
+}
+
+/// Runs one way of writing while a snapshot and a replica are up to date, in a chunk that was
+/// written in an earlier epoch, and once more while the chunk is fresh.
+fn assert_write_path_marks(name: &str, mut write: impl FnMut(&mut World, &mut Vec<Entity>)) {
+    let (mut world, mut entities) = world_of_small_chunks();
+    let pool = SnapshotPool::for_world(&world);
+    let mut replica = empty_replica();
+    for round in 0..3 {
+        replica.sync_from(&world, ALL).unwrap();
+        let before = rows_of(&world);
+        let view = world.capture(ALL, &pool);
+        write(&mut world, &mut entities);
+        let after = rows_of(&world);
+        assert_ne!(before, after, "{name} writes in round {round}");
+        assert_eq!(rows_in(&view), before, "{name} leaves the snapshot in round {round}");
+        for (entity, number, ..) in &before {
+            assert_eq!(view.get::<u32>(*entity).ok().copied(), *number, "{name}: by handle");
+        }
+        // Without the snapshot: chunks are taken back and not copied, and are marked all the same.
+        drop(view);
+        world.advance_tick();
+        replica.sync_from(&world, ALL).unwrap();
+        assert_eq!(rows_of(&replica), after, "{name} reaches the replica in round {round}");
+        write(&mut world, &mut entities);
+        replica.sync_from(&world, ALL).unwrap();
+        assert_eq!(rows_of(&replica), rows_of(&world), "{name} reaches it in place");
+        for &entity in &entities {
+            assert_eq!(replica.contains(entity), world.contains(entity));
+            assert_eq!(replica.get::<u32>(entity).ok(), world.get::<u32>(entity).ok());
+        }
+    }
+}
+
+#[test]
+fn trap_4_bulk_loop_marks_its_chunks() {
+    assert_write_path_marks("for_each", |world, _| {
+        world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+    });
+    assert_write_path_marks("for_each over two columns", |world, _| {
+        let query = world.query_mut::<(&mut u32, &mut u64)>();
+        query.for_each(|(number, wide)| (*number, *wide) = (*number + 1, *wide + 1));
+    });
+}
+
+#[test]
+fn trap_4_iterator_marks_its_chunks() {
+    assert_write_path_marks("iterator", |world, _| {
+        for (number, wide) in world.query_mut::<(&mut u32, &u64)>() {
+            *number += *wide as u32;
+        }
+    });
+    assert_write_path_marks("iterator that stops early", |world, _| {
+        *world.query_mut::<&mut u32>().iter().next().unwrap() += 1;
+    });
+}
+
+#[test]
+fn trap_4_get_mut_marks_its_chunk() {
+    assert_write_path_marks("get_mut", |world, entities| {
+        *world.get_mut::<u32>(entities[6]).unwrap() += 1;
+    });
+}
+
+#[test]
+fn trap_4_spawn_marks_its_chunk() {
+    assert_write_path_marks("spawn", |world, entities| entities.push(world.spawn((1_u32, 2_u64))));
+}
+
+#[test]
+fn trap_4_despawn_marks_the_chunk_that_the_last_row_moves_into() {
+    assert_write_path_marks("despawn", |world, entities| {
+        let entity = entities.remove(1);
+        world.despawn(entity).unwrap();
+    });
+}
+
+#[test]
+fn trap_4_insertion_in_place_marks_its_chunk() {
+    let mut number = 1_000_u32;
+    assert_write_path_marks("insert in place", |world, entities| {
+        number += 1;
+        world.insert(entities[2], (number,)).unwrap();
+    });
+}
+
+#[test]
+fn trap_4_insertion_that_moves_marks_both_tables() {
+    let mut next = 0;
+    assert_write_path_marks("insert with a move", |world, entities| {
+        world.insert(entities[next], (next as u8,)).unwrap();
+        next += 1;
+    });
+}
+
+#[test]
+fn trap_4_removal_marks_both_tables() {
+    let mut next = 0;
+    assert_write_path_marks("remove", |world, entities| {
+        world.remove::<(u64,)>(entities[next]).unwrap();
+        next += 1;
+    });
+}
+
+#[test]
+fn trap_4_playback_marks_what_its_commands_write() {
+    let mut next = 0;
+    assert_write_path_marks("commands", |world, entities| {
+        let mut commands = Commands::new(world);
+        entities.push(commands.spawn((3_u32, 3_u64)));
+        commands.insert(entities[next], (next as u8,));
+        commands.insert(entities[next + 1], (u32::MAX - next as u32,));
+        commands.remove::<(u64,)>(entities[next + 2]);
+        commands.despawn(entities.remove(8));
+        assert_eq!(world.play_back(&mut commands).failed, 0);
+        next += 1;
+    });
+}
+
+#[test]
+fn trap_4_clear_marks_everything() {
+    let mut number = 0;
+    assert_write_path_marks("clear", |world, entities| {
+        world.clear().unwrap();
+        number += 1;
+        entities.push(world.spawn((number, 4_u64)));
+    });
+}
+
+#[test]
+fn trap_4_sync_marks_what_it_copies_into_a_replica_that_is_captured() {
+    let (mut source, entities) = world_of_small_chunks();
+    let mut replica = empty_replica();
+    replica.sync_from(&source, ALL).unwrap();
+    let pool = SnapshotPool::for_world(&replica);
+    let view = replica.capture(ALL, &pool);
+    let before = rows_in(&view);
+    *source.get_mut::<u32>(entities[1]).unwrap() = 5;
+    source.despawn(entities[0]).unwrap();
+    replica.sync_from(&source, ALL).unwrap();
+    assert_eq!(rows_in(&view), before);
+    assert!(view.contains(entities[0]).unwrap());
+    let mut third = empty_replica();
+    third.sync_from(&replica, ALL).unwrap();
+    assert_eq!(rows_of(&third), rows_of(&source));
+}

@@ -1,0 +1,145 @@
+//! A world in its steady state allocates nothing: neither on the heap, nor by new mappings.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::hint::black_box;
+
+use convoy_engine::{
+    Commands, ComponentMask, Entity, EventCursor, SnapshotPool, View, World, WorldConfig,
+};
+use convoy_tests::Mixer;
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const ENTITIES: usize = 2_000;
+const WARM_UP_FRAMES: u32 = 300;
+const FRAMES: u32 = 1_000;
+
+/// A simulation that does everything that a world offers, in every frame.
+struct Simulation {
+    world: World,
+    entities: Vec<Entity>,
+    commands: Commands,
+    pool: SnapshotPool,
+    views: [Option<View>; 2],
+    cursor: EventCursor<[u32; 3]>,
+    mixer: Mixer,
+    replica: World,
+}
+
+impl Simulation {
+    fn new() -> Self {
+        let mut config = WorldConfig::default();
+        config.event_retention = 500;
+        config.chunk_rows_max = 128;
+        let mut world = World::with_config(config.clone());
+        let mut entities = Vec::with_capacity(2 * ENTITIES);
+        entities.extend((0..ENTITIES).map(|number| world.spawn((number as u32, [1.0_f32; 3]))));
+        let commands = Commands::new(&mut world);
+        let pool = SnapshotPool::for_world(&world);
+        pool.warm_up(4);
+        let replica = World::with_config(config);
+        Self {
+            world,
+            entities,
+            commands,
+            pool,
+            views: [None, None],
+            cursor: EventCursor::default(),
+            mixer: Mixer::new(3),
+            replica,
+        }
+    }
+
+    fn frame(&mut self, frame: u32) {
+        self.world.advance_tick();
+        self.churn(frame);
+        self.record_and_play_back(frame);
+        let sum = &mut 0_u64;
+        let query = self.world.query_mut::<(&mut u32, &mut [f32; 3])>();
+        query.for_each(|(number, position)| {
+            *number = number.wrapping_add(1);
+            position[0] += 1.0;
+        });
+        for number in self.world.query_mut::<&mut u32>().iter().take(10) {
+            *sum += u64::from(*number);
+        }
+        for number in 0..40 {
+            self.world.send_event([frame, number, 0]);
+        }
+        assert_eq!(self.world.events(&mut self.cursor).count(), 42);
+        // Two snapshots overlap all the time, each two frames long.
+        let view = self.world.capture(ComponentMask::ALL, &self.pool);
+        view.query::<&u32>().unwrap().for_each(|number| *sum += u64::from(*number));
+        self.views[frame as usize % 2] = Some(view);
+        self.replica.sync_from(&self.world, ComponentMask::ALL).unwrap();
+        black_box(sum);
+    }
+
+    fn churn(&mut self, frame: u32) {
+        for _ in 0..50 {
+            let index = self.mixer.below(self.entities.len());
+            self.world.despawn(self.entities.swap_remove(index)).unwrap();
+            self.entities.push(self.world.spawn((frame, [0.5_f32; 3])));
+            let entity = self.entities[self.mixer.below(self.entities.len())];
+            if self.world.remove::<(u8,)>(entity).is_err() {
+                self.world.insert(entity, (1_u8,)).unwrap();
+            }
+            *self.world.get_mut::<u32>(entity).unwrap() += 1;
+        }
+    }
+
+    fn record_and_play_back(&mut self, frame: u32) {
+        for number in 0..20_u32 {
+            let index = self.mixer.below(self.entities.len());
+            self.commands.despawn(self.entities.swap_remove(index));
+            let entity = self.commands.spawn((number, [0.0_f32; 3]));
+            self.commands.insert(entity, (2_u8,));
+            if number % 2 == 0 {
+                self.commands.remove::<(u8,)>(entity);
+            }
+            self.entities.push(entity);
+        }
+        (0..2).for_each(|number| self.commands.send_event([frame, number, 1]));
+        assert_eq!(self.world.play_back(&mut self.commands).failed, 0);
+    }
+}
+
+#[test]
+fn world_in_steady_state_neither_allocates_nor_maps() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let mut simulation = Simulation::new();
+    // As many entities wear the extra component as the churn will ever give it to.
+    simulation.world.reserve_lists::<(u32, [f32; 3])>(2 * ENTITIES).unwrap();
+    simulation.world.reserve_lists::<(u32, [f32; 3], u8)>(2 * ENTITIES).unwrap();
+    for frame in 0..WARM_UP_FRAMES {
+        simulation.frame(frame);
+    }
+    simulation.world.reserve_bytes(1 << 20).unwrap();
+    simulation.replica.reserve_bytes(1 << 20).unwrap();
+    let (heap, memory) = (dhat::HeapStats::get(), simulation.world.memory());
+    let replica_memory = simulation.replica.memory();
+    let statistics = simulation.world.copy_statistics();
+    for frame in 0..FRAMES {
+        simulation.frame(WARM_UP_FRAMES + frame);
+        let blocks = dhat::HeapStats::get().total_blocks;
+        assert_eq!(blocks, heap.total_blocks, "frame {frame} allocates");
+        assert_eq!(simulation.world.memory().mapped_bytes, memory.mapped_bytes);
+        assert_eq!(simulation.replica.memory().mapped_bytes, replica_memory.mapped_bytes);
+    }
+    assert!(
+        simulation.world.copy_statistics().chunks_copied > statistics.chunks_copied + 1_000,
+        "snapshots made the world copy"
+    );
+    assert_eq!(dhat::HeapStats::get().curr_blocks, heap.curr_blocks, "and nothing was freed");
+
+    // The control: one small vector a frame does not escape.
+    for frame in 0..10_u32 {
+        let mut list = Vec::new();
+        list.push(black_box(frame));
+        black_box(&list);
+        simulation.frame(WARM_UP_FRAMES + FRAMES + frame);
+    }
+    let blocks = dhat::HeapStats::get().total_blocks - heap.total_blocks;
+    assert_eq!(blocks, 10, "each vector is counted");
+}
