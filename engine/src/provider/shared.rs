@@ -83,16 +83,15 @@ impl SnapshotProvider for SharedSnapshotProvider {
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
         let published = self.generations.join();
         let stale = match published {
-            Some(view) if view.lag(world) <= self.max_age => {
+            Some(view) if view.is_of(world) && view.lag(world) <= self.max_age => {
                 self.generations.count_join();
                 return Ok(view);
             }
-            stale => stale,
+            // What will not be given is let go of first, so that it doesn't count as held.
+            stale => stale.filter(|view| view.is_of(world) && self.when_busy == WhenBusy::Newest),
         };
         match (self.generations.open(world), stale) {
-            (Err(AcquireError::Backpressure { .. }), Some(view))
-                if self.when_busy == WhenBusy::Newest =>
-            {
+            (Err(AcquireError::Backpressure { .. }), Some(view)) => {
                 self.generations.count_stale();
                 Ok(view)
             }

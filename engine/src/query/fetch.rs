@@ -642,7 +642,12 @@ unsafe impl<T: Component> Terms for &mut T {
         {
             return Ok(());
         }
-        bound.spare = Some(column.allocate_spare(chunk, memory)?);
+        match column.allocate_spare(chunk, memory) {
+            Ok(spare) => bound.spare = Some(spare),
+            // Looking for a spare chunk may have ended the last capture that saw this one.
+            Err(error) if !column.take_back(chunk, memory) => return Err(error),
+            Err(_) => {}
+        }
         Ok(())
     }
 

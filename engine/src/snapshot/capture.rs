@@ -61,7 +61,7 @@ impl World {
         let mask = mask.intersection(&self.readable);
         cell.reserve(&self.capture_shape(&mask));
         let epoch = self.memory.history.close_epoch();
-        let head = FrozenHead { tick: self.tick, mask, alive: self.index.alive() };
+        let head = FrozenHead { world: self.id, tick: self.tick, mask, alive: self.index.alive() };
         cell.begin(head, &self.schema, self.memory.arena.mapping());
         self.fill_cell(&mut cell, &mask);
         let chunks = cell.capacity().chunks;

@@ -178,6 +178,11 @@ impl View {
         self.lease.head.tick
     }
 
+    /// Whether this is a picture of `world`.
+    pub fn is_of(&self, world: &World) -> bool {
+        self.lease.head.world == world.id
+    }
+
     /// How many ticks `world` has advanced since the capture.
     pub fn lag(&self, world: &World) -> u64 {
         world.tick().saturating_sub(self.tick())

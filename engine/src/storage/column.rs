@@ -247,12 +247,15 @@ impl Column {
         if self.take_back(chunk, memory) {
             return Ok(());
         }
-        let spare = memory.allocate(self.class(chunk))?;
+        let spare = memory.allocate(self.class(chunk));
         if self.take_back(chunk, memory) {
-            // Finding the spare chunk ended the last capture that saw this one.
-            self.discard_spare(chunk, spare, memory);
+            // Looking for a spare chunk ended the last capture that saw this one.
+            if let Ok(spare) = spare {
+                self.discard_spare(chunk, spare, memory);
+            }
             return Ok(());
         }
+        let spare = spare?;
         let old = self.replace(chunk, spare, memory);
         let bytes = live.min(self.rows_in(chunk)) * self.size();
         memory.history.count_copy(bytes, || {

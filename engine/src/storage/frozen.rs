@@ -14,10 +14,12 @@ use super::archetype::Schema;
 use super::component_id::ComponentId;
 use super::mask::ComponentMask;
 use super::rows::Rows;
+use super::world_id::WorldId;
 
 /// What a snapshot is about, apart from its chunks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrozenHead {
+    pub(crate) world: WorldId,
     pub(crate) tick: u64,
     /// What was captured, and so may be read.
     pub(crate) mask: ComponentMask,
@@ -26,7 +28,7 @@ pub(crate) struct FrozenHead {
 }
 
 impl FrozenHead {
-    const EMPTY: Self = Self { tick: 0, mask: ComponentMask::NONE, alive: 0 };
+    const EMPTY: Self = Self { world: WorldId::NONE, tick: 0, mask: ComponentMask::NONE, alive: 0 };
 }
 
 /// Chunks of one captured column: where they start in the list, and their rows.

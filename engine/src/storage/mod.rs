@@ -16,6 +16,7 @@ pub(crate) mod mask;
 pub(crate) mod rows;
 pub(crate) mod table;
 pub(crate) mod type_map;
+pub(crate) mod world_id;
 
 pub use component::{Component, ComponentInfo, RegisterError};
 pub use component_id::{COMPONENTS_MAX, ComponentId};

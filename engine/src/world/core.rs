@@ -14,6 +14,7 @@ use crate::storage::archetype::{ArchetypeId, Schema};
 use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
+use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
 use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, RowSink};
@@ -21,7 +22,7 @@ use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
 use super::index::{EntityIndex, Location, Slot};
-use super::sync_mark::{SyncMark, WorldId};
+use super::sync_mark::SyncMark;
 
 /// What a world is made with.
 #[derive(Clone, Debug)]
