@@ -24,7 +24,7 @@ use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError};
 use crate::storage::column::{Column, RawColumn};
 use crate::storage::component::{Component, Kind};
 use crate::storage::history::Memory;
-use crate::storage::table::Table;
+use crate::storage::table::{Positions, Table};
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::error::QueryError;
@@ -55,20 +55,20 @@ pub enum Visit<'a> {
 #[derive(Clone, Copy)]
 pub struct WriteTable<'a> {
     columns: *mut Column,
-    mask: &'a ComponentMask,
+    positions: Positions<'a>,
     rows: usize,
 }
 
 impl<'a> WriteTable<'a> {
     pub(crate) fn new(table: &'a mut Table) -> Self {
         let rows = table.rows();
-        let (mask, columns) = table.mask_and_columns_mut();
-        Self { columns: columns.as_mut_ptr(), mask, rows }
+        let (positions, columns) = table.positions_and_columns_mut();
+        Self { columns: columns.as_mut_ptr(), positions, rows }
     }
 
     fn column(&self, id: ComponentId) -> Option<*mut Column> {
-        // SAFETY: the archetype has the component, so its rank is a position among the columns.
-        self.mask.contains(id).then(|| unsafe { self.columns.add(self.mask.rank(id)) })
+        // SAFETY: the table has a column at the position.
+        self.positions.find(id).map(|position| unsafe { self.columns.add(position) })
     }
 }
 
@@ -89,7 +89,7 @@ impl Visit<'_> {
     pub(super) fn mask(&self) -> &ComponentMask {
         match self {
             Self::Read(table) => table.mask(),
-            Self::Write(table) => table.mask,
+            Self::Write(table) => table.positions.mask(),
         }
     }
 

@@ -5,6 +5,9 @@
 use std::marker::PhantomData;
 use std::ptr;
 
+use crate::storage::ComponentMask;
+use crate::storage::archetype::Schema;
+use crate::storage::component::Registry;
 use crate::world::World;
 
 use super::error::QueryError;
@@ -160,7 +163,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
             run: None,
             index: 0,
             len: 0,
-            left: self.count(),
+            later: self.count(),
         }
     }
 }
@@ -182,9 +185,10 @@ pub(crate) fn run_end(row: usize, run_log2: u8, rows: usize) -> usize {
 }
 
 /// Which tables an iterator visits.
+#[derive(Clone, Copy)]
 struct Matching {
     access: Access,
-    filter: fn(&crate::storage::component::Registry, &crate::storage::ComponentMask) -> bool,
+    filter: fn(&Registry, &ComponentMask) -> bool,
 }
 
 /// Iterates over the entities of a [`Query`].
@@ -195,16 +199,22 @@ pub struct QueryIter<'a, S: ?Sized, Q: Terms> {
     next_table: usize,
     bound: Option<Q::Bound>,
     rows: usize,
+    /// The first row after the run.
     row: usize,
     run: Option<Q::Run>,
+    /// The next row of the run, and how many it has.
     index: usize,
     len: usize,
-    left: usize,
+    /// Rows after the run, in this table and in those that follow.
+    later: usize,
 }
 
 impl<S: Tables + ?Sized, Q: ReadOnly> QueryIter<'_, S, Q> {
     /// Goes to the next run that has rows; `false` when there is none.
-    #[cold]
+    ///
+    /// Inlined, and lends none of the iterator's fields to a function that is not: so a loop that
+    /// owns the iterator keeps them in registers.
+    #[inline(always)]
     fn advance(&mut self) -> bool {
         while self.row == self.rows {
             if self.next_table == self.tables.table_count() {
@@ -212,25 +222,31 @@ impl<S: Tables + ?Sized, Q: ReadOnly> QueryIter<'_, S, Q> {
             }
             let table = self.tables.table(self.next_table);
             self.next_table += 1;
-            let registry = &self.tables.schema().registry;
-            if table.rows() == 0
-                || !self.matching.access.matches(table.mask())
-                || !(self.matching.filter)(registry, table.mask())
-            {
+            if !visits(&table, self.matching, self.tables.schema()) {
                 continue;
             }
             // SAFETY: the table was checked to match.
             self.bound = Some(unsafe { Q::bind(self.resolved, &Visit::Read(table)) });
             (self.row, self.rows) = (0, table.rows());
         }
-        let bound = self.bound.as_mut().expect("a table with rows is bound");
-        let end = run_end(self.row, Q::run_log2(bound), self.rows);
+        let mut bound = self.bound.expect("a table with rows is bound");
+        let end = run_end(self.row, Q::run_log2(&bound), self.rows);
         // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-        self.run = Some(unsafe { Q::start(bound, self.row..end, self.rows, ptr::null_mut()) });
+        let run = unsafe { Q::start(&mut bound, self.row..end, self.rows, ptr::null_mut()) };
+        self.run = Some(run);
         (self.index, self.len) = (0, end - self.row);
+        self.later -= self.len;
         self.row = end;
         true
     }
+}
+
+/// Whether an iterator stops at `table`.
+#[inline(never)]
+fn visits(table: &TableRef<'_>, matching: Matching, schema: &Schema) -> bool {
+    table.rows() > 0
+        && matching.access.matches(table.mask())
+        && (matching.filter)(&schema.registry, table.mask())
 }
 
 impl<'a, S: Tables + ?Sized, Q: ReadOnly> Iterator for QueryIter<'a, S, Q> {
@@ -241,28 +257,29 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly> Iterator for QueryIter<'a, S, Q> {
         if self.index == self.len && !self.advance() {
             return None;
         }
-        let run = self.run?;
+        // SAFETY: an iterator with rows left in its run has one.
+        let run = unsafe { self.run.unwrap_unchecked() };
         // SAFETY: the index is in the run, and terms that only read may coexist.
         let item = unsafe { Q::item(run, self.index) };
         self.index += 1;
-        self.left -= 1;
         Some(item)
     }
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let left = self.len - self.index + self.later;
+        (left, Some(left))
     }
 }
 
 impl<S: Tables + ?Sized, Q: ReadOnly> ExactSizeIterator for QueryIter<'_, S, Q> {}
 
 impl Tables for World {
-    fn schema(&self) -> &crate::storage::archetype::Schema {
+    fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    fn readable(&self) -> crate::storage::ComponentMask {
+    fn readable(&self) -> ComponentMask {
         self.readable
     }
 

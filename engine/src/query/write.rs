@@ -13,6 +13,8 @@ use std::time::Instant;
 use convoy_pool::MemoryError;
 
 use crate::storage::ComponentMask;
+use crate::storage::archetype::Schema;
+use crate::storage::component::Registry;
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
 use crate::world::{Bundle, SpawnError, World};
@@ -308,29 +310,32 @@ impl<Q: Terms> Drop for CopyRest<Q> {
 pub struct QueryIterMut<'w, Q: Terms> {
     tables: std::slice::IterMut<'w, Table>,
     memory: &'w mut Memory,
-    schema: &'w crate::storage::archetype::Schema,
+    schema: &'w Schema,
     resolved: Q::Resolved,
     access: Access,
-    filter: fn(&crate::storage::component::Registry, &crate::storage::ComponentMask) -> bool,
+    filter: fn(&Registry, &ComponentMask) -> bool,
     bound: Option<Q::Bound>,
     rows: usize,
+    /// The first row after the run.
     row: usize,
     run: Option<Q::Run>,
+    /// The next row of the run, and how many it has.
     index: usize,
     len: usize,
-    left: usize,
+    /// Rows after the run, in this table and in those that follow.
+    later: usize,
 }
 
-impl<Q: Terms> QueryIterMut<'_, Q> {
+impl<'w, Q: Terms> QueryIterMut<'w, Q> {
     /// Goes to the next run that has rows; `false` when there is none.
-    #[cold]
+    ///
+    /// Inlined, and lends none of the iterator's fields to a function that is not: so a loop that
+    /// owns the iterator keeps them in registers.
+    #[inline(always)]
     fn advance(&mut self) -> bool {
         while self.row == self.rows {
             let Some(table) = self.tables.next() else { return false };
-            if table.rows() == 0
-                || !self.access.matches(table.mask())
-                || !(self.filter)(&self.schema.registry, table.mask())
-            {
+            if !visits(table, self.access, self.filter, self.schema) {
                 continue;
             }
             (self.row, self.rows) = (0, table.rows());
@@ -338,24 +343,53 @@ impl<Q: Terms> QueryIterMut<'_, Q> {
             let bound = unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
             self.bound = Some(bound);
         }
-        let bound = self.bound.as_mut().expect("a table with rows is bound");
-        let end = run_end(self.row, Q::run_log2(bound), self.rows);
+        let bound = self.bound.expect("a table with rows is bound");
         let memory = ptr::from_mut(&mut *self.memory);
-        // SAFETY: the run lies in one chunk of every column, and the memory is the world's, which
-        // the iterator borrows exclusively.
-        let run = match unsafe { start::<Q>(bound, self.row, end, self.rows, memory) } {
-            Ok(run) => run,
-            Err(error) => panic!("{error}"),
-        };
-        if Q::is_shared(&run) {
-            // SAFETY: the run was just started, and has these rows.
-            unsafe { copy_timed::<Q>(run, end - self.row, memory) };
-        }
-        self.run = Some(run);
+        // SAFETY: the bound table has these rows and is borrowed exclusively, as is the memory.
+        let (bound, run, end) = unsafe { open_run::<Q>(bound, self.row, self.rows, memory) };
+        (self.bound, self.run) = (Some(bound), Some(run));
         (self.index, self.len) = (0, end - self.row);
+        self.later -= self.len;
         self.row = end;
         true
     }
+}
+
+/// Whether an iterator stops at `table`.
+#[inline(never)]
+fn visits(
+    table: &Table,
+    access: Access,
+    filter: fn(&Registry, &ComponentMask) -> bool,
+    schema: &Schema,
+) -> bool {
+    table.rows() > 0 && access.matches(table.mask()) && filter(&schema.registry, table.mask())
+}
+
+/// Starts the run at `row` and copies it if a snapshot shares it. Returns where it ends.
+///
+/// # Safety
+///
+/// `bound` is bound to a table with `rows` rows, of which `row` is one, and `memory` is the
+/// table's and exclusive.
+#[inline(never)]
+unsafe fn open_run<Q: Terms>(
+    mut bound: Q::Bound,
+    row: usize,
+    rows: usize,
+    memory: *mut Memory,
+) -> (Q::Bound, Q::Run, usize) {
+    let end = run_end(row, Q::run_log2(&bound), rows);
+    // SAFETY: the caller's contract, and the run lies in one chunk of every column.
+    let run = match unsafe { start::<Q>(&mut bound, row, end, rows, memory) } {
+        Ok(run) => run,
+        Err(error) => panic!("{error}"),
+    };
+    if Q::is_shared(&run) {
+        // SAFETY: the run was just started, and has these rows.
+        unsafe { copy_timed::<Q>(run, end - row, memory) };
+    }
+    (bound, run, end)
 }
 
 impl<'w, Q: Terms> Iterator for QueryIterMut<'w, Q> {
@@ -366,18 +400,19 @@ impl<'w, Q: Terms> Iterator for QueryIterMut<'w, Q> {
         if self.index == self.len && !self.advance() {
             return None;
         }
-        let run = self.run?;
+        // SAFETY: an iterator with rows left in its run has one.
+        let run = unsafe { self.run.unwrap_unchecked() };
         // SAFETY: the index is in the run, which was copied if it was shared, and each index is
         // handed out once.
         let item = unsafe { Q::item(run, self.index) };
         self.index += 1;
-        self.left -= 1;
         Some(item)
     }
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let left = self.len - self.index + self.later;
+        (left, Some(left))
     }
 }
 
@@ -388,7 +423,7 @@ impl<'w, Q: Terms, F: Filter> IntoIterator for QueryMut<'w, Q, F> {
     type IntoIter = QueryIterMut<'w, Q>;
 
     fn into_iter(self) -> QueryIterMut<'w, Q> {
-        let left = self.count();
+        let later = self.count();
         let Self { world, resolved, access, .. } = self;
         let World { tables, memory, schema, .. } = world;
         QueryIterMut {
@@ -404,7 +439,7 @@ impl<'w, Q: Terms, F: Filter> IntoIterator for QueryMut<'w, Q, F> {
             run: None,
             index: 0,
             len: 0,
-            left,
+            later,
         }
     }
 }

@@ -52,6 +52,27 @@ pub(crate) const DROPPED: u16 = u16::MAX;
 /// Marks an id without a column.
 const ABSENT: u8 = u8::MAX;
 
+/// Where the columns of a table stand.
+#[derive(Clone, Copy)]
+pub(crate) struct Positions<'a> {
+    positions: &'a [u8],
+    mask: &'a ComponentMask,
+}
+
+impl<'a> Positions<'a> {
+    #[inline]
+    pub(crate) fn find(&self, id: ComponentId) -> Option<usize> {
+        let position = *self.positions.get(id.index())?;
+        // A table of all 256 columns has one at the position that marks absence.
+        let present = position != ABSENT || self.mask.contains(id);
+        present.then_some(usize::from(position))
+    }
+
+    pub(crate) fn mask(&self) -> &'a ComponentMask {
+        self.mask
+    }
+}
+
 impl Table {
     pub(crate) fn new(archetype: &Archetype, registry: &Registry) -> Self {
         let mask = *archetype.mask();
@@ -93,17 +114,21 @@ impl Table {
         &mut self.columns
     }
 
-    pub(crate) fn mask_and_columns_mut(&mut self) -> (&ComponentMask, &mut [Column]) {
-        (&self.mask, &mut self.columns)
+    #[inline]
+    fn positions(&self) -> Positions<'_> {
+        Positions { positions: &self.positions, mask: &self.mask }
+    }
+
+    /// The columns, and where to find each among them.
+    pub(crate) fn positions_and_columns_mut(&mut self) -> (Positions<'_>, &mut [Column]) {
+        let positions = Positions { positions: &self.positions, mask: &self.mask };
+        (positions, &mut self.columns)
     }
 
     /// Where the column of `id` stands in [`Table::columns`].
     #[inline]
     pub(crate) fn position(&self, id: ComponentId) -> Option<usize> {
-        let position = *self.positions.get(id.index())?;
-        // A table of all 256 columns has one at the position that marks absence.
-        let present = position != ABSENT || self.mask.contains(id);
-        present.then_some(usize::from(position))
+        self.positions().find(id)
     }
 
     #[inline]
