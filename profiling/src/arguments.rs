@@ -27,6 +27,10 @@ pub struct Arguments {
     #[command(flatten)]
     pub scenario: ScenarioArguments,
 
+    /// Run in real time, 60 frames a second, instead of as fast as possible.
+    #[arg(long)]
+    pub paced: bool,
+
     /// Report as one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -158,7 +162,8 @@ mod tests {
     #[test]
     fn defaults_are_the_embedded_week() {
         let arguments = parse(&[]).unwrap();
-        assert_eq!((arguments.json, arguments.individual_masks), (false, CopyMasks::Convoy));
+        assert!(!arguments.json && !arguments.paced);
+        assert_eq!(arguments.individual_masks, CopyMasks::Convoy);
         let arguments = arguments.scenario;
         assert_eq!(arguments.frames.get(), 60_480);
         assert_eq!(arguments.frame_s(), 10.0);
@@ -186,9 +191,11 @@ mod tests {
             "9",
             "--individual-masks",
             "own",
+            "--paced",
         ])
         .unwrap();
-        assert_eq!((arguments.json, arguments.individual_masks), (true, CopyMasks::Own));
+        assert!(arguments.json && arguments.paced);
+        assert_eq!(arguments.individual_masks, CopyMasks::Own);
         let arguments = arguments.scenario;
         assert!(arguments.strict && arguments.load_options().strict);
         assert_eq!((arguments.frames.get(), arguments.seed), (7, 9));

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,7 +17,7 @@ use crate::arguments::{Arguments, ScenarioArguments};
 use crate::input::{LoadError, SkippedRows, Source, load_airports, load_flights};
 use crate::measure::{Measurement, measure};
 use crate::report::{Comparison, to_json, to_table};
-use crate::scenario::{Scenario, ScenarioError, Sharing};
+use crate::scenario::{Scenario, ScenarioError, Sharing, host_time};
 use crate::traffic::Timetable;
 
 /// The status of a job that could not be done.
@@ -149,7 +150,7 @@ fn note_skipped(source: &Source<'_>, rows: u64, skipped: &SkippedRows) {
 pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
     let scenario = &arguments.scenario;
     let prepared = prepare(scenario)?;
-    let run = |sharing, name| run_once(scenario, &prepared, sharing, name);
+    let run = |sharing, name| run_once(arguments, &prepared, sharing, name);
     let individual = run(Sharing::Individual(arguments.individual_masks), "individual")?;
     let convoy = run(Sharing::Convoy, "convoy")?;
     Ok(Comparison {
@@ -163,16 +164,20 @@ pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
 }
 
 fn run_once(
-    arguments: &ScenarioArguments,
+    arguments: &Arguments,
     prepared: &Prepared,
     sharing: Sharing,
     name: &'static str,
 ) -> Result<Measurement, ScenarioError> {
-    let frames = arguments.frames.get();
+    let frames = arguments.scenario.frames.get();
     let progress = progress_bar(frames, name);
-    let config = arguments.config(sharing);
+    let config = arguments.scenario.config(sharing);
     let mut scenario = Scenario::new(Arc::clone(&prepared.timetable), config)?;
+    let began = Instant::now();
     let measurement = measure(&mut scenario, frames, |frame| {
+        if arguments.paced {
+            thread::sleep(host_time(frame).saturating_sub(began.elapsed()));
+        }
         if frame % PROGRESS_FRAMES == 0 {
             progress.set_position(frame);
         }

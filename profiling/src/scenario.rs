@@ -173,6 +173,20 @@ impl Scenario {
     ///
     /// When memory runs out or threads can't be started.
     pub fn new(timetable: Arc<Timetable>, config: ScenarioConfig) -> Result<Self, ScenarioError> {
+        Self::with_modules(timetable, config, |_| Ok(()))
+    }
+
+    /// As [`Scenario::new`], with more modules: `add` may add some to the host after the
+    /// scenario's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::new`], and those of `add`.
+    pub fn with_modules(
+        timetable: Arc<Timetable>,
+        config: ScenarioConfig,
+        add: impl FnOnce(&mut ModuleHost) -> Result<(), HostError>,
+    ) -> Result<Self, ScenarioError> {
         let mut world = World::with_config(Simulation::world_config());
         world.set_copy_timing(true);
         let airports = timetable.airports();
@@ -190,6 +204,7 @@ impl Scenario {
         crew.add(&mut world, |ledger| Egress::new(slots, departures, landings, ledger))?;
         crew.add(&mut world, |ledger| Recorder::new(clock, ledger))?;
         let Crew { mut host, ledgers, replicas, .. } = crew;
+        add(&mut host)?;
         host.initialize(&mut world)?;
         let (seed, simulation_time) = (config.seed, Duration::ZERO);
         Ok(Self { world, host, simulation, ledgers, replicas, seed, simulation_time })
@@ -278,7 +293,7 @@ impl Scenario {
 }
 
 /// The host's time after `frames` frames. Differences of it add up without drift.
-fn host_time(frames: u64) -> Duration {
+pub fn host_time(frames: u64) -> Duration {
     Duration::from_nanos(frames * 1_000_000_000 / u64::from(FRAMES_PER_S))
 }
 

@@ -21,14 +21,17 @@ fn empty_replica() -> World {
     World::with_config(config)
 }
 
-/// Everything that the tests look at: entities with their numbers and optional bytes, in order.
-fn rows_of(world: &World) -> Vec<(Entity, Option<u32>, Option<u64>, Option<u8>)> {
+/// An entity with its numbers and its byte.
+type Row = (Entity, Option<u32>, Option<u64>, Option<u8>);
+
+/// Everything that the tests look at, in the order of iteration.
+fn rows_of(world: &World) -> Vec<Row> {
     let query = world.query::<(Entity, Option<&u32>, Option<&u64>, Option<&u8>)>();
     let rows = query.iter().map(|(entity, a, b, c)| (entity, a.copied(), b.copied(), c.copied()));
     rows.collect()
 }
 
-fn rows_in(view: &View) -> Vec<(Entity, Option<u32>, Option<u64>, Option<u8>)> {
+fn rows_in(view: &View) -> Vec<Row> {
     let query = view.query::<(Entity, Option<&u32>, Option<&u64>, Option<&u8>)>().unwrap();
     let rows = query.iter().map(|(entity, a, b, c)| (entity, a.copied(), b.copied(), c.copied()));
     rows.collect()

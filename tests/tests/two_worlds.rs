@@ -23,10 +23,7 @@ fn a_view_is_of_the_world_it_was_asked_for(provider: &dyn SnapshotProvider) {
 #[test]
 fn a_shared_provider_keeps_two_worlds_apart() {
     let pool = SnapshotPool::default();
-    a_view_is_of_the_world_it_was_asked_for(&SharedSnapshotProvider::new(
-        ComponentMask::ALL,
-        pool,
-    ));
+    a_view_is_of_the_world_it_was_asked_for(&SharedSnapshotProvider::new(ComponentMask::ALL, pool));
 }
 
 #[test]

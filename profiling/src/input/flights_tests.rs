@@ -169,23 +169,16 @@ fn truncated_or_altered_gzip_is_an_error() {
     assert!(matches!(error, LoadError::Compression { .. }), "{error}");
 }
 
-/// Run with `cargo test --release -p profiling -- --ignored --nocapture three_million`.
 #[test]
-#[ignore = "takes seconds; meant for a release build"]
-fn three_million_rows_load_within_the_limit() {
+fn hundreds_of_thousands_of_rows_load_whole() {
     let week = week_text();
     let mut text = format!("{FLIGHTS_HEADER}\n").into_bytes();
-    while text.len() < 27 * week.len() {
+    for _ in 0..3 {
         text.extend_from_slice(&week);
     }
-    let packed = compress(&text);
-    for (name, bytes) in [("plain", &text), ("gzip", &packed)] {
-        let start = std::time::Instant::now();
+    for bytes in [&text, &compress(&text)] {
         let loaded = load_bytes(bytes, true).unwrap();
-        let elapsed = start.elapsed();
-        println!("{name}: {} flights in {elapsed:?}", loaded.data.len());
-        assert!(loaded.data.len() >= 3_000_000);
-        assert!(elapsed.as_secs() < 15);
+        assert_eq!((loaded.data.len(), loaded.rows), (340_479, 340_479));
     }
 }
 

@@ -93,7 +93,7 @@ fn cost_lines(comparison: &Comparison) -> [Line; 6] {
 fn heap_lines(convoy: &Measurement, individual: &Measurement) -> [Line; 3] {
     let line = |name: &str, of: fn(&AllocationCounts) -> u64| -> Line {
         let per_100 = |run: &Measurement| match &run.heap {
-            Some(heap) => format!("{:.2}", of(heap) as f64 * 100.0 / run.steady_frames as f64),
+            Some(heap) => format!("{:.4}", of(heap) as f64 * 100.0 / run.steady_frames as f64),
             None => "?".into(),
         };
         let verdict = match &convoy.heap {

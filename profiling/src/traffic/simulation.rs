@@ -41,6 +41,10 @@ type LandedAlerted = (Route, Schedule, Delay, Alert);
 /// Events of one type that a world keeps: those of a whole day of the embedded week.
 const EVENTS_KEPT: usize = 16 * 1024;
 
+/// Handles beside those of flights that the world will give out: 64 to the command buffer of each
+/// of seven modules, rounded up to a whole chunk of slots.
+const SPARE_HANDLES: usize = 1_024;
+
 /// Bytes mapped ahead for what a run adds beside the flights themselves: partly filled chunks of
 /// about fifty columns (50 x 16 KiB, thrice with copies on write) and logs of events, times two.
 const SPARE_BYTES: usize = 8 * 1024 * 1024;
@@ -215,7 +219,7 @@ fn reserve(world: &mut World, flights: usize, airborne_max: usize) -> Result<(),
     world.reserve_lists::<Airborne>(airborne_max)?;
     world.reserve_lists::<Alerted>(airborne_max)?;
     world.reserve_lists::<LandedAlerted>(airborne_max)?;
-    world.reserve::<Scheduled>(flights)?;
+    world.reserve::<Scheduled>(flights + SPARE_HANDLES)?;
     // Landed flights take the chunks that scheduled ones leave behind.
     world.reserve_bytes(SPARE_BYTES + airborne_max * AIRBORNE_BYTES).map_err(SpawnError::from)?;
     Ok(())

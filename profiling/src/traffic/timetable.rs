@@ -11,6 +11,9 @@ use crate::profile::{cruise_altitude_ft, flight_duration_s};
 
 use super::components::{Delay, FlightPath, Route, Schedule};
 
+/// The last second of departures, 34 years after the first: what is later leaves then.
+const LAST_S: i64 = 1 << 30;
+
 /// One flight of a [`Timetable`], as the components that never change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimetableFlight {
@@ -122,10 +125,8 @@ fn way(airports: &[Coordinates], origin: AirportIndex, destination: AirportIndex
 fn plan(flight: &Flight, airports: &[Coordinates]) -> TimetableFlight {
     let &Flight { origin, destination, delay_s, .. } = flight;
     let distance_nm = way(airports, origin, destination).distance_nm();
-    // Departures span 130 years at most, which 33 bits of seconds hold; a data set of 68 years
-    // ends at the clamp.
-    let departure_s = flight.actual_departure_s().clamp(0x1000_0000 - 0x8000_0000, 0x7000_0000);
-    let departure_s = departure_s as i32;
+    // The bounds hold every departure, so the conversion is exact.
+    let departure_s = flight.actual_departure_s().clamp(-LAST_S, LAST_S) as i32;
     let arrival_s = departure_s + flight_duration_s(distance_nm).ceil() as i32;
     TimetableFlight {
         route: Route { origin, destination, distance_nm },

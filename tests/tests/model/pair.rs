@@ -1,157 +1,18 @@
-//! Random programs against a naive model.
-//!
-//! Four worlds share one schema. Each of them is mutated in every way that the engine knows, is
-//! captured, and is synced from any other, while a [`Model`] of each does the same in ordinary
-//! maps. Whatever can be read, worlds, snapshots and replicas, must equal its model at any time.
-//! Some programs run with so little memory that operations fail at random: a failure must change
-//! nothing.
-//!
-//! `CONVOY_OPERATIONS` sets how many operations run in all (50,000 by default), `CONVOY_SEED`
-//! which programs.
-#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
-
-use std::env;
+//! A world beside its model: every operation is done to both, and both must agree on its outcome.
 
 use convoy_engine::{
     Commands, ComponentError, Entity, Playback, SnapshotPool, SpawnError, SyncError, View, With,
-    Without, World, WorldConfig,
+    Without, World,
 };
 use convoy_tests::{
     Alert, Byte, Huge, Hundred, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value,
     Wide, Word, assert_equals, step,
 };
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-const WORLDS: usize = 4;
-const VIEWS_MAX: usize = 8;
+use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
+
 const ENTITIES_MAX: usize = 300;
 const HUGE_MAX: usize = 6;
-/// On average: shorter programs are made, too, and longer ones shrink to what makes them fail.
-const OPERATIONS_PER_PROGRAM: usize = 500;
-
-/// What a program does to one of its worlds.
-#[derive(Clone, Debug)]
-enum Action {
-    Spawn { shape: usize, count: u8, seed: u64 },
-    Despawn { pick: u16 },
-    Insert { pick: u16, shape: usize, seed: u64 },
-    Remove { pick: u16, shape: usize },
-    Write { pick: u16, kind: usize, factor: u64 },
-    ForEach { kind: usize, filter: u8, factor: u64 },
-    Iterate { kind: usize, filter: u8, factor: u64 },
-    WriteTwo { factor: u64 },
-    Clear,
-    Record { command: Command },
-    PlayBack,
-    ForgetCommands,
-    SendEvent { kind: usize, count: u8, seed: u64 },
-    Tick,
-    Capture { mask: u16 },
-    Narrow { view: usize, mask: u16 },
-    DropView { view: usize },
-    Sync { from: usize, mask: u16 },
-    Check,
-}
-
-/// What a program records into a command buffer.
-#[derive(Clone, Debug)]
-enum Command {
-    Spawn { shape: usize, seed: u64 },
-    Insert { pick: u16, shape: usize, seed: u64 },
-    Remove { pick: u16, shape: usize },
-    Despawn { pick: u16 },
-    SendEvent { kind: usize, seed: u64 },
-}
-
-/// How the worlds of a program are made.
-#[derive(Clone, Debug)]
-struct Setting {
-    chunk_rows_max: usize,
-    chunk_bytes_max: usize,
-    limit_bytes: Option<usize>,
-    event_retention: usize,
-}
-
-fn shapes() -> impl Strategy<Value = usize> {
-    prop_oneof![20 => 0..SHAPES.len() - 2, 1 => SHAPES.len() - 2..SHAPES.len()]
-}
-
-/// Everything in most cases.
-fn masks() -> impl Strategy<Value = u16> {
-    prop_oneof![2 => Just(KindMask::ALL.0), 1 => 0..KindMask::ALL.0, 1 => (0..KindMask::ALL.0).prop_map(|mask| mask | 1 << KINDS)]
-}
-
-fn numbers() -> impl Strategy<Value = u64> {
-    any::<u64>()
-}
-
-fn picks() -> impl Strategy<Value = u16> {
-    any::<u16>()
-}
-
-fn commands() -> impl Strategy<Value = Command> {
-    prop_oneof![
-        3 => (shapes(), numbers()).prop_map(|(shape, seed)| Command::Spawn { shape, seed }),
-        3 => (picks(), shapes(), numbers())
-            .prop_map(|(pick, shape, seed)| Command::Insert { pick, shape, seed }),
-        2 => (picks(), shapes()).prop_map(|(pick, shape)| Command::Remove { pick, shape }),
-        2 => picks().prop_map(|pick| Command::Despawn { pick }),
-        1 => (0..2_usize, numbers()).prop_map(|(kind, seed)| Command::SendEvent { kind, seed }),
-    ]
-}
-
-fn actions() -> impl Strategy<Value = Action> {
-    let kind = 0..KINDS;
-    let pass = || (0..KINDS, 0..4_u8, numbers());
-    prop_oneof![
-        10 => (shapes(), 1..6_u8, numbers())
-            .prop_map(|(shape, count, seed)| Action::Spawn { shape, count, seed }),
-        8 => picks().prop_map(|pick| Action::Despawn { pick }),
-        8 => (picks(), shapes(), numbers())
-            .prop_map(|(pick, shape, seed)| Action::Insert { pick, shape, seed }),
-        8 => (picks(), shapes()).prop_map(|(pick, shape)| Action::Remove { pick, shape }),
-        6 => (picks(), kind, numbers())
-            .prop_map(|(pick, kind, factor)| Action::Write { pick, kind, factor }),
-        5 => pass().prop_map(|(kind, filter, factor)| Action::ForEach { kind, filter, factor }),
-        4 => pass().prop_map(|(kind, filter, factor)| Action::Iterate { kind, filter, factor }),
-        2 => numbers().prop_map(|factor| Action::WriteTwo { factor }),
-        1 => prop_oneof![5 => Just(Action::Check), 1 => Just(Action::Clear)],
-        10 => commands().prop_map(|command| Action::Record { command }),
-        3 => Just(Action::PlayBack),
-        1 => Just(Action::ForgetCommands),
-        4 => (0..2_usize, 1..9_u8, numbers())
-            .prop_map(|(kind, count, seed)| Action::SendEvent { kind, count, seed }),
-        4 => Just(Action::Tick),
-        8 => masks().prop_map(|mask| Action::Capture { mask }),
-        2 => (0..VIEWS_MAX, masks()).prop_map(|(view, mask)| Action::Narrow { view, mask }),
-        6 => (0..VIEWS_MAX).prop_map(|view| Action::DropView { view }),
-        4 => (0..WORLDS, masks()).prop_map(|(from, mask)| Action::Sync { from, mask }),
-        4 => Just(Action::Check),
-    ]
-}
-
-fn settings() -> impl Strategy<Value = Setting> {
-    let shape = prop_oneof![
-        3 => Just((4, 16 * 1024)),
-        1 => Just((1, 16 * 1024)),
-        1 => Just((usize::MAX, 512)),
-        1 => Just((usize::MAX, 16 * 1024)),
-    ];
-    let limit = prop_oneof![
-        2 => Just(None),
-        1 => (16_usize..400).prop_map(|kibibytes| Some(kibibytes * 1024)),
-    ];
-    (shape, limit, prop_oneof![Just(0), Just(10), Just(65_536)]).prop_map(
-        |((chunk_rows_max, chunk_bytes_max), limit_bytes, event_retention)| Setting {
-            chunk_rows_max,
-            chunk_bytes_max,
-            limit_bytes,
-            event_retention,
-        },
-    )
-}
 
 /// A recorded command, and the handle that it acts upon.
 #[derive(Clone)]
@@ -169,7 +30,7 @@ struct Kept {
 }
 
 /// A world beside its model.
-struct Pair {
+pub(crate) struct Pair {
     world: World,
     model: Model,
     readable: KindMask,
@@ -178,35 +39,6 @@ struct Pair {
     views: Vec<Kept>,
     limited: bool,
     retention: usize,
-}
-
-/// A world that knows every type and every archetype of the model. Worlds that are synced from it
-/// at first agree about their numbers, and so can be synced from each other later.
-fn template(setting: &Setting) -> World {
-    let mut world = World::with_config(setting.config(None));
-    Model::register(&mut world);
-    let entity = world.spawn(());
-    for bits in 0..1_usize << KINDS {
-        // The first shapes with components have one each, in the order of their numbers.
-        let singles =
-            [SHAPES[1], SHAPES[2], SHAPES[3], SHAPES[4], SHAPES[5], SHAPES[6], SHAPES[14]];
-        let held = singles.iter().filter(|shape| bits >> shape.kinds[0] & 1 == 1);
-        held.clone().for_each(|shape| (shape.insert)(&mut world, entity, 0).unwrap());
-        held.for_each(|shape| drop((shape.remove)(&mut world, entity).unwrap()));
-    }
-    world.clear().unwrap();
-    world
-}
-
-impl Setting {
-    fn config(&self, limit_bytes: Option<usize>) -> WorldConfig {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = self.chunk_rows_max;
-        config.chunk_bytes_max = self.chunk_bytes_max;
-        config.event_retention = self.event_retention;
-        config.memory.limit_bytes = limit_bytes;
-        config
-    }
 }
 
 /// Evaluates an expression with `$type` standing for the component of number `$kind`.
@@ -246,7 +78,7 @@ macro_rules! with_kind {
 }
 
 impl Pair {
-    fn new(setting: &Setting, template: &World) -> Self {
+    pub(crate) fn new(setting: &Setting, template: &World) -> Self {
         let mut world = World::with_config(setting.config(setting.limit_bytes));
         world.sync_from(template, convoy_engine::ComponentMask::ALL).unwrap();
         let commands = Commands::new(&mut world);
@@ -275,7 +107,7 @@ impl Pair {
         self.is_alive(entity) && self.model.entities[&entity][kind].is_some()
     }
 
-    fn assert_all(&self) {
+    pub(crate) fn assert_all(&self) {
         assert_equals(&self.world, &self.model, self.readable);
         // Events that were not synced can still be read from the world that sent them.
         self.model.assert_events(&self.world, KindMask::ALL, self.retention);
@@ -479,8 +311,10 @@ impl Pair {
             | Command::Remove { pick, .. }
             | Command::Despawn { pick } => {
                 // Often an entity that an earlier command spawns.
-                let spawned = self.recorded.iter().rev().map(|recorded| recorded.entity);
-                let entity = spawned.filter(|_| pick % 3 == 0).last().or(self.model.pick(pick));
+                let known = self.recorded.len().max(1);
+                let earlier = self.recorded.get(usize::from(pick) / 3 % known);
+                let earlier = earlier.filter(|_| pick % 3 == 0).map(|recorded| recorded.entity);
+                let entity = earlier.or(self.model.pick(pick));
                 let Some(entity) = entity else { return };
                 match *command {
                     Command::Insert { shape, seed, .. } => {
@@ -599,7 +433,7 @@ impl Pair {
         self.model.tick += 1;
     }
 
-    fn run(&mut self, action: &Action, pool: &SnapshotPool) {
+    pub(crate) fn run(&mut self, action: &Action, pool: &SnapshotPool) {
         match *action {
             Action::Spawn { shape, count, seed } => {
                 let count = if SHAPES[shape].kinds.contains(&Huge::KIND) { 1 } else { count };
@@ -647,7 +481,7 @@ impl Pair {
     }
 
     /// Makes this world a replica of `source`.
-    fn sync(&mut self, source: &Self, mask: KindMask) {
+    pub(crate) fn sync(&mut self, source: &Self, mask: KindMask) {
         let engine_mask = mask.to_mask(&mut self.world);
         match self.world.sync_from(&source.world, engine_mask) {
             Ok(report) => {
@@ -673,7 +507,7 @@ impl Pair {
 
     /// Ends a program: with every view gone, nothing may be retained, and with every entity gone,
     /// nothing may leak.
-    fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.assert_all();
         self.views.clear();
         self.tick();
@@ -712,53 +546,5 @@ impl Kept {
             }
             Err(_) => assert!(!self.mask.event(T::KIND)),
         }
-    }
-}
-
-fn run_program(setting: &Setting, program: &[(usize, Action)]) {
-    let template = template(setting);
-    let pool = SnapshotPool::for_world(&template);
-    let mut pairs: Vec<Pair> = (0..WORLDS).map(|_| Pair::new(setting, &template)).collect();
-    for (number, (world, action)) in program.iter().enumerate() {
-        match *action {
-            Action::Sync { from, mask } if from != *world => {
-                let [pair, source] = pairs.get_disjoint_mut([*world, from]).unwrap();
-                pair.sync(source, KindMask(mask));
-            }
-            _ => pairs[*world].run(action, &pool),
-        }
-        if number % 25 == 24 {
-            pairs[*world].assert_all();
-        }
-    }
-    pairs.into_iter().for_each(Pair::finish);
-}
-
-fn number_from(variable: &str, default: u64) -> u64 {
-    env::var(variable).map_or(default, |number| number.parse().expect("a number"))
-}
-
-#[test]
-fn random_programs_agree_with_the_model() {
-    let operations = number_from("CONVOY_OPERATIONS", 50_000);
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&number_from("CONVOY_SEED", 0).to_le_bytes());
-    let config = Config {
-        cases: operations.div_ceil(OPERATIONS_PER_PROGRAM as u64) as u32,
-        failure_persistence: None,
-        max_shrink_iters: 3_000,
-        ..Config::default()
-    };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    // Most actions hit the first worlds, so that these live longer than a sync.
-    let world = prop_oneof![4 => Just(0_usize), 2 => Just(1), 2 => Just(2), 1 => Just(3)];
-    let program = vec((world, actions()), 1..2 * OPERATIONS_PER_PROGRAM);
-    let result =
-        TestRunner::new_with_rng(config, rng).run(&(settings(), program), |(setting, program)| {
-            run_program(&setting, &program);
-            Ok(())
-        });
-    if let Err(error) = result {
-        panic!("{error}");
     }
 }

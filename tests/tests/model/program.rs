@@ -1,0 +1,144 @@
+//! What random programs consist of, and how they are made up.
+
+use convoy_engine::WorldConfig;
+use convoy_tests::{KINDS, KindMask, SHAPES};
+use proptest::prelude::*;
+
+pub(crate) const WORLDS: usize = 4;
+pub(crate) const VIEWS_MAX: usize = 8;
+
+/// On average: shorter programs are made, too, and longer ones shrink to what makes them fail.
+pub(crate) const OPERATIONS_PER_PROGRAM: usize = 500;
+
+/// What a program does to one of its worlds.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Spawn { shape: usize, count: u8, seed: u64 },
+    Despawn { pick: u16 },
+    Insert { pick: u16, shape: usize, seed: u64 },
+    Remove { pick: u16, shape: usize },
+    Write { pick: u16, kind: usize, factor: u64 },
+    ForEach { kind: usize, filter: u8, factor: u64 },
+    Iterate { kind: usize, filter: u8, factor: u64 },
+    WriteTwo { factor: u64 },
+    Clear,
+    Record { command: Command },
+    PlayBack,
+    ForgetCommands,
+    SendEvent { kind: usize, count: u8, seed: u64 },
+    Tick,
+    Capture { mask: u16 },
+    Narrow { view: usize, mask: u16 },
+    DropView { view: usize },
+    Sync { from: usize, mask: u16 },
+    Check,
+}
+
+/// What a program records into a command buffer.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    Spawn { shape: usize, seed: u64 },
+    Insert { pick: u16, shape: usize, seed: u64 },
+    Remove { pick: u16, shape: usize },
+    Despawn { pick: u16 },
+    SendEvent { kind: usize, seed: u64 },
+}
+
+/// How the worlds of a program are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) chunk_rows_max: usize,
+    pub(crate) chunk_bytes_max: usize,
+    pub(crate) limit_bytes: Option<usize>,
+    pub(crate) event_retention: usize,
+}
+
+fn shapes() -> impl Strategy<Value = usize> {
+    prop_oneof![20 => 0..SHAPES.len() - 2, 1 => SHAPES.len() - 2..SHAPES.len()]
+}
+
+/// Everything in most cases.
+fn masks() -> impl Strategy<Value = u16> {
+    prop_oneof![2 => Just(KindMask::ALL.0), 1 => 0..KindMask::ALL.0, 1 => (0..KindMask::ALL.0).prop_map(|mask| mask | 1 << KINDS)]
+}
+
+fn numbers() -> impl Strategy<Value = u64> {
+    any::<u64>()
+}
+
+fn picks() -> impl Strategy<Value = u16> {
+    any::<u16>()
+}
+
+fn commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (shapes(), numbers()).prop_map(|(shape, seed)| Command::Spawn { shape, seed }),
+        3 => (picks(), shapes(), numbers())
+            .prop_map(|(pick, shape, seed)| Command::Insert { pick, shape, seed }),
+        2 => (picks(), shapes()).prop_map(|(pick, shape)| Command::Remove { pick, shape }),
+        2 => picks().prop_map(|pick| Command::Despawn { pick }),
+        1 => (0..2_usize, numbers()).prop_map(|(kind, seed)| Command::SendEvent { kind, seed }),
+    ]
+}
+
+pub(crate) fn actions() -> impl Strategy<Value = Action> {
+    let kind = 0..KINDS;
+    let pass = || (0..KINDS, 0..4_u8, numbers());
+    prop_oneof![
+        10 => (shapes(), 1..6_u8, numbers())
+            .prop_map(|(shape, count, seed)| Action::Spawn { shape, count, seed }),
+        8 => picks().prop_map(|pick| Action::Despawn { pick }),
+        8 => (picks(), shapes(), numbers())
+            .prop_map(|(pick, shape, seed)| Action::Insert { pick, shape, seed }),
+        8 => (picks(), shapes()).prop_map(|(pick, shape)| Action::Remove { pick, shape }),
+        6 => (picks(), kind, numbers())
+            .prop_map(|(pick, kind, factor)| Action::Write { pick, kind, factor }),
+        5 => pass().prop_map(|(kind, filter, factor)| Action::ForEach { kind, filter, factor }),
+        4 => pass().prop_map(|(kind, filter, factor)| Action::Iterate { kind, filter, factor }),
+        2 => numbers().prop_map(|factor| Action::WriteTwo { factor }),
+        1 => prop_oneof![5 => Just(Action::Check), 1 => Just(Action::Clear)],
+        10 => commands().prop_map(|command| Action::Record { command }),
+        3 => Just(Action::PlayBack),
+        1 => Just(Action::ForgetCommands),
+        4 => (0..2_usize, 1..9_u8, numbers())
+            .prop_map(|(kind, count, seed)| Action::SendEvent { kind, count, seed }),
+        4 => Just(Action::Tick),
+        8 => masks().prop_map(|mask| Action::Capture { mask }),
+        2 => (0..VIEWS_MAX, masks()).prop_map(|(view, mask)| Action::Narrow { view, mask }),
+        6 => (0..VIEWS_MAX).prop_map(|view| Action::DropView { view }),
+        4 => (0..WORLDS, masks()).prop_map(|(from, mask)| Action::Sync { from, mask }),
+        4 => Just(Action::Check),
+    ]
+}
+
+pub(crate) fn settings() -> impl Strategy<Value = Setting> {
+    let shape = prop_oneof![
+        3 => Just((4, 16 * 1024)),
+        1 => Just((1, 16 * 1024)),
+        1 => Just((usize::MAX, 512)),
+        1 => Just((usize::MAX, 16 * 1024)),
+    ];
+    let limit = prop_oneof![
+        2 => Just(None),
+        1 => (16_usize..400).prop_map(|kibibytes| Some(kibibytes * 1024)),
+    ];
+    (shape, limit, prop_oneof![Just(0), Just(10), Just(65_536)]).prop_map(
+        |((chunk_rows_max, chunk_bytes_max), limit_bytes, event_retention)| Setting {
+            chunk_rows_max,
+            chunk_bytes_max,
+            limit_bytes,
+            event_retention,
+        },
+    )
+}
+
+impl Setting {
+    pub(crate) fn config(&self, limit_bytes: Option<usize>) -> WorldConfig {
+        let mut config = WorldConfig::default();
+        config.chunk_rows_max = self.chunk_rows_max;
+        config.chunk_bytes_max = self.chunk_bytes_max;
+        config.event_retention = self.event_retention;
+        config.memory.limit_bytes = limit_bytes;
+        config
+    }
+}
