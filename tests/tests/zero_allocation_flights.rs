@@ -18,12 +18,13 @@ use profiling::traffic::Timetable;
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-const WARM_UP_FRAMES: u32 = 1_000;
+/// Eleven hours: the steady frames then cover the busiest time of the day.
+const WARM_UP_FRAMES: u32 = 4_000;
 const FRAMES: u32 = 1_000;
 
 /// How much of the process's memory may become resident while nothing is mapped: pages of slabs,
 /// and of thread stacks, that are touched for the first time.
-const RESIDENT_GROWTH_MAX: usize = 4 << 20;
+const RESIDENT_GROWTH_MAX: usize = 1 << 20;
 
 /// What a run of steady frames has added.
 #[derive(Debug)]

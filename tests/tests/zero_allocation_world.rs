@@ -1,4 +1,6 @@
 //! A world in its steady state allocates nothing: neither on the heap, nor by new mappings.
+//!
+//! Alone in its process and without a test harness, which allocates on threads of its own.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::hint::black_box;
@@ -108,8 +110,7 @@ impl Simulation {
     }
 }
 
-#[test]
-fn world_in_steady_state_neither_allocates_nor_maps() {
+fn main() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let mut simulation = Simulation::new();
     // As many entities wear the extra component as the churn will ever give it to.
