@@ -17,15 +17,17 @@ pub use provider::{
     ReplicaProvider, SharedSnapshotProvider, SnapshotProvider, WhenBusy,
 };
 pub use query::{
-    Filter, Has, Or, Query, QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, TableRef,
-    Tables, Terms, With, Without,
+    DescribedQuery, DescribedRun, DescribedRuns, Filter, Has, Or, Query, QueryError, QueryIter,
+    QueryIterMut, QueryMut, ReadOnly, TableRef, Tables, Terms, With, Without,
 };
 pub use snapshot::{ReadError, SnapshotPool, SnapshotPoolConfig, VacantSnapshot, View};
 pub use storage::{
-    COMPONENTS_MAX, Component, ComponentId, ComponentInfo, ComponentMask, CopyStatistics, Entity,
-    RegisterError, SnapshotShape,
+    COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
+    ComponentMask, CopyStatistics, Entity, RegisterError, SnapshotShape,
 };
 pub use world::{
-    Bundle, ColumnBundle, Commands, ComponentError, EntityError, EventCursor, Events, Playback,
-    SpawnError, SpawnedEntities, SyncError, SyncReport, World, WorldConfig, WorldMemory,
+    ArchetypeStatistics, Bundle, ChildIter, ColumnBundle, Commands, CompactReport, ComponentError,
+    Descendants, EntityError, EventCursor, Events, HierarchyError, ListReport, Playback,
+    ReservedEntities, ResourceError, SpawnError, SpawnedEntities, SyncError, SyncReport, World,
+    WorldConfig, WorldMemory,
 };

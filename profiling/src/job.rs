@@ -8,7 +8,6 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,7 +16,7 @@ use crate::arguments::{Arguments, ScenarioArguments};
 use crate::input::{LoadError, SkippedRows, Source, load_airports, load_flights};
 use crate::measure::{Measurement, measure};
 use crate::report::{Comparison, to_json, to_table};
-use crate::scenario::{Scenario, ScenarioError, Sharing, host_time};
+use crate::scenario::{Scenario, ScenarioError, Sharing};
 use crate::traffic::Timetable;
 
 /// The status of a job that could not be done.
@@ -150,13 +149,14 @@ fn note_skipped(source: &Source<'_>, rows: u64, skipped: &SkippedRows) {
 pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
     let scenario = &arguments.scenario;
     let prepared = prepare(scenario)?;
-    let run = |sharing, name| run_once(arguments, &prepared, sharing, name);
+    let run = |sharing, name| run_once(scenario, &prepared, sharing, name);
     let individual = run(Sharing::Individual(arguments.individual_masks), "individual")?;
     let convoy = run(Sharing::Convoy, "convoy")?;
     Ok(Comparison {
         flights: prepared.timetable.flights().len(),
         skipped_rows: prepared.skipped_rows,
         threads: scenario.worker_threads(),
+        overlap: scenario.overlap,
         load_s: prepared.load_s,
         individual,
         convoy,
@@ -164,20 +164,16 @@ pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
 }
 
 fn run_once(
-    arguments: &Arguments,
+    arguments: &ScenarioArguments,
     prepared: &Prepared,
     sharing: Sharing,
     name: &'static str,
 ) -> Result<Measurement, ScenarioError> {
-    let frames = arguments.scenario.frames.get();
+    let frames = arguments.frames.get();
     let progress = progress_bar(frames, name);
-    let config = arguments.scenario.config(sharing);
+    let config = arguments.config(sharing);
     let mut scenario = Scenario::new(Arc::clone(&prepared.timetable), config)?;
-    let began = Instant::now();
     let measurement = measure(&mut scenario, frames, |frame| {
-        if arguments.paced {
-            thread::sleep(host_time(frame).saturating_sub(began.elapsed()));
-        }
         if frame % PROGRESS_FRAMES == 0 {
             progress.set_position(frame);
         }

@@ -64,6 +64,9 @@ pub struct ScenarioConfig {
     /// Threads for the modules at 10 Hz and 1 Hz; with 0 they run on the simulation's thread,
     /// and their commands land in the frame itself instead of three frames later.
     pub threads: usize,
+    /// Begin a frame while the modules of the one before still read, which only a simulation
+    /// without pauses meets; see [`Scenario::step`].
+    pub overlap: bool,
     /// Simulated seconds in a frame.
     pub frame_s: f64,
     /// Where checksums start.
@@ -137,7 +140,7 @@ impl From<HostError> for ScenarioError {
 /// let flights = load_flights(&EMBEDDED_FLIGHTS, &airports, LoadOptions::default())?.data;
 /// let timetable = Arc::new(Timetable::new(&flights, &airports));
 /// let config =
-///     ScenarioConfig { sharing: Sharing::Convoy, threads: 0, frame_s: 10.0, seed: 2001 };
+///     ScenarioConfig { sharing: Sharing::Convoy, threads: 0, overlap: false, frame_s: 10.0, seed: 2001 };
 /// let mut scenario = Scenario::new(timetable, config)?;
 /// for _ in 0..60 {
 ///     scenario.step()?;
@@ -153,6 +156,7 @@ pub struct Scenario {
     ledgers: Vec<LedgerReader>,
     replicas: Replicas,
     seed: u64,
+    overlap: bool,
     simulation_time: Duration,
 }
 
@@ -206,11 +210,16 @@ impl Scenario {
         let Crew { mut host, ledgers, replicas, .. } = crew;
         add(&mut host)?;
         host.initialize(&mut world)?;
-        let (seed, simulation_time) = (config.seed, Duration::ZERO);
-        Ok(Self { world, host, simulation, ledgers, replicas, seed, simulation_time })
+        let ScenarioConfig { seed, overlap, .. } = config;
+        let simulation_time = Duration::ZERO;
+        Ok(Self { world, host, simulation, ledgers, replicas, seed, overlap, simulation_time })
     }
 
     /// Simulates one frame and runs the modules that are due.
+    ///
+    /// Frames are 1/60 s of the host's time, and the pauses between them are skipped. What happens
+    /// in a pause is not: a frame begins when the modules that are running have ended, or have had
+    /// the 1/60 s for it. With `overlap` it begins at once, and writes beneath their views.
     ///
     /// # Errors
     ///
@@ -220,7 +229,11 @@ impl Scenario {
         self.simulation.step(&mut self.world)?;
         self.simulation_time += began.elapsed();
         let frame = self.world.tick();
-        self.host.run_frame(&mut self.world, host_time(frame + 1) - host_time(frame))?;
+        let dt = host_time(frame + 1) - host_time(frame);
+        self.host.run_frame(&mut self.world, dt)?;
+        if !self.overlap {
+            self.host.wait(dt);
+        }
         Ok(())
     }
 
@@ -293,7 +306,7 @@ impl Scenario {
 }
 
 /// The host's time after `frames` frames. Differences of it add up without drift.
-pub fn host_time(frames: u64) -> Duration {
+fn host_time(frames: u64) -> Duration {
     Duration::from_nanos(frames * 1_000_000_000 / u64::from(FRAMES_PER_S))
 }
 

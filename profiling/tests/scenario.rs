@@ -33,7 +33,7 @@ fn timetable() -> Arc<Timetable> {
 }
 
 fn scenario(sharing: Sharing, threads: usize) -> Scenario {
-    let config = ScenarioConfig { sharing, threads, frame_s: FRAME_S, seed: 7 };
+    let config = ScenarioConfig { sharing, threads, overlap: true, frame_s: FRAME_S, seed: 7 };
     Scenario::new(timetable(), config).unwrap()
 }
 
@@ -66,7 +66,13 @@ fn number_of_workers_does_not_show() {
 }
 
 fn config_of_one() -> ScenarioConfig {
-    ScenarioConfig { sharing: Sharing::Convoy, threads: 1, frame_s: FRAME_S, seed: 7 }
+    ScenarioConfig {
+        sharing: Sharing::Convoy,
+        threads: 1,
+        overlap: false,
+        frame_s: FRAME_S,
+        seed: 7,
+    }
 }
 
 #[test]

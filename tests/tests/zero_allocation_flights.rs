@@ -71,7 +71,13 @@ fn steady_growth(
     threads: usize,
     add: impl FnOnce(&mut ModuleHost) -> Result<(), HostError>,
 ) -> Growth {
-    let config = ScenarioConfig { sharing: Sharing::Convoy, threads, frame_s: 10.0, seed: 1 };
+    let config = ScenarioConfig {
+        sharing: Sharing::Convoy,
+        threads,
+        overlap: true,
+        frame_s: 10.0,
+        seed: 1,
+    };
     let mut scenario = Scenario::with_modules(Arc::clone(timetable), config, add).unwrap();
     for _ in 0..WARM_UP_FRAMES {
         scenario.step().unwrap();

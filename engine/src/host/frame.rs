@@ -46,6 +46,21 @@ impl ModuleHost {
         self.play_back_landed(world, |_| true);
     }
 
+    /// Waits until every asynchronous module has ended the run that it is in, for `timeout` at the
+    /// most; tells whether they all have. Nothing lands: that is left to the frames.
+    ///
+    /// A simulation that is not paced by a clock calls it between two frames to give modules the
+    /// time that they would have had.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        while self.modules.iter().any(|slot| matches!(slot.state, SlotState::Away { .. })) {
+            let workers = self.workers.as_ref().expect("a module is away with the workers");
+            let Some(job) = workers.receive_until(deadline) else { return false };
+            self.take_back(job);
+        }
+        true
+    }
+
     /// Takes finished jobs back, and lands those that are due to.
     fn land(&mut self, world: &mut World) {
         while let Some(job) = self.workers.as_ref().and_then(|workers| workers.try_receive()) {

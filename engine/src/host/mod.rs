@@ -4,6 +4,7 @@ mod config;
 mod convoy;
 mod frame;
 mod job;
+mod mailbox;
 mod module;
 mod module_host;
 mod rate;

@@ -143,6 +143,14 @@ impl ModuleSpec {
         self
     }
 
+    /// Declares that the module reads the resource of type `T`.
+    #[must_use]
+    pub fn reads_resource<T: Component>(mut self) -> Self {
+        self.reads
+            .push(|world| world.register_resource::<T>().map(|id| ComponentMask::from_iter([id])));
+        self
+    }
+
     /// Assigns a provider, which the host then leaves alone. Modules with the same one, and of
     /// one tier, mode and rate, form a convoy.
     #[must_use]

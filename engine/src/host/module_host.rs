@@ -192,20 +192,22 @@ impl ModuleHost {
             let workers = Workers::start(self.config.workers, away_max);
             self.workers = Some(workers.map_err(HostError::Threads)?);
         }
-        let pool = self.make_pool(world, candidates.len());
-        self.convoys = group(&candidates, &pool);
-        self.pool = Some(pool);
+        // Command buffers first: the handles that they reserve make the world's lists grow.
         for (number, module) in self.waiting.drain(..).enumerate() {
             let job = Box::new(Job::new(number, module, Commands::new(world)));
             self.modules[number].state = SlotState::Idle(job);
         }
+        let pool = self.make_pool(world, candidates.len());
+        self.convoys = group(&candidates, &pool);
+        self.pool = Some(pool);
         Ok(())
     }
 
     /// A pool with a cell for every picture that the modules can hold at once, and one more for
     /// each, because the next picture is captured before the last one ends.
-    fn make_pool(&self, world: &World, modules: usize) -> SnapshotPool {
+    fn make_pool(&self, world: &mut World, modules: usize) -> SnapshotPool {
         let idle_max = 2 * modules + 2;
+        world.reserve_captures(idle_max);
         SnapshotPool::new(SnapshotPoolConfig {
             idle_max,
             warm_up: idle_max,

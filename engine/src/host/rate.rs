@@ -64,6 +64,19 @@ impl Rate {
             Unit::Frames(frames) => frame / frames,
         }
     }
+
+    /// A time before which a module that has been due `count` times is not due again; zero for a
+    /// rate in frames.
+    fn not_before(self, count: u64) -> Duration {
+        match self.0 {
+            Unit::Millihertz(millihertz) => {
+                let next = u128::from(count + 1) * 1_000_000_000_000 / u128::from(millihertz);
+                let next = u64::try_from(next).unwrap_or(u64::MAX);
+                Duration::from_nanos(next).saturating_sub(TOLERANCE)
+            }
+            Unit::Frames(_) => Duration::ZERO,
+        }
+    }
 }
 
 impl std::fmt::Display for Rate {
@@ -81,18 +94,24 @@ impl std::fmt::Display for Rate {
 pub(super) struct Schedule {
     rate: Rate,
     count: u64,
+    /// The time before which a rate in time is not due again.
+    not_before: Duration,
 }
 
 impl Schedule {
     pub(super) fn new(rate: Rate, elapsed: Duration, frame: u64) -> Self {
-        Self { rate, count: rate.due_count(elapsed, frame) }
+        let count = rate.due_count(elapsed, frame);
+        Self { rate, count, not_before: rate.not_before(count) }
     }
 
     /// Whether the rate is due at this point, which lies after those asked for before.
     pub(super) fn is_due(&mut self, elapsed: Duration, frame: u64) -> bool {
+        if elapsed < self.not_before {
+            return false;
+        }
         let count = self.rate.due_count(elapsed, frame);
         let due = count > self.count;
-        self.count = count;
+        (self.count, self.not_before) = (count, self.rate.not_before(count));
         due
     }
 }

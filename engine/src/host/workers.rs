@@ -1,59 +1,70 @@
-//! Worker threads: jobs go out through one bounded channel and come back through another.
+//! Worker threads: jobs go out through one mailbox and come back through another.
 //!
-//! Both channels have room for every module, so neither side ever blocks on a full one, and
-//! sending allocates nothing.
+//! Both mailboxes have room for every module, so neither side ever finds one full, and passing a
+//! job on allocates nothing.
 
 use std::io;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-
-use crossbeam_channel::{Receiver, Sender, bounded};
+use std::time::Instant;
 
 use convoy_pool::Publication;
 
 use crate::storage::frozen::Frozen;
 
 use super::job::Job;
+use super::mailbox::Mailbox;
 
 pub(super) struct Workers {
-    /// Taken away to end the threads.
-    jobs: Option<Sender<Box<Job>>>,
-    done: Receiver<Box<Job>>,
+    mailboxes: Arc<Mailboxes>,
     threads: Vec<JoinHandle<()>>,
+}
+
+struct Mailboxes {
+    jobs: Mailbox<Box<Job>>,
+    done: Mailbox<Box<Job>>,
 }
 
 impl Workers {
     /// Starts `count` threads that serve `modules` modules.
     pub(super) fn start(count: usize, modules: usize) -> io::Result<Self> {
-        let (jobs, inbox) = bounded::<Box<Job>>(modules);
-        let (outbox, done) = bounded(modules);
-        let mut workers = Self { jobs: Some(jobs), done, threads: Vec::with_capacity(count) };
+        let mailboxes = Mailboxes { jobs: Mailbox::new(modules), done: Mailbox::new(modules) };
+        let mailboxes = Arc::new(mailboxes);
+        // Made first, so that threads that were started end when a later one can't be.
+        let mut workers = Self { mailboxes, threads: Vec::with_capacity(count) };
         for number in 0..count {
-            let (inbox, outbox) = (inbox.clone(), outbox.clone());
+            let mailboxes = Arc::clone(&workers.mailboxes);
             let builder = thread::Builder::new().name(format!("convoy worker {number}"));
-            workers.threads.push(builder.spawn(move || serve(&inbox, &outbox))?);
+            workers.threads.push(builder.spawn(move || serve(&mailboxes))?);
         }
         Ok(workers)
     }
 
     pub(super) fn send(&self, job: Box<Job>) {
-        let jobs = self.jobs.as_ref().expect("the channel is open until the workers are dropped");
-        assert!(jobs.try_send(job).is_ok(), "the channel has room for every module");
+        self.mailboxes.jobs.push(job);
     }
 
     /// A finished job, if there is one.
     pub(super) fn try_receive(&self) -> Option<Box<Job>> {
-        self.done.try_recv().ok()
+        self.mailboxes.done.try_pop()
     }
 
     /// Waits for a finished job.
     pub(super) fn receive(&self) -> Box<Job> {
-        self.done.recv().expect("a worker lives as long as the host")
+        self.mailboxes.done.pop().expect("workers deliver as long as the host asks")
+    }
+}
+
+impl Workers {
+    /// Waits for a finished job until `deadline`.
+    pub(super) fn receive_until(&self, deadline: Instant) -> Option<Box<Job>> {
+        self.mailboxes.done.pop_until(deadline)
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.mailboxes.jobs.close();
         for thread in self.threads.drain(..) {
             // A worker contains its modules' panics, so there is nothing to pass on.
             let _ = thread.join();
@@ -61,12 +72,10 @@ impl Drop for Workers {
     }
 }
 
-fn serve(jobs: &Receiver<Box<Job>>, done: &Sender<Box<Job>>) {
+fn serve(mailboxes: &Mailboxes) {
     Publication::<Frozen>::register_thread();
-    for mut job in jobs {
+    while let Some(mut job) = mailboxes.jobs.pop() {
         job.run();
-        if done.send(job).is_err() {
-            return;
-        }
+        mailboxes.done.push(job);
     }
 }

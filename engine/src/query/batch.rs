@@ -56,11 +56,29 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
 
     /// Despawns every entity that the query finds. Returns how many there were.
     ///
+    /// Whole tables go at once, but for entities that have a parent or children, which are
+    /// despawned one by one as by [`World::despawn`].
+    ///
     /// # Errors
     ///
-    /// As [`QueryMut::insert`].
+    /// As [`QueryMut::insert`]; of entities with a parent or children, those before that are gone.
     pub fn despawn(mut self) -> Result<usize, ComponentError> {
-        self.for_each_table(|world, archetype| world.despawn_table(archetype).map(|()| true))
+        let mut linked = self.parts().0.take_entity_list();
+        let despawned = self.for_each_table(|world, archetype| {
+            let table = &world.tables[archetype.index()];
+            if table.is_linked() {
+                // Mending links moves rows from table to table, so it waits until all are found.
+                linked.extend((0..table.rows()).map(|row| table.entity(row)));
+                return Ok(true);
+            }
+            world.despawn_table(archetype).map(|()| true)
+        });
+        let world = self.parts().0;
+        let despawned = despawned.and_then(|count| {
+            linked.iter().try_for_each(|&entity| world.despawn(entity)).map(|()| count)
+        });
+        world.keep_entity_list(linked);
+        despawned
     }
 
     /// Calls `change` for each archetype that the query finds, of those that exist now, and adds

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::storage::ComponentId;
+
 /// Why a query or a look-up on some tables can't run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -16,8 +18,18 @@ pub enum QueryError {
         /// The component.
         component: &'static str,
     },
+    /// No component has the id.
+    Unknown {
+        /// The id.
+        id: ComponentId,
+    },
     /// The query wants to write the entity handles.
     WritesEntity,
+    /// The query wants to write a link of the hierarchy, which only the engine writes.
+    EngineOwned {
+        /// The link.
+        component: &'static str,
+    },
 }
 
 impl fmt::Display for QueryError {
@@ -30,6 +42,11 @@ impl fmt::Display for QueryError {
             Self::Conflict { component } => {
                 write!(formatter, "the query writes {component} and uses it once more")
             }
+            Self::Unknown { id } => write!(formatter, "no component has the id {}", id.index()),
+            Self::EngineOwned { component } => write!(
+                formatter,
+                "{component} is written by the engine only: change the hierarchy by setting parents"
+            ),
             Self::WritesEntity => formatter.write_str("entity handles can't be written"),
         }
     }

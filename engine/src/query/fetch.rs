@@ -13,7 +13,7 @@
 
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 
-use std::any::type_name;
+use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr;
@@ -24,6 +24,7 @@ use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError};
 use crate::storage::column::{Column, RawColumn};
 use crate::storage::component::{Component, Kind};
 use crate::storage::history::Memory;
+use crate::storage::links::engine_owns;
 use crate::storage::table::{Positions, Table};
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
@@ -599,6 +600,9 @@ unsafe impl<T: Component> Terms for &mut T {
         access: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
         let component = type_name::<T>();
+        if engine_owns(TypeId::of::<T>()) {
+            return Err(QueryError::EngineOwned { component });
+        }
         let Some(id) = tables.schema().registry.id_of::<T>(Kind::Component) else {
             access.impossible = true;
             return Ok(None);
@@ -639,6 +643,7 @@ unsafe impl<T: Component> Terms for &mut T {
         if size_of::<T>() == 0
             || column.is_owned(chunk, memory.epoch())
             || column.take_back(chunk, memory)
+            || column.take_back_ended(chunk, memory)
         {
             return Ok(());
         }

@@ -5,6 +5,7 @@
 //! rows that lie in one chunk of every column it reads. The inner loop is over plain slices.
 
 pub(crate) mod batch;
+pub(crate) mod described;
 pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod filter;
@@ -14,6 +15,7 @@ pub(crate) mod tables;
 pub(crate) mod tuples;
 pub(crate) mod write;
 
+pub use described::{DescribedQuery, DescribedRun, DescribedRuns};
 pub use error::QueryError;
 pub use fetch::{ReadOnly, Terms};
 pub use filter::{Filter, Or, With, Without};

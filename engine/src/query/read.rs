@@ -5,9 +5,10 @@
 use std::marker::PhantomData;
 use std::ptr;
 
-use crate::storage::ComponentMask;
 use crate::storage::archetype::Schema;
 use crate::storage::component::Registry;
+use crate::storage::rows::Rows;
+use crate::storage::{ComponentId, ComponentMask};
 use crate::world::World;
 
 use super::error::QueryError;
@@ -289,6 +290,12 @@ impl Tables for World {
 
     fn table(&self, index: usize) -> TableRef<'_> {
         TableRef::live(&self.tables[index])
+    }
+
+    fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>> {
+        let table = &self.tables[index];
+        let column = table.column(id).filter(|_| self.readable.contains(id))?;
+        Some(column.rows(table.rows()))
     }
 }
 

@@ -4,6 +4,7 @@ use convoy_pool::ChunkPtr;
 
 use crate::storage::archetype::Schema;
 use crate::storage::column::RawColumn;
+use crate::storage::rows::Rows;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask};
 
@@ -25,6 +26,11 @@ pub trait Tables {
 
     /// The table of archetype number `index`, below [`Tables::table_count`].
     fn table(&self, index: usize) -> TableRef<'_>;
+
+    /// The rows of one column of a table, or `None` when they can't be read or the table has no
+    /// such component.
+    #[doc(hidden)]
+    fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>>;
 }
 
 /// One archetype's rows, for reading.

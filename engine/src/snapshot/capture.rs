@@ -76,6 +76,9 @@ impl World {
             table.note_capture(others);
             let rows = table.rows();
             cell.push_table(rows);
+            if !mask.intersects(table.mask()) {
+                continue;
+            }
             for column in table.columns() {
                 if mask.contains(column.component()) {
                     cell.push_column(column.chunks_of(rows));
@@ -92,12 +95,30 @@ impl World {
                 cell.push_log(log.component(), log.first(), (column.chunks_of(rows), rows));
             }
         }
+        for resource in self.resources.iter().filter(|each| mask.contains(each.component())) {
+            let (column, rows) = (resource.column(), resource.rows());
+            cell.push_resource(resource.component(), (column.chunks_of(rows), rows));
+        }
+    }
+
+    /// Makes room for `count` captures of everything that are active at one time, so that none of
+    /// them touches the heap on the world's side. The cells are their pool's affair.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.spawn((1_u32,));
+    /// world.reserve_captures(4);
+    /// ```
+    pub fn reserve_captures(&mut self, count: usize) {
+        let chunks = self.capture_shape(&ComponentMask::ALL).chunks;
+        self.memory.history.reserve(count, chunks);
     }
 
     /// The room that a capture of `mask` can take before a list of the world's has to grow.
     pub(crate) fn capture_shape(&self, mask: &ComponentMask) -> SnapshotShape {
         let mut shape = SnapshotShape { tables: self.tables.capacity(), ..Default::default() };
-        for table in &self.tables {
+        for table in self.tables.iter().filter(|table| mask.intersects(table.mask())) {
             for column in table.columns() {
                 if mask.contains(column.component()) {
                     shape.columns += 1;
@@ -113,6 +134,10 @@ impl World {
                 shape.logs += 1;
                 shape.chunks += log.column().chunk_capacity();
             }
+        }
+        for resource in self.resources.iter().filter(|each| mask.contains(each.component())) {
+            shape.resources += 1;
+            shape.chunks += resource.column().chunk_capacity();
         }
         shape
     }

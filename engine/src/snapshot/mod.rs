@@ -1,6 +1,7 @@
 //! Snapshots: capture, the views that read them, and the pool of their cells.
 
 pub(crate) mod capture;
+pub(crate) mod family;
 pub(crate) mod pool;
 pub(crate) mod view;
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use convoy_pool::Lease;
 
+use crate::query::described::DescribedQuery;
 use crate::query::error::QueryError;
 use crate::query::fetch::ReadOnly;
 use crate::query::read::Query;
@@ -12,6 +13,7 @@ use crate::query::tables::{FrozenColumns, TableRef, Tables};
 use crate::storage::archetype::Schema;
 use crate::storage::component::{Component, Kind};
 use crate::storage::frozen::Frozen;
+use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::World;
 use crate::world::events::{EventCursor, EventRecords, Events};
@@ -39,6 +41,16 @@ pub enum ReadError {
         /// The component that it lacked.
         component: &'static str,
     },
+    /// No component had the id when the snapshot was captured.
+    Unknown {
+        /// The id.
+        id: ComponentId,
+    },
+    /// The world had no value of the resource when the snapshot was captured.
+    NoResource {
+        /// The type of the resource.
+        resource: &'static str,
+    },
 }
 
 impl fmt::Display for ReadError {
@@ -50,6 +62,10 @@ impl fmt::Display for ReadError {
             }
             Self::Missing { entity, component } => {
                 write!(formatter, "entity {entity} had no {component} when it was captured")
+            }
+            Self::Unknown { id } => QueryError::Unknown { id: *id }.fmt(formatter),
+            Self::NoResource { resource } => {
+                write!(formatter, "the world had no {resource} when the snapshot was captured")
             }
         }
     }
@@ -127,6 +143,38 @@ impl View {
         Ok(rows.get(at.row as usize))
     }
 
+    /// The bytes of the component `id` of `entity`, described or typed.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::get`], and when no component had the id.
+    pub fn get_bytes(&self, entity: Entity, id: ComponentId) -> Result<&[u8], ReadError> {
+        let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
+        let info = self.lease.schema().registry.component(id).ok_or(ReadError::Unknown { id })?;
+        let component = info.name();
+        if !self.readable.contains(id) {
+            return Err(ReadError::NotCaptured { component });
+        }
+        let rows = self.lease.column(at.archetype.index(), id);
+        let rows = rows.ok_or(ReadError::Missing { entity, component })?;
+        let row = at.row as usize;
+        Ok(rows.bytes(row..row + 1))
+    }
+
+    /// A query by component ids, as [`World::query_described`].
+    ///
+    /// # Errors
+    ///
+    /// When no component had an id of `required` or `excluded` at the capture, or one of
+    /// `required` is not among what this view may read.
+    pub fn query_described<'a>(
+        &'a self,
+        required: &'a [ComponentId],
+        excluded: &[ComponentId],
+    ) -> Result<DescribedQuery<'a, Self>, QueryError> {
+        DescribedQuery::new(self, required, excluded)
+    }
+
     /// Whether `entity` was alive.
     ///
     /// # Errors
@@ -166,6 +214,27 @@ impl View {
             _ => return Err(not_captured),
         };
         Ok(Events::new(records, cursor))
+    }
+
+    /// The resource of type `T` as it was at the capture.
+    ///
+    /// # Errors
+    ///
+    /// When the resource was not captured, is not among what this view may read, or had no value.
+    pub fn resource<T: Component>(&self) -> Result<&T, ReadError> {
+        let resource = type_name::<T>();
+        let not_captured = ReadError::NotCaptured { component: resource };
+        match self.lease.schema().registry.id_of::<T>(Kind::Resource) {
+            Some(id) if self.readable.contains(id) => {
+                let rows = self.lease.resource(id).ok_or(not_captured)?;
+                if rows.len() == 0 {
+                    return Err(ReadError::NoResource { resource });
+                }
+                Ok(rows.get(0))
+            }
+            None if self.readable == ComponentMask::ALL => Err(ReadError::NoResource { resource }),
+            _ => Err(not_captured),
+        }
     }
 
     /// Entities alive at the capture.
@@ -237,6 +306,10 @@ impl Tables for View {
         let captured = mask.intersection(&self.lease.head.mask);
         let chunks = self.lease.chunks();
         TableRef::frozen(mask, rows, FrozenColumns { mask: captured, starts, chunks, schema })
+    }
+
+    fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>> {
+        self.lease.column(index, id).filter(|_| self.readable.contains(id))
     }
 }
 

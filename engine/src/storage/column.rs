@@ -16,8 +16,10 @@
 
 #![allow(unsafe_code, reason = "reads and writes rows of raw chunks")]
 
+use std::iter::Sum;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
+use std::slice;
 
 use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
 
@@ -244,7 +246,7 @@ impl Column {
         live: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.take_back(chunk, memory) {
+        if self.take_back(chunk, memory) || self.take_back_ended(chunk, memory) {
             return Ok(());
         }
         let spare = memory.allocate(self.class(chunk));
@@ -266,6 +268,22 @@ impl Column {
         Ok(())
     }
 
+    /// Makes every chunk that holds one of `rows` writable, of which those below `live` are in use.
+    pub(crate) fn own_rows(
+        &mut self,
+        rows: Range<usize>,
+        live: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.size == 0 || rows.is_empty() {
+            return Ok(());
+        }
+        for chunk in rows.start >> self.rows_log2..=(rows.end - 1) >> self.rows_log2 {
+            self.own(chunk, live.saturating_sub(chunk << self.rows_log2), memory)?;
+        }
+        Ok(())
+    }
+
     /// Takes `chunk` back without a copy when no active capture sees it.
     pub(crate) fn take_back(&mut self, chunk: usize, memory: &mut Memory) -> bool {
         let free = self.born[chunk] > memory.history.newest(self.component);
@@ -275,6 +293,12 @@ impl Column {
             memory.history.statistics.chunks_reowned += 1;
         }
         free
+    }
+
+    /// Takes `chunk` back when every capture that sees it has ended, and it was only not noticed
+    /// yet: asking is cheaper than a copy.
+    pub(crate) fn take_back_ended(&mut self, chunk: usize, memory: &mut Memory) -> bool {
+        memory.reclaim() > 0 && self.take_back(chunk, memory)
     }
 
     /// A chunk to replace the shared `chunk` with.
@@ -426,6 +450,59 @@ impl Column {
         }
     }
 
+    /// Writes `value` into `count` rows from `row` on, whose chunks must be writable there.
+    pub(crate) fn fill_run<T: Component>(&mut self, row: usize, count: usize, value: T) {
+        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+        let mut filled = 0;
+        while filled < count {
+            let at = row + filled;
+            let rows = (count - filled).min(self.chunk_rows() - (at & self.row_mask));
+            let (start, _) = (self.row_ptr(at), self.row_ptr(at + rows - 1));
+            // SAFETY: the rows are inside one chunk of initialised values without invalid bit
+            // patterns; `&mut self` bars other access through the world, and the caller has made
+            // the rows writable, so that no snapshot reads them.
+            let run = unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<T>(), rows) };
+            run.fill(value);
+            filled += rows;
+        }
+    }
+
+    /// Copies `count` rows from `from` on over those from `to` on, whose chunks must be owned. The
+    /// two runs have no row in common.
+    pub(crate) fn copy_run_within(&mut self, from: usize, to: usize, count: usize) {
+        assert!(from + count <= to || to + count <= from, "the runs have no row in common");
+        let mut copied = 0;
+        while copied < count {
+            let (at, of) = (to + copied, from + copied);
+            let room = self.chunk_rows() - (at & self.row_mask);
+            let have = self.chunk_rows() - (of & self.row_mask);
+            let rows = (count - copied).min(room).min(have);
+            let (target, _) = (self.row_ptr(at), self.row_ptr(at + rows - 1));
+            let (source, _) = (self.row_ptr(of), self.row_ptr(of + rows - 1));
+            // SAFETY: on either side the rows are inside one chunk, and they are different rows.
+            unsafe {
+                ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), rows * self.size());
+            }
+            copied += rows;
+        }
+    }
+
+    /// The bytes of the value at `row`.
+    pub(crate) fn bytes(&self, row: usize) -> &[u8] {
+        // SAFETY: chunk memory is initialised, and the borrow of the column bars writers.
+        unsafe { slice::from_raw_parts(self.row_ptr(row).as_ptr(), self.size()) }
+    }
+
+    /// Writes the bytes of a value into `row`, whose chunk must be writable there.
+    pub(crate) fn write_bytes(&mut self, row: usize, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.size(), "the bytes are of one value");
+        let target = self.row_ptr(row).as_ptr();
+        // SAFETY: the row has this many bytes, which `bytes` does not overlap: a borrow of this
+        // column could not exist beside `&mut self`.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    }
+
     /// Makes the chunk of `row` writable in a table of `rows` rows.
     #[inline]
     pub(crate) fn own_row(
@@ -453,6 +530,62 @@ impl Column {
             // SAFETY: the chunk was this column's with this class and epoch, and is removed.
             unsafe { memory.release(chunk, class, born, self.component) };
         }
+    }
+
+    /// Gives back the memory that `live` rows don't need: chunks without rows, a lone chunk that a
+    /// much smaller one can replace, and room in lists. What a snapshot sees is given back when
+    /// the snapshot ends; a lone chunk is then left alone, as a second one would cost more.
+    pub(crate) fn compact(&mut self, live: usize, memory: &mut Memory) -> Surplus {
+        if self.size == 0 {
+            return Surplus::default();
+        }
+        let held = self.reserved_bytes();
+        let count = self.chunks.len();
+        self.truncate(live.div_ceil(self.chunk_rows()), memory);
+        if self.chunks.len() == 1 {
+            self.refit_first(live, memory);
+        }
+        for list in [&mut self.born, &mut self.written] {
+            shrink_list(list);
+        }
+        shrink_list(&mut self.chunks);
+        Surplus { bytes: held - self.reserved_bytes(), chunks: count - self.chunks.len() }
+    }
+
+    /// Bytes of all chunks.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        match self.chunks.len() {
+            0 => 0,
+            1 => self.class(0).bytes(),
+            chunks => chunks * self.class(1).bytes(),
+        }
+    }
+
+    /// How many chunks the column has.
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Replaces the only chunk by a smaller one, if one of half the bytes holds `live` rows.
+    fn refit_first(&mut self, live: usize, memory: &mut Memory) {
+        let (old, class, born) = (self.chunks[0], self.class(0), self.born[0]);
+        let Ok((smaller, first_rows)) = self.first_class(live) else { return };
+        let is_seen = born <= memory.history.newest(self.component);
+        if is_seen || 2 * smaller.bytes() > class.bytes() {
+            return;
+        }
+        // No memory for a smaller chunk is no reason to fail: everything stays as it is.
+        let Ok(chunk) = memory.arena.allocate(smaller) else { return };
+        // SAFETY: both chunks hold the live rows, and the new one is not reachable yet.
+        unsafe { ptr::copy_nonoverlapping(old.as_ptr(), chunk.as_ptr(), live * self.size()) };
+        self.chunks[0] = chunk;
+        // A chunk of the current epoch counts as written in it, so that a later write need not
+        // mark it.
+        (self.born[0], self.written[0]) = (memory.epoch(), memory.epoch());
+        self.first_rows = first_rows;
+        self.update_capacity();
+        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
+        unsafe { memory.release(old, class, born, self.component) };
     }
 
     /// Gives the first chunk, which must be full, back; the rows after it move up.
@@ -540,6 +673,33 @@ impl Column {
         let (from, to) = (source.row_ptr(first), self.row_ptr(first));
         // SAFETY: the rows lie in one chunk on either side, as the last one is inside too.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), rows * self.size()) };
+    }
+}
+
+/// What a compaction gave back.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Surplus {
+    pub(crate) bytes: usize,
+    pub(crate) chunks: usize,
+}
+
+impl Sum for Surplus {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |sum, part| Self {
+            bytes: sum.bytes + part.bytes,
+            chunks: sum.chunks + part.chunks,
+        })
+    }
+}
+
+/// The room that a list may have beyond twice its length: small lists are left alone.
+const LIST_SLACK: usize = 8;
+
+/// Gives back the room of a list that has far more than it needs. A list that grows and shrinks
+/// by less than half keeps its room, so that compacting now and then does not make it grow anew.
+pub(crate) fn shrink_list<T>(list: &mut Vec<T>) {
+    if list.capacity() > 2 * list.len() + LIST_SLACK {
+        list.shrink_to(list.len() + list.len() / 2);
     }
 }
 

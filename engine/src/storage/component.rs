@@ -8,7 +8,9 @@ use convoy_pool::{CHUNK_ALIGN, SizeClass};
 
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
+use super::links::engine_owns;
 use super::mask::ComponentMask;
+use super::names::intern;
 use super::type_map::TypeMap;
 
 /// What can be a component, and an event: any plain old data that may cross threads.
@@ -23,6 +25,19 @@ impl<T: Pod + Send + Sync> Component for T {}
 pub(crate) enum Kind {
     Component,
     Event,
+    Resource,
+}
+
+/// A component that no Rust type stands for, or one that is not known at compile time: what
+/// [`World::register_described`](crate::World::register_described) takes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ComponentDescription<'a> {
+    /// The name, unique among the components of a world.
+    pub name: &'a str,
+    /// Bytes of one value: a multiple of `align`, and more than zero.
+    pub size: usize,
+    /// The alignment of a value in bytes, a power of two no larger than a chunk's.
+    pub align: usize,
 }
 
 /// The shape of a registered type and of its chunks.
@@ -30,13 +45,15 @@ pub(crate) enum Kind {
 pub struct ComponentInfo {
     name: &'static str,
     size: usize,
-    type_id: TypeId,
+    align: usize,
+    /// `None` for a described component until a type of its name and shape is registered.
+    type_id: Option<TypeId>,
     kind: Kind,
     rows_log2: u8,
 }
 
 impl ComponentInfo {
-    /// The type's name.
+    /// The type's name, or the one it was described by.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -44,6 +61,16 @@ impl ComponentInfo {
     /// Bytes of one value.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// The alignment of a value in bytes.
+    pub fn align(&self) -> usize {
+        self.align
+    }
+
+    /// Whether the component is known by its description only, and by no type.
+    pub fn is_described(&self) -> bool {
+        self.type_id.is_none()
     }
 
     /// Rows in one full chunk, a power of two: the granularity of copy-on-write.
@@ -55,12 +82,27 @@ impl ComponentInfo {
         self.rows_log2
     }
 
+    /// Whether `other` is the same component, and known by type where this one is.
+    fn is_part_of(&self, other: &Self) -> bool {
+        let same_type = match self.type_id {
+            Some(_) => self.type_id == other.type_id,
+            None => self.name == other.name,
+        };
+        same_type && (self.kind, self.size, self.align) == (other.kind, other.size, other.align)
+    }
+
+    /// Whether only the engine writes values of this component.
+    pub(crate) fn is_engine_owned(&self) -> bool {
+        self.kind == Kind::Component && self.type_id.is_some_and(engine_owns)
+    }
+
     /// The shape of a column that no component id stands for.
     pub(crate) fn unregistered<T: Component>(shape: ChunkShape) -> Self {
         Self {
             name: type_name::<T>(),
             size: size_of::<T>(),
-            type_id: TypeId::of::<T>(),
+            align: align_of::<T>(),
+            type_id: Some(TypeId::of::<T>()),
             kind: Kind::Component,
             rows_log2: shape.rows_log2(size_of::<T>()),
         }
@@ -90,6 +132,32 @@ pub enum RegisterError {
         /// Its size in bytes.
         bytes: usize,
     },
+    /// A component was described without bytes. Only types can be tags.
+    ZeroSize {
+        /// The component at fault.
+        component: &'static str,
+    },
+    /// A component was described with an alignment that is not a power of two.
+    NotPowerOfTwo {
+        /// The component at fault.
+        component: &'static str,
+        /// The alignment of the description.
+        align: usize,
+    },
+    /// A component was described with a size that is not a multiple of its alignment.
+    Stride {
+        /// The component at fault.
+        component: &'static str,
+        /// The size of the description in bytes.
+        bytes: usize,
+        /// The alignment of the description in bytes.
+        align: usize,
+    },
+    /// The world knows a component of this name with another size or alignment.
+    Shape {
+        /// The name that stands for two shapes.
+        component: &'static str,
+    },
 }
 
 impl fmt::Display for RegisterError {
@@ -106,6 +174,21 @@ impl fmt::Display for RegisterError {
             Self::TooLarge { component, bytes } => {
                 write!(formatter, "{component} has {bytes} bytes, more than the largest chunk")
             }
+            Self::ZeroSize { component } => {
+                write!(formatter, "{component} is described without bytes")
+            }
+            Self::NotPowerOfTwo { component, align } => write!(
+                formatter,
+                "{component} is described with an alignment of {align}, not a power of two"
+            ),
+            Self::Stride { component, bytes, align } => write!(
+                formatter,
+                "{component} is described with {bytes} bytes, not a multiple of its alignment {align}"
+            ),
+            Self::Shape { component } => write!(
+                formatter,
+                "a component {component} of another size or alignment is registered already"
+            ),
         }
     }
 }
@@ -134,6 +217,7 @@ pub struct Registry {
     infos: Vec<ComponentInfo>,
     components: TypeMap<ComponentId>,
     events: TypeMap<ComponentId>,
+    resources: TypeMap<ComponentId>,
 }
 
 impl Registry {
@@ -143,6 +227,7 @@ impl Registry {
             infos: Vec::new(),
             components: TypeMap::default(),
             events: TypeMap::default(),
+            resources: TypeMap::default(),
         };
         let entity = registry.register::<Entity>(Kind::Component);
         assert_eq!(entity, Ok(ComponentId::ENTITY), "the entity column comes first");
@@ -163,25 +248,106 @@ impl Registry {
         if let Some(id) = self.id_of::<T>(kind) {
             return Ok(id);
         }
-        let component = type_name::<T>();
-        if self.infos.len() == COMPONENTS_MAX {
-            return Err(RegisterError::TooManyTypes { component });
-        }
-        if align_of::<T>() > CHUNK_ALIGN {
-            return Err(RegisterError::Alignment { component, align: align_of::<T>() });
-        }
-        let size = size_of::<T>();
-        if SizeClass::for_bytes(size).is_err() {
-            return Err(RegisterError::TooLarge { component, bytes: size });
-        }
-        let id = ComponentId::new(self.infos.len());
-        let rows_log2 = self.shape.rows_log2(size);
         let type_id = TypeId::of::<T>();
-        self.infos.push(ComponentInfo { name: component, size, type_id, kind, rows_log2 });
+        let shape = (type_name::<T>(), size_of::<T>(), align_of::<T>());
+        let described = match kind {
+            // Whoever describes a link by its name gets no say in the hierarchy.
+            Kind::Component if !engine_owns(type_id) => self.find_described(shape)?,
+            _ => None,
+        };
+        let id = match described {
+            Some(id) => {
+                self.infos[id.index()].type_id = Some(type_id);
+                id
+            }
+            None => self.add(shape, Some(type_id), kind)?,
+        };
         match kind {
             Kind::Component => self.components.insert(type_id, id),
             Kind::Event => self.events.insert(type_id, id),
+            Kind::Resource => self.resources.insert(type_id, id),
         };
+        Ok(id)
+    }
+
+    /// The id of a component that is described by name, size and alignment: registered now if it
+    /// is new, else the one of this name, which must have the same shape.
+    pub(crate) fn register_described(
+        &mut self,
+        description: &ComponentDescription<'_>,
+    ) -> Result<ComponentId, RegisterError> {
+        let ComponentDescription { name, size, align } = *description;
+        let component = intern(name);
+        if size == 0 {
+            return Err(RegisterError::ZeroSize { component });
+        }
+        if !align.is_power_of_two() {
+            return Err(RegisterError::NotPowerOfTwo { component, align });
+        }
+        if !size.is_multiple_of(align) {
+            return Err(RegisterError::Stride { component, bytes: size, align });
+        }
+        let mut known = None;
+        for id in self.named(name) {
+            let info = self.info(id);
+            if (info.size, info.align) == (size, align) {
+                return Ok(id);
+            }
+            known = Some(id);
+        }
+        match known {
+            Some(_) => Err(RegisterError::Shape { component }),
+            None => self.add((component, size, align), None, Kind::Component),
+        }
+    }
+
+    /// The first component of this name. Types may share one; descriptions don't.
+    pub(crate) fn id_by_name(&self, name: &str) -> Option<ComponentId> {
+        self.named(name).next()
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = ComponentId> {
+        let ids = (0..self.infos.len()).map(ComponentId::new);
+        ids.filter(move |id| {
+            let info = self.info(*id);
+            info.kind == Kind::Component && info.name == name
+        })
+    }
+
+    /// The component that was described with the name, size and alignment of a type.
+    fn find_described(
+        &self,
+        (name, size, align): (&'static str, usize, usize),
+    ) -> Result<Option<ComponentId>, RegisterError> {
+        let described = self.named(name).find(|id| self.info(*id).is_described());
+        let Some(id) = described else { return Ok(None) };
+        let info = self.info(id);
+        if (info.size, info.align) == (size, align) {
+            Ok(Some(id))
+        } else {
+            Err(RegisterError::Shape { component: name })
+        }
+    }
+
+    /// Adds a shape that is new.
+    fn add(
+        &mut self,
+        (name, size, align): (&'static str, usize, usize),
+        type_id: Option<TypeId>,
+        kind: Kind,
+    ) -> Result<ComponentId, RegisterError> {
+        if self.infos.len() == COMPONENTS_MAX {
+            return Err(RegisterError::TooManyTypes { component: name });
+        }
+        if align > CHUNK_ALIGN {
+            return Err(RegisterError::Alignment { component: name, align });
+        }
+        if SizeClass::for_bytes(size).is_err() {
+            return Err(RegisterError::TooLarge { component: name, bytes: size });
+        }
+        let id = ComponentId::new(self.infos.len());
+        let rows_log2 = self.shape.rows_log2(size);
+        self.infos.push(ComponentInfo { name, size, align, type_id, kind, rows_log2 });
         Ok(id)
     }
 
@@ -194,32 +360,35 @@ impl Registry {
         &self.infos[id.index()]
     }
 
+    /// The component of this id; `None` when no component of this world has it.
+    pub(crate) fn component(&self, id: ComponentId) -> Option<&ComponentInfo> {
+        self.infos.get(id.index()).filter(|info| info.kind == Kind::Component)
+    }
+
     /// All ids that are registered.
     pub(crate) fn ids(&self) -> ComponentMask {
         (0..self.infos.len()).map(ComponentId::new).collect()
     }
 
-    /// The ids of event types, in the order of their registration.
-    pub(crate) fn events(&self) -> impl Iterator<Item = ComponentId> {
+    /// The ids of the types of `kind`, in the order of their registration.
+    pub(crate) fn ids_of(&self, kind: Kind) -> impl Iterator<Item = ComponentId> {
         let ids = (0..self.infos.len()).map(ComponentId::new);
-        ids.filter(|id| self.info(*id).kind == Kind::Event)
+        ids.filter(move |id| self.info(*id).kind == kind)
     }
 
-    /// Whether `self` knows the same types under the same ids as the first ones of `other`.
+    /// Whether `self` knows the same types under the same ids as the first ones of `other`, which
+    /// may know a type where `self` has only its description.
     pub(crate) fn is_prefix_of(&self, other: &Self) -> bool {
         self.shape == other.shape
             && self.infos.len() <= other.infos.len()
-            && self
-                .infos
-                .iter()
-                .zip(&other.infos)
-                .all(|(mine, theirs)| mine.type_id == theirs.type_id && mine.kind == theirs.kind)
+            && self.infos.iter().zip(&other.infos).all(|(mine, theirs)| mine.is_part_of(theirs))
     }
 
     fn map(&self, kind: Kind) -> &TypeMap<ComponentId> {
         match kind {
             Kind::Component => &self.components,
             Kind::Event => &self.events,
+            Kind::Resource => &self.resources,
         }
     }
 }

@@ -52,6 +52,13 @@ struct FrozenLog {
     rows: FrozenRows,
 }
 
+/// A captured resource: one row, or none where it had no value.
+#[derive(Clone, Copy, Debug)]
+struct FrozenResource {
+    component: ComponentId,
+    rows: FrozenRows,
+}
+
 /// How much a snapshot's lists hold or have room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -60,10 +67,12 @@ pub struct SnapshotShape {
     pub tables: usize,
     /// Columns of all tables.
     pub columns: usize,
-    /// Chunks of all columns, of the entity index and of the event logs.
+    /// Chunks of all columns, of the entity index, of the event logs and of the resources.
     pub chunks: usize,
     /// Event logs.
     pub logs: usize,
+    /// Resources, those without a value included.
+    pub resources: usize,
 }
 
 /// One captured picture of a world.
@@ -77,6 +86,7 @@ pub(crate) struct Frozen {
     chunks: Vec<ChunkPtr>,
     index: Option<(FrozenRows, u8)>,
     logs: Vec<FrozenLog>,
+    resources: Vec<FrozenResource>,
 }
 
 impl Frozen {
@@ -90,6 +100,7 @@ impl Frozen {
             chunks: Vec::with_capacity(shape.chunks),
             index: None,
             logs: Vec::with_capacity(shape.logs),
+            resources: Vec::with_capacity(shape.resources),
         }
     }
 
@@ -100,6 +111,7 @@ impl Frozen {
         self.starts.reserve(shape.columns);
         self.chunks.reserve(shape.chunks);
         self.logs.reserve(shape.logs);
+        self.resources.reserve(shape.resources);
     }
 
     /// What the lists hold.
@@ -109,6 +121,7 @@ impl Frozen {
             columns: self.starts.len(),
             chunks: self.chunks.len(),
             logs: self.logs.len(),
+            resources: self.resources.len(),
         }
     }
 
@@ -119,6 +132,7 @@ impl Frozen {
             columns: self.starts.capacity(),
             chunks: self.chunks.capacity(),
             logs: self.logs.capacity(),
+            resources: self.resources.capacity(),
         }
     }
 
@@ -128,6 +142,7 @@ impl Frozen {
             + size_of_val(&*self.starts)
             + size_of_val(&*self.chunks)
             + size_of_val(&*self.logs)
+            + size_of_val(&*self.resources)
     }
 
     pub(crate) fn begin(&mut self, head: FrozenHead, schema: &Arc<Schema>, mapping: &Arc<Mapping>) {
@@ -163,6 +178,16 @@ impl Frozen {
     ) {
         let rows = self.push_rows(chunks, rows);
         self.logs.push(FrozenLog { component, first, rows });
+    }
+
+    /// Adds a resource of one row, or of none.
+    pub(crate) fn push_resource(
+        &mut self,
+        component: ComponentId,
+        (chunks, rows): (&[ChunkPtr], usize),
+    ) {
+        let rows = self.push_rows(chunks, rows);
+        self.resources.push(FrozenResource { component, rows });
     }
 
     fn push_rows(&mut self, chunks: &[ChunkPtr], rows: usize) -> FrozenRows {
@@ -214,6 +239,13 @@ impl Frozen {
         Some((self.rows(log.rows, info.size(), info.rows_log2()), log.first))
     }
 
+    /// The rows of a captured resource.
+    pub(crate) fn resource(&self, id: ComponentId) -> Option<Rows<'_>> {
+        let resource = self.resources.iter().find(|resource| resource.component == id)?;
+        let info = self.schema().registry.info(id);
+        Some(self.rows(resource.rows, info.size(), info.rows_log2()))
+    }
+
     fn rows(&self, at: FrozenRows, size: usize, rows_log2: u8) -> Rows<'_> {
         let count = if size == 0 { 0 } else { (at.rows as usize).div_ceil(1 << rows_log2) };
         let chunks = &self.chunks[at.start as usize..at.start as usize + count];
@@ -230,6 +262,7 @@ impl Recycle for Frozen {
         self.starts.clear();
         self.chunks.clear();
         self.logs.clear();
+        self.resources.clear();
         self.index = None;
         self.schema = None;
         // Last: where the world is gone, this unmaps the chunks.
@@ -241,5 +274,6 @@ impl Recycle for Frozen {
             + self.starts.capacity() * size_of::<u32>()
             + self.chunks.capacity() * size_of::<ChunkPtr>()
             + self.logs.capacity() * size_of::<FrozenLog>()
+            + self.resources.capacity() * size_of::<FrozenResource>()
     }
 }

@@ -147,11 +147,9 @@ impl Memory {
                     }
                 }
             }
+            history.find_newest(&capture.mask);
             history.spare.push(capture.dead);
             ended += 1;
-        }
-        if ended > 0 {
-            history.find_newest();
         }
         ended
     }
@@ -223,6 +221,18 @@ impl History {
         self.active.push(ActiveCapture { epoch, mask, watch, dead });
     }
 
+    /// Makes dead lists for `count` captures of `chunks` chunks each.
+    pub(crate) fn reserve(&mut self, count: usize, chunks: usize) {
+        self.active.reserve(count.saturating_sub(self.active.len()));
+        self.spare.reserve(count);
+        for dead in &mut self.spare {
+            dead.reserve_exact(chunks);
+        }
+        while self.active.len() + self.spare.len() < count {
+            self.spare.push(Vec::with_capacity(chunks));
+        }
+    }
+
     /// How many captures are active.
     pub(crate) fn active_count(&self) -> usize {
         self.active.len()
@@ -261,12 +271,11 @@ impl History {
         }
     }
 
-    fn find_newest(&mut self) {
-        self.newest.fill(Epoch::ZERO);
-        for capture in &self.active {
-            for id in capture.mask.iter() {
-                self.newest[id.index()] = capture.epoch;
-            }
+    /// Finds the newest captures of the components of `mask` anew.
+    fn find_newest(&mut self, mask: &ComponentMask) {
+        for id in mask.iter() {
+            let holder = self.active.iter().rfind(|capture| capture.mask.contains(id));
+            self.newest[id.index()] = holder.map_or(Epoch::ZERO, |capture| capture.epoch);
         }
     }
 }

@@ -6,7 +6,9 @@
 
 #![allow(unsafe_code, reason = "reads rows of raw chunks")]
 
+use std::ops::Range;
 use std::ptr::{self, NonNull};
+use std::slice;
 
 use convoy_pool::{CHUNK_ALIGN, ChunkPtr};
 
@@ -23,7 +25,7 @@ pub(crate) const fn no_bytes() -> NonNull<u8> {
 
 /// The first rows of a column, live or frozen, for reading one at a time.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
+pub struct Rows<'a> {
     chunks: &'a [ChunkPtr],
     len: usize,
     size: usize,
@@ -51,6 +53,60 @@ impl<'a> Rows<'a> {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The values from `row` on that lie in its chunk.
+    pub(crate) fn chunk_from<T: Component>(&self, row: usize) -> &'a [T] {
+        self.run(row..self.len.min(((row >> self.rows_log2) + 1) << self.rows_log2))
+    }
+
+    /// The values of `rows`, chunk by chunk.
+    pub(crate) fn runs<T: Component>(
+        self,
+        rows: Range<usize>,
+    ) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
+        let mut next = rows.start;
+        std::iter::from_fn(move || {
+            if next >= rows.end {
+                return None;
+            }
+            let end = rows.end.min(((next >> self.rows_log2) + 1) << self.rows_log2);
+            let run = self.run(next..end);
+            next = end;
+            Some(run)
+        })
+    }
+
+    /// The values of a run of rows that lie in one chunk.
+    pub(crate) fn run<T: Component>(&self, run: Range<usize>) -> &'a [T] {
+        assert_eq!(size_of::<T>(), self.size, "the rows are of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+        let start = self.run_start(&run);
+        // SAFETY: the rows are in one chunk; the contract of `new`, or the borrow of a live column,
+        // keeps them mapped and unwritten; any bits are a `T`.
+        unsafe { slice::from_raw_parts(start.as_ptr().cast::<T>(), run.len()) }
+    }
+
+    /// The bytes of a run of rows that lie in one chunk.
+    pub(crate) fn bytes(&self, run: Range<usize>) -> &'a [u8] {
+        let start = self.run_start(&run);
+        // SAFETY: as in `run`.
+        unsafe { slice::from_raw_parts(start.as_ptr(), run.len() * self.size) }
+    }
+
+    /// The address of the first of a run of rows, which are checked to lie in one chunk.
+    fn run_start(&self, run: &Range<usize>) -> NonNull<u8> {
+        assert!(run.start <= run.end && run.end <= self.len, "the rows are some of these");
+        if self.size == 0 || run.is_empty() {
+            return no_bytes();
+        }
+        let chunk = run.start >> self.rows_log2;
+        assert_eq!(chunk, (run.end - 1) >> self.rows_log2, "the rows lie in one chunk");
+        let offset = (run.start & ((1 << self.rows_log2) - 1)) * self.size;
+        // SAFETY: the row is in the chunk.
+        let start = unsafe { self.chunks[chunk].as_ptr().add(offset) };
+        // SAFETY: a chunk is not at address zero.
+        unsafe { NonNull::new_unchecked(start) }
     }
 
     /// The value at `row`.

@@ -3,7 +3,7 @@
 use convoy_pool::MemoryError;
 
 use super::archetype::Archetype;
-use super::column::{Column, RawColumn};
+use super::column::{Column, RawColumn, Surplus};
 use super::component::Registry;
 use super::component_id::ComponentId;
 use super::entity::Entity;
@@ -29,6 +29,8 @@ pub(crate) struct Table {
     /// these bits can a chunk have become empty.
     chunk_mask: u32,
     open_epoch: Epoch,
+    /// Whether rows hold links of the hierarchy, which have counterparts in other rows.
+    linked: bool,
 }
 
 /// Why rows can't be appended.
@@ -85,6 +87,7 @@ impl Table {
         let positions = positions.into_boxed_slice();
         let chunk_rows = mask.iter().map(|id| registry.info(id).chunk_rows()).min();
         let chunk_mask = chunk_rows.map_or(0, |rows| rows as u32 - 1);
+        let linked = mask.iter().any(|id| registry.info(id).is_engine_owned());
         Self {
             columns,
             mask,
@@ -94,7 +97,15 @@ impl Table {
             open_until: 0,
             chunk_mask,
             open_epoch: Epoch::ZERO,
+            linked,
         }
+    }
+
+    /// Whether rows hold links of the hierarchy: they are never removed without mending those of
+    /// other rows.
+    #[inline]
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked
     }
 
     pub(crate) fn mask(&self) -> &ComponentMask {
@@ -212,6 +223,46 @@ impl Table {
         Ok(())
     }
 
+    /// Makes `row` writable in every column.
+    pub(crate) fn own_row(&mut self, row: usize, memory: &mut Memory) -> Result<(), MemoryError> {
+        let rows = self.rows();
+        for column in &mut self.columns {
+            column.own_row(row, rows, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the end of the table ready for `leaving` removals and `arriving` appends in any
+    /// order: each writes a row that is writable then, and needs no memory that the others did not
+    /// give back. Rows that removals fill are made writable by [`Table::own_row`].
+    pub(crate) fn prepare_end(
+        &mut self,
+        leaving: usize,
+        arriving: usize,
+        memory: &mut Memory,
+    ) -> Result<(), SpawnRowsError> {
+        if arriving == 0 {
+            return Ok(());
+        }
+        self.prepare_append_run(arriving, memory)?;
+        let rows = self.rows();
+        if leaving > 0 {
+            // Removals may give a chunk back before an append asks for it again. It goes to the
+            // arena, and not to a dead list, if it was born in this epoch.
+            for column in &mut self.columns {
+                column.own_rows(rows - leaving..rows + arriving, rows, memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory that the present rows don't need. Returns the bytes and the chunks.
+    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
+        let rows = self.rows();
+        self.open_until = 0;
+        self.columns.iter_mut().map(|column| column.compact(rows, memory)).sum()
+    }
+
     /// Makes every chunk of one column writable.
     pub(crate) fn own_column(
         &mut self,
@@ -327,6 +378,21 @@ impl Table {
         self.open_until = 0;
         for column in &mut self.columns {
             column.truncate(0, memory);
+        }
+    }
+
+    /// Forgets all rows from `rows` on, whose values were moved elsewhere. Where that empties
+    /// whole chunks, those beyond the one that is appended to next go back.
+    pub(crate) fn shrink(&mut self, rows: usize, memory: &mut Memory) {
+        let old = self.rows();
+        assert!(rows <= old, "a table shrinks to what it holds");
+        self.rows = rows as u32;
+        self.open_until = 0;
+        for column in &mut self.columns {
+            let (keep, log2) = (rows >> column.rows_log2(), column.rows_log2());
+            if column.size() > 0 && keep < old >> log2 {
+                column.truncate(keep + 1, memory);
+            }
         }
     }
 

@@ -244,7 +244,7 @@ impl World {
         let Self { tables, index, memory, .. } = self;
         let table = &mut tables[archetype.index()];
         for row in 0..table.rows() {
-            index.prepare_move(table.entity(row), memory)?;
+            index.prepare_free(table.entity(row), memory)?;
         }
         for row in (0..table.rows()).rev() {
             index.free(table.entity(row));

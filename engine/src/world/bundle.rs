@@ -160,7 +160,24 @@ impl BundleInfo {
         if reserved {
             return Err(SpawnError::Reserved);
         }
+        let owned = info.ids().iter().map(|&id| registry.info(id)).find(|id| id.is_engine_owned());
+        if let Some(owned) = owned {
+            return Err(SpawnError::EngineOwned { component: owned.name() });
+        }
         Ok(info)
+    }
+
+    /// The bundle of one component, whatever it is.
+    pub(crate) fn of_component(id: ComponentId) -> Self {
+        let mut ids = [ComponentId::ENTITY; BUNDLE_MAX];
+        ids[0] = id;
+        Self {
+            mask: ComponentMask::from_iter([id]),
+            archetype: None,
+            ids,
+            positions: [0; BUNDLE_MAX],
+            len: 1,
+        }
     }
 
     /// The component ids in the order of the tuple.

@@ -17,6 +17,7 @@ use crate::storage::component::Component;
 use super::bundle::{Bundle, ComponentSink, ComponentSource};
 use super::core::World;
 use super::error::ComponentError;
+use super::hierarchy::HierarchyError;
 use super::index::Handles;
 
 /// What became of a command.
@@ -140,11 +141,16 @@ impl Commands {
     /// When all 2^32 - 2 entity slots are taken.
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
         let entity = self.reserve();
-        self.record(spawn_apply::<B>, entity, bundle);
+        self.record_spawn_at(entity, bundle);
         if let Some(command) = self.queue.last_mut() {
             command.spawns = true;
         }
         entity
+    }
+
+    /// Records the spawning of an entity under a handle that somebody reserved.
+    pub(crate) fn record_spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) {
+        self.record(spawn_apply::<B>, entity, bundle);
     }
 
     /// Records the insertion of components, which replace those that `entity` has already.
@@ -160,6 +166,22 @@ impl Commands {
     /// Records the despawning of `entity`.
     pub fn despawn(&mut self, entity: Entity) {
         self.record(despawn_apply, entity, ());
+    }
+
+    /// Records that `child` becomes the last child of `parent`. It fails at playback when `parent`
+    /// descends from `child`.
+    pub fn set_parent(&mut self, child: Entity, parent: Entity) {
+        self.record(set_parent_apply, child, (parent,));
+    }
+
+    /// Records that `child` becomes a root.
+    pub fn remove_parent(&mut self, child: Entity) {
+        self.record(remove_parent_apply, child, ());
+    }
+
+    /// Records the despawning of `entity` and all its descendants.
+    pub fn despawn_tree(&mut self, entity: Entity) {
+        self.record(despawn_tree_apply, entity, ());
     }
 
     /// Records an event.
@@ -287,6 +309,26 @@ fn remove_apply<B: Bundle>(world: &mut World, entity: Entity, _: &[u8]) -> Outco
 
 fn despawn_apply(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
     outcome(world.despawn(entity))
+}
+
+fn set_parent_apply(world: &mut World, child: Entity, bytes: &[u8]) -> Outcome {
+    family_outcome(world.set_parent(child, pod_read_unaligned(bytes)))
+}
+
+fn remove_parent_apply(world: &mut World, child: Entity, _: &[u8]) -> Outcome {
+    family_outcome(world.remove_parent(child).map(|_| ()))
+}
+
+fn despawn_tree_apply(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
+    family_outcome(world.despawn_tree(entity).map(|_| ()))
+}
+
+fn family_outcome(result: Result<(), HierarchyError>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Applied,
+        Err(HierarchyError::NotAlive { .. }) => Outcome::Dead,
+        Err(_) => Outcome::Failed,
+    }
 }
 
 fn event_apply<T: Component>(world: &mut World, _: Entity, bytes: &[u8]) -> Outcome {

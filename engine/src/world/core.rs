@@ -13,6 +13,8 @@ use convoy_pool::{ArenaConfig, MemoryError};
 use crate::storage::archetype::{ArchetypeId, Schema};
 use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
 use crate::storage::history::Memory;
+use crate::storage::links::engine_owns;
+use crate::storage::run::RowRuns;
 use crate::storage::table::Table;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
@@ -22,6 +24,9 @@ use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
 use super::index::{EntityIndex, Location, Slot};
+use super::locals::Locals;
+use super::moves::Moves;
+use super::resource::Resource;
 use super::sync_mark::SyncMark;
 
 /// What a world is made with.
@@ -79,6 +84,8 @@ pub struct World {
     pub(crate) memory: Memory,
     pub(crate) events: Vec<EventLog>,
     pub(crate) event_retention: usize,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) locals: Locals,
     /// What may be read: everything, or the mask of the last sync in a replica.
     pub(crate) readable: ComponentMask,
     /// Whether `readable` is less than everything, so that rows lack columns.
@@ -89,6 +96,13 @@ pub struct World {
     pub(crate) synced: Option<SyncMark>,
     pub(crate) bundles: Bundles,
     pub(crate) edges: Edges,
+    /// What a list of entities came to, kept for its memory.
+    pub(crate) runs: RowRuns,
+    pub(crate) moves: Moves,
+    /// A list for whoever finds entities first and changes them then.
+    pub(crate) entity_list: Vec<Entity>,
+    /// The table with which the next compaction goes on.
+    pub(crate) compact_next: usize,
 }
 
 impl Default for World {
@@ -128,6 +142,8 @@ impl World {
             memory: Memory::new(config.memory),
             events: Vec::new(),
             event_retention: config.event_retention,
+            resources: Vec::new(),
+            locals: Locals::default(),
             readable: ComponentMask::ALL,
             partial: false,
             tick: 0,
@@ -135,6 +151,10 @@ impl World {
             synced: None,
             bundles: Bundles::new(),
             edges: Edges::default(),
+            runs: RowRuns::default(),
+            moves: Moves::default(),
+            entity_list: Vec::new(),
+            compact_next: 0,
         }
     }
 
@@ -344,11 +364,12 @@ impl World {
     }
 
     #[inline]
-    fn locate(&self, entity: Entity) -> Result<Location, EntityError> {
+    pub(crate) fn locate(&self, entity: Entity) -> Result<Location, EntityError> {
         self.index.locate(entity).ok_or(EntityError::NotAlive { entity })
     }
 
-    /// Despawns `entity` with all its components. Constant time.
+    /// Despawns `entity` with all its components. Constant time, but for a parent, whose children
+    /// become roots one by one; [`World::despawn_tree`] takes them along.
     ///
     /// # Errors
     ///
@@ -357,7 +378,10 @@ impl World {
     pub fn despawn(&mut self, entity: Entity) -> Result<(), ComponentError> {
         let at = self.locate(entity)?;
         self.check_whole()?;
-        self.index.prepare_move(entity, &mut self.memory)?;
+        if self.tables[at.archetype.index()].is_linked() {
+            return Ok(self.despawn_linked(entity)?);
+        }
+        self.index.prepare_free(entity, &mut self.memory)?;
         self.prepare_last(at)?;
         self.tables[at.archetype.index()].prepare_remove(at.row as usize, &mut self.memory)?;
         self.take_out(at);
@@ -375,7 +399,7 @@ impl World {
 
     /// Removes a row whose removal was prepared, and corrects the location of what moved into it.
     #[inline]
-    fn take_out(&mut self, at: Location) {
+    pub(crate) fn take_out(&mut self, at: Location) {
         let table = &mut self.tables[at.archetype.index()];
         if let Some(moved) = table.commit_remove(at.row as usize, &mut self.memory) {
             self.index.relocate(moved, at);
@@ -447,7 +471,7 @@ impl World {
 
     /// Checks that the entities of `archetype` have every component of `B`.
     #[cold]
-    fn check_held<B: Bundle>(
+    pub(crate) fn check_held<B: Bundle>(
         &mut self,
         entity: Entity,
         archetype: ArchetypeId,
@@ -521,10 +545,14 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When the handle is stale, `entity` has no `T`, or memory runs out.
+    /// When the handle is stale, `entity` has no `T`, `T` is written by the engine only, or memory
+    /// runs out.
     #[inline]
     pub fn get_mut<T: Component>(&mut self, entity: Entity) -> Result<&mut T, ComponentError> {
         let at = self.locate(entity)?;
+        if engine_owns(TypeId::of::<T>()) {
+            return Err(ComponentError::EngineOwned { component: type_name::<T>() });
+        }
         let id = self.schema.registry.id_of::<T>(Kind::Component);
         let table = &mut self.tables[at.archetype.index()];
         let rows = table.rows();
@@ -538,9 +566,10 @@ impl World {
         }
     }
 
-    /// Despawns every entity and drops all events. Chunks go back to the arena in bulk, and every
-    /// capacity is kept, so that filling the world again takes no memory from the system. All
-    /// handles become stale; snapshots are unaffected. A replica becomes an ordinary world.
+    /// Despawns every entity and drops all events; resources keep their values. Chunks go back to
+    /// the arena in bulk, and every capacity is kept, so that filling the world again takes no
+    /// memory from the system. All handles become stale; snapshots are unaffected. A replica
+    /// becomes an ordinary world.
     ///
     /// # Errors
     ///
@@ -564,7 +593,7 @@ impl World {
 /// Moves an entity's row to the table at the other end of `edge`, without what the bundle of an
 /// insertion brings. Returns where it is now; on an error nothing has moved.
 #[inline]
-fn move_row(
+pub(crate) fn move_row(
     edge: &Edge,
     (entity, from): (Entity, Location),
     tables: &mut [Table],
@@ -586,10 +615,10 @@ fn move_row(
 }
 
 /// Reads a bundle from one row of a table.
-struct RowSource<'a> {
-    table: &'a Table,
-    positions: std::slice::Iter<'a, u8>,
-    row: usize,
+pub(crate) struct RowSource<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) positions: std::slice::Iter<'a, u8>,
+    pub(crate) row: usize,
 }
 
 impl ComponentSource for RowSource<'_> {
@@ -613,15 +642,4 @@ fn not_synced<T>() -> ComponentError {
 #[cold]
 pub(crate) fn fail(action: &str, error: &dyn fmt::Display) -> ! {
     panic!("{action}: {error}")
-}
-
-impl fmt::Debug for World {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("World")
-            .field("tick", &self.tick)
-            .field("entities", &self.entity_count())
-            .field("archetypes", &self.tables.len())
-            .finish_non_exhaustive()
-    }
 }

@@ -10,7 +10,7 @@ use crate::storage::archetype::ArchetypeId;
 use crate::storage::table::DROPPED;
 use crate::storage::type_map::TypeIdHasher;
 
-use super::bundle::{BundleInfo, Positions};
+use super::bundle::{BUNDLE_MAX, BundleInfo, Positions};
 
 /// Whether the bundle of an edge comes or goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,15 @@ pub(crate) enum Change {
 struct EdgeKey {
     /// Twice the archetype's number, plus one for a removal.
     archetype_and_change: u32,
+    /// The type of the bundle, or another one that stands for the change.
     bundle: TypeId,
+}
+
+/// As an [`EdgeKey`], with the components themselves in place of a type.
+type UntypedKey = (u32, ComponentMask);
+
+fn archetype_and_change(source: ArchetypeId, change: Change) -> u32 {
+    source.bits() << 1 | change as u32
 }
 
 /// One cached move between archetypes.
@@ -32,8 +40,10 @@ pub(crate) struct Edge {
     /// For each column of the source, where its component stands in the target, or [`DROPPED`].
     pub(crate) targets: Box<[u16]>,
     /// Where the bundle's columns stand in the archetype that has them: the target of an
-    /// insertion, the source of a removal.
+    /// insertion or exchange, the source of a removal.
     pub(crate) positions: Positions,
+    /// Where the columns of the bundle that an exchange removes stand in the source.
+    pub(crate) removed: Positions,
 }
 
 impl Edge {
@@ -43,22 +53,42 @@ impl Edge {
         bundle: &BundleInfo,
         change: Change,
     ) -> Self {
-        let (target, target_mask) = target;
+        let mut edge = Self::untyped(source, target, &bundle.mask, change);
+        let holder = if change == Change::Remove { source } else { target.1 };
+        edge.positions = bundle.positions(holder);
+        edge
+    }
+
+    /// The edge of an exchange: `removed` goes and `inserted` comes.
+    pub(crate) fn exchange(
+        source: &ComponentMask,
+        target: (ArchetypeId, &ComponentMask),
+        removed: &BundleInfo,
+        inserted: &BundleInfo,
+    ) -> Self {
+        let mut edge = Self::new(source, target, inserted, Change::Insert);
+        edge.removed = removed.positions(source);
+        edge
+    }
+
+    /// The edge of components that no bundle stands for: it has no positions.
+    pub(crate) fn untyped(
+        source: &ComponentMask,
+        (target, target_mask): (ArchetypeId, &ComponentMask),
+        components: &ComponentMask,
+        change: Change,
+    ) -> Self {
         let shared = source.intersection(target_mask);
         let kept = match change {
-            // The bundle's own values replace what the entity had.
-            Change::Insert => shared.difference(&bundle.mask),
+            // The inserted values replace what the entity had.
+            Change::Insert => shared.difference(components),
             Change::Remove => shared,
         };
         let targets = source
             .iter()
             .map(|id| if kept.contains(id) { target_mask.rank(id) as u16 } else { DROPPED });
-        let targets = targets.collect();
-        let holder = match change {
-            Change::Insert => target_mask,
-            Change::Remove => source,
-        };
-        Self { target, targets, positions: bundle.positions(holder) }
+        let none = [0; BUNDLE_MAX];
+        Self { target, targets: targets.collect(), positions: none, removed: none }
     }
 }
 
@@ -67,6 +97,9 @@ impl Edge {
 pub(crate) struct Edges {
     edges: Vec<Edge>,
     numbers: HashMap<EdgeKey, usize, BuildHasherDefault<TypeIdHasher>>,
+    /// The edges of components that no bundle stands for.
+    untyped: HashMap<UntypedKey, usize>,
+    recent_untyped: Option<(UntypedKey, usize)>,
     /// The edge that was walked last: loops walk one edge many times.
     recent: Option<(EdgeKey, usize)>,
 }
@@ -80,7 +113,7 @@ impl Edges {
         bundle: TypeId,
         change: Change,
     ) -> Option<usize> {
-        let key = EdgeKey { archetype_and_change: source.bits() << 1 | change as u32, bundle };
+        let key = EdgeKey { archetype_and_change: archetype_and_change(source, change), bundle };
         if let Some((recent, number)) = self.recent
             && recent == key
         {
@@ -98,10 +131,41 @@ impl Edges {
         change: Change,
         edge: Edge,
     ) -> usize {
-        let key = EdgeKey { archetype_and_change: source.bits() << 1 | change as u32, bundle };
+        let key = EdgeKey { archetype_and_change: archetype_and_change(source, change), bundle };
         self.edges.push(edge);
         self.numbers.insert(key, self.edges.len() - 1);
         self.edges.len() - 1
+    }
+
+    /// The number of the edge of components that no bundle stands for, if it is known.
+    pub(crate) fn find_untyped(
+        &mut self,
+        source: ArchetypeId,
+        components: &ComponentMask,
+        change: Change,
+    ) -> Option<usize> {
+        let key = (archetype_and_change(source, change), *components);
+        if let Some((recent, number)) = self.recent_untyped
+            && recent == key
+        {
+            return Some(number);
+        }
+        let number = *self.untyped.get(&key)?;
+        self.recent_untyped = Some((key, number));
+        Some(number)
+    }
+
+    pub(crate) fn add_untyped(
+        &mut self,
+        source: ArchetypeId,
+        components: &ComponentMask,
+        change: Change,
+        edge: Edge,
+    ) -> usize {
+        self.edges.push(edge);
+        let number = self.edges.len() - 1;
+        self.untyped.insert((archetype_and_change(source, change), *components), number);
+        number
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use std::fmt;
 use convoy_pool::MemoryError;
 
 use crate::storage::table::SpawnRowsError;
-use crate::storage::{Entity, RegisterError};
+use crate::storage::{ComponentId, Entity, RegisterError};
 
 /// Why an entity could not be spawned. The world is unchanged.
 #[derive(Debug)]
@@ -29,6 +29,30 @@ pub enum SpawnError {
     },
     /// The bundle holds the entity column's own type.
     Reserved,
+    /// No component of this world has the id.
+    Unknown {
+        /// The id.
+        id: ComponentId,
+    },
+    /// The bytes of a component are not as many as one value has.
+    Bytes {
+        /// The component.
+        component: &'static str,
+        /// Bytes of one value.
+        expected: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// Nobody has reserved the handle, or its entity was spawned before.
+    NotReserved {
+        /// The handle.
+        entity: Entity,
+    },
+    /// The bundle holds a link of the hierarchy, which only the engine writes.
+    EngineOwned {
+        /// The link.
+        component: &'static str,
+    },
     /// No memory for the rows.
     Memory(MemoryError),
     /// All 2^32 - 2 entity slots are taken.
@@ -69,6 +93,16 @@ pub enum ComponentError {
         /// The component.
         component: &'static str,
     },
+    /// No component of this world has the id.
+    Unknown {
+        /// The id.
+        id: ComponentId,
+    },
+    /// The component is a link of the hierarchy, which only the engine writes.
+    EngineOwned {
+        /// The link.
+        component: &'static str,
+    },
     /// The world is a replica of some columns only, where rows can't be moved or removed.
     PartialReplica,
     /// The bundle can't be used.
@@ -79,6 +113,17 @@ pub enum ComponentError {
 
 const PARTIAL_REPLICA: &str = "the world is a replica of some columns only: \
      its rows can't be added, moved or removed, only synced or cleared";
+
+fn write_unknown(formatter: &mut fmt::Formatter<'_>, id: ComponentId) -> fmt::Result {
+    write!(formatter, "no component has the id {}", id.index())
+}
+
+fn write_engine_owned(formatter: &mut fmt::Formatter<'_>, component: &str) -> fmt::Result {
+    write!(
+        formatter,
+        "{component} is written by the engine only: change the hierarchy by setting parents"
+    )
+}
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +139,14 @@ impl fmt::Display for SpawnError {
             Self::Reserved => formatter.write_str(
                 "Entity is the entity column itself: wrap it in a type of your own to store one",
             ),
+            Self::Unknown { id } => write_unknown(formatter, *id),
+            Self::Bytes { component, expected, found } => {
+                write!(formatter, "a value of {component} has {expected} bytes, not {found}")
+            }
+            Self::NotReserved { entity } => {
+                write!(formatter, "the handle {entity} is not reserved for an entity to come")
+            }
+            Self::EngineOwned { component } => write_engine_owned(formatter, component),
             Self::Memory(error) => error.fmt(formatter),
             Self::Entities => formatter.write_str("all entity slots of the world are taken"),
             Self::PartialReplica => formatter.write_str(PARTIAL_REPLICA),
@@ -119,6 +172,8 @@ impl fmt::Display for ComponentError {
             Self::NotSynced { component } => {
                 write!(formatter, "{component} was not synced into this replica")
             }
+            Self::Unknown { id } => write_unknown(formatter, *id),
+            Self::EngineOwned { component } => write_engine_owned(formatter, component),
             Self::PartialReplica => formatter.write_str(PARTIAL_REPLICA),
             Self::Bundle(error) => error.fmt(formatter),
             Self::Memory(error) => error.fmt(formatter),
@@ -180,6 +235,8 @@ impl From<SpawnError> for ComponentError {
         match error {
             SpawnError::Memory(error) => Self::Memory(error),
             SpawnError::PartialReplica => Self::PartialReplica,
+            SpawnError::Unknown { id } => Self::Unknown { id },
+            SpawnError::EngineOwned { component } => Self::EngineOwned { component },
             other => Self::Bundle(other),
         }
     }

@@ -7,9 +7,13 @@
 use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
-use crate::storage::column::Column;
+use crate::storage::column::{Column, Surplus};
 use crate::storage::component::{Component, ComponentInfo};
 use crate::storage::history::Memory;
+
+/// Records beyond which the list of a log's chunks is left to grow: a retention without bound is
+/// not a size. At 1,024 records a chunk the list then takes 24 KiB.
+const LISTED_MAX: usize = 1 << 20;
 
 /// The log of one event type.
 pub(crate) struct EventLog {
@@ -22,6 +26,14 @@ pub(crate) struct EventLog {
 impl EventLog {
     pub(crate) fn new(id: ComponentId, info: &ComponentInfo) -> Self {
         Self { column: Column::new(id, info), first: 0, rows: 0 }
+    }
+
+    /// Makes room to list the chunks of `retention` records and of those that come before the
+    /// oldest are dropped, unless that is more than anybody will send.
+    pub(crate) fn reserve_list(&mut self, retention: usize) {
+        if retention <= LISTED_MAX {
+            self.column.reserve_list(retention + 2 * self.column.chunk_rows());
+        }
     }
 
     pub(crate) fn component(&self) -> ComponentId {
@@ -70,6 +82,11 @@ impl EventLog {
         self.first += self.rows as u64;
         self.rows = 0;
         self.column.truncate(0, memory);
+    }
+
+    /// Gives back the memory that the records don't need.
+    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
+        self.column.compact(self.rows, memory)
     }
 
     /// How many chunks at the front of a replica's log have to go so that the rest holds the

@@ -137,8 +137,10 @@ impl World {
     /// Gives every registered event type that has none a log.
     pub(crate) fn add_logs(&mut self) {
         let registry = &self.schema.registry;
-        for id in registry.events().skip(self.events.len()) {
-            self.events.push(EventLog::new(id, registry.info(id)));
+        for id in registry.ids_of(Kind::Event).skip(self.events.len()) {
+            let mut log = EventLog::new(id, registry.info(id));
+            log.reserve_list(self.event_retention);
+            self.events.push(log);
         }
     }
 

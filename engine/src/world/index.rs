@@ -6,7 +6,14 @@
 //!
 //! Command buffers on other threads take ids from a stock that the world filled, and from the
 //! shared counter of fresh indices when that runs out. The world itself takes fresh indices in
-//! blocks, so that its own spawns touch no atomic.
+//! blocks, so that its own spawns exchange no atomic.
+//!
+//! **Reserving through `&World`.** While the world is borrowed shared, the links of the free list
+//! don't change, so any thread may take slots off it by moving `free_head` along: a
+//! compare-exchange, and no reservation can see a link twice. Whoever moves it notes first where
+//! it stood, in `reserved_from`. The next exclusive operation that gives or takes a slot *settles*
+//! first: it walks from there to where the head is now, and marks those slots as reserved. That is
+//! one comparison when nothing was reserved.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -16,7 +23,7 @@ use bytemuck::{Pod, Zeroable};
 use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::column::Column;
+use crate::storage::column::{Column, Surplus};
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
@@ -64,6 +71,11 @@ impl Slot {
 
     fn reserved(generation: u32) -> Self {
         Self { generation, archetype: RESERVED, row: 0 }
+    }
+
+    /// Whether the handle of `generation` was given out and its entity was not spawned yet.
+    fn is_reserved(self, generation: u32) -> bool {
+        self.archetype == RESERVED && self.generation == generation
     }
 }
 
@@ -131,6 +143,27 @@ impl Handles {
         let start = claimed.unwrap_or(NONE - 1);
         start..start.saturating_add(count).min(NONE - 1)
     }
+
+    /// Claims exactly `count` indices; `None` when there are not as many left.
+    pub(crate) fn claim_exact(&self, count: u32) -> Option<Range<u32>> {
+        if count == 0 {
+            return Some(0..0);
+        }
+        // Relaxed: the count itself is all that is shared.
+        let claimed = self.0.fresh.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+            next.checked_add(count).filter(|&end| end < NONE)
+        });
+        claimed.ok().map(|start| start..start + count)
+    }
+
+    /// Gives a claimed range back, unless somebody has claimed more since; then it stays unused.
+    fn unclaim(&self, range: &Range<u32>) {
+        if !range.is_empty() {
+            let (ordering, fresh) = (Ordering::Relaxed, &self.0.fresh);
+            // Relaxed: the count itself is all that is shared.
+            _ = fresh.compare_exchange(range.end, range.start, ordering, ordering);
+        }
+    }
 }
 
 /// Slots that are ready to take entities, in this order.
@@ -148,9 +181,26 @@ pub(crate) struct EntityIndex {
     /// Slots in use, free or reserved.
     len: u32,
     alive: u32,
-    free_head: u32,
+    /// The first free slot.
+    free_head: AtomicU32,
+    /// Where the head stood before `&World` reserved what is not settled yet, or `NONE`.
+    reserved_from: AtomicU32,
     block: Range<u32>,
     handles: Handles,
+}
+
+/// Handles that were taken off the index at once: free slots first, then fresh indices.
+pub(crate) struct TakenHandles {
+    /// The next free slot, and how many follow its links.
+    next: u32,
+    free: usize,
+    fresh: Range<u32>,
+}
+
+impl TakenHandles {
+    pub(crate) fn len(&self) -> usize {
+        self.free + self.fresh.len()
+    }
 }
 
 impl EntityIndex {
@@ -159,10 +209,107 @@ impl EntityIndex {
             slots: Column::new(ComponentId::ENTITY, info),
             len: 0,
             alive: 0,
-            free_head: NONE,
+            free_head: AtomicU32::new(NONE),
+            reserved_from: AtomicU32::new(NONE),
             block: 0..0,
             handles: Handles::new(),
         }
+    }
+
+    /// Takes a handle off the index through a shared reference, on any thread, without a lock.
+    pub(crate) fn take_handle(&self) -> Result<Entity, SpawnError> {
+        // Acquire: as in `move_head`, with which it pairs.
+        let mut head = self.free_head.load(Ordering::Acquire);
+        while head != NONE {
+            let slot = *self.slots.get::<Slot>(head as usize);
+            match self.move_head(head, slot.row) {
+                Ok(()) => return Ok(Entity::new(head, slot.generation)),
+                Err(now) => head = now,
+            }
+        }
+        let claimed = self.handles.claim_exact(1).ok_or(SpawnError::Entities)?;
+        Ok(Entity::new(claimed.start, 1))
+    }
+
+    /// Takes `count` handles, or fewer when there are not as many: one exchange for the free slots
+    /// and one for the fresh indices, of which it takes all that are missing or none.
+    pub(crate) fn take_handles(&self, count: usize) -> TakenHandles {
+        // Acquire: as in `move_head`, with which it pairs.
+        let mut head = self.free_head.load(Ordering::Acquire);
+        let free = loop {
+            let (mut free, mut next) = (0, head);
+            while free < count && next != NONE {
+                next = self.slots.get::<Slot>(next as usize).row;
+                free += 1;
+            }
+            if free == 0 {
+                break free;
+            }
+            match self.move_head(head, next) {
+                Ok(()) => break free,
+                Err(now) => head = now,
+            }
+        };
+        let fresh = u32::try_from(count - free).ok();
+        let fresh = fresh.and_then(|wanted| self.handles.claim_exact(wanted)).unwrap_or(0..0);
+        TakenHandles { next: head, free, fresh }
+    }
+
+    /// Moves the head of the free list along through a shared reference. Fails with where it is.
+    fn move_head(&self, head: u32, next: u32) -> Result<(), u32> {
+        if self.reserved_from.load(Ordering::Relaxed) == NONE {
+            let (ordering, from) = (Ordering::Relaxed, &self.reserved_from);
+            // Relaxed: only who finds the head where the exclusive operations left it can succeed.
+            // Who finds it moved has seen, by the exchange below, that this is set.
+            _ = from.compare_exchange(NONE, head, ordering, ordering);
+        }
+        // Release: pairs with the acquiring loads of the head here, in `take_handle`, in
+        // `take_handles` and in `first_free`, for what was just noted.
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.free_head.compare_exchange_weak(head, next, success, failure).map(drop)
+    }
+
+    /// Where the free list starts when what is not settled yet counts as free.
+    fn first_free(&self) -> u32 {
+        // Acquire: pairs with the exchange in `move_head`. If the head has moved, what it moved
+        // from is seen.
+        let head = self.free_head.load(Ordering::Acquire);
+        match self.reserved_from.load(Ordering::Relaxed) {
+            NONE => head,
+            from => from,
+        }
+    }
+
+    /// The next one of the handles that were taken at once. The world must have stayed shared.
+    pub(crate) fn next_taken(&self, taken: &mut TakenHandles) -> Option<Entity> {
+        if taken.free > 0 {
+            let (index, slot) = (taken.next, self.slots.get::<Slot>(taken.next as usize));
+            taken.next = slot.row;
+            taken.free -= 1;
+            return Some(Entity::new(index, slot.generation));
+        }
+        taken.fresh.next().map(|index| Entity::new(index, 1))
+    }
+
+    /// Marks the slots that were reserved through `&World` since the last exclusive operation.
+    #[inline]
+    pub(crate) fn settle(&mut self, memory: &mut Memory) -> Result<(), MemoryError> {
+        if *self.reserved_from.get_mut() == NONE { Ok(()) } else { self.settle_taken(memory) }
+    }
+
+    #[cold]
+    fn settle_taken(&mut self, memory: &mut Memory) -> Result<(), MemoryError> {
+        let (head, from) = (*self.free_head.get_mut(), self.reserved_from.get_mut());
+        while *from != head {
+            let index = *from as usize;
+            self.slots.own_row(index, self.len as usize, memory)?;
+            let slot = self.slots.get_mut::<Slot>(index);
+            debug_assert_eq!(slot.archetype, FREE, "the free list holds free slots");
+            *from = slot.row;
+            *slot = Slot::reserved(slot.generation);
+        }
+        *from = NONE;
+        Ok(())
     }
 
     /// Slots in use, free or reserved.
@@ -189,6 +336,11 @@ impl EntityIndex {
     /// Frees the slots of the handles that dropped command buffers gave back.
     pub(crate) fn take_returned(&mut self, memory: &mut Memory) {
         if !self.handles.0.has_returned.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        if self.settle(memory).is_err() {
+            // Short of memory: they are freed at a later tick.
+            self.handles.0.has_returned.store(true, Ordering::Relaxed);
             return;
         }
         let handles = self.handles.clone();
@@ -220,14 +372,15 @@ impl EntityIndex {
     /// Takes a free slot, or a fresh one, and makes it writable. It is marked as reserved.
     #[inline]
     pub(crate) fn allocate(&mut self, memory: &mut Memory) -> Result<Entity, SpawnError> {
-        if self.free_head == NONE {
+        self.settle(memory)?;
+        let index = *self.free_head.get_mut();
+        if index == NONE {
             return self.allocate_fresh(memory);
         }
-        let index = self.free_head;
         self.slots.own_row(index as usize, self.len as usize, memory)?;
         let slot = self.slots.get_mut::<Slot>(index as usize);
         debug_assert_eq!(slot.archetype, FREE, "the free list holds free slots");
-        self.free_head = slot.row;
+        *self.free_head.get_mut() = slot.row;
         *slot = Slot::reserved(slot.generation);
         Ok(Entity::new(index, slot.generation))
     }
@@ -252,7 +405,8 @@ impl EntityIndex {
         count: usize,
         memory: &mut Memory,
     ) -> Result<ManySlots, SpawnError> {
-        let (mut free, mut next) = (0, self.free_head);
+        self.settle(memory)?;
+        let (mut free, mut next) = (0, *self.free_head.get_mut());
         while free < count && next != NONE {
             self.slots.own_row(next as usize, self.len as usize, memory)?;
             next = self.slots.get::<Slot>(next as usize).row;
@@ -261,12 +415,12 @@ impl EntityIndex {
         let wanted = u32::try_from(count - free).map_err(|_| SpawnError::Entities)?;
         let block = self.block.start..self.block.end.min(self.block.start.saturating_add(wanted));
         let claim = wanted - block.len() as u32;
-        let claimed = if claim == 0 { 0..0 } else { self.handles.claim(claim) };
-        if claimed.len() < claim as usize {
-            return Err(SpawnError::Entities);
-        }
+        let claimed = self.handles.claim_exact(claim).ok_or(SpawnError::Entities)?;
         for range in [&block, &claimed] {
-            self.prepare_fresh(range, memory)?;
+            if let Err(error) = self.prepare_fresh(range, memory) {
+                self.handles.unclaim(&claimed);
+                return Err(error.into());
+            }
         }
         Ok(ManySlots { free, block, claimed })
     }
@@ -300,9 +454,9 @@ impl EntityIndex {
         let mut location = first;
         let archetype = first.archetype.bits();
         for number in 0..free {
-            let index = self.free_head;
+            let index = *self.free_head.get_mut();
             let slot = self.slots.get_mut::<Slot>(index as usize);
-            self.free_head = slot.row;
+            *self.free_head.get_mut() = slot.row;
             *slot = Slot { generation: slot.generation, archetype, row: location.row };
             place(number, Entity::new(index, slot.generation));
             location.row += 1;
@@ -339,16 +493,26 @@ impl EntityIndex {
         entity: Entity,
         memory: &mut Memory,
     ) -> Result<Option<()>, MemoryError> {
-        if entity.index() >= self.len {
-            let claimed = entity.index() < self.handles.0.fresh.load(Ordering::Relaxed);
-            if !claimed || entity.generation() != 1 {
-                return Ok(None);
-            }
+        self.settle(memory)?;
+        if !self.is_reserved(entity) {
+            return Ok(None);
         }
         self.ensure(entity.index(), memory)?;
-        let slot = self.slots.get::<Slot>(entity.index() as usize);
-        let reserved = slot.archetype == RESERVED && slot.generation == entity.generation();
-        Ok(reserved.then_some(()))
+        Ok(Some(()))
+    }
+
+    /// Whether `entity` is a handle that was given out for an entity that was not spawned yet.
+    fn is_reserved(&self, entity: Entity) -> bool {
+        let (index, generation) = (entity.index(), entity.generation());
+        let claimed = index < self.handles.0.fresh.load(Ordering::Relaxed);
+        if !claimed || self.block.contains(&index) {
+            return false;
+        }
+        if index < self.len {
+            self.slots.get::<Slot>(index as usize).is_reserved(generation)
+        } else {
+            generation == 1
+        }
     }
 
     /// Puts a reserved entity, whose slot is writable, at its first location.
@@ -370,6 +534,17 @@ impl EntityIndex {
         self.slots.own_row(entity.index() as usize, self.len as usize, memory)
     }
 
+    /// Makes the slot of a living entity ready for [`EntityIndex::free`].
+    #[inline]
+    pub(crate) fn prepare_free(
+        &mut self,
+        entity: Entity,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        self.settle(memory)?;
+        self.prepare_move(entity, memory)
+    }
+
     /// Changes the location of a living entity whose slot is writable.
     #[inline]
     pub(crate) fn relocate(&mut self, entity: Entity, location: Location) {
@@ -378,9 +553,32 @@ impl EntityIndex {
         slot.row = location.row;
     }
 
-    /// Frees the slot of a living or reserved entity, which must be writable.
+    /// Changes the locations of living entities, whose slots are writable, to consecutive rows.
+    pub(crate) fn relocate_run(&mut self, entities: &[Entity], first: Location) {
+        let (archetype, mut row) = (first.archetype.bits(), first.row);
+        for entity in entities {
+            let slot = self.slots.get_mut::<Slot>(entity.index() as usize);
+            (slot.archetype, slot.row) = (archetype, row);
+            row += 1;
+        }
+    }
+
+    /// Frees the slot of a living or reserved entity, which [`EntityIndex::prepare_free`] or
+    /// [`EntityIndex::prepare_reserved`] made ready.
     pub(crate) fn free(&mut self, entity: Entity) {
-        let next = self.free_head;
+        self.assert_settled();
+        self.free_slot(entity);
+    }
+
+    /// Bars changes of the free list while the world does not know where it starts.
+    #[inline]
+    fn assert_settled(&mut self) {
+        let settled = *self.reserved_from.get_mut() == NONE;
+        assert!(settled, "reservations are settled before a slot is freed");
+    }
+
+    fn free_slot(&mut self, entity: Entity) {
+        let next = *self.free_head.get_mut();
         let slot = self.slots.get_mut::<Slot>(entity.index() as usize);
         self.alive -= u32::from(slot.archetype != RESERVED);
         let Some(generation) = slot.generation.checked_add(1) else {
@@ -390,11 +588,12 @@ impl EntityIndex {
             return;
         };
         *slot = Slot { generation, archetype: FREE, row: next };
-        self.free_head = entity.index();
+        *self.free_head.get_mut() = entity.index();
     }
 
     /// Makes every slot writable.
     pub(crate) fn prepare_all(&mut self, memory: &mut Memory) -> Result<(), MemoryError> {
+        self.settle(memory)?;
         let len = self.len as usize;
         for row in (0..len).step_by(self.slots.chunk_rows()) {
             self.slots.own_row(row, len, memory)?;
@@ -402,13 +601,19 @@ impl EntityIndex {
         Ok(())
     }
 
+    /// Gives back the memory that the slots in use don't need.
+    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
+        self.slots.compact(self.len as usize, memory)
+    }
+
     /// Frees the slots of all living entities, which are writable, so that the lowest index is
     /// the next one given out. Reserved slots stay reserved.
     pub(crate) fn free_all(&mut self) {
+        self.assert_settled();
         for index in (0..self.len).rev() {
             let slot = *self.slots.get::<Slot>(index as usize);
             if slot.archetype < RESERVED {
-                self.free(Entity::new(index, slot.generation));
+                self.free_slot(Entity::new(index, slot.generation));
             }
         }
         // A replica without slots counts entities all the same.
@@ -420,7 +625,8 @@ impl EntityIndex {
         self.handles.begin_lineage(lineage);
         self.len = source.len;
         self.alive = source.alive;
-        self.free_head = source.free_head;
+        *self.free_head.get_mut() = source.first_free();
+        *self.reserved_from.get_mut() = NONE;
         self.block = source.block.clone();
         let fresh = source.handles.0.fresh.load(Ordering::Relaxed);
         self.handles.0.fresh.fetch_max(fresh, Ordering::Relaxed);
@@ -432,8 +638,75 @@ impl EntityIndex {
         self.handles.begin_lineage(lineage);
         self.slots.truncate(0, memory);
         self.len = 0;
-        self.free_head = NONE;
+        *self.free_head.get_mut() = NONE;
+        *self.reserved_from.get_mut() = NONE;
         self.block = 0..0;
         self.alive = source.alive;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+    use convoy_pool::ArenaConfig;
+
+    use super::*;
+    use crate::storage::component::ChunkShape;
+
+    fn index() -> (EntityIndex, Memory) {
+        let shape = ChunkShape { bytes_max: 16 * 1024, rows_max: usize::MAX };
+        let info = ComponentInfo::unregistered::<Slot>(shape);
+        (EntityIndex::new(&info), Memory::new(ArenaConfig::default()))
+    }
+
+    fn spawn(index: &mut EntityIndex, memory: &mut Memory) -> Entity {
+        let entity = index.allocate(memory).unwrap();
+        index.place(entity, Location { archetype: ArchetypeId::new(0), row: 0 });
+        entity
+    }
+
+    #[test]
+    fn the_last_slot_is_given_out_and_then_an_error() {
+        let (mut index, mut memory) = index();
+        let fresh = &index.handles.0.fresh;
+        fresh.store(NONE - 3, Ordering::Relaxed);
+        assert_eq!(index.take_handles(3).len(), 0, "all or none of the fresh indices");
+        assert_eq!(index.take_handle().unwrap(), Entity::new(NONE - 3, 1));
+        assert!(index.prepare_many(2, &mut memory).is_err());
+        assert_eq!(index.take_handles(1).len(), 1, "a failed batch keeps no index");
+        assert!(matches!(index.take_handle(), Err(SpawnError::Entities)));
+        assert!(matches!(index.allocate(&mut memory), Err(SpawnError::Entities)));
+        assert!(matches!(index.prepare_many(1, &mut memory), Err(SpawnError::Entities)));
+        assert_eq!(index.len(), 0, "no slot was made");
+    }
+
+    #[test]
+    fn free_slots_are_used_when_no_fresh_index_is_left() {
+        let (mut index, mut memory) = index();
+        let entities: Vec<_> = (0..64).map(|_| spawn(&mut index, &mut memory)).collect();
+        index.handles.0.fresh.store(NONE - 1, Ordering::Relaxed);
+        assert!(index.allocate(&mut memory).is_err());
+        index.prepare_free(entities[5], &mut memory).unwrap();
+        index.free(entities[5]);
+        assert_eq!(index.take_handle().unwrap(), Entity::new(5, 2));
+        assert!(index.allocate(&mut memory).is_err());
+    }
+
+    #[test]
+    fn reservations_settle_before_the_free_list_changes() {
+        let (mut index, mut memory) = index();
+        let entities: Vec<_> = (0..4).map(|_| spawn(&mut index, &mut memory)).collect();
+        for &entity in &entities[..3] {
+            index.prepare_free(entity, &mut memory).unwrap();
+            index.free(entity);
+        }
+        let reserved = index.take_handle().unwrap();
+        assert_eq!(reserved, Entity::new(2, 2));
+        assert!(!index.slots.get::<Slot>(2).is_reserved(2), "a shared reference writes nothing");
+        assert_eq!(spawn(&mut index, &mut memory), Entity::new(1, 2));
+        assert!(index.slots.get::<Slot>(2).is_reserved(2));
+        assert!(index.prepare_reserved(reserved, &mut memory).unwrap().is_some());
+        assert!(index.prepare_reserved(Entity::new(40, 1), &mut memory).unwrap().is_none());
     }
 }

@@ -18,6 +18,7 @@ use crate::storage::{ComponentId, ComponentMask};
 
 use super::core::World;
 use super::event_log::EventLog;
+use super::resource::Resource;
 use super::sync_mark::SyncMark;
 
 /// Why a sync did not happen. What the replica holds is unchanged.
@@ -139,6 +140,11 @@ impl World {
             let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
             sync.prepare_column(log.column_mut(), from.column(), rows, outdated)?;
         }
+        let values = || source.resources.iter().filter(|each| mask.contains(each.component()));
+        for (resource, from) in resources(&mut self.resources, &mask).zip(values()) {
+            let rows = (resource.rows(), from.rows());
+            sync.prepare_column(resource.column_mut(), from.column(), rows, 0)?;
+        }
         for (table, from) in self.tables.iter_mut().zip(&source.tables) {
             sync.copy_table(table, from, &mask);
         }
@@ -152,6 +158,13 @@ impl World {
         for (log, from) in events(&mut self.events, &mask).zip(logs()) {
             log.align(log.outdated_chunks(from), from, sync.memory);
             sync.copy_column(log.column_mut(), from.column(), from.rows());
+        }
+        for (resource, from) in resources(&mut self.resources, &mask).zip(values()) {
+            sync.copy_column(resource.column_mut(), from.column(), from.rows());
+            resource.set_rows(from.rows());
+        }
+        for resource in self.resources.iter_mut().filter(|each| !mask.contains(each.component())) {
+            resource.clear(sync.memory);
         }
         let report = sync.report;
         self.tick = source.tick;
@@ -178,6 +191,7 @@ impl World {
             self.tables.push(Table::new(archetype, &self.schema.registry));
         }
         self.add_logs();
+        self.add_resources();
         Ok(())
     }
 }
@@ -269,4 +283,12 @@ fn events<'a>(
     mask: &'a ComponentMask,
 ) -> impl Iterator<Item = &'a mut EventLog> {
     logs.iter_mut().filter(|log| mask.contains(log.component()))
+}
+
+/// The resources of `mask`.
+fn resources<'a>(
+    resources: &'a mut [Resource],
+    mask: &'a ComponentMask,
+) -> impl Iterator<Item = &'a mut Resource> {
+    resources.iter_mut().filter(|resource| mask.contains(resource.component()))
 }

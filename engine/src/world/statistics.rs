@@ -10,7 +10,7 @@ use super::core::World;
 pub struct WorldMemory {
     /// Bytes mapped from the system.
     pub mapped_bytes: usize,
-    /// Bytes of chunks in the world's tables, index and event logs.
+    /// Bytes of chunks in the world's tables, index, event logs and resources.
     pub live_bytes: usize,
     /// Bytes of chunks that the world has replaced and only snapshots keep.
     pub retained_bytes: usize,
@@ -51,14 +51,17 @@ impl World {
         }
     }
 
-    /// Bytes of the rows in the columns of `mask`: what one packed copy of them would take.
+    /// Bytes of the rows in the columns of `mask`, and of its resources: what one packed copy of
+    /// them would take.
     pub fn row_bytes(&self, mask: &ComponentMask) -> usize {
         let columns = self
             .tables
             .iter()
             .flat_map(|table| table.columns().iter().map(|column| (column, table.rows())));
         let captured = columns.filter(|(column, _)| mask.contains(column.component()));
-        captured.map(|(column, rows)| column.size() * rows).sum()
+        let components: usize = captured.map(|(column, rows)| column.size() * rows).sum();
+        let resources = self.resources.iter().filter(|each| mask.contains(each.component()));
+        components + resources.map(|each| each.column().size() * each.rows()).sum::<usize>()
     }
 
     /// Starts the peak of retained bytes anew.

@@ -2,12 +2,12 @@
 //!
 //! | module | rate | reads | does |
 //! |---|---|---|---|
-//! | [`FrameTicker`] | every frame | nothing but the tick | counts frames and flights |
-//! | [`ConflictDetection`] | 10 Hz | handles, positions, alerts | sets and clears [`Alert`](crate::traffic::Alert)s by commands |
+//! | [`FrameTicker`] | every frame | only the tick | counts frames and flights |
+//! | [`ConflictDetection`] | 10 Hz | handles, positions, alerts | sets alerts by commands |
 //! | [`SectorWatch`] | 10 Hz | positions | counts aircraft by sector |
 //! | [`ArrivalWatch`] | 10 Hz | routes, schedules, positions | queues of the airports |
 //! | [`DelayWatch`] | 10 Hz | landings | statistics of delays |
-//! | [`Egress`] | 10 Hz | handles, positions, both events | encodes what changed since its last run |
+//! | [`Egress`] | 10 Hz | handles, positions, both events | encodes what has changed |
 //! | [`Recorder`] | 1 Hz | routes, schedules, positions, who is active | totals |
 //!
 //! The five at 10 Hz share a rate, a tier and a mode, so the host makes them one convoy. What a

@@ -47,6 +47,8 @@ pub struct Comparison {
     pub skipped_rows: u64,
     /// Worker threads; 0 if the modules ran on the simulation's thread.
     pub threads: usize,
+    /// Whether frames began while modules still read.
+    pub overlap: bool,
     /// Seconds from the start to the end of loading both files.
     pub load_s: f64,
     /// The run with a physical copy for each module.

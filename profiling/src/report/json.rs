@@ -25,6 +25,7 @@ pub fn to_json(comparison: &Comparison) -> Value {
         "flights": comparison.flights,
         "skipped_rows": comparison.skipped_rows,
         "threads": comparison.threads,
+        "overlap": comparison.overlap,
         "load_s": comparison.load_s,
         "airborne_peak": convoy.airborne_peak,
         "memory_ratio": comparison.memory_ratio(),

@@ -14,12 +14,13 @@ type Line = [String; 6];
 pub fn to_table(comparison: &Comparison) -> String {
     let Comparison { individual, convoy, .. } = comparison;
     let mut text = format!(
-        "{} flights, {} rows skipped, {} frames of which {} are steady, {}, at most {} airborne\n\n",
+        "{} flights, {} rows skipped, {} frames of which {} are steady, {}, \
+         at most {} airborne\n\n",
         count(comparison.flights as u64),
         count(comparison.skipped_rows),
         count(convoy.frames),
         count(convoy.steady_frames),
-        threads(comparison.threads),
+        threads(comparison),
         count(convoy.airborne_peak as u64),
     );
     let mut lines = vec![["", "individual", "convoy", "ratio", "target", ""].map(String::from)];
@@ -46,11 +47,12 @@ pub fn to_table(comparison: &Comparison) -> String {
     text
 }
 
-fn threads(threads: usize) -> String {
-    match threads {
+fn threads(comparison: &Comparison) -> String {
+    let overlap = if comparison.overlap { " that overlap with the next frames" } else { "" };
+    match comparison.threads {
         0 => "modules on the simulation's thread".into(),
-        1 => "modules on 1 worker".into(),
-        more => format!("modules on {more} workers"),
+        1 => format!("modules on 1 worker{overlap}"),
+        more => format!("modules on {more} workers{overlap}"),
     }
 }
 

@@ -1,0 +1,270 @@
+//! Run-time components: described by name, size and alignment, written and read as bytes by id.
+//!
+//! A described component is a component like any other: it has a column in every table that
+//! holds it, snapshots capture it, replicas copy it. All operations here take typed components as
+//! well, whose values are plain old data for which any bytes do.
+//!
+//! Everything is checked before anything changes: ids, lengths, repetitions, the handle.
+
+use std::sync::Arc;
+
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::component::{ComponentInfo, Kind};
+use crate::storage::table::Table;
+use crate::storage::{
+    Component, ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError,
+};
+
+use super::core::{World, move_row};
+use super::edges::{Change, Edge};
+use super::error::{ComponentError, SpawnError};
+use super::index::Location;
+
+impl World {
+    /// Registers a component by name, size and alignment, or finds it registered.
+    ///
+    /// Where a type of that name and shape is registered, the description stands for its column;
+    /// where the type is registered later, by [`World::register`], it takes the description's
+    /// column over. The name of a type is what `std::any::type_name` says.
+    ///
+    /// The name is kept for as long as the process runs, once.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentDescription, World};
+    /// let mut world = World::new();
+    /// let wind = ComponentDescription { name: "wind", size: 8, align: 4 };
+    /// let wind = world.register_described(wind).unwrap();
+    /// let entity = world.spawn_described(&[(wind, &[0; 8])]).unwrap();
+    /// world.set_bytes(entity, wind, &[1; 8]).unwrap();
+    /// assert_eq!(world.get_bytes(entity, wind).unwrap(), [1; 8]);
+    /// assert_eq!(world.component_id_by_name("wind"), Some(wind));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the size is zero, not a multiple of the alignment, or larger than a chunk; when the
+    /// alignment is not a power of two or stricter than that of chunks; when a component of this
+    /// name has another shape; or when the world knows
+    /// [`COMPONENTS_MAX`](crate::COMPONENTS_MAX) types already.
+    pub fn register_described(
+        &mut self,
+        description: ComponentDescription<'_>,
+    ) -> Result<ComponentId, RegisterError> {
+        let known = self.component_id_by_name(description.name).map(|id| (id, self.info_of(id)));
+        if let Some((id, info)) = known
+            && (info.size(), info.align()) == (description.size, description.align)
+            && info.size() > 0
+        {
+            return Ok(id);
+        }
+        Arc::make_mut(&mut self.schema).registry.register_described(&description)
+    }
+
+    fn info_of(&self, id: ComponentId) -> &ComponentInfo {
+        self.schema.registry.info(id)
+    }
+
+    /// The id of the component `T`, if it is registered.
+    pub fn component_id<T: Component>(&self) -> Option<ComponentId> {
+        self.schema.registry.id_of::<T>(Kind::Component)
+    }
+
+    /// The id of the component of this name, if one is registered. Of several types that share a
+    /// name it is the one that was registered first.
+    pub fn component_id_by_name(&self, name: &str) -> Option<ComponentId> {
+        self.schema.registry.id_by_name(name)
+    }
+
+    /// Spawns an entity with components given as ids and bytes. Amortised constant time per
+    /// component.
+    ///
+    /// # Errors
+    ///
+    /// When an id is unknown, repeated, or that of the entity handles; when bytes are not as many
+    /// as one value has; otherwise as [`World::try_spawn`]. The world is unchanged.
+    pub fn spawn_described(
+        &mut self,
+        components: &[(ComponentId, &[u8])],
+    ) -> Result<Entity, SpawnError> {
+        self.check_whole()?;
+        let mask = self.check_values(components)?;
+        let archetype = self.archetype_of(&mask);
+        let table = &mut self.tables[archetype.index()];
+        let row = table.prepare_append(&mut self.memory)?;
+        let entity = self.index.allocate(&mut self.memory)?;
+        table.columns_mut()[0].write(row, entity);
+        write_values(table, row, components);
+        table.commit_append();
+        self.index.place(entity, Location { archetype, row: row as u32 });
+        Ok(entity)
+    }
+
+    /// Inserts components given as ids and bytes, replacing those that `entity` has already.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale; when an id is unknown, repeated, or that of the entity handles;
+    /// when bytes are not as many as one value has; when memory runs out. The world is unchanged.
+    pub fn insert_described(
+        &mut self,
+        entity: Entity,
+        components: &[(ComponentId, &[u8])],
+    ) -> Result<(), ComponentError> {
+        let from = self.locate(entity)?;
+        self.check_whole()?;
+        let mask = self.check_values(components)?;
+        let number = self.untyped_edge(from.archetype, &mask, Change::Insert);
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(number);
+        let mut row = from.row as usize;
+        if edge.target == from.archetype {
+            let table = &mut tables[from.archetype.index()];
+            let rows = table.rows();
+            for column in components.iter().map(|&(id, _)| id) {
+                let column = table.column_mut(column).expect("the archetype has the component");
+                column.own_row(row, rows, memory)?;
+            }
+        } else {
+            row = move_row(edge, (entity, from), tables, index, memory)?.row as usize;
+        }
+        write_values(&mut tables[edge.target.index()], row, components);
+        Ok(())
+    }
+
+    /// Removes the components of these ids from `entity`.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, an id is unknown, repeated, or that of the entity handles, the
+    /// entity lacks one of the components, or memory runs out. The world is unchanged.
+    pub fn remove_described(
+        &mut self,
+        entity: Entity,
+        components: &[ComponentId],
+    ) -> Result<(), ComponentError> {
+        let from = self.locate(entity)?;
+        self.check_whole()?;
+        let mask = self.check_ids(components.iter().copied())?;
+        let held = self.schema.archetype(from.archetype).mask();
+        if let Some(id) = mask.difference(held).iter().next() {
+            return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
+        }
+        let number = self.untyped_edge(from.archetype, &mask, Change::Remove);
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(number);
+        if edge.target != from.archetype {
+            move_row(edge, (entity, from), tables, index, memory)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of the component `id` of `entity`, aligned for a value.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, the id is unknown, or `entity` lacks the component.
+    pub fn get_bytes(&self, entity: Entity, id: ComponentId) -> Result<&[u8], ComponentError> {
+        let at = self.locate(entity)?;
+        let info = self.schema.registry.component(id).ok_or(ComponentError::Unknown { id })?;
+        match self.tables[at.archetype.index()].column(id) {
+            Some(column) if self.readable.contains(id) => Ok(column.bytes(at.row as usize)),
+            Some(_) => Err(ComponentError::NotSynced { component: info.name() }),
+            None => Err(ComponentError::Missing { entity, component: info.name() }),
+        }
+    }
+
+    /// Overwrites the component `id` of `entity`. Its chunk is copied first when a snapshot shares
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, the id is unknown or that of the entity handles, the bytes are
+    /// not as many as one value has, `entity` lacks the component, or memory runs out. The world
+    /// is unchanged.
+    pub fn set_bytes(
+        &mut self,
+        entity: Entity,
+        id: ComponentId,
+        bytes: &[u8],
+    ) -> Result<(), ComponentError> {
+        let at = self.locate(entity)?;
+        self.check_values(&[(id, bytes)])?;
+        let component = self.info_of(id).name();
+        let table = &mut self.tables[at.archetype.index()];
+        let rows = table.rows();
+        match table.column_mut(id) {
+            Some(column) if self.readable.contains(id) => {
+                column.own_row(at.row as usize, rows, &mut self.memory)?;
+                column.write_bytes(at.row as usize, bytes);
+                Ok(())
+            }
+            Some(_) => Err(ComponentError::NotSynced { component }),
+            None => Err(ComponentError::Missing { entity, component }),
+        }
+    }
+
+    /// Checks that ids are of components, none of them twice, and bytes of the right length.
+    fn check_values(
+        &self,
+        components: &[(ComponentId, &[u8])],
+    ) -> Result<ComponentMask, SpawnError> {
+        let mask = self.check_ids(components.iter().map(|&(id, _)| id))?;
+        for &(id, bytes) in components {
+            let (info, found) = (self.info_of(id), bytes.len());
+            if found != info.size() {
+                let (component, expected) = (info.name(), info.size());
+                return Err(SpawnError::Bytes { component, expected, found });
+            }
+        }
+        Ok(mask)
+    }
+
+    fn check_ids(
+        &self,
+        ids: impl Iterator<Item = ComponentId>,
+    ) -> Result<ComponentMask, SpawnError> {
+        let mut mask = ComponentMask::NONE;
+        for id in ids {
+            let info = self.schema.registry.component(id).ok_or(SpawnError::Unknown { id })?;
+            if id == ComponentId::ENTITY {
+                return Err(SpawnError::Reserved);
+            }
+            if info.is_engine_owned() {
+                return Err(SpawnError::EngineOwned { component: info.name() });
+            }
+            if !mask.insert(id) {
+                return Err(SpawnError::Duplicate { component: info.name() });
+            }
+        }
+        Ok(mask)
+    }
+
+    /// The number of the edge that `components` lead along, worked out now if it is new.
+    fn untyped_edge(
+        &mut self,
+        source: ArchetypeId,
+        components: &ComponentMask,
+        change: Change,
+    ) -> usize {
+        if let Some(number) = self.edges.find_untyped(source, components, change) {
+            return number;
+        }
+        let mask = *self.schema.archetype(source).mask();
+        let wanted = match change {
+            Change::Insert => mask.union(components),
+            Change::Remove => mask.difference(components),
+        };
+        let target = self.archetype_of(&wanted);
+        let target_mask = self.schema.archetype(target).mask();
+        let edge = Edge::untyped(&mask, (target, target_mask), components, change);
+        self.edges.add_untyped(source, components, change, edge)
+    }
+}
+
+/// Writes the values into a row that is writable in their columns.
+fn write_values(table: &mut Table, row: usize, components: &[(ComponentId, &[u8])]) {
+    for &(id, bytes) in components {
+        let column = table.column_mut(id).expect("the table has the component");
+        column.write_bytes(row, bytes);
+    }
+}

@@ -1,0 +1,83 @@
+//! Exchange: one bundle goes and another comes, in one move of the row.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+
+use crate::storage::Entity;
+use crate::storage::archetype::ArchetypeId;
+
+use super::bundle::sealed::Sealed;
+use super::bundle::{Bundle, RowSink};
+use super::core::{RowSource, World, move_row};
+use super::edges::{Change, Edge};
+use super::error::ComponentError;
+
+/// Stands for an exchange where a bundle's type stands for its insertion.
+struct Exchange<R, I>(PhantomData<(R, I)>);
+
+impl World {
+    /// Removes the components of `R` from `entity`, returns them, and inserts those of `inserted`.
+    /// A component that is in both is replaced. Constant time, and one copy of the row where
+    /// removing and inserting would take two.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let ship = world.spawn((7_u64, 1.5_f32));
+    /// let (speed,) = world.exchange::<(f32,), _>(ship, (3_u8,)).unwrap();
+    /// assert_eq!(speed, 1.5);
+    /// assert!(world.get::<f32>(ship).is_err());
+    /// assert_eq!(*world.get::<u8>(ship).unwrap(), 3);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, `entity` lacks a component of `R`, a bundle can't be used, or
+    /// memory runs out. The world is unchanged.
+    pub fn exchange<R: Bundle, I: Bundle>(
+        &mut self,
+        entity: Entity,
+        inserted: I,
+    ) -> Result<R, ComponentError> {
+        let from = self.locate(entity)?;
+        self.check_whole()?;
+        let key = TypeId::of::<Exchange<R, I>>();
+        let number = match self.edges.find(from.archetype, key, Change::Insert) {
+            Some(number) => number,
+            None => {
+                self.check_held::<R>(entity, from.archetype)?;
+                self.add_exchange::<R, I>(from.archetype)?
+            }
+        };
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(number);
+        let (mut row, stays) = (from.row as usize, edge.target == from.archetype);
+        let table = &mut tables[from.archetype.index()];
+        let removed = R::take(&mut RowSource { table, positions: edge.removed.iter(), row });
+        if stays {
+            let rows = table.rows();
+            for &position in &edge.positions[..<I as Sealed>::LEN] {
+                table.columns_mut()[usize::from(position)].own_row(row, rows, memory)?;
+            }
+        } else {
+            row = move_row(edge, (entity, from), tables, index, memory)?.row as usize;
+        }
+        let columns = tables[edge.target.index()].columns_mut();
+        inserted.put(&mut RowSink { columns, positions: &edge.positions, row });
+        Ok(removed)
+    }
+
+    #[cold]
+    fn add_exchange<R: Bundle, I: Bundle>(
+        &mut self,
+        source: ArchetypeId,
+    ) -> Result<usize, ComponentError> {
+        let (removed, inserted) = (self.bundle::<R>()?, self.bundle::<I>()?);
+        let (removed, inserted) = (*self.bundles.get(removed), *self.bundles.get(inserted));
+        let mask = *self.schema.archetype(source).mask();
+        let target = self.archetype_of(&mask.difference(&removed.mask).union(&inserted.mask));
+        let target_mask = self.schema.archetype(target).mask();
+        let edge = Edge::exchange(&mask, (target, target_mask), &removed, &inserted);
+        Ok(self.edges.add(source, TypeId::of::<Exchange<R, I>>(), Change::Insert, edge))
+    }
+}

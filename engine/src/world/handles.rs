@@ -1,0 +1,149 @@
+//! Handles before their entities: reserved on any thread through `&World`, filled later.
+//!
+//! A reserved handle is not alive. It stays reserved, whatever happens to other entities, until
+//! [`World::spawn_at`] or a command gives it an entity, or [`World::unreserve_entity`] gives it
+//! back. Nothing turns it into an empty entity behind its owner's back: no unrelated operation
+//! gains a row, or an error, from it.
+//!
+//! Handles come from the free list first and from fresh indices then. On one thread the order is
+//! that of the calls, so that the same operations give the same handles. The module
+//! [`index`](super::index) tells how reserving works without a lock.
+
+use crate::storage::Entity;
+
+use super::bundle::Bundle;
+use super::commands::Commands;
+use super::core::{World, fail};
+use super::error::SpawnError;
+use super::index::{EntityIndex, TakenHandles};
+
+/// Handles that [`World::reserve_entities`] reserved. Those that are not taken out before it is
+/// dropped go back to the world at its next tick.
+#[must_use = "handles that are not taken out are given back"]
+pub struct ReservedEntities<'w> {
+    index: &'w EntityIndex,
+    lineage: u64,
+    taken: TakenHandles,
+}
+
+impl Iterator for ReservedEntities<'_> {
+    type Item = Entity;
+
+    fn next(&mut self) -> Option<Entity> {
+        self.index.next_taken(&mut self.taken)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.taken.len(), Some(self.taken.len()))
+    }
+}
+
+impl ExactSizeIterator for ReservedEntities<'_> {}
+
+impl Drop for ReservedEntities<'_> {
+    fn drop(&mut self) {
+        if self.len() > 0 {
+            let (handles, lineage) = (self.index.handles(), self.lineage);
+            handles.give_back(lineage, self);
+        }
+    }
+}
+
+impl std::fmt::Debug for ReservedEntities<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ReservedEntities").field("len", &self.len()).finish()
+    }
+}
+
+impl World {
+    /// Reserves a handle for an entity to come. Any thread may, at the same time as others: one
+    /// atomic exchange, and no lock.
+    ///
+    /// The handle is not alive until [`World::spawn_at`] gives it an entity.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let handles = std::thread::scope(|scope| {
+    ///     let threads = [(); 2].map(|()| scope.spawn(|| world.reserve_entity()));
+    ///     threads.map(|thread| thread.join().unwrap())
+    /// });
+    /// assert!(handles[0] != handles[1] && !world.contains(handles[0]));
+    /// world.spawn_at(handles[0], (1_u32,)).unwrap();
+    /// assert_eq!(*world.get::<u32>(handles[0]).unwrap(), 1);
+    /// world.unreserve_entity(handles[1]).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where [`World::try_reserve_entity`] returns an error.
+    pub fn reserve_entity(&self) -> Entity {
+        match self.try_reserve_entity() {
+            Ok(entity) => entity,
+            Err(error) => fail("reserve an entity", &error),
+        }
+    }
+
+    /// Reserves a handle for an entity to come, as [`World::reserve_entity`].
+    ///
+    /// # Errors
+    ///
+    /// When all 2^32 - 2 entity slots are taken.
+    pub fn try_reserve_entity(&self) -> Result<Entity, SpawnError> {
+        self.index.take_handle()
+    }
+
+    /// Reserves `count` handles at once: two atomic exchanges, and a walk along the free list.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let handles: Vec<_> = world.reserve_entities(3).unwrap().collect();
+    /// for handle in handles {
+    ///     world.spawn_at(handle, (0.5_f32,)).unwrap();
+    /// }
+    /// assert_eq!(world.entity_count(), 3);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When fewer than `count` entity slots are left. Nothing is reserved then.
+    pub fn reserve_entities(&self, count: usize) -> Result<ReservedEntities<'_>, SpawnError> {
+        let taken = self.index.take_handles(count);
+        let reserved = ReservedEntities { index: &self.index, lineage: self.lineage, taken };
+        if reserved.len() < count { Err(SpawnError::Entities) } else { Ok(reserved) }
+    }
+
+    /// Spawns an entity with the components of `bundle` under a handle that was reserved for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::NotReserved`] when nobody reserved the handle, its entity was spawned before,
+    /// or a sync has replaced the entities since; otherwise as [`World::try_spawn`]. The world is
+    /// unchanged, and the handle stays reserved.
+    pub fn spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), SpawnError> {
+        self.spawn_reserved(entity, bundle)?.ok_or(SpawnError::NotReserved { entity })
+    }
+
+    /// Gives a reserved handle back, so that its slot is used again. The handle becomes stale.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::NotReserved`] as for [`World::spawn_at`], and when memory runs out for
+    /// copying the slot that a snapshot shares. The world is unchanged.
+    pub fn unreserve_entity(&mut self, entity: Entity) -> Result<(), SpawnError> {
+        self.check_whole()?;
+        let prepared = self.index.prepare_reserved(entity, &mut self.memory)?;
+        prepared.ok_or(SpawnError::NotReserved { entity })?;
+        self.index.free(entity);
+        Ok(())
+    }
+}
+
+impl Commands {
+    /// Records the spawning of an entity under a handle of [`World::reserve_entity`]. At playback
+    /// the command is skipped and counted as dead when the handle is not reserved any more.
+    pub fn spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) {
+        self.record_spawn_at(entity, bundle);
+    }
+}

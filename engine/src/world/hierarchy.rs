@@ -1,0 +1,581 @@
+//! The hierarchy: parents with ordered children, kept as links in components.
+//!
+//! A child has [`ChildOf`]: its parent and the siblings beside it. A parent has [`Children`]: the
+//! ends of that list and its length. An entity without the one is a root, without the other a
+//! leaf; so a first child and the loss of the last one move the parent to another archetype.
+//! As the links are components, snapshots, queries and replicas know of them; as only this file
+//! writes them, they always agree:
+//!
+//! * `mutual`: the entities that a link names are alive and link back.
+//! * `acyclic`: nobody is their own ancestor, which is checked before a child gets a parent.
+//!
+//! Every operation prepares all rows and links that it writes, and only then writes them.
+
+use std::any::TypeId;
+use std::fmt;
+use std::mem;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::component::{Component, Kind};
+use crate::storage::links::{ChildOf, Children, NOBODY, somebody};
+use crate::storage::{Entity, RegisterError};
+
+use super::bundle::BundleInfo;
+use super::core::{World, move_row};
+use super::edges::{Change, Edge};
+use super::error::{ComponentError, SpawnError};
+use super::family::{ChildIter, Descendants, Links};
+use super::moves::Moves;
+
+/// Why a hierarchy can't be changed. The world is unchanged.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HierarchyError {
+    /// The handle is stale, or never named an entity of this world.
+    NotAlive {
+        /// The handle.
+        entity: Entity,
+    },
+    /// The parent is the child itself or one of its descendants.
+    Cycle {
+        /// The entity that was to get a parent.
+        child: Entity,
+        /// Its descendant, or itself.
+        parent: Entity,
+    },
+    /// The entity has no parent, so nothing can stand before it.
+    NoParent {
+        /// The root.
+        entity: Entity,
+    },
+    /// The parent has fewer other children than come before the position.
+    Position {
+        /// The parent.
+        parent: Entity,
+        /// The position that was asked for.
+        position: usize,
+        /// How many other children the parent has.
+        children: usize,
+    },
+    /// The world is a replica of some columns only, where rows can't be moved or removed.
+    PartialReplica,
+    /// No memory to write the links.
+    Memory(MemoryError),
+    /// The rows can't be moved: the links can't be registered, or a table is full.
+    Rows(SpawnError),
+}
+
+impl fmt::Display for HierarchyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAlive { entity } => write!(formatter, "entity {entity} is not alive"),
+            Self::Cycle { child, parent } => write!(
+                formatter,
+                "{parent} can't be the parent of {child}, as it is {child} or descends from it"
+            ),
+            Self::NoParent { entity } => write!(formatter, "entity {entity} has no parent"),
+            Self::Position { parent, position, children } => write!(
+                formatter,
+                "{parent} has {children} other children, none of them at position {position}"
+            ),
+            Self::PartialReplica => SpawnError::PartialReplica.fmt(formatter),
+            Self::Memory(error) => error.fmt(formatter),
+            Self::Rows(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for HierarchyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Memory(error) => Some(error),
+            Self::Rows(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<SpawnError> for HierarchyError {
+    fn from(error: SpawnError) -> Self {
+        match error {
+            SpawnError::Memory(error) => Self::Memory(error),
+            SpawnError::PartialReplica => Self::PartialReplica,
+            other => Self::Rows(other),
+        }
+    }
+}
+
+/// An entity and the edge that it moves along.
+type Step = (Entity, usize);
+
+impl World {
+    /// Makes `child` the last child of `parent`, whoever was its parent before.
+    ///
+    /// A first link moves the row of the child, a first child that of the parent. Constant time,
+    /// plus a walk from `parent` to its root where `child` has children of its own.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let [ship, bridge, hold] = [1_u32, 2, 3].map(|number| world.spawn((number,)));
+    /// world.set_parent(bridge, ship).unwrap();
+    /// world.set_parent_at(hold, ship, 0).unwrap();
+    /// assert!(world.children(ship).unwrap().eq([hold, bridge]));
+    /// assert!(world.set_parent(ship, hold).is_err(), "a circle");
+    /// assert_eq!(world.despawn_tree(ship).unwrap(), 3);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When a handle is stale, when `parent` is `child` or descends from it, or when memory runs
+    /// out. The world is unchanged.
+    pub fn set_parent(&mut self, child: Entity, parent: Entity) -> Result<(), HierarchyError> {
+        self.check_family(child, parent)?;
+        self.link_child(child, parent, NOBODY)
+    }
+
+    /// Makes `child` a child of `parent` with `position` other children before it. Costs a walk to
+    /// the position on top of [`World::set_parent`].
+    ///
+    /// # Errors
+    ///
+    /// As [`World::set_parent`], and when `parent` has fewer other children than `position`.
+    pub fn set_parent_at(
+        &mut self,
+        child: Entity,
+        parent: Entity,
+        position: usize,
+    ) -> Result<(), HierarchyError> {
+        self.check_family(child, parent)?;
+        let mut others = self.children_unchecked(parent).filter(|&other| other != child);
+        let before = others.nth(position);
+        if before.is_none() {
+            let others = self.children_unchecked(parent).filter(|&other| other != child);
+            let children = others.count();
+            if position > children {
+                return Err(HierarchyError::Position { parent, position, children });
+            }
+        }
+        self.link_child(child, parent, before.unwrap_or(NOBODY))
+    }
+
+    /// Makes `child` a child of the parent of `sibling`, right before it. Costs as much as
+    /// [`World::set_parent`].
+    ///
+    /// # Errors
+    ///
+    /// As [`World::set_parent`], and when `sibling` has no parent.
+    pub fn set_parent_before(
+        &mut self,
+        child: Entity,
+        sibling: Entity,
+    ) -> Result<(), HierarchyError> {
+        self.check_alive(sibling)?;
+        let Some(link) = self.child_of(sibling) else {
+            return Err(HierarchyError::NoParent { entity: sibling });
+        };
+        self.check_family(child, link.parent)?;
+        if child == sibling {
+            return Ok(());
+        }
+        self.link_child(child, link.parent, sibling)
+    }
+
+    /// Makes `child` a root. Returns the parent that it had. Constant time.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale or memory runs out. The world is unchanged.
+    pub fn remove_parent(&mut self, child: Entity) -> Result<Option<Entity>, HierarchyError> {
+        self.check_alive(child)?;
+        let Some(link) = self.child_of(child) else { return Ok(None) };
+        let mut steps = [None; 2];
+        self.with_moves(|world, moves| {
+            steps = [
+                world.plan_bereaved(moves, &link)?,
+                Some(world.plan_step::<ChildOf>(moves, child, Change::Remove)?),
+            ];
+            world.prepare_family(moves)?;
+            Ok(world.own_neighbours(&link)?)
+        })?;
+        self.unlink_child(&link);
+        steps.into_iter().flatten().for_each(|step| self.take_step(step));
+        Ok(Some(link.parent))
+    }
+
+    /// Despawns `entity` and all its descendants. Returns how many they were. The cost grows with
+    /// their number.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale or memory runs out. The world is unchanged.
+    pub fn despawn_tree(&mut self, entity: Entity) -> Result<usize, HierarchyError> {
+        self.check_alive(entity)?;
+        let link = self.child_of(entity);
+        let mut bereaved = None;
+        let mut moves = mem::take(&mut self.moves);
+        moves.clear();
+        moves.add(entity, None);
+        for descendant in Descendants::new(self, entity, self.children_of(entity)) {
+            moves.add(descendant, None);
+        }
+        let prepared = self.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved);
+        if prepared.is_ok() {
+            self.leave_parent(link.as_ref(), bereaved);
+            // The root last, so that the next spawn gets its slot.
+            moves.despawned().rev().for_each(|each| self.remove_row(each));
+        }
+        let count = moves.despawned().count();
+        self.moves = moves;
+        prepared?;
+        Ok(count)
+    }
+
+    /// The parent of `entity`.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, or in a replica that was synced without [`ChildOf`].
+    pub fn parent(&self, entity: Entity) -> Result<Option<Entity>, ComponentError> {
+        Ok(present(self.get::<ChildOf>(entity))?.map(|link| link.parent))
+    }
+
+    /// The children of `entity` in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, or in a replica that was synced without [`ChildOf`] or
+    /// [`Children`].
+    pub fn children(&self, entity: Entity) -> Result<ChildIter<'_, Self>, ComponentError> {
+        Ok(ChildIter::new(self, self.readable_children(entity)?))
+    }
+
+    /// All descendants of `entity`, depth first, each before its own children.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::children`].
+    pub fn descendants(&self, entity: Entity) -> Result<Descendants<'_, Self>, ComponentError> {
+        Ok(Descendants::new(self, entity, self.readable_children(entity)?))
+    }
+
+    fn readable_children(&self, entity: Entity) -> Result<Option<Children>, ComponentError> {
+        let children = present(self.get::<Children>(entity))?.copied();
+        if let Some(children) = children {
+            self.get::<ChildOf>(children.first)?;
+        }
+        Ok(children)
+    }
+
+    /// Despawns an entity that has a parent or children: it leaves its parent's list, and its
+    /// children become roots.
+    #[cold]
+    pub(crate) fn despawn_linked(&mut self, entity: Entity) -> Result<(), SpawnError> {
+        let link = self.child_of(entity);
+        let mut bereaved = None;
+        let mut moves = mem::take(&mut self.moves);
+        moves.clear();
+        moves.add(entity, None);
+        let prepared = self
+            .plan_orphans(&mut moves, entity)
+            .and_then(|()| self.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved));
+        self.moves = moves;
+        prepared?;
+        self.leave_parent(link.as_ref(), bereaved);
+        let mut next = self.children_of(entity).map_or(NOBODY, |children| children.first);
+        while let Some(child) = somebody(next) {
+            next = self.child_of(child).map_or(NOBODY, |link| link.next);
+            let at = self.index.locate(child).expect("a listed child is alive");
+            let edge = self.edges.find(at.archetype, TypeId::of::<ChildOf>(), Change::Remove);
+            self.take_step((child, edge.expect("the edge was planned")));
+        }
+        self.remove_row(entity);
+        Ok(())
+    }
+
+    /// An empty list of entities, with the room that it had the last time.
+    pub(crate) fn take_entity_list(&mut self) -> Vec<Entity> {
+        let mut entities = mem::take(&mut self.entity_list);
+        entities.clear();
+        entities
+    }
+
+    /// Keeps the room of a list of entities for the next time.
+    pub(crate) fn keep_entity_list(&mut self, entities: Vec<Entity>) {
+        self.entity_list = entities;
+    }
+
+    /// Lists the children of an entity that become roots.
+    fn plan_orphans(&mut self, moves: &mut Moves, entity: Entity) -> Result<(), SpawnError> {
+        let mut next = self.children_of(entity).map_or(NOBODY, |children| children.first);
+        while let Some(child) = somebody(next) {
+            self.plan_step::<ChildOf>(moves, child, Change::Remove)?;
+            next = self.child_of(child).map_or(NOBODY, |link| link.next);
+        }
+        Ok(())
+    }
+
+    /// Prepares the listed moves of a despawn, and what the loss of a child does to its parent.
+    fn prepare_despawn(
+        &mut self,
+        moves: &mut Moves,
+        link: Option<&ChildOf>,
+        bereaved: &mut Option<Step>,
+    ) -> Result<(), SpawnError> {
+        if let Some(link) = link {
+            *bereaved = self.plan_bereaved(moves, link)?;
+        }
+        self.prepare_family(moves)?;
+        link.map_or(Ok(()), |link| self.own_neighbours(link))
+    }
+
+    fn leave_parent(&mut self, link: Option<&ChildOf>, bereaved: Option<Step>) {
+        if let Some(link) = link {
+            self.unlink_child(link);
+        }
+        if let Some(step) = bereaved {
+            self.take_step(step);
+        }
+    }
+
+    /// Puts `child` into the list of `parent`, before another of its children or at the end.
+    fn link_child(
+        &mut self,
+        child: Entity,
+        parent: Entity,
+        before: Entity,
+    ) -> Result<(), HierarchyError> {
+        let old = self.child_of(child);
+        if old.is_some_and(|old| old.parent == parent && old.next == before) {
+            return Ok(());
+        }
+        let mut steps = [None; 3];
+        self.with_moves(|world, moves| {
+            let left = old.as_ref().filter(|old| old.parent != parent);
+            steps[0] = left.map_or(Ok(None), |old| world.plan_bereaved(moves, old))?;
+            if old.is_none() {
+                steps[1] = Some(world.plan_step::<ChildOf>(moves, child, Change::Insert)?);
+            }
+            let children = world.children_of(parent);
+            if children.is_none() {
+                steps[2] = Some(world.plan_step::<Children>(moves, parent, Change::Insert)?);
+            }
+            world.prepare_family(moves)?;
+            if let Some(old) = &old {
+                world.own_neighbours(old)?;
+                world.own_link::<ChildOf>(child)?;
+            }
+            world.own_place(parent, before)
+        })?;
+        if let Some(old) = &old {
+            self.unlink_child(old);
+        }
+        steps.into_iter().flatten().for_each(|step| self.take_step(step));
+        if steps[2].is_some() {
+            *self.link_mut(parent) = Children { first: NOBODY, last: NOBODY, count: 0 };
+        }
+        self.attach_child(child, parent, before);
+        Ok(())
+    }
+
+    /// Runs a preparation with the world's list of moves.
+    fn with_moves(
+        &mut self,
+        prepare: impl FnOnce(&mut Self, &mut Moves) -> Result<(), SpawnError>,
+    ) -> Result<(), SpawnError> {
+        let mut moves = mem::take(&mut self.moves);
+        moves.clear();
+        let prepared = prepare(self, &mut moves);
+        self.moves = moves;
+        prepared
+    }
+
+    fn prepare_family(&mut self, moves: &mut Moves) -> Result<(), SpawnError> {
+        Ok(moves.prepare(&mut self.tables, &mut self.index, &mut self.memory)?)
+    }
+
+    /// Lists the parent of a link that is about to lose its only child, and with it [`Children`].
+    fn plan_bereaved(
+        &mut self,
+        moves: &mut Moves,
+        link: &ChildOf,
+    ) -> Result<Option<Step>, SpawnError> {
+        if link.previous != NOBODY || link.next != NOBODY {
+            return Ok(None);
+        }
+        self.plan_step::<Children>(moves, link.parent, Change::Remove).map(Some)
+    }
+
+    /// Lists the move of an entity that gains or loses a link.
+    fn plan_step<T: Component>(
+        &mut self,
+        moves: &mut Moves,
+        entity: Entity,
+        change: Change,
+    ) -> Result<Step, SpawnError> {
+        let at = self.index.locate(entity).expect("a linked entity is alive");
+        let edge = self.link_edge::<T>(at.archetype, change)?;
+        moves.add(entity, Some(self.edges.get(edge).target));
+        Ok((entity, edge))
+    }
+
+    /// The number of the edge along which entities gain or lose a link.
+    fn link_edge<T: Component>(
+        &mut self,
+        source: ArchetypeId,
+        change: Change,
+    ) -> Result<usize, RegisterError> {
+        // The type of a link is no tuple, so its edges are told from those of bundles.
+        let key = TypeId::of::<T>();
+        if let Some(number) = self.edges.find(source, key, change) {
+            return Ok(number);
+        }
+        let info = BundleInfo::of_component(self.register::<T>()?);
+        let mask = *self.schema.archetype(source).mask();
+        let target = self.archetype_of(&match change {
+            Change::Insert => mask.union(&info.mask),
+            Change::Remove => mask.difference(&info.mask),
+        });
+        let target_mask = self.schema.archetype(target).mask();
+        let edge = Edge::new(&mask, (target, target_mask), &info, change);
+        Ok(self.edges.add(source, key, change, edge))
+    }
+
+    /// Moves an entity whose move was prepared.
+    fn take_step(&mut self, (entity, edge): Step) {
+        let from = self.index.locate(entity).expect("a linked entity is alive");
+        let Self { edges, tables, index, memory, .. } = self;
+        let moved = move_row(edges.get(edge), (entity, from), tables, index, memory);
+        moved.expect("a prepared move can't fail");
+    }
+
+    /// Despawns an entity whose removal was prepared.
+    fn remove_row(&mut self, entity: Entity) {
+        let at = self.index.locate(entity).expect("a listed entity is alive");
+        self.take_out(at);
+        self.index.free(entity);
+    }
+
+    /// Makes the links beside a child writable: those of its siblings and of its parent.
+    fn own_neighbours(&mut self, link: &ChildOf) -> Result<(), SpawnError> {
+        self.own_link::<ChildOf>(link.previous)?;
+        self.own_link::<ChildOf>(link.next)?;
+        self.own_link::<Children>(link.parent)
+    }
+
+    /// Makes the links beside a place in the list of `parent` writable.
+    fn own_place(&mut self, parent: Entity, before: Entity) -> Result<(), SpawnError> {
+        let previous = match somebody(before) {
+            Some(before) => self.child_of(before).map(|link| link.previous),
+            None => self.children_of(parent).map(|children| children.last),
+        };
+        self.own_link::<ChildOf>(previous.unwrap_or(NOBODY))?;
+        self.own_link::<ChildOf>(before)?;
+        self.own_link::<Children>(parent)
+    }
+
+    /// Makes a link of an entity writable, if there is such an entity and it has one.
+    fn own_link<T: Component>(&mut self, entity: Entity) -> Result<(), SpawnError> {
+        let Some(at) = self.index.locate(entity) else { return Ok(()) };
+        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let table = &mut self.tables[at.archetype.index()];
+        let rows = table.rows();
+        match id.and_then(|id| table.column_mut(id)) {
+            Some(column) => Ok(column.own_row(at.row as usize, rows, &mut self.memory)?),
+            None => Ok(()),
+        }
+    }
+
+    /// A link whose chunk was made writable.
+    fn link_mut<T: Component>(&mut self, entity: Entity) -> &mut T {
+        let at = self.index.locate(entity).expect("`mutual`: a linked entity is alive");
+        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let column = id.and_then(|id| self.tables[at.archetype.index()].column_mut(id));
+        let column = column.expect("`mutual`: a linked entity links back");
+        column.get_mut(at.row as usize)
+    }
+
+    /// Takes a child out of the list of its parent. Its own link is left as it is.
+    fn unlink_child(&mut self, link: &ChildOf) {
+        match somebody(link.previous) {
+            Some(previous) => self.link_mut::<ChildOf>(previous).next = link.next,
+            None => self.link_mut::<Children>(link.parent).first = link.next,
+        }
+        match somebody(link.next) {
+            Some(next) => self.link_mut::<ChildOf>(next).previous = link.previous,
+            None => self.link_mut::<Children>(link.parent).last = link.previous,
+        }
+        self.link_mut::<Children>(link.parent).count -= 1;
+    }
+
+    /// Puts a child into the list of its parent, before one of its children or at the end.
+    fn attach_child(&mut self, child: Entity, parent: Entity, before: Entity) {
+        let previous = match somebody(before) {
+            Some(before) => self.link_mut::<ChildOf>(before).previous,
+            None => self.link_mut::<Children>(parent).last,
+        };
+        *self.link_mut(child) = ChildOf { parent, previous, next: before };
+        match somebody(previous) {
+            Some(previous) => self.link_mut::<ChildOf>(previous).next = child,
+            None => self.link_mut::<Children>(parent).first = child,
+        }
+        match somebody(before) {
+            Some(before) => self.link_mut::<ChildOf>(before).previous = child,
+            None => self.link_mut::<Children>(parent).last = child,
+        }
+        self.link_mut::<Children>(parent).count += 1;
+    }
+
+    fn check_alive(&self, entity: Entity) -> Result<(), HierarchyError> {
+        if !self.contains(entity) {
+            return Err(HierarchyError::NotAlive { entity });
+        }
+        Ok(self.check_whole()?)
+    }
+
+    /// Checks that `child` may become a child of `parent`: `acyclic`.
+    fn check_family(&self, child: Entity, parent: Entity) -> Result<(), HierarchyError> {
+        self.check_alive(child)?;
+        self.check_alive(parent)?;
+        let cycle = HierarchyError::Cycle { child, parent };
+        if child == parent {
+            return Err(cycle);
+        }
+        if self.children_of(child).is_none() {
+            return Ok(());
+        }
+        let mut ancestor = parent;
+        while let Some(link) = self.child_of(ancestor) {
+            if link.parent == child {
+                return Err(cycle);
+            }
+            ancestor = link.parent;
+        }
+        Ok(())
+    }
+
+    fn children_unchecked(&self, entity: Entity) -> ChildIter<'_, Self> {
+        ChildIter::new(self, self.children_of(entity))
+    }
+}
+
+impl Links for World {
+    fn child_of(&self, entity: Entity) -> Option<ChildOf> {
+        self.get(entity).ok().copied()
+    }
+
+    fn children_of(&self, entity: Entity) -> Option<Children> {
+        self.get(entity).ok().copied()
+    }
+}
+
+/// A link that may be missing.
+fn present<T>(link: Result<&T, ComponentError>) -> Result<Option<&T>, ComponentError> {
+    match link {
+        Ok(link) => Ok(Some(link)),
+        Err(ComponentError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

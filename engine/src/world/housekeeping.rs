@@ -1,0 +1,99 @@
+//! Housekeeping: memory that nobody needs goes back to the arena, and from there to the system.
+//!
+//! Neither happens by itself, as a running simulation wants its capacities kept. Both take a time
+//! budget, so that they fit into what a frame has left.
+
+use std::time::{Duration, Instant};
+
+use crate::storage::column::{Surplus, shrink_list};
+
+use super::core::World;
+
+/// What a compaction gave back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct CompactReport {
+    /// Bytes of chunks that went back to the arena, or will when the snapshots that see them end.
+    pub bytes: usize,
+    /// Chunks that are gone; one that was replaced by a smaller one counts in the bytes only.
+    pub chunks: usize,
+    /// Tables looked at.
+    pub tables: usize,
+    /// Whether the compaction came to the end. Otherwise the next one goes on from here.
+    pub complete: bool,
+}
+
+impl CompactReport {
+    fn add(&mut self, surplus: Surplus) {
+        self.bytes += surplus.bytes;
+        self.chunks += surplus.chunks;
+    }
+}
+
+impl World {
+    /// Gives surplus memory back to the arena: chunks without rows, the first chunks of small
+    /// tables that were large once, and most of the room in lists that have more than twice what
+    /// they need. No row moves.
+    ///
+    /// Looks at one table at the least, and stops when the budget is spent; the next call goes on
+    /// from there. What is compact already costs a few nanoseconds a column. Growing again after
+    /// a compaction takes memory from the arena and, for lists, from the heap.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use std::time::Duration;
+    /// let mut world = World::new();
+    /// let entities: Vec<_> = world.spawn_batch((0..10_000_u64).map(|row| (row,))).unwrap().collect();
+    /// for &entity in &entities[10..] {
+    ///     world.despawn(entity).unwrap();
+    /// }
+    /// let before = world.memory().live_bytes;
+    /// let report = world.compact(Duration::MAX);
+    /// assert!(report.complete);
+    /// assert_eq!(world.memory().live_bytes, before - report.bytes);
+    /// ```
+    pub fn compact(&mut self, budget: Duration) -> CompactReport {
+        let began = Instant::now();
+        // What ended snapshots keep is surplus, too.
+        self.memory.reclaim();
+        let mut report = CompactReport::default();
+        while self.compact_next < self.tables.len() {
+            report.add(self.tables[self.compact_next].compact(&mut self.memory));
+            report.tables += 1;
+            self.compact_next += 1;
+            if began.elapsed() >= budget {
+                return report;
+            }
+        }
+        report.add(self.index.compact(&mut self.memory));
+        for log in &mut self.events {
+            report.add(log.compact(&mut self.memory));
+        }
+        for resource in &mut self.resources {
+            report.add(resource.compact(&mut self.memory));
+        }
+        self.moves.shrink();
+        shrink_list(&mut self.entity_list);
+        self.compact_next = 0;
+        report.complete = true;
+        report
+    }
+
+    /// Gives free memory of the arena back to the system until the budget is spent. Returns the
+    /// bytes; call it again until it returns 0. The address space stays mapped and counted, and
+    /// touching it again costs page faults.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use std::time::Duration;
+    /// let mut world = World::new();
+    /// world.spawn_batch((0..100_000_u64).map(|row| (row,))).unwrap();
+    /// world.clear().unwrap();
+    /// assert!(world.trim(Duration::MAX) > 800_000);
+    /// assert_eq!(world.trim(Duration::MAX), 0);
+    /// ```
+    pub fn trim(&mut self, budget: Duration) -> usize {
+        self.memory.reclaim();
+        self.memory.arena.trim(budget)
+    }
+}

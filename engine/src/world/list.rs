@@ -1,0 +1,324 @@
+//! Lists: one change to many entities at once, by runs of rows.
+//!
+//! A list is looked up once, sorted by table and row, and joined to runs of consecutive rows
+//! ([`run`](crate::storage::run)). Then everything that can fail is done for the whole list, and
+//! only then rows move: one copy of memory per run, column and chunk. A list in the order of rows,
+//! as a query gives it, makes few runs; a shuffled one costs a sort on top of what single
+//! operations cost.
+
+use std::ops::Range;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::Entity;
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::column::Column;
+use crate::storage::component::Component;
+use crate::storage::history::Memory;
+use crate::storage::run::{RowRun, RowRuns, row_count, survivors};
+use crate::storage::table::Table;
+
+use super::bundle::{Bundle, ComponentSink, Positions};
+use super::core::World;
+use super::edges::Change;
+use super::error::{ComponentError, SpawnError};
+use super::index::{EntityIndex, Location};
+
+/// What became of the entities of a list. The sum is the length of the list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ListReport {
+    /// Entities that were changed.
+    pub changed: usize,
+    /// Handles that were skipped: stale ones, repeated ones, and entities that lacked what was to
+    /// be removed.
+    pub skipped: usize,
+}
+
+impl World {
+    /// Inserts `bundle` into every entity of a list, in any order. Stale and repeated handles are
+    /// skipped and counted.
+    ///
+    /// Entities that move keep the order of their rows, not that of the list.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let entities: Vec<_> = world.spawn_batch((0..9_u32).map(|n| (n,))).unwrap().collect();
+    /// let report = world.insert_many(&entities[2..6], (0.5_f32,)).unwrap();
+    /// assert_eq!((report.changed, report.skipped), (4, 0));
+    /// assert_eq!(world.remove_many::<(f32,)>(&entities).unwrap().changed, 4);
+    /// assert_eq!(world.despawn_many(&entities).unwrap().changed, 9);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the bundle can't be used, or memory runs out. The world is unchanged.
+    pub fn insert_many<B: Bundle>(
+        &mut self,
+        entities: &[Entity],
+        bundle: B,
+    ) -> Result<ListReport, ComponentError> {
+        self.check_whole()?;
+        self.bundle::<B>()?;
+        self.with_runs(entities, |world, runs| {
+            world.prepare_change::<B>(runs, Change::Insert)?;
+            for runs in runs.tables() {
+                let archetype = runs[0].archetype();
+                let number = world.edge::<B>(archetype, Change::Insert)?;
+                let target = world.edges.get(number).target;
+                let moved = (target != archetype).then(|| world.leave(runs, number));
+                let positions = &world.edges.get(number).positions;
+                let columns = world.tables[target.index()].columns_mut();
+                match moved {
+                    Some(rows) => {
+                        let runs = std::iter::once(rows);
+                        bundle.put(&mut RunSink { columns, positions, runs });
+                    }
+                    None => {
+                        let runs = runs.iter().map(RowRun::rows);
+                        bundle.put(&mut RunSink { columns, positions, runs });
+                    }
+                }
+            }
+            Ok(0)
+        })
+    }
+
+    /// Removes the components of `B` from every entity of a list that has all of them, in any
+    /// order. Stale and repeated handles and entities that lack a component are skipped and
+    /// counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::insert_many`].
+    pub fn remove_many<B: Bundle>(
+        &mut self,
+        entities: &[Entity],
+    ) -> Result<ListReport, ComponentError> {
+        self.check_whole()?;
+        let number = self.bundle::<B>()?;
+        let removed = self.bundles.get(number).mask;
+        self.with_runs(entities, |world, runs| {
+            let schema = &world.schema;
+            let lacking = runs
+                .retain_tables(|archetype| removed.is_subset(schema.archetype(archetype).mask()));
+            world.prepare_change::<B>(runs, Change::Remove)?;
+            for runs in runs.tables() {
+                let archetype = runs[0].archetype();
+                let number = world.edge::<B>(archetype, Change::Remove)?;
+                if world.edges.get(number).target != archetype {
+                    world.leave(runs, number);
+                }
+            }
+            Ok(lacking)
+        })
+    }
+
+    /// Despawns every entity of a list, in any order. Stale and repeated handles are skipped and
+    /// counted. Entities that have a parent or children come first, one by one as by
+    /// [`World::despawn`].
+    ///
+    /// # Errors
+    ///
+    /// When memory runs out for copying a chunk that a snapshot shares. The world is unchanged,
+    /// but for entities with a parent or children that are gone already.
+    pub fn despawn_many(&mut self, entities: &[Entity]) -> Result<ListReport, ComponentError> {
+        self.check_whole()?;
+        let linked = self.despawn_all_linked(entities)?;
+        let mut report = self.despawn_runs(entities)?;
+        report.changed += linked;
+        report.skipped -= linked;
+        Ok(report)
+    }
+
+    /// Despawns the entities of a list that have a parent or children now. Returns how many.
+    fn despawn_all_linked(&mut self, entities: &[Entity]) -> Result<usize, ComponentError> {
+        if !self.tables.iter().any(|table| table.is_linked() && table.rows() > 0) {
+            return Ok(0);
+        }
+        let mut despawned = 0;
+        for &entity in entities {
+            let at = self.index.locate(entity);
+            if at.is_some_and(|at| self.tables[at.archetype.index()].is_linked()) {
+                self.despawn(entity)?;
+                despawned += 1;
+            }
+        }
+        Ok(despawned)
+    }
+
+    fn despawn_runs(&mut self, entities: &[Entity]) -> Result<ListReport, ComponentError> {
+        self.with_runs(entities, |world, runs| {
+            let Self { tables, index, memory, .. } = world;
+            index.settle(memory)?;
+            for runs in runs.tables() {
+                let table = &mut tables[runs[0].archetype().index()];
+                prepare_slots(table, runs, index, memory)?;
+                table.prepare_holes(runs, memory)?;
+            }
+            for runs in runs.tables() {
+                let table = &mut tables[runs[0].archetype().index()];
+                for handles in runs.iter().flat_map(|run| table.entities().runs(run.rows())) {
+                    handles.iter().for_each(|&entity| index.free(entity));
+                }
+                close_holes(table, runs, index, memory);
+            }
+            Ok(0)
+        })
+    }
+
+    /// Calls `change` with the runs of a list; it returns how many rows it skipped.
+    fn with_runs(
+        &mut self,
+        entities: &[Entity],
+        change: impl FnOnce(&mut Self, &mut RowRuns) -> Result<usize, ComponentError>,
+    ) -> Result<ListReport, ComponentError> {
+        let mut runs = std::mem::take(&mut self.runs);
+        let mut skipped = self.collect_runs(entities, &mut runs);
+        let result = change(self, &mut runs);
+        self.runs = runs;
+        skipped += result?;
+        Ok(ListReport { changed: entities.len() - skipped, skipped })
+    }
+
+    /// Finds the rows of a list. Returns how many handles are stale or repeated.
+    fn collect_runs(&self, entities: &[Entity], runs: &mut RowRuns) -> usize {
+        runs.clear();
+        let mut skipped = 0;
+        let mut next = 0;
+        while next < entities.len() {
+            let Some(at) = self.index.locate(entities[next]) else {
+                skipped += 1;
+                next += 1;
+                continue;
+            };
+            // The rows that follow hold the entities that follow, as far as they are equal. That
+            // is cheaper to see than each entity's location.
+            let first = at.row as usize;
+            let table = &self.tables[at.archetype.index()];
+            let handles = table.entities().chunk_from::<Entity>(first);
+            let same =
+                handles.iter().zip(&entities[next..]).take_while(|(row, entity)| row == entity);
+            let count = same.count();
+            runs.push(at.archetype, first..first + count);
+            next += count;
+        }
+        skipped + runs.arrange()
+    }
+
+    /// Does everything that can fail in moving the runs along their edges, or in writing the rows
+    /// of those that stay.
+    fn prepare_change<B: Bundle>(
+        &mut self,
+        runs: &mut RowRuns,
+        change: Change,
+    ) -> Result<(), ComponentError> {
+        let (groups, incoming) = runs.split();
+        for runs in groups {
+            let archetype = runs[0].archetype();
+            let edge = self.edge::<B>(archetype, change)?;
+            let Self { edges, tables, index, memory, .. } = self;
+            let edge = edges.get(edge);
+            if edge.target == archetype {
+                let written = if change == Change::Insert { B::LEN } else { 0 };
+                prepare_write(
+                    &mut tables[archetype.index()],
+                    runs,
+                    &edge.positions[..written],
+                    memory,
+                )?;
+                continue;
+            }
+            let incoming = incoming.add(edge.target, row_count(runs));
+            let target = &mut tables[edge.target.index()];
+            target.prepare_append_run(incoming, memory).map_err(SpawnError::from)?;
+            let source = &mut tables[archetype.index()];
+            prepare_slots(source, runs, index, memory)?;
+            source.prepare_holes(runs, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Moves prepared runs along an edge. Returns where they are now in the target.
+    fn leave(&mut self, runs: &[RowRun], edge: usize) -> Range<usize> {
+        let Self { edges, tables, index, memory, .. } = self;
+        let (archetype, edge) = (runs[0].archetype(), edges.get(edge));
+        let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
+        let [source, target] = pair.expect("an edge leads to another table of the world");
+        let first = source.copy_runs_to(runs, target, &edge.targets);
+        let rows = first..target.rows();
+        relocate(target, rows.clone(), edge.target, index);
+        close_holes(source, runs, index, memory);
+        rows
+    }
+}
+
+/// Makes the rows of the runs writable in the columns at `positions`.
+fn prepare_write(
+    table: &mut Table,
+    runs: &[RowRun],
+    positions: &[u8],
+    memory: &mut Memory,
+) -> Result<(), MemoryError> {
+    let rows = table.rows();
+    for &position in positions {
+        let column = &mut table.columns_mut()[usize::from(position)];
+        for run in runs {
+            column.own_rows(run.rows(), rows, memory)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the slots of the entities that leave a table, and of those that take their places,
+/// writable.
+fn prepare_slots(
+    table: &Table,
+    runs: &[RowRun],
+    index: &mut EntityIndex,
+    memory: &mut Memory,
+) -> Result<(), MemoryError> {
+    let handles = table.entities();
+    let end = table.rows() - row_count(runs);
+    let leaving = runs.iter().map(RowRun::rows);
+    for rows in leaving.chain(survivors(runs, end..table.rows())) {
+        for handles in handles.runs(rows) {
+            for &entity in handles {
+                index.prepare_move(entity, memory)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Closes the holes that runs leave, and corrects the locations of what moved into them.
+fn close_holes(table: &mut Table, runs: &[RowRun], index: &mut EntityIndex, memory: &mut Memory) {
+    let archetype = runs[0].archetype();
+    table.close_holes(runs, memory, |table, rows| relocate(table, rows, archetype, index));
+}
+
+/// Notes where the entities of some rows are now.
+fn relocate(table: &Table, rows: Range<usize>, archetype: ArchetypeId, index: &mut EntityIndex) {
+    let mut location = Location { archetype, row: rows.start as u32 };
+    for handles in table.entities().runs(rows) {
+        index.relocate_run(handles, location);
+        location.row += handles.len() as u32;
+    }
+}
+
+/// Writes a bundle into every row of some runs, whose chunks are writable there.
+struct RunSink<'a, I> {
+    columns: &'a mut [Column],
+    positions: &'a Positions,
+    runs: I,
+}
+
+impl<I: Iterator<Item = Range<usize>> + Clone> ComponentSink for RunSink<'_, I> {
+    fn put<T: Component>(&mut self, position: usize, value: T) {
+        let column = &mut self.columns[usize::from(self.positions[position])];
+        for run in self.runs.clone() {
+            column.fill_run(run.start, run.len(), value);
+        }
+    }
+}

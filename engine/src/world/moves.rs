@@ -1,0 +1,116 @@
+//! [`Moves`]: several rows that leave their tables in one operation, prepared together.
+//!
+//! A single move or removal makes what it writes writable first, and fails before it changes
+//! anything. An operation of several must not stop halfway either, so it lists all entities that
+//! will leave their row, and [`Moves::prepare`] makes everything writable that the steps write,
+//! in whatever order they come. Until the next capture none of them can fail.
+//!
+//! At any time between two steps a table holds at least `rows - leaving` and at most
+//! `rows + arriving` rows. So an append lands in that span, the last row, which a removal moves,
+//! comes from it, and the row that it moves into belongs to an entity that leaves. The span and
+//! those rows are all there is to prepare.
+
+use crate::storage::Entity;
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::column::shrink_list;
+use crate::storage::history::Memory;
+use crate::storage::table::{SpawnRowsError, Table};
+
+use super::index::EntityIndex;
+
+/// An entity that leaves its row: for a table, or for good.
+#[derive(Clone, Copy)]
+struct Move {
+    entity: Entity,
+    target: Option<ArchetypeId>,
+}
+
+/// Rows that leave and enter one table.
+#[derive(Clone, Copy, Default)]
+struct Traffic {
+    leaving: u32,
+    arriving: u32,
+}
+
+/// The entities that an operation takes out of their rows. Kept by the world from one operation to
+/// the next, so that its lists need no new memory.
+#[derive(Default)]
+pub(crate) struct Moves {
+    list: Vec<Move>,
+    /// By archetype; all zero between two preparations.
+    traffic: Vec<Traffic>,
+}
+
+impl Moves {
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+    }
+
+    /// Adds a living entity that is not listed yet. Without a target it is despawned.
+    pub(crate) fn add(&mut self, entity: Entity, target: Option<ArchetypeId>) {
+        self.list.push(Move { entity, target });
+    }
+
+    /// The entities that are despawned, in the order of their listing.
+    pub(crate) fn despawned(&self) -> impl DoubleEndedIterator<Item = Entity> {
+        self.list.iter().filter(|each| each.target.is_none()).map(|each| each.entity)
+    }
+
+    /// Makes everything writable that the listed moves write. Changes nothing that can be seen.
+    pub(crate) fn prepare(
+        &mut self,
+        tables: &mut [Table],
+        index: &mut EntityIndex,
+        memory: &mut Memory,
+    ) -> Result<(), SpawnRowsError> {
+        if self.traffic.len() < tables.len() {
+            self.traffic.resize(tables.len(), Traffic::default());
+        }
+        let Self { list, traffic } = self;
+        for each in list.iter() {
+            let at = index.locate(each.entity).expect("a listed entity is alive");
+            traffic[at.archetype.index()].leaving += 1;
+            if let Some(target) = each.target {
+                traffic[target.index()].arriving += 1;
+            }
+        }
+        let prepared = prepare_rows(list, traffic, tables, index, memory);
+        for each in list.iter() {
+            let at = index.locate(each.entity).expect("a listed entity is alive");
+            traffic[at.archetype.index()] = Traffic::default();
+            if let Some(target) = each.target {
+                traffic[target.index()] = Traffic::default();
+            }
+        }
+        prepared
+    }
+
+    /// Gives room back that the last operation did not need by far.
+    pub(crate) fn shrink(&mut self) {
+        shrink_list(&mut self.list);
+    }
+}
+
+fn prepare_rows(
+    list: &[Move],
+    traffic: &mut [Traffic],
+    tables: &mut [Table],
+    index: &mut EntityIndex,
+    memory: &mut Memory,
+) -> Result<(), SpawnRowsError> {
+    for each in list {
+        let at = index.locate(each.entity).expect("a listed entity is alive");
+        index.prepare_free(each.entity, memory)?;
+        tables[at.archetype.index()].own_row(at.row as usize, memory)?;
+        for archetype in [Some(at.archetype), each.target].into_iter().flatten() {
+            // The first entity of a table prepares its end for all of them.
+            let Traffic { leaving, arriving } = std::mem::take(&mut traffic[archetype.index()]);
+            let table = &mut tables[archetype.index()];
+            for row in table.rows() - leaving as usize..table.rows() {
+                index.prepare_move(table.entity(row), memory)?;
+            }
+            table.prepare_end(leaving as usize, arriving as usize, memory)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! [`Resource`]: the one value of a resource type.
+//!
+//! A resource is a column of its own with one row or none, so that capture, copy-on-write, syncs
+//! and the accounting of memory work as for components. Taking the value out keeps the chunk.
+
+use convoy_pool::MemoryError;
+
+use crate::storage::ComponentId;
+use crate::storage::column::{Column, Surplus};
+use crate::storage::component::{Component, ComponentInfo};
+use crate::storage::history::Memory;
+
+/// The value of one resource type, if it has one.
+pub(crate) struct Resource {
+    column: Column,
+    present: bool,
+}
+
+impl Resource {
+    pub(crate) fn new(id: ComponentId, info: &ComponentInfo) -> Self {
+        Self { column: Column::new(id, info), present: false }
+    }
+
+    pub(crate) fn component(&self) -> ComponentId {
+        self.column.component()
+    }
+
+    pub(crate) fn column(&self) -> &Column {
+        &self.column
+    }
+
+    pub(crate) fn column_mut(&mut self) -> &mut Column {
+        &mut self.column
+    }
+
+    /// One, or none when there is no value.
+    pub(crate) fn rows(&self) -> usize {
+        usize::from(self.present)
+    }
+
+    /// Sets the number of rows after a replica's column was filled.
+    pub(crate) fn set_rows(&mut self, rows: usize) {
+        self.present = rows > 0;
+    }
+
+    pub(crate) fn get<T: Component>(&self) -> Option<&T> {
+        self.present.then(|| self.column.get(0))
+    }
+
+    /// The value for writing, on a chunk that no snapshot shares.
+    pub(crate) fn get_mut<T: Component>(
+        &mut self,
+        memory: &mut Memory,
+    ) -> Result<Option<&mut T>, MemoryError> {
+        if !self.present {
+            return Ok(None);
+        }
+        self.column.own_row(0, 1, memory)?;
+        Ok(Some(self.column.get_mut(0)))
+    }
+
+    /// Sets the value and returns the one before.
+    pub(crate) fn insert<T: Component>(
+        &mut self,
+        value: T,
+        memory: &mut Memory,
+    ) -> Result<Option<T>, MemoryError> {
+        if let Some(held) = self.get_mut(memory)? {
+            return Ok(Some(std::mem::replace(held, value)));
+        }
+        // A snapshot may still see the row of a value that was taken out.
+        let captured = 1;
+        self.column.prepare_append(0, captured, memory)?;
+        self.column.write(0, value);
+        self.present = true;
+        Ok(None)
+    }
+
+    /// Takes the value out. Its chunk stays for the next one.
+    pub(crate) fn remove<T: Component>(&mut self) -> Option<T> {
+        let value = self.get().copied();
+        self.present = false;
+        value
+    }
+
+    /// Drops the value and its chunk.
+    pub(crate) fn clear(&mut self, memory: &mut Memory) {
+        self.present = false;
+        self.column.truncate(0, memory);
+    }
+
+    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
+        self.column.compact(self.rows(), memory)
+    }
+}
