@@ -1,4 +1,48 @@
-//! Archetype storage whose snapshots copy nothing.
+//! Convoy: archetype storage whose snapshots copy nothing.
+//!
+//! A [`World`] is the live, single-writer database of a simulation: entities with components of any
+//! `bytemuck::Pod` type, in tables of chunked columns, one table for each set of types. A capture
+//! takes the chunk pointers of the columns in a [`ComponentMask`] and ends the world's *epoch*; from
+//! then on the world copies a captured chunk when it first writes to it. A [`View`] is a reader's
+//! lease on the picture: on any thread, for as long as it likes, also after the world is gone. A
+//! [`ModuleHost`] runs background modules at their own rates and lets those of one rate share a
+//! picture, a *convoy*.
+//!
+//! ```
+//! use convoy_engine::{ComponentMask, SnapshotPool, World};
+//!
+//! let mut world = World::new();
+//! let entity = world.spawn((1_u32, [0.5_f32; 3]));
+//! let pool = SnapshotPool::for_world(&world);
+//!
+//! let view = world.capture(ComponentMask::ALL, &pool);
+//! let reader = std::thread::spawn(move || *view.get::<u32>(entity).unwrap());
+//! world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+//!
+//! assert_eq!(reader.join().unwrap(), 1);
+//! assert_eq!(*world.get::<u32>(entity).unwrap(), 2);
+//! ```
+//!
+//! # Priorities
+//!
+//! Sound, free of allocations, fast, pleasant, in this order. A running simulation touches neither
+//! the heap nor the system's mappings; bad input gets a typed error and changes nothing; the same
+//! operations give the same world. What isn't used costs nothing: without a snapshot a write is one
+//! compare a chunk dearer than a loop over plain `Vec`s.
+//!
+//! # Invariants
+//!
+//! Safety comments cite these by name. `engine/DESIGN.md` tells how each is kept and which test
+//! guards it.
+//!
+//! * `resident`: a chunk's memory neither moves nor unmaps while a world or a leased snapshot can
+//!   reach it.
+//! * `frozen`: rows below a captured length are never written while that capture is active.
+//! * `sole-writer`: only the world's thread changes chunk lists and dead lists.
+//! * `one-list`: a chunk that the world has replaced is on exactly one dead list, or free.
+//! * `bounded-list`: a dead list never holds more chunks than its capture took.
+//! * `ended-after`: who sees that a capture has ended comes after everything its readers did.
+//! * `fail-first`: an operation does all that can fail before it changes a row.
 #![deny(unsafe_code)]
 
 mod host;
@@ -31,3 +75,8 @@ pub use world::{
     ReservedEntities, ResourceError, SpawnError, SpawnedEntities, SyncError, SyncReport, World,
     WorldConfig, WorldMemory,
 };
+
+/// The example of the README, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
