@@ -1,1 +1,12 @@
-//! x
+//! What the benchmarks and the report on them share: the allocator's settings, and measurements
+//! that are not times.
+//!
+//! The benchmarks themselves are in `benches/`, a file per verb. `cargo bench -p convoy-benches`
+//! runs them; `cargo run -p convoy-benches --bin report` then writes `results.json` and the
+//! README from what they left in the target folder.
+
+mod allocator;
+mod measures;
+
+pub use allocator::{heap_bytes, pin_allocator};
+pub use measures::{Measure, read_measures, write_measures};

@@ -59,7 +59,7 @@ fn add_a_module_that_allocates(host: &mut ModuleHost) -> Result<(), HostError> {
     let spec = ModuleSpec::slow("allocates", Rate::hz(10)).reads::<()>();
     let module = |context: &mut ModuleContext<'_>| {
         let mut fresh = Vec::new();
-        fresh.push(context.view().tick());
+        fresh.extend([context.view().tick()]);
         black_box(&fresh);
     };
     host.add(spec, module).map(|_| ())
@@ -71,13 +71,8 @@ fn steady_growth(
     threads: usize,
     add: impl FnOnce(&mut ModuleHost) -> Result<(), HostError>,
 ) -> Growth {
-    let config = ScenarioConfig {
-        sharing: Sharing::Convoy,
-        threads,
-        overlap: true,
-        frame_s: 10.0,
-        seed: 1,
-    };
+    let config =
+        ScenarioConfig { sharing: Sharing::Convoy, threads, overlap: true, frame_s: 10.0, seed: 1 };
     let mut scenario = Scenario::with_modules(Arc::clone(timetable), config, add).unwrap();
     for _ in 0..WARM_UP_FRAMES {
         scenario.step().unwrap();

@@ -198,7 +198,8 @@ impl World {
                 Some(world.plan_step::<ChildOf>(moves, child, Change::Remove)?),
             ];
             world.prepare_family(moves)?;
-            Ok(world.own_neighbours(&link)?)
+            world.own_neighbours(&link)?;
+            Ok(())
         })?;
         self.unlink_child(&link);
         steps.into_iter().flatten().for_each(|step| self.take_step(step));

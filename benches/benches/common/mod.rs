@@ -1,0 +1,18 @@
+//! What the benchmarks have in common: components, rows, the hand-written baseline, Convoy with
+//! and without a live snapshot, and how a pass is timed.
+//!
+//! A group is a verb. In it `subject/workload` names a benchmark: the report pairs the subjects of
+//! one workload. Every subject sets its state up once, outside of what is timed.
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "every benchmark uses a part of this module"
+)]
+
+pub(crate) mod components;
+pub(crate) mod live;
+pub(crate) mod raw;
+pub(crate) mod rows;
+pub(crate) mod shuffle;
+pub(crate) mod timing;

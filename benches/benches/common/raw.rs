@@ -1,0 +1,169 @@
+//! The baseline: a struct of `Vec`s and an entity map, as one writes them by hand.
+//!
+//! It does what an engine has to do and no more: rows stay packed, handles carry a generation,
+//! and the map follows every row that moves.
+
+use super::components::{Position, Rotation, Transform, Velocity};
+use super::rows::{Row, Wide};
+
+/// The columns of one table.
+pub(crate) trait Columns: Default {
+    /// One value of each column.
+    type Row: Copy;
+
+    /// Adds a row.
+    fn push(&mut self, row: Self::Row);
+
+    /// Takes a row out and puts the last one in its place.
+    fn swap_remove(&mut self, row: usize) -> Self::Row;
+
+    /// Forgets all rows.
+    fn clear(&mut self);
+}
+
+impl<T: Copy> Columns for Vec<T> {
+    type Row = T;
+
+    #[inline]
+    fn push(&mut self, row: T) {
+        self.push(row);
+    }
+
+    #[inline]
+    fn swap_remove(&mut self, row: usize) -> T {
+        self.swap_remove(row)
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+/// The columns of rows of 100 bytes.
+#[derive(Default)]
+pub(crate) struct WideColumns {
+    pub(crate) transforms: Vec<Transform>,
+    pub(crate) positions: Vec<Position>,
+    pub(crate) rotations: Vec<Rotation>,
+    pub(crate) velocities: Vec<Velocity>,
+}
+
+impl Columns for WideColumns {
+    type Row = Wide;
+
+    #[inline]
+    fn push(&mut self, (transform, position, rotation, velocity): Wide) {
+        self.transforms.push(transform);
+        self.positions.push(position);
+        self.rotations.push(rotation);
+        self.velocities.push(velocity);
+    }
+
+    #[inline]
+    fn swap_remove(&mut self, row: usize) -> Wide {
+        (
+            self.transforms.swap_remove(row),
+            self.positions.swap_remove(row),
+            self.rotations.swap_remove(row),
+            self.velocities.swap_remove(row),
+        )
+    }
+
+    fn clear(&mut self) {
+        self.transforms.clear();
+        self.positions.clear();
+        self.rotations.clear();
+        self.velocities.clear();
+    }
+}
+
+/// A handle: which slot, and how often the slot was used before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RawEntity {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// Where an entity is.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) row: u32,
+}
+
+/// One table with its entities, and the map to them.
+pub(crate) struct RawWorld<R: Row> {
+    pub(crate) columns: R::Columns,
+    pub(crate) entities: Vec<RawEntity>,
+    pub(crate) slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl<R: Row> Default for RawWorld<R> {
+    fn default() -> Self {
+        Self {
+            columns: R::Columns::default(),
+            entities: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<R: Row> RawWorld<R> {
+    /// A world of `count` rows.
+    pub(crate) fn filled(count: usize) -> Self {
+        let mut world = Self::default();
+        for number in 0..count {
+            world.spawn(R::numbered(number));
+        }
+        world
+    }
+
+    #[inline]
+    pub(crate) fn spawn(&mut self, row: R) -> RawEntity {
+        let slot = Slot { generation: 0, row: self.entities.len() as u32 };
+        let entity = match self.free.pop() {
+            Some(free) => {
+                let reused = &mut self.slots[free as usize];
+                reused.row = slot.row;
+                RawEntity { slot: free, generation: reused.generation }
+            }
+            None => {
+                self.slots.push(slot);
+                RawEntity { slot: self.slots.len() as u32 - 1, generation: 0 }
+            }
+        };
+        self.columns.push(row);
+        self.entities.push(entity);
+        entity
+    }
+
+    /// The row of a living entity.
+    #[inline]
+    pub(crate) fn locate(&self, entity: RawEntity) -> Option<usize> {
+        let slot = self.slots.get(entity.slot as usize)?;
+        (slot.generation == entity.generation).then_some(slot.row as usize)
+    }
+
+    #[inline]
+    pub(crate) fn despawn(&mut self, entity: RawEntity) -> bool {
+        let Some(row) = self.locate(entity) else { return false };
+        self.columns.swap_remove(row);
+        self.entities.swap_remove(row);
+        if let Some(moved) = self.entities.get(row) {
+            self.slots[moved.slot as usize].row = row as u32;
+        }
+        self.slots[entity.slot as usize].generation += 1;
+        self.free.push(entity.slot);
+        true
+    }
+
+    /// Forgets everything but the capacity.
+    pub(crate) fn clear(&mut self) {
+        self.columns.clear();
+        self.entities.clear();
+        self.slots.clear();
+        self.free.clear();
+    }
+}

@@ -1,0 +1,59 @@
+//! Convoy memory: what five modules at 10 Hz keep in memory, individual against convoy.
+//!
+//! The measure is the peak of a second of periods: the bytes that exist only because the modules
+//! want their views, with the views held and the writes done. Criterion times that second, the
+//! bytes go to a file beside its output.
+
+mod common;
+mod period;
+
+use convoy_benches::{Measure, write_measures};
+use criterion::Criterion;
+
+use common::timing::{bench, criterion};
+use period::{PERIODS_PER_SECOND, Period, ROW_BYTES, Sharing, Written};
+
+const GROUP: &str = "convoy_memory";
+const SUBJECTS: [(&str, Sharing); 2] =
+    [("individual", Sharing::Individual), ("convoy", Sharing::Convoy)];
+
+fn main() {
+    let mut criterion = criterion();
+    let mut measures = Vec::new();
+    for (workload, written) in Written::EACH {
+        measures.push(Measure::bytes(GROUP, workload, "rows", ROW_BYTES));
+        for (subject, sharing) in SUBJECTS {
+            let mut period = Period::new(sharing);
+            second(&mut period, written);
+            let peak = second(&mut period, written);
+            measures.push(Measure::bytes(GROUP, workload, subject, peak));
+        }
+    }
+    write_measures(GROUP, &measures).expect("the target folder can be written");
+    convoy_memory(&mut criterion);
+    criterion.final_summary();
+}
+
+/// Runs a second of periods, and returns the peak of the bytes that the views took.
+fn second(period: &mut Period, written: Written) -> usize {
+    let mut peak = 0;
+    for _ in 0..PERIODS_PER_SECOND {
+        period.run(written, |period| peak = peak.max(period.picture_bytes()));
+    }
+    peak
+}
+
+fn convoy_memory(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("convoy_memory_second");
+    for (workload, written) in Written::EACH {
+        for (subject, sharing) in SUBJECTS {
+            bench(
+                &mut group,
+                (subject, workload),
+                || Period::new(sharing),
+                |period| second(period, written),
+            );
+        }
+    }
+    group.finish();
+}

@@ -1,0 +1,41 @@
+//! Writes `results.json` and `README.md` from what the benchmarks left in the target folder.
+//!
+//! `cargo run -p convoy-benches --bin report` after `cargo bench -p convoy-benches`. Every
+//! workload in [`promises`] is listed with all subjects that were measured, against its baseline.
+//! A promise that was not measured counts as not met.
+
+mod machine;
+mod markdown;
+mod promises;
+mod results;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::{fs, io};
+
+use convoy_benches::{Measure, read_measures};
+
+fn main() -> ExitCode {
+    match write_report() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("report: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write_report() -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let measures: Vec<Measure> = read_measures()?;
+    let rows = results::rows(&measures, promises::WORKLOADS);
+    let list = serde_json::to_string_pretty(&results::to_json(&rows))?;
+    fs::write(folder.join("results.json"), list + "\n")?;
+    let machine = machine::describe()?;
+    let versions = machine::versions(&fs::read_to_string(folder.join("../Cargo.lock"))?);
+    let page = markdown::page(&rows, promises::WORKLOADS, &machine, &versions);
+    fs::write(folder.join("README.md"), page)?;
+    let missed = rows.iter().filter(|row| row.met == Some(false)).count();
+    println!("{} ratios, {missed} targets missed", rows.len());
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The page: one table of promises, and one with every subject of every workload.
+
+use crate::promises::Workload;
+use crate::results::Row;
+
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+This page is written by `cargo run -p convoy-benches --bin report` from what
+`cargo bench -p convoy-benches` left in the target folder; `results.json` holds the same ratios.
+What counts are ratios inside one run: the times are medians of this machine.
+
+`raw` is the struct of `Vec`s with plain loops that one writes by hand, `raw+map` has an entity
+map as well. `convoy+snapshot` is the same work with a snapshot of everything captured before
+each pass, so that every chunk is shared when the pass begins. Set-up, clearing and capturing are
+not timed. glibc's allocator is pinned (no mappings of its own, no trimming), so that *warm* means
+the same for everybody.
+";
+
+/// The whole page.
+pub(crate) fn page(
+    rows: &[Row],
+    workloads: &[Workload],
+    machine: &str,
+    versions: &[(String, String)],
+) -> String {
+    let versions: Vec<String> =
+        versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let mut page =
+        format!("{INTRODUCTION}\n* Machine: {machine}\n* Versions: {}\n", versions.join(", "));
+    page += "\n## Promises\n\n";
+    page += "| workload | subject | baseline | ratio | target | |\n|---|---|---|---|---|---|\n";
+    for workload in workloads {
+        for row in of(rows, workload).filter(|row| row.target.is_some()) {
+            page += &promise(workload, row);
+        }
+    }
+    page += "\n## Losses\n\n";
+    page += &losses(rows, workloads);
+    page += "\n## Everybody\n";
+    for workload in workloads {
+        page += &table(workload, rows);
+    }
+    page
+}
+
+fn of<'a>(rows: &'a [Row], workload: &'a Workload) -> impl Iterator<Item = &'a Row> {
+    rows.iter().filter(|row| row.group == workload.group && row.workload == workload.name)
+}
+
+fn ratio(row: &Row) -> String {
+    row.ratio.map_or_else(|| "not measured".to_owned(), |ratio| format!("{ratio:.2}"))
+}
+
+fn promise(workload: &Workload, row: &Row) -> String {
+    let verdict = match (row.met, row.ratio) {
+        (Some(true), _) => "met",
+        (_, Some(_)) => "**missed**",
+        (_, None) => "**open**",
+    };
+    let target = row.target.unwrap_or(f64::NAN);
+    let (title, subject, baseline) = (workload.title, &row.subject, row.baseline);
+    format!("| {title} | {subject} | {baseline} | {} | <= {target:.2} | {verdict} |\n", ratio(row))
+}
+
+/// Whether the subject is an engine to compare with.
+fn is_peer(row: &Row) -> bool {
+    ["hecs", "bevy", "flecs", "shipyard", "sparsey"]
+        .iter()
+        .any(|peer| row.subject.starts_with(peer))
+}
+
+/// Convoy in its best form without a snapshot.
+fn is_convoy(row: &Row) -> bool {
+    row.subject.starts_with("convoy") && !row.subject.contains("snapshot")
+}
+
+/// The workloads on which a peer is ahead of every form of Convoy.
+fn losses(rows: &[Row], workloads: &[Workload]) -> String {
+    let mut text = String::new();
+    for workload in workloads {
+        let best = |keep: fn(&Row) -> bool| {
+            let measured = of(rows, workload).filter(|row| keep(row) && row.ratio.is_some());
+            measured.min_by(|left, right| {
+                left.ratio.unwrap_or(f64::MAX).total_cmp(&right.ratio.unwrap_or(f64::MAX))
+            })
+        };
+        if let (Some(own), Some(peer)) = (best(is_convoy), best(is_peer))
+            && own.ratio > peer.ratio
+        {
+            let line = [own, peer].map(|row| format!("{} {}", row.subject, ratio(row)));
+            text += &format!("* {}: {}, {}\n", workload.title, line[0], line[1]);
+        }
+    }
+    if text.is_empty() { "None: no peer is ahead on any workload.\n".to_owned() } else { text }
+}
+
+fn table(workload: &Workload, rows: &[Row]) -> String {
+    let mut text = format!("\n### {}\n\n", workload.title);
+    text += &format!("`{}`, `{}`\n\n", workload.group, workload.name);
+    text += "| subject | measured | ratio | baseline | target |\n|---|---|---|---|---|\n";
+    for row in of(rows, workload) {
+        let measured = row.value.as_ref().map_or_else(String::new, |(value, unit)| {
+            if unit == "bytes" { bytes(*value) } else { time(*value) }
+        });
+        let target = match (row.target, row.met) {
+            (Some(target), Some(true)) => format!("<= {target:.2}"),
+            (Some(target), _) => format!("<= {target:.2} **missed**"),
+            (None, _) => String::new(),
+        };
+        let (subject, baseline) = (&row.subject, row.baseline);
+        text += &format!("| {subject} | {measured} | {} | {baseline} | {target} |\n", ratio(row));
+    }
+    text
+}
+
+fn time(nanoseconds: f64) -> String {
+    match nanoseconds {
+        small if small < 1e3 => format!("{small:.0} ns"),
+        middle if middle < 1e6 => format!("{:.2} us", middle / 1e3),
+        large => format!("{:.2} ms", large / 1e6),
+    }
+}
+
+fn bytes(bytes: f64) -> String {
+    format!("{:.2} MB", bytes / 1e6)
+}

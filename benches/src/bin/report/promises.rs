@@ -1,0 +1,170 @@
+//! What is promised: for every workload its baseline, and the targets of Convoy's subjects.
+//!
+//! A new benchmark needs one line here. The order is that of the report.
+
+/// One workload of one group.
+pub(crate) struct Workload {
+    /// Criterion's group: the verb.
+    pub(crate) group: &'static str,
+    /// What the verb is done to.
+    pub(crate) name: &'static str,
+    /// In words.
+    pub(crate) title: &'static str,
+    /// The subject that all others are divided by.
+    pub(crate) baseline: &'static str,
+    /// What is promised of which subject.
+    pub(crate) targets: &'static [Target],
+}
+
+/// The most that a subject may take, as a multiple of a baseline.
+pub(crate) struct Target {
+    pub(crate) subject: &'static str,
+    /// The baseline, if it is not the workload's own.
+    pub(crate) baseline: Option<&'static str>,
+    pub(crate) ratio: f64,
+}
+
+const fn at_most(subject: &'static str, ratio: f64) -> Target {
+    Target { subject, baseline: None, ratio }
+}
+
+const fn at_most_of(subject: &'static str, baseline: &'static str, ratio: f64) -> Target {
+    Target { subject, baseline: Some(baseline), ratio }
+}
+
+const fn workload(
+    (group, name): (&'static str, &'static str),
+    title: &'static str,
+    baseline: &'static str,
+    targets: &'static [Target],
+) -> Workload {
+    Workload { group, name, title, baseline, targets }
+}
+
+const ITERATE: &[Target] = &[
+    at_most("convoy", 1.05),
+    at_most("convoy iterator", 1.15),
+    at_most_of("convoy runs", "raw flat", 1.05),
+];
+const INSERT_SMALL: &[Target] =
+    &[at_most("convoy", 3.5), at_most("convoy toggle", 1.0), at_most("convoy batch", 1.5)];
+
+/// Everything that is measured.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    workload(
+        ("convoy_sync", "10%_written"),
+        "a period of five modules, 10 % of the chunks written: time beyond the writes alone",
+        "individual extra",
+        &[at_most("convoy extra", 0.30)],
+    ),
+    workload(
+        ("convoy_sync", "100%_written"),
+        "a period of five modules, all chunks written: time beyond the writes alone",
+        "individual extra",
+        &[at_most("convoy extra", 0.30)],
+    ),
+    workload(
+        ("convoy_memory", "10%_written"),
+        "five modules at 10 Hz, 10 % of the chunks written: bytes kept for their views",
+        "individual",
+        &[at_most("convoy", 0.05)],
+    ),
+    workload(
+        ("convoy_memory", "100%_written"),
+        "five modules at 10 Hz, all chunks written: bytes kept for their views",
+        "individual",
+        &[at_most("convoy", 0.20)],
+    ),
+    workload(
+        ("convoy_memory_second", "10%_written"),
+        "a second of ten such periods, 10 % of the chunks written: time of all",
+        "individual",
+        &[],
+    ),
+    workload(
+        ("convoy_memory_second", "100%_written"),
+        "a second of ten such periods, all chunks written: time of all",
+        "individual",
+        &[],
+    ),
+    workload(("iterate", "pos_vel_10k"), "pos += vel, 10 thousand rows", "raw", ITERATE),
+    workload(("iterate", "pos_vel_1m"), "pos += vel, a million rows", "raw", ITERATE),
+    workload(
+        ("iterate", "pos_vel_7_components_1m"),
+        "pos += vel in a table of 7 components, a million rows",
+        "raw",
+        &[at_most("convoy", 1.05)],
+    ),
+    workload(
+        ("iterate", "26_archetypes_x_20"),
+        "26 archetypes of 20 rows",
+        "raw",
+        &[at_most("convoy", 1.4)],
+    ),
+    workload(
+        ("spawn", "single_10k"),
+        "spawn 10 thousand entities of 4 components, one by one, memory warm",
+        "raw+map",
+        &[at_most("convoy", 1.5)],
+    ),
+    workload(
+        ("spawn_batch", "columns_10k"),
+        "columns of 10 thousand entities into a cleared, warm world",
+        "raw",
+        &[at_most("convoy", 1.2)],
+    ),
+    workload(
+        ("spawn_batch", "columns_1m"),
+        "columns of a million entities into a cleared, warm world",
+        "raw",
+        &[at_most("convoy", 1.2)],
+    ),
+    workload(
+        ("spawn_batch", "iterator_10k"),
+        "an iterator over 10 thousand entities into a cleared, warm world",
+        "raw",
+        &[at_most("convoy", 2.0)],
+    ),
+    workload(
+        ("spawn_batch", "iterator_1m"),
+        "an iterator over a million entities into a cleared, warm world",
+        "raw",
+        &[at_most("convoy", 2.0)],
+    ),
+    workload(
+        ("insert_remove", "4_byte_rows_10k"),
+        "insert, then remove a 4-byte component, 10 thousand rows of 4 bytes",
+        "raw",
+        INSERT_SMALL,
+    ),
+    workload(
+        ("insert_remove", "100_byte_rows_10k"),
+        "insert, then remove a 4-byte component, 10 thousand rows of 100 bytes",
+        "raw",
+        &[at_most("convoy", 3.0)],
+    ),
+    workload(
+        ("get", "100k_of_1m"),
+        "get 100 thousand random components of a million",
+        "raw",
+        &[at_most("convoy", 2.0), at_most("convoy prepared", 1.3)],
+    ),
+    workload(
+        ("despawn", "10k_of_100k"),
+        "despawn 10 thousand random entities of 100 thousand",
+        "raw",
+        &[at_most("convoy", 1.5)],
+    ),
+    workload(
+        ("respawn", "10k_of_100k"),
+        "spawn 10 thousand entities in their place",
+        "raw",
+        &[at_most("convoy", 1.5)],
+    ),
+    workload(
+        ("memory", "10k_archetypes_x_20"),
+        "memory of 10 thousand archetypes with 20 rows of 5 components",
+        "rows",
+        &[at_most("convoy", 2.5)],
+    ),
+];

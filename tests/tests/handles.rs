@@ -1,0 +1,233 @@
+//! Handles that are reserved through a shared world and get their entities later.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use convoy_engine::{
+    Commands, ComponentError, ComponentMask, Entity, SnapshotPool, SpawnError, World, WorldConfig,
+};
+use convoy_tests::Mixer;
+
+fn not_reserved(result: Result<(), SpawnError>, handle: Entity) -> bool {
+    matches!(result, Err(SpawnError::NotReserved { entity }) if entity == handle)
+}
+
+#[test]
+fn reserved_handle_is_not_alive_until_it_is_spawned() {
+    let mut world = World::new();
+    let first = world.spawn((1_u32,));
+    let handle = world.reserve_entity();
+    assert!(!world.contains(handle) && handle != first);
+    let others: Vec<_> = (0..200_u32).map(|number| world.spawn((number,))).collect();
+    assert!(!others.contains(&handle), "nobody else gets it");
+    assert_eq!(world.entity_count(), 201);
+    assert!(matches!(world.insert(handle, (1_u8,)), Err(ComponentError::NotAlive { .. })));
+    assert!(matches!(world.despawn(handle), Err(ComponentError::NotAlive { .. })));
+    world.spawn_at(handle, (2_u32, 3_u8)).unwrap();
+    assert_eq!((*world.get::<u32>(handle).unwrap(), world.entity_count()), (2, 202));
+    world.despawn(handle).unwrap();
+    assert_eq!(world.spawn(()).index(), handle.index());
+}
+
+#[test]
+fn only_reserved_handles_can_be_spawned() {
+    let mut world = World::new();
+    let alive = world.spawn((1_u32,));
+    let stale = world.spawn((1_u32,));
+    world.despawn(stale).unwrap();
+    let handle = world.reserve_entity();
+    assert_eq!(handle.index(), stale.index(), "free slots come first");
+    let next = Entity::from_bits(alive.to_bits() + 5);
+    let beyond = Entity::from_bits(alive.to_bits() + 1_000_000);
+    let future = Entity::from_bits(handle.to_bits() + (1 << 32));
+    for wrong in [alive, stale, next, beyond, future, Entity::default()] {
+        assert!(not_reserved(world.spawn_at(wrong, (2_u32,)), wrong), "{wrong}");
+        assert!(not_reserved(world.unreserve_entity(wrong), wrong), "{wrong}");
+    }
+    assert_eq!((world.entity_count(), *world.get::<u32>(alive).unwrap()), (1, 1));
+    world.spawn_at(handle, (2_u32,)).unwrap();
+    assert!(not_reserved(world.spawn_at(handle, (3_u32,)), handle), "once only");
+    assert_eq!(*world.get::<u32>(handle).unwrap(), 2);
+}
+
+#[test]
+fn failed_spawn_leaves_the_handle_reserved() {
+    let mut config = WorldConfig::default();
+    config.memory.limit_bytes = Some(0);
+    let mut world = World::with_config(config);
+    let handle = world.reserve_entity();
+    assert!(matches!(world.spawn_at(handle, (1_u32,)), Err(SpawnError::Memory(_))));
+    assert!(matches!(world.spawn_at(handle, (1_u8, 2_u8)), Err(SpawnError::Duplicate { .. })));
+    assert!(!world.contains(handle));
+    let mut world = World::new();
+    let handle = world.reserve_entity();
+    assert!(world.spawn_at(handle, (1_u8, 2_u8)).is_err());
+    world.spawn_at(handle, (1_u8,)).unwrap();
+}
+
+#[test]
+fn handles_given_back_are_used_again() {
+    let mut world = World::new();
+    let handle = world.reserve_entity();
+    world.unreserve_entity(handle).unwrap();
+    let spawned = world.spawn(());
+    assert_eq!((spawned.index(), spawned.generation()), (handle.index(), 2));
+    // What is not taken out of a reservation comes back with the tick.
+    let mut taken = world.reserve_entities(10).unwrap();
+    let kept = taken.next().unwrap();
+    assert_eq!(taken.len(), 9);
+    drop(taken);
+    world.advance_tick();
+    let spawned: BTreeSet<u32> = (0..9).map(|_| world.spawn(()).index()).collect();
+    assert!(spawned.iter().all(|&index| index < 100 && index != kept.index()));
+    assert_eq!(world.spawn(()).generation(), 1, "nine came back");
+    world.spawn_at(kept, ()).unwrap();
+}
+
+#[test]
+fn many_threads_reserve_different_handles() {
+    let mut world = World::new();
+    let entities: Vec<_> = (0..3_000_u32).map(|number| world.spawn((number,))).collect();
+    let (dead, left) = entities.split_at(1_500);
+    dead.iter().for_each(|&entity| world.despawn(entity).unwrap());
+    for round in 0..20 {
+        let handles: Vec<Vec<Entity>> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|number| {
+                    let world = &world;
+                    scope.spawn(move || {
+                        let mut handles = Vec::new();
+                        for _ in 0..200 {
+                            handles.push(world.reserve_entity());
+                            handles.extend(world.reserve_entities(number).unwrap());
+                        }
+                        handles
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let handles: Vec<_> = handles.into_iter().flatten().collect();
+        let distinct: BTreeSet<u32> = handles.iter().map(|handle| handle.index()).collect();
+        assert_eq!((handles.len(), distinct.len()), (2_000, 2_000));
+        assert!(left.iter().all(|&entity| world.contains(entity)));
+        let before = world.entity_count();
+        for (number, &handle) in handles.iter().enumerate() {
+            world.spawn_at(handle, (number as u32, 1_u8)).unwrap();
+        }
+        assert_eq!(world.entity_count(), before + 2_000);
+        for (number, &handle) in handles.iter().enumerate() {
+            assert_eq!(*world.get::<u32>(handle).unwrap(), number as u32);
+        }
+        for &handle in handles.iter().filter(|handle| handle.index() % 3 == round % 3) {
+            world.despawn(handle).unwrap();
+        }
+        world.query_mut::<()>().filter::<convoy_engine::With<u8>>().despawn().unwrap();
+    }
+}
+
+#[test]
+fn commands_spawn_at_reserved_handles() {
+    let mut world = World::new();
+    let handle = world.reserve_entity();
+    let mut commands = Commands::new(&mut world);
+    commands.spawn_at(handle, (1_u32,));
+    commands.insert(handle, (2_u8,));
+    commands.spawn_at(handle, (3_u32,));
+    let playback = world.play_back(&mut commands);
+    assert_eq!((playback.applied, playback.dead), (2, 1));
+    assert_eq!(*world.get::<u32>(handle).unwrap(), 1);
+}
+
+#[test]
+fn handles_of_a_command_buffer_and_reserved_ones_differ() {
+    let mut world = World::new();
+    let old: Vec<_> = (0..100).map(|_| world.spawn(())).collect();
+    old.iter().for_each(|&entity| world.despawn(entity).unwrap());
+    let mut commands = Commands::new(&mut world);
+    let mut handles = BTreeSet::new();
+    for _ in 0..300 {
+        assert!(handles.insert(commands.spawn((1_u32,)).index()));
+        assert!(handles.insert(world.reserve_entity().index()));
+    }
+    assert_eq!(world.play_back(&mut commands).applied, 300);
+    (0..500).for_each(|_| assert!(handles.insert(world.spawn(()).index())));
+}
+
+#[test]
+fn views_and_replicas_do_not_see_reservations() {
+    let mut world = World::new();
+    let entities: Vec<_> = (0..10_u32).map(|number| world.spawn((number,))).collect();
+    world.despawn(entities[3]).unwrap();
+    let pool = SnapshotPool::default();
+    let before = world.capture(ComponentMask::ALL, &pool);
+    let handle = world.reserve_entity();
+    let view = world.capture(ComponentMask::ALL, &pool);
+    let mut replica = World::new();
+    replica.sync_from(&world, ComponentMask::ALL).unwrap();
+    world.spawn_at(handle, (77_u32,)).unwrap();
+    for view in [&before, &view] {
+        assert_eq!((view.contains(handle), view.entity_count()), (Ok(false), 9));
+        assert_eq!(view.contains(entities[4]), Ok(true));
+    }
+    assert!(!replica.contains(handle));
+    replica.sync_from(&world, ComponentMask::ALL).unwrap();
+    assert_eq!(*replica.get::<u32>(handle).unwrap(), 77);
+    let own = replica.spawn(());
+    assert!(!entities.contains(&own) && own != handle);
+}
+
+#[test]
+fn clear_keeps_reservations() {
+    let mut world = World::new();
+    let entities: Vec<_> = (0..10).map(|_| world.spawn((1_u8,))).collect();
+    world.despawn(entities[2]).unwrap();
+    let handles: Vec<_> = world.reserve_entities(3).unwrap().collect();
+    world.clear().unwrap();
+    let spawned: Vec<_> = (0..20).map(|_| world.spawn((1_u8,))).collect();
+    for &handle in &handles {
+        assert!(spawned.iter().all(|entity| entity.index() != handle.index()));
+        world.spawn_at(handle, (2_u8,)).unwrap();
+    }
+    assert_eq!(world.entity_count(), 23);
+}
+
+/// The handles of a random program of spawns, despawns and reservations.
+fn program(seed: u64) -> Vec<Entity> {
+    let (mut world, mut mixer) = (World::new(), Mixer::new(seed));
+    let (mut alive, mut reserved, mut given) = (Vec::new(), Vec::new(), Vec::new());
+    for step in 0..5_000_u32 {
+        match mixer.below(8) {
+            0..=2 => alive.push(world.spawn((step,))),
+            3 if !alive.is_empty() => {
+                let entity = alive.swap_remove(mixer.below(alive.len()));
+                world.despawn(entity).unwrap();
+            }
+            4 => reserved.push(world.reserve_entity()),
+            5 => reserved.extend(world.reserve_entities(mixer.below(4)).unwrap()),
+            6 if !reserved.is_empty() => {
+                let handle = reserved.swap_remove(mixer.below(reserved.len()));
+                world.spawn_at(handle, (step,)).unwrap();
+                alive.push(handle);
+            }
+            _ if !reserved.is_empty() => {
+                let handle = reserved.swap_remove(mixer.below(reserved.len()));
+                world.unreserve_entity(handle).unwrap();
+            }
+            _ => {}
+        }
+        given.extend(alive.last().copied());
+        given.extend(reserved.last().copied());
+        assert_eq!(world.entity_count(), alive.len());
+    }
+    assert!(alive.iter().all(|&entity| world.contains(entity)));
+    assert!(reserved.iter().all(|&handle| !world.contains(handle)));
+    given
+}
+
+#[test]
+fn same_operations_reserve_the_same_handles() {
+    assert_eq!(program(5), program(5));
+    assert_ne!(program(5), program(6));
+}
