@@ -404,7 +404,10 @@ fn operate(world: &mut World, forest: &mut Forest, mixer: &mut Mixer) -> bool {
             forest.detach(entity);
         }),
         78..86 => match world.despawn(entity) {
-            Ok(()) => Ok(forest.despawn(entity)),
+            Ok(()) => {
+                forest.despawn(entity);
+                Ok(())
+            }
             Err(error) => return matches!(error, ComponentError::Memory(_)),
         },
         86..89 => world.despawn_tree(entity).map(|count| {

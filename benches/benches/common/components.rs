@@ -1,29 +1,29 @@
 //! The components that all subjects store.
 
-/// Defines components for every engine at once.
+/// Defines components for every engine that is built, at once.
 macro_rules! components {
     ($($(#[$doc:meta])* $name:ident($value:ty);)+) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-            #[derive(bevy_ecs::component::Component)]
-            #[derive(flecs_ecs::macros::Component)]
-            #[derive(shipyard::Component)]
+            #[cfg_attr(feature = "peers", derive(bevy_ecs::component::Component))]
+            #[cfg_attr(feature = "peers", derive(flecs_ecs::macros::Component))]
+            #[cfg_attr(feature = "peers", derive(shipyard::Component))]
             #[repr(transparent)]
             pub(crate) struct $name(pub(crate) $value);
         )+
     };
 }
 
-/// Defines components without a value for every engine at once.
+/// Defines components without a value for every engine that is built, at once.
 macro_rules! tags {
     ($($name:ident)+) => {
         $(
             /// A component without a value.
             #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-            #[derive(bevy_ecs::component::Component)]
-            #[derive(flecs_ecs::macros::Component)]
-            #[derive(shipyard::Component)]
+            #[cfg_attr(feature = "peers", derive(bevy_ecs::component::Component))]
+            #[cfg_attr(feature = "peers", derive(flecs_ecs::macros::Component))]
+            #[cfg_attr(feature = "peers", derive(shipyard::Component))]
             #[repr(C)]
             pub(crate) struct $name;
         )+

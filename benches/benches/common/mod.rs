@@ -11,8 +11,11 @@
 )]
 
 pub(crate) mod components;
+#[cfg(feature = "peers")]
 pub(crate) mod live;
+#[cfg(feature = "peers")]
 pub(crate) mod raw;
+#[cfg(feature = "peers")]
 pub(crate) mod rows;
 pub(crate) mod shuffle;
 pub(crate) mod timing;
