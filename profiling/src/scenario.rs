@@ -6,7 +6,7 @@
 //!   ticker has a double buffer and the recorder a private snapshot, all of them of the live
 //!   world's own chunks.
 //! * [`Sharing::Individual`]: every module is assigned a
-//!   [`ReplicaProvider`](convoy_engine::ReplicaProvider) of its own, which brings a physical copy
+//!   [`ReplicaProvider`] of its own, which brings a physical copy
 //!   up to date with `sync_from` whenever the module is due.
 //!
 //! Modules land their commands on fixed frames in both, so a run can be repeated, and both give
