@@ -98,6 +98,8 @@ fn prepare_rows(
     index: &mut EntityIndex,
     memory: &mut Memory,
 ) -> Result<(), SpawnRowsError> {
+    // Slots are freed only where no reservation is open.
+    index.settle(memory)?;
     for each in list {
         let at = index.locate(each.entity).expect("a listed entity is alive");
         index.prepare_free(each.entity, memory)?;

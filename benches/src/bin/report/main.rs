@@ -1,6 +1,6 @@
 //! Writes `results.json` and `README.md` from what the benchmarks left in the target folder.
 //!
-//! `cargo run -p convoy-benches --bin report` after `cargo bench -p convoy-benches`. Every
+//! `cargo run -p convoy-benches --bin report` after `cargo bench -p convoy-benches --features peers`. Every
 //! workload in [`promises`] is listed with all subjects that were measured, against its baseline.
 //! A promise that was not measured counts as not met.
 

@@ -7,7 +7,7 @@ const INTRODUCTION: &str = "\
 # Benchmarks
 
 This page is written by `cargo run -p convoy-benches --bin report` from what
-`cargo bench -p convoy-benches` left in the target folder; `results.json` holds the same ratios.
+`cargo bench -p convoy-benches --features peers` left in the target folder; `results.json` holds the same ratios.
 What counts are ratios inside one run: the times are medians of this machine.
 
 `raw` is the struct of `Vec`s with plain loops that one writes by hand, `raw+map` has an entity
