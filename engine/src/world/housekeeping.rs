@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::storage::column::{Surplus, shrink_list};
+use crate::storage::column::Surplus;
 
 use super::core::World;
 
@@ -73,7 +73,7 @@ impl World {
             report.add(resource.compact(&mut self.memory));
         }
         self.moves.shrink();
-        shrink_list(&mut self.entity_list);
+        self.entity_list.shrink();
         self.compact_next = 0;
         report.complete = true;
         report
