@@ -1,7 +1,5 @@
 //! Batches over a query: whole tables move, not rows.
 
-use std::mem;
-
 use crate::storage::archetype::ArchetypeId;
 use crate::world::{Bundle, ComponentError, World};
 
@@ -65,23 +63,21 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     ///
     /// As [`QueryMut::insert`]; of entities with a parent or children, those before that are gone.
     pub fn despawn(mut self) -> Result<usize, ComponentError> {
-        let mut linked = mem::take(&mut self.parts().0.entity_list);
-        linked.clear();
+        let mut linked = self.parts().0.take_entity_list();
         let despawned = self.for_each_table(|world, archetype| {
             let table = &world.tables[archetype.index()];
             if table.is_linked() {
                 // Mending links moves rows from table to table, so it waits until all are found.
-                (0..table.rows()).for_each(|row| linked.push(table.entity(row)));
+                linked.extend((0..table.rows()).map(|row| table.entity(row)));
                 return Ok(true);
             }
             world.despawn_table(archetype).map(|()| true)
         });
         let world = self.parts().0;
         let despawned = despawned.and_then(|count| {
-            let mut linked = linked.items().iter();
-            linked.try_for_each(|&entity| world.despawn(entity)).map(|()| count)
+            linked.iter().try_for_each(|&entity| world.despawn(entity)).map(|()| count)
         });
-        world.entity_list = linked;
+        world.keep_entity_list(linked);
         despawned
     }
 

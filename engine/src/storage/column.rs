@@ -545,11 +545,10 @@ impl Column {
         if self.chunks.len() == 1 {
             self.refit_first(live, memory);
         }
-        let count_left = self.chunks.len();
         for list in [&mut self.born, &mut self.written] {
-            shrink_list(list, count_left);
+            shrink_list(list);
         }
-        shrink_list(&mut self.chunks, count_left);
+        shrink_list(&mut self.chunks);
         Surplus { bytes: held - self.reserved_bytes(), chunks: count - self.chunks.len() }
     }
 
@@ -693,14 +692,14 @@ impl Sum for Surplus {
     }
 }
 
-/// The room that a list may have beyond twice what it needs: small lists are left alone.
+/// The room that a list may have beyond twice its length: small lists are left alone.
 const LIST_SLACK: usize = 8;
 
-/// Gives back the room of a list that has far more than `needed`. A list that grows and shrinks
+/// Gives back the room of a list that has far more than it needs. A list that grows and shrinks
 /// by less than half keeps its room, so that compacting now and then does not make it grow anew.
-pub(crate) fn shrink_list<T>(list: &mut Vec<T>, needed: usize) {
-    if list.capacity() > 2 * needed + LIST_SLACK {
-        list.shrink_to(needed + needed / 2);
+pub(crate) fn shrink_list<T>(list: &mut Vec<T>) {
+    if list.capacity() > 2 * list.len() + LIST_SLACK {
+        list.shrink_to(list.len() + list.len() / 2);
     }
 }
 

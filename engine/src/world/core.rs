@@ -27,7 +27,6 @@ use super::index::{EntityIndex, Location, Slot};
 use super::locals::Locals;
 use super::moves::Moves;
 use super::resource::Resource;
-use super::reused::Reused;
 use super::sync_mark::SyncMark;
 
 /// What a world is made with.
@@ -101,7 +100,7 @@ pub struct World {
     pub(crate) runs: RowRuns,
     pub(crate) moves: Moves,
     /// A list for whoever finds entities first and changes them then.
-    pub(crate) entity_list: Reused<Entity>,
+    pub(crate) entity_list: Vec<Entity>,
     /// The table with which the next compaction goes on.
     pub(crate) compact_next: usize,
 }
@@ -154,7 +153,7 @@ impl World {
             edges: Edges::default(),
             runs: RowRuns::default(),
             moves: Moves::default(),
-            entity_list: Reused::default(),
+            entity_list: Vec::new(),
             compact_next: 0,
         }
     }

@@ -296,6 +296,18 @@ impl World {
         Ok(())
     }
 
+    /// An empty list of entities, with the room that it had the last time.
+    pub(crate) fn take_entity_list(&mut self) -> Vec<Entity> {
+        let mut entities = mem::take(&mut self.entity_list);
+        entities.clear();
+        entities
+    }
+
+    /// Keeps the room of a list of entities for the next time.
+    pub(crate) fn keep_entity_list(&mut self, entities: Vec<Entity>) {
+        self.entity_list = entities;
+    }
+
     /// Lists the children of an entity that become roots.
     fn plan_orphans(&mut self, moves: &mut Moves, entity: Entity) -> Result<(), SpawnError> {
         let mut next = self.children_of(entity).map_or(NOBODY, |children| children.first);

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::storage::column::Surplus;
+use crate::storage::column::{Surplus, shrink_list};
 
 use super::core::World;
 
@@ -73,7 +73,7 @@ impl World {
             report.add(resource.compact(&mut self.memory));
         }
         self.moves.shrink();
-        self.entity_list.shrink();
+        shrink_list(&mut self.entity_list);
         self.compact_next = 0;
         report.complete = true;
         report

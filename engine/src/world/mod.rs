@@ -22,7 +22,6 @@ pub(crate) mod moves;
 pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resources;
-pub(crate) mod reused;
 pub(crate) mod statistics;
 pub(crate) mod sync_mark;
 

@@ -12,11 +12,11 @@
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
+use crate::storage::column::shrink_list;
 use crate::storage::history::Memory;
 use crate::storage::table::{SpawnRowsError, Table};
 
 use super::index::EntityIndex;
-use super::reused::Reused;
 
 /// An entity that leaves its row: for a table, or for good.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ struct Traffic {
 /// the next, so that its lists need no new memory.
 #[derive(Default)]
 pub(crate) struct Moves {
-    list: Reused<Move>,
+    list: Vec<Move>,
     /// By archetype; all zero between two preparations.
     traffic: Vec<Traffic>,
 }
@@ -53,7 +53,7 @@ impl Moves {
 
     /// The entities that are despawned, in the order of their listing.
     pub(crate) fn despawned(&self) -> impl DoubleEndedIterator<Item = Entity> {
-        self.list.items().iter().filter(|each| each.target.is_none()).map(|each| each.entity)
+        self.list.iter().filter(|each| each.target.is_none()).map(|each| each.entity)
     }
 
     /// Makes everything writable that the listed moves write. Changes nothing that can be seen.
@@ -66,8 +66,8 @@ impl Moves {
         if self.traffic.len() < tables.len() {
             self.traffic.resize(tables.len(), Traffic::default());
         }
-        let (list, traffic) = (self.list.items(), &mut self.traffic);
-        for each in list {
+        let Self { list, traffic } = self;
+        for each in list.iter() {
             let at = index.locate(each.entity).expect("a listed entity is alive");
             traffic[at.archetype.index()].leaving += 1;
             if let Some(target) = each.target {
@@ -75,7 +75,7 @@ impl Moves {
             }
         }
         let prepared = prepare_rows(list, traffic, tables, index, memory);
-        for each in list {
+        for each in list.iter() {
             let at = index.locate(each.entity).expect("a listed entity is alive");
             traffic[at.archetype.index()] = Traffic::default();
             if let Some(target) = each.target {
@@ -87,7 +87,7 @@ impl Moves {
 
     /// Gives room back that the last operation did not need by far.
     pub(crate) fn shrink(&mut self) {
-        self.list.shrink();
+        shrink_list(&mut self.list);
     }
 }
 
@@ -99,7 +99,7 @@ fn prepare_rows(
     memory: &mut Memory,
 ) -> Result<(), SpawnRowsError> {
     // Slots are freed only where no reservation is open.
-
+    index.settle(memory)?;
     for each in list {
         let at = index.locate(each.entity).expect("a listed entity is alive");
         index.prepare_free(each.entity, memory)?;
