@@ -27,8 +27,8 @@
 //!
 //! Sound, free of allocations, fast, pleasant, in this order. A running simulation touches neither
 //! the heap nor the system's mappings; bad input gets a typed error and changes nothing; the same
-//! operations give the same world. What isn't used costs nothing: without a snapshot a write is one
-//! compare a chunk dearer than a loop over plain `Vec`s.
+//! operations give the same world. Without a snapshot, copy-on-write costs one compare a chunk; what
+//! the chunks themselves cost in loops over large tables stands in `benches/README.md`.
 //!
 //! # Invariants
 //!
