@@ -253,7 +253,7 @@ fn trap_10_five_modules_in_a_convoy_need_less_than_a_fifth_of_five_copies() {
     let mut chunks = 0;
     for size in [12_usize, 12, 16, 8, 8, 16, 8, 8] {
         row_bytes += size;
-        chunks += ENTITIES.div_ceil(1 << (16 * 1024 / size).ilog2()) as u64;
+        chunks += ENTITIES.div_ceil(1 << (64 * 1024 / size).ilog2()) as u64;
     }
     assert!(world.memory().live_bytes >= ENTITIES * row_bytes);
     let share = convoy.chunks_written as f64 / (PERIODS * chunks) as f64;

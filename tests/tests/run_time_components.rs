@@ -398,7 +398,7 @@ fn random_program_of_described_operations_equals_a_model() {
 fn columns_of_a_run_can_be_cast() {
     let mut world = World::new();
     let id = world.register::<[f32; 3]>().unwrap();
-    for number in 0..3000 {
+    for number in 0..10_000 {
         world.spawn(([number as f32; 3],));
     }
     let ids = [id];

@@ -298,7 +298,7 @@ unsafe fn row_ptr<T>(column: RawColumn, row: usize) -> *const T {
     // SAFETY: the column holds the row, so its list holds the chunk.
     let chunk = unsafe { column.chunks.add(row >> column.rows_log2) };
     // SAFETY: as above; nobody changes the list while the query borrows the tables.
-    let chunk: ChunkPtr = unsafe { *chunk };
+    let chunk = unsafe { (*chunk).chunk };
     let offset = row & ((1 << column.rows_log2) - 1);
     // SAFETY: the offset stays inside the chunk, for the same reason.
     unsafe { chunk.as_ptr().cast::<T>().add(offset) }

@@ -1,8 +1,7 @@
 //! [`Tables`]: what a query needs of a store, live or frozen.
 
-use convoy_pool::ChunkPtr;
-
 use crate::storage::archetype::Schema;
+use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::RawColumn;
 use crate::storage::rows::Rows;
 use crate::storage::table::Table;
@@ -54,7 +53,7 @@ pub(crate) struct FrozenColumns<'a> {
     pub(crate) mask: ComponentMask,
     /// Where the chunks of each captured column start in `chunks`, in the order of component ids.
     pub(crate) starts: &'a [u32],
-    pub(crate) chunks: &'a [ChunkPtr],
+    pub(crate) chunks: &'a [ChunkEntry],
     pub(crate) schema: &'a Schema,
 }
 

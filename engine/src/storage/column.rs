@@ -23,6 +23,7 @@ use std::slice;
 
 use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
 
+use super::chunk_entry::ChunkEntry;
 use super::component::{Component, ComponentInfo};
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
@@ -30,9 +31,7 @@ use super::history::Memory;
 use super::rows::{Rows, no_bytes};
 
 pub struct Column {
-    chunks: Vec<ChunkPtr>,
-    born: Vec<Epoch>,
-    written: Vec<Epoch>,
+    chunks: Vec<ChunkEntry>,
     /// Rows that fit into chunk 0: fewer than a full chunk's while the column is small.
     first_rows: u32,
     /// Rows that fit into all chunks.
@@ -47,7 +46,7 @@ pub struct Column {
 /// What a query needs to know of a column in order to read it, live or frozen.
 #[derive(Clone, Copy)]
 pub struct RawColumn {
-    pub(crate) chunks: *const ChunkPtr,
+    pub(crate) chunks: *const ChunkEntry,
     pub(crate) rows_log2: u8,
 }
 
@@ -55,8 +54,6 @@ impl Column {
     pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
         Self {
             chunks: Vec::new(),
-            born: Vec::new(),
-            written: Vec::new(),
             first_rows: 0,
             capacity: if info.size() == 0 { usize::MAX } else { 0 },
             row_mask: info.chunk_rows() - 1,
@@ -87,7 +84,7 @@ impl Column {
 
     /// The chunks that hold the first `rows` rows.
     #[inline]
-    pub(crate) fn chunks_of(&self, rows: usize) -> &[ChunkPtr] {
+    pub(crate) fn chunks_of(&self, rows: usize) -> &[ChunkEntry] {
         if self.size == 0 { &[] } else { &self.chunks[..rows.div_ceil(self.chunk_rows())] }
     }
 
@@ -122,7 +119,7 @@ impl Column {
     }
 
     pub(crate) fn written(&self, chunk: usize) -> Epoch {
-        self.written[chunk]
+        self.chunks[chunk].written
     }
 
     /// Rows that fit into `chunk`.
@@ -142,8 +139,6 @@ impl Column {
         }
         let more = rows.div_ceil(self.chunk_rows()).saturating_sub(self.chunks.len());
         self.chunks.reserve(more);
-        self.born.reserve(more);
-        self.written.reserve(more);
     }
 
     /// Makes room for as many chunks as `other` has room for.
@@ -194,34 +189,30 @@ impl Column {
         live: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let (old, old_class, old_born) = (self.chunks[0], self.class(0), self.born[0]);
+        let (old, old_class) = (self.chunks[0], self.class(0));
         let (class, first_rows) = self.first_class(rows.max(2 * self.first_rows as usize))?;
         let grown = memory.allocate(class)?;
         let bytes = live.min(self.first_rows as usize) * self.size();
         // SAFETY: both chunks hold at least `bytes`, and `grown` is not reachable yet.
-        unsafe { ptr::copy_nonoverlapping(old.as_ptr(), grown.as_ptr(), bytes) };
-        self.chunks[0] = grown;
-        self.born[0] = memory.epoch();
-        // The row that this makes room for follows.
-        self.written[0] = memory.epoch();
+        unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), grown.as_ptr(), bytes) };
+        // It counts as written: the row that this makes room for follows.
+        self.chunks[0] = ChunkEntry::new(grown, memory.epoch());
         self.first_rows = first_rows;
         self.update_capacity();
         // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
-        unsafe { memory.release(old, old_class, old_born, self.component) };
+        unsafe { memory.release(old.chunk, old_class, old.born, self.component) };
         Ok(())
     }
 
     fn push_chunk(&mut self, chunk: ChunkPtr, epoch: Epoch) {
-        self.chunks.push(chunk);
-        self.born.push(epoch);
-        self.written.push(epoch);
+        self.chunks.push(ChunkEntry::new(chunk, epoch));
         self.update_capacity();
     }
 
     /// Whether the world may write every row of `chunk` in place in this epoch.
     #[inline]
     pub(crate) fn is_owned(&self, chunk: usize, epoch: Epoch) -> bool {
-        self.size == 0 || self.born[chunk] == epoch
+        self.size == 0 || self.chunks[chunk].born == epoch
     }
 
     /// Makes `chunk` writable: in place, taken back, or as a copy of its first `live` rows.
@@ -286,10 +277,10 @@ impl Column {
 
     /// Takes `chunk` back without a copy when no active capture sees it.
     pub(crate) fn take_back(&mut self, chunk: usize, memory: &mut Memory) -> bool {
-        let free = self.born[chunk] > memory.history.newest(self.component);
+        let entry = &mut self.chunks[chunk];
+        let free = entry.born > memory.history.newest(self.component);
         if free {
-            self.born[chunk] = memory.epoch();
-            self.written[chunk] = memory.epoch();
+            *entry = ChunkEntry::new(entry.chunk, memory.epoch());
             memory.history.statistics.chunks_reowned += 1;
         }
         free
@@ -324,14 +315,11 @@ impl Column {
         spare: ChunkPtr,
         memory: &mut Memory,
     ) -> ChunkPtr {
-        let (old, born) = (self.chunks[chunk], self.born[chunk]);
-        let class = self.class(chunk);
-        self.chunks[chunk] = spare;
-        self.born[chunk] = memory.epoch();
-        self.written[chunk] = memory.epoch();
+        let (old, class) = (self.chunks[chunk], self.class(chunk));
+        self.chunks[chunk] = ChunkEntry::new(spare, memory.epoch());
         // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
-        unsafe { memory.release(old, class, born, self.component) };
-        old
+        unsafe { memory.release(old.chunk, class, old.born, self.component) };
+        old.chunk
     }
 
     /// Puts `spare` in the place of the shared chunk of `run` and copies the chunk's rows below
@@ -376,9 +364,9 @@ impl Column {
         }
         self.reserve(row + 1, row, memory)?;
         let (chunk, epoch) = (row >> self.rows_log2, memory.epoch());
-        if self.born[chunk] != epoch {
+        if self.chunks[chunk].born != epoch {
             if row >= captured {
-                self.written[chunk] = epoch;
+                self.chunks[chunk].written = epoch;
             } else {
                 self.own(chunk, row - (chunk << self.rows_log2), memory)?;
             }
@@ -400,12 +388,12 @@ impl Column {
         self.reserve(append.end, append.start, memory)?;
         let epoch = memory.epoch();
         for chunk in append.start >> self.rows_log2..=(append.end - 1) >> self.rows_log2 {
-            if self.born[chunk] == epoch {
+            if self.chunks[chunk].born == epoch {
                 continue;
             }
             let first = chunk << self.rows_log2;
             if append.start.max(first) >= captured {
-                self.written[chunk] = epoch;
+                self.chunks[chunk].written = epoch;
             } else {
                 self.own(chunk, append.start.saturating_sub(first), memory)?;
             }
@@ -522,13 +510,11 @@ impl Column {
     pub(crate) fn truncate(&mut self, keep: usize, memory: &mut Memory) {
         while self.chunks.len() > keep {
             let last = self.chunks.len() - 1;
-            let (chunk, class, born) = (self.chunks[last], self.class(last), self.born[last]);
+            let (entry, class) = (self.chunks[last], self.class(last));
             self.chunks.pop();
-            self.born.pop();
-            self.written.pop();
             self.update_capacity();
             // SAFETY: the chunk was this column's with this class and epoch, and is removed.
-            unsafe { memory.release(chunk, class, born, self.component) };
+            unsafe { memory.release(entry.chunk, class, entry.born, self.component) };
         }
     }
 
@@ -544,9 +530,6 @@ impl Column {
         self.truncate(live.div_ceil(self.chunk_rows()), memory);
         if self.chunks.len() == 1 {
             self.refit_first(live, memory);
-        }
-        for list in [&mut self.born, &mut self.written] {
-            shrink_list(list);
         }
         shrink_list(&mut self.chunks);
         Surplus { bytes: held - self.reserved_bytes(), chunks: count - self.chunks.len() }
@@ -568,36 +551,33 @@ impl Column {
 
     /// Replaces the only chunk by a smaller one, if one of half the bytes holds `live` rows.
     fn refit_first(&mut self, live: usize, memory: &mut Memory) {
-        let (old, class, born) = (self.chunks[0], self.class(0), self.born[0]);
+        let (old, class) = (self.chunks[0], self.class(0));
         let Ok((smaller, first_rows)) = self.first_class(live) else { return };
-        let is_seen = born <= memory.history.newest(self.component);
+        let is_seen = old.born <= memory.history.newest(self.component);
         if is_seen || 2 * smaller.bytes() > class.bytes() {
             return;
         }
         // No memory for a smaller chunk is no reason to fail: everything stays as it is.
         let Ok(chunk) = memory.arena.allocate(smaller) else { return };
         // SAFETY: both chunks hold the live rows, and the new one is not reachable yet.
-        unsafe { ptr::copy_nonoverlapping(old.as_ptr(), chunk.as_ptr(), live * self.size()) };
-        self.chunks[0] = chunk;
+        unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), chunk.as_ptr(), live * self.size()) };
         // A chunk of the current epoch counts as written in it, so that a later write need not
         // mark it.
-        (self.born[0], self.written[0]) = (memory.epoch(), memory.epoch());
+        self.chunks[0] = ChunkEntry::new(chunk, memory.epoch());
         self.first_rows = first_rows;
         self.update_capacity();
         // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
-        unsafe { memory.release(old, class, born, self.component) };
+        unsafe { memory.release(old.chunk, class, old.born, self.component) };
     }
 
     /// Gives the first chunk, which must be full, back; the rows after it move up.
     pub(crate) fn drop_first(&mut self, memory: &mut Memory) {
         assert!(self.chunks.len() > 1, "the first chunk is full when there is a second");
-        let (chunk, class, born) = (self.chunks[0], self.class(0), self.born[0]);
-        self.chunks.remove(0);
-        self.born.remove(0);
-        self.written.remove(0);
+        let class = self.class(0);
+        let entry = self.chunks.remove(0);
         self.update_capacity();
         // SAFETY: the chunk was this column's with this class and epoch, and is removed.
-        unsafe { memory.release(chunk, class, born, self.component) };
+        unsafe { memory.release(entry.chunk, class, entry.born, self.component) };
     }
 
     /// The address of `row`, which must be below the capacity.
@@ -608,7 +588,7 @@ impl Column {
             return no_bytes();
         }
         // SAFETY: the row is below the capacity, which counts the rows of the chunks listed.
-        let chunk = unsafe { *self.chunks.get_unchecked(row >> self.rows_log2) };
+        let chunk = unsafe { self.chunks.get_unchecked(row >> self.rows_log2) }.chunk;
         let offset = (row & self.row_mask) * self.size();
         // SAFETY: for the same reason the offset stays inside the chunk.
         let row = unsafe { chunk.as_ptr().add(offset) };

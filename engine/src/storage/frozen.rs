@@ -8,9 +8,10 @@
 
 use std::sync::Arc;
 
-use convoy_pool::{ChunkPtr, Mapping, Recycle};
+use convoy_pool::{Mapping, Recycle};
 
 use super::archetype::Schema;
+use super::chunk_entry::ChunkEntry;
 use super::component_id::ComponentId;
 use super::mask::ComponentMask;
 use super::rows::Rows;
@@ -83,7 +84,7 @@ pub(crate) struct Frozen {
     tables: Vec<FrozenTable>,
     /// Where the chunks of each captured column start, table by table.
     starts: Vec<u32>,
-    chunks: Vec<ChunkPtr>,
+    chunks: Vec<ChunkEntry>,
     index: Option<(FrozenRows, u8)>,
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
@@ -159,13 +160,13 @@ impl Frozen {
 
     /// Adds the next captured column of the table: the chunks of its rows.
     #[inline]
-    pub(crate) fn push_column(&mut self, chunks: &[ChunkPtr]) {
+    pub(crate) fn push_column(&mut self, chunks: &[ChunkEntry]) {
         self.starts.push(self.chunks.len() as u32);
         self.chunks.extend_from_slice(chunks);
     }
 
     /// Adds the entity index: the chunks of its `rows` slots.
-    pub(crate) fn push_index(&mut self, chunks: &[ChunkPtr], rows: usize, rows_log2: u8) {
+    pub(crate) fn push_index(&mut self, chunks: &[ChunkEntry], rows: usize, rows_log2: u8) {
         self.index = Some((self.push_rows(chunks, rows), rows_log2));
     }
 
@@ -174,7 +175,7 @@ impl Frozen {
         &mut self,
         component: ComponentId,
         first: u64,
-        (chunks, rows): (&[ChunkPtr], usize),
+        (chunks, rows): (&[ChunkEntry], usize),
     ) {
         let rows = self.push_rows(chunks, rows);
         self.logs.push(FrozenLog { component, first, rows });
@@ -184,13 +185,13 @@ impl Frozen {
     pub(crate) fn push_resource(
         &mut self,
         component: ComponentId,
-        (chunks, rows): (&[ChunkPtr], usize),
+        (chunks, rows): (&[ChunkEntry], usize),
     ) {
         let rows = self.push_rows(chunks, rows);
         self.resources.push(FrozenResource { component, rows });
     }
 
-    fn push_rows(&mut self, chunks: &[ChunkPtr], rows: usize) -> FrozenRows {
+    fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
         let start = self.chunks.len() as u32;
         self.chunks.extend_from_slice(chunks);
         FrozenRows { start, rows: rows as u32 }
@@ -210,7 +211,7 @@ impl Frozen {
         (table.rows as usize, &self.starts[table.first_column as usize..])
     }
 
-    pub(crate) fn chunks(&self) -> &[ChunkPtr] {
+    pub(crate) fn chunks(&self) -> &[ChunkEntry] {
         &self.chunks
     }
 
@@ -272,7 +273,7 @@ impl Recycle for Frozen {
     fn retained_bytes(&self) -> usize {
         self.tables.capacity() * size_of::<FrozenTable>()
             + self.starts.capacity() * size_of::<u32>()
-            + self.chunks.capacity() * size_of::<ChunkPtr>()
+            + self.chunks.capacity() * size_of::<ChunkEntry>()
             + self.logs.capacity() * size_of::<FrozenLog>()
             + self.resources.capacity() * size_of::<FrozenResource>()
     }

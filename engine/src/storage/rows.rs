@@ -10,8 +10,9 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use convoy_pool::{CHUNK_ALIGN, ChunkPtr};
+use convoy_pool::CHUNK_ALIGN;
 
+use super::chunk_entry::ChunkEntry;
 use super::component::Component;
 
 /// The address of every value without bytes.
@@ -26,7 +27,7 @@ pub(crate) const fn no_bytes() -> NonNull<u8> {
 /// The first rows of a column, live or frozen, for reading one at a time.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
-    chunks: &'a [ChunkPtr],
+    chunks: &'a [ChunkEntry],
     len: usize,
     size: usize,
     rows_log2: u8,
@@ -42,7 +43,7 @@ impl<'a> Rows<'a> {
     /// `chunks` hold `len` rows of `size` bytes, `1 << rows_log2` in each, that are mapped and not
     /// written for the lifetime of the result.
     pub(crate) unsafe fn new(
-        chunks: &'a [ChunkPtr],
+        chunks: &'a [ChunkEntry],
         len: usize,
         size: usize,
         rows_log2: u8,
@@ -104,7 +105,7 @@ impl<'a> Rows<'a> {
         assert_eq!(chunk, (run.end - 1) >> self.rows_log2, "the rows lie in one chunk");
         let offset = (run.start & ((1 << self.rows_log2) - 1)) * self.size;
         // SAFETY: the row is in the chunk.
-        let start = unsafe { self.chunks[chunk].as_ptr().add(offset) };
+        let start = unsafe { self.chunks[chunk].chunk.as_ptr().add(offset) };
         // SAFETY: a chunk is not at address zero.
         unsafe { NonNull::new_unchecked(start) }
     }
@@ -120,7 +121,7 @@ impl<'a> Rows<'a> {
             return unsafe { no_bytes().cast().as_ref() };
         }
         let offset = (row & ((1 << self.rows_log2) - 1)) * self.size;
-        let chunk = self.chunks[row >> self.rows_log2];
+        let chunk = self.chunks[row >> self.rows_log2].chunk;
         // SAFETY: the row is in the chunk.
         let row = unsafe { chunk.as_ptr().add(offset) }.cast::<T>();
         // SAFETY: the contract of `new`, or the borrow of a live column; any bits are a `T`.

@@ -35,7 +35,7 @@ use super::sync_mark::SyncMark;
 pub struct WorldConfig {
     /// Limits and slab sizes of the world's arena.
     pub memory: ArenaConfig,
-    /// Bytes that a chunk has at the most, unless one value is larger: 16 KiB. Smaller chunks
+    /// Bytes that a chunk has at the most, unless one value is larger: 64 KiB. Smaller chunks
     /// copy less when writes are scattered, and make captures and iteration dearer.
     pub chunk_bytes_max: usize,
     /// Rows that a chunk has at the most; without a limit by default. Tests shrink it to cross
@@ -50,7 +50,7 @@ impl Default for WorldConfig {
     fn default() -> Self {
         Self {
             memory: ArenaConfig::default(),
-            chunk_bytes_max: 16 * 1024,
+            chunk_bytes_max: 64 * 1024,
             chunk_rows_max: usize::MAX,
             event_retention: 65_536,
         }
