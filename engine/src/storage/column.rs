@@ -50,6 +50,14 @@ pub struct RawColumn {
     pub(crate) rows_log2: u8,
 }
 
+/// A column that grows adds this part of the chunks that it has, so that no more than that is idle.
+const EXTENT_SHARE: usize = 4;
+
+/// Bytes of chunks that a growing column adds at one time at the most. The hardware prefetcher
+/// loses about a microsecond at every chunk that is not the neighbour of the last one: the time
+/// of 48 KiB, and so little of the time of 1 MiB.
+const EXTENT_BYTES: usize = 1 << 20;
+
 impl Column {
     pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
         Self {
@@ -159,9 +167,25 @@ impl Column {
             } else if self.chunks.len() == 1 && (self.first_rows as usize) < self.chunk_rows() {
                 self.grow_first(rows, live, memory)?;
             } else {
-                let chunk = memory.allocate(self.class(1))?;
-                self.push_chunk(chunk, memory.epoch());
+                self.add_extent(rows, memory)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Adds full chunks until `rows` rows fit, and some more if there is memory: chunks that are
+    /// taken together mostly lie side by side, and a pass over the column is faster for it.
+    fn add_extent(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
+        let class = self.class(1);
+        let extent = (self.chunks.len() / EXTENT_SHARE).min(EXTENT_BYTES / class.bytes());
+        let extent = self.chunks.len() + extent;
+        while self.capacity() < rows {
+            let chunk = memory.allocate(class)?;
+            self.push_chunk(chunk, memory.epoch());
+        }
+        while self.chunks.len() < extent {
+            let Ok(chunk) = memory.arena.allocate(class) else { break };
+            self.push_chunk(chunk, memory.epoch());
         }
         Ok(())
     }

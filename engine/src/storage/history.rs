@@ -134,7 +134,9 @@ impl Memory {
                 continue;
             }
             let mut capture = history.active.remove(index);
-            for dead in capture.dead.drain(..) {
+            // Backwards, so that the arena, which gives the last chunk back first, hands them out
+            // in the order in which they were replaced: side by side, if they lay so.
+            for dead in capture.dead.drain(..).rev() {
                 let older = &mut history.active[..index];
                 match older.iter_mut().rfind(|older| older.sees(dead.born, dead.component)) {
                     Some(older) => older.dead.push(dead),

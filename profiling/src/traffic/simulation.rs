@@ -46,8 +46,8 @@ const EVENTS_KEPT: usize = 16 * 1024;
 const SPARE_HANDLES: usize = 1_024;
 
 /// Bytes mapped ahead for what a run adds beside the flights themselves: partly filled chunks of
-/// about fifty columns (50 x 16 KiB, thrice with copies on write) and logs of events, times two.
-const SPARE_BYTES: usize = 8 * 1024 * 1024;
+/// about fifty columns (50 x 64 KiB, thrice with copies on write) and logs of events, times two.
+const SPARE_BYTES: usize = 24 * 1024 * 1024;
 
 /// Bytes of an airborne flight's row, its copies on write and a large margin.
 const AIRBORNE_BYTES: usize = 1_024;
