@@ -64,7 +64,10 @@ pub use query::{
     DescribedQuery, DescribedRun, DescribedRuns, Filter, Has, Or, Query, QueryError, QueryIter,
     QueryIterMut, QueryMut, ReadOnly, TableRef, Tables, Terms, With, Without,
 };
-pub use snapshot::{ReadError, SnapshotPool, SnapshotPoolConfig, VacantSnapshot, View};
+pub use snapshot::{
+    Change, Diff, DiffError, ReadError, ResourceChange, SnapshotPool, SnapshotPoolConfig,
+    VacantSnapshot, View, diff,
+};
 pub use storage::{
     COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
     ComponentMask, CopyStatistics, Entity, RegisterError, SnapshotShape,

@@ -102,6 +102,10 @@ impl View {
         Self { lease, readable }
     }
 
+    pub(crate) fn frozen(&self) -> &Frozen {
+        &self.lease
+    }
+
     /// A query over the picture, as [`World::query`].
     ///
     /// # Errors

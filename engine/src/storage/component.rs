@@ -68,6 +68,10 @@ impl ComponentInfo {
         self.align
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Whether the component is known by its description only, and by no type.
     pub fn is_described(&self) -> bool {
         self.type_id.is_none()
@@ -360,9 +364,14 @@ impl Registry {
         &self.infos[id.index()]
     }
 
+    /// The type of this id; `None` when none of this world has it.
+    pub(crate) fn get(&self, id: ComponentId) -> Option<&ComponentInfo> {
+        self.infos.get(id.index())
+    }
+
     /// The component of this id; `None` when no component of this world has it.
     pub(crate) fn component(&self, id: ComponentId) -> Option<&ComponentInfo> {
-        self.infos.get(id.index()).filter(|info| info.kind == Kind::Component)
+        self.get(id).filter(|info| info.kind == Kind::Component)
     }
 
     /// All ids that are registered.

@@ -9,6 +9,7 @@ pub(crate) mod chunk_entry;
 pub(crate) mod column;
 pub(crate) mod component;
 pub(crate) mod component_id;
+pub(crate) mod difference;
 pub(crate) mod entity;
 pub(crate) mod epoch;
 pub(crate) mod frozen;

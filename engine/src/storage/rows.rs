@@ -56,9 +56,24 @@ impl<'a> Rows<'a> {
         self.len
     }
 
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The rows of the chunk of `row`, from `row` on.
+    pub(crate) fn rest_of_chunk(&self, row: usize) -> Range<usize> {
+        row..self.len.min(((row >> self.rows_log2) + 1) << self.rows_log2)
+    }
+
+    /// Whether `row`, which has bytes, lies in the same memory here and there.
+    pub(crate) fn shares_chunk(&self, other: &Rows<'_>, row: usize) -> bool {
+        let chunk = row >> self.rows_log2;
+        self.rows_log2 == other.rows_log2 && self.chunks[chunk].chunk == other.chunks[chunk].chunk
+    }
+
     /// The values from `row` on that lie in its chunk.
     pub(crate) fn chunk_from<T: Component>(&self, row: usize) -> &'a [T] {
-        self.run(row..self.len.min(((row >> self.rows_log2) + 1) << self.rows_log2))
+        self.run(self.rest_of_chunk(row))
     }
 
     /// The values of `rows`, chunk by chunk.

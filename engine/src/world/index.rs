@@ -69,6 +69,13 @@ impl Slot {
         })
     }
 
+    /// The entity that this slot, of number `index`, holds, and where it is.
+    #[inline]
+    pub(crate) fn occupant(self, index: usize) -> Option<(Entity, Location)> {
+        let at = self.locate(self.generation)?;
+        Some((Entity::new(index as u32, self.generation), at))
+    }
+
     fn reserved(generation: u32) -> Self {
         Self { generation, archetype: RESERVED, row: 0 }
     }

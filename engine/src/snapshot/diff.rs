@@ -1,0 +1,401 @@
+//! [`diff`]: what changed from one picture of a world to another.
+//!
+//! The entity index of both pictures tells who came, who went and who moved. A row that stands at
+//! the same place in both is compared there, chunk by chunk, so that chunks that both pictures
+//! share cost one comparison of addresses. A row that moved is looked up on both sides, and the
+//! components that it has on both are compared. The index has a changed slot for every one of
+//! these, so nothing is looked at that lies in shared chunks only.
+//!
+//! Equal is what has equal bytes. Neither epochs nor ticks are asked: they tell when a chunk was
+//! written, and not whether it differs, least of all in a world that was restored in between.
+
+use std::any::type_name;
+use std::fmt;
+
+use crate::storage::component::{Component, ComponentInfo, Kind};
+use crate::storage::difference::DifferentRows;
+use crate::storage::frozen::Frozen;
+use crate::storage::rows::Rows;
+use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::index::{Location, Slot};
+
+use super::view::{ReadError, View};
+
+/// Why two views can't be compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum DiffError {
+    /// The views are of two different worlds.
+    DifferentWorlds,
+    /// [`Entity`], by which rows are matched, is not among what this view may read.
+    NoEntities {
+        /// Whether it is the newer view that lacks the handles.
+        newer: bool,
+    },
+}
+
+impl fmt::Display for DiffError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DifferentWorlds => formatter.write_str("the views are of two different worlds"),
+            Self::NoEntities { newer } => write!(
+                formatter,
+                "the {} view was captured, or is read, without {}",
+                if *newer { "newer" } else { "older" },
+                type_name::<Entity>()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DiffError {}
+
+/// Compares two pictures of one world. Exact: what is listed differs, and what is not is equal,
+/// byte for byte.
+///
+/// This itself costs nothing; each list of the [`Diff`] costs as much as there are chunk pointers,
+/// and beyond that is proportional to the chunks that the pictures do not share. Nothing is
+/// allocated. The order of the views is the reader's: with the later picture as `older`, the lists
+/// tell the way back.
+///
+/// # Errors
+///
+/// When the views are of different worlds, or one of them can't read the handles. The diff speaks
+/// of the components and resources that both views may read.
+///
+/// ```
+/// use convoy_engine::{ComponentMask, SnapshotPool, World, diff};
+///
+/// let (mut world, pool) = (World::new(), SnapshotPool::default());
+/// let [still, moving] = [1.0_f32, 2.0].map(|place| world.spawn((place,)));
+/// let older = world.capture(ComponentMask::ALL, &pool);
+///
+/// *world.get_mut::<f32>(moving).unwrap() += 0.5;
+/// *world.get_mut::<f32>(still).unwrap() += 0.0;
+/// let guest = world.spawn((3.0_f32,));
+/// let newer = world.capture(ComponentMask::ALL, &pool);
+///
+/// let diff = diff(&older, &newer).unwrap();
+/// assert!(diff.spawned().eq([guest]));
+/// let changed: Vec<_> = diff.changed::<f32>().unwrap().collect();
+/// assert_eq!(changed.len(), 1, "and no row that merely shares a chunk with it");
+/// assert_eq!((changed[0].entity, changed[0].older, changed[0].newer), (moving, &2.0, &2.5));
+/// ```
+pub fn diff<'a>(older: &'a View, newer: &'a View) -> Result<Diff<'a>, DiffError> {
+    if older.frozen().head.world != newer.frozen().head.world {
+        return Err(DiffError::DifferentWorlds);
+    }
+    Ok(Diff {
+        mask: older.mask().intersection(&newer.mask()),
+        older: Side::new(older).ok_or(DiffError::NoEntities { newer: false })?,
+        newer: Side::new(newer).ok_or(DiffError::NoEntities { newer: true })?,
+    })
+}
+
+/// The differences of two pictures: see [`diff`].
+///
+/// Lists are made while they are read and can be read any number of times. Entities come in the
+/// order of their indices, unless said otherwise.
+#[derive(Clone, Copy)]
+pub struct Diff<'a> {
+    older: Side<'a>,
+    newer: Side<'a>,
+    mask: ComponentMask,
+}
+
+/// What an entity or its component was and is: two values, or their bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Change<V> {
+    /// The entity, which is alive in both pictures.
+    pub entity: Entity,
+    /// The value in the older picture.
+    pub older: V,
+    /// The value in the newer picture.
+    pub newer: V,
+}
+
+/// What a resource was and is: two values, or their bytes; `None` where it had no value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResourceChange<V> {
+    /// The id of the resource's type.
+    pub id: ComponentId,
+    /// The value in the older picture.
+    pub older: Option<V>,
+    /// The value in the newer picture.
+    pub newer: Option<V>,
+}
+
+/// One of the two pictures.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    frozen: &'a Frozen,
+    slots: Rows<'a>,
+}
+
+/// An entity and where it is.
+type Occupant = Option<(Entity, Location)>;
+
+/// An entity that is alive in both pictures, at different places.
+struct Moved {
+    entity: Entity,
+    older: Location,
+    newer: Location,
+}
+
+/// One row of one component in both pictures.
+struct RowPair<'a> {
+    entity: Entity,
+    older: (Rows<'a>, usize),
+    newer: (Rows<'a>, usize),
+}
+
+impl<'a> Side<'a> {
+    fn new(view: &'a View) -> Option<Self> {
+        let frozen = view.frozen();
+        let slots = frozen.index(size_of::<Slot>())?;
+        view.mask().contains(ComponentId::ENTITY).then_some(Self { frozen, slots })
+    }
+
+    fn occupant(&self, index: usize) -> Occupant {
+        if index < self.slots.len() { self.slots.get::<Slot>(index).occupant(index) } else { None }
+    }
+
+    fn archetype(&self, at: Location) -> &'a ComponentMask {
+        self.frozen.schema().archetypes()[at.archetype.index()].mask()
+    }
+
+    fn column(&self, at: Location, id: ComponentId) -> Option<Rows<'a>> {
+        self.frozen.column(at.archetype.index(), id)
+    }
+}
+
+impl<'a> Diff<'a> {
+    /// What the diff speaks of: what both views may read.
+    pub fn mask(&self) -> ComponentMask {
+        self.mask
+    }
+
+    /// The components that the diff speaks of, [`Entity`] excluded: those for which
+    /// [`Diff::changed_bytes`] has an answer.
+    pub fn components(&self) -> impl Iterator<Item = ComponentId> + use<'a> {
+        self.ids_of(Kind::Component).filter(|&id| id != ComponentId::ENTITY)
+    }
+
+    /// Whether the two pictures are equal in all that the diff speaks of.
+    pub fn is_empty(&self) -> bool {
+        self.spawned().chain(self.despawned()).next().is_none()
+            && self.inserted().chain(self.removed()).next().is_none()
+            && self.resources().next().is_none()
+            && self.components().all(|id| self.row_pairs(id).next().is_none())
+    }
+
+    /// The entities that are alive in the newer picture and not in the older one. What they hold
+    /// is read from the newer view.
+    pub fn spawned(&self) -> impl Iterator<Item = Entity> + use<'a> {
+        self.occupants().filter_map(|(older, newer)| came(older, newer))
+    }
+
+    /// The entities that are alive in the older picture and not in the newer one.
+    pub fn despawned(&self) -> impl Iterator<Item = Entity> + use<'a> {
+        self.occupants().filter_map(|(older, newer)| came(newer, older))
+    }
+
+    /// The components that entities of both pictures have in the newer one only. Their values are
+    /// read from the newer view.
+    pub fn inserted(&self) -> impl Iterator<Item = (Entity, ComponentId)> + use<'a> {
+        let diff = *self;
+        diff.moved().flat_map(move |moved| {
+            let (held, holds) = diff.archetypes(&moved);
+            let new = holds.difference(held).intersection(&diff.mask);
+            new.iter().map(move |id| (moved.entity, id))
+        })
+    }
+
+    /// The components that entities of both pictures have in the older one only.
+    pub fn removed(&self) -> impl Iterator<Item = (Entity, ComponentId)> + use<'a> {
+        let diff = *self;
+        diff.moved().flat_map(move |moved| {
+            let (held, holds) = diff.archetypes(&moved);
+            let gone = held.difference(holds).intersection(&diff.mask);
+            gone.iter().map(move |id| (moved.entity, id))
+        })
+    }
+
+    /// The values of `T` that differ, of entities that have one in both pictures. First those of
+    /// entities that kept their place, by table and row, then those of entities that were moved.
+    ///
+    /// # Errors
+    ///
+    /// When `T` is not among what both views may read.
+    pub fn changed<T: Component>(
+        &self,
+    ) -> Result<impl Iterator<Item = Change<&'a T>> + use<'a, T>, ReadError> {
+        let id = self.readable::<T>(Kind::Component)?;
+        Ok(id
+            .into_iter()
+            .flat_map({
+                let diff = *self;
+                move |id| diff.row_pairs(id)
+            })
+            .map(|RowPair { entity, older, newer }| Change {
+                entity,
+                older: older.0.get(older.1),
+                newer: newer.0.get(newer.1),
+            }))
+    }
+
+    /// The bytes of the values of component `id` that differ, in the order of [`Diff::changed`].
+    ///
+    /// # Errors
+    ///
+    /// When no component has the id, or it is not among what both views may read.
+    pub fn changed_bytes(
+        &self,
+        id: ComponentId,
+    ) -> Result<impl Iterator<Item = Change<&'a [u8]>> + use<'a>, ReadError> {
+        let info = self.info(id).filter(|info| info.kind() == Kind::Component);
+        let component = info.ok_or(ReadError::Unknown { id })?.name();
+        if !self.mask.contains(id) {
+            return Err(ReadError::NotCaptured { component });
+        }
+        Ok(self.row_pairs(id).map(|RowPair { entity, older, newer }| Change {
+            entity,
+            older: older.0.bytes(older.1..older.1 + 1),
+            newer: newer.0.bytes(newer.1..newer.1 + 1),
+        }))
+    }
+
+    /// The resource of type `T`, if it differs.
+    ///
+    /// # Errors
+    ///
+    /// When `T` is not among what both views may read.
+    pub fn resource<T: Component>(&self) -> Result<Option<ResourceChange<&'a T>>, ReadError> {
+        let Some(id) = self.readable::<T>(Kind::Resource)? else { return Ok(None) };
+        let value = |side: Side<'a>| Some(side.frozen.resource(id)?.get(0));
+        let change = self.resource_bytes(id);
+        Ok(change.map(|change| ResourceChange {
+            id,
+            older: change.older.and_then(|_| value(self.older)),
+            newer: change.newer.and_then(|_| value(self.newer)),
+        }))
+    }
+
+    /// The bytes of the resources that differ, in the order of their ids.
+    pub fn resources(&self) -> impl Iterator<Item = ResourceChange<&'a [u8]>> + use<'a> {
+        let diff = *self;
+        diff.ids_of(Kind::Resource).filter_map(move |id| diff.resource_bytes(id))
+    }
+
+    fn resource_bytes(&self, id: ComponentId) -> Option<ResourceChange<&'a [u8]>> {
+        let bytes = |side: Side<'a>| {
+            let rows = side.frozen.resource(id)?;
+            (rows.len() > 0).then(|| rows.bytes(0..1))
+        };
+        let (older, newer) = (bytes(self.older), bytes(self.newer));
+        (older != newer).then_some(ResourceChange { id, older, newer })
+    }
+
+    /// The id of `T`, `None` when neither world knew the type and both views read everything.
+    fn readable<T: Component>(&self, kind: Kind) -> Result<Option<ComponentId>, ReadError> {
+        let id = |side: Side<'_>| side.frozen.schema().registry.id_of::<T>(kind);
+        match id(self.newer).or_else(|| id(self.older)) {
+            Some(id) if self.mask.contains(id) => Ok(Some(id)),
+            None if self.mask == ComponentMask::ALL => Ok(None),
+            _ => Err(ReadError::NotCaptured { component: type_name::<T>() }),
+        }
+    }
+
+    fn info(&self, id: ComponentId) -> Option<&'a ComponentInfo> {
+        let known = |side: Side<'a>| side.frozen.schema().registry.get(id);
+        known(self.newer).or_else(|| known(self.older))
+    }
+
+    /// The ids of the types of `kind` that the diff speaks of.
+    fn ids_of(&self, kind: Kind) -> impl Iterator<Item = ComponentId> + use<'a> {
+        let diff = *self;
+        let is_kind =
+            move |&id: &ComponentId| diff.info(id).is_some_and(|info| info.kind() == kind);
+        diff.mask.iter().filter(is_kind)
+    }
+
+    /// Who is in the slots of the index that differ.
+    fn occupants(&self) -> impl Iterator<Item = (Occupant, Occupant)> + use<'a> {
+        let Self { older, newer, .. } = *self;
+        let lens = (older.slots.len(), newer.slots.len());
+        let common = DifferentRows::new(older.slots, newer.slots);
+        let one_sided = lens.0.min(lens.1)..lens.0.max(lens.1);
+        common.chain(one_sided).map(move |index| (older.occupant(index), newer.occupant(index)))
+    }
+
+    /// The entities of both pictures that are not at the same place.
+    fn moved(&self) -> impl Iterator<Item = Moved> + use<'a> {
+        self.occupants().filter_map(|pair| match pair {
+            (Some((entity, older)), Some((same, newer))) if entity == same && older != newer => {
+                Some(Moved { entity, older, newer })
+            }
+            _ => None,
+        })
+    }
+
+    fn archetypes(&self, moved: &Moved) -> (&'a ComponentMask, &'a ComponentMask) {
+        (self.older.archetype(moved.older), self.newer.archetype(moved.newer))
+    }
+
+    /// The rows of component `id` that differ.
+    fn row_pairs(&self, id: ComponentId) -> impl Iterator<Item = RowPair<'a>> + use<'a> {
+        self.row_pairs_in_place(id).chain(self.row_pairs_moved(id))
+    }
+
+    /// Those of entities that are at the same place in both pictures.
+    fn row_pairs_in_place(&self, id: ComponentId) -> impl Iterator<Item = RowPair<'a>> + use<'a> {
+        let (older, newer) = (self.older.frozen, self.newer.frozen);
+        let tables = 0..older.table_count().min(newer.table_count());
+        let columns = tables.filter_map(move |table| {
+            let column = (older.column(table, id)?, newer.column(table, id)?);
+            let handles = ComponentId::ENTITY;
+            let entities = (older.column(table, handles)?, newer.column(table, handles)?);
+            Some((column, entities))
+        });
+        columns.flat_map(|(column, entities)| {
+            DifferentRows::new(column.0, column.1).filter_map(move |row| {
+                let entity = *entities.1.get::<Entity>(row);
+                let (older, newer) = ((column.0, row), (column.1, row));
+                (*entities.0.get::<Entity>(row) == entity).then_some(RowPair {
+                    entity,
+                    older,
+                    newer,
+                })
+            })
+        })
+    }
+
+    /// Those of entities that were moved.
+    fn row_pairs_moved(&self, id: ComponentId) -> impl Iterator<Item = RowPair<'a>> + use<'a> {
+        let diff = *self;
+        diff.moved().filter_map(move |Moved { entity, older, newer }| {
+            let older = (diff.older.column(older, id)?, older.row as usize);
+            let newer = (diff.newer.column(newer, id)?, newer.row as usize);
+            let bytes = |(rows, row): (Rows<'a>, usize)| rows.bytes(row..row + 1);
+            (bytes(older) != bytes(newer)).then_some(RowPair { entity, older, newer })
+        })
+    }
+}
+
+impl fmt::Debug for Diff<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Diff")
+            .field("spawned", &self.spawned().count())
+            .field("despawned", &self.despawned().count())
+            .field("inserted", &self.inserted().count())
+            .field("removed", &self.removed().count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The entity of `newer`, unless it is that of `older`.
+fn came(older: Occupant, newer: Occupant) -> Option<Entity> {
+    let entity = newer?.0;
+    (older.map(|older| older.0) != Some(entity)).then_some(entity)
+}
