@@ -60,6 +60,8 @@ pub use provider::{
     AcquireError, DoubleBufferProvider, OnDemandProvider, ProviderKind, ProviderStatistics,
     ReplicaProvider, SharedSnapshotProvider, SnapshotProvider, WhenBusy,
 };
+#[cfg(feature = "rayon")]
+pub use query::ParallelTerms;
 pub use query::{
     DescribedQuery, DescribedRun, DescribedRuns, Filter, Has, Or, Query, QueryError, QueryIter,
     QueryIterMut, QueryMut, ReadOnly, TableRef, Tables, Terms, With, Without,

@@ -116,7 +116,7 @@ pub unsafe trait Terms {
     type Slices<'a>;
     /// The component ids.
     #[doc(hidden)]
-    type Resolved: Copy;
+    type Resolved: Copy + Send + Sync;
     /// The columns of one table.
     #[doc(hidden)]
     type Bound: Copy;
@@ -299,8 +299,19 @@ unsafe fn row_ptr<T>(column: RawColumn, row: usize) -> *const T {
     let chunk = unsafe { column.chunks.add(row >> column.rows_log2) };
     // SAFETY: as above; nobody changes the list while the query borrows the tables.
     let chunk = unsafe { (*chunk).chunk };
-    let offset = row & ((1 << column.rows_log2) - 1);
-    // SAFETY: the offset stays inside the chunk, for the same reason.
+    // SAFETY: the row is in the chunk, for the same reason.
+    unsafe { row_in_chunk(chunk, row, column.rows_log2) }
+}
+
+/// The address of row `row` of a column in its chunk.
+///
+/// # Safety
+///
+/// `chunk` is of a column of `T` in chunks of so many rows, and holds `row`.
+#[inline]
+pub(super) unsafe fn row_in_chunk<T>(chunk: ChunkPtr, row: usize, rows_log2: u8) -> *const T {
+    let offset = row & ((1 << rows_log2) - 1);
+    // SAFETY: the chunk holds the row, so the offset stays inside.
     unsafe { chunk.as_ptr().cast::<T>().add(offset) }
 }
 
@@ -556,9 +567,9 @@ pub(crate) const RUN_LOG2_MAX: u8 = 32;
 
 /// A column to write, with the chunk that will replace a shared one.
 pub struct WriteColumn<T> {
-    column: *mut Column,
+    pub(super) column: *mut Column,
     spare: Option<ChunkPtr>,
-    rows_log2: u8,
+    pub(super) rows_log2: u8,
     component: PhantomData<fn(T)>,
 }
 
@@ -573,8 +584,8 @@ impl<T> Copy for WriteColumn<T> {}
 /// Where the rows of one run of `T` are, for writing. The two differ while the chunk that was
 /// replaced has not been copied.
 pub struct WriteRun<T> {
-    source: *const T,
-    target: *mut T,
+    pub(super) source: *const T,
+    pub(super) target: *mut T,
 }
 
 impl<T> Clone for WriteRun<T> {

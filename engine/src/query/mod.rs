@@ -10,6 +10,8 @@ pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod filter;
 pub(crate) mod has;
+#[cfg(feature = "rayon")]
+pub(crate) mod parallel;
 pub(crate) mod read;
 pub(crate) mod tables;
 pub(crate) mod tuples;
@@ -20,6 +22,8 @@ pub use error::QueryError;
 pub use fetch::{ReadOnly, Terms};
 pub use filter::{Filter, Or, With, Without};
 pub use has::Has;
+#[cfg(feature = "rayon")]
+pub use parallel::terms::ParallelTerms;
 pub use read::{Query, QueryIter};
 pub use tables::{TableRef, Tables};
 pub use write::{QueryIterMut, QueryMut};

@@ -33,8 +33,8 @@ use super::tables::{TableRef, Tables};
 /// assert_eq!(sum, 5);
 /// ```
 pub struct Query<'a, S: ?Sized, Q: Terms, F = ()> {
-    tables: &'a S,
-    resolved: Q::Resolved,
+    pub(super) tables: &'a S,
+    pub(super) resolved: Q::Resolved,
     access: Access,
     filter: PhantomData<fn() -> F>,
 }
@@ -54,7 +54,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
         Query { tables, resolved, access, filter: PhantomData }
     }
 
-    fn visits(&self, table: &TableRef<'_>) -> bool {
+    pub(super) fn visits(&self, table: &TableRef<'_>) -> bool {
         table.rows() > 0
             && self.access.matches(table.mask())
             && F::passes(&self.tables.schema().registry, table.mask())

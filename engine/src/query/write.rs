@@ -41,9 +41,9 @@ use super::read::run_end;
 /// assert_eq!(values, [3.5, 5.0]);
 /// ```
 pub struct QueryMut<'w, Q: Terms, F = ()> {
-    world: &'w mut World,
-    resolved: Q::Resolved,
-    access: Access,
+    pub(super) world: &'w mut World,
+    pub(super) resolved: Q::Resolved,
+    pub(super) access: Access,
     filter: PhantomData<fn() -> F>,
 }
 
@@ -240,7 +240,7 @@ unsafe fn start<Q: Terms>(
     Ok(unsafe { Q::start(bound, row..end, rows, memory) })
 }
 
-/// Visits a run of which a chunk was replaced: reads from the old chunk, writes to the new one.
+/// Visits a run of which a chunk was replaced, and counts the time of the copy if that is wanted.
 ///
 /// # Safety
 ///
@@ -262,6 +262,22 @@ unsafe fn visit_shared<Q: Terms>(
         }
         return;
     }
+    // SAFETY: the caller's contract.
+    unsafe { visit_fused::<Q>(run, rows, each) };
+}
+
+/// Visits a run of which a chunk was replaced: reads from the old chunk, writes to the new one.
+/// Also when `each` panics, all rows of the run are copied afterwards.
+///
+/// # Safety
+///
+/// `run` has `rows` rows, none of which has been copied or visited.
+#[inline]
+pub(super) unsafe fn visit_fused<Q: Terms>(
+    run: Q::Run,
+    rows: usize,
+    each: &mut impl FnMut(Q::Item<'_>),
+) {
     let mut rest = CopyRest::<Q> { run, next: 0, rows };
     while rest.next < rows {
         let index = rest.next;
@@ -357,7 +373,7 @@ impl<'w, Q: Terms> QueryIterMut<'w, Q> {
 
 /// Whether an iterator stops at `table`.
 #[inline(never)]
-fn visits(
+pub(super) fn visits(
     table: &Table,
     access: Access,
     filter: fn(&Registry, &ComponentMask) -> bool,

@@ -30,6 +30,9 @@ use super::epoch::Epoch;
 use super::history::Memory;
 use super::rows::{Rows, no_bytes};
 
+#[cfg(feature = "rayon")]
+mod apart;
+
 pub struct Column {
     chunks: Vec<ChunkEntry>,
     /// Rows that fit into chunk 0: fewer than a full chunk's while the column is small.

@@ -19,6 +19,8 @@ pub(crate) mod mask;
 pub(crate) mod names;
 pub(crate) mod rows;
 pub(crate) mod run;
+#[cfg(feature = "rayon")]
+pub(crate) mod spares;
 pub(crate) mod table;
 pub(crate) mod type_map;
 pub(crate) mod world_id;

@@ -26,6 +26,8 @@ use super::event_log::EventLog;
 use super::index::{EntityIndex, Location, Slot};
 use super::locals::Locals;
 use super::moves::Moves;
+#[cfg(feature = "rayon")]
+use super::pass_memory::PassMemory;
 use super::resource::Resource;
 use super::sync_mark::SyncMark;
 
@@ -103,6 +105,8 @@ pub struct World {
     pub(crate) entity_list: Vec<Entity>,
     /// The table with which the next compaction goes on.
     pub(crate) compact_next: usize,
+    #[cfg(feature = "rayon")]
+    pub(crate) pass_memory: PassMemory,
 }
 
 impl Default for World {
@@ -155,6 +159,8 @@ impl World {
             moves: Moves::default(),
             entity_list: Vec::new(),
             compact_next: 0,
+            #[cfg(feature = "rayon")]
+            pass_memory: PassMemory::default(),
         }
     }
 

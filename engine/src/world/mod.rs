@@ -19,6 +19,8 @@ pub(crate) mod index;
 pub(crate) mod list;
 pub(crate) mod locals;
 pub(crate) mod moves;
+#[cfg(feature = "rayon")]
+pub(crate) mod pass_memory;
 pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resources;

@@ -1,0 +1,75 @@
+//! The threads of a pass, and how they share out its work. Knows nothing of rows.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// log2 of the rows that a task has at the least, where there are as many: enough that taking a
+/// task is cheap beside the loop over its rows, also when that does little.
+pub(super) const TASK_ROWS_LOG2: u8 = 8;
+
+/// Calls `work` for consecutive ranges of `0..end`, each on the thread of the current rayon pool
+/// that is free first. The range that begins at a position ends at `end_of` it.
+///
+/// When a call panics, no further range is handed out, and the panic goes on here after all
+/// threads have come back.
+pub(super) fn share_out(
+    end: u64,
+    end_of: impl Fn(u64) -> u64 + Sync,
+    work: impl Fn(Range<u64>) + Sync,
+) {
+    let next = AtomicU64::new(0);
+    let crew = crew_size(end, &end_of);
+    on_threads(crew, &|| {
+        let stop = StopOthers(&next);
+        while let Some(task) = take(stop.0, end, &end_of) {
+            work(task);
+        }
+    });
+}
+
+/// How many threads are worth asking: no more than there are tasks.
+fn crew_size(end: u64, end_of: &impl Fn(u64) -> u64) -> usize {
+    let threads = rayon_core::current_num_threads();
+    let (mut tasks, mut at) = (0, 0);
+    while at < end && tasks < threads {
+        at = end_of(at);
+        tasks += 1;
+    }
+    tasks
+}
+
+/// Calls `work` on so many threads at once, if they are free. None is waited for that has not
+/// begun when the others are done: its call is then made by a thread that has.
+fn on_threads(count: usize, work: &(impl Fn() + Sync)) {
+    if count < 2 {
+        return work();
+    }
+    let half = count / 2;
+    rayon_core::join(|| on_threads(count - half, work), || on_threads(half, work));
+}
+
+/// Takes the next task.
+///
+/// The exchange is relaxed: what a task reads was written before the threads were started, and
+/// what it writes is read after they were joined.
+fn take(next: &AtomicU64, end: u64, end_of: &impl Fn(u64) -> u64) -> Option<Range<u64>> {
+    let mut start = next.load(Ordering::Relaxed);
+    while start < end {
+        let task_end = end_of(start);
+        debug_assert!(start < task_end && task_end <= end, "tasks have work, and end");
+        match next.compare_exchange_weak(start, task_end, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return Some(start..task_end),
+            Err(now) => start = now,
+        }
+    }
+    None
+}
+
+/// Leaves the others nothing to take once a thread is done, as no task is left, or unwinds.
+struct StopOthers<'a>(&'a AtomicU64);
+
+impl Drop for StopOthers<'_> {
+    fn drop(&mut self) {
+        self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+}

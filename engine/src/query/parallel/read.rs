@@ -1,0 +1,148 @@
+//! Parallel queries that only read.
+
+#![allow(unsafe_code, reason = "runs the loops over fetched rows")]
+
+use std::ops::Range;
+use std::ptr;
+
+use crate::query::fetch::{ReadOnly, Visit};
+use crate::query::filter::Filter;
+use crate::query::read::{Query, run_end};
+use crate::query::tables::{TableRef, Tables};
+
+use super::crew::{TASK_ROWS_LOG2, share_out};
+
+/// Tables that a thread looks at for one task: where few match, the next thread looks further.
+const TASK_TABLES: usize = 64;
+
+/// A row of a table, as one number that grows in the order of iteration.
+#[derive(Clone, Copy)]
+struct Place {
+    table: usize,
+    row: usize,
+}
+
+impl Place {
+    fn from_number(number: u64) -> Self {
+        Self { table: (number >> 32) as usize, row: number as u32 as usize }
+    }
+
+    /// Tables and rows of a table are fewer than 2^32.
+    fn number(self) -> u64 {
+        (self.table as u64) << 32 | self.row as u64
+    }
+}
+
+impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
+    /// Calls `each` for every entity, on all threads of the current rayon pool: that of
+    /// `ThreadPool::install`, or the global one. The order is open; with two threads or more, calls
+    /// overlap in time. Returns when all are made.
+    ///
+    /// Threads take whole runs, of several tables where these are small. Tables of fewer rows than
+    /// fit into a chunk of each column are not divided.
+    ///
+    /// # Panics
+    ///
+    /// When `each` does, after all threads have come back. Which entities were visited is open.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use std::sync::atomic::{AtomicU32, Ordering};
+    /// let mut world = World::new();
+    /// world.spawn_columns((&[2_u32; 5000][..],)).unwrap();
+    /// let sum = AtomicU32::new(0);
+    /// world.query::<&u32>().par_for_each(|number| _ = sum.fetch_add(*number, Ordering::Relaxed));
+    /// assert_eq!(sum.into_inner(), 10_000);
+    /// ```
+    pub fn par_for_each(&self, each: impl Fn(Q::Item<'a>) + Send + Sync) {
+        self.par_visit_runs(|run, rows| {
+            for index in 0..rows {
+                // SAFETY: the index is in the run, and terms that only read may coexist.
+                each(unsafe { Q::item(run, index) });
+            }
+        });
+    }
+
+    /// Calls `each` for every run, as [`Query::for_each_run`] does, on all threads of the current
+    /// rayon pool, as [`Query::par_for_each`] does.
+    ///
+    /// # Panics
+    ///
+    /// As [`Query::par_for_each`].
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use std::sync::atomic::{AtomicU32, Ordering};
+    /// let mut world = World::new();
+    /// world.spawn_columns((&[2_u32; 5000][..],)).unwrap();
+    /// let sum = AtomicU32::new(0);
+    /// world.query::<&u32>().par_for_each_run(|numbers| {
+    ///     sum.fetch_add(numbers.iter().sum(), Ordering::Relaxed);
+    /// });
+    /// assert_eq!(sum.into_inner(), 10_000);
+    /// ```
+    pub fn par_for_each_run(&self, each: impl Fn(Q::Slices<'a>) + Send + Sync) {
+        // SAFETY: the run has these rows, and terms that only read may coexist.
+        self.par_visit_runs(|run, rows| each(unsafe { Q::slices(run, rows) }));
+    }
+
+    /// Calls `visit` for every run, on whichever thread took its task.
+    fn par_visit_runs(&self, visit: impl Fn(Q::Run, usize) + Sync) {
+        let end = Place { table: self.tables.table_count(), row: 0 };
+        let end_of = |start| self.task_end(Place::from_number(start)).number();
+        share_out(end.number(), end_of, |task| self.visit_task(task, &visit));
+    }
+
+    /// Where the task that begins at `start` ends: after enough tables, with enough rows, or, in a
+    /// table of more rows than enough, after a whole number of runs.
+    fn task_end(&self, start: Place) -> Place {
+        let end = self.tables.table_count().min(start.table + TASK_TABLES);
+        let mut taken = 0;
+        for index in start.table..end {
+            let table = self.tables.table(index);
+            if !self.visits(&table) {
+                continue;
+            }
+            let row = if index == start.table { start.row } else { 0 };
+            if taken + table.rows() - row <= 1 << TASK_ROWS_LOG2 {
+                taken += table.rows() - row;
+                continue;
+            }
+            let first_rows_end = if taken > 0 { row } else { self.rows_end(table, row) };
+            if first_rows_end < table.rows() {
+                return Place { table: index, row: first_rows_end };
+            }
+            return Place { table: index + 1, row: 0 };
+        }
+        Place { table: end, row: 0 }
+    }
+
+    /// Where the whole runs of one task that begin at `row` of a large table end.
+    fn rows_end(&self, table: TableRef<'a>, row: usize) -> usize {
+        // SAFETY: the table was checked to match.
+        let bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
+        run_end(row, Q::run_log2(&bound).max(TASK_ROWS_LOG2), table.rows())
+    }
+
+    fn visit_task(&self, task: Range<u64>, visit: &impl Fn(Q::Run, usize)) {
+        let (start, end) = (Place::from_number(task.start), Place::from_number(task.end));
+        for index in start.table..self.tables.table_count().min(end.table + 1) {
+            let table = self.tables.table(index);
+            let mut row = if index == start.table { start.row } else { 0 };
+            let rows = if index == end.table { end.row } else { table.rows() };
+            if row >= rows || !self.visits(&table) {
+                continue;
+            }
+            // SAFETY: the table was checked to match.
+            let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
+            let log2 = Q::run_log2(&bound);
+            while row < rows {
+                let end = run_end(row, log2, rows);
+                // SAFETY: the run lies in one chunk of every column; reading needs no memory.
+                let run = unsafe { Q::start(&mut bound, row..end, table.rows(), ptr::null_mut()) };
+                visit(run, end - row);
+                row = end;
+            }
+        }
+    }
+}
