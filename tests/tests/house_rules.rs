@@ -15,9 +15,12 @@ const LAYERS: [&str; 6] = ["storage", "world", "query", "snapshot", "provider", 
 const LINES_MAX: usize = 1_000;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 17] = [
+const UNSAFE_FILES: [(&str, &str); 21] = [
     ("engine/src/query/fetch.rs", "hands out rows of raw chunks"),
     ("engine/src/query/has.rs", "implements the unsafe trait of terms"),
+    ("engine/src/query/parallel/read.rs", "runs the loops over fetched rows"),
+    ("engine/src/query/parallel/terms.rs", "makes chunks writable apart from copying them"),
+    ("engine/src/query/parallel/write.rs", "lists raw runs and visits them on several threads"),
     ("engine/src/query/read.rs", "runs the loops over fetched rows"),
     ("engine/src/query/tuples.rs", "passes the contracts of the parts of a tuple on"),
     ("engine/src/query/write.rs", "runs the loops over fetched rows"),
@@ -25,6 +28,7 @@ const UNSAFE_FILES: [(&str, &str); 17] = [
     ("engine/src/storage/frozen.rs", "vouches for captured chunks"),
     ("engine/src/storage/history.rs", "returns retired chunks to the arena"),
     ("engine/src/storage/rows.rs", "reads rows of raw chunks"),
+    ("engine/src/storage/spares.rs", "returns unused chunks to the arena"),
     ("pool/src/arena.rs", "turns uncut memory into free chunks and back"),
     ("pool/src/cell.rs", "moves ownership of cells through raw pointers"),
     ("pool/src/cell_pool.rs", "hands on the ownership of cells"),

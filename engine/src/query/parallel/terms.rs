@@ -23,7 +23,11 @@ use crate::storage::spares::Spares;
 pub unsafe trait ParallelTerms: Terms {
     /// The chunks that are replaced where the last run was started, and that hold its old values.
     #[doc(hidden)]
-    type Replaced: Copy + Default;
+    type Replaced: Copy;
+
+    /// Before the first run of a table.
+    #[doc(hidden)]
+    const NONE_REPLACED: Self::Replaced;
 
     /// Allocates spare chunks for what the run at `row` must copy. Changes no chunk.
     ///
@@ -64,6 +68,8 @@ macro_rules! reads_only {
             // SAFETY: reads rows that nobody writes while the query has them.
             unsafe impl<$($parameter)*> ParallelTerms for $term {
                 type Replaced = ();
+
+                const NONE_REPLACED: () = ();
 
                 #[inline]
                 unsafe fn allocate_apart(
@@ -108,6 +114,8 @@ fn begins_chunk(row: usize, log2: u8) -> bool {
 // different rows have no address in common.
 unsafe impl<T: Component> ParallelTerms for &mut T {
     type Replaced = Option<ChunkPtr>;
+
+    const NONE_REPLACED: Option<ChunkPtr> = None;
 
     #[inline]
     unsafe fn allocate_apart(
@@ -159,6 +167,8 @@ macro_rules! tuple_terms {
         #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple")]
         unsafe impl<$($name: ParallelTerms),*> ParallelTerms for ($($name,)*) {
             type Replaced = ($($name::Replaced,)*);
+
+            const NONE_REPLACED: Self::Replaced = ($($name::NONE_REPLACED,)*);
 
             #[inline]
             unsafe fn allocate_apart(

@@ -286,7 +286,7 @@ fn start_apart<Q: ParallelTerms>(
     let live = table.rows();
     // SAFETY: the table matches, and is borrowed exclusively.
     let mut bound = unsafe { Q::bind(resolved, &Visit::Write(WriteTable::new(table))) };
-    let mut replaced = Q::Replaced::default();
+    let mut replaced = Q::NONE_REPLACED;
     for run in runs_of(live, Q::run_log2(&bound)) {
         let (rows, memory) = (run.len(), ptr::from_mut(memory));
         // SAFETY: spare chunks were allocated for all runs of the table, which start in their
