@@ -239,7 +239,8 @@ impl Column {
     /// Whether the world may write every row of `chunk` in place in this epoch.
     #[inline]
     pub(crate) fn is_owned(&self, chunk: usize, epoch: Epoch) -> bool {
-        self.size == 0 || self.chunks[chunk].born == epoch
+        // A column without bytes has no chunks, and nothing to own.
+        self.chunks.get(chunk).is_none_or(|entry| entry.born == epoch)
     }
 
     /// Makes `chunk` writable: in place, taken back, or as a copy of its first `live` rows.
@@ -526,11 +527,39 @@ impl Column {
         rows: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let chunk = row >> self.rows_log2;
-        if self.is_owned(chunk, memory.epoch()) {
+        if self.is_owned(row >> self.rows_log2, memory.epoch()) {
             return Ok(());
         }
+        self.own_older_row(row, rows, memory)
+    }
+
+    /// Makes the chunk of `row`, which is of an earlier epoch, writable.
+    #[cold]
+    fn own_older_row(
+        &mut self,
+        row: usize,
+        rows: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let chunk = row >> self.rows_log2;
         self.own_older(chunk, rows - (chunk << self.rows_log2), memory)
+    }
+
+    /// Makes the chunk of `row` writable in every one of the columns of a table of `rows` rows.
+    #[inline]
+    pub(crate) fn own_row_of_all(
+        columns: &mut [Self],
+        row: usize,
+        rows: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let epoch = memory.epoch();
+        for column in columns {
+            if !column.is_owned(row >> column.rows_log2, epoch) {
+                column.own_older_row(row, rows, memory)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives the chunks past the first `keep` back.
@@ -669,6 +698,18 @@ impl Column {
         unsafe { copy_row(source, target, self.size()) };
     }
 
+    /// Moves the value at `row`, whose chunk must be owned, to row `to` of `target`, which must be
+    /// writable there, and the value at `last` into its place.
+    #[inline]
+    pub(crate) fn move_row(&mut self, row: usize, last: usize, target: &mut Self, to: usize) {
+        assert_eq!(target.size, self.size, "both columns hold the same component");
+        assert!(row <= last, "the last row follows all others");
+        let (last, row, to) = (self.row_ptr(last), self.row_ptr(row), target.row_ptr(to));
+        // SAFETY: all three rows are inside chunks of columns with this size of row, `to` in one
+        // that is not this column's, and `row` and `last` are equal or don't overlap.
+        unsafe { move_row(row, last, to, self.size()) };
+    }
+
     /// Copies the first `rows` rows of `chunk` from the same chunk of another world's column.
     /// The chunk must be owned.
     pub(crate) fn copy_chunk_from(&mut self, chunk: usize, source: &Self, rows: usize) {
@@ -710,25 +751,47 @@ pub(crate) fn shrink_list<T>(list: &mut Vec<T>) {
     }
 }
 
-/// Copies one row. The usual sizes are spelled out so that they compile to a few moves.
+/// Calls `$copy` with a number of bytes that is known at compile time for the usual sizes of rows,
+/// so that it compiles to a few moves.
+macro_rules! with_size {
+    ($size:expr, |$bytes:ident| $copy:expr) => {
+        with_size!(@ $size, $bytes, $copy, 0 4 8 12 16 24 32 48 64)
+    };
+    (@ $size:expr, $bytes:ident, $copy:expr, $($literal:literal)+) => {
+        match $size {
+            $($literal => {
+                let $bytes = $literal;
+                $copy
+            })+
+            $bytes => $copy,
+        }
+    };
+}
+
+/// Copies one row.
 ///
 /// # Safety
 ///
 /// Both pointers are valid for `size` bytes; they may be equal, and otherwise don't overlap.
 #[inline]
 unsafe fn copy_row(source: NonNull<u8>, target: NonNull<u8>, size: usize) {
-    let (source, target) = (source.as_ptr().cast_const(), target.as_ptr());
-    macro_rules! copy_sizes {
-        ($($bytes:literal)+) => {
-            match size {
-                $($bytes => {
-                    // SAFETY: the caller's contract; `copy` allows equal pointers.
-                    unsafe { ptr::copy(source, target, $bytes) }
-                })+
-                // SAFETY: the caller's contract; `copy` allows equal pointers.
-                _ => unsafe { ptr::copy(source, target, size) },
-            }
-        };
-    }
-    copy_sizes!(0 4 8 12 16 24 32 48 64);
+    // SAFETY: the caller's contract; `copy` allows equal pointers.
+    with_size!(size, |bytes| unsafe { ptr::copy(source.as_ptr(), target.as_ptr(), bytes) });
+}
+
+/// Copies the row at `row` to `to`, and then the one at `last` to `row`.
+///
+/// # Safety
+///
+/// All pointers are valid for `size` bytes; `row` and `last` may be equal, and otherwise none
+/// overlap.
+#[inline]
+unsafe fn move_row(row: NonNull<u8>, last: NonNull<u8>, to: NonNull<u8>, size: usize) {
+    let (row, last, to) = (row.as_ptr(), last.as_ptr(), to.as_ptr());
+    with_size!(size, |bytes| {
+        // SAFETY: the caller's contract.
+        unsafe { ptr::copy_nonoverlapping(row, to, bytes) };
+        // SAFETY: the caller's contract; `copy` allows equal pointers.
+        unsafe { ptr::copy(last, row, bytes) };
+    });
 }

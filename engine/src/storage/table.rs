@@ -226,10 +226,7 @@ impl Table {
     /// Makes `row` writable in every column.
     pub(crate) fn own_row(&mut self, row: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let rows = self.rows();
-        for column in &mut self.columns {
-            column.own_row(row, rows, memory)?;
-        }
-        Ok(())
+        Column::own_row_of_all(&mut self.columns, row, rows, memory)
     }
 
     /// Makes the end of the table ready for `leaving` removals and `arriving` appends in any
@@ -300,9 +297,7 @@ impl Table {
         let rows = self.rows();
         assert!(row < rows, "the row is in the table");
         if row + 1 < rows {
-            for column in &mut self.columns {
-                column.own_row(row, rows, memory)?;
-            }
+            Column::own_row_of_all(&mut self.columns, row, rows, memory)?;
         }
         Ok(())
     }
@@ -335,9 +330,8 @@ impl Table {
         let (last, to) = (self.rows() - 1, target.rows());
         for (column, &position) in self.columns.iter_mut().zip(positions) {
             if position != DROPPED {
-                target.columns[usize::from(position)].copy_from(to, column, row);
-            }
-            if row != last {
+                column.move_row(row, last, &mut target.columns[usize::from(position)], to);
+            } else if row != last {
                 column.copy_within(last, row);
             }
         }
