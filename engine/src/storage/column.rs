@@ -197,6 +197,8 @@ impl Column {
         let (class, first_rows) = self.first_class(rows)?;
         let chunk = memory.allocate(class)?;
         self.first_rows = first_rows;
+        // Most tables of a world with many stay with one chunk.
+        self.chunks.reserve_exact(1);
         self.push_chunk(chunk, memory.epoch());
         Ok(())
     }
@@ -217,7 +219,7 @@ impl Column {
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
         let (old, old_class) = (self.chunks[0], self.class(0));
-        let (class, first_rows) = self.first_class(rows.max(2 * self.first_rows as usize))?;
+        let (class, first_rows) = self.first_class(rows.max(self.first_rows as usize * 3 / 2))?;
         let grown = memory.allocate(class)?;
         let bytes = live.min(self.first_rows as usize) * self.size();
         // SAFETY: both chunks hold at least `bytes`, and `grown` is not reachable yet.
