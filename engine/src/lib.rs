@@ -72,7 +72,7 @@ pub use snapshot::{
 };
 pub use storage::{
     COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
-    ComponentMask, CopyStatistics, Entity, RegisterError, SnapshotShape,
+    ComponentMask, CopyStatistics, Entity, RegisterError, SnapshotId, SnapshotShape, SnapshotUse,
 };
 pub use world::{
     ArchetypeStatistics, Bundle, ChildIter, ColumnBundle, Commands, CompactReport, ComponentError,

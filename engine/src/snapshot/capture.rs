@@ -61,12 +61,13 @@ impl World {
         let mask = mask.intersection(&self.readable);
         cell.reserve(&self.capture_shape(&mask));
         let epoch = self.memory.history.close_epoch();
-        let head = FrozenHead { world: self.id, tick: self.tick, mask, alive: self.index.alive() };
+        let (world, tick, alive) = (self.id, self.tick, self.index.alive());
+        let head = FrozenHead { world, epoch, tick, mask, alive };
         cell.begin(head, &self.schema, self.memory.arena.mapping());
         self.fill_cell(&mut cell, &mask);
         let chunks = cell.capacity().chunks;
         let known = mask.intersection(&self.schema.registry.ids());
-        self.memory.history.add(epoch, known, cell.watch(), chunks);
+        self.memory.history.add((epoch, tick), known, cell.watch(), chunks);
         open(cell)
     }
 

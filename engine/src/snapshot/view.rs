@@ -14,7 +14,7 @@ use crate::storage::archetype::Schema;
 use crate::storage::component::{Component, Kind};
 use crate::storage::frozen::Frozen;
 use crate::storage::rows::Rows;
-use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::storage::{ComponentId, ComponentMask, Entity, SnapshotId, SnapshotUse};
 use crate::world::World;
 use crate::world::events::{EventCursor, EventRecords, Events};
 use crate::world::index::{Location, Slot};
@@ -259,6 +259,45 @@ impl View {
     /// How many ticks `world` has advanced since the capture.
     pub fn lag(&self, world: &World) -> u64 {
         world.tick().saturating_sub(self.tick())
+    }
+
+    /// Which snapshot of its world this is a view of.
+    pub fn id(&self) -> SnapshotId {
+        SnapshotId(self.lease.head.epoch)
+    }
+
+    /// What the snapshot costs `world` now: its lag in ticks, its readers and what it retains.
+    /// `None` when this is not a picture of `world`. The cost grows with the logarithm of the
+    /// number of active snapshots.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// let entity = world.spawn((1_u32,));
+    /// let view = world.capture(ComponentMask::ALL, &pool);
+    /// let other = view.clone();
+    /// *world.get_mut::<u32>(entity).unwrap() = 2;
+    /// world.advance_tick();
+    /// let usage = view.usage(&world).unwrap();
+    /// assert_eq!((usage.lag, usage.readers, usage.retained_chunks), (1, 2, 1));
+    /// assert_eq!(view.exclusive_bytes(&world), usage.retained_bytes);
+    /// assert_eq!(view.share_bytes(&world), usage.retained_bytes / 2);
+    /// ```
+    pub fn usage(&self, world: &World) -> Option<SnapshotUse> {
+        if self.is_of(world) { world.snapshot(self.id()) } else { None }
+    }
+
+    /// Bytes that this snapshot alone keeps alive: what would be free if all its views were
+    /// dropped now. Zero when this is not a picture of `world`. The cost grows with the chunks
+    /// that the snapshot retains.
+    pub fn exclusive_bytes(&self, world: &World) -> usize {
+        if self.is_of(world) { world.exclusive_bytes(self.id()) } else { 0 }
+    }
+
+    /// This reader's share of [`View::exclusive_bytes`], which all readers of the snapshot keep
+    /// alive together: all of it for a lone reader, a fifth in a convoy of five.
+    pub fn share_bytes(&self, world: &World) -> usize {
+        self.exclusive_bytes(world) / self.readers()
     }
 
     /// What this view may read.

@@ -183,11 +183,11 @@ impl Column {
         let extent = (self.chunks.len() / EXTENT_SHARE).min(EXTENT_BYTES / class.bytes());
         let extent = self.chunks.len() + extent;
         while self.capacity() < rows {
-            let chunk = memory.allocate(class)?;
+            let chunk = memory.allocate(class, self.component)?;
             self.push_chunk(chunk, memory.epoch());
         }
         while self.chunks.len() < extent {
-            let Ok(chunk) = memory.arena.allocate(class) else { break };
+            let Ok(chunk) = memory.allocate_idle(class, self.component) else { break };
             self.push_chunk(chunk, memory.epoch());
         }
         Ok(())
@@ -195,7 +195,7 @@ impl Column {
 
     fn add_first(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let (class, first_rows) = self.first_class(rows)?;
-        let chunk = memory.allocate(class)?;
+        let chunk = memory.allocate(class, self.component)?;
         self.first_rows = first_rows;
         // Most tables of a world with many stay with one chunk.
         self.chunks.reserve_exact(1);
@@ -220,7 +220,7 @@ impl Column {
     ) -> Result<(), MemoryError> {
         let (old, old_class) = (self.chunks[0], self.class(0));
         let (class, first_rows) = self.first_class(rows.max(self.first_rows as usize * 3 / 2))?;
-        let grown = memory.allocate(class)?;
+        let grown = memory.allocate(class, self.component)?;
         let bytes = live.min(self.first_rows as usize) * self.size();
         // SAFETY: both chunks hold at least `bytes`, and `grown` is not reachable yet.
         unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), grown.as_ptr(), bytes) };
@@ -270,7 +270,7 @@ impl Column {
         if self.take_back(chunk, memory) || self.take_back_ended(chunk, memory) {
             return Ok(());
         }
-        let spare = memory.allocate(self.class(chunk));
+        let spare = memory.allocate(self.class(chunk), self.component);
         if self.take_back(chunk, memory) {
             // Looking for a spare chunk ended the last capture that saw this one.
             if let Ok(spare) = spare {
@@ -311,7 +311,9 @@ impl Column {
         let free = entry.born > memory.history.newest(self.component);
         if free {
             *entry = ChunkEntry::new(entry.chunk, memory.epoch());
-            memory.history.statistics.chunks_reowned += 1;
+            let statistics = &mut memory.history.statistics;
+            statistics.chunks_reowned += 1;
+            statistics.bytes_reowned += self.class(chunk).bytes() as u64;
         }
         free
     }
@@ -328,13 +330,13 @@ impl Column {
         chunk: usize,
         memory: &mut Memory,
     ) -> Result<ChunkPtr, MemoryError> {
-        memory.allocate(self.class(chunk))
+        memory.allocate(self.class(chunk), self.component)
     }
 
     /// Gives back a chunk that [`Column::allocate_spare`] made and that was not used.
     pub(crate) fn discard_spare(&self, chunk: usize, spare: ChunkPtr, memory: &mut Memory) {
         // SAFETY: the spare chunk has this class and was never part of the column.
-        unsafe { memory.arena.recycle(spare, self.class(chunk)) };
+        unsafe { memory.discard(spare, self.class(chunk), self.component) };
     }
 
     /// Puts `spare` in the place of the shared `chunk`, retires that and returns it. Its rows
@@ -616,7 +618,7 @@ impl Column {
             return;
         }
         // No memory for a smaller chunk is no reason to fail: everything stays as it is.
-        let Ok(chunk) = memory.arena.allocate(smaller) else { return };
+        let Ok(chunk) = memory.allocate_idle(smaller, self.component) else { return };
         // SAFETY: both chunks hold the live rows, and the new one is not reachable yet.
         unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), chunk.as_ptr(), live * self.size()) };
         // A chunk of the current epoch counts as written in it, so that a later write need not

@@ -13,6 +13,7 @@ use convoy_pool::{Mapping, Recycle};
 use super::archetype::Schema;
 use super::chunk_entry::ChunkEntry;
 use super::component_id::ComponentId;
+use super::epoch::Epoch;
 use super::mask::ComponentMask;
 use super::rows::Rows;
 use super::world_id::WorldId;
@@ -21,6 +22,8 @@ use super::world_id::WorldId;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrozenHead {
     pub(crate) world: WorldId,
+    /// The epoch that the capture closed.
+    pub(crate) epoch: Epoch,
     pub(crate) tick: u64,
     /// What was captured, and so may be read.
     pub(crate) mask: ComponentMask,
@@ -29,7 +32,13 @@ pub(crate) struct FrozenHead {
 }
 
 impl FrozenHead {
-    const EMPTY: Self = Self { world: WorldId::NONE, tick: 0, mask: ComponentMask::NONE, alive: 0 };
+    const EMPTY: Self = Self {
+        world: WorldId::NONE,
+        epoch: Epoch::ZERO,
+        tick: 0,
+        mask: ComponentMask::NONE,
+        alive: 0,
+    };
 }
 
 /// Chunks of one captured column: where they start in the list, and their rows.

@@ -21,6 +21,10 @@ use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::epoch::{Epoch, EpochCounter};
 use super::frozen::Frozen;
 use super::mask::ComponentMask;
+use ledger::{Ledger, Tallies};
+
+mod ledger;
+pub(crate) mod usage;
 
 /// Counts of copy-on-write since the world was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,6 +36,8 @@ pub struct CopyStatistics {
     pub bytes_copied: u64,
     /// Chunks that no active snapshot saw any more and that were taken back without a copy.
     pub chunks_reowned: u64,
+    /// Bytes of those chunks.
+    pub bytes_reowned: u64,
     /// Time spent copying; counted only under [`World::set_copy_timing`](crate::World).
     pub copy_time: Duration,
 }
@@ -44,12 +50,35 @@ struct DeadChunk {
     class: SizeClass,
 }
 
+/// The lists of a capture, used again and again.
+struct CaptureLists {
+    /// Chunks that this capture is the newest to see, and that the world has replaced.
+    dead: Vec<DeadChunk>,
+    /// Bytes of the chunks in `dead`.
+    dead_bytes: usize,
+    /// Live chunks that this capture is the oldest to see, for the components of its mask; what
+    /// stands there for others means nothing.
+    oldest: Tallies,
+}
+
+impl CaptureLists {
+    fn with_capacity(chunks: usize) -> Self {
+        Self { dead: Vec::with_capacity(chunks), dead_bytes: 0, oldest: Tallies::new() }
+    }
+
+    fn push(&mut self, dead: DeadChunk) {
+        self.dead_bytes += dead.class.bytes();
+        self.dead.push(dead);
+    }
+}
+
 /// A capture whose readers may not all have left yet.
 struct ActiveCapture {
     epoch: Epoch,
+    tick: u64,
     mask: ComponentMask,
     watch: Watch<Frozen>,
-    dead: Vec<DeadChunk>,
+    lists: CaptureLists,
 }
 
 impl ActiveCapture {
@@ -74,13 +103,47 @@ impl Memory {
         self.history.epoch()
     }
 
-    /// A chunk of `class`; ended captures are reclaimed before a limit is reported.
+    /// A chunk of `class` for a column of `component`; ended captures are reclaimed before a limit
+    /// is reported.
     #[inline]
-    pub(crate) fn allocate(&mut self, class: SizeClass) -> Result<ChunkPtr, MemoryError> {
-        match self.arena.allocate(class) {
-            Ok(chunk) => Ok(chunk),
-            Err(error) => self.allocate_after_reclaim(class, error),
-        }
+    pub(crate) fn allocate(
+        &mut self,
+        class: SizeClass,
+        component: ComponentId,
+    ) -> Result<ChunkPtr, MemoryError> {
+        let chunk = match self.arena.allocate(class) {
+            Ok(chunk) => chunk,
+            Err(error) => self.allocate_after_reclaim(class, error)?,
+        };
+        self.history.ledger.allocate(component, class);
+        Ok(chunk)
+    }
+
+    /// A chunk of `class` for a column of `component`, of memory that is free now.
+    pub(crate) fn allocate_idle(
+        &mut self,
+        class: SizeClass,
+        component: ComponentId,
+    ) -> Result<ChunkPtr, MemoryError> {
+        let chunk = self.arena.allocate(class)?;
+        self.history.ledger.allocate(component, class);
+        Ok(chunk)
+    }
+
+    /// Gives a chunk back that no column ever held.
+    ///
+    /// # Safety
+    ///
+    /// `chunk` came from [`Memory::allocate`] with `class` and `component`, and nobody reaches it.
+    pub(crate) unsafe fn discard(
+        &mut self,
+        chunk: ChunkPtr,
+        class: SizeClass,
+        component: ComponentId,
+    ) {
+        self.history.ledger.free(component, class);
+        // SAFETY: the caller's contract.
+        unsafe { self.arena.recycle(chunk, class) };
     }
 
     #[cold]
@@ -111,12 +174,15 @@ impl Memory {
     ) {
         let history = &mut self.history;
         if born <= history.newest(component) {
-            let viewer = history.active.iter_mut().rfind(|capture| capture.sees(born, component));
-            let viewer = viewer.expect("the newest epoch of a component is an active capture's");
-            viewer.dead.push(DeadChunk { chunk, born, component, class });
-            history.retained_bytes += class.bytes();
-            history.retained_bytes_peak = history.retained_bytes_peak.max(history.retained_bytes);
+            let mut viewers =
+                history.active.iter_mut().filter(|capture| capture.sees(born, component));
+            let oldest = viewers.next();
+            let oldest = oldest.expect("the newest epoch of a component is an active capture's");
+            history.ledger.retire(oldest.lists.oldest.of(component), class);
+            let newest = viewers.next_back().unwrap_or(oldest);
+            newest.lists.push(DeadChunk { chunk, born, component, class });
         } else {
+            history.ledger.free(component, class);
             // SAFETY: the caller's contract, and no active capture sees the chunk.
             unsafe { self.arena.recycle(chunk, class) };
         }
@@ -136,12 +202,12 @@ impl Memory {
             let mut capture = history.active.remove(index);
             // Backwards, so that the arena, which gives the last chunk back first, hands them out
             // in the order in which they were replaced: side by side, if they lay so.
-            for dead in capture.dead.drain(..).rev() {
+            for dead in capture.lists.dead.drain(..).rev() {
                 let older = &mut history.active[..index];
                 match older.iter_mut().rfind(|older| older.sees(dead.born, dead.component)) {
-                    Some(older) => older.dead.push(dead),
+                    Some(older) => older.lists.push(dead),
                     None => {
-                        history.retained_bytes -= dead.class.bytes();
+                        history.ledger.retained.subtract(dead.class);
                         // SAFETY: the chunk was retired under the contract of `release`, so it is
                         // the arena's and out of the world's reach; the last capture that saw it
                         // has ended, which happened after its readers' last access.
@@ -149,8 +215,10 @@ impl Memory {
                     }
                 }
             }
+            capture.lists.dead_bytes = 0;
             history.find_newest(&capture.mask);
-            history.spare.push(capture.dead);
+            history.unshare(&mut capture, index);
+            history.spare.push(capture.lists);
             ended += 1;
         }
         ended
@@ -163,9 +231,8 @@ pub(crate) struct History {
     /// Per component: the epoch of the newest active capture that holds it.
     newest: Box<[Epoch; COMPONENTS_MAX]>,
     active: Vec<ActiveCapture>,
-    spare: Vec<Vec<DeadChunk>>,
-    retained_bytes: usize,
-    retained_bytes_peak: usize,
+    spare: Vec<CaptureLists>,
+    pub(crate) ledger: Ledger,
     pub(crate) statistics: CopyStatistics,
     pub(crate) timing: bool,
 }
@@ -180,8 +247,7 @@ impl History {
             newest: Box::new([Epoch::ZERO; COMPONENTS_MAX]),
             active: Vec::with_capacity(Self::ACTIVE_EXPECTED),
             spare: Vec::with_capacity(Self::ACTIVE_EXPECTED),
-            retained_bytes: 0,
-            retained_bytes_peak: 0,
+            ledger: Ledger::new(),
             statistics: CopyStatistics::default(),
             timing: false,
         }
@@ -202,61 +268,44 @@ impl History {
         self.newest[component.index()]
     }
 
-    /// Adds the capture that just closed `epoch`.
+    /// Adds the capture that just closed `epoch`, on the world's tick `tick`.
     ///
     /// `chunks` bounds how many chunk pointers it took. Its dead list never holds more: every
     /// entry is a different one of them, retired once.
     pub(crate) fn add(
         &mut self,
-        epoch: Epoch,
+        (epoch, tick): (Epoch, u64),
         mask: ComponentMask,
         watch: Watch<Frozen>,
         chunks: usize,
     ) {
-        let mut dead = self.spare.pop().unwrap_or_default();
-        if dead.capacity() < chunks {
-            dead.reserve_exact(chunks);
+        let spare = self.spare.pop();
+        let mut lists = spare.unwrap_or_else(|| CaptureLists::with_capacity(chunks));
+        if lists.dead.capacity() < chunks {
+            lists.dead.reserve_exact(chunks);
         }
         for id in mask.iter() {
             self.newest[id.index()] = epoch;
+            *lists.oldest.of(id) = self.ledger.share(id);
         }
-        self.active.push(ActiveCapture { epoch, mask, watch, dead });
+        self.active.push(ActiveCapture { epoch, tick, mask, watch, lists });
     }
 
-    /// Makes dead lists for `count` captures of `chunks` chunks each.
+    /// Makes lists for `count` captures of `chunks` chunks each.
     pub(crate) fn reserve(&mut self, count: usize, chunks: usize) {
         self.active.reserve(count.saturating_sub(self.active.len()));
         self.spare.reserve(count);
-        for dead in &mut self.spare {
-            dead.reserve_exact(chunks);
+        for lists in &mut self.spare {
+            lists.dead.reserve_exact(chunks);
         }
         while self.active.len() + self.spare.len() < count {
-            self.spare.push(Vec::with_capacity(chunks));
+            self.spare.push(CaptureLists::with_capacity(chunks));
         }
     }
 
     /// How many captures are active.
     pub(crate) fn active_count(&self) -> usize {
         self.active.len()
-    }
-
-    /// Bytes of chunks that only snapshots keep.
-    pub(crate) fn retained_bytes(&self) -> usize {
-        self.retained_bytes
-    }
-
-    /// The largest value of [`History::retained_bytes`] so far, or since the last reset.
-    pub(crate) fn retained_bytes_peak(&self) -> usize {
-        self.retained_bytes_peak
-    }
-
-    pub(crate) fn reset_retained_peak(&mut self) {
-        self.retained_bytes_peak = self.retained_bytes;
-    }
-
-    /// Chunks on dead lists.
-    pub(crate) fn retained_chunks(&self) -> usize {
-        self.active.iter().map(|capture| capture.dead.len()).sum()
     }
 
     /// Runs `copy`, which copies one chunk of `bytes`, and counts it.
@@ -278,6 +327,18 @@ impl History {
         for id in mask.iter() {
             let holder = self.active.iter().rfind(|capture| capture.mask.contains(id));
             self.newest[id.index()] = holder.map_or(Epoch::ZERO, |capture| capture.epoch);
+        }
+    }
+
+    /// Passes the live chunks that `ended`, which stood at `index`, was the oldest to see on to
+    /// the next newer capture of their component.
+    fn unshare(&mut self, ended: &mut ActiveCapture, index: usize) {
+        for id in ended.mask.iter() {
+            let tally = *ended.lists.oldest.of(id);
+            match self.active[index..].iter_mut().find(|capture| capture.mask.contains(id)) {
+                Some(newer) => newer.lists.oldest.of(id).add_all(tally),
+                None => self.ledger.unshare(id, tally),
+            }
         }
     }
 }

@@ -30,5 +30,6 @@ pub use component_id::{COMPONENTS_MAX, ComponentId};
 pub use entity::Entity;
 pub use frozen::SnapshotShape;
 pub use history::CopyStatistics;
+pub use history::usage::{SnapshotId, SnapshotUse};
 pub use links::{ChildOf, Children};
 pub use mask::ComponentMask;

@@ -5,6 +5,7 @@
 
 use convoy_pool::{ChunkPtr, MemoryError, SizeClass};
 
+use super::component_id::ComponentId;
 use super::history::Memory;
 
 /// Chunks that wait to take the place of shared ones, in the order in which they will.
@@ -23,18 +24,19 @@ struct Spare {
     /// `None` once taken.
     chunk: Option<ChunkPtr>,
     class: SizeClass,
+    component: ComponentId,
 }
 
 impl Spares {
-    /// Allocates a chunk of `class` for the place of `shared`.
+    /// Allocates a chunk of `class` for the place of `shared` in a column of `component`.
     pub(crate) fn allocate(
         &mut self,
         shared: ChunkPtr,
-        class: SizeClass,
+        (class, component): (SizeClass, ComponentId),
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let chunk = Some(memory.allocate(class)?);
-        self.list.push(Spare { shared, chunk, class });
+        let chunk = Some(memory.allocate(class, component)?);
+        self.list.push(Spare { shared, chunk, class, component });
         Ok(())
     }
 
@@ -50,9 +52,9 @@ impl Spares {
     pub(crate) fn give_back(&mut self, memory: &mut Memory) {
         for spare in self.list.drain(..) {
             if let Some(chunk) = spare.chunk {
-                // SAFETY: `allocate` took the chunk from this memory with this class, and nobody
-                // took it from the list.
-                unsafe { memory.arena.recycle(chunk, spare.class) };
+                // SAFETY: `allocate` took the chunk from this memory with this class and component,
+                // and nobody took it from the list.
+                unsafe { memory.discard(chunk, spare.class, spare.component) };
             }
         }
         self.next = 0;

@@ -1,6 +1,6 @@
 //! What a world's memory is used for, as plain values.
 
-use crate::storage::{ComponentMask, CopyStatistics};
+use crate::storage::{ComponentMask, CopyStatistics, SnapshotId, SnapshotUse};
 
 use super::core::World;
 
@@ -12,20 +12,29 @@ pub struct WorldMemory {
     pub mapped_bytes: usize,
     /// Bytes of chunks in the world's tables, index, event logs and resources.
     pub live_bytes: usize,
+    /// Chunks in the world's tables, index, event logs and resources.
+    pub live_chunks: usize,
+    /// Bytes of live chunks that an active snapshot sees as well: what writing to all of them
+    /// would copy. A chunk counts when the snapshot holds its column and the world has not come
+    /// to own the chunk since; those without rows, of which a growing column has up to a quarter,
+    /// are not told apart.
+    pub shared_bytes: usize,
+    /// Live chunks that an active snapshot sees as well.
+    pub shared_chunks: usize,
     /// Bytes of chunks that the world has replaced and only snapshots keep.
     pub retained_bytes: usize,
     /// The largest value of `retained_bytes` since [`World::reset_retained_peak`].
     pub retained_bytes_peak: usize,
     /// Bytes that the arena can give out without mapping more.
     pub free_bytes: usize,
-    /// Chunks that the world has replaced and only snapshots keep.
+    /// Chunks that the world has replaced and only snapshots keep: the lengths of all dead lists.
     pub retained_chunks: usize,
     /// Captures whose readers have not all left, or whose end was not noticed yet.
     pub active_captures: usize,
 }
 
 impl World {
-    /// Where the world's memory is. The cost grows with the number of active captures only.
+    /// Where the world's memory is. Constant cost: every count is kept as chunks change hands.
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -39,16 +48,46 @@ impl World {
     /// ```
     pub fn memory(&self) -> WorldMemory {
         let arena = self.memory.arena.statistics();
-        let history = &self.memory.history;
+        let ledger = &self.memory.history.ledger;
         WorldMemory {
             mapped_bytes: arena.mapped_bytes,
-            live_bytes: arena.allocated_bytes - history.retained_bytes(),
-            retained_bytes: history.retained_bytes(),
-            retained_bytes_peak: history.retained_bytes_peak(),
+            live_bytes: ledger.live.bytes,
+            live_chunks: ledger.live.chunks,
+            shared_bytes: ledger.shared.bytes,
+            shared_chunks: ledger.shared.chunks,
+            retained_bytes: ledger.retained.bytes,
+            retained_bytes_peak: ledger.retained_bytes_peak,
             free_bytes: arena.free_bytes,
-            retained_chunks: history.retained_chunks(),
-            active_captures: history.active_count(),
+            retained_chunks: ledger.retained.chunks,
+            active_captures: self.memory.history.active_count(),
         }
+    }
+
+    /// The snapshots of this world that still have readers, oldest first: whoever is slow stands
+    /// first. Constant cost for each.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// let slow = world.capture(ComponentMask::ALL, &pool);
+    /// world.advance_tick();
+    /// let fast = world.capture(ComponentMask::ALL, &pool);
+    /// let lags: Vec<_> = world.snapshots().map(|usage| (usage.id, usage.lag)).collect();
+    /// assert_eq!(lags, [(slow.id(), 1), (fast.id(), 0)]);
+    /// ```
+    pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = SnapshotUse> {
+        self.memory.history.uses(self.tick)
+    }
+
+    /// The snapshot `id`; `None` when its last reader has left.
+    pub fn snapshot(&self, id: SnapshotId) -> Option<SnapshotUse> {
+        self.memory.history.use_of(id, self.tick)
+    }
+
+    /// Bytes that snapshot `id` alone keeps alive: what would be free if it ended now. Zero when
+    /// it has ended. The cost grows with the chunks that it retains.
+    pub fn exclusive_bytes(&self, id: SnapshotId) -> usize {
+        self.memory.history.exclusive_bytes(id)
     }
 
     /// Bytes of the rows in the columns of `mask`, and of its resources: what one packed copy of
@@ -66,7 +105,8 @@ impl World {
 
     /// Starts the peak of retained bytes anew.
     pub fn reset_retained_peak(&mut self) {
-        self.memory.history.reset_retained_peak();
+        let ledger = &mut self.memory.history.ledger;
+        ledger.retained_bytes_peak = ledger.retained.bytes;
     }
 
     /// Counts of copy-on-write since the world was created.

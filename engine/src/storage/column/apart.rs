@@ -20,7 +20,7 @@ impl Column {
         if self.is_owned(chunk, memory.epoch()) || !self.is_seen(chunk, memory) {
             return Ok(());
         }
-        spares.allocate(self.chunks[chunk].chunk, self.class(chunk), memory)
+        spares.allocate(self.chunks[chunk].chunk, (self.class(chunk), self.component), memory)
     }
 
     /// Makes `chunk` writable after [`Column::allocate_apart`]. Where that takes a copy, returns

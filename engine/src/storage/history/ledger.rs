@@ -1,0 +1,117 @@
+//! The ledger: how many chunks there are, and who reaches them.
+//!
+//! Every count is kept as chunks change hands, so that reading one costs nothing, and nothing is
+//! counted per row. What the world reaches is *live*, what only snapshots reach is *retained*.
+//!
+//! *Shared* is what the world and a snapshot reach both, and changes without a chunk being
+//! touched: a capture shares all that it takes, and its end unshares what no other capture sees.
+//! So live chunks are told apart by component and by the oldest active capture that sees them. A
+//! capture takes over the counts of its components that no capture had ([`Ledger::share`]); when
+//! it ends they go to the next newer capture of the component, or back ([`Ledger::unshare`]). Both
+//! cost a few instructions per component, and capturing stays a copy of chunk pointers.
+
+use convoy_pool::SizeClass;
+
+use crate::storage::component_id::{COMPONENTS_MAX, ComponentId};
+
+/// A number of chunks and their bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) chunks: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, class: SizeClass) {
+        self.chunks += 1;
+        self.bytes += class.bytes();
+    }
+
+    pub(crate) fn subtract(&mut self, class: SizeClass) {
+        self.chunks -= 1;
+        self.bytes -= class.bytes();
+    }
+
+    pub(super) fn add_all(&mut self, other: Self) {
+        self.chunks += other.chunks;
+        self.bytes += other.bytes;
+    }
+
+    fn subtract_all(&mut self, other: Self) {
+        self.chunks -= other.chunks;
+        self.bytes -= other.bytes;
+    }
+}
+
+/// A tally for each component.
+pub(super) struct Tallies(Box<[Tally; COMPONENTS_MAX]>);
+
+impl Tallies {
+    pub(super) fn new() -> Self {
+        Self(Box::new([Tally::default(); COMPONENTS_MAX]))
+    }
+
+    pub(super) fn of(&mut self, component: ComponentId) -> &mut Tally {
+        &mut self.0[component.index()]
+    }
+}
+
+/// The counts of one world.
+pub(crate) struct Ledger {
+    pub(crate) live: Tally,
+    /// Live chunks that an active capture sees.
+    pub(crate) shared: Tally,
+    pub(crate) retained: Tally,
+    pub(crate) retained_bytes_peak: usize,
+    /// Per component: live chunks that no active capture sees.
+    unshared: Tallies,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        Self {
+            live: Tally::default(),
+            shared: Tally::default(),
+            retained: Tally::default(),
+            retained_bytes_peak: 0,
+            unshared: Tallies::new(),
+        }
+    }
+
+    /// A chunk came from the arena.
+    #[inline]
+    pub(super) fn allocate(&mut self, component: ComponentId, class: SizeClass) {
+        self.live.add(class);
+        self.unshared.of(component).add(class);
+    }
+
+    /// A chunk that no capture sees goes back to the arena.
+    #[inline]
+    pub(super) fn free(&mut self, component: ComponentId, class: SizeClass) {
+        self.live.subtract(class);
+        self.unshared.of(component).subtract(class);
+    }
+
+    /// The world lets go of a chunk that captures see; `oldest` is the tally of the oldest of
+    /// them.
+    pub(super) fn retire(&mut self, oldest: &mut Tally, class: SizeClass) {
+        self.live.subtract(class);
+        self.shared.subtract(class);
+        oldest.subtract(class);
+        self.retained.add(class);
+        self.retained_bytes_peak = self.retained_bytes_peak.max(self.retained.bytes);
+    }
+
+    /// A capture of `component` begins. Returns the chunks that it is the only one to see.
+    pub(super) fn share(&mut self, component: ComponentId) -> Tally {
+        let tally = std::mem::take(self.unshared.of(component));
+        self.shared.add_all(tally);
+        tally
+    }
+
+    /// The only capture that saw these chunks of `component` has ended.
+    pub(super) fn unshare(&mut self, component: ComponentId, tally: Tally) {
+        self.shared.subtract_all(tally);
+        self.unshared.of(component).add_all(tally);
+    }
+}

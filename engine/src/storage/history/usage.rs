@@ -1,0 +1,84 @@
+//! What each active snapshot costs its world: its age, its readers, and what it retains.
+
+use std::fmt;
+
+use crate::storage::epoch::Epoch;
+
+use super::{ActiveCapture, History};
+
+/// Tells a snapshot from all others of its world, earlier and later ones: a later one is greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SnapshotId(pub(crate) Epoch);
+
+impl fmt::Display for SnapshotId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "snapshot {}", self.0.number())
+    }
+}
+
+/// What a snapshot that still has readers costs its world now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SnapshotUse {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// The world's tick at the capture.
+    pub tick: u64,
+    /// How many ticks the world has advanced since.
+    pub lag: u64,
+    /// Views of it.
+    pub readers: usize,
+    /// Chunks on its dead list: those that the world has replaced and that no newer snapshot
+    /// keeps. The dead lists of all snapshots add up to
+    /// [`WorldMemory::retained_chunks`](crate::WorldMemory::retained_chunks).
+    pub retained_chunks: usize,
+    /// Bytes of the chunks on its dead list.
+    pub retained_bytes: usize,
+}
+
+impl ActiveCapture {
+    fn usage(&self, tick: u64) -> SnapshotUse {
+        SnapshotUse {
+            id: SnapshotId(self.epoch),
+            tick: self.tick,
+            lag: tick.saturating_sub(self.tick),
+            readers: self.watch.readers() as usize,
+            retained_chunks: self.lists.dead.len(),
+            retained_bytes: self.lists.dead_bytes,
+        }
+    }
+}
+
+impl History {
+    /// The captures that still have readers on tick `tick`, oldest first.
+    pub(crate) fn uses(&self, tick: u64) -> impl DoubleEndedIterator<Item = SnapshotUse> {
+        let uses = self.active.iter().map(move |capture| capture.usage(tick));
+        uses.filter(|usage| usage.readers > 0)
+    }
+
+    /// The capture `id`, if it still has readers.
+    pub(crate) fn use_of(&self, id: SnapshotId, tick: u64) -> Option<SnapshotUse> {
+        let position = self.position(id)?;
+        Some(self.active[position].usage(tick)).filter(|usage| usage.readers > 0)
+    }
+
+    /// Bytes that would be free if capture `id` ended now: the part of its dead list that no older
+    /// capture sees.
+    pub(crate) fn exclusive_bytes(&self, id: SnapshotId) -> usize {
+        let Some(position) = self.position(id) else { return 0 };
+        let (older, capture) = (&self.active[..position], &self.active[position]);
+        let mut bytes = capture.lists.dead_bytes;
+        if !older.is_empty() {
+            for dead in &capture.lists.dead {
+                if older.iter().any(|older| older.sees(dead.born, dead.component)) {
+                    bytes -= dead.class.bytes();
+                }
+            }
+        }
+        bytes
+    }
+
+    fn position(&self, id: SnapshotId) -> Option<usize> {
+        self.active.binary_search_by_key(&id.0, |capture| capture.epoch).ok()
+    }
+}
