@@ -14,6 +14,7 @@
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 
 use std::any::{TypeId, type_name};
+use std::hint::assert_unchecked;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr;
@@ -396,6 +397,8 @@ unsafe impl<T: Component> Terms for &T {
     unsafe fn item<'a>(run: Self::Run, index: usize) -> &'a T {
         // SAFETY: the index is in the run, so the row is in its chunk.
         let row = unsafe { run.0.add(index) };
+        // SAFETY: a row is not at address zero. An iterator's loop need not ask then.
+        unsafe { assert_unchecked(!row.is_null()) };
         // SAFETY: `frozen` in a snapshot, the query's borrow in a world; any bits are a `T`.
         unsafe { &*row }
     }
@@ -725,6 +728,8 @@ unsafe impl<T: Component> Terms for &mut T {
     unsafe fn item<'a>(run: Self::Run, index: usize) -> &'a mut T {
         // SAFETY: the index is in the run, so the row is in its chunk.
         let row = unsafe { run.target.add(index) };
+        // SAFETY: a row is not at address zero. An iterator's loop need not ask then.
+        unsafe { assert_unchecked(!row.is_null()) };
         // SAFETY: `start` made the chunk writable, and no other item of the row is alive.
         unsafe { &mut *row }
     }
