@@ -63,8 +63,9 @@ pub use provider::{
 #[cfg(feature = "rayon")]
 pub use query::ParallelTerms;
 pub use query::{
-    DescribedQuery, DescribedRun, DescribedRuns, Filter, Has, Or, Query, QueryError, QueryIter,
-    QueryIterMut, QueryMut, ReadOnly, TableRef, Tables, Terms, With, Without,
+    Added, Changed, DescribedQuery, DescribedRun, DescribedRuns, Filter, Has, Or, Query,
+    QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, TableRef, Tables, Terms, With,
+    Without,
 };
 pub use snapshot::{
     Change, Diff, DiffError, ReadError, ResourceChange, SnapshotPool, SnapshotPoolConfig,
@@ -75,10 +76,10 @@ pub use storage::{
     ComponentMask, CopyStatistics, Entity, RegisterError, SnapshotId, SnapshotShape, SnapshotUse,
 };
 pub use world::{
-    ArchetypeStatistics, Bundle, ChildIter, ColumnBundle, Commands, CompactReport, ComponentError,
-    Descendants, EntityError, EventCursor, Events, HierarchyError, ListReport, Playback,
-    ReservedEntities, ResourceError, SpawnError, SpawnedEntities, SyncError, SyncReport, World,
-    WorldConfig, WorldMemory,
+    ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
+    ComponentError, Descendants, EntityError, EventCursor, Events, HierarchyError, ListReport,
+    Playback, ReservedEntities, ResourceError, SpawnError, SpawnedEntities, SyncError, SyncReport,
+    World, WorldConfig, WorldMemory,
 };
 
 /// The example of the README, run as a test.

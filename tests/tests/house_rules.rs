@@ -15,13 +15,16 @@ const LAYERS: [&str; 6] = ["storage", "world", "query", "snapshot", "provider", 
 const LINES_MAX: usize = 1_000;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 21] = [
+const UNSAFE_FILES: [(&str, &str); 24] = [
+    ("engine/src/query/condition.rs", "reads the chunk lists of bound columns"),
     ("engine/src/query/fetch.rs", "hands out rows of raw chunks"),
+    ("engine/src/query/filter.rs", "passes the contract of conditions on"),
     ("engine/src/query/has.rs", "implements the unsafe trait of terms"),
     ("engine/src/query/parallel/read.rs", "runs the loops over fetched rows"),
     ("engine/src/query/parallel/terms.rs", "makes chunks writable apart from copying them"),
     ("engine/src/query/parallel/write.rs", "lists raw runs and visits them on several threads"),
     ("engine/src/query/read.rs", "runs the loops over fetched rows"),
+    ("engine/src/query/selection.rs", "asks conditions on the rows of borrowed tables"),
     ("engine/src/query/tuples.rs", "passes the contracts of the parts of a tuple on"),
     ("engine/src/query/write.rs", "runs the loops over fetched rows"),
     ("engine/src/storage/column.rs", "reads and writes rows of raw chunks"),

@@ -1,5 +1,7 @@
-//! Batches over a query: whole tables move, not rows.
+//! Batches over a query: whole tables move, not rows. Where a filter decides row by row, the
+//! entities that it finds are listed first, and then moved by runs of rows.
 
+use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::world::{Bundle, ComponentError, World};
 
@@ -28,6 +30,11 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     /// When the bundle can't be used, or when memory runs out; archetypes before that have been
     /// changed, none is changed in part.
     pub fn insert<B: Bundle>(mut self, bundle: B) -> Result<usize, ComponentError> {
+        if let Some(found) = self.listed() {
+            let report = self.parts().0.insert_many(&found, bundle);
+            self.parts().0.keep_entity_list(found);
+            return Ok(report?.changed);
+        }
         let bundle_mask = self.bundle_mask::<B>()?;
         let mut inserted = 0;
         // First the archetypes that have all components already and stay where they are: rows
@@ -51,6 +58,11 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     ///
     /// As [`QueryMut::insert`].
     pub fn remove<B: Bundle>(mut self) -> Result<usize, ComponentError> {
+        if let Some(found) = self.listed() {
+            let report = self.parts().0.remove_many::<B>(&found);
+            self.parts().0.keep_entity_list(found);
+            return Ok(report?.changed);
+        }
         self.for_each_table(|world, archetype| world.remove_from_table::<B>(archetype))
     }
 
@@ -63,6 +75,11 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     ///
     /// As [`QueryMut::insert`]; of entities with a parent or children, those before that are gone.
     pub fn despawn(mut self) -> Result<usize, ComponentError> {
+        if let Some(found) = self.listed() {
+            let report = self.parts().0.despawn_many(&found);
+            self.parts().0.keep_entity_list(found);
+            return Ok(report?.changed);
+        }
         let mut linked = self.parts().0.take_entity_list();
         let despawned = self.for_each_table(|world, archetype| {
             let table = &world.tables[archetype.index()];
@@ -79,6 +96,16 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
         });
         world.keep_entity_list(linked);
         despawned
+    }
+
+    /// All entities that the query finds, if there is a table of which it finds only some rows.
+    fn listed(&mut self) -> Option<Vec<Entity>> {
+        if !self.finds_parts() {
+            return None;
+        }
+        let mut found = self.parts().0.take_entity_list();
+        self.list(&mut found);
+        Some(found)
     }
 
     /// Calls `change` for each archetype that the query finds, of those that exist now, and adds

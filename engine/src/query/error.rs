@@ -23,6 +23,8 @@ pub enum QueryError {
         /// The id.
         id: ComponentId,
     },
+    /// The mark of changes was made by another world.
+    ForeignMark,
     /// The query wants to write the entity handles.
     WritesEntity,
     /// The query wants to write a link of the hierarchy, which only the engine writes.
@@ -47,6 +49,7 @@ impl fmt::Display for QueryError {
                 formatter,
                 "{component} is written by the engine only: change the hierarchy by setting parents"
             ),
+            Self::ForeignMark => formatter.write_str("the mark of changes is another world's"),
             Self::WritesEntity => formatter.write_str("entity handles can't be written"),
         }
     }

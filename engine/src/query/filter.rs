@@ -1,9 +1,18 @@
-//! Filters: which archetypes a query visits, beyond what its terms need.
+//! Filters: which archetypes a query visits, and which of their rows, beyond what its terms need.
 
+#![allow(unsafe_code, reason = "passes the contract of conditions on")]
+
+use std::any::type_name;
 use std::marker::PhantomData;
+use std::ops::Range;
 
-use crate::storage::ComponentMask;
 use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::epoch::Epoch;
+use crate::storage::{ComponentId, ComponentMask, Entity};
+
+use super::condition::Condition;
+use super::error::QueryError;
+use super::tables::TableRef;
 
 /// Keeps the entities that have `T`.
 pub struct With<T>(PhantomData<fn() -> T>);
@@ -11,10 +20,55 @@ pub struct With<T>(PhantomData<fn() -> T>);
 /// Keeps the entities that don't have `T`.
 pub struct Without<T>(PhantomData<fn() -> T>);
 
-/// A condition on archetypes: [`With`], [`Without`], or a tuple of them, all of which must hold.
+/// Keeps the entities of which `T` may have changed since a mark: those in a chunk of the column
+/// of `T` that was written to, by whatever operation, after the mark that
+/// [`Query::since`](super::read::Query::since) names. Without a mark it keeps all entities that
+/// have `T`.
 ///
-/// Filters look at which components an entity has and never at their values, so a snapshot
-/// answers them also for components that it did not capture.
+/// The granularity is a chunk, [`ComponentInfo::chunk_rows`](crate::ComponentInfo::chunk_rows)
+/// rows: the neighbours of a changed row are kept as well, and so is what was lent out for writing
+/// and not changed. No change is missed. A value without bytes never changes; of a tag the filter
+/// keeps chunks of entities that rows came into.
+///
+/// It costs writers nothing: chunks know when they were last written for the sake of replicas.
+///
+/// ```
+/// # use convoy_engine::{Changed, World};
+/// let mut world = World::new();
+/// let ships: Vec<_> = world.spawn_batch((0..9_u32).map(|n| (n,))).unwrap().collect();
+/// let mark = world.change_mark();
+/// assert_eq!(world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap().count(), 0);
+/// *world.get_mut::<u32>(ships[3]).unwrap() += 1;
+/// let changed = world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap();
+/// assert!(changed.iter().any(|number| *number == 4));
+/// ```
+pub struct Changed<T>(PhantomData<fn() -> T>);
+
+/// Keeps the entities that may have got `T` since a mark: by spawning, insertion, or whatever else
+/// brought their row into its table. It keeps those in a chunk of entity handles *and* in a chunk
+/// of `T` that were both written to after the mark that
+/// [`Query::since`](super::read::Query::since) names; without a mark, all that have `T`.
+///
+/// The granularity is a chunk, as for [`Changed`]: neighbours of an added row are kept as well, and
+/// so are rows that moved within their table because another one left it.
+///
+/// ```
+/// # use convoy_engine::{Added, World};
+/// let mut world = World::new();
+/// let ship = world.spawn((1_u32,));
+/// let mark = world.change_mark();
+/// *world.get_mut::<u32>(ship).unwrap() += 1;
+/// assert_eq!(world.query::<&u32>().filter::<Added<u32>>().since(mark).unwrap().count(), 0);
+/// world.spawn((2_u32, 0.5_f32));
+/// assert_eq!(world.query::<&u32>().filter::<Added<u32>>().since(mark).unwrap().count(), 1);
+/// ```
+pub struct Added<T>(PhantomData<fn() -> T>);
+
+/// A condition on entities: [`With`], [`Without`], [`Changed`], [`Added`], or a tuple of them, all
+/// of which must hold.
+///
+/// [`With`] and [`Without`] look at which components an entity has and never at their values, so
+/// a snapshot answers them also for components that it did not capture.
 ///
 /// ```
 /// # use convoy_engine::{With, Without, World};
@@ -26,27 +80,175 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 /// assert_eq!((with, without), (vec![2], 1));
 /// ```
 pub trait Filter {
-    /// Whether an archetype with these components passes.
+    /// Whether the archetype alone decides, so that rows need not be asked for.
+    #[doc(hidden)]
+    const BY_ARCHETYPE: bool;
+
+    /// What decides on the rows of one table.
+    #[doc(hidden)]
+    type Bound: Copy;
+
+    /// Checks that the columns that the filter looks at may be read.
+    #[doc(hidden)]
+    fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError>;
+
+    /// Whether an archetype with these components may have entities that pass.
     #[doc(hidden)]
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool;
+
+    /// What decides on the rows of a table, when changes count that are newer than `since`.
+    #[doc(hidden)]
+    fn bind(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> Self::Bound;
+
+    /// Whether all rows of the bound table pass.
+    #[doc(hidden)]
+    fn selects_all(bound: &Self::Bound) -> bool;
+
+    /// Which of `rows` pass, the first in the lowest bit.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Condition::select`], for the table that `bound` was made for.
+    #[doc(hidden)]
+    unsafe fn select(bound: &mut Self::Bound, rows: Range<usize>) -> u64;
 }
 
 impl Filter for () {
+    const BY_ARCHETYPE: bool = true;
+    type Bound = ();
+
+    fn check(_: &Registry, _: &ComponentMask) -> Result<(), QueryError> {
+        Ok(())
+    }
+
     fn passes(_: &Registry, _: &ComponentMask) -> bool {
         true
     }
+
+    fn bind(_: &TableRef<'_>, _: &Registry, _: Epoch) {}
+
+    fn selects_all((): &()) -> bool {
+        true
+    }
+
+    unsafe fn select((): &mut (), _: Range<usize>) -> u64 {
+        u64::MAX
+    }
+}
+
+/// What filters of one condition do with it.
+macro_rules! one_condition {
+    () => {
+        type Bound = Condition;
+
+        fn selects_all(bound: &Condition) -> bool {
+            bound.selects_all()
+        }
+
+        unsafe fn select(bound: &mut Condition, rows: Range<usize>) -> u64 {
+            // SAFETY: the caller's contract.
+            unsafe { bound.select(rows) }
+        }
+    };
 }
 
 impl<T: Component> Filter for With<T> {
+    const BY_ARCHETYPE: bool = true;
+
+    fn check(_: &Registry, _: &ComponentMask) -> Result<(), QueryError> {
+        Ok(())
+    }
+
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
         registry.id_of::<T>(Kind::Component).is_some_and(|id| archetype.contains(id))
     }
+
+    fn bind(table: &TableRef<'_>, registry: &Registry, _: Epoch) -> Condition {
+        Condition::constant(Self::passes(registry, table.mask()))
+    }
+
+    one_condition!();
 }
 
 impl<T: Component> Filter for Without<T> {
+    const BY_ARCHETYPE: bool = true;
+
+    fn check(_: &Registry, _: &ComponentMask) -> Result<(), QueryError> {
+        Ok(())
+    }
+
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
         !With::<T>::passes(registry, archetype)
     }
+
+    fn bind(table: &TableRef<'_>, registry: &Registry, _: Epoch) -> Condition {
+        Condition::constant(Self::passes(registry, table.mask()))
+    }
+
+    one_condition!();
+}
+
+impl<T: Component> Filter for Changed<T> {
+    const BY_ARCHETYPE: bool = false;
+
+    fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
+        check_captured::<T>(registry, readable)?;
+        if size_of::<T>() == 0 { check_captured::<Entity>(registry, readable) } else { Ok(()) }
+    }
+
+    fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
+        With::<T>::passes(registry, archetype)
+    }
+
+    fn bind(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> Condition {
+        match registry.id_of::<T>(Kind::Component) {
+            Some(id) if table.mask().contains(id) => Condition::written(table, registry, id, since),
+            _ => Condition::constant(false),
+        }
+    }
+
+    one_condition!();
+}
+
+impl<T: Component> Filter for Added<T> {
+    const BY_ARCHETYPE: bool = false;
+    type Bound = [Condition; 2];
+
+    fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
+        check_captured::<T>(registry, readable)?;
+        check_captured::<Entity>(registry, readable)
+    }
+
+    fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
+        With::<T>::passes(registry, archetype)
+    }
+
+    fn bind(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> [Condition; 2] {
+        let entity = Condition::written(table, registry, ComponentId::ENTITY, since);
+        [Changed::<T>::bind(table, registry, since), entity]
+    }
+
+    fn selects_all(bound: &[Condition; 2]) -> bool {
+        bound.iter().all(Condition::selects_all)
+    }
+
+    unsafe fn select(bound: &mut [Condition; 2], rows: Range<usize>) -> u64 {
+        // SAFETY: the caller's contract.
+        let [value, entity] = bound.each_mut().map(|each| unsafe { each.select(rows.clone()) });
+        value & entity
+    }
+}
+
+/// Checks that the column of `T` may be read, as where a term reads it.
+fn check_captured<T: Component>(
+    registry: &Registry,
+    readable: &ComponentMask,
+) -> Result<(), QueryError> {
+    let readable = match registry.id_of::<T>(Kind::Component) {
+        Some(id) => readable.contains(id),
+        None => *readable == ComponentMask::ALL,
+    };
+    if readable { Ok(()) } else { Err(QueryError::NotCaptured { component: type_name::<T>() }) }
 }
 
 /// Keeps the entities that pass any filter of a tuple.
@@ -61,27 +263,50 @@ impl<T: Component> Filter for Without<T> {
 /// ```
 pub struct Or<F>(PhantomData<fn() -> F>);
 
-macro_rules! tuple_filter {
-    ($($name:ident),+) => {
-        impl<$($name: Filter),+> Filter for ($($name,)+) {
-            fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
-                $($name::passes(registry, archetype))&&+
-            }
-        }
+/// A filter of several: `$join` joins the answers of the parts to `$all` or `$bits`.
+macro_rules! joined_filter {
+    ($filter:ty, $join:tt, $all:literal, $bits:literal, $($name:ident $index:tt),+) => {
+        impl<$($name: Filter),+> Filter for $filter {
+            const BY_ARCHETYPE: bool = true $(& $name::BY_ARCHETYPE)+;
+            type Bound = ($($name::Bound,)+);
 
-        impl<$($name: Filter),+> Filter for Or<($($name,)+)> {
+            fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
+                $($name::check(registry, readable)?;)+
+                Ok(())
+            }
+
             fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
-                $($name::passes(registry, archetype))||+
+                $all $($join $name::passes(registry, archetype))+
+            }
+
+            fn bind(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> Self::Bound {
+                ($($name::bind(table, registry, since),)+)
+            }
+
+            fn selects_all(bound: &Self::Bound) -> bool {
+                $all $($join $name::selects_all(&bound.$index))+
+            }
+
+            unsafe fn select(bound: &mut Self::Bound, rows: Range<usize>) -> u64 {
+                // SAFETY: the caller's contract.
+                $bits $($join unsafe { $name::select(&mut bound.$index, rows.clone()) })+
             }
         }
     };
 }
 
-tuple_filter!(A);
-tuple_filter!(A, B);
-tuple_filter!(A, B, C);
-tuple_filter!(A, B, C, D);
-tuple_filter!(A, B, C, D, E);
-tuple_filter!(A, B, C, D, E, F);
-tuple_filter!(A, B, C, D, E, F, G);
-tuple_filter!(A, B, C, D, E, F, G, H);
+macro_rules! tuple_filter {
+    ($($name:ident $index:tt),+) => {
+        joined_filter!(($($name,)+), &, true, 0xffff_ffff_ffff_ffff, $($name $index),+);
+        joined_filter!(Or<($($name,)+)>, |, false, 0, $($name $index),+);
+    };
+}
+
+tuple_filter!(A 0);
+tuple_filter!(A 0, B 1);
+tuple_filter!(A 0, B 1, C 2);
+tuple_filter!(A 0, B 1, C 2, D 3);
+tuple_filter!(A 0, B 1, C 2, D 3, E 4);
+tuple_filter!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple_filter!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple_filter!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);

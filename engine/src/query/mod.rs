@@ -5,6 +5,7 @@
 //! rows that lie in one chunk of every column it reads. The inner loop is over plain slices.
 
 pub(crate) mod batch;
+pub(crate) mod condition;
 pub(crate) mod described;
 pub(crate) mod error;
 pub(crate) mod fetch;
@@ -13,6 +14,7 @@ pub(crate) mod has;
 #[cfg(feature = "rayon")]
 pub(crate) mod parallel;
 pub(crate) mod read;
+pub(crate) mod selection;
 pub(crate) mod tables;
 pub(crate) mod tuples;
 pub(crate) mod write;
@@ -20,7 +22,7 @@ pub(crate) mod write;
 pub use described::{DescribedQuery, DescribedRun, DescribedRuns};
 pub use error::QueryError;
 pub use fetch::{ReadOnly, Terms};
-pub use filter::{Filter, Or, With, Without};
+pub use filter::{Added, Changed, Filter, Or, With, Without};
 pub use has::Has;
 #[cfg(feature = "rayon")]
 pub use parallel::terms::ParallelTerms;

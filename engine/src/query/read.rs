@@ -6,14 +6,16 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use crate::storage::archetype::Schema;
-use crate::storage::component::Registry;
+use crate::storage::epoch::Epoch;
 use crate::storage::rows::Rows;
+use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask};
-use crate::world::World;
+use crate::world::{ChangeMark, World};
 
 use super::error::QueryError;
 use super::fetch::{Access, ReadOnly, Terms, Visit};
 use super::filter::Filter;
+use super::selection::{Selection, next_run, run_end};
 use super::tables::{TableRef, Tables};
 
 /// A query over `S` that only reads. Made by [`World::query`] and by a view's `query`; iterate it
@@ -36,6 +38,7 @@ pub struct Query<'a, S: ?Sized, Q: Terms, F = ()> {
     pub(super) tables: &'a S,
     pub(super) resolved: Q::Resolved,
     access: Access,
+    since: Epoch,
     filter: PhantomData<fn() -> F>,
 }
 
@@ -43,15 +46,44 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly> Query<'a, S, Q> {
     pub(crate) fn new(tables: &'a S) -> Result<Self, QueryError> {
         let mut access = Access::default();
         let resolved = Q::resolve(tables, &mut access)?;
-        Ok(Self { tables, resolved, access, filter: PhantomData })
+        Ok(Self { tables, resolved, access, since: Epoch::ZERO, filter: PhantomData })
     }
 }
 
 impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
-    /// Restricts the query to the archetypes that pass `G` as well.
+    /// Restricts the query to the entities that pass `G` as well.
+    ///
+    /// # Panics
+    ///
+    /// Where [`Query::try_filter`] returns an error.
     pub fn filter<G: Filter>(self) -> Query<'a, S, Q, (F, G)> {
-        let Self { tables, resolved, access, .. } = self;
-        Query { tables, resolved, access, filter: PhantomData }
+        match self.try_filter() {
+            Ok(query) => query,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Restricts the query to the entities that pass `G` as well.
+    ///
+    /// # Errors
+    ///
+    /// When `G` looks at a column that may not be read: one that was not captured, synced, or
+    /// declared by the reader. [`With`](crate::With) and [`Without`](crate::Without) look at none.
+    pub fn try_filter<G: Filter>(self) -> Result<Query<'a, S, Q, (F, G)>, QueryError> {
+        G::check(&self.tables.schema().registry, &self.tables.readable())?;
+        let Self { tables, resolved, access, since, .. } = self;
+        Ok(Query { tables, resolved, access, since, filter: PhantomData })
+    }
+
+    /// Counts only what was written after `mark` as changed or added, for the filters
+    /// [`Changed`](crate::Changed) and [`Added`](crate::Added). Without a mark everything counts.
+    ///
+    /// # Errors
+    ///
+    /// When another world made the mark.
+    pub fn since(mut self, mark: ChangeMark) -> Result<Self, QueryError> {
+        self.since = epoch_of(mark, self.tables)?;
+        Ok(self)
     }
 
     pub(super) fn visits(&self, table: &TableRef<'_>) -> bool {
@@ -65,9 +97,20 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
         (0..tables.table_count()).map(|index| tables.table(index)).filter(|each| self.visits(each))
     }
 
-    /// How many entities the query finds. The cost grows with archetypes, not entities.
+    /// What decides on the rows of a table that is visited, where not all of them are.
+    pub(super) fn selection(&self, table: &TableRef<'_>) -> Option<Selection<F>> {
+        Selection::bind(table, &self.tables.schema().registry, self.since)
+    }
+
+    /// How many entities the query finds. The cost grows with archetypes, and with rows only where
+    /// a filter decides on each of them.
     pub fn count(&self) -> usize {
-        self.visited().map(|table| table.rows()).sum()
+        let rows = self.visited().map(|table| match self.selection(&table) {
+            // SAFETY: the tables are borrowed.
+            Some(selection) => unsafe { selection.count() },
+            None => table.rows(),
+        });
+        rows.sum()
     }
 
     /// Calls `each` for every entity, in the order of archetypes and rows.
@@ -76,16 +119,18 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
             // SAFETY: the table was checked to match.
             let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
             let log2 = Q::run_log2(&bound);
+            let mut selection = self.selection(&table);
             let mut row = 0;
-            while row < table.rows() {
-                let end = run_end(row, log2, table.rows());
+            // SAFETY: the tables are borrowed.
+            while let Some(rows) = unsafe { next_run(row, log2, table.rows(), &mut selection) } {
+                row = rows.end;
+                let count = rows.len();
                 // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe { Q::start(&mut bound, row..end, table.rows(), ptr::null_mut()) };
-                for index in 0..end - row {
+                let run = unsafe { Q::start(&mut bound, rows, table.rows(), ptr::null_mut()) };
+                for index in 0..count {
                     // SAFETY: the index is in the run, and terms that only read may coexist.
                     each(unsafe { Q::item(run, index) });
                 }
-                row = end;
             }
         }
     }
@@ -109,14 +154,16 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
             // SAFETY: the table was checked to match.
             let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
             let log2 = Q::run_log2(&bound);
+            let mut selection = self.selection(&table);
             let mut row = 0;
-            while row < table.rows() {
-                let end = run_end(row, log2, table.rows());
+            // SAFETY: the tables are borrowed.
+            while let Some(rows) = unsafe { next_run(row, log2, table.rows(), &mut selection) } {
+                row = rows.end;
+                let count = rows.len();
                 // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe { Q::start(&mut bound, row..end, table.rows(), ptr::null_mut()) };
+                let run = unsafe { Q::start(&mut bound, rows, table.rows(), ptr::null_mut()) };
                 // SAFETY: the run has these rows, and terms that only read may coexist.
-                each(unsafe { Q::slices(run, end - row) });
-                row = end;
+                each(unsafe { Q::slices(run, count) });
             }
         }
     }
@@ -151,14 +198,15 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     }
 
     /// An iterator of known length over every entity, in the order of archetypes and rows.
-    pub fn iter(&self) -> QueryIter<'a, S, Q> {
-        let filter = F::passes;
+    pub fn iter(&self) -> QueryIter<'a, S, Q, F> {
         QueryIter {
             tables: self.tables,
             resolved: self.resolved,
-            matching: Matching { access: self.access, filter },
+            access: self.access,
+            since: self.since,
             next_table: 0,
             bound: None,
+            selection: None,
             rows: 0,
             row: 0,
             run: None,
@@ -171,34 +219,22 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
 
 impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> IntoIterator for Query<'a, S, Q, F> {
     type Item = Q::Item<'a>;
-    type IntoIter = QueryIter<'a, S, Q>;
+    type IntoIter = QueryIter<'a, S, Q, F>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-/// Where a run that starts at `row` ends.
-#[inline]
-pub(crate) fn run_end(row: usize, run_log2: u8, rows: usize) -> usize {
-    let run_rows = 1 << run_log2;
-    rows.min((row & !(run_rows - 1)) + run_rows)
-}
-
-/// Which tables an iterator visits.
-#[derive(Clone, Copy)]
-struct Matching {
-    access: Access,
-    filter: fn(&Registry, &ComponentMask) -> bool,
-}
-
 /// Iterates over the entities of a [`Query`].
-pub struct QueryIter<'a, S: ?Sized, Q: Terms> {
+pub struct QueryIter<'a, S: ?Sized, Q: Terms, F: Filter = ()> {
     tables: &'a S,
     resolved: Q::Resolved,
-    matching: Matching,
+    access: Access,
+    since: Epoch,
     next_table: usize,
     bound: Option<Q::Bound>,
+    selection: Option<Selection<F>>,
     rows: usize,
     /// The first row after the run.
     row: usize,
@@ -206,51 +242,62 @@ pub struct QueryIter<'a, S: ?Sized, Q: Terms> {
     /// The next row of the run, and how many it has.
     index: usize,
     len: usize,
-    /// Rows after the run, in this table and in those that follow.
+    /// Rows after the run that are visited, in this table and in those that follow.
     later: usize,
 }
 
-impl<S: Tables + ?Sized, Q: ReadOnly> QueryIter<'_, S, Q> {
+impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
     /// Goes to the next run that has rows; `false` when there is none.
     ///
     /// Inlined, and lends none of the iterator's fields to a function that is not: so a loop that
     /// owns the iterator keeps them in registers.
     #[inline(always)]
     fn advance(&mut self) -> bool {
-        while self.row == self.rows {
-            if self.next_table == self.tables.table_count() {
-                return false;
+        loop {
+            while self.row == self.rows {
+                if self.next_table == self.tables.table_count() {
+                    return false;
+                }
+                let table = self.tables.table(self.next_table);
+                let schema = self.tables.schema();
+                self.next_table += 1;
+                if !visits::<F>(&table, self.access, schema) {
+                    continue;
+                }
+                // SAFETY: the table was checked to match.
+                self.bound = Some(unsafe { Q::bind(self.resolved, &Visit::Read(table)) });
+                self.selection = Selection::bind(&table, &schema.registry, self.since);
+                (self.row, self.rows) = (0, table.rows());
             }
-            let table = self.tables.table(self.next_table);
-            self.next_table += 1;
-            if !visits(&table, self.matching, self.tables.schema()) {
+            let mut bound = self.bound.expect("a table with rows is bound");
+            let log2 = Q::run_log2(&bound);
+            let mut rows = self.row..run_end(self.row, log2, self.rows);
+            if let Some(selection) = self.selection {
+                // SAFETY: the tables are borrowed.
+                let (selection, selected) = unsafe { selection.stepped(self.row, log2) };
+                (self.selection, rows) = (Some(selection), selected);
+            }
+            self.row = rows.end;
+            if rows.is_empty() {
                 continue;
             }
-            // SAFETY: the table was checked to match.
-            self.bound = Some(unsafe { Q::bind(self.resolved, &Visit::Read(table)) });
-            (self.row, self.rows) = (0, table.rows());
+            (self.index, self.len) = (0, rows.len());
+            self.later -= self.len;
+            // SAFETY: the run lies in one chunk of every column; reading needs no memory.
+            let run = unsafe { Q::start(&mut bound, rows, self.rows, ptr::null_mut()) };
+            self.run = Some(run);
+            return true;
         }
-        let mut bound = self.bound.expect("a table with rows is bound");
-        let end = run_end(self.row, Q::run_log2(&bound), self.rows);
-        // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-        let run = unsafe { Q::start(&mut bound, self.row..end, self.rows, ptr::null_mut()) };
-        self.run = Some(run);
-        (self.index, self.len) = (0, end - self.row);
-        self.later -= self.len;
-        self.row = end;
-        true
     }
 }
 
 /// Whether an iterator stops at `table`.
 #[inline(never)]
-fn visits(table: &TableRef<'_>, matching: Matching, schema: &Schema) -> bool {
-    table.rows() > 0
-        && matching.access.matches(table.mask())
-        && (matching.filter)(&schema.registry, table.mask())
+fn visits<F: Filter>(table: &TableRef<'_>, access: Access, schema: &Schema) -> bool {
+    table.rows() > 0 && access.matches(table.mask()) && F::passes(&schema.registry, table.mask())
 }
 
-impl<'a, S: Tables + ?Sized, Q: ReadOnly> Iterator for QueryIter<'a, S, Q> {
+impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Iterator for QueryIter<'a, S, Q, F> {
     type Item = Q::Item<'a>;
 
     #[inline]
@@ -273,7 +320,15 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly> Iterator for QueryIter<'a, S, Q> {
     }
 }
 
-impl<S: Tables + ?Sized, Q: ReadOnly> ExactSizeIterator for QueryIter<'_, S, Q> {}
+impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> ExactSizeIterator for QueryIter<'_, S, Q, F> {}
+
+/// The epoch after which changes count, when `mark` is of the world of `tables`.
+pub(super) fn epoch_of<S: Tables + ?Sized>(
+    mark: ChangeMark,
+    tables: &S,
+) -> Result<Epoch, QueryError> {
+    if mark.world == tables.world_id() { Ok(mark.epoch) } else { Err(QueryError::ForeignMark) }
+}
 
 impl Tables for World {
     fn schema(&self) -> &Schema {
@@ -282,6 +337,10 @@ impl Tables for World {
 
     fn readable(&self) -> ComponentMask {
         self.readable
+    }
+
+    fn world_id(&self) -> WorldId {
+        self.id
     }
 
     fn table_count(&self) -> usize {

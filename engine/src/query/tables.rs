@@ -5,6 +5,7 @@ use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::RawColumn;
 use crate::storage::rows::Rows;
 use crate::storage::table::Table;
+use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask};
 
 /// Archetypes with their columns, live or frozen, for reading.
@@ -19,6 +20,10 @@ pub trait Tables {
     /// What may be read.
     #[doc(hidden)]
     fn readable(&self) -> ComponentMask;
+
+    /// The world that this is, or is a picture of.
+    #[doc(hidden)]
+    fn world_id(&self) -> WorldId;
 
     /// How many tables there are, empty ones included.
     fn table_count(&self) -> usize;

@@ -7,22 +7,25 @@
 #![allow(unsafe_code, reason = "runs the loops over fetched rows")]
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr;
 use std::time::Instant;
 
 use convoy_pool::MemoryError;
 
-use crate::storage::ComponentMask;
 use crate::storage::archetype::Schema;
-use crate::storage::component::Registry;
+use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
-use crate::world::{Bundle, SpawnError, World};
+use crate::storage::{ComponentMask, Entity};
+use crate::world::{Bundle, ChangeMark, SpawnError, World};
 
 use super::error::QueryError;
-use super::fetch::{Access, Terms, Visit, WriteTable};
+use super::fetch::{Access, RUN_LOG2_MAX, Terms, Visit, WriteTable};
 use super::filter::Filter;
-use super::read::run_end;
+use super::read::epoch_of;
+use super::selection::{Selection, next_run, run_end};
+use super::tables::TableRef;
 
 /// A query that may write. Made by [`World::query_mut`]; iterate it with `for`,
 /// [`QueryMut::iter`] or, fastest, [`QueryMut::for_each`].
@@ -44,6 +47,7 @@ pub struct QueryMut<'w, Q: Terms, F = ()> {
     pub(super) world: &'w mut World,
     pub(super) resolved: Q::Resolved,
     pub(super) access: Access,
+    pub(super) since: Epoch,
     filter: PhantomData<fn() -> F>,
 }
 
@@ -69,15 +73,45 @@ impl World {
     pub fn try_query_mut<Q: Terms>(&mut self) -> Result<QueryMut<'_, Q>, QueryError> {
         let mut access = Access::default();
         let resolved = Q::resolve(self, &mut access)?;
-        Ok(QueryMut { world: self, resolved, access, filter: PhantomData })
+        Ok(QueryMut { world: self, resolved, access, since: Epoch::ZERO, filter: PhantomData })
     }
 }
 
 impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
-    /// Restricts the query to the archetypes that pass `G` as well.
+    /// Restricts the query to the entities that pass `G` as well.
+    ///
+    /// # Panics
+    ///
+    /// Where [`QueryMut::try_filter`] returns an error.
     pub fn filter<G: Filter>(self) -> QueryMut<'w, Q, (F, G)> {
-        let Self { world, resolved, access, .. } = self;
-        QueryMut { world, resolved, access, filter: PhantomData }
+        match self.try_filter() {
+            Ok(query) => query,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Restricts the query to the entities that pass `G` as well.
+    ///
+    /// # Errors
+    ///
+    /// In a replica, when `G` looks at a column that was not synced.
+    pub fn try_filter<G: Filter>(self) -> Result<QueryMut<'w, Q, (F, G)>, QueryError> {
+        G::check(&self.world.schema.registry, &self.world.readable)?;
+        let Self { world, resolved, access, since, .. } = self;
+        Ok(QueryMut { world, resolved, access, since, filter: PhantomData })
+    }
+
+    /// Counts only what was written after `mark` as changed or added, for the filters
+    /// [`Changed`](crate::Changed) and [`Added`](crate::Added). Without a mark everything counts.
+    ///
+    /// What this query writes itself counts for later ones, and not while it runs.
+    ///
+    /// # Errors
+    ///
+    /// When another world made the mark.
+    pub fn since(mut self, mark: ChangeMark) -> Result<Self, QueryError> {
+        self.since = epoch_of(mark, &*self.world)?;
+        Ok(self)
     }
 
     /// The world, and what the query touches of it.
@@ -97,10 +131,41 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
             && F::passes(&self.world.schema.registry, table.mask())
     }
 
-    /// How many entities the query finds. The cost grows with archetypes, not entities.
+    /// What decides on the rows of a table that is visited, where not all of them are.
+    fn selection(&self, table: &Table) -> Option<Selection<F>> {
+        Selection::bind(&TableRef::live(table), &self.world.schema.registry, self.since)
+    }
+
+    /// Whether there is a table of which the query visits only some rows.
+    pub(super) fn finds_parts(&self) -> bool {
+        let mut visited = self.world.tables.iter().filter(|table| self.visits(table));
+        !F::BY_ARCHETYPE && visited.any(|table| self.selection(table).is_some())
+    }
+
+    /// Adds every entity that the query finds to a list.
+    pub(super) fn list(&self, found: &mut Vec<Entity>) {
+        for table in self.world.tables.iter().filter(|table| self.visits(table)) {
+            let (handles, rows) = (table.entities(), table.rows());
+            let mut selection = self.selection(table);
+            let mut row = 0;
+            // SAFETY: the query borrows the world.
+            while let Some(run) = unsafe { next_run(row, RUN_LOG2_MAX, rows, &mut selection) } {
+                row = run.end;
+                handles.runs::<Entity>(run).for_each(|handles| found.extend_from_slice(handles));
+            }
+        }
+    }
+
+    /// How many entities the query finds. The cost grows with archetypes, and with rows only where
+    /// a filter decides on each of them.
     pub fn count(&self) -> usize {
         let visited = self.world.tables.iter().filter(|table| self.visits(table));
-        visited.map(Table::rows).sum()
+        let rows = visited.map(|table| match self.selection(table) {
+            // SAFETY: the query borrows the world.
+            Some(selection) => unsafe { selection.count() },
+            None => table.rows(),
+        });
+        rows.sum()
     }
 
     /// Calls `each` for every entity, in the order of archetypes and rows.
@@ -180,6 +245,7 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
             if !self.visits(&self.world.tables[index]) {
                 continue;
             }
+            let mut selection = self.selection(&self.world.tables[index]);
             let table = &mut self.world.tables[index];
             let rows = table.rows();
             // SAFETY: the table was checked to match, and is borrowed exclusively.
@@ -187,13 +253,14 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
                 unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
             let log2 = Q::run_log2(&bound);
             let mut row = 0;
-            while row < rows {
-                let end = run_end(row, log2, rows);
+            // SAFETY: the table is borrowed.
+            while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {
+                row = selected.end;
+                let count = selected.len();
                 // SAFETY: the run lies in one chunk of every column, and the memory is the
                 // world's, which is borrowed exclusively.
-                let run = unsafe { start::<Q>(&mut bound, row, end, rows, memory)? };
-                visit(run, end - row, memory);
-                row = end;
+                let run = unsafe { start::<Q>(&mut bound, selected, rows, memory)? };
+                visit(run, count, memory);
             }
         }
         Ok(())
@@ -204,12 +271,13 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     /// # Panics
     ///
     /// The iterator panics when memory runs out for copying a chunk that a snapshot shares.
-    pub fn iter(&mut self) -> QueryIterMut<'_, Q> {
-        let access = self.access;
+    pub fn iter(&mut self) -> QueryIterMut<'_, Q, F> {
+        let (access, since) = (self.access, self.since);
         let again: QueryMut<'_, Q, F> = QueryMut {
             world: &mut *self.world,
             resolved: self.resolved,
             access,
+            since,
             filter: PhantomData,
         };
         again.into_iter()
@@ -220,24 +288,23 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
 ///
 /// # Safety
 ///
-/// `bound` is bound to a table with `rows` rows, `row..end` lies in one chunk of every column, and
+/// `bound` is bound to a table with `rows` rows, `run` lies in one chunk of every column, and
 /// `memory` is the table's and exclusive.
 #[inline]
-unsafe fn start<Q: Terms>(
+pub(super) unsafe fn start<Q: Terms>(
     bound: &mut Q::Bound,
-    row: usize,
-    end: usize,
+    run: Range<usize>,
     rows: usize,
     memory: *mut Memory,
 ) -> Result<Q::Run, MemoryError> {
     // SAFETY: the caller's contract.
-    if let Err(error) = unsafe { Q::prepare(bound, row, memory) } {
+    if let Err(error) = unsafe { Q::prepare(bound, run.start, memory) } {
         // SAFETY: the caller's contract, and `prepare` failed for this row.
-        unsafe { Q::abandon(bound, row, memory) };
+        unsafe { Q::abandon(bound, run.start, memory) };
         return Err(error);
     }
     // SAFETY: the caller's contract, and `prepare` succeeded for this row.
-    Ok(unsafe { Q::start(bound, row..end, rows, memory) })
+    Ok(unsafe { Q::start(bound, run, rows, memory) })
 }
 
 /// Visits a run of which a chunk was replaced, and counts the time of the copy if that is wanted.
@@ -323,14 +390,15 @@ impl<Q: Terms> Drop for CopyRest<Q> {
 }
 
 /// Iterates over the entities of a [`QueryMut`].
-pub struct QueryIterMut<'w, Q: Terms> {
+pub struct QueryIterMut<'w, Q: Terms, F: Filter = ()> {
     tables: std::slice::IterMut<'w, Table>,
     memory: &'w mut Memory,
     schema: &'w Schema,
     resolved: Q::Resolved,
     access: Access,
-    filter: fn(&Registry, &ComponentMask) -> bool,
+    since: Epoch,
     bound: Option<Q::Bound>,
+    selection: Option<Selection<F>>,
     rows: usize,
     /// The first row after the run.
     row: usize,
@@ -338,77 +406,87 @@ pub struct QueryIterMut<'w, Q: Terms> {
     /// The next row of the run, and how many it has.
     index: usize,
     len: usize,
-    /// Rows after the run, in this table and in those that follow.
+    /// Rows after the run that are visited, in this table and in those that follow.
     later: usize,
 }
 
-impl<'w, Q: Terms> QueryIterMut<'w, Q> {
+impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
     /// Goes to the next run that has rows; `false` when there is none.
     ///
     /// Inlined, and lends none of the iterator's fields to a function that is not: so a loop that
     /// owns the iterator keeps them in registers.
     #[inline(always)]
     fn advance(&mut self) -> bool {
-        while self.row == self.rows {
-            let Some(table) = self.tables.next() else { return false };
-            if !visits(table, self.access, self.filter, self.schema) {
+        loop {
+            while self.row == self.rows {
+                let Some(table) = self.tables.next() else { return false };
+                if !visits::<F>(table, self.access, self.schema) {
+                    continue;
+                }
+                let registry = &self.schema.registry;
+                self.selection = Selection::bind(&TableRef::live(table), registry, self.since);
+                (self.row, self.rows) = (0, table.rows());
+                // SAFETY: the table was checked to match, and is borrowed exclusively.
+                let bound =
+                    unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
+                self.bound = Some(bound);
+            }
+            let bound = self.bound.expect("a table with rows is bound");
+            let log2 = Q::run_log2(&bound);
+            let mut rows = self.row..run_end(self.row, log2, self.rows);
+            if let Some(selection) = self.selection {
+                // SAFETY: the table is borrowed.
+                let (selection, selected) = unsafe { selection.stepped(self.row, log2) };
+                (self.selection, rows) = (Some(selection), selected);
+            }
+            self.row = rows.end;
+            if rows.is_empty() {
                 continue;
             }
-            (self.row, self.rows) = (0, table.rows());
-            // SAFETY: the table was checked to match, and is borrowed exclusively.
-            let bound = unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
-            self.bound = Some(bound);
+            (self.index, self.len) = (0, rows.len());
+            self.later -= self.len;
+            let memory = ptr::from_mut(&mut *self.memory);
+            // SAFETY: the bound table has these rows, which lie in one chunk of every column, and
+            // is borrowed exclusively, as is the memory.
+            let (bound, run) = unsafe { open_run::<Q>(bound, rows, self.rows, memory) };
+            (self.bound, self.run) = (Some(bound), Some(run));
+            return true;
         }
-        let bound = self.bound.expect("a table with rows is bound");
-        let memory = ptr::from_mut(&mut *self.memory);
-        // SAFETY: the bound table has these rows and is borrowed exclusively, as is the memory.
-        let (bound, run, end) = unsafe { open_run::<Q>(bound, self.row, self.rows, memory) };
-        (self.bound, self.run) = (Some(bound), Some(run));
-        (self.index, self.len) = (0, end - self.row);
-        self.later -= self.len;
-        self.row = end;
-        true
     }
 }
 
 /// Whether an iterator stops at `table`.
 #[inline(never)]
-pub(super) fn visits(
-    table: &Table,
-    access: Access,
-    filter: fn(&Registry, &ComponentMask) -> bool,
-    schema: &Schema,
-) -> bool {
-    table.rows() > 0 && access.matches(table.mask()) && filter(&schema.registry, table.mask())
+pub(super) fn visits<F: Filter>(table: &Table, access: Access, schema: &Schema) -> bool {
+    table.rows() > 0 && access.matches(table.mask()) && F::passes(&schema.registry, table.mask())
 }
 
-/// Starts the run at `row` and copies it if a snapshot shares it. Returns where it ends.
+/// Starts a run and copies it if a snapshot shares it.
 ///
 /// # Safety
 ///
-/// `bound` is bound to a table with `rows` rows, of which `row` is one, and `memory` is the
-/// table's and exclusive.
+/// As [`start`].
 #[inline(never)]
 unsafe fn open_run<Q: Terms>(
     mut bound: Q::Bound,
-    row: usize,
+    run: Range<usize>,
     rows: usize,
     memory: *mut Memory,
-) -> (Q::Bound, Q::Run, usize) {
-    let end = run_end(row, Q::run_log2(&bound), rows);
-    // SAFETY: the caller's contract, and the run lies in one chunk of every column.
-    let run = match unsafe { start::<Q>(&mut bound, row, end, rows, memory) } {
+) -> (Q::Bound, Q::Run) {
+    let count = run.len();
+    // SAFETY: the caller's contract.
+    let run = match unsafe { start::<Q>(&mut bound, run, rows, memory) } {
         Ok(run) => run,
         Err(error) => panic!("{error}"),
     };
     if Q::is_shared(&run) {
         // SAFETY: the run was just started, and has these rows.
-        unsafe { copy_timed::<Q>(run, end - row, memory) };
+        unsafe { copy_timed::<Q>(run, count, memory) };
     }
-    (bound, run, end)
+    (bound, run)
 }
 
-impl<'w, Q: Terms> Iterator for QueryIterMut<'w, Q> {
+impl<'w, Q: Terms, F: Filter> Iterator for QueryIterMut<'w, Q, F> {
     type Item = Q::Item<'w>;
 
     #[inline]
@@ -432,15 +510,15 @@ impl<'w, Q: Terms> Iterator for QueryIterMut<'w, Q> {
     }
 }
 
-impl<Q: Terms> ExactSizeIterator for QueryIterMut<'_, Q> {}
+impl<Q: Terms, F: Filter> ExactSizeIterator for QueryIterMut<'_, Q, F> {}
 
 impl<'w, Q: Terms, F: Filter> IntoIterator for QueryMut<'w, Q, F> {
     type Item = Q::Item<'w>;
-    type IntoIter = QueryIterMut<'w, Q>;
+    type IntoIter = QueryIterMut<'w, Q, F>;
 
-    fn into_iter(self) -> QueryIterMut<'w, Q> {
+    fn into_iter(self) -> QueryIterMut<'w, Q, F> {
         let later = self.count();
-        let Self { world, resolved, access, .. } = self;
+        let Self { world, resolved, access, since, .. } = self;
         let World { tables, memory, schema, .. } = world;
         QueryIterMut {
             tables: tables.iter_mut(),
@@ -448,8 +526,9 @@ impl<'w, Q: Terms, F: Filter> IntoIterator for QueryMut<'w, Q, F> {
             schema,
             resolved,
             access,
-            filter: F::passes,
+            since,
             bound: None,
+            selection: None,
             rows: 0,
             row: 0,
             run: None,

@@ -14,6 +14,7 @@ use crate::storage::archetype::Schema;
 use crate::storage::component::{Component, Kind};
 use crate::storage::frozen::Frozen;
 use crate::storage::rows::Rows;
+use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, SnapshotId, SnapshotUse};
 use crate::world::World;
 use crate::world::events::{EventCursor, EventRecords, Events};
@@ -336,6 +337,10 @@ impl Tables for View {
 
     fn readable(&self) -> ComponentMask {
         self.readable
+    }
+
+    fn world_id(&self) -> WorldId {
+        self.lease.head.world
     }
 
     fn table_count(&self) -> usize {

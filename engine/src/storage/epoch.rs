@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One span between two captures. The first epoch is 1; 0 stands for "before everything".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub(crate) struct Epoch(u64);
+pub struct Epoch(u64);
 
 impl Epoch {
     pub(crate) const ZERO: Self = Self(0);

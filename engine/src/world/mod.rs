@@ -3,6 +3,7 @@
 pub(crate) mod archetypes;
 pub(crate) mod batch;
 pub(crate) mod bundle;
+pub(crate) mod change_mark;
 pub(crate) mod commands;
 pub(crate) mod core;
 pub(crate) mod described;
@@ -30,6 +31,7 @@ pub(crate) mod sync_mark;
 pub use archetypes::ArchetypeStatistics;
 pub use batch::{ColumnBundle, SpawnedEntities};
 pub use bundle::Bundle;
+pub use change_mark::ChangeMark;
 pub use commands::{Commands, Playback};
 pub use core::{World, WorldConfig};
 pub use error::{ComponentError, EntityError, SpawnError};

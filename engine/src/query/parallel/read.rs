@@ -7,7 +7,8 @@ use std::ptr;
 
 use crate::query::fetch::{ReadOnly, Visit};
 use crate::query::filter::Filter;
-use crate::query::read::{Query, run_end};
+use crate::query::read::Query;
+use crate::query::selection::{next_run, run_end};
 use crate::query::tables::{TableRef, Tables};
 
 use super::crew::{TASK_ROWS_LOG2, share_out};
@@ -136,12 +137,14 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
             // SAFETY: the table was checked to match.
             let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
             let log2 = Q::run_log2(&bound);
-            while row < rows {
-                let end = run_end(row, log2, rows);
+            let mut selection = self.selection(&table);
+            // SAFETY: the tables are borrowed.
+            while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {
+                row = selected.end;
+                let count = selected.len();
                 // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe { Q::start(&mut bound, row..end, table.rows(), ptr::null_mut()) };
-                visit(run, end - row);
-                row = end;
+                let run = unsafe { Q::start(&mut bound, selected, table.rows(), ptr::null_mut()) };
+                visit(run, count);
             }
         }
     }

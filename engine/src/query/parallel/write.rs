@@ -14,8 +14,9 @@ use convoy_pool::MemoryError;
 
 use crate::query::fetch::{Visit, WriteTable};
 use crate::query::filter::Filter;
-use crate::query::read::run_end;
-use crate::query::write::{QueryMut, visit_fused, visits};
+use crate::query::selection::{Selection, next_run, run_end};
+use crate::query::tables::TableRef;
+use crate::query::write::{QueryMut, start, visit_fused, visits};
 use crate::storage::history::Memory;
 use crate::storage::spares::Spares;
 use crate::storage::table::Table;
@@ -190,28 +191,42 @@ struct Pass<'w, Q: ParallelTerms> {
 impl<'w, Q: ParallelTerms> Pass<'w, Q> {
     /// Makes everything writable that `query` is going to write. On an error nothing has changed.
     fn new<F: Filter>(query: QueryMut<'w, Q, F>) -> Result<Self, MemoryError> {
-        let QueryMut { world, resolved, access, .. } = query;
+        let QueryMut { world, resolved, access, since, .. } = query;
         let list = RunList::new(mem::take(&mut world.pass_memory.runs));
         let mut pass = Pass { world, list, terms: PhantomData };
         let World { tables, memory, schema, pass_memory, .. } = &mut *pass.world;
         let (schema, spares) = (&**schema, &mut pass_memory.spares);
+        let select = |table: &Table| -> Option<Selection<F>> {
+            Selection::bind(&TableRef::live(table), &schema.registry, since)
+        };
         // Captures that have ended make copies unnecessary.
         memory.reclaim();
         let mut runs = 0;
-        for table in tables.iter_mut() {
-            if visits(table, access, F::passes, schema) {
-                match allocate_apart::<Q>(resolved, table, memory, spares) {
-                    Ok(count) => runs += count,
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, access, schema)) {
+            runs += match select(table) {
+                Some(selection) => count_selected::<Q, F>(resolved, table, selection),
+                None => match allocate_apart::<Q>(resolved, table, memory, spares) {
+                    Ok(count) => count,
                     Err(error) => {
                         spares.give_back(memory);
                         return Err(error);
                     }
-                }
-            }
+                },
+            };
         }
         pass.list.reserve(runs);
-        for table in tables.iter_mut() {
-            if visits(table, access, F::passes, schema) {
+        // First those that may reclaim what is retired: later, listed runs read from it.
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, access, schema)) {
+            if let Some(selection) = select(table)
+                && let Err(error) =
+                    start_selected::<Q, F>(resolved, table, memory, selection, &mut pass.list)
+            {
+                spares.give_back(memory);
+                return Err(error);
+            }
+        }
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, access, schema)) {
+            if select(table).is_none() {
                 start_apart::<Q>(resolved, table, memory, spares, &mut pass.list);
             }
         }
@@ -294,6 +309,55 @@ fn start_apart<Q: ParallelTerms>(
         let run = unsafe { Q::start_apart(&mut bound, &mut replaced, run, live, memory, spares) };
         list.push(ListedRun { run, rows, begun: AtomicBool::new(false) });
     }
+}
+
+/// Counts the runs of a table that is visited in part.
+fn count_selected<Q: ParallelTerms, F: Filter>(
+    resolved: Q::Resolved,
+    table: &mut Table,
+    selection: Selection<F>,
+) -> usize {
+    let (rows, mut selection) = (table.rows(), Some(selection));
+    // SAFETY: the table matches, and is borrowed exclusively.
+    let bound = unsafe { Q::bind(resolved, &Visit::Write(WriteTable::new(table))) };
+    let (log2, mut row, mut runs) = (Q::run_log2(&bound), 0, 0);
+    // SAFETY: the table is borrowed.
+    while let Some(run) = unsafe { next_run(row, log2, rows, &mut selection) } {
+        row = run.end;
+        runs += 1;
+    }
+    runs
+}
+
+/// Makes the selected rows of a table writable and lists their runs. What is shared is copied
+/// here: with a chunk that is visited in part nobody else would copy the rest.
+fn start_selected<Q: ParallelTerms, F: Filter>(
+    resolved: Q::Resolved,
+    table: &mut Table,
+    memory: &mut Memory,
+    selection: Selection<F>,
+    list: &mut RunList<Q::Run>,
+) -> Result<(), MemoryError> {
+    let (live, mut selection) = (table.rows(), Some(selection));
+    // SAFETY: the table matches, and is borrowed exclusively.
+    let mut bound = unsafe { Q::bind(resolved, &Visit::Write(WriteTable::new(table))) };
+    let (log2, mut row) = (Q::run_log2(&bound), 0);
+    // SAFETY: the table is borrowed.
+    while let Some(rows) = unsafe { next_run(row, log2, live, &mut selection) } {
+        row = rows.end;
+        let (count, memory) = (rows.len(), ptr::from_mut(memory));
+        // SAFETY: the run lies in one chunk of every column, and the memory is the table's and
+        // borrowed exclusively.
+        let mut run = unsafe { start::<Q>(&mut bound, rows.clone(), live, memory)? };
+        if Q::is_shared(&run) {
+            // SAFETY: the rows are in the run, and no item of them is alive.
+            unsafe { Q::copy(run, 0, count) };
+            // SAFETY: its chunks are writable now and need no spare ones.
+            run = unsafe { Q::start(&mut bound, rows, live, memory) };
+        }
+        list.push(ListedRun { run, rows: count, begun: AtomicBool::new(false) });
+    }
+    Ok(())
 }
 
 /// A list of runs in memory that lists of other types have used before.
