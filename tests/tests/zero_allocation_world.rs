@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use convoy_engine::{
-    Commands, ComponentMask, Entity, EventCursor, SnapshotPool, View, World, WorldConfig,
+    Commands, ComponentMask, Entity, EventCursor, SnapshotPool, View, World, WorldConfig, diff,
 };
 use convoy_tests::Mixer;
 
@@ -76,6 +76,17 @@ impl Simulation {
         // Two snapshots overlap all the time, each two frames long.
         let view = self.world.capture(ComponentMask::ALL, &self.pool);
         view.query::<&u32>().unwrap().for_each(|number| *sum += u64::from(*number));
+        let hash = self.world.state_hash();
+        if frame.is_multiple_of(100) {
+            assert_eq!(hash, view.state_hash());
+        }
+        if let Some(older) = &self.views[1 - frame as usize % 2] {
+            let diff = diff(older, &view).unwrap();
+            *sum += (diff.spawned().count() + diff.despawned().count()) as u64;
+            *sum += (diff.inserted().count() + diff.removed().count()) as u64;
+            assert!(diff.changed::<u32>().unwrap().count() > ENTITIES / 2);
+            assert_eq!(diff.resources().count(), 0);
+        }
         self.views[frame as usize % 2] = Some(view);
         self.replica.sync_from(&self.world, ComponentMask::ALL).unwrap();
         black_box(sum);

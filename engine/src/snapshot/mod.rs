@@ -4,6 +4,7 @@ pub(crate) mod capture;
 pub(crate) mod diff;
 pub(crate) mod family;
 pub(crate) mod pool;
+pub(crate) mod state_hash;
 pub(crate) mod view;
 
 pub use diff::{Change, Diff, DiffError, ResourceChange, diff};

@@ -21,6 +21,7 @@ pub(crate) mod rows;
 pub(crate) mod run;
 #[cfg(feature = "rayon")]
 pub(crate) mod spares;
+pub(crate) mod state_hash;
 pub(crate) mod table;
 pub(crate) mod type_map;
 pub(crate) mod world_id;

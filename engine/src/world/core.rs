@@ -15,6 +15,7 @@ use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Regi
 use crate::storage::history::Memory;
 use crate::storage::links::engine_owns;
 use crate::storage::run::RowRuns;
+use crate::storage::state_hash::StateHashes;
 use crate::storage::table::Table;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
@@ -107,6 +108,7 @@ pub struct World {
     pub(crate) compact_next: usize,
     #[cfg(feature = "rayon")]
     pub(crate) pass_memory: PassMemory,
+    pub(crate) hashes: StateHashes,
 }
 
 impl Default for World {
@@ -161,6 +163,7 @@ impl World {
             compact_next: 0,
             #[cfg(feature = "rayon")]
             pass_memory: PassMemory::default(),
+            hashes: StateHashes::default(),
         }
     }
 

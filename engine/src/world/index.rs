@@ -76,6 +76,12 @@ impl Slot {
         Some((Entity::new(index as u32, self.generation), at))
     }
 
+    /// The slot without where its entity is.
+    pub(crate) fn without_place(self) -> Self {
+        let alive = self.archetype < RESERVED;
+        if alive { Self { archetype: 0, row: 0, ..self } } else { self }
+    }
+
     fn reserved(generation: u32) -> Self {
         Self { generation, archetype: RESERVED, row: 0 }
     }

@@ -25,6 +25,7 @@ pub(crate) mod pass_memory;
 pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resources;
+pub(crate) mod state_hash;
 pub(crate) mod statistics;
 pub(crate) mod sync_mark;
 

@@ -87,6 +87,19 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         "individual",
         &[],
     ),
+    workload(
+        ("diff", "1%_written"),
+        "what differs between two pictures of a million entities of 96 bytes, 1 % of the chunks \
+         written",
+        "compare all rows",
+        &[at_most("convoy", 0.05)],
+    ),
+    workload(
+        ("state_hash", "1%_written"),
+        "a hash of a million entities of 96 bytes, 1 % of the chunks written since the last",
+        "hash all rows",
+        &[at_most("convoy", 0.05)],
+    ),
     workload(("iterate", "pos_vel_10k"), "pos += vel, 10 thousand rows", "raw", ITERATE),
     workload(("iterate", "pos_vel_1m"), "pos += vel, a million rows", "raw", ITERATE),
     workload(

@@ -1,0 +1,181 @@
+//! State hashes: one number for what columns hold, chunk by chunk, so that chunks that were not
+//! written since the last time need not be read again.
+//!
+//! A column's hash joins those of its chunks in their order; a table's adds up those of its columns,
+//! each joined with a key that tells the component; a state's adds up those of its parts. So order
+//! counts among rows, and neither among the ids of components nor among archetypes. A chunk's hash
+//! follows from its rows alone: not from where it lies, what it has room for, or its epochs.
+
+use std::ops::Range;
+
+use rapidhash::v3::rapidhash_v3;
+
+use super::column::Column;
+use super::component::Registry;
+use super::component_id::{COMPONENTS_MAX, ComponentId};
+use super::epoch::Epoch;
+use super::rows::Rows;
+
+/// Stands for a column without a chunk.
+const NO_CHUNKS: u64 = 0;
+/// The key of the entity index, which is of no component.
+const INDEX_KEY: u64 = 1;
+
+/// How the rows of one chunk are hashed.
+pub(crate) type ChunkHasher = fn(&Rows<'_>, Range<usize>) -> u64;
+
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    rapidhash_v3(bytes)
+}
+
+/// The hash of two hashes in this order.
+pub(crate) fn join(first: u64, second: u64) -> u64 {
+    hash_bytes(bytemuck::bytes_of(&[first, second]))
+}
+
+/// The hash of the bytes of a run of rows.
+pub(crate) fn hash_run(rows: &Rows<'_>, run: Range<usize>) -> u64 {
+    hash_bytes(rows.bytes(run))
+}
+
+/// The hash of a column, for which every row is read.
+pub(crate) fn hash_rows(rows: &Rows<'_>, hash_chunk: ChunkHasher) -> u64 {
+    chunk_runs(rows).fold(NO_CHUNKS, |hash, run| join(hash, hash_chunk(rows, run)))
+}
+
+/// The rows of each chunk.
+fn chunk_runs(rows: &Rows<'_>) -> impl Iterator<Item = Range<usize>> {
+    let end = if rows.size() == 0 { 0 } else { rows.len() };
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let run = (next < end).then(|| rows.rest_of_chunk(next))?;
+        next = run.end;
+        Some(run)
+    })
+}
+
+/// The hashes of a live column's chunks, as they were the last time.
+#[derive(Default)]
+pub(crate) struct ChunkHashes {
+    hashes: Vec<u64>,
+    /// How many rows were hashed.
+    rows: usize,
+}
+
+impl ChunkHashes {
+    /// The hash of the first `rows` rows of `column`. Reads the chunks that were written after
+    /// `since`, when this was asked for the last time, or that have more or fewer rows than then.
+    ///
+    /// Allocates only when the column's list of chunks has got more room.
+    pub(crate) fn hash(
+        &mut self,
+        column: &Column,
+        rows: usize,
+        since: Epoch,
+        hash_chunk: ChunkHasher,
+    ) -> u64 {
+        let room = column.chunk_capacity().saturating_sub(self.hashes.len());
+        self.hashes.reserve(room);
+        let (values, mut hash, mut chunks) = (column.rows(rows), NO_CHUNKS, 0);
+        for run in chunk_runs(&values) {
+            let rows_then = self.rows.min(run.start + column.chunk_rows());
+            let is_known = chunks < self.hashes.len()
+                && rows_then == run.end
+                && column.written(chunks) <= since;
+            if !is_known {
+                let fresh = hash_chunk(&values, run);
+                match self.hashes.get_mut(chunks) {
+                    Some(known) => *known = fresh,
+                    None => self.hashes.push(fresh),
+                }
+            }
+            hash = join(hash, self.hashes[chunks]);
+            chunks += 1;
+        }
+        // What is not read this time may be written unnoticed before the next.
+        self.hashes.truncate(chunks);
+        self.rows = rows;
+        hash
+    }
+
+    /// Forgets a column that can't be read.
+    pub(crate) fn clear(&mut self) {
+        self.hashes.clear();
+    }
+}
+
+/// The hashes of all chunks of a world, as they were the last time.
+#[derive(Default)]
+pub(crate) struct StateHashes {
+    /// The epoch that was closed then: what is written later is newer.
+    pub(crate) since: Epoch,
+    /// By table and column.
+    pub(crate) tables: Vec<Box<[ChunkHashes]>>,
+    pub(crate) index: ChunkHashes,
+    pub(crate) resources: Vec<ChunkHashes>,
+}
+
+/// For each component a number that stands for it in every world: it follows from the name and the
+/// shape, and for types that share both, from which one was registered first.
+pub(crate) struct ComponentKeys([u64; COMPONENTS_MAX]);
+
+impl ComponentKeys {
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let mut keys = [0; COMPONENTS_MAX];
+        for id in registry.ids().iter() {
+            let info = registry.info(id);
+            let shape = join(info.size() as u64, info.align() as u64);
+            let mut key = join(hash_bytes(info.name().as_bytes()), join(shape, info.kind() as u64));
+            while keys[..id.index()].contains(&key) {
+                key = join(key, 0);
+            }
+            keys[id.index()] = key;
+        }
+        Self(keys)
+    }
+}
+
+/// The hash of a state, part by part.
+pub(crate) struct StateHasher {
+    keys: ComponentKeys,
+    sum: u64,
+}
+
+impl StateHasher {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        Self { keys: ComponentKeys::of(registry), sum: 0 }
+    }
+
+    /// Adds a table: its rows, and the hashes of those of its columns that can be read. One without
+    /// rows or without such columns adds nothing.
+    pub(crate) fn add_table(
+        &mut self,
+        rows: usize,
+        columns: impl Iterator<Item = (ComponentId, u64)>,
+    ) {
+        let parts = columns.map(|(id, hash)| join(self.keys.0[id.index()], hash));
+        let sum =
+            parts.fold(None, |sum: Option<u64>, part| Some(sum.unwrap_or(0).wrapping_add(part)));
+        if let Some(sum) = sum.filter(|_| rows > 0) {
+            self.add(join(rows as u64, sum));
+        }
+    }
+
+    /// Adds the entity index.
+    pub(crate) fn add_index(&mut self, hash: u64) {
+        self.add(join(INDEX_KEY, hash));
+    }
+
+    /// Adds a resource that has a value.
+    pub(crate) fn add_resource(&mut self, id: ComponentId, hash: u64) {
+        self.add(join(self.keys.0[id.index()], hash));
+    }
+
+    fn add(&mut self, part: u64) {
+        self.sum = self.sum.wrapping_add(part);
+    }
+
+    pub(crate) fn finish(self) -> u64 {
+        hash_bytes(&self.sum.to_ne_bytes())
+    }
+}

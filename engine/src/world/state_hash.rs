@@ -1,0 +1,91 @@
+//! [`World::state_hash`]: one number for all that a world holds.
+
+use std::ops::Range;
+
+use bytemuck::Zeroable;
+
+use crate::storage::ComponentId;
+use crate::storage::rows::Rows;
+use crate::storage::state_hash::{StateHasher, hash_bytes, hash_run, join};
+
+use super::core::World;
+use super::index::Slot;
+
+/// Slots that are hashed at once.
+const SLOTS: usize = 64;
+
+impl World {
+    /// A number for what the world holds: equal worlds have equal hashes, and different ones
+    /// almost certainly different ones.
+    ///
+    /// Counted are the entities with their handles, in the order of their rows, all components,
+    /// the hierarchy, resources, and which free slots are given out next; in a replica, what it was
+    /// synced with. Not counted are the tick, events, local resources, the ids of components, the
+    /// order and number of archetypes, and anything about memory. The number is the same in every
+    /// process and on every machine of one byte order, for one build of the program and one
+    /// [`WorldConfig`](crate::WorldConfig). It is no protection against somebody who makes up data.
+    ///
+    /// Reads the chunks that were written since the last call, and looks at the mark of every
+    /// other. Allocates only when a table has grown. Every chunk is marked as written once more by
+    /// its first write after the call, as after a [`World::sync_from`].
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// let (mut world, mut other) = (World::new(), World::new());
+    /// let [ship, twin] = [&mut world, &mut other].map(|world| world.spawn((1_u32, 2.0_f32)));
+    /// assert_eq!(world.state_hash(), other.state_hash());
+    /// *world.get_mut::<u32>(ship).unwrap() = 5;
+    /// assert_ne!(world.state_hash(), other.state_hash());
+    /// *other.get_mut::<u32>(twin).unwrap() = 5;
+    /// let view = other.capture(ComponentMask::ALL, &SnapshotPool::default());
+    /// assert_eq!(world.state_hash(), view.state_hash());
+    /// ```
+    pub fn state_hash(&mut self) -> u64 {
+        let Self { hashes, schema, tables, index, resources, readable, memory, .. } = self;
+        let new_tables = &tables[hashes.tables.len()..];
+        hashes.tables.extend(
+            new_tables
+                .iter()
+                .map(|table| table.columns().iter().map(|_| Default::default()).collect()),
+        );
+        hashes.resources.resize_with(resources.len(), Default::default);
+        let since = hashes.since;
+        let mut state = StateHasher::new(&schema.registry);
+        for (table, known) in tables.iter().zip(&mut hashes.tables) {
+            let columns = table.columns().iter().zip(known).filter_map(|(column, known)| {
+                if !readable.contains(column.component()) {
+                    known.clear();
+                    return None;
+                }
+                let hash = known.hash(column, table.rows(), since, hash_run);
+                Some((column.component(), hash))
+            });
+            state.add_table(table.rows(), columns);
+        }
+        if readable.contains(ComponentId::ENTITY) {
+            state.add_index(hashes.index.hash(index.column(), index.len(), since, hash_slots));
+        } else {
+            hashes.index.clear();
+        }
+        for (resource, known) in resources.iter().zip(&mut hashes.resources) {
+            let hash = known.hash(resource.column(), resource.rows(), since, hash_run);
+            if resource.rows() > 0 && readable.contains(resource.component()) {
+                state.add_resource(resource.component(), hash);
+            }
+        }
+        hashes.since = memory.history.close_epoch();
+        state.finish()
+    }
+}
+
+/// The hash of a run of slots of an entity index, without what the tables tell as well.
+pub(crate) fn hash_slots(slots: &Rows<'_>, run: Range<usize>) -> u64 {
+    let mut buffer = [Slot::zeroed(); SLOTS];
+    slots.run::<Slot>(run).chunks(SLOTS).fold(0, |hash, part| {
+        let buffer = &mut buffer[..part.len()];
+        for (slot, source) in buffer.iter_mut().zip(part) {
+            *slot = source.without_place();
+        }
+        join(hash, hash_bytes(bytemuck::cast_slice(buffer)))
+    })
+}
