@@ -4,8 +4,6 @@
 //! address is the same chunk: rows that both have are equal there. It is the only short cut that
 //! is taken. Chunks at different addresses are compared, whatever their epochs were.
 
-use std::ops::Range;
-
 use super::rows::Rows;
 
 /// Bytes that are compared at once before single rows are.
@@ -15,60 +13,87 @@ const BLOCK_BYTES: usize = 256;
 pub(crate) struct DifferentRows<'a> {
     older: Rows<'a>,
     newer: Rows<'a>,
-    /// Rows of the present chunk that are to be compared.
-    left: Range<usize>,
     /// Rows that both have.
     end: usize,
+    /// The next row that is to be compared.
+    row: usize,
+    /// Rows before this are in the same chunk as `row`.
+    chunk_end: usize,
+    /// The bytes of that chunk from `row` on.
+    left: (&'a [u8], &'a [u8]),
+    /// So many of these bytes are known to differ somewhere.
+    suspect: usize,
+    /// Whole rows of at least [`BLOCK_BYTES`], and how many.
+    block: (usize, usize),
 }
 
 impl<'a> DifferentRows<'a> {
     /// Of two columns of one component.
     pub(crate) fn new(older: Rows<'a>, newer: Rows<'a>) -> Self {
-        assert_eq!(older.size(), newer.size(), "both columns hold one component");
-        let end = if newer.size() == 0 { 0 } else { older.len().min(newer.len()) };
-        Self { older, newer, left: 0..0, end }
+        let size = newer.size();
+        assert_eq!(older.size(), size, "both columns hold one component");
+        let end = if size == 0 { 0 } else { older.len().min(newer.len()) };
+        let block_rows = BLOCK_BYTES.div_ceil(size.max(1));
+        let block = (block_rows * size, block_rows);
+        let left: (&[u8], &[u8]) = (&[], &[]);
+        Self { older, newer, end, row: 0, chunk_end: 0, left, suspect: 0, block }
     }
 
-    /// The rows of the next chunk that is not shared.
-    fn next_chunk(&mut self) -> Option<Range<usize>> {
-        let mut next = self.left.end;
-        while next < self.end {
-            let chunk = next..self.newer.rest_of_chunk(next).end.min(self.end);
-            if !self.newer.shares_chunk(&self.older, next) {
-                return Some(chunk);
+    /// Goes on with the next chunk that is not shared.
+    fn enter_chunk(&mut self) -> Option<()> {
+        while self.chunk_end < self.end {
+            let run = self.chunk_end..self.newer.rest_of_chunk(self.chunk_end).end.min(self.end);
+            (self.row, self.chunk_end) = (run.start, run.end);
+            if !self.newer.shares_chunk(&self.older, run.start) {
+                self.left = (self.older.bytes(run.clone()), self.newer.bytes(run));
+                self.suspect = 0;
+                return Some(());
             }
-            next = chunk.end;
         }
-        self.left = self.end..self.end;
         None
     }
 
-    /// The first of the rows left that differs.
-    fn first_different(&self) -> Option<usize> {
-        let size = self.newer.size();
-        let block = BLOCK_BYTES.next_multiple_of(size);
-        let (older, newer) =
-            (self.older.bytes(self.left.clone()), self.newer.bytes(self.left.clone()));
-        let mut blocks = older.chunks(block).zip(newer.chunks(block)).enumerate();
-        let (number, (older, newer)) = blocks.find(|(_, (older, newer))| older != newer)?;
-        let mut rows = older.chunks_exact(size).zip(newer.chunks_exact(size));
-        let row = rows.position(|(older, newer)| older != newer);
-        row.map(|row| self.left.start + number * (block / size) + row)
+    /// Whether the next `bytes` bytes differ.
+    #[inline]
+    fn differs(&self, bytes: usize) -> bool {
+        self.left.0[..bytes] != self.left.1[..bytes]
+    }
+
+    /// Goes past `bytes` bytes, which are `rows` rows.
+    #[inline]
+    fn skip_rows(&mut self, bytes: usize, rows: usize) {
+        self.left = (&self.left.0[bytes..], &self.left.1[bytes..]);
+        self.row += rows;
     }
 }
 
 impl Iterator for DifferentRows<'_> {
     type Item = usize;
 
+    #[inline]
     fn next(&mut self) -> Option<usize> {
+        let (size, (block_bytes, block_rows)) = (self.newer.size(), self.block);
         loop {
-            if !self.left.is_empty()
-                && let Some(row) = self.first_different()
-            {
-                self.left.start = row + 1;
-                return Some(row);
+            while self.suspect > 0 {
+                let (row, differs) = (self.row, self.differs(size));
+                self.skip_rows(size, 1);
+                self.suspect -= size;
+                if differs {
+                    return Some(row);
+                }
             }
-            self.left = self.next_chunk()?;
+            // Equal blocks are passed over.
+            while self.suspect == 0 && !self.left.0.is_empty() {
+                let bytes = block_bytes.min(self.left.0.len());
+                if self.differs(bytes) {
+                    self.suspect = bytes;
+                } else {
+                    self.skip_rows(bytes, block_rows);
+                }
+            }
+            if self.suspect == 0 {
+                self.enter_chunk()?;
+            }
         }
     }
 }
