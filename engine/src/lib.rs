@@ -54,11 +54,12 @@ mod world;
 
 pub use host::{
     ConvoyStatistics, HostConfig, HostError, HostStatistics, Mode, Module, ModuleContext,
-    ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate, Tier,
+    ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate, SlowConvoy, Tier,
 };
 pub use provider::{
     AcquireError, DoubleBufferProvider, OnDemandProvider, ProviderKind, ProviderStatistics,
-    ReplicaProvider, SharedSnapshotProvider, SnapshotProvider, WhenBusy,
+    ReplicaProvider, SharedSnapshotProvider, SlowReader, SlowReaderLimits, SlowReason,
+    SnapshotProvider, WhenBusy,
 };
 #[cfg(feature = "rayon")]
 pub use query::ParallelTerms;

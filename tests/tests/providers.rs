@@ -209,10 +209,17 @@ fn the_bound_on_generations_refuses_and_changes_nothing() {
     let before = (world.memory(), pool.statistics(), provider.statistics());
     let error = provider.acquire(&mut world).unwrap_err();
     assert!(
-        matches!(error, AcquireError::Backpressure { generations: 2, newest_tick: 1 }),
+        matches!(error, AcquireError::Backpressure { generations: 2, newest_tick: 1, .. }),
         "{error:?}"
     );
     assert!(error.to_string().contains("2 generations") && error.to_string().contains("tick 1"));
+    let AcquireError::Backpressure { oldest_lag, oldest_retained_bytes, .. } = error else {
+        panic!("{error}");
+    };
+    let oldest = first.usage(&world).unwrap();
+    assert_eq!((oldest_lag, oldest_retained_bytes), (2, oldest.retained_bytes));
+    assert!(oldest_retained_bytes > 0);
+    assert_eq!(provider.held(&world), [oldest, second.usage(&world).unwrap()]);
     assert_eq!((world.memory(), pool.statistics()), (before.0, before.1));
     let mut expected = before.2;
     expected.refused += 1;
@@ -375,7 +382,7 @@ fn double_buffer_at_its_bound_keeps_the_last_picture_and_counts_it_as_stale() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(refused, AcquireError::Backpressure { generations, newest_tick }
+    assert!(matches!(refused, AcquireError::Backpressure { generations, newest_tick, .. }
         if generations == held.len() && newest_tick == held.len() as u64));
     let last = provider.acquire(&mut world).unwrap();
     assert!(last.shares_with(held.last().unwrap()) && last.lag(&world) == 1);

@@ -1,7 +1,16 @@
 //! Traps that other engines fell into, each as a test that a naive design fails.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{Commands, ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use convoy_engine::{
+    Commands, ComponentMask, DoubleBufferProvider, Entity, HostConfig, Mode, ModuleContext,
+    ModuleHost, ModuleSpec, Rate, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View,
+    World, WorldConfig,
+};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 const ROWS: u32 = 12;
@@ -168,6 +177,110 @@ fn trap_2_one_structural_change_of_a_tick_does_not_hide_another() {
     assert_eq!(view.contains(added), Ok(false));
     replica.sync_from(&world, ALL).unwrap();
     assert_eq!(rows_of(&replica), rows_of(&world));
+}
+
+#[test]
+fn trap_3_slow_reader_leaves_every_later_joiner_the_newest_picture() {
+    let pool = SnapshotPool::default();
+    let providers: [Box<dyn SnapshotProvider>; 2] = [
+        Box::new(SharedSnapshotProvider::new(ALL, pool.clone())),
+        Box::new(DoubleBufferProvider::new(ALL, pool)),
+    ];
+    for provider in providers {
+        let (mut world, entities) = world_of_small_chunks();
+        let slow = provider.acquire(&mut world).unwrap();
+        for tick in 1..=20 {
+            world.advance_tick();
+            *world.get_mut::<u32>(entities[0]).unwrap() = 1_000 + tick;
+            provider.update(&mut world).unwrap();
+            let joiners = [(); 2].map(|()| provider.acquire(&mut world).unwrap());
+            for view in &joiners {
+                assert_eq!(*view.get::<u32>(entities[0]).unwrap(), 1_000 + tick);
+                assert_eq!(view.lag(&world), 0);
+            }
+        }
+        assert_eq!((*slow.get::<u32>(entities[0]).unwrap(), slow.lag(&world)), (0, 20));
+    }
+}
+
+/// A host that frees the picture of a module at its deadline lets the world write into what the
+/// module still reads.
+#[test]
+fn trap_7_module_past_its_deadline_reads_its_own_picture_until_it_ends() {
+    let (mut world, entities) = world_of_small_chunks();
+    let mut config = HostConfig::default();
+    config.workers = 1;
+    let mut host = ModuleHost::new(config);
+    let (started, has_started) = channel();
+    let (may_go_on, go_on) = channel();
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let frame = Duration::from_millis(10);
+    let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+    host.add(spec.deadline(frame), {
+        let read = Arc::clone(&read);
+        move |context: &mut ModuleContext<'_>| {
+            started.send(()).unwrap();
+            go_on.recv().unwrap();
+            *read.lock().unwrap() = rows_in(context.view());
+            context.commands().spawn((9_u32, 9_u64));
+        }
+    })
+    .unwrap();
+    let before = rows_of(&world);
+    host.run_frame(&mut world, frame).unwrap();
+    has_started.recv().unwrap();
+    for tick in 0..100 {
+        let query = world.query_mut::<(&mut u32, &mut u64)>();
+        query.for_each(|(number, wide)| (*number, *wide) = (*number + tick, *wide + 1));
+        host.run_frame(&mut world, frame).unwrap();
+        assert_eq!(world.memory().active_captures, 1, "its picture, and no other");
+    }
+    let statistics = host.statistics(&world);
+    assert_eq!((statistics.modules[0].missed_deadlines, statistics.modules[0].skipped), (1, 1));
+    assert_eq!((statistics.convoys[0].oldest_lag, statistics.pool.reused), (100, 1));
+    let after = rows_of(&world);
+    may_go_on.send(()).unwrap();
+    host.finish(&mut world);
+    assert_eq!(*read.lock().unwrap(), before, "the picture of its start, whole");
+    assert_eq!(rows_of(&world), after, "its late command is dropped");
+    assert_eq!(host.statistics(&world).modules[0].dropped_commands, 1);
+    world.advance_tick();
+    assert_eq!((world.memory().active_captures, world.memory().retained_bytes), (0, 0));
+    assert!(world.contains(entities[0]));
+}
+
+/// Where readers are a plain counter, one release too many frees the picture of somebody else and
+/// leaves the counter wrong for every picture after it. Here a release is the end of a value.
+#[test]
+fn trap_8_reader_that_panics_or_leaves_early_releases_exactly_once() {
+    let (mut world, entities) = world_of_small_chunks();
+    let provider = SharedSnapshotProvider::new(ALL, SnapshotPool::default());
+    let ends = AtomicU64::new(0);
+    for round in 0..20 {
+        world.advance_tick();
+        let kept = provider.acquire(&mut world).unwrap();
+        let value = *kept.get::<u32>(entities[0]).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let (view, ends) = (provider.acquire(&mut world).unwrap(), &ends);
+                let reader = scope.spawn(move || {
+                    let _more = [view.clone(), view.clone()];
+                    ends.fetch_add(1, Ordering::Relaxed);
+                    std::panic::resume_unwind(Box::new(number));
+                });
+                assert!(reader.join().is_err());
+            }
+        });
+        assert_eq!(kept.readers(), 1, "all others have left, once each");
+        *world.get_mut::<u32>(entities[0]).unwrap() = 50 + round;
+        world.advance_tick();
+        assert_eq!(*kept.get::<u32>(entities[0]).unwrap(), value, "nobody released this one");
+        drop(kept);
+        world.advance_tick();
+        let memory = world.memory();
+        assert_eq!((memory.active_captures, memory.retained_chunks), (0, 0));
+    }
+    assert_eq!(ends.into_inner(), 80);
 }
 
 /// Runs one way of writing while a snapshot and a replica are up to date, in a chunk that was

@@ -9,8 +9,8 @@ use crate::storage::RegisterError;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct HostConfig {
-    /// Threads that run asynchronous modules: one fewer than the machine has cores, and at least
-    /// one, unless set. They are started only when there is an asynchronous module.
+    /// Threads that run asynchronous and frame-synced modules: one fewer than the machine has cores, and at least
+    /// one, unless set. They are started only when there is such a module.
     pub workers: usize,
     /// Lands the results of asynchronous modules exactly this many frames after they were
     /// started, waiting for them if need be, so that runs can be reproduced. Off by default: then
@@ -46,7 +46,7 @@ pub enum HostError {
         /// What is wrong with the type.
         error: RegisterError,
     },
-    /// A module is asynchronous and the host has no workers.
+    /// A module is asynchronous or frame-synced and the host has no workers.
     NoWorkers {
         /// The module's name.
         module: String,
@@ -62,7 +62,7 @@ impl fmt::Display for HostError {
         match self {
             Self::Register { module, error } => write!(formatter, "module {module}: {error}"),
             Self::NoWorkers { module } => {
-                write!(formatter, "module {module} is asynchronous and the host has no workers")
+                write!(formatter, "module {module} needs workers and the host has none")
             }
             Self::Threads(error) => write!(formatter, "worker threads can't be started: {error}"),
             Self::Running => formatter.write_str("modules are added before the first frame"),

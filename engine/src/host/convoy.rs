@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::{
-    DoubleBufferProvider, OnDemandProvider, SharedSnapshotProvider, SnapshotProvider,
+    DoubleBufferProvider, OnDemandProvider, SharedSnapshotProvider, SlowReader, SlowReaderLimits,
+    SnapshotProvider,
 };
 use crate::snapshot::SnapshotPool;
 use crate::storage::ComponentMask;
@@ -34,6 +35,22 @@ pub(super) struct ConvoyKey {
     pub(super) rate: Rate,
 }
 
+/// The picture of a convoy is held for too long or retains too much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SlowConvoy {
+    /// The convoy's place in [`HostStatistics::convoys`](super::HostStatistics::convoys).
+    pub convoy: usize,
+    /// The limit, and what the picture costs.
+    pub reader: SlowReader,
+}
+
+/// The limits of a host, and whom to tell.
+pub(super) struct SlowConvoys {
+    pub(super) limits: SlowReaderLimits,
+    pub(super) tell: Arc<dyn Fn(&SlowConvoy) + Send + Sync>,
+}
+
 /// What grouping needs to know of a module.
 pub(super) struct Candidate {
     pub(super) key: ConvoyKey,
@@ -44,7 +61,11 @@ pub(super) struct Candidate {
 /// Groups modules into convoys: in the order of their first members, and with the union of the
 /// members' masks. Fast ones share a double buffer, a single Slow one gets a private picture on
 /// demand, several share one snapshot. A provider that a module chose is left alone.
-pub(super) fn group(candidates: &[Candidate], pool: &SnapshotPool) -> Vec<Convoy> {
+pub(super) fn group(
+    candidates: &[Candidate],
+    pool: &SnapshotPool,
+    slow: Option<&SlowConvoys>,
+) -> Vec<Convoy> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (number, candidate) in candidates.iter().enumerate() {
         let same = groups.iter_mut().find(|members| {
@@ -63,8 +84,10 @@ pub(super) fn group(candidates: &[Candidate], pool: &SnapshotPool) -> Vec<Convoy
         let (key, manual) = (*key, provider.is_some());
         let masks = members.iter().map(|&number| candidates[number].mask);
         let mask = masks.fold(ComponentMask::NONE, |union, mask| union.union(&mask));
-        let provider =
-            provider.clone().unwrap_or_else(|| choose(key.tier, members.len(), mask, pool.clone()));
+        let slow = slow.map(|slow| slow.of(convoys.len()));
+        let provider = provider
+            .clone()
+            .unwrap_or_else(|| choose((key.tier, members.len()), mask, pool.clone(), slow));
         let schedule = Schedule::new(key.rate, Duration::ZERO, 0);
         let updates = !convoys.iter().any(|other| Arc::ptr_eq(&other.provider, &provider));
         convoys.push(Convoy { key, mask, provider, members, schedule, manual, updates });
@@ -72,16 +95,36 @@ pub(super) fn group(candidates: &[Candidate], pool: &SnapshotPool) -> Vec<Convoy
     convoys
 }
 
+impl SlowConvoys {
+    /// The limits, and a callback for a provider that tells which convoy it is.
+    fn of(
+        &self,
+        convoy: usize,
+    ) -> (SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static) {
+        let tell = Arc::clone(&self.tell);
+        (self.limits, move |reader: &SlowReader| tell(&SlowConvoy { convoy, reader: *reader }))
+    }
+}
+
 fn choose(
-    tier: Tier,
-    members: usize,
+    (tier, members): (Tier, usize),
     mask: ComponentMask,
     pool: SnapshotPool,
+    slow: Option<(SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static)>,
 ) -> Arc<dyn SnapshotProvider> {
+    macro_rules! make {
+        ($provider:ident) => {{
+            let provider = $provider::new(mask, pool);
+            match slow {
+                Some((limits, tell)) => Arc::new(provider.with_slow_readers(limits, tell)),
+                None => Arc::new(provider),
+            }
+        }};
+    }
     match tier {
-        Tier::Fast => Arc::new(DoubleBufferProvider::new(mask, pool)),
-        Tier::Slow if members == 1 => Arc::new(OnDemandProvider::new(mask, pool)),
-        Tier::Slow => Arc::new(SharedSnapshotProvider::new(mask, pool)),
+        Tier::Fast => make!(DoubleBufferProvider),
+        Tier::Slow if members == 1 => make!(OnDemandProvider),
+        Tier::Slow => make!(SharedSnapshotProvider),
     }
 }
 

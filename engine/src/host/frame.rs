@@ -4,8 +4,11 @@
 //!    commands are played back in the order of registration.
 //! 2. Providers that capture every tick do so.
 //! 3. Every convoy that is due takes all its leases, before any member runs.
-//! 4. Asynchronous members are sent out; synchronous ones run, in the order of registration.
-//! 5. The commands of the synchronous ones are played back in the order of registration.
+//! 4. Frame-synced and asynchronous members are sent out, in this order; synchronous ones run, in
+//!    the order of registration. Frame-synced ones that no worker has begun by then run here, and
+//!    the frame waits for the rest.
+//! 5. The commands of the synchronous and frame-synced ones are played back in the order of
+//!    registration.
 //!
 //! Every module has its own command buffer, and a buffer is played back only after its module's
 //! run has ended: one member's commands are never taken while another still records.
@@ -19,6 +22,7 @@ use super::config::HostError;
 use super::job::Job;
 use super::module::Mode;
 use super::module_host::{ModuleHost, Slot, SlotState};
+use super::workers::Workers;
 
 impl ModuleHost {
     /// Runs one frame, `dt` after the last one, and advances the world's tick.
@@ -67,11 +71,14 @@ impl ModuleHost {
             self.take_back(job);
         }
         let Some(delay) = self.config.lock_step else {
+            let now = self.now;
+            self.modules.iter_mut().for_each(|slot| slot.check_deadline(now));
             return self.play_back_landed(world, |_| true);
         };
         let frame = self.frame;
         let lands = move |since: u64| since + u64::from(delay.get()) <= frame;
-        let late = |slot: &Slot| matches!(slot.state, SlotState::Away { since } if lands(since));
+        let late =
+            |slot: &Slot| matches!(slot.state, SlotState::Away { since, .. } if lands(since));
         while self.modules.iter().any(late) {
             self.receive();
         }
@@ -84,12 +91,16 @@ impl ModuleHost {
         self.take_back(job);
     }
 
-    fn take_back(&mut self, job: Box<Job>) {
-        let state = &mut self.modules[job.number].state;
-        let SlotState::Away { since } = *state else {
+    fn take_back(&mut self, mut job: Box<Job>) {
+        let slot = &mut self.modules[job.number];
+        let SlotState::Away { since, late } = slot.state else {
             unreachable!("a job comes back once");
         };
-        *state = SlotState::Back { job, since };
+        if late {
+            slot.dropped_commands += job.commands.len() as u64;
+            job.commands.clear();
+        }
+        slot.state = SlotState::Back { job, since };
     }
 
     /// Plays back the commands of the jobs that are back, if they were sent out on a frame that
@@ -127,24 +138,57 @@ impl ModuleHost {
         self.acquire_time += began.elapsed();
     }
 
-    /// Sends the asynchronous modules out and runs the synchronous ones.
+    /// Sends modules out to the workers and runs the synchronous ones.
     fn run_leased(&mut self, world: &mut World) {
-        for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode == Mode::Asynchronous) {
-            if let Some(job) = slot.take_leased() {
-                slot.state = SlotState::Away { since: self.frame };
-                let workers = self.workers.as_ref().expect("asynchronous modules have workers");
-                workers.send(job);
-            }
-        }
+        // Each goes before the ones sent so far, so that the first is begun first.
+        self.send(Mode::FrameSynced, true, Workers::send_first);
+        self.send(Mode::Asynchronous, false, Workers::send);
         for slot in &mut self.modules {
             if let SlotState::Leased(job) = &mut slot.state {
                 job.run();
             }
         }
+        self.finish_frame_synced();
         for slot in &mut self.modules {
-            if matches!(slot.state, SlotState::Leased(_)) {
+            let ended = match slot.state {
+                SlotState::Leased(_) => true,
+                SlotState::Back { .. } => slot.spec.mode == Mode::FrameSynced,
+                _ => false,
+            };
+            if ended {
                 slot.settle(world);
             }
+        }
+    }
+
+    /// Sends the modules of `mode` that have a view out, in the order of registration or the
+    /// other way round.
+    fn send(&mut self, mode: Mode, backwards: bool, send: fn(&Workers, Box<Job>)) {
+        let count = self.modules.len();
+        for place in 0..count {
+            let number = if backwards { count - 1 - place } else { place };
+            let slot = &mut self.modules[number];
+            if slot.spec.mode != mode {
+                continue;
+            }
+            if let Some(job) = slot.take_leased() {
+                slot.state = SlotState::Away { since: self.frame, late: false };
+                send(self.workers.as_ref().expect("modules of this mode have workers"), job);
+            }
+        }
+    }
+
+    /// Runs the frame-synced jobs that no worker has begun, and waits for the others.
+    fn finish_frame_synced(&mut self) {
+        while let Some(mut job) = self.workers.as_ref().and_then(Workers::take_frame_synced) {
+            job.run();
+            self.take_back(job);
+        }
+        let away = |slot: &Slot| {
+            slot.spec.mode == Mode::FrameSynced && matches!(slot.state, SlotState::Away { .. })
+        };
+        while self.modules.iter().any(away) {
+            self.receive();
         }
     }
 }
@@ -152,8 +196,13 @@ impl ModuleHost {
 impl Slot {
     /// Whether the module can be given a view; counts why not.
     fn is_ready(&mut self, panics_max: u32, probe_after: u32) -> bool {
+        let skips = mem::take(&mut self.skips_next);
+        self.skipped += u64::from(skips);
         if !matches!(self.state, SlotState::Idle(_)) {
             self.overruns += 1;
+            return false;
+        }
+        if skips {
             return false;
         }
         if self.record.panics_in_a_row < panics_max {
@@ -165,6 +214,19 @@ impl Slot {
         }
         self.off_for = 0;
         true
+    }
+
+    /// Notes when a run that is still going has missed its deadline.
+    fn check_deadline(&mut self, now: Duration) {
+        let Some(deadline) = self.spec.deadline else { return };
+        if let SlotState::Away { late, .. } = &mut self.state
+            && !*late
+            && now - self.last_run > deadline
+        {
+            *late = true;
+            self.missed_deadlines += 1;
+            self.skips_next = true;
+        }
     }
 
     fn lend(&mut self, view: crate::snapshot::View, now: Duration) {

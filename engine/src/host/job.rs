@@ -1,15 +1,13 @@
 //! A job: one module with everything that a run of it needs. It moves whole between the host and
 //! a worker, so neither shares anything with the other while it runs.
 
-use std::any::Any;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::provider::contain::contain;
 use crate::snapshot::View;
 use crate::world::{Commands, Playback};
 
-use super::module::{Module, ModuleContext};
+use super::module::{Mode, Module, ModuleContext};
 
 pub(super) struct Job {
     /// The module's place in the order of registration.
@@ -17,6 +15,8 @@ pub(super) struct Job {
     pub(super) commands: Commands,
     pub(super) dt: Duration,
     pub(super) record: RunRecord,
+    /// Whether the frame waits for the runs.
+    pub(super) frame_synced: bool,
     module: Box<dyn Module>,
     view: Option<View>,
 }
@@ -33,9 +33,15 @@ pub(super) struct RunRecord {
 }
 
 impl Job {
-    pub(super) fn new(number: usize, module: Box<dyn Module>, commands: Commands) -> Self {
+    pub(super) fn new(
+        number: usize,
+        mode: Mode,
+        module: Box<dyn Module>,
+        commands: Commands,
+    ) -> Self {
         Self {
             number,
+            frame_synced: mode == Mode::FrameSynced,
             commands,
             dt: Duration::ZERO,
             record: RunRecord::default(),
@@ -58,29 +64,17 @@ impl Job {
         let (module, commands, dt) = (&mut self.module, &mut self.commands, self.dt);
         // Unwind safety: the commands are cleared below, and whether a module copes with its own
         // interrupted run is its own affair; it is switched off when it goes on failing.
-        let ended = catch_unwind(AssertUnwindSafe(|| {
-            module.run(&mut ModuleContext { view: &view, commands, dt });
-        }));
+        let ended_well = contain(|| module.run(&mut ModuleContext { view: &view, commands, dt }));
         drop(view);
         let record = &mut self.record;
         record.run_time += began.elapsed();
         record.runs += 1;
-        match ended {
-            Ok(()) => record.panics_in_a_row = 0,
-            Err(payload) => {
-                record.panics += 1;
-                record.panics_in_a_row += 1;
-                self.commands.clear();
-                discard(payload);
-            }
+        if ended_well {
+            record.panics_in_a_row = 0;
+        } else {
+            record.panics += 1;
+            record.panics_in_a_row += 1;
+            self.commands.clear();
         }
-    }
-}
-
-/// Drops what a module panicked with. That may panic in turn, and what it panics with then is
-/// leaked, because dropping it might never come to an end.
-fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(next);
     }
 }

@@ -34,9 +34,18 @@ impl<T> Mailbox<T> {
 
     /// Adds an item.
     pub(super) fn push(&self, item: T) {
+        self.add(item, VecDeque::push_back);
+    }
+
+    /// Adds an item before all others.
+    pub(super) fn push_first(&self, item: T) {
+        self.add(item, VecDeque::push_front);
+    }
+
+    fn add(&self, item: T, add: fn(&mut VecDeque<T>, T)) {
         let mut state = self.state();
         assert!(state.items.len() < state.items.capacity(), "a mailbox has room for every item");
-        state.items.push_back(item);
+        add(&mut state.items, item);
         drop(state);
         self.changed.notify_one();
     }
@@ -44,6 +53,12 @@ impl<T> Mailbox<T> {
     /// Takes the oldest item, if there is one.
     pub(super) fn try_pop(&self) -> Option<T> {
         self.state().items.pop_front()
+    }
+
+    /// Takes the first item, if there is one of which `wanted` is true.
+    pub(super) fn try_pop_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+        let mut state = self.state();
+        if state.items.front().is_some_and(wanted) { state.items.pop_front() } else { None }
     }
 
     /// Takes the oldest item, and waits for one if need be. `None` once the mailbox is closed and
@@ -82,6 +97,17 @@ mod tests {
         mailbox.close();
         assert_eq!([mailbox.pop(), mailbox.pop(), mailbox.pop()], [Some(1), Some(2), None]);
         assert_eq!(mailbox.try_pop(), None);
+    }
+
+    #[test]
+    fn what_is_urgent_goes_first() {
+        let mailbox = Mailbox::new(4);
+        mailbox.push(1);
+        mailbox.push_first(3);
+        mailbox.push_first(2);
+        assert_eq!(mailbox.try_pop_if(|item| *item > 2), None);
+        assert_eq!(mailbox.try_pop_if(|item| *item > 1), Some(2));
+        assert_eq!([mailbox.try_pop(), mailbox.try_pop()], [Some(3), Some(1)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod statistics;
 mod workers;
 
 pub use config::{HostConfig, HostError};
+pub use convoy::SlowConvoy;
 pub use module::{Mode, Module, ModuleContext, ModuleSpec, Tier};
 pub use module_host::{ModuleHost, ModuleId};
 pub use rate::Rate;

@@ -67,6 +67,10 @@ pub enum Tier {
 pub enum Mode {
     /// On the thread that calls the host, inside the frame.
     Synchronous,
+    /// On the workers and, when they are busy, on the host's thread, side by side with the
+    /// synchronous modules and each other. The frame waits for all of them, and their commands
+    /// are played back in it.
+    FrameSynced,
     /// On a worker thread. The frame never waits, unless in lock step.
     Asynchronous,
 }
@@ -91,6 +95,7 @@ pub struct ModuleSpec {
     pub(super) tier: Tier,
     pub(super) mode: Mode,
     pub(super) rate: Rate,
+    pub(super) deadline: Option<Duration>,
     pub(super) provider: Option<Arc<dyn SnapshotProvider>>,
     reads: Vec<MaskOf>,
 }
@@ -103,6 +108,7 @@ impl ModuleSpec {
             tier: Tier::Fast,
             mode: Mode::Synchronous,
             rate: Rate::EVERY_FRAME,
+            deadline: None,
             provider: None,
             reads: Vec::new(),
         }
@@ -122,6 +128,20 @@ impl ModuleSpec {
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Gives the runs of an asynchronous module a deadline, in the time that the frames add up
+    /// to. There is none unless set.
+    ///
+    /// A run that is still going on a frame that lies later than that after its start has missed
+    /// the deadline. It keeps its picture until it really ends; its commands are then dropped, and
+    /// the next run that is due is skipped. All of it is counted in
+    /// [`ModuleStatistics`](crate::ModuleStatistics). In lock step the host waits for every run,
+    /// so that none is late.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 

@@ -1,14 +1,16 @@
 //! [`ModuleHost`]: the modules of one world.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::provider::SlowReaderLimits;
 use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
 use crate::storage::{ComponentMask, SnapshotShape};
 use crate::world::{Commands, World};
 
 use super::config::{HostConfig, HostError};
-use super::convoy::{Candidate, Convoy, ConvoyKey, group};
+use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoys, group};
 use super::job::{Job, RunRecord};
 use super::module::{Mode, Module, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
@@ -69,6 +71,8 @@ pub struct ModuleHost {
     pub(super) frame: u64,
     pub(super) now: Duration,
     pub(super) acquire_time: Duration,
+    /// Whom to tell of slow readers.
+    slow_readers: Option<SlowConvoys>,
     /// Modules that were added and wait for the first frame.
     waiting: Vec<Box<dyn Module>>,
 }
@@ -84,6 +88,11 @@ pub(super) struct Slot {
     pub(super) off_for: u32,
     pub(super) overruns: u64,
     pub(super) refused: u64,
+    pub(super) missed_deadlines: u64,
+    pub(super) dropped_commands: u64,
+    pub(super) skipped: u64,
+    /// Whether the run that is due next is skipped, after a missed deadline.
+    pub(super) skips_next: bool,
     /// The record as of the last landing.
     pub(super) record: RunRecord,
 }
@@ -100,6 +109,8 @@ pub(super) enum SlotState {
     Away {
         /// The frame on which it was sent out.
         since: u64,
+        /// Whether it has missed its deadline.
+        late: bool,
     },
     /// Back from the workers, and not yet landed.
     Back {
@@ -128,8 +139,29 @@ impl ModuleHost {
             frame: 0,
             now: Duration::ZERO,
             acquire_time: Duration::ZERO,
+            slow_readers: None,
             waiting: Vec::new(),
         }
+    }
+
+    /// Calls `tell`, on the thread of the frame, when the picture of a convoy comes past a limit
+    /// while readers hold it: once for each picture and limit. A panic of `tell` is contained and
+    /// counted in the convoy's [`ProviderStatistics`](crate::ProviderStatistics). Providers that
+    /// were assigned by hand are left alone; they have callbacks of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Running`] after the first frame.
+    pub fn on_slow_reader(
+        &mut self,
+        limits: SlowReaderLimits,
+        tell: impl Fn(&SlowConvoy) + Send + Sync + 'static,
+    ) -> Result<(), HostError> {
+        if self.is_running() {
+            return Err(HostError::Running);
+        }
+        self.slow_readers = Some(SlowConvoys { limits, tell: Arc::new(tell) });
+        Ok(())
     }
 
     /// Adds a module. Its place in the order of registration is also that of its commands.
@@ -150,6 +182,10 @@ impl ModuleHost {
             off_for: 0,
             overruns: 0,
             refused: 0,
+            missed_deadlines: 0,
+            dropped_commands: 0,
+            skipped: 0,
+            skips_next: false,
             record: RunRecord::default(),
         });
         Ok(ModuleId(self.modules.len() - 1))
@@ -165,19 +201,20 @@ impl ModuleHost {
     ///
     /// # Errors
     ///
-    /// When a declared type can't be registered, an asynchronous module has no workers, or
+    /// When a declared type can't be registered, an asynchronous or frame-synced module has no
+    /// workers, or
     /// threads can't be started. The host can be tried again.
     pub fn initialize(&mut self, world: &mut World) -> Result<(), HostError> {
         if self.is_running() {
             return Ok(());
         }
-        let asynchronous = self.modules.iter().filter(|slot| slot.spec.mode == Mode::Asynchronous);
-        if let Some(slot) = asynchronous.clone().next()
+        let threaded = self.modules.iter().filter(|slot| slot.spec.mode != Mode::Synchronous);
+        if let Some(slot) = threaded.clone().next()
             && self.config.workers == 0
         {
             return Err(HostError::NoWorkers { module: slot.spec.name.clone() });
         }
-        let away_max = asynchronous.count();
+        let away_max = threaded.count();
         let mut candidates = Vec::with_capacity(self.modules.len());
         for slot in &mut self.modules {
             let spec = &slot.spec;
@@ -194,11 +231,12 @@ impl ModuleHost {
         }
         // Command buffers first: the handles that they reserve make the world's lists grow.
         for (number, module) in self.waiting.drain(..).enumerate() {
-            let job = Box::new(Job::new(number, module, Commands::new(world)));
+            let mode = self.modules[number].spec.mode;
+            let job = Box::new(Job::new(number, mode, module, Commands::new(world)));
             self.modules[number].state = SlotState::Idle(job);
         }
         let pool = self.make_pool(world, candidates.len());
-        self.convoys = group(&candidates, &pool);
+        self.convoys = group(&candidates, &pool, self.slow_readers.as_ref());
         self.pool = Some(pool);
         Ok(())
     }
@@ -232,6 +270,7 @@ impl ModuleHost {
             let copy_bytes = world.row_bytes(&convoy.mask);
             let members = convoy.members.len();
             let copied = convoy.provider.copied_bytes();
+            let held = convoy.provider.held(world);
             ConvoyStatistics {
                 tier: convoy.key.tier,
                 mode: convoy.key.mode,
@@ -241,6 +280,8 @@ impl ModuleHost {
                 members,
                 mask: convoy.mask,
                 provider: convoy.provider.statistics(),
+                oldest_lag: held.first().map_or(0, |usage| usage.lag),
+                retained_bytes: held.iter().map(|usage| usage.retained_bytes).sum(),
                 copy_bytes,
                 saved_bytes: (members * copy_bytes).saturating_sub(copied),
             }
@@ -253,12 +294,18 @@ impl ModuleHost {
             switched_off: slot.record.panics_in_a_row >= self.config.panics_max,
             overruns: slot.overruns,
             refused: slot.refused,
+            missed_deadlines: slot.missed_deadlines,
+            dropped_commands: slot.dropped_commands,
+            skipped: slot.skipped,
             run_time: slot.record.run_time,
             playback: slot.record.playback,
         });
         HostStatistics {
             frames: self.frame,
             acquire_time: self.acquire_time,
+            memory: world.memory(),
+            copies: world.copy_statistics(),
+            pool: self.pool.as_ref().map(SnapshotPool::statistics).unwrap_or_default(),
             convoys: convoys.collect(),
             modules: modules.collect(),
         }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use convoy_pool::CellPoolStatistics;
+
 use crate::provider::{ProviderKind, ProviderStatistics};
-use crate::storage::ComponentMask;
-use crate::world::Playback;
+use crate::storage::{ComponentMask, CopyStatistics};
+use crate::world::{Playback, WorldMemory};
 
 use super::module::{Mode, Tier};
 use super::rate::Rate;
@@ -17,6 +19,12 @@ pub struct HostStatistics {
     pub frames: u64,
     /// Time spent on the host's thread in providers: captures, syncs and joins.
     pub acquire_time: Duration,
+    /// Where the world's memory is now.
+    pub memory: WorldMemory,
+    /// What copy-on-write has done in the world.
+    pub copies: CopyStatistics,
+    /// The cells of the host's own snapshots.
+    pub pool: CellPoolStatistics,
     /// Per convoy, in the order of their first members.
     pub convoys: Vec<ConvoyStatistics>,
     /// Per module, in the order of registration.
@@ -43,6 +51,10 @@ pub struct ConvoyStatistics {
     pub mask: ComponentMask,
     /// What the provider did.
     pub provider: ProviderStatistics,
+    /// How many ticks old the oldest picture is that a reader holds; zero when none is held.
+    pub oldest_lag: u64,
+    /// Bytes of replaced chunks that the convoy's pictures retain.
+    pub retained_bytes: usize,
     /// Bytes that one private copy of the convoy's columns would take now.
     pub copy_bytes: usize,
     /// Bytes that private copies for all members would take, less what the provider copies.
@@ -67,6 +79,13 @@ pub struct ModuleStatistics {
     pub overruns: u64,
     /// Times that the module was due and its provider refused a view.
     pub refused: u64,
+    /// Runs that were still going when their deadline had passed.
+    pub missed_deadlines: u64,
+    /// Commands of such runs, which were dropped.
+    pub dropped_commands: u64,
+    /// Due runs that were skipped because the run before had missed its deadline: at most one for
+    /// each.
+    pub skipped: u64,
     /// Time spent in its runs.
     pub run_time: Duration,
     /// What became of its commands.

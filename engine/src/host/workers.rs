@@ -44,6 +44,16 @@ impl Workers {
         self.mailboxes.jobs.push(job);
     }
 
+    /// Sends a job that the frame waits for, before all that were sent.
+    pub(super) fn send_first(&self, job: Box<Job>) {
+        self.mailboxes.jobs.push_first(job);
+    }
+
+    /// A job that the frame waits for and that no worker has begun.
+    pub(super) fn take_frame_synced(&self) -> Option<Box<Job>> {
+        self.mailboxes.jobs.try_pop_if(|job| job.frame_synced)
+    }
+
     /// A finished job, if there is one.
     pub(super) fn try_receive(&self) -> Option<Box<Job>> {
         self.mailboxes.done.try_pop()

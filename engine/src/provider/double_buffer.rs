@@ -3,10 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::snapshot::{SnapshotPool, View};
-use crate::storage::ComponentMask;
+use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::World;
 
 use super::generations::{GENERATIONS_MAX, Generations};
+use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
 /// Captures at every update and publishes; all readers of the tick join. The provider holds the
@@ -34,8 +35,21 @@ pub struct DoubleBufferProvider {
 impl DoubleBufferProvider {
     /// A provider that captures `mask` into cells of `pool`.
     pub fn new(mask: ComponentMask, pool: SnapshotPool) -> Self {
-        let generations = Generations::new(mask, pool, GENERATIONS_MAX);
+        let generations = Generations::new(mask, pool, GENERATIONS_MAX).keeping_newest();
         Self { generations, newest: Mutex::new(None) }
+    }
+
+    /// Calls `tell`, on the thread of the world, when a snapshot of this provider comes past a
+    /// limit while readers hold it: once for each snapshot and limit, at the first update or
+    /// capture after that. A panic of `tell` is contained and counted.
+    #[must_use]
+    pub fn with_slow_readers(
+        mut self,
+        limits: SlowReaderLimits,
+        tell: impl Fn(&SlowReader) + Send + Sync + 'static,
+    ) -> Self {
+        self.generations.set_slow_readers(limits, tell);
+        self
     }
 
     /// Joins the newest picture: on any thread, without a lock and without the world. `None`
@@ -69,13 +83,18 @@ impl SnapshotProvider for DoubleBufferProvider {
     }
 
     fn update(&self, world: &mut World) -> Result<(), AcquireError> {
-        let view = self.generations.open(world)?;
-        // The picture before leaves only now, so that there is always one to join.
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
-        Ok(())
+        let opened = self.generations.open(world).map(|view| {
+            // The picture before leaves only now, so that there is always one to join.
+            *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        });
+        self.generations.tell_slow(world);
+        opened
     }
 
     fn statistics(&self) -> ProviderStatistics {
         self.generations.statistics()
+    }
+    fn held(&self, world: &World) -> Vec<SnapshotUse> {
+        self.generations.held(world)
     }
 }

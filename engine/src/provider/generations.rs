@@ -5,10 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use convoy_pool::{Publication, Watch};
 
 use crate::snapshot::{SnapshotPool, View};
-use crate::storage::ComponentMask;
 use crate::storage::frozen::Frozen;
+use crate::storage::world_id::WorldId;
+use crate::storage::{ComponentMask, SnapshotId, SnapshotUse};
 use crate::world::World;
 
+use super::contain::contain;
+use super::slow_readers::{SlowReader, SlowReaderLimits, SlowReaders, Told};
 use super::traits::{AcquireError, ProviderStatistics};
 
 /// What a provider does when readers hold as many generations as it may keep alive.
@@ -31,18 +34,39 @@ pub(super) struct Generations {
     pool: SnapshotPool,
     publication: Publication<Frozen>,
     limit: usize,
+    /// Views that the provider itself keeps of its newest generation.
+    own_views: usize,
+    slow: Option<SlowReaders>,
     state: Mutex<State>,
 }
 
 struct State {
-    live: Vec<(Watch<Frozen>, u64)>,
+    /// Oldest first.
+    live: Vec<Generation>,
     statistics: ProviderStatistics,
+}
+
+struct Generation {
+    watch: Watch<Frozen>,
+    world: WorldId,
+    id: SnapshotId,
+    tick: u64,
+    told: Told,
+}
+
+impl Generation {
+    /// What it costs `world`; `None` when it is of another world or has ended.
+    fn usage(&self, world: &World, own_views: usize) -> Option<SnapshotUse> {
+        let mut usage = world.snapshot(self.id).filter(|_| self.world == world.id)?;
+        usage.readers = usage.readers.saturating_sub(own_views);
+        Some(usage).filter(|usage| usage.readers > 0)
+    }
 }
 
 impl Generations {
     pub(super) fn new(mask: ComponentMask, pool: SnapshotPool, limit: usize) -> Self {
         let state = State {
-            live: Vec::with_capacity(limit.max(1)),
+            live: Vec::with_capacity(limit.clamp(1, GENERATIONS_MAX)),
             statistics: ProviderStatistics::default(),
         };
         Self {
@@ -50,8 +74,15 @@ impl Generations {
             pool,
             publication: Publication::new(),
             limit: limit.max(1),
+            own_views: 0,
+            slow: None,
             state: Mutex::new(state),
         }
+    }
+
+    /// For a provider that keeps a view of its newest generation.
+    pub(super) fn keeping_newest(self) -> Self {
+        Self { own_views: 1, ..self }
     }
 
     pub(super) fn set_limit(&mut self, limit: usize) {
@@ -59,6 +90,14 @@ impl Generations {
         let mut state = self.state();
         let more = self.limit.saturating_sub(state.live.len());
         state.live.reserve(more);
+    }
+
+    pub(super) fn set_slow_readers(
+        &mut self,
+        limits: SlowReaderLimits,
+        tell: impl Fn(&SlowReader) + Send + Sync + 'static,
+    ) {
+        self.slow = Some(SlowReaders { limits, tell: Box::new(tell) });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -74,20 +113,49 @@ impl Generations {
     /// Captures a new generation and publishes it, unless too many are held.
     pub(super) fn open(&self, world: &mut World) -> Result<View, AcquireError> {
         let mut state = self.state();
-        state.live.retain(|(watch, _)| !watch.ended());
-        if let Some(&(_, newest_tick)) = state.live.last().filter(|_| self.is_full(&state)) {
+        state.live.retain(|generation| !generation.watch.ended());
+        if state.live.len() >= self.limit {
             state.statistics.refused += 1;
-            let generations = state.live.len();
-            return Err(AcquireError::Backpressure { generations, newest_tick });
+            return Err(backpressure(&state.live, world));
         }
         let (view, watch) = world.capture_published(&self.pool, self.mask, &self.publication);
-        state.live.push((watch, world.tick()));
+        let (id, tick) = (view.id(), view.tick());
+        state.live.push(Generation { watch, world: world.id, id, tick, told: Told::default() });
         state.statistics.captures += 1;
         Ok(view)
     }
 
-    fn is_full(&self, state: &State) -> bool {
-        state.live.len() >= self.limit
+    /// Tells of the generations that have come past a limit since the last time. The callback
+    /// runs outside the lock, and a panic of it is contained and counted.
+    pub(super) fn tell_slow(&self, world: &World) {
+        let Some(slow) = &self.slow else { return };
+        while let Some(reader) = self.next_slow(&slow.limits, world) {
+            if !contain(|| (slow.tell)(&reader)) {
+                self.state().statistics.callback_panics += 1;
+            }
+        }
+    }
+
+    fn next_slow(&self, limits: &SlowReaderLimits, world: &World) -> Option<SlowReader> {
+        let mut state = self.state();
+        let newest = state.live.len().saturating_sub(1);
+        state.live.iter_mut().enumerate().find_map(|(place, generation)| {
+            let own_views = if place == newest { self.own_views } else { 0 };
+            let usage = generation.usage(world, own_views)?;
+            let reason = limits.crossed(&usage, &mut generation.told)?;
+            Some(SlowReader { reason, usage })
+        })
+    }
+
+    /// The generations of `world` that readers hold, oldest first.
+    pub(super) fn held(&self, world: &World) -> Vec<SnapshotUse> {
+        let state = self.state();
+        let newest = state.live.len().saturating_sub(1);
+        let held = state.live.iter().enumerate().filter_map(|(place, generation)| {
+            let own_views = if place == newest { self.own_views } else { 0 };
+            generation.usage(world, own_views)
+        });
+        held.collect()
     }
 
     pub(super) fn count_join(&self) {
@@ -100,7 +168,17 @@ impl Generations {
 
     pub(super) fn statistics(&self) -> ProviderStatistics {
         let state = self.state();
-        let live_generations = state.live.iter().filter(|(watch, _)| !watch.ended()).count();
-        ProviderStatistics { live_generations, ..state.statistics }
+        let live = state.live.iter().filter(|generation| !generation.watch.ended());
+        ProviderStatistics { live_generations: live.count(), ..state.statistics }
+    }
+}
+
+fn backpressure(live: &[Generation], world: &World) -> AcquireError {
+    let oldest = live.first().and_then(|generation| generation.usage(world, 0));
+    AcquireError::Backpressure {
+        generations: live.len(),
+        newest_tick: live.last().map_or(0, |generation| generation.tick),
+        oldest_lag: oldest.map_or(0, |usage| usage.lag),
+        oldest_retained_bytes: oldest.map_or(0, |usage| usage.retained_bytes),
     }
 }

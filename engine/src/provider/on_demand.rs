@@ -1,11 +1,11 @@
 //! [`OnDemandProvider`]: a private picture for each acquire.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::snapshot::{SnapshotPool, View};
-use crate::storage::ComponentMask;
+use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::World;
 
+use super::generations::Generations;
+use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
 /// Captures privately at each acquire: for a single slow module, which has nobody to share with.
@@ -20,15 +20,27 @@ use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProv
 /// assert!(!first.shares_with(&second));
 /// ```
 pub struct OnDemandProvider {
-    mask: ComponentMask,
-    pool: SnapshotPool,
-    captures: AtomicU64,
+    /// Published to nobody, and without a bound.
+    generations: Generations,
 }
 
 impl OnDemandProvider {
     /// A provider that captures `mask` into cells of `pool`.
     pub fn new(mask: ComponentMask, pool: SnapshotPool) -> Self {
-        Self { mask, pool, captures: AtomicU64::new(0) }
+        Self { generations: Generations::new(mask, pool, usize::MAX) }
+    }
+
+    /// Calls `tell`, on the thread of the world, when a snapshot of this provider comes past a
+    /// limit while readers hold it: once for each snapshot and limit, at the first update or
+    /// capture after that. A panic of `tell` is contained and counted.
+    #[must_use]
+    pub fn with_slow_readers(
+        mut self,
+        limits: SlowReaderLimits,
+        tell: impl Fn(&SlowReader) + Send + Sync + 'static,
+    ) -> Self {
+        self.generations.set_slow_readers(limits, tell);
+        self
     }
 }
 
@@ -38,21 +50,24 @@ impl SnapshotProvider for OnDemandProvider {
     }
 
     fn mask(&self) -> ComponentMask {
-        self.mask
+        self.generations.mask
     }
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
-        // Relaxed: a count that orders nothing.
-        self.captures.fetch_add(1, Ordering::Relaxed);
-        Ok(world.capture(self.mask, &self.pool))
+        let opened = self.generations.open(world);
+        self.generations.tell_slow(world);
+        opened
     }
 
-    fn update(&self, _: &mut World) -> Result<(), AcquireError> {
+    fn update(&self, world: &mut World) -> Result<(), AcquireError> {
+        self.generations.tell_slow(world);
         Ok(())
     }
 
     fn statistics(&self) -> ProviderStatistics {
-        let captures = self.captures.load(Ordering::Relaxed);
-        ProviderStatistics { captures, ..Default::default() }
+        self.generations.statistics()
+    }
+    fn held(&self, world: &World) -> Vec<SnapshotUse> {
+        self.generations.held(world)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::snapshot::{SnapshotPool, View};
-use crate::storage::ComponentMask;
+use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::{World, WorldConfig};
 
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
@@ -85,6 +85,11 @@ impl SnapshotProvider for ReplicaProvider {
 
     fn statistics(&self) -> ProviderStatistics {
         ProviderStatistics { captures: self.state().syncs, ..Default::default() }
+    }
+
+    fn held(&self, _: &World) -> Vec<SnapshotUse> {
+        let state = self.state();
+        state.replica.iter().flat_map(World::snapshots).collect()
     }
 
     fn copied_bytes(&self) -> usize {

@@ -1,10 +1,11 @@
 //! [`SharedSnapshotProvider`]: the convoy's own.
 
 use crate::snapshot::{SnapshotPool, View};
-use crate::storage::ComponentMask;
+use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::World;
 
 use super::generations::{GENERATIONS_MAX, Generations, WhenBusy};
+use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
 /// Captures lazily at the first acquire; whoever acquires while the picture is fresh joins it.
@@ -64,6 +65,19 @@ impl SharedSnapshotProvider {
         self
     }
 
+    /// Calls `tell`, on the thread of the world, when a snapshot of this provider comes past a
+    /// limit while readers hold it: once for each snapshot and limit, at the first update or
+    /// capture after that. A panic of `tell` is contained and counted.
+    #[must_use]
+    pub fn with_slow_readers(
+        mut self,
+        limits: SlowReaderLimits,
+        tell: impl Fn(&SlowReader) + Send + Sync + 'static,
+    ) -> Self {
+        self.generations.set_slow_readers(limits, tell);
+        self
+    }
+
     /// Joins the published snapshot whatever its age: on any thread, without a lock and without
     /// the world. `None` when there is none that anybody holds.
     pub fn join(&self) -> Option<View> {
@@ -90,7 +104,9 @@ impl SnapshotProvider for SharedSnapshotProvider {
             // What will not be given is let go of first, so that it doesn't count as held.
             stale => stale.filter(|view| view.is_of(world) && self.when_busy == WhenBusy::Newest),
         };
-        match (self.generations.open(world), stale) {
+        let opened = self.generations.open(world);
+        self.generations.tell_slow(world);
+        match (opened, stale) {
             (Err(AcquireError::Backpressure { .. }), Some(view)) => {
                 self.generations.count_stale();
                 Ok(view)
@@ -99,11 +115,15 @@ impl SnapshotProvider for SharedSnapshotProvider {
         }
     }
 
-    fn update(&self, _: &mut World) -> Result<(), AcquireError> {
+    fn update(&self, world: &mut World) -> Result<(), AcquireError> {
+        self.generations.tell_slow(world);
         Ok(())
     }
 
     fn statistics(&self) -> ProviderStatistics {
         self.generations.statistics()
+    }
+    fn held(&self, world: &World) -> Vec<SnapshotUse> {
+        self.generations.held(world)
     }
 }

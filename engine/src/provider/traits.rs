@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::snapshot::View;
-use crate::storage::ComponentMask;
+use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::{SyncError, World};
 
 /// Which policy a provider follows.
@@ -30,6 +30,10 @@ pub enum AcquireError {
         generations: usize,
         /// The tick of the newest of them.
         newest_tick: u64,
+        /// How many ticks ago the oldest of them was captured.
+        oldest_lag: u64,
+        /// Bytes of replaced chunks that the oldest of them retains.
+        oldest_retained_bytes: usize,
     },
     /// The replica could not be synced.
     Sync(SyncError),
@@ -38,11 +42,14 @@ pub enum AcquireError {
 impl fmt::Display for AcquireError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Backpressure { generations, newest_tick } => write!(
-                formatter,
-                "readers hold {generations} generations of snapshots, the newest of tick \
-                 {newest_tick}, and the provider may keep no more alive"
-            ),
+            Self::Backpressure { generations, newest_tick, oldest_lag, oldest_retained_bytes } => {
+                write!(
+                    formatter,
+                    "readers hold {generations} generations of snapshots, the newest of tick \
+                     {newest_tick}, and the provider may keep no more alive; the oldest is \
+                     {oldest_lag} ticks old and retains {oldest_retained_bytes} bytes"
+                )
+            }
             Self::Sync(error) => error.fmt(formatter),
         }
     }
@@ -78,6 +85,8 @@ pub struct ProviderStatistics {
     pub stale: u64,
     /// Snapshots of this provider that still have readers.
     pub live_generations: usize,
+    /// Panics of the callback for slow readers.
+    pub callback_panics: u64,
 }
 
 /// Gives modules their views: decides when to capture and who shares a snapshot.
@@ -105,6 +114,14 @@ pub trait SnapshotProvider: Send + Sync {
 
     /// What the provider has done so far.
     fn statistics(&self) -> ProviderStatistics;
+
+    /// The snapshots that readers hold, oldest first, without the provider's own hold on its
+    /// newest. A replica's are of the replica. Allocates the list that it returns. Empty unless the provider
+    /// implements it.
+    fn held(&self, world: &World) -> Vec<SnapshotUse> {
+        let _ = world;
+        Vec::new()
+    }
 
     /// Bytes of physical copies that the provider keeps; zero unless it fills replicas.
     fn copied_bytes(&self) -> usize {

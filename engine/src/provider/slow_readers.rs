@@ -1,0 +1,104 @@
+//! Slow readers: who is told of them, and when.
+
+use std::fmt;
+
+use crate::storage::SnapshotUse;
+
+/// What a snapshot may cost before its readers count as slow. Nothing is slow by default.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use convoy_engine::{
+///     ComponentMask, SharedSnapshotProvider, SlowReaderLimits, SnapshotPool, SnapshotProvider,
+///     World,
+/// };
+///
+/// let mut limits = SlowReaderLimits::default();
+/// limits.lag_max = Some(2);
+/// let told = Arc::new(AtomicU64::new(0));
+/// let provider = SharedSnapshotProvider::new(ComponentMask::ALL, SnapshotPool::default())
+///     .with_slow_readers(limits, {
+///         let told = Arc::clone(&told);
+///         move |slow| {
+///             told.store(slow.usage.lag, Ordering::Relaxed);
+///         }
+///     });
+/// let mut world = World::new();
+/// let view = provider.acquire(&mut world).unwrap();
+/// for _ in 0..5 {
+///     world.advance_tick();
+///     provider.update(&mut world).unwrap();
+/// }
+/// assert_eq!(told.load(Ordering::Relaxed), 3, "told once, on the first tick past the limit");
+/// drop(view);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct SlowReaderLimits {
+    /// The most ticks that may pass from the capture to the end of its last reader.
+    pub lag_max: Option<u64>,
+    /// The most bytes that the snapshot's dead list may hold.
+    pub retained_bytes_max: Option<usize>,
+}
+
+/// Which limit a snapshot is past.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum SlowReason {
+    /// [`SlowReaderLimits::lag_max`].
+    Lag,
+    /// [`SlowReaderLimits::retained_bytes_max`].
+    RetainedBytes,
+}
+
+/// A snapshot whose readers are slow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SlowReader {
+    /// The limit that it is past.
+    pub reason: SlowReason,
+    /// The snapshot, its lag, its readers and what it retains.
+    pub usage: SnapshotUse,
+}
+
+impl fmt::Display for SlowReader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SnapshotUse { id, lag, readers, retained_bytes, .. } = self.usage;
+        write!(
+            formatter,
+            "{readers} readers hold {id}, which is {lag} ticks old and retains {retained_bytes} \
+             bytes"
+        )
+    }
+}
+
+/// Which limits a generation was past already, so that each is told once.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Told {
+    lag: bool,
+    retained_bytes: bool,
+}
+
+impl SlowReaderLimits {
+    /// A limit that the snapshot is past and that was not told before.
+    pub(super) fn crossed(&self, usage: &SnapshotUse, told: &mut Told) -> Option<SlowReason> {
+        if !told.lag && self.lag_max.is_some_and(|most| usage.lag > most) {
+            told.lag = true;
+            return Some(SlowReason::Lag);
+        }
+        let most = self.retained_bytes_max;
+        if !told.retained_bytes && most.is_some_and(|most| usage.retained_bytes > most) {
+            told.retained_bytes = true;
+            return Some(SlowReason::RetainedBytes);
+        }
+        None
+    }
+}
+
+/// The limits and whom to tell.
+pub(super) struct SlowReaders {
+    pub(super) limits: SlowReaderLimits,
+    pub(super) tell: Box<dyn Fn(&SlowReader) + Send + Sync>,
+}
