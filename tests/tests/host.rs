@@ -508,3 +508,74 @@ fn trap_9_a_component_registered_late_is_not_silently_absent() {
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(*seen.lock().unwrap(), [Err(not_captured), Ok(7)]);
 }
+
+#[test]
+fn frame_synced_modules_end_within_the_frame_even_when_all_workers_are_busy() {
+    let mut world = world_of(0);
+    let mut host = ModuleHost::new(config(1, None));
+    let (started, has_started) = channel();
+    let (may_go_on, go_on) = channel();
+    let slow = ModuleSpec::slow("slow", Rate::every_frames(100)).mode(Mode::Asynchronous);
+    host.add(slow, gated(started, go_on, Arc::new(AtomicU64::new(0)))).unwrap();
+    for module in 1..=4 {
+        let mode = if module == 2 { Mode::Synchronous } else { Mode::FrameSynced };
+        let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME).mode(mode);
+        host.add(spec, move |context: &mut ModuleContext<'_>| {
+            let run = context.view().tick() as u32;
+            assert_eq!(number_of(context.view()), u64::from(run));
+            context.commands().spawn((Mark { module, run },));
+            assert!(module != 4, "the last one always fails");
+        })
+        .unwrap();
+    }
+    for frame in 1..=150 {
+        write(&mut world, frame);
+        host.run_frame(&mut world, FRAME).unwrap();
+        if frame == 100 {
+            // From here on the only worker is busy, and the frame runs what it waits for itself.
+            has_started.recv().unwrap();
+        }
+        let marks = world.query::<&Mark>();
+        assert_eq!(marks.iter().len(), 3 * frame as usize, "all commands, in their frame");
+    }
+    let order: Vec<_> = world.query::<&Mark>().iter().map(|mark| mark.module).collect();
+    assert!(order.chunks(3).all(|frame| frame == [1, 2, 3]), "in the order of registration");
+    let statistics = host.statistics(&world);
+    assert!(statistics.modules[1..4].iter().all(|module| module.runs == 150));
+    assert!(statistics.modules.iter().all(|module| module.overruns == 0));
+    assert!(statistics.modules[4].panics > 3 && statistics.modules[4].switched_off);
+    may_go_on.send(()).unwrap();
+    host.finish(&mut world);
+}
+
+#[test]
+fn a_run_that_ends_before_its_deadline_lands_and_a_late_one_is_skipped_once() {
+    let mut world = world_of(0);
+    let mut host = ModuleHost::new(config(1, None));
+    let (started, has_started) = channel();
+    let (may_go_on, go_on) = channel();
+    let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+    let spec = spec.deadline(2 * FRAME);
+    host.add(spec, gated(started, go_on, Arc::new(AtomicU64::new(0)))).unwrap();
+    let mut frames = |world: &mut World, count: usize| {
+        (0..count).for_each(|_| host.run_frame(world, FRAME).unwrap());
+        module(&host, world, 0)
+    };
+    // Sent out on frame 1; on frame 3 the deadline is reached and not passed.
+    let before = frames(&mut world, 3);
+    assert_eq!((before.missed_deadlines, before.overruns, before.skipped), (0, 2, 0));
+    let late = frames(&mut world, 3);
+    assert_eq!((late.missed_deadlines, late.overruns, late.skipped), (1, 5, 1));
+    drop(has_started.recv().unwrap());
+    may_go_on.send(()).unwrap();
+    host.finish(&mut world);
+    let ended = module(&host, &world, 0);
+    assert_eq!((ended.runs, ended.dropped_commands, ended.playback.applied), (1, 1, 0));
+    assert_eq!(world.query::<&Mark>().iter().len(), 0, "late commands are dropped");
+    host.run_frame(&mut world, FRAME).unwrap();
+    drop(has_started.recv().unwrap());
+    may_go_on.send(()).unwrap();
+    host.finish(&mut world);
+    let landed = module(&host, &world, 0);
+    assert_eq!((landed.runs, landed.missed_deadlines, landed.playback.applied), (2, 1, 1));
+}
