@@ -1,4 +1,4 @@
-//! Convoy memory: what five modules at 10 Hz keep in memory, individual against convoy.
+//! Convoy memory: what five and twenty modules at 10 Hz keep in memory, individual against convoy.
 //!
 //! The measure is the peak of a second of periods: the bytes that exist only because the modules
 //! want their views, with the views held and the writes done. Criterion times that second, the
@@ -11,7 +11,7 @@ use convoy_benches::{Measure, write_measures};
 use criterion::Criterion;
 
 use common::timing::{bench, criterion};
-use period::{PERIODS_PER_SECOND, Period, ROW_BYTES, Sharing, Written};
+use period::{Load, PERIODS_PER_SECOND, Period, ROW_BYTES, Sharing};
 
 const GROUP: &str = "convoy_memory";
 const SUBJECTS: [(&str, Sharing); 2] =
@@ -20,12 +20,12 @@ const SUBJECTS: [(&str, Sharing); 2] =
 fn main() {
     let mut criterion = criterion();
     let mut measures = Vec::new();
-    for (workload, written) in Written::EACH {
+    for (workload, load) in Load::EACH {
         measures.push(Measure::bytes(GROUP, workload, "rows", ROW_BYTES));
         for (subject, sharing) in SUBJECTS {
-            let mut period = Period::new(sharing);
-            second(&mut period, written);
-            let peak = second(&mut period, written);
+            let mut period = Period::new(sharing, load);
+            second(&mut period);
+            let peak = second(&mut period);
             measures.push(Measure::bytes(GROUP, workload, subject, peak));
         }
     }
@@ -35,24 +35,19 @@ fn main() {
 }
 
 /// Runs a second of periods, and returns the peak of the bytes that the views took.
-fn second(period: &mut Period, written: Written) -> usize {
+fn second(period: &mut Period) -> usize {
     let mut peak = 0;
     for _ in 0..PERIODS_PER_SECOND {
-        period.run(written, |period| peak = peak.max(period.picture_bytes()));
+        period.run(|period| peak = peak.max(period.picture_bytes()));
     }
     peak
 }
 
 fn convoy_memory(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("convoy_memory_second");
-    for (workload, written) in Written::EACH {
+    for (workload, load) in Load::EACH {
         for (subject, sharing) in SUBJECTS {
-            bench(
-                &mut group,
-                (subject, workload),
-                || Period::new(sharing),
-                |period| second(period, written),
-            );
+            bench(&mut group, (subject, workload), || Period::new(sharing, load), second);
         }
     }
     group.finish();

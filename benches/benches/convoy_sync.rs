@@ -1,6 +1,6 @@
-//! Convoy sync: what five modules cost the simulation in a period, individual against convoy.
+//! Convoy sync: what five and twenty modules cost the simulation in a period, individual against convoy.
 //!
-//! A period covers acquiring the five views, the writes that follow while the views are held, and
+//! A period covers acquiring the views, the writes that follow while the views are held, and
 //! dropping them, so copy-on-write counts. `plain` is the same writes in a world that nobody
 //! looks at. The `extra` subjects run a period and a plain one in turns and report the difference
 //! only, so that what disturbs both cancels: their ratio is the promise.
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion};
 
 use common::timing::{Group, bench, criterion};
-use period::{Period, Sharing, Written};
+use period::{Load, Period, Sharing};
 
 const SUBJECTS: [(&str, &str, Sharing); 2] = [
     ("individual", "individual extra", Sharing::Individual),
@@ -28,62 +28,62 @@ fn main() {
 
 fn convoy_sync(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("convoy_sync");
-    for (workload, written) in Written::EACH {
+    for (workload, load) in Load::EACH {
         bench(
             &mut group,
             ("plain", workload),
-            || warm(Sharing::Nothing, written),
+            || warm(Sharing::Nothing, load),
             |period| {
-                period.run(written, |_| ());
+                period.run(|_| ());
             },
         );
         for (subject, extra_subject, sharing) in SUBJECTS {
             bench(
                 &mut group,
                 (subject, workload),
-                || warm(sharing, written),
+                || warm(sharing, load),
                 |period| {
-                    period.run(written, |_| ());
+                    period.run(|_| ());
                 },
             );
-            bench_extra(&mut group, (extra_subject, workload), sharing, written);
+            bench_extra(&mut group, (extra_subject, workload), sharing, load);
         }
     }
     group.finish();
 }
 
 /// A world whose first periods, which fill replicas and pools, are over and were checked.
-fn warm(sharing: Sharing, written: Written) -> Period {
-    let mut period = Period::new(sharing);
+fn warm(sharing: Sharing, load: Load) -> Period {
+    let mut period = Period::new(sharing, load);
     for _ in 0..20 {
-        period.run(written, |_| ());
+        period.run(|_| ());
     }
-    period.run(written, Period::check_views);
+    period.run(Period::check_views);
     period
 }
 
-fn timed(period: &mut Period, written: Written) -> Duration {
+fn timed(period: &mut Period) -> Duration {
     let began = Instant::now();
-    period.run(written, |_| ());
+    period.run(|_| ());
     began.elapsed()
 }
 
 /// Times periods and plain ones in turns and reports what the first take longer.
-fn bench_extra(group: &mut Group<'_>, id: (&str, &str), sharing: Sharing, written: Written) {
+fn bench_extra(group: &mut Group<'_>, id: (&str, &str), sharing: Sharing, load: Load) {
     let mut worlds = None;
     group.bench_function(BenchmarkId::new(id.0, id.1), |bencher| {
         let (period, plain) =
-            worlds.get_or_insert_with(|| (warm(sharing, written), warm(Sharing::Nothing, written)));
+            worlds.get_or_insert_with(|| (warm(sharing, load), warm(Sharing::Nothing, load)));
         bencher.iter_custom(|passes| {
             let (mut with_views, mut without) = (Duration::ZERO, Duration::ZERO);
             for pass in 0..passes {
                 // Neither always runs into the other's cache lines.
                 if pass % 2 == 0 {
-                    with_views += timed(period, written);
-                    without += timed(plain, written);
+                    with_views += timed(period);
+                    without += timed(plain);
                 } else {
-                    without += timed(plain, written);
-                    with_views += timed(period, written);
+                    without += timed(plain);
+                    with_views += timed(period);
                 }
             }
             // Criterion rejects a total of zero.

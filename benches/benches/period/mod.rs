@@ -1,11 +1,12 @@
-//! One period of five modules at 10 Hz: every module takes its view, the world is written while
+//! One period of five or twenty modules at 10 Hz: every module takes its view, the world is written while
 //! all views are held, and the views are dropped.
 //!
 //! The world has 100,000 entities with 8 components of 16 bytes each, in ten archetypes of equal
 //! size. A period writes every row of one archetype or of all of them: 10 % or 100 % of the
 //! chunks. Which one rotates, so that no part of the world stays in the cache.
 //!
-//! The views come from five replicas or from one shared snapshot, with equal masks: everything.
+//! The views come from replicas, one for each module, or from one shared snapshot, with equal masks:
+//! everything.
 
 #![allow(dead_code, reason = "both benchmarks use a part of this module")]
 
@@ -16,8 +17,6 @@ use convoy_engine::{
 
 use crate::common::components::{components, tags};
 
-/// Modules that read.
-pub(crate) const MODULES: usize = 5;
 /// How often they read in a second.
 pub(crate) const PERIODS_PER_SECOND: u64 = 10;
 const ENTITIES: usize = 100_000;
@@ -59,17 +58,27 @@ type RowMut<'a> = (
     &'a mut C7,
 );
 
+/// How many modules read, and how much of the world a period writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) modules: usize,
+    pub(crate) written: Written,
+}
+
+impl Load {
+    /// What is measured, by the names of the workloads.
+    pub(crate) const EACH: [(&str, Self); 3] = [
+        ("10%_written", Self { modules: 5, written: Written::Tenth }),
+        ("100%_written", Self { modules: 5, written: Written::All }),
+        ("10%_written_20_modules", Self { modules: 20, written: Written::Tenth }),
+    ];
+}
+
 /// How much of the world a period writes.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Written {
     Tenth,
     All,
-}
-
-impl Written {
-    /// Both, with their names as workloads.
-    pub(crate) const EACH: [(&str, Self); 2] =
-        [("10%_written", Self::Tenth), ("100%_written", Self::All)];
 }
 
 /// Who gives the modules their views.
@@ -88,18 +97,19 @@ pub(crate) struct Period {
     pub(crate) world: World,
     providers: Vec<Box<dyn SnapshotProvider>>,
     views: Vec<View>,
+    load: Load,
     number: usize,
 }
 
 impl Period {
-    pub(crate) fn new(sharing: Sharing) -> Self {
+    pub(crate) fn new(sharing: Sharing, load: Load) -> Self {
         let mut world = World::new();
         for number in 0..ENTITIES {
             spawn(&mut world, number);
         }
         let providers: Vec<Box<dyn SnapshotProvider>> = match sharing {
             Sharing::Nothing => Vec::new(),
-            Sharing::Individual => (0..MODULES)
+            Sharing::Individual => (0..load.modules)
                 .map(|_| Box::new(ReplicaProvider::new(ComponentMask::ALL)) as Box<_>)
                 .collect(),
             Sharing::Convoy => {
@@ -107,20 +117,20 @@ impl Period {
                 vec![Box::new(SharedSnapshotProvider::new(ComponentMask::ALL, pool))]
             }
         };
-        let views = Vec::with_capacity(MODULES);
-        Self { world, providers, views, number: 0 }
+        let views = Vec::with_capacity(load.modules);
+        Self { world, providers, views, load, number: 0 }
     }
 
     /// The whole period. `held` is called while all views are held, after the writes.
-    pub(crate) fn run(&mut self, written: Written, held: impl FnOnce(&Self)) {
+    pub(crate) fn run(&mut self, held: impl FnOnce(&Self)) {
         if !self.providers.is_empty() {
-            for module in 0..MODULES {
+            for module in 0..self.load.modules {
                 let provider = &self.providers[module % self.providers.len()];
                 let view = provider.acquire(&mut self.world).expect("nobody is late");
                 self.views.push(view);
             }
         }
-        write(&mut self.world, written, self.number);
+        write(&mut self.world, self.load.written, self.number);
         held(self);
         self.views.clear();
         self.number += 1;
@@ -143,7 +153,8 @@ impl Period {
 
     /// Checks that the views show the world as it was before this period's writes.
     pub(crate) fn check_views(&self) {
-        assert!(self.views.len() == MODULES || self.providers.is_empty(), "all views are held");
+        let held = self.views.len() == self.load.modules;
+        assert!(held || self.providers.is_empty(), "all views are held");
         for view in &self.views {
             assert_eq!(view.entity_count(), ENTITIES, "the view shows every entity");
             let written = view.query::<&C7>().expect("the mask is everything");
