@@ -578,9 +578,10 @@ impl Column {
         }
     }
 
-    /// Gives back the memory that `live` rows don't need: chunks without rows, a lone chunk that a
-    /// much smaller one can replace, and room in lists. What a snapshot sees is given back when
-    /// the snapshot ends; a lone chunk is then left alone, as a second one would cost more.
+    /// Gives back the memory that `live` rows don't need: chunks without rows, and a lone chunk that
+    /// a much smaller one can replace. What a snapshot sees is given back when the snapshot ends; a
+    /// lone chunk is then left alone, as a second one would cost more. The list of chunks keeps its
+    /// room, so that a column that grows again does not come to the heap for it.
     pub(crate) fn compact(&mut self, live: usize, memory: &mut Memory) -> Surplus {
         if self.size == 0 {
             return Surplus::default();
@@ -591,8 +592,12 @@ impl Column {
         if self.chunks.len() == 1 {
             self.refit_first(live, memory);
         }
-        shrink_list(&mut self.chunks);
         Surplus { bytes: held - self.reserved_bytes(), chunks: count - self.chunks.len() }
+    }
+
+    /// Gives back room in the list of chunks. Returns its bytes.
+    pub(crate) fn trim_list(&mut self) -> usize {
+        shrink_list(&mut self.chunks)
     }
 
     /// Bytes of all chunks.
@@ -747,12 +752,14 @@ impl Sum for Surplus {
 /// The room that a list may have beyond twice its length: small lists are left alone.
 const LIST_SLACK: usize = 8;
 
-/// Gives back the room of a list that has far more than it needs. A list that grows and shrinks
-/// by less than half keeps its room, so that compacting now and then does not make it grow anew.
-pub(crate) fn shrink_list<T>(list: &mut Vec<T>) {
-    if list.capacity() > 2 * list.len() + LIST_SLACK {
+/// Gives back the room of a list that has far more than it needs, and returns its bytes. A list
+/// that grows and shrinks by less than half keeps its room.
+pub(crate) fn shrink_list<T>(list: &mut Vec<T>) -> usize {
+    let held = list.capacity();
+    if held > 2 * list.len() + LIST_SLACK {
         list.shrink_to(list.len() + list.len() / 2);
     }
+    (held - list.capacity()) * size_of::<T>()
 }
 
 /// Calls `$copy` with a number of bytes that is known at compile time for the usual sizes of rows,

@@ -5,6 +5,7 @@
 
 use convoy_pool::{ChunkPtr, MemoryError, SizeClass};
 
+use super::column::shrink_list;
 use super::component_id::ComponentId;
 use super::history::Memory;
 
@@ -58,5 +59,10 @@ impl Spares {
             }
         }
         self.next = 0;
+    }
+
+    /// Gives back the room of the list. Returns its bytes.
+    pub(crate) fn trim_list(&mut self) -> usize {
+        shrink_list(&mut self.list)
     }
 }

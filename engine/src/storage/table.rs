@@ -260,6 +260,11 @@ impl Table {
         self.columns.iter_mut().map(|column| column.compact(rows, memory)).sum()
     }
 
+    /// Gives back room in the lists of chunks. Returns its bytes.
+    pub(crate) fn trim_lists(&mut self) -> usize {
+        self.columns.iter_mut().map(Column::trim_list).sum()
+    }
+
     /// Makes every chunk of one column writable.
     pub(crate) fn own_column(
         &mut self,

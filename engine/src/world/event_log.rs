@@ -89,6 +89,11 @@ impl EventLog {
         self.column.compact(self.rows, memory)
     }
 
+    /// Gives back room in the list of chunks. Returns its bytes.
+    pub(crate) fn trim_list(&mut self) -> usize {
+        self.column.trim_list()
+    }
+
     /// How many chunks at the front of a replica's log have to go so that the rest holds the
     /// records that `source` still has, under the same numbers. What was dropped from the front
     /// of both is not copied again, because records are never rewritten.

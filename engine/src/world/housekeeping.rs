@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::storage::column::{Surplus, shrink_list};
 
 use super::core::World;
+use super::event_log::EventLog;
 
 /// What a compaction gave back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,13 +32,13 @@ impl CompactReport {
 }
 
 impl World {
-    /// Gives surplus memory back to the arena: chunks without rows, the first chunks of small
-    /// tables that were large once, and most of the room in lists that have more than twice what
-    /// they need. No row moves.
+    /// Gives surplus memory back to the arena: chunks without rows, and the first chunks of small
+    /// tables that were large once. No row moves.
     ///
     /// Looks at one table at the least, and stops when the budget is spent; the next call goes on
     /// from there. What is compact already costs a few nanoseconds a column. Growing again after
-    /// a compaction takes memory from the arena and, for lists, from the heap.
+    /// a compaction takes memory from the arena. Lists keep their room, so that a world which is
+    /// compacted every few frames does not come to the heap; [`World::trim`] gives that back.
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -72,16 +73,15 @@ impl World {
         for resource in &mut self.resources {
             report.add(resource.compact(&mut self.memory));
         }
-        self.moves.shrink();
-        shrink_list(&mut self.entity_list);
         self.compact_next = 0;
         report.complete = true;
         report
     }
 
-    /// Gives free memory of the arena back to the system until the budget is spent. Returns the
-    /// bytes; call it again until it returns 0. The address space stays mapped and counted, and
-    /// touching it again costs page faults.
+    /// Gives free memory of the arena back to the system, and then most of the room in lists that
+    /// have more than twice what they need back to the heap, until the budget is spent. Returns the
+    /// bytes; call it again until it returns 0. The arena's address space stays mapped and counted.
+    /// What is needed again costs page faults, and blocks of the heap.
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -93,7 +93,32 @@ impl World {
     /// assert_eq!(world.trim(Duration::MAX), 0);
     /// ```
     pub fn trim(&mut self, budget: Duration) -> usize {
+        let began = Instant::now();
         self.memory.reclaim();
-        self.memory.arena.trim(budget)
+        let bytes = self.memory.arena.trim(budget);
+        bytes + self.trim_lists(began, budget)
+    }
+
+    /// Gives room in lists back. What there is of it decides how long that takes, so the time is
+    /// looked at whenever a table had some.
+    fn trim_lists(&mut self, began: Instant, budget: Duration) -> usize {
+        let mut bytes = 0;
+        if began.elapsed() >= budget {
+            return bytes;
+        }
+        for table in &mut self.tables {
+            bytes += table.trim_lists();
+            if bytes > 0 && began.elapsed() >= budget {
+                return bytes;
+            }
+        }
+        bytes += self.index.trim_list() + self.moves.trim_list();
+        bytes += shrink_list(&mut self.entity_list);
+        bytes += self.events.iter_mut().map(EventLog::trim_list).sum::<usize>();
+        #[cfg(feature = "rayon")]
+        {
+            bytes += self.pass_memory.trim_lists();
+        }
+        bytes
     }
 }

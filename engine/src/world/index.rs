@@ -619,6 +619,11 @@ impl EntityIndex {
         self.slots.compact(self.len as usize, memory)
     }
 
+    /// Gives back room in the list of chunks. Returns its bytes.
+    pub(crate) fn trim_list(&mut self) -> usize {
+        self.slots.trim_list()
+    }
+
     /// Frees the slots of all living entities, which are writable, so that the lowest index is
     /// the next one given out. Reserved slots stay reserved.
     pub(crate) fn free_all(&mut self) {

@@ -85,9 +85,9 @@ impl Moves {
         prepared
     }
 
-    /// Gives room back that the last operation did not need by far.
-    pub(crate) fn shrink(&mut self) {
-        shrink_list(&mut self.list);
+    /// Gives room back that the last operation did not need by far. Returns its bytes.
+    pub(crate) fn trim_list(&mut self) -> usize {
+        shrink_list(&mut self.list)
     }
 }
 
