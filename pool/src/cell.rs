@@ -12,14 +12,12 @@
 //! This file upholds `sole-owner` (a vacant or closed cell has one owner) and `held`.
 #![allow(unsafe_code, reason = "moves ownership of cells through raw pointers")]
 
-use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 
 use crate::collector;
 use crate::state::State;
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicPtr, AtomicU64, AtomicUsize, Ordering, UnsafeCell};
 
 /// A value that is used again and again.
 pub trait Recycle: Send + Sync + 'static {
@@ -57,7 +55,7 @@ impl<T: Recycle> Cell<T> {
     #[inline]
     pub(crate) unsafe fn value(&self) -> &T {
         // SAFETY: nobody writes while there is a reader, or a sole owner that does not.
-        unsafe { &*self.value.get() }
+        self.value.with(|value| unsafe { &*value })
     }
 
     /// The value, for writing.
@@ -67,7 +65,7 @@ impl<T: Recycle> Cell<T> {
     #[expect(clippy::mut_from_ref, reason = "the cell's state grants the access, not a borrow")]
     pub(crate) unsafe fn value_mut(&self) -> &mut T {
         // SAFETY: the sole owner is the only one to touch the value.
-        unsafe { &mut *self.value.get() }
+        self.value.with_mut(|value| unsafe { &mut *value })
     }
 
     /// Notes where the cell is about to be shown.
@@ -76,7 +74,7 @@ impl<T: Recycle> Cell<T> {
     /// The caller is the sole owner.
     pub(crate) unsafe fn set_board(&self, board: Arc<Board<T>>) {
         // SAFETY: only the sole owner touches the field.
-        unsafe { *self.board.get() = Some(board) };
+        self.board.with_mut(|field| unsafe { *field = Some(board) });
     }
 
     /// Forgets where the cell was shown.
@@ -85,7 +83,7 @@ impl<T: Recycle> Cell<T> {
     /// The caller is the sole owner.
     unsafe fn take_board(&self) -> Option<Arc<Board<T>>> {
         // SAFETY: only the sole owner touches the field.
-        unsafe { (*self.board.get()).take() }
+        self.board.with_mut(|field| unsafe { (*field).take() })
     }
 
     /// Notes where the cell belongs.
@@ -94,7 +92,7 @@ impl<T: Recycle> Cell<T> {
     /// The caller is the sole owner.
     pub(crate) unsafe fn set_home(&self, home: Arc<Home<T>>) {
         // SAFETY: only the sole owner touches the field.
-        unsafe { *self.home.get() = Some(home) };
+        self.home.with_mut(|field| unsafe { *field = Some(home) });
     }
 
     /// Forgets where the cell belongs.
@@ -103,7 +101,7 @@ impl<T: Recycle> Cell<T> {
     /// The caller is the sole owner.
     unsafe fn take_home(&self) -> Option<Arc<Home<T>>> {
         // SAFETY: only the sole owner touches the field.
-        unsafe { (*self.home.get()).take() }
+        self.home.with_mut(|field| unsafe { (*field).take() })
     }
 }
 

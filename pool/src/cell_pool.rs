@@ -6,13 +6,12 @@
 #![allow(unsafe_code, reason = "hands on the ownership of cells")]
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::CellPoolStatistics;
 use crate::cell::{Held, Home, Recycle};
 use crate::collector;
 use crate::lease::VacantCell;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// How a [`CellPool`] keeps cells.
 #[derive(Clone, Debug)]

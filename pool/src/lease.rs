@@ -9,10 +9,10 @@
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
 use crate::cell::{Board, Cell, Held, Recycle};
 use crate::state::Generation;
+use crate::sync::Arc;
 
 /// A cell with one owner, who fills it. Dropping it recycles it into its pool.
 pub struct VacantCell<T: Recycle> {

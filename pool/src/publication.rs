@@ -8,11 +8,11 @@
 #![allow(unsafe_code, reason = "looks at a cell through the pointer that a board shows")]
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::cell::{Board, Held, Recycle};
 use crate::collector;
 use crate::lease::{Lease, VacantCell};
+use crate::sync::Arc;
 
 /// Shows at most one shared value for any thread to join. Clones show the same.
 ///

@@ -13,11 +13,11 @@
 use std::fmt;
 use std::ptr::NonNull;
 use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bumpalo::Bump;
 
 use crate::ScratchStatistics;
-use crate::sync::{AtomicU64, Ordering};
 
 /// The source of stamps. 64 bits do not repeat.
 static NEXT_STAMP: AtomicU64 = AtomicU64::new(0);

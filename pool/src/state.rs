@@ -149,13 +149,13 @@ impl State {
     }
 
     /// The state of a cell with this many readers.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn with_readers(readers: u32) -> State {
         State(AtomicU64::new(Word::new(Generation(7), readers).0))
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
