@@ -55,6 +55,8 @@
 //! * `leased`: while a cell has readers, its value is only read.
 //! * `closed`: a cell without readers gains none until its owner opens the next generation.
 //! * `pinned`: a cell that a thread finds on a board while pinned is destroyed after it unpins.
+//!
+//! `pool/tests/loom.sh` checks those of the cells in every interleaving that a model checker finds.
 #![deny(unsafe_code)]
 
 mod arena;

@@ -251,6 +251,23 @@ fn two_joiners_find_what_stays_published() {
 }
 
 #[test]
+fn joiner_is_not_turned_away_by_the_end_of_an_earlier_use() {
+    explore(Some(2), || {
+        let (pool, publication) = (pool(2), Publication::new());
+        let (first, _) = publish(&pool, &publication, 1);
+        let joiner = joiner(&publication);
+        let (second, _) = publish(&pool, &publication, 2);
+        drop(first);
+        // The first cell again, unless the joiner has it.
+        let (third, _) = publish(&pool, &publication, 3);
+        drop(second);
+        assert!([1, 2, 3].contains(&joiner.join().unwrap().unwrap()));
+        drop(third);
+        assert_at_rest(&pool, &publication);
+    });
+}
+
+#[test]
 fn cell_that_moves_to_another_publication_is_not_joined_by_mistake() {
     explore(None, || {
         let (pool, one, other) = (pool(1), Publication::new(), Publication::new());
