@@ -86,6 +86,16 @@ fn convoy(group: &mut Group<'_>) {
             bench_prepared(group, id, set_up, prepare, |(_, entities), view| {
                 sum(entities, |entity| view.get::<Position>(entity).expect("it was alive").0[0])
             });
+            let id = ("convoy view prepared", WORKLOAD);
+            bench_prepared(group, id, set_up, prepare, |(_, entities), view| {
+                let reader = view.reader::<Position>().expect("everything was captured");
+                sum(entities, |entity| reader.get(entity).expect("it was alive").0[0])
+            });
+        } else {
+            bench(group, ("convoy prepared", WORKLOAD), set_up, |(live, entities)| {
+                let reader = live.world.reader::<Position>().expect("this is no replica");
+                sum(entities, |entity| reader.get(entity).expect("the entity is alive").0[0])
+            });
         }
     }
 }

@@ -65,7 +65,7 @@ pub use provider::{
 pub use query::ParallelTerms;
 pub use query::{
     Added, Changed, DescribedQuery, DescribedRun, DescribedRuns, Filter, Has, Or, Query,
-    QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, TableRef, Tables, Terms, With,
+    QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, Reader, TableRef, Tables, Terms, With,
     Without,
 };
 pub use snapshot::{

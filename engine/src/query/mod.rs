@@ -14,6 +14,7 @@ pub(crate) mod has;
 #[cfg(feature = "rayon")]
 pub(crate) mod parallel;
 pub(crate) mod read;
+pub(crate) mod reader;
 pub(crate) mod selection;
 pub(crate) mod tables;
 pub(crate) mod tuples;
@@ -27,5 +28,6 @@ pub use has::Has;
 #[cfg(feature = "rayon")]
 pub use parallel::terms::ParallelTerms;
 pub use read::{Query, QueryIter};
+pub use reader::Reader;
 pub use tables::{TableRef, Tables};
 pub use write::{QueryIterMut, QueryMut};

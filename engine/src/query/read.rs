@@ -356,6 +356,11 @@ impl Tables for World {
         let column = table.column(id).filter(|_| self.readable.contains(id))?;
         Some(column.rows(table.rows()))
     }
+
+    fn slots(&self) -> Option<Rows<'_>> {
+        let readable = self.readable.contains(ComponentId::ENTITY);
+        readable.then(|| self.index.slots())
+    }
 }
 
 impl World {

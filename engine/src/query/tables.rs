@@ -35,6 +35,10 @@ pub trait Tables {
     /// such component.
     #[doc(hidden)]
     fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>>;
+
+    /// The slots of the entity index, or `None` when entities can't be looked up.
+    #[doc(hidden)]
+    fn slots(&self) -> Option<Rows<'_>>;
 }
 
 /// One archetype's rows, for reading.

@@ -9,6 +9,7 @@ use crate::query::described::DescribedQuery;
 use crate::query::error::QueryError;
 use crate::query::fetch::ReadOnly;
 use crate::query::read::Query;
+use crate::query::reader::Reader;
 use crate::query::tables::{FrozenColumns, TableRef, Tables};
 use crate::storage::archetype::Schema;
 use crate::storage::component::{Component, Kind};
@@ -129,6 +130,15 @@ impl View {
         Query::new(self)
     }
 
+    /// Prepares reading `T` of many entities, as [`World::reader`].
+    ///
+    /// # Errors
+    ///
+    /// When `T` or [`Entity`] is not among what this view may read.
+    pub fn reader<T: Component>(&self) -> Result<Reader<'_, Self, T>, QueryError> {
+        Reader::new(self)
+    }
+
     /// The component `T` of `entity`.
     ///
     /// # Errors
@@ -190,8 +200,7 @@ impl View {
     }
 
     fn locate(&self, entity: Entity) -> Result<Option<Location>, ReadError> {
-        let slots = self.lease.index(size_of::<Slot>());
-        let slots = slots.filter(|_| self.readable.contains(ComponentId::ENTITY));
+        let slots = self.slots();
         let slots = slots.ok_or(ReadError::NotCaptured { component: type_name::<Entity>() })?;
         let index = entity.index() as usize;
         if index >= slots.len() {
@@ -358,6 +367,11 @@ impl Tables for View {
 
     fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>> {
         self.lease.column(index, id).filter(|_| self.readable.contains(id))
+    }
+
+    fn slots(&self) -> Option<Rows<'_>> {
+        let readable = self.readable.contains(ComponentId::ENTITY);
+        self.lease.index(size_of::<Slot>()).filter(|_| readable)
     }
 }
 

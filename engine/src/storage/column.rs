@@ -435,7 +435,7 @@ impl Column {
 
     /// Writes `values` from `row` on, whose chunks must be writable there: one copy a chunk.
     pub(crate) fn write_run<T: Component>(&mut self, row: usize, values: &[T]) {
-        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         let mut written = 0;
         while written < values.len() {
             let at = row + written;
@@ -472,7 +472,7 @@ impl Column {
 
     /// Writes `value` into `count` rows from `row` on, whose chunks must be writable there.
     pub(crate) fn fill_run<T: Component>(&mut self, row: usize, count: usize, value: T) {
-        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         let mut filled = 0;
         while filled < count {
@@ -664,7 +664,7 @@ impl Column {
     /// The value at `row`.
     #[inline]
     pub(crate) fn get<T: Component>(&self, row: usize) -> &T {
-        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         // SAFETY: the pointer is to an initialised, aligned value of a type without invalid bit
         // patterns, and the borrow of the column bars writers.
@@ -674,7 +674,7 @@ impl Column {
     /// The value at `row`, whose chunk must be owned.
     #[inline]
     pub(crate) fn get_mut<T: Component>(&mut self, row: usize) -> &mut T {
-        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         // SAFETY: as in `get`; the exclusive borrow bars other access through the world, and the
         // caller has made the chunk writable, so that no snapshot reads this row.
@@ -684,7 +684,7 @@ impl Column {
     /// Writes `row`, whose chunk must be writable there.
     #[inline]
     pub(crate) fn write<T: Component>(&mut self, row: usize, value: T) {
-        assert_eq!(size_of::<T>(), self.size(), "the column holds values of this type");
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         // SAFETY: as in `get_mut`.
         unsafe { self.row_ptr(row).cast().write(value) };

@@ -11,7 +11,7 @@ use super::entity::Entity;
 use super::links::engine_owns;
 use super::mask::ComponentMask;
 use super::names::intern;
-use super::type_map::TypeMap;
+use super::type_map::{NearIds, TypeMap};
 
 /// What can be a component, and an event: any plain old data that may cross threads.
 ///
@@ -219,6 +219,7 @@ impl ChunkShape {
 pub struct Registry {
     shape: ChunkShape,
     infos: Vec<ComponentInfo>,
+    near: NearIds,
     components: TypeMap<ComponentId>,
     events: TypeMap<ComponentId>,
     resources: TypeMap<ComponentId>,
@@ -229,6 +230,7 @@ impl Registry {
         let mut registry = Self {
             shape,
             infos: Vec::new(),
+            near: NearIds::new(),
             components: TypeMap::default(),
             events: TypeMap::default(),
             resources: TypeMap::default(),
@@ -241,7 +243,17 @@ impl Registry {
     /// The id of `T`, if it is registered.
     #[inline]
     pub(crate) fn id_of<T: Component>(&self, kind: Kind) -> Option<ComponentId> {
-        self.map(kind).get(&TypeId::of::<T>()).copied()
+        self.map(kind).get(TypeId::of::<T>()).copied()
+    }
+
+    /// The id of the component `T`, if it is registered: [`Registry::id_of`] for look-ups that
+    /// count instructions.
+    #[inline]
+    pub(crate) fn component_of<T: Component>(&self) -> Option<ComponentId> {
+        match self.near.get(TypeId::of::<T>()) {
+            Some(id) => Some(id),
+            None => self.id_of::<T>(Kind::Component),
+        }
     }
 
     /// The id of `T`, registered now if it is new.
@@ -267,7 +279,10 @@ impl Registry {
             None => self.add(shape, Some(type_id), kind)?,
         };
         match kind {
-            Kind::Component => self.components.insert(type_id, id),
+            Kind::Component => {
+                self.near.insert(type_id, id);
+                self.components.insert(type_id, id);
+            }
             Kind::Event => self.events.insert(type_id, id),
             Kind::Resource => self.resources.insert(type_id, id),
         };

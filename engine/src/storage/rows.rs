@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "reads rows of raw chunks")]
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -95,7 +96,7 @@ impl<'a> Rows<'a> {
 
     /// The values of a run of rows that lie in one chunk.
     pub(crate) fn run<T: Component>(&self, run: Range<usize>) -> &'a [T] {
-        assert_eq!(size_of::<T>(), self.size, "the rows are of this type");
+        assert!(size_of::<T>() == self.size, "the rows are of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         let start = self.run_start(&run);
         // SAFETY: the rows are in one chunk; the contract of `new`, or the borrow of a live column,
@@ -129,7 +130,7 @@ impl<'a> Rows<'a> {
     #[inline]
     pub(crate) fn get<T: Component>(&self, row: usize) -> &'a T {
         assert!(row < self.len, "the row is one of them");
-        assert_eq!(size_of::<T>(), self.size, "the rows are of this type");
+        assert!(size_of::<T>() == self.size, "the rows are of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         if self.size == 0 {
             // SAFETY: a zero-sized value has no bytes, and the address is aligned.
@@ -141,5 +142,104 @@ impl<'a> Rows<'a> {
         let row = unsafe { chunk.as_ptr().add(offset) }.cast::<T>();
         // SAFETY: the contract of `new`, or the borrow of a live column; any bits are a `T`.
         unsafe { &*row }
+    }
+}
+
+/// Where `row` is in `chunks` of values of `T`, `1 << rows_log2` in each.
+///
+/// # Safety
+///
+/// The chunks hold the row.
+#[inline]
+unsafe fn row_in<T: Component>(chunks: &[ChunkEntry], rows_log2: u8, row: usize) -> NonNull<T> {
+    if size_of::<T>() == 0 {
+        return no_bytes().cast();
+    }
+    // SAFETY: the caller's contract.
+    let chunk = unsafe { chunks.get_unchecked(row >> rows_log2) }.chunk;
+    let row = row & ((1 << rows_log2) - 1);
+    // SAFETY: the row is in the chunk.
+    let value = unsafe { chunk.as_ptr().cast::<T>().add(row) };
+    // SAFETY: a chunk is not at address zero.
+    unsafe { NonNull::new_unchecked(value) }
+}
+
+/// [`Rows`] of a type that was checked once: reading one checks its number and no more.
+#[derive(Clone, Copy)]
+pub(crate) struct TypedRows<'a, T> {
+    chunks: &'a [ChunkEntry],
+    len: usize,
+    rows_log2: u8,
+    values: PhantomData<&'a [T]>,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows as values of `T`.
+    pub(crate) fn typed<T: Component>(self) -> TypedRows<'a, T> {
+        assert!(size_of::<T>() == self.size, "the rows are of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+        let Self { chunks, len, rows_log2, .. } = self;
+        TypedRows { chunks, len, rows_log2, values: PhantomData }
+    }
+}
+
+impl<'a, T: Component> TypedRows<'a, T> {
+    /// The value at `row`, if there is that row.
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> Option<&'a T> {
+        if row >= self.len {
+            return None;
+        }
+        // SAFETY: by the contract of `Rows::new` the chunks hold `len` rows.
+        let value = unsafe { row_in(self.chunks, self.rows_log2, row) };
+        // SAFETY: the same contract, or the borrow of a live column; any bits are a `T`.
+        Some(unsafe { value.as_ref() })
+    }
+}
+
+/// How many tables [`TableRows`] covers: 24 bytes each, so 1.5 KiB.
+const TABLES_MAX: usize = 64;
+
+/// The rows of one component in the first tables of a store, side by side: what is looked up by
+/// table and row together takes no more than two checks.
+pub(crate) struct TableRows<'a, T> {
+    tables: [(&'a [ChunkEntry], u32); TABLES_MAX],
+    rows_log2: u8,
+    values: PhantomData<&'a [T]>,
+}
+
+impl<'a, T: Component> TableRows<'a, T> {
+    /// Rows of as many of `tables`, in this order, as fit. Those without rows count as empty.
+    pub(crate) fn new(tables: impl Iterator<Item = Option<TypedRows<'a, T>>>) -> Self {
+        let mut all = Self { tables: [(&[], 0); TABLES_MAX], rows_log2: 0, values: PhantomData };
+        for (place, rows) in all.tables.iter_mut().zip(tables) {
+            let Some(rows) = rows.filter(|rows| rows.len > 0) else { continue };
+            *place = (rows.chunks, rows.len as u32);
+            assert!(
+                all.rows_log2 == 0 || all.rows_log2 == rows.rows_log2,
+                "chunks of one component have one shape in all tables"
+            );
+            all.rows_log2 = rows.rows_log2;
+        }
+        all
+    }
+
+    /// Whether the rows of `table` are known here.
+    #[inline]
+    pub(crate) fn covers(&self, table: usize) -> bool {
+        table < TABLES_MAX
+    }
+
+    /// The value at `row` of `table`, if the table is covered and has that row.
+    #[inline]
+    pub(crate) fn get(&self, table: usize, row: u32) -> Option<&'a T> {
+        let &(chunks, rows) = self.tables.get(table)?;
+        if row >= rows {
+            return None;
+        }
+        // SAFETY: by the contract of `Rows::new` the chunks hold these rows.
+        let value = unsafe { row_in(chunks, self.rows_log2, row as usize) };
+        // SAFETY: the same contract, or the borrow of a live column; any bits are a `T`.
+        Some(unsafe { value.as_ref() })
     }
 }

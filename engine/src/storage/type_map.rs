@@ -1,11 +1,117 @@
 //! Maps keyed by `TypeId`, which is a hash already.
+//!
+//! Every typed access by handle asks one of these, with a key that is known when the program is
+//! compiled. So a look-up has to be a handful of instructions: the low bits of the `TypeId` are
+//! the place where the search begins, entries stand in one list, and at least half of its places
+//! are free, so that the first one looked at is nearly always the right one.
 
 use std::any::TypeId;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{Hash, Hasher};
 
-/// A map from types to `V`.
-pub(crate) type TypeMap<V> = HashMap<TypeId, V, BuildHasherDefault<TypeIdHasher>>;
+use super::component_id::ComponentId;
+
+/// A map from types to `V` that only grows. Its places are a power of two, or none.
+#[derive(Clone)]
+pub(crate) struct TypeMap<V> {
+    places: Box<[Option<(TypeId, V)>]>,
+    len: usize,
+}
+
+/// The places of a map that is not empty.
+const PLACES_MIN: usize = 8;
+
+impl<V> Default for TypeMap<V> {
+    fn default() -> Self {
+        Self { places: Box::default(), len: 0 }
+    }
+}
+
+impl<V> TypeMap<V> {
+    #[inline]
+    pub(crate) fn get(&self, key: TypeId) -> Option<&V> {
+        let mask = self.places.len().wrapping_sub(1);
+        let mut place = bits(key) & mask;
+        // Ends at a free place, of which there always is one, or at once where there is none.
+        loop {
+            let (other, value) = self.places.get(place)?.as_ref()?;
+            if *other == key {
+                return Some(value);
+            }
+            place = (place + 1) & mask;
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: TypeId) -> Option<&mut V> {
+        let place = self.place(key)?;
+        self.places[place].as_mut().map(|(_, value)| value)
+    }
+
+    /// Sets the value of a type, and drops the one before.
+    pub(crate) fn insert(&mut self, key: TypeId, value: V) {
+        if 2 * (self.len + 1) > self.places.len() {
+            self.grow();
+        }
+        let place = self.place(key).expect("half of the places are free");
+        self.len += usize::from(self.places[place].is_none());
+        self.places[place] = Some((key, value));
+    }
+
+    /// Where `key` is, or where it would be; `None` in a map without places.
+    fn place(&self, key: TypeId) -> Option<usize> {
+        let mask = self.places.len().checked_sub(1)?;
+        let mut place = bits(key) & mask;
+        while self.places[place].as_ref().is_some_and(|(other, _)| *other != key) {
+            place = (place + 1) & mask;
+        }
+        Some(place)
+    }
+
+    fn grow(&mut self) {
+        let count = (2 * self.places.len()).max(PLACES_MIN);
+        let places = (0..count).map(|_| None).collect();
+        for (key, value) in std::mem::replace(&mut self.places, places).into_iter().flatten() {
+            let place = self.place(key).expect("there are places");
+            self.places[place] = Some((key, value));
+        }
+    }
+}
+
+/// How many types [`NearIds`] holds: 24 bytes each, so 1.5 KiB.
+const NEAR: usize = 64;
+
+/// The ids of some types, each in the one place that its `TypeId` asks for. That place is a
+/// constant where the type is, so that a look-up is one comparison. Where two types ask for one
+/// place, the first one has it, and the other is looked up elsewhere.
+#[derive(Clone)]
+pub(crate) struct NearIds([(TypeId, ComponentId); NEAR]);
+
+impl NearIds {
+    pub(crate) fn new() -> Self {
+        // No component has the type of this.
+        Self([(TypeId::of::<Self>(), ComponentId::ENTITY); NEAR])
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: TypeId) -> Option<ComponentId> {
+        let (other, id) = self.0[bits(key) % NEAR];
+        (other == key).then_some(id)
+    }
+
+    pub(crate) fn insert(&mut self, key: TypeId, id: ComponentId) {
+        let place = &mut self.0[bits(key) % NEAR];
+        if place.0 == TypeId::of::<Self>() {
+            *place = (key, id);
+        }
+    }
+}
+
+/// The part of a `TypeId` that it hashes to, which is a constant where the type is.
+#[inline]
+fn bits(key: TypeId) -> usize {
+    let mut hasher = TypeIdHasher::default();
+    key.hash(&mut hasher);
+    hasher.finish() as usize
+}
 
 /// Passes a `TypeId`'s own bits through.
 #[derive(Clone, Copy, Default)]
@@ -29,5 +135,34 @@ impl Hasher for TypeIdHasher {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A type for every number.
+    struct Numbered<const NUMBER: usize>;
+
+    macro_rules! keys {
+        ($($number:literal)+) => { [$(TypeId::of::<Numbered<$number>>()),+] };
+    }
+
+    #[test]
+    fn every_type_finds_its_own_value_while_the_map_grows() {
+        let keys = keys!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25);
+        let mut map = TypeMap::default();
+        for (number, &key) in keys.iter().enumerate() {
+            assert_eq!(map.get(key), None);
+            assert_eq!(map.get_mut(key), None);
+            map.insert(key, number);
+            for (number, &key) in keys.iter().enumerate().take(number + 1) {
+                assert_eq!(map.get(key), Some(&number));
+            }
+        }
+        map.insert(keys[3], 33);
+        assert_eq!((map.get(keys[3]), map.len), (Some(&33), keys.len()));
+        assert_eq!(map.get_mut(keys[3]), Some(&mut 33));
     }
 }

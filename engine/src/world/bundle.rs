@@ -227,7 +227,7 @@ impl Bundles {
         if self.recent.0 == bundle {
             return Some(self.recent.1);
         }
-        let number = *self.numbers.get(&bundle)?;
+        let number = *self.numbers.get(bundle)?;
         self.recent = (bundle, number);
         Some(number)
     }

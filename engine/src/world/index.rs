@@ -28,6 +28,7 @@ use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
 use crate::storage::history::Memory;
+use crate::storage::rows::Rows;
 
 use super::error::SpawnError;
 
@@ -80,6 +81,13 @@ impl Slot {
     pub(crate) fn without_place(self) -> Self {
         let alive = self.archetype < RESERVED;
         if alive { Self { archetype: 0, row: 0, ..self } } else { self }
+    }
+
+    /// The number of the table and the row that this slot names for `generation`; nothing when its
+    /// generation is another. A slot without an entity names a table past all others.
+    #[inline]
+    pub(crate) fn place_of(self, generation: u32) -> Option<(usize, u32)> {
+        (self.generation == generation).then_some((self.archetype as usize, self.row))
     }
 
     fn reserved(generation: u32) -> Self {
@@ -325,6 +333,11 @@ impl EntityIndex {
         Ok(())
     }
 
+    /// All slots, for looking many entities up.
+    pub(crate) fn slots(&self) -> Rows<'_> {
+        self.slots.rows(self.len as usize)
+    }
+
     /// Slots in use, free or reserved.
     pub(crate) fn len(&self) -> usize {
         self.len as usize
@@ -364,6 +377,15 @@ impl EntityIndex {
                 self.free(entity);
             }
         }
+    }
+
+    /// [`Slot::place_of`] the slot of `entity`.
+    #[inline]
+    pub(crate) fn place_of(&self, entity: Entity) -> Option<(usize, u32)> {
+        if entity.index() >= self.len {
+            return None;
+        }
+        self.slots.get::<Slot>(entity.index() as usize).place_of(entity.generation())
     }
 
     #[inline]

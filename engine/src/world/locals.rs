@@ -17,12 +17,12 @@ pub(crate) struct Locals {
 impl Locals {
     /// The value of type `T`.
     pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.slots.get(&TypeId::of::<T>())?.downcast_ref::<Option<T>>()?.as_ref()
+        self.slots.get(TypeId::of::<T>())?.downcast_ref::<Option<T>>()?.as_ref()
     }
 
     /// The slot of type `T`, which exists once there was a value.
     pub(crate) fn slot_mut<T: Send + Sync + 'static>(&mut self) -> Option<&mut Option<T>> {
-        self.slots.get_mut(&TypeId::of::<T>())?.downcast_mut()
+        self.slots.get_mut(TypeId::of::<T>())?.downcast_mut()
     }
 
     /// Puts a value into the slot of its type and returns the one before.
