@@ -681,6 +681,25 @@ impl Column {
         unsafe { self.row_ptr(row).cast().as_mut() }
     }
 
+    /// The values of `rows`, which lie in one chunk that must be writable there.
+    pub(crate) fn run_mut<T: Component>(&mut self, rows: Range<usize>) -> &mut [T] {
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+        if rows.is_empty() {
+            return &mut [];
+        }
+        let (first, last) = (rows.start, rows.end - 1);
+        assert!(first >> self.rows_log2 == last >> self.rows_log2, "the rows lie in one chunk");
+        let (start, _) = (self.row_ptr(first), self.row_ptr(last));
+        // SAFETY: the rows are inside one chunk, and otherwise as in `get_mut`.
+        unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<T>(), rows.len()) }
+    }
+
+    /// Where the chunk of `row` ends, or `end` where that is before.
+    pub(crate) fn run_end(&self, row: usize, end: usize) -> usize {
+        end.min((row | self.row_mask) + 1)
+    }
+
     /// Writes `row`, whose chunk must be writable there.
     #[inline]
     pub(crate) fn write<T: Component>(&mut self, row: usize, value: T) {

@@ -139,10 +139,7 @@ impl World {
         let positions = self.bundles.get(number).own_positions();
         columns.write(table.columns_mut(), positions, first);
         let location = Location { archetype, row: first as u32 };
-        let handles = &mut table.columns_mut()[0];
-        self.index.place_many(slots, location, |offset, entity| {
-            handles.write(first + offset, entity);
-        });
+        self.index.place_many(slots, location, &mut table.columns_mut()[0]);
         table.commit_append_run(count);
         Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
     }
@@ -184,10 +181,7 @@ impl World {
         }
         let slots = self.index.prepare_many(count, &mut self.memory)?;
         let location = Location { archetype, row: first as u32 };
-        let handles = &mut table.columns_mut()[0];
-        self.index.place_many(slots, location, |offset, entity| {
-            handles.write(first + offset, entity);
-        });
+        self.index.place_many(slots, location, &mut table.columns_mut()[0]);
         table.commit_append_run(count);
         Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
     }

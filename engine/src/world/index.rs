@@ -444,8 +444,9 @@ impl EntityIndex {
         let (mut free, mut next) = (0, *self.free_head.get_mut());
         while free < count && next != NONE {
             self.slots.own_row(next as usize, self.len as usize, memory)?;
-            next = self.slots.get::<Slot>(next as usize).row;
-            free += 1;
+            let run = self.free_run(next, count - free);
+            next = self.slots.get::<Slot>(next as usize + run - 1).row;
+            free += run;
         }
         let wanted = u32::try_from(count - free).map_err(|_| SpawnError::Entities)?;
         let block = self.block.start..self.block.end.min(self.block.start.saturating_add(wanted));
@@ -476,33 +477,65 @@ impl EntityIndex {
         Ok(())
     }
 
+    /// How many free slots follow each other on the list from `first` on, up to `count`, that lie
+    /// side by side in one chunk: all of them after a world was cleared. So batches look at slots
+    /// in the order of memory, and don't wait for one link before they can load the next.
+    fn free_run(&self, first: u32, count: usize) -> usize {
+        let slots = self.slots().chunk_from::<Slot>(first as usize);
+        let most = slots.len().min(count);
+        let links = slots[..most - 1].iter().zip(first + 1..);
+        1 + links.take_while(|(slot, next)| slot.row == *next).count()
+    }
+
     /// Puts entities into the slots that [`EntityIndex::prepare_many`] made writable: at `first`
-    /// and the rows after it. Calls `place` for each, in the order of rows.
-    pub(crate) fn place_many(
-        &mut self,
-        slots: ManySlots,
-        first: Location,
-        mut place: impl FnMut(usize, Entity),
-    ) {
+    /// and the rows after it. Writes their handles to those rows of `handles`.
+    pub(crate) fn place_many(&mut self, slots: ManySlots, first: Location, handles: &mut Column) {
         let ManySlots { free, block, claimed } = slots;
         self.block.start = block.end;
-        let mut location = first;
+        let mut row = first.row as usize;
+        let end = row + free;
+        while row < end {
+            row += self.place_free_run(Location { row: row as u32, ..first }, end, handles);
+        }
+        for indices in [block, claimed] {
+            let (mut index, end) = (indices.start as usize, indices.end as usize);
+            while index < end {
+                let count = self.slots.run_end(index, end) - index;
+                let count = handles.run_end(row, row + count) - row;
+                let slots = self.slots.run_mut::<Slot>(index..index + count);
+                let handles = handles.run_mut::<Entity>(row..row + count);
+                for (number, (slot, handle)) in (0..).zip(slots.iter_mut().zip(handles)) {
+                    let (archetype, row) = (first.archetype.bits(), row as u32 + number);
+                    *slot = Slot { generation: 1, archetype, row };
+                    *handle = Entity::new(index as u32 + number, 1);
+                }
+                (index, row) = (index + count, row + count);
+            }
+        }
+        self.alive += row as u32 - first.row;
+    }
+
+    /// Fills free slots that lie side by side from the head of the list on, for rows from `first`
+    /// on and before `end`. Returns how many.
+    fn place_free_run(&mut self, first: Location, end: usize, handles: &mut Column) -> usize {
+        let (head, row) = (*self.free_head.get_mut() as usize, first.row as usize);
+        let count = handles.run_end(row, end) - row;
+        let count = self.slots.run_end(head, (head + count).min(self.len as usize)) - head;
+        let slots = self.slots.run_mut::<Slot>(head..head + count);
+        let handles = handles.run_mut::<Entity>(row..row + count);
         let archetype = first.archetype.bits();
-        for number in 0..free {
-            let index = *self.free_head.get_mut();
-            let slot = self.slots.get_mut::<Slot>(index as usize);
-            *self.free_head.get_mut() = slot.row;
-            *slot = Slot { generation: slot.generation, archetype, row: location.row };
-            place(number, Entity::new(index, slot.generation));
-            location.row += 1;
+        let (mut index, mut row, mut next) = (head as u32, first.row, head as u32);
+        for (slot, handle) in slots.iter_mut().zip(handles) {
+            if next != index {
+                break;
+            }
+            next = slot.row;
+            *handle = Entity::new(index, slot.generation);
+            (slot.archetype, slot.row) = (archetype, row);
+            (index, row) = (index + 1, row + 1);
         }
-        for (number, index) in block.chain(claimed).enumerate() {
-            let slot = Slot { generation: 1, archetype, row: location.row };
-            self.slots.write(index as usize, slot);
-            place(free + number, Entity::new(index, 1));
-            location.row += 1;
-        }
-        self.alive += location.row - first.row;
+        *self.free_head.get_mut() = next;
+        (row - first.row) as usize
     }
 
     /// Makes slots up to `index` exist and `index` writable. New ones are reserved: their handles
@@ -748,5 +781,41 @@ mod tests {
         assert!(index.slots.get::<Slot>(2).is_reserved(2));
         assert!(index.prepare_reserved(reserved, &mut memory).unwrap().is_some());
         assert!(index.prepare_reserved(Entity::new(40, 1), &mut memory).unwrap().is_none());
+    }
+    #[test]
+    fn a_batch_takes_the_slots_that_single_spawns_would_take_in_the_same_order() {
+        let shape = ChunkShape { bytes_max: 16 * 1024, rows_max: 8 };
+        let slot = ComponentInfo::unregistered::<Slot>(shape);
+        let handle = ComponentInfo::unregistered::<Entity>(shape);
+        let worlds = [(); 2].map(|()| {
+            let mut memory = Memory::new(ArenaConfig::default());
+            let mut index = EntityIndex::new(&slot);
+            let entities: Vec<_> = (0..100).map(|_| spawn(&mut index, &mut memory)).collect();
+            // Runs upwards and downwards, lone slots, and runs across the ends of chunks.
+            let freed = (20..45).rev().chain(60..65).chain([5, 7, 9]).chain((80..99).rev());
+            for number in freed {
+                index.prepare_free(entities[number], &mut memory).unwrap();
+                index.free(entities[number]);
+            }
+            (index, memory)
+        });
+        let [(mut index, mut memory), (mut singles, mut other_memory)] = worlds;
+        let mut handles = Column::new(ComponentId::ENTITY, &handle);
+        let mut row = 3;
+        for count in [1, 30, 0, 12, 40] {
+            handles.prepare_append_run(row..row + count, 0, &mut memory).unwrap();
+            let slots = index.prepare_many(count, &mut memory).unwrap();
+            let first = Location { archetype: ArchetypeId::new(1), row: row as u32 };
+            index.place_many(slots, first, &mut handles);
+            for row in row..row + count {
+                let entity = *handles.get::<Entity>(row);
+                assert_eq!(entity, spawn(&mut singles, &mut other_memory));
+                let location = Location { archetype: ArchetypeId::new(1), row: row as u32 };
+                assert_eq!(index.locate(entity), Some(location));
+            }
+            row += count;
+        }
+        assert_eq!(index.alive, singles.alive);
+        assert_eq!(index.free_head.get_mut(), singles.free_head.get_mut());
     }
 }
