@@ -87,7 +87,8 @@ macro_rules! tuple_bundle {
                 $(found(registry.id_of::<$name>(Kind::Component));)*
             }
 
-            #[inline]
+            // Always: passing a bundle in memory costs a copy of all of it.
+            #[inline(always)]
             #[allow(unused_variables, reason = "the empty tuple has nothing to put")]
             fn put(self, sink: &mut impl ComponentSink) {
                 $(sink.put($index, self.$index);)*
@@ -260,7 +261,7 @@ pub(crate) struct RowSink<'a> {
 }
 
 impl ComponentSink for RowSink<'_> {
-    #[inline]
+    #[inline(always)]
     fn put<T: Component>(&mut self, position: usize, value: T) {
         self.columns[usize::from(self.positions[position])].write(self.row, value);
     }
