@@ -20,7 +20,7 @@ use crate::storage::table::Table;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
-use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, RowSink};
+use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, Positions, RowSink};
 use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
@@ -258,9 +258,11 @@ impl World {
     #[inline]
     pub fn try_spawn<B: Bundle>(&mut self, bundle: B) -> Result<Entity, SpawnError> {
         let (archetype, number) = self.target::<B>()?;
-        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
-        let entity = self.index.allocate(&mut self.memory)?;
-        self.fill(entity, Location { archetype, row: row as u32 }, number, bundle);
+        let Self { tables, index, bundles, memory, .. } = self;
+        let table = &mut tables[archetype.index()];
+        let row = table.prepare_append(memory)?;
+        let entity = index.allocate_at(Location { archetype, row: row as u32 }, memory)?;
+        fill_row(table, entity, bundles.get(number).own_positions(), bundle);
         Ok(entity)
     }
 
@@ -276,19 +278,10 @@ impl World {
         if self.index.prepare_reserved(entity, &mut self.memory)?.is_none() {
             return Ok(None);
         }
-        self.fill(entity, Location { archetype, row: row as u32 }, number, bundle);
+        self.index.place(entity, Location { archetype, row: row as u32 });
+        let positions = self.bundles.get(number).own_positions();
+        fill_row(&mut self.tables[archetype.index()], entity, positions, bundle);
         Ok(Some(()))
-    }
-
-    #[inline]
-    fn fill<B: Bundle>(&mut self, entity: Entity, at: Location, number: usize, bundle: B) {
-        let table = &mut self.tables[at.archetype.index()];
-        let (row, positions) = (at.row as usize, self.bundles.get(number).own_positions());
-        let columns = table.columns_mut();
-        columns[0].write(row, entity);
-        bundle.put(&mut RowSink { columns, positions, row });
-        table.commit_append();
-        self.index.place(entity, at);
     }
 
     /// Bars changes of structure where rows lack columns.
@@ -616,6 +609,15 @@ impl World {
         self.synced = None;
         Ok(())
     }
+}
+
+/// Writes the row that [`Table::prepare_append`] made writable, and adds it.
+#[inline]
+fn fill_row<B: Bundle>(table: &mut Table, entity: Entity, positions: &Positions, bundle: B) {
+    let (row, columns) = (table.rows(), table.columns_mut());
+    columns[0].write(row, entity);
+    bundle.put(&mut RowSink { columns, positions, row });
+    table.commit_append();
 }
 
 /// Moves an entity's row to the table at the other end of `edge`, without what the bundle of an

@@ -420,6 +420,29 @@ impl EntityIndex {
         Ok(Entity::new(index, slot.generation))
     }
 
+    /// [`EntityIndex::allocate`] and [`EntityIndex::place`] in one step.
+    #[inline]
+    pub(crate) fn allocate_at(
+        &mut self,
+        location: Location,
+        memory: &mut Memory,
+    ) -> Result<Entity, SpawnError> {
+        self.settle(memory)?;
+        let index = *self.free_head.get_mut();
+        if index == NONE {
+            let entity = self.allocate_fresh(memory)?;
+            self.place(entity, location);
+            return Ok(entity);
+        }
+        self.slots.own_row(index as usize, self.len as usize, memory)?;
+        let slot = self.slots.get_mut::<Slot>(index as usize);
+        debug_assert_eq!(slot.archetype, FREE, "the free list holds free slots");
+        *self.free_head.get_mut() = slot.row;
+        (slot.archetype, slot.row) = (location.archetype.bits(), location.row);
+        self.alive += 1;
+        Ok(Entity::new(index, slot.generation))
+    }
+
     fn allocate_fresh(&mut self, memory: &mut Memory) -> Result<Entity, SpawnError> {
         if self.block.is_empty() {
             self.block = self.handles.claim(BLOCK);
