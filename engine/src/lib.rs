@@ -40,7 +40,9 @@
 //! * `frozen`: rows below a captured length are never written while that capture is active.
 //! * `sole-writer`: only the world's thread changes chunk lists and dead lists.
 //! * `one-list`: a chunk that the world has replaced is on exactly one dead list, or free.
-//! * `bounded-list`: a dead list never holds more chunks than its capture took.
+//! * `bounded-list`: a dead list never holds more chunks than its capture took, but after a restore
+//!   to an older one.
+//! * `foreign`: a branch neither writes nor recycles a chunk of the world that it comes from.
 //! * `ended-after`: who sees that a capture has ended comes after everything its readers did.
 //! * `fail-first`: an operation does all that can fail before it changes a row.
 #![deny(unsafe_code)]
@@ -69,8 +71,8 @@ pub use query::{
     Without,
 };
 pub use snapshot::{
-    Change, Diff, DiffError, ReadError, ResourceChange, SnapshotPool, SnapshotPoolConfig,
-    VacantSnapshot, View, diff,
+    Change, Diff, DiffError, ReadError, ResourceChange, RestoreError, SnapshotPool,
+    SnapshotPoolConfig, VacantSnapshot, View, diff,
 };
 pub use storage::{
     COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
@@ -79,8 +81,8 @@ pub use storage::{
 pub use world::{
     ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
     ComponentError, Descendants, EntityError, EventCursor, Events, HierarchyError, ListReport,
-    Playback, ReservedEntities, ResourceError, SpawnError, SpawnedEntities, SyncError, SyncReport,
-    World, WorldConfig, WorldMemory,
+    Playback, ReservedEntities, ResourceError, RestoreReport, SpawnError, SpawnedEntities,
+    SyncError, SyncReport, World, WorldConfig, WorldMemory,
 };
 
 /// The example of the README, run as a test.

@@ -8,12 +8,14 @@
 #![deny(unsafe_code)]
 
 mod model;
+mod picture;
 mod readable;
 mod shapes;
 mod sources;
 mod values;
 
 pub use model::{EventKind, KindMask, Model, Row};
+pub use picture::Picture;
 pub use readable::{Readable, assert_equals};
 pub use shapes::{Parted, SHAPES, Shape};
 pub use sources::{NamedPath, Token, paths, tokens};

@@ -69,7 +69,7 @@ impl SnapshotProvider for DoubleBufferProvider {
     }
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
-        if let Some(view) = self.generations.join().filter(|view| view.is_of(world)) {
+        if let Some(view) = self.generations.join().filter(|view| view.is_past_of(world)) {
             if view.lag(world) == 0 {
                 self.generations.count_join();
             } else {

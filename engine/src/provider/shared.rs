@@ -97,12 +97,14 @@ impl SnapshotProvider for SharedSnapshotProvider {
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
         let published = self.generations.join();
         let stale = match published {
-            Some(view) if view.is_of(world) && view.lag(world) <= self.max_age => {
+            Some(view) if view.is_past_of(world) && view.lag(world) <= self.max_age => {
                 self.generations.count_join();
                 return Ok(view);
             }
             // What will not be given is let go of first, so that it doesn't count as held.
-            stale => stale.filter(|view| view.is_of(world) && self.when_busy == WhenBusy::Newest),
+            stale => {
+                stale.filter(|view| view.is_past_of(world) && self.when_busy == WhenBusy::Newest)
+            }
         };
         let opened = self.generations.open(world);
         self.generations.tell_slow(world);

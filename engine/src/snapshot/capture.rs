@@ -61,13 +61,21 @@ impl World {
         let mask = mask.intersection(&self.readable);
         cell.reserve(&self.capture_shape(&mask));
         let epoch = self.memory.history.close_epoch();
-        let (world, tick, alive) = (self.id, self.tick, self.index.alive());
-        let head = FrozenHead { world, epoch, tick, mask, alive };
-        cell.begin(head, &self.schema, self.memory.arena.mapping());
+        let head = FrozenHead {
+            world: self.id,
+            epoch,
+            lineage: self.lineage,
+            tick: self.tick,
+            mask,
+            alive: self.index.alive(),
+            event_retention: self.event_retention,
+            index: self.index.head(),
+        };
+        cell.begin(head, &self.schema, self.memory.arena.mapping(), self.base.as_ref());
         self.fill_cell(&mut cell, &mask);
         let chunks = cell.capacity().chunks;
         let known = mask.intersection(&self.schema.registry.ids());
-        self.memory.history.add((epoch, tick), known, cell.watch(), chunks);
+        self.memory.history.add((epoch, self.tick), known, cell.watch(), chunks);
         open(cell)
     }
 
@@ -89,11 +97,13 @@ impl World {
         if mask.contains(ComponentId::ENTITY) {
             let (column, rows) = (self.index.column(), self.index.len());
             cell.push_index(column.chunks_of(rows), rows, column.rows_log2());
+            self.index.freeze_stocks(cell);
         }
         for log in &self.events {
             if mask.contains(log.component()) {
                 let (column, rows) = (log.column(), log.rows());
-                cell.push_log(log.component(), log.first(), (column.chunks_of(rows), rows));
+                let numbers = (log.first(), *log.forks());
+                cell.push_log(log.component(), numbers, (column.chunks_of(rows), rows));
             }
         }
         for resource in self.resources.iter().filter(|each| mask.contains(each.component())) {
@@ -129,6 +139,7 @@ impl World {
         }
         if mask.contains(ComponentId::ENTITY) {
             shape.chunks += self.index.column().chunk_capacity();
+            shape.handles = self.index.stock_capacity();
         }
         for log in &self.events {
             if mask.contains(log.component()) {

@@ -104,6 +104,10 @@ impl View {
         Self { lease, readable }
     }
 
+    pub(crate) fn lease(&self) -> &Lease<Frozen> {
+        &self.lease
+    }
+
     pub(crate) fn frozen(&self) -> &Frozen {
         &self.lease
     }
@@ -221,8 +225,8 @@ impl View {
         let not_captured = ReadError::NotCaptured { component: type_name::<T>() };
         let records = match self.lease.schema().registry.id_of::<T>(Kind::Event) {
             Some(id) if self.readable.contains(id) => {
-                let (rows, first) = self.lease.log(id).ok_or(not_captured)?;
-                EventRecords { rows, first }
+                let (rows, first, forks) = self.lease.log(id).ok_or(not_captured)?;
+                EventRecords { rows, first, forks: Some(forks) }
             }
             None if self.readable == ComponentMask::ALL => EventRecords::EMPTY,
             _ => return Err(not_captured),
@@ -264,6 +268,12 @@ impl View {
     /// Whether this is a picture of `world`.
     pub fn is_of(&self, world: &World) -> bool {
         self.lease.head.world == world.id
+    }
+
+    /// Whether this is a picture of what `world` is or was before: of the same world, and no
+    /// restore or sync has put other entities in place since.
+    pub fn is_past_of(&self, world: &World) -> bool {
+        self.is_of(world) && self.lease.head.lineage == world.lineage
     }
 
     /// How many ticks `world` has advanced since the capture.

@@ -32,6 +32,7 @@ use super::rows::{Rows, no_bytes};
 
 #[cfg(feature = "rayon")]
 mod apart;
+mod restore;
 
 pub struct Column {
     chunks: Vec<ChunkEntry>,
@@ -397,7 +398,7 @@ impl Column {
         self.reserve(row + 1, row, memory)?;
         let (chunk, epoch) = (row >> self.rows_log2, memory.epoch());
         if self.chunks[chunk].born != epoch {
-            if row >= captured {
+            if self.may_append(chunk, row, captured) {
                 self.chunks[chunk].written = epoch;
             } else {
                 self.own(chunk, row - (chunk << self.rows_log2), memory)?;
@@ -424,7 +425,7 @@ impl Column {
                 continue;
             }
             let first = chunk << self.rows_log2;
-            if append.start.max(first) >= captured {
+            if self.may_append(chunk, append.start.max(first), captured) {
                 self.chunks[chunk].written = epoch;
             } else {
                 self.own(chunk, append.start.saturating_sub(first), memory)?;

@@ -12,6 +12,11 @@ impl Epoch {
     pub(crate) fn number(self) -> u64 {
         self.0
     }
+    /// The birth of a chunk that belongs to another world: one that a branch shares with the world
+    /// that it comes from. It is never written and never recycled here.
+    pub(crate) const FOREIGN: Self = Self::ZERO;
+    /// Comes after every epoch that there will be.
+    pub(crate) const MAX: Self = Self(u64::MAX);
 }
 
 /// A world's capture counter.

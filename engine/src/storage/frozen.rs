@@ -8,15 +8,19 @@
 
 use std::sync::Arc;
 
-use convoy_pool::{Mapping, Recycle};
+use convoy_pool::{Lease, Mapping, Recycle};
 
 use super::archetype::Schema;
 use super::chunk_entry::ChunkEntry;
 use super::component_id::ComponentId;
+use super::entity::Entity;
 use super::epoch::Epoch;
+use super::forks::Forks;
 use super::mask::ComponentMask;
 use super::rows::Rows;
 use super::world_id::WorldId;
+
+pub(crate) mod restore;
 
 /// What a snapshot is about, apart from its chunks.
 #[derive(Clone, Copy, Debug)]
@@ -24,21 +28,52 @@ pub(crate) struct FrozenHead {
     pub(crate) world: WorldId,
     /// The epoch that the capture closed.
     pub(crate) epoch: Epoch,
+    /// How often a restore or a sync had replaced the world's entities.
+    pub(crate) lineage: u64,
     pub(crate) tick: u64,
     /// What was captured, and so may be read.
     pub(crate) mask: ComponentMask,
     /// Entities alive.
     pub(crate) alive: u32,
+    /// How many events of a type the world keeps at least.
+    pub(crate) event_retention: usize,
+    pub(crate) index: IndexHead,
 }
 
 impl FrozenHead {
     const EMPTY: Self = Self {
         world: WorldId::NONE,
         epoch: Epoch::ZERO,
+        lineage: 0,
         tick: 0,
         mask: ComponentMask::NONE,
         alive: 0,
+        event_retention: 0,
+        index: IndexHead { free_head: 0, reserved_from: 0, block_start: 0, block_end: 0, fresh: 0 },
     };
+}
+
+/// The number of a command buffer in its world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BufferId(pub(crate) u64);
+
+impl BufferId {
+    /// Stands for no buffer.
+    pub(crate) const NONE: Self = Self(0);
+}
+
+/// What an entity index is, apart from its slots: which handles it gives out next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexHead {
+    /// The first free slot.
+    pub(crate) free_head: u32,
+    /// The first slot that was reserved and not marked yet.
+    pub(crate) reserved_from: u32,
+    /// Fresh indices that the world has claimed for itself.
+    pub(crate) block_start: u32,
+    pub(crate) block_end: u32,
+    /// The first index that nobody has claimed.
+    pub(crate) fresh: u32,
 }
 
 /// Chunks of one captured column: where they start in the list, and their rows.
@@ -59,6 +94,7 @@ struct FrozenTable {
 struct FrozenLog {
     component: ComponentId,
     first: u64,
+    forks: Forks,
     rows: FrozenRows,
 }
 
@@ -83,6 +119,8 @@ pub struct SnapshotShape {
     pub logs: usize,
     /// Resources, those without a value included.
     pub resources: usize,
+    /// Handles that are reserved for command buffers.
+    pub handles: usize,
 }
 
 /// One captured picture of a world.
@@ -97,6 +135,10 @@ pub(crate) struct Frozen {
     index: Option<(FrozenRows, u8)>,
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
+    /// Handles that were reserved for command buffers.
+    handles: Vec<(BufferId, Entity)>,
+    /// In a snapshot of a branch: the one that it was branched from, whose chunks it may hold.
+    base: Option<Lease<Frozen>>,
 }
 
 impl Frozen {
@@ -111,6 +153,8 @@ impl Frozen {
             index: None,
             logs: Vec::with_capacity(shape.logs),
             resources: Vec::with_capacity(shape.resources),
+            handles: Vec::with_capacity(shape.handles),
+            base: None,
         }
     }
 
@@ -122,6 +166,7 @@ impl Frozen {
         self.chunks.reserve(shape.chunks);
         self.logs.reserve(shape.logs);
         self.resources.reserve(shape.resources);
+        self.handles.reserve(shape.handles);
     }
 
     /// What the lists hold.
@@ -132,6 +177,7 @@ impl Frozen {
             chunks: self.chunks.len(),
             logs: self.logs.len(),
             resources: self.resources.len(),
+            handles: self.handles.len(),
         }
     }
 
@@ -143,6 +189,7 @@ impl Frozen {
             chunks: self.chunks.capacity(),
             logs: self.logs.capacity(),
             resources: self.resources.capacity(),
+            handles: self.handles.capacity(),
         }
     }
 
@@ -153,10 +200,19 @@ impl Frozen {
             + size_of_val(&*self.chunks)
             + size_of_val(&*self.logs)
             + size_of_val(&*self.resources)
+            + size_of_val(&*self.handles)
     }
 
-    pub(crate) fn begin(&mut self, head: FrozenHead, schema: &Arc<Schema>, mapping: &Arc<Mapping>) {
+    /// Starts a capture. In a branch it keeps the snapshot `base`, which the branch comes from.
+    pub(crate) fn begin(
+        &mut self,
+        head: FrozenHead,
+        schema: &Arc<Schema>,
+        mapping: &Arc<Mapping>,
+        base: Option<&Lease<Frozen>>,
+    ) {
         self.head = head;
+        self.base = base.cloned();
         self.schema = Some(Arc::clone(schema));
         self.mapping = Some(Arc::clone(mapping));
     }
@@ -183,11 +239,11 @@ impl Frozen {
     pub(crate) fn push_log(
         &mut self,
         component: ComponentId,
-        first: u64,
+        (first, forks): (u64, Forks),
         (chunks, rows): (&[ChunkEntry], usize),
     ) {
         let rows = self.push_rows(chunks, rows);
-        self.logs.push(FrozenLog { component, first, rows });
+        self.logs.push(FrozenLog { component, first, forks, rows });
     }
 
     /// Adds a resource of one row, or of none.
@@ -200,10 +256,20 @@ impl Frozen {
         self.resources.push(FrozenResource { component, rows });
     }
 
+    /// Adds handles that were reserved for a command buffer.
+    pub(crate) fn push_handles(&mut self, buffer: BufferId, handles: &[Entity]) {
+        self.handles.extend(handles.iter().map(|&handle| (buffer, handle)));
+    }
+
     fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
         let start = self.chunks.len() as u32;
         self.chunks.extend_from_slice(chunks);
         FrozenRows { start, rows: rows as u32 }
+    }
+
+    /// The schema, to share.
+    pub(crate) fn shared_schema(&self) -> &Arc<Schema> {
+        self.schema.as_ref().expect("a shared snapshot was captured")
     }
 
     pub(crate) fn schema(&self) -> &Schema {
@@ -242,11 +308,12 @@ impl Frozen {
         self.index.map(|(rows, rows_log2)| self.rows(rows, slot_size, rows_log2))
     }
 
-    /// The records of a captured event log, and the sequence number of the first.
-    pub(crate) fn log(&self, id: ComponentId) -> Option<(Rows<'_>, u64)> {
+    /// The records of a captured event log, the sequence number of the first, and the forks of the
+    /// log.
+    pub(crate) fn log(&self, id: ComponentId) -> Option<(Rows<'_>, u64, &Forks)> {
         let log = self.logs.iter().find(|log| log.component == id)?;
         let info = self.schema().registry.info(id);
-        Some((self.rows(log.rows, info.size(), info.rows_log2()), log.first))
+        Some((self.rows(log.rows, info.size(), info.rows_log2()), log.first, &log.forks))
     }
 
     /// The rows of a captured resource.
@@ -273,10 +340,12 @@ impl Recycle for Frozen {
         self.chunks.clear();
         self.logs.clear();
         self.resources.clear();
+        self.handles.clear();
         self.index = None;
         self.schema = None;
         // Last: where the world is gone, this unmaps the chunks.
         self.mapping = None;
+        self.base = None;
     }
 
     fn retained_bytes(&self) -> usize {
@@ -285,5 +354,6 @@ impl Recycle for Frozen {
             + self.chunks.capacity() * size_of::<ChunkEntry>()
             + self.logs.capacity() * size_of::<FrozenLog>()
             + self.resources.capacity() * size_of::<FrozenResource>()
+            + self.handles.capacity() * size_of::<(BufferId, Entity)>()
     }
 }

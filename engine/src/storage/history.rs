@@ -26,6 +26,8 @@ use ledger::{Ledger, Tallies};
 mod ledger;
 pub(crate) mod usage;
 
+mod restore;
+
 /// Counts of copy-on-write since the world was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -79,6 +81,8 @@ struct ActiveCapture {
     mask: ComponentMask,
     watch: Watch<Frozen>,
     lists: CaptureLists,
+    /// How many entries of the dead list are sorted by address, during a revival.
+    sorted: usize,
 }
 
 impl ActiveCapture {
@@ -159,11 +163,11 @@ impl Memory {
     }
 
     /// Gives a chunk that the world no longer uses to the arena, or to the dead list of the
-    /// newest capture that sees it.
+    /// newest capture that sees it. One of another world is only forgotten.
     ///
     /// # Safety
     ///
-    /// `chunk` came from this memory's arena with `class`, belonged to a column of `component`
+    /// `chunk` came from this memory's arena with `class`, unless it is foreign, belonged to a column of `component`
     /// with this `born`, and the world does not reach it any more.
     pub(crate) unsafe fn release(
         &mut self,
@@ -172,6 +176,9 @@ impl Memory {
         born: Epoch,
         component: ComponentId,
     ) {
+        if born == Epoch::FOREIGN {
+            return;
+        }
         let history = &mut self.history;
         if born <= history.newest(component) {
             let mut viewers =
@@ -235,6 +242,10 @@ pub(crate) struct History {
     pub(crate) ledger: Ledger,
     pub(crate) statistics: CopyStatistics,
     pub(crate) timing: bool,
+    /// Whether the world is being made from a snapshot of another one, whose chunks it shares.
+    pub(crate) branching: bool,
+    /// The epoch of the capture that chunks are, or were last, revived of.
+    pub(crate) revival: Epoch,
 }
 
 impl History {
@@ -250,6 +261,8 @@ impl History {
             ledger: Ledger::new(),
             statistics: CopyStatistics::default(),
             timing: false,
+            branching: false,
+            revival: Epoch::ZERO,
         }
     }
 
@@ -271,7 +284,8 @@ impl History {
     /// Adds the capture that just closed `epoch`, on the world's tick `tick`.
     ///
     /// `chunks` bounds how many chunk pointers it took. Its dead list never holds more: every
-    /// entry is a different one of them, retired once.
+    /// entry is a different one of them, retired once. Only after a restore to an older capture it
+    /// may grow, by chunks of that one.
     pub(crate) fn add(
         &mut self,
         (epoch, tick): (Epoch, u64),
@@ -288,7 +302,7 @@ impl History {
             self.newest[id.index()] = epoch;
             *lists.oldest.of(id) = self.ledger.share(id);
         }
-        self.active.push(ActiveCapture { epoch, tick, mask, watch, lists });
+        self.active.push(ActiveCapture { epoch, tick, mask, watch, lists, sorted: 0 });
     }
 
     /// Makes lists for `count` captures of `chunks` chunks each.

@@ -12,6 +12,7 @@ pub(crate) mod component_id;
 pub(crate) mod difference;
 pub(crate) mod entity;
 pub(crate) mod epoch;
+pub(crate) mod forks;
 pub(crate) mod frozen;
 pub(crate) mod history;
 pub(crate) mod links;

@@ -12,6 +12,8 @@ use super::history::Memory;
 use super::mask::ComponentMask;
 use super::rows::Rows;
 
+mod restore;
+
 pub(crate) struct Table {
     /// In the order of component ids; the entity column is the first.
     columns: Box<[Column]>,

@@ -13,6 +13,7 @@ use convoy_pool::{Scratch, ScratchSlice};
 
 use crate::storage::Entity;
 use crate::storage::component::Component;
+use crate::storage::frozen::BufferId;
 
 use super::bundle::{Bundle, ComponentSink, ComponentSource};
 use super::core::World;
@@ -93,7 +94,9 @@ pub struct Commands {
     stock_target: usize,
     block: Range<u32>,
     handles: Handles,
-    /// Which state of a replica the handles are for.
+    /// Which number the buffer has in its world.
+    id: BufferId,
+    /// Which state of the world the handles are for: a restore or a sync replaces all slots.
     lineage: u64,
     /// Bytes of the bundle being recorded.
     bytes: Vec<u8>,
@@ -116,6 +119,7 @@ impl Commands {
             stock_target: STOCK,
             block: 0..0,
             handles: world.index.handles().clone(),
+            id: world.index.make_buffer(),
             lineage: world.lineage,
             bytes: Vec::with_capacity(256),
         };
@@ -226,6 +230,23 @@ impl Commands {
             self.stock.push(entity);
         }
         self.stock[start..].reverse();
+        world.index.note_stock(self.id, &self.stock);
+    }
+
+    /// Discards what was recorded for a state that the world has left, and goes on with the handles
+    /// that are reserved for this buffer now.
+    #[cold]
+    fn renew(&mut self, world: &mut World) -> Playback {
+        let dead = self.queue.len() as u64;
+        self.queue.clear();
+        self.scratch.reset();
+        self.stock.clear();
+        self.stock.extend_from_slice(world.index.stock(self.id));
+        self.stock_target = self.stock.len().max(STOCK);
+        self.block = 0..0;
+        self.lineage = world.lineage;
+        self.fill_stock(world);
+        Playback { dead, ..Playback::default() }
     }
 }
 
@@ -235,6 +256,7 @@ impl Drop for Commands {
         self.clear();
         let block = self.block.clone().map(|index| Entity::new(index, 1));
         self.handles.give_back(self.lineage, self.stock.drain(..).chain(block));
+        self.handles.drop_buffer(self.id);
     }
 }
 
@@ -249,14 +271,21 @@ impl World {
     /// on dead entities are skipped and counted; nothing is applied twice. The handle of an entity
     /// whose spawning failed is given again.
     ///
+    /// Commands of a buffer that was filled before the last [`World::restore`], or in a replica
+    /// before its last sync, are about entities that are not there any more: they are discarded
+    /// and counted as dead.
+    ///
     /// # Panics
     ///
-    /// When `commands` was made for another world, or for a replica before its last sync.
+    /// When `commands` was made for another world.
     pub fn play_back(&mut self, commands: &mut Commands) -> Playback {
         assert!(
-            commands.handles.same(self.index.handles()) && commands.lineage == self.lineage,
+            commands.handles.same(self.index.handles()),
             "a command buffer is played back on the world that it was made for"
         );
+        if commands.lineage != self.lineage {
+            return commands.renew(self);
+        }
         let mut playback = Playback::default();
         let spawns = commands.queue.iter().filter(|command| command.spawns).count();
         commands.stock_target = commands.stock_target.max(spawns.next_power_of_two());

@@ -8,10 +8,11 @@ use std::any::{TypeId, type_name};
 use std::fmt;
 use std::sync::Arc;
 
-use convoy_pool::{ArenaConfig, MemoryError};
+use convoy_pool::{ArenaConfig, Lease, MemoryError};
 
 use crate::storage::archetype::{ArchetypeId, Schema};
 use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
+use crate::storage::frozen::Frozen;
 use crate::storage::history::Memory;
 use crate::storage::links::engine_owns;
 use crate::storage::run::RowRuns;
@@ -94,7 +95,7 @@ pub struct World {
     /// Whether `readable` is less than everything, so that rows lack columns.
     pub(crate) partial: bool,
     pub(crate) tick: u64,
-    /// How often a sync has replaced all entities, which voids command buffers.
+    /// How often a sync or a restore has replaced all entities, which voids command buffers.
     pub(crate) lineage: u64,
     pub(crate) synced: Option<SyncMark>,
     pub(crate) bundles: Bundles,
@@ -109,6 +110,8 @@ pub struct World {
     #[cfg(feature = "rayon")]
     pub(crate) pass_memory: PassMemory,
     pub(crate) hashes: StateHashes,
+    /// In a branch: the snapshot that it comes from, some of whose chunks it may still hold.
+    pub(crate) base: Option<Lease<Frozen>>,
 }
 
 impl Default for World {
@@ -164,6 +167,7 @@ impl World {
             #[cfg(feature = "rayon")]
             pass_memory: PassMemory::default(),
             hashes: StateHashes::default(),
+            base: None,
         }
     }
 

@@ -9,6 +9,8 @@ use convoy_pool::MemoryError;
 use crate::storage::ComponentId;
 use crate::storage::column::{Column, Surplus};
 use crate::storage::component::{Component, ComponentInfo};
+use crate::storage::forks::Forks;
+use crate::storage::frozen::restore::LogEntries;
 use crate::storage::history::Memory;
 
 /// Records beyond which the list of a log's chunks is left to grow: a retention without bound is
@@ -21,11 +23,20 @@ pub(crate) struct EventLog {
     /// The sequence number of the first record kept.
     first: u64,
     rows: usize,
+    /// Records before this number may have been captured, also where the log ends earlier now.
+    captured_end: u64,
+    forks: Forks,
 }
 
 impl EventLog {
     pub(crate) fn new(id: ComponentId, info: &ComponentInfo) -> Self {
-        Self { column: Column::new(id, info), first: 0, rows: 0 }
+        Self {
+            column: Column::new(id, info),
+            first: 0,
+            rows: 0,
+            captured_end: 0,
+            forks: Forks::default(),
+        }
     }
 
     /// Makes room to list the chunks of `retention` records and of those that come before the
@@ -48,6 +59,10 @@ impl EventLog {
         self.first
     }
 
+    pub(crate) fn forks(&self) -> &Forks {
+        &self.forks
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
@@ -64,8 +79,10 @@ impl EventLog {
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        // Records are never rewritten, so no capture can see the row past the last one.
-        self.column.prepare_append(self.rows, self.rows, memory)?;
+        // Records are never rewritten, so no capture can see the row past the last one, unless a
+        // restore has cut the log.
+        let captured = self.rows + usize::from(self.end() < self.captured_end);
+        self.column.prepare_append(self.rows, captured, memory)?;
         if self.column.size() > 0 && self.rows > retention.saturating_add(self.column.chunk_rows())
         {
             self.column.drop_first(memory);
@@ -82,6 +99,22 @@ impl EventLog {
         self.first += self.rows as u64;
         self.rows = 0;
         self.column.truncate(0, memory);
+    }
+
+    /// Takes the records of a capture back, under the numbers that they had. What is sent next
+    /// gets the number after the last of them, as it did after the capture; cursors that have come
+    /// further learn of it by the fork. Returns how many chunks were taken back.
+    pub(crate) fn restore(&mut self, captured: LogEntries<'_>, memory: &mut Memory) -> u64 {
+        let LogEntries { first, forks, entries, rows } = captured;
+        let end = self.end();
+        let held = (end.saturating_sub(first) as usize).min(rows);
+        let taken = self.column.restore_log(entries, (held, rows), memory);
+        self.captured_end = self.captured_end.max(end);
+        (self.first, self.rows) = (first, rows);
+        // What was read since the capture, and since every fork after it, is not in the log.
+        let common = self.forks.common_since(forks.timeline()).unwrap_or(u64::MAX);
+        self.forks.fork(common.min(self.end()).min(end));
+        taken
     }
 
     /// Gives back the memory that the records don't need.
@@ -115,7 +148,9 @@ impl EventLog {
         } else {
             (0..outdated).for_each(|_| self.column.drop_first(memory));
         }
+        self.captured_end = self.captured_end.max(self.end());
         (self.first, self.rows) = (source.first, source.rows);
+        self.forks = source.forks;
     }
 
     pub(crate) fn column_mut(&mut self) -> &mut Column {

@@ -9,6 +9,7 @@ use std::any::type_name;
 use std::marker::PhantomData;
 
 use crate::storage::component::{Component, Kind};
+use crate::storage::forks::Forks;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, RegisterError};
 
@@ -23,13 +24,19 @@ use super::event_log::EventLog;
 pub struct EventCursor<T> {
     next: u64,
     lost: u64,
+    taken_back: u64,
+    /// The timeline of the log that the cursor last read in, or `UNREAD`.
+    timeline: u64,
     events: PhantomData<fn() -> T>,
 }
+
+/// The timeline of a cursor that has not read yet.
+const UNREAD: u64 = u64::MAX;
 
 impl<T> EventCursor<T> {
     /// A cursor that wants event number `next` first. Nothing before it counts as lost.
     pub const fn starting_at(next: u64) -> Self {
-        Self { next, lost: 0, events: PhantomData }
+        Self { next, lost: 0, taken_back: 0, timeline: UNREAD, events: PhantomData }
     }
 
     /// The number of the event that comes next.
@@ -37,9 +44,41 @@ impl<T> EventCursor<T> {
         self.next
     }
 
+    /// Events that this cursor has read and that a [`World::restore`](crate::World::restore) took
+    /// back. It goes on with those that were sent in their place, under the same numbers.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, EventCursor, SnapshotPool, World};
+    /// # let mut world = World::new();
+    /// let mut cursor = EventCursor::default();
+    /// world.send_event(1_u32);
+    /// let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    /// world.send_event(2_u32);
+    /// assert!(world.events(&mut cursor).eq([1, 2]));
+    /// world.restore(&view).unwrap();
+    /// world.send_event(3_u32);
+    /// assert!(world.events(&mut cursor).eq([3]));
+    /// assert_eq!((cursor.taken_back(), cursor.lost()), (1, 0));
+    /// ```
+    pub fn taken_back(&self) -> u64 {
+        self.taken_back
+    }
+
     /// Events that were dropped before this cursor came to them.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+}
+
+impl<T> EventCursor<T> {
+    /// Goes on in the timeline of a log, with the first event that is not as it was read.
+    fn enter(&mut self, forks: &Forks) {
+        let common = forks.common_since(self.timeline).unwrap_or(self.next);
+        if common < self.next {
+            self.taken_back += self.next - common;
+            self.next = common;
+        }
+        self.timeline = forks.timeline();
     }
 }
 
@@ -51,7 +90,7 @@ impl<T> Default for EventCursor<T> {
 
 impl<T> Clone for EventCursor<T> {
     fn clone(&self) -> Self {
-        Self { next: self.next, lost: self.lost, events: PhantomData }
+        Self { ..*self }
     }
 }
 
@@ -62,6 +101,7 @@ impl<T> std::fmt::Debug for EventCursor<T> {
             .field("event", &type_name::<T>())
             .field("next", &self.next)
             .field("lost", &self.lost)
+            .field("taken_back", &self.taken_back)
             .finish()
     }
 }
@@ -72,10 +112,13 @@ pub(crate) struct EventRecords<'a> {
     pub(crate) rows: Rows<'a>,
     /// The sequence number of the first record.
     pub(crate) first: u64,
+    /// The forks of the log, where there is one.
+    pub(crate) forks: Option<&'a Forks>,
 }
 
 impl EventRecords<'_> {
-    pub(crate) const EMPTY: EventRecords<'static> = EventRecords { rows: Rows::EMPTY, first: 0 };
+    pub(crate) const EMPTY: EventRecords<'static> =
+        EventRecords { rows: Rows::EMPTY, first: 0, forks: None };
 }
 
 /// The events that a cursor has not seen yet, oldest first. Each one that is taken moves the
@@ -86,7 +129,15 @@ pub struct Events<'a, T> {
 }
 
 impl<'a, T: Component> Events<'a, T> {
-    pub(crate) fn new(records: EventRecords<'a>, cursor: &'a mut EventCursor<T>) -> Self {
+    pub(crate) fn new(mut records: EventRecords<'a>, cursor: &'a mut EventCursor<T>) -> Self {
+        if let Some(forks) = records.forks {
+            if cursor.timeline == UNREAD || cursor.timeline < forks.timeline() {
+                cursor.enter(forks);
+            } else if cursor.timeline > forks.timeline() {
+                // A picture of a future that was taken back, or of before: it has nothing new.
+                records.rows = Rows::EMPTY;
+            }
+        }
         if cursor.next < records.first {
             cursor.lost += records.first - cursor.next;
             cursor.next = records.first;
@@ -185,6 +236,7 @@ impl World {
         let records = log.map_or(EventRecords::EMPTY, |log| EventRecords {
             rows: log.column().rows(log.rows()),
             first: log.first(),
+            forks: Some(log.forks()),
         });
         Events::new(records, cursor)
     }

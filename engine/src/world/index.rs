@@ -27,8 +27,11 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
+use crate::storage::frozen::BufferId;
 use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
+
+use stocks::Stocks;
 
 use super::error::SpawnError;
 
@@ -120,6 +123,8 @@ struct Returned {
     /// holds which handle.
     lineage: u64,
     handles: Vec<Entity>,
+    /// Command buffers that were dropped, of any lineage.
+    buffers: Vec<BufferId>,
 }
 
 impl Handles {
@@ -140,6 +145,14 @@ impl Handles {
         }
         returned.handles.extend(handles);
         // Relaxed: the lock orders the list; the flag only saves the world from taking it.
+        self.0.has_returned.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a command buffer is gone.
+    pub(crate) fn drop_buffer(&self, buffer: BufferId) {
+        let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.buffers.push(buffer);
+        // Relaxed: as in `give_back`.
         self.0.has_returned.store(true, Ordering::Relaxed);
     }
 
@@ -197,17 +210,23 @@ pub(crate) struct ManySlots {
     claimed: Range<u32>,
 }
 
+mod restore;
+mod stocks;
+
 pub(crate) struct EntityIndex {
     slots: Column,
     /// Slots in use, free or reserved.
     len: u32,
     alive: u32,
+    /// Slots before this may have been captured, also where there are fewer now.
+    captured: u32,
     /// The first free slot.
     free_head: AtomicU32,
     /// Where the head stood before `&World` reserved what is not settled yet, or `NONE`.
     reserved_from: AtomicU32,
     block: Range<u32>,
     handles: Handles,
+    stocks: Stocks,
 }
 
 /// Handles that were taken off the index at once: free slots first, then fresh indices.
@@ -230,10 +249,12 @@ impl EntityIndex {
             slots: Column::new(ComponentId::ENTITY, info),
             len: 0,
             alive: 0,
+            captured: 0,
             free_head: AtomicU32::new(NONE),
             reserved_from: AtomicU32::new(NONE),
             block: 0..0,
             handles: Handles::new(),
+            stocks: Stocks::default(),
         }
     }
 
@@ -371,7 +392,12 @@ impl EntityIndex {
         }
         let handles = self.handles.clone();
         let mut returned = handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        for entity in returned.handles.drain(..) {
+        let Returned { buffers, handles, .. } = &mut *returned;
+        for buffer in buffers.drain(..) {
+            // Of a buffer that was dropped after a restore nobody else gives back what is noted.
+            handles.extend(self.stocks.remove(buffer));
+        }
+        for entity in handles.drain(..) {
             // A handle that can't be freed for want of memory stays reserved.
             if let Ok(Some(())) = self.prepare_reserved(entity, memory) {
                 self.free(entity);
@@ -569,8 +595,8 @@ impl EntityIndex {
         }
         while self.len <= index {
             let row = self.len as usize;
-            // Nothing can be captured at or past `len`, so the length itself is the bound.
-            self.slots.prepare_append(row, row, memory)?;
+            // Nothing can be captured at or past `len`, unless a restore has shortened the index.
+            self.slots.prepare_append(row, row.max(self.captured as usize), memory)?;
             self.slots.write(row, Slot::reserved(1));
             self.len += 1;
         }
@@ -719,6 +745,8 @@ impl EntityIndex {
     /// Takes over the scalar part of another index, after its slots were copied.
     pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
         self.handles.begin_lineage(lineage);
+        self.stocks.clear();
+        self.captured = self.captured.max(self.len);
         self.len = source.len;
         self.alive = source.alive;
         *self.free_head.get_mut() = source.first_free();
@@ -732,6 +760,8 @@ impl EntityIndex {
     /// can't look entities up.
     pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Memory) {
         self.handles.begin_lineage(lineage);
+        self.stocks.clear();
+        self.captured = self.captured.max(self.len);
         self.slots.truncate(0, memory);
         self.len = 0;
         *self.free_head.get_mut() = NONE;

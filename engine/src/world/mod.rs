@@ -2,6 +2,7 @@
 
 pub(crate) mod archetypes;
 pub(crate) mod batch;
+pub(crate) mod branch;
 pub(crate) mod bundle;
 pub(crate) mod change_mark;
 pub(crate) mod commands;
@@ -25,6 +26,7 @@ pub(crate) mod pass_memory;
 pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resources;
+pub(crate) mod restore;
 pub(crate) mod state_hash;
 pub(crate) mod statistics;
 pub(crate) mod sync_mark;
@@ -44,4 +46,5 @@ pub use housekeeping::CompactReport;
 pub use list::ListReport;
 pub use replica::{SyncError, SyncReport};
 pub use resources::ResourceError;
+pub use restore::RestoreReport;
 pub use statistics::WorldMemory;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
+use crate::storage::archetype::Schema;
 use crate::storage::column::Column;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
@@ -186,13 +187,18 @@ impl World {
         if !self.schema.is_prefix_of(&source.schema) {
             return Err(SyncError::Schema);
         }
-        self.schema = Arc::clone(&source.schema);
+        self.take_schema(&source.schema);
+        Ok(())
+    }
+
+    /// Takes over a schema that has at least the types and archetypes of this world.
+    pub(crate) fn take_schema(&mut self, schema: &Arc<Schema>) {
+        self.schema = Arc::clone(schema);
         for archetype in &self.schema.archetypes()[self.tables.len()..] {
             self.tables.push(Table::new(archetype, &self.schema.registry));
         }
         self.add_logs();
         self.add_resources();
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
+use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::{Column, Surplus};
 use crate::storage::component::{Component, ComponentInfo};
 use crate::storage::history::Memory;
@@ -87,6 +88,18 @@ impl Resource {
     pub(crate) fn clear(&mut self, memory: &mut Memory) {
         self.present = false;
         self.column.truncate(0, memory);
+    }
+
+    /// Takes the value of a capture back, or none. Returns how many chunks were taken back.
+    pub(crate) fn restore(
+        &mut self,
+        entries: &[ChunkEntry],
+        rows: usize,
+        memory: &mut Memory,
+    ) -> u64 {
+        let taken = self.column.restore(entries, (self.rows(), rows), memory);
+        self.set_rows(rows);
+        taken
     }
 
     pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {

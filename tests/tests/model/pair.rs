@@ -1,8 +1,8 @@
 //! A world beside its model: every operation is done to both, and both must agree on its outcome.
 
 use convoy_engine::{
-    Commands, ComponentError, Entity, Playback, SnapshotPool, SpawnError, SyncError, View, With,
-    Without, World,
+    Commands, ComponentError, Entity, Playback, RestoreError, SnapshotPool, SpawnError, SyncError,
+    View, With, Without, World,
 };
 use convoy_tests::{
     Alert, Byte, Huge, Hundred, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value,
@@ -26,6 +26,8 @@ struct Kept {
     view: View,
     copy: Model,
     mask: KindMask,
+    /// What was captured: `mask`, or more where the view was narrowed.
+    captured: KindMask,
     events: [Vec<u64>; 2],
 }
 
@@ -36,6 +38,8 @@ pub(crate) struct Pair {
     readable: KindMask,
     commands: Commands,
     recorded: Vec<Recorded>,
+    /// Whether the recording is from before a restore.
+    outdated: bool,
     views: Vec<Kept>,
     limited: bool,
     retention: usize,
@@ -88,6 +92,7 @@ impl Pair {
             readable: KindMask::ALL,
             commands,
             recorded: Vec::new(),
+            outdated: false,
             views: Vec::new(),
             limited: setting.limit_bytes.is_some(),
             retention: setting.event_retention,
@@ -345,6 +350,10 @@ impl Pair {
         let playback = self.world.play_back(&mut self.commands);
         assert!(self.commands.is_empty());
         assert_eq!(playback.total(), recorded.len() as u64);
+        if std::mem::take(&mut self.outdated) {
+            assert_eq!(playback.dead, recorded.len() as u64);
+            return;
+        }
         if self.limited && playback.failed == 1 {
             // It lacked a component, or memory: nothing has changed either way.
             return;
@@ -413,7 +422,7 @@ impl Pair {
         if self.views.len() == VIEWS_MAX {
             self.views.remove(0);
         }
-        self.views.push(Kept { view, copy: self.model.clone(), mask, events });
+        self.views.push(Kept { view, copy: self.model.clone(), mask, captured: mask, events });
     }
 
     fn narrow(&mut self, view: usize, mask: KindMask) {
@@ -423,9 +432,27 @@ impl Pair {
             let narrowed = kept.view.clone().narrow(mask_of_engine);
             assert!(narrowed.shares_with(&kept.view) && kept.view.readers() >= 2);
             let mask = kept.mask.intersection(mask);
-            let (copy, events) = (kept.copy.clone(), kept.events.clone());
-            self.views.push(Kept { view: narrowed, copy, mask, events });
+            let (copy, events, captured) = (kept.copy.clone(), kept.events.clone(), kept.captured);
+            self.views.push(Kept { view: narrowed, copy, mask, captured, events });
         }
+    }
+
+    fn restore(&mut self, view: usize) {
+        let Some(kept) = self.views.get(view) else { return };
+        let copied = self.world.copy_statistics();
+        match self.world.restore(&kept.view) {
+            Ok(report) => {
+                assert!(kept.captured == KindMask::ALL && report.chunks_restored <= report.chunks);
+                self.model = kept.copy.clone();
+                self.readable = KindMask::ALL;
+                self.outdated = true;
+                let again = self.world.restore(&kept.view).unwrap();
+                assert_eq!(again.chunks_restored, 0, "the world is there already");
+            }
+            Err(RestoreError::NotCaptured { .. }) => assert!(kept.captured != KindMask::ALL),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(self.world.copy_statistics(), copied, "a restore copies nothing");
     }
 
     fn tick(&mut self) {
@@ -475,6 +502,7 @@ impl Pair {
             Action::DropView { view } if view < self.views.len() => {
                 self.views.swap_remove(view);
             }
+            Action::Restore { view } => self.restore(view),
             Action::DropView { .. } | Action::Sync { .. } => {}
             Action::Check => self.assert_all(),
         }
@@ -498,6 +526,7 @@ impl Pair {
                 }
                 // The handles that the buffer holds belong to entities that are gone.
                 self.recorded.clear();
+                self.outdated = false;
                 self.commands = Commands::new(&mut self.world);
             }
             Err(SyncError::Memory(_)) => self.assert_memory(true),

@@ -30,6 +30,7 @@ pub(crate) enum Action {
     Capture { mask: u16 },
     Narrow { view: usize, mask: u16 },
     DropView { view: usize },
+    Restore { view: usize },
     Sync { from: usize, mask: u16 },
     Check,
 }
@@ -106,6 +107,7 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
         8 => masks().prop_map(|mask| Action::Capture { mask }),
         2 => (0..VIEWS_MAX, masks()).prop_map(|(view, mask)| Action::Narrow { view, mask }),
         6 => (0..VIEWS_MAX).prop_map(|view| Action::DropView { view }),
+        5 => (0..VIEWS_MAX).prop_map(|view| Action::Restore { view }),
         4 => (0..WORLDS, masks()).prop_map(|(from, mask)| Action::Sync { from, mask }),
         4 => Just(Action::Check),
     ]

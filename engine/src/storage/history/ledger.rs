@@ -102,6 +102,15 @@ impl Ledger {
         self.retained_bytes_peak = self.retained_bytes_peak.max(self.retained.bytes);
     }
 
+    /// The world takes a chunk back that captures see; `oldest` is the tally of the oldest of
+    /// them.
+    pub(super) fn revive(&mut self, oldest: &mut Tally, class: SizeClass) {
+        self.live.add(class);
+        self.shared.add(class);
+        oldest.add(class);
+        self.retained.subtract(class);
+    }
+
     /// A capture of `component` begins. Returns the chunks that it is the only one to see.
     pub(super) fn share(&mut self, component: ComponentId) -> Tally {
         let tally = std::mem::take(self.unshared.of(component));

@@ -1,0 +1,69 @@
+//! Branch: a second world from a snapshot, for looking ahead.
+
+use convoy_pool::ArenaConfig;
+
+use crate::world::World;
+
+use super::restore::RestoreError;
+use super::view::View;
+
+impl World {
+    /// A second world that begins as what `view` shows: same entities under the same handles, rows,
+    /// resources, events and tick. It can do all that a world can, on any thread, and what it does
+    /// the first one never sees.
+    ///
+    /// Copies no component data: the branch shares the chunks of the snapshot, and copies one when
+    /// it first writes to it, into memory of its own. So its own memory is what it wrote. For as
+    /// long as the branch or a snapshot of it lives, it counts as a reader of the snapshot; all
+    /// three may be dropped in any order.
+    ///
+    /// Types, archetypes and the retention of events are those of the first world. Handles that
+    /// were reserved there are reserved in the branch; command buffers and local resources stay
+    /// behind.
+    ///
+    /// ```
+    /// use convoy_engine::{ComponentMask, SnapshotPool, World};
+    ///
+    /// let mut world = World::new();
+    /// let ships: Vec<_> = (0..1_000_u32).map(|speed| world.spawn((speed, 0.0_f64))).collect();
+    /// let now = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    ///
+    /// let mut ahead = World::branch(&now).unwrap();
+    /// for (speed, place) in ahead.query_mut::<(&u32, &mut f64)>() {
+    ///     *place += f64::from(*speed);
+    /// }
+    /// assert_eq!(*ahead.get::<f64>(ships[7]).unwrap(), 7.0);
+    /// assert_eq!(*world.get::<f64>(ships[7]).unwrap(), 0.0);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::NotCaptured`] when the snapshot lacks something that the world knew then.
+    pub fn branch(view: &View) -> Result<Self, RestoreError> {
+        Self::branch_with(view, ArenaConfig::default())
+    }
+
+    /// A branch, as by [`World::branch`], whose own memory is limited and mapped as `memory` says.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World, WorldConfig};
+    /// # let mut world = World::new();
+    /// # let entity = world.spawn((1_u32,));
+    /// # let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    /// let mut config = WorldConfig::default();
+    /// config.memory.limit_bytes = Some(0);
+    /// let mut ahead = World::branch_with(&view, config.memory).unwrap();
+    /// assert_eq!(*ahead.get::<u32>(entity).unwrap(), 1);
+    /// assert!(ahead.get_mut::<u32>(entity).is_err(), "no memory to write");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`World::branch`].
+    pub fn branch_with(view: &View, memory: ArenaConfig) -> Result<Self, RestoreError> {
+        match view.frozen().missing() {
+            Some(component) => Err(RestoreError::NotCaptured { component }),
+            None => Ok(Self::branch_frozen(view.lease().clone(), memory)),
+        }
+    }
+}

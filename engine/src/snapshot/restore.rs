@@ -1,0 +1,89 @@
+//! Restore: a world goes back to a snapshot of itself, by taking chunk pointers back.
+
+use std::fmt;
+
+use crate::world::{RestoreReport, World};
+
+use super::view::View;
+
+/// Why a world can't go back to a snapshot. The world is unchanged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The snapshot is of another world.
+    OtherWorld,
+    /// The snapshot lacks a component, event or resource that the world knew when it was captured,
+    /// or [`Entity`](crate::Entity): the handles and the index.
+    NotCaptured {
+        /// What is missing first.
+        component: &'static str,
+    },
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherWorld => formatter.write_str("the snapshot is of another world"),
+            Self::NotCaptured { component } => {
+                write!(formatter, "the snapshot was captured without {component}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RestoreError {}
+
+impl World {
+    /// Goes back to what the world was when `view` was captured: entities under their handles, in
+    /// their rows, the handles that are given out next, components, the hierarchy, resources,
+    /// events and the tick. The same operations then lead to the same world again.
+    ///
+    /// Copies no row and takes no memory: the chunks that changed since are taken back, the others
+    /// stay. The cost is one comparison a chunk, and what the changed chunks take. What is not
+    /// changed does not count as written, so replicas of this world copy the difference only.
+    ///
+    /// * All views stay as they are, the one restored to as well: it can be restored to again, and
+    ///   so can newer ones, whose future has not happened now.
+    /// * Events that were sent since are gone, and their numbers are given again. A cursor that has
+    ///   read some of them goes on with what is sent in their place and counts them:
+    ///   [`EventCursor::taken_back`](crate::EventCursor::taken_back).
+    /// * Types and archetypes that were added since stay, without rows, values or events. Local
+    ///   resources stay as they are.
+    /// * Handles that were reserved at the capture are reserved again, those reserved since are
+    ///   stale. Command buffers are of a future that has not happened:
+    ///   [`World::play_back`] discards what they recorded before.
+    /// * A world that is a replica is an ordinary world then, and copied whole by its next sync.
+    ///
+    /// ```
+    /// use convoy_engine::{ComponentMask, SnapshotPool, World};
+    ///
+    /// let mut world = World::new();
+    /// let ship = world.spawn((100_u32,));
+    /// let pool = SnapshotPool::default();
+    /// let before = world.capture(ComponentMask::ALL, &pool);
+    /// let shot = world.spawn((1_u8,));
+    /// *world.get_mut::<u32>(ship).unwrap() -= 7;
+    /// world.advance_tick();
+    ///
+    /// let report = world.restore(&before).unwrap();
+    /// assert_eq!((*world.get::<u32>(ship).unwrap(), world.tick()), (100, 0));
+    /// assert!(!world.contains(shot));
+    /// assert!(report.chunks_restored <= report.chunks);
+    /// assert_eq!(world.spawn((2_u8,)), shot, "the same handles are given out again");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the snapshot is of another world, or was captured without something that the world
+    /// knew then. What the view may read does not matter. The world is unchanged.
+    pub fn restore(&mut self, view: &View) -> Result<RestoreReport, RestoreError> {
+        if !view.is_of(self) {
+            return Err(RestoreError::OtherWorld);
+        }
+        let frozen = view.frozen();
+        match frozen.missing() {
+            Some(component) => Err(RestoreError::NotCaptured { component }),
+            None => Ok(self.restore_frozen(frozen)),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Restore: a column takes the chunks of a capture back.
+//!
+//! A chunk that the world still has stays as it is. One that it has replaced comes off the dead
+//! list that it is on, with the epoch in which it was born, so that it stays shared with the
+//! capture and the next write copies it; it counts as written now. No row is copied.
+
+use super::*;
+
+impl Column {
+    /// How many chunks hold `rows` rows.
+    pub(crate) fn chunks_for(&self, rows: usize) -> usize {
+        if self.size == 0 { 0 } else { rows.div_ceil(self.chunk_rows()) }
+    }
+
+    /// Makes the captured chunks in `entries`, which hold `rows` rows, the column's own again.
+    /// `held` is how many of these rows the column has now. Returns how many chunks were taken
+    /// back.
+    ///
+    /// The capture is active and of this world, and a revival of it has begun.
+    pub(crate) fn restore(
+        &mut self,
+        entries: &[ChunkEntry],
+        (held, rows): (usize, usize),
+        memory: &mut Memory,
+    ) -> u64 {
+        if self.size == 0 {
+            return 0;
+        }
+        let mut taken = 0;
+        // Spare chunks that were there at the capture stay.
+        let since = memory.history.revival;
+        let added = self.chunks[entries.len().min(self.chunks.len())..].iter().rev();
+        let added = added.take_while(|entry| entry.born > since).count();
+        self.truncate(self.chunks.len() - added, memory);
+        for (number, entry) in entries.iter().enumerate() {
+            if self.chunks.get(number).is_none_or(|live| live.chunk != entry.chunk) {
+                self.revive(number, entry, rows, memory);
+                taken += 1;
+            }
+        }
+        if self.chunks.len() > 1 && (self.first_rows as usize) < self.chunk_rows() {
+            // Nothing comes after a chunk that is not full-sized.
+            self.truncate(1, memory);
+        }
+        if held < rows {
+            // Rows that had left come back in chunks that may have stayed.
+            let returned = held >> self.rows_log2..self.chunks_for(rows);
+            for entry in &mut self.chunks[returned] {
+                entry.written = memory.epoch();
+            }
+        }
+        taken
+    }
+
+    /// As [`Column::restore`], for a log: chunks may have been dropped from its front since, or,
+    /// where the log is older than the capture, still be there.
+    pub(crate) fn restore_log(
+        &mut self,
+        entries: &[ChunkEntry],
+        (held, rows): (usize, usize),
+        memory: &mut Memory,
+    ) -> u64 {
+        let mut taken = 0;
+        if let (Some(live), Some(captured)) = (self.chunks.first(), entries.first()) {
+            let (live, captured) = (live.chunk, captured.chunk);
+            let dropped = self.chunks.iter().position(|entry| entry.chunk == captured);
+            let missing = entries.iter().position(|entry| entry.chunk == live);
+            (0..dropped.unwrap_or(0)).for_each(|_| self.drop_first(memory));
+            for entry in entries[..missing.unwrap_or(0)].iter().rev() {
+                // Whatever has a chunk after it is full, so the first one stays a full one.
+                let entry = self.revived(entry, memory).0;
+                self.chunks.insert(0, entry);
+                taken += 1;
+            }
+            self.update_capacity();
+        }
+        taken + self.restore(entries, (held, rows), memory)
+    }
+
+    /// Puts a captured chunk that the world has let go of in the place of chunk `number`, or after
+    /// the last one. All chunks together hold `rows` rows.
+    fn revive(&mut self, number: usize, entry: &ChunkEntry, rows: usize, memory: &mut Memory) {
+        let (entry, class) = self.revived(entry, memory);
+        if number < self.chunks.len() {
+            self.replace(number, entry.chunk, memory);
+        } else {
+            self.push_chunk(entry.chunk, memory.epoch());
+        }
+        self.chunks[number] = entry;
+        if number == 0 {
+            let fit = class.map_or(rows, |class| class.bytes() / self.size());
+            self.first_rows = fit.min(self.chunk_rows()) as u32;
+            self.update_capacity();
+        }
+    }
+
+    /// The entry of a chunk that is taken back, and the chunk's class, or `None` for one of another
+    /// world: of that no more is known than that it holds the captured rows.
+    fn revived(&self, entry: &ChunkEntry, memory: &mut Memory) -> (ChunkEntry, Option<SizeClass>) {
+        let class = memory.revive(entry);
+        let born = if class.is_some() { entry.born } else { Epoch::FOREIGN };
+        (ChunkEntry { chunk: entry.chunk, born, written: memory.epoch() }, class)
+    }
+
+    /// Whether rows may be added to `chunk` in place, past the `captured` ones: to one of another
+    /// world that world itself may add.
+    pub(super) fn may_append(&self, chunk: usize, row: usize, captured: usize) -> bool {
+        row >= captured && self.chunks[chunk].born != Epoch::FOREIGN
+    }
+}

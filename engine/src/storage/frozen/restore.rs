@@ -1,0 +1,64 @@
+//! What a restore reads of a snapshot: its lists of chunks as they are.
+
+use super::*;
+
+/// The records of a captured log: the number of the first, the forks of the log, and the chunks of
+/// so many records. The default is a log that did not exist.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct LogEntries<'a> {
+    pub(crate) first: u64,
+    pub(crate) forks: Forks,
+    pub(crate) entries: &'a [ChunkEntry],
+    pub(crate) rows: usize,
+}
+
+impl Frozen {
+    /// The first of the types known at the capture that was not captured.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        let registry = &self.schema().registry;
+        let id = registry.ids().difference(&self.head.mask).iter().next()?;
+        Some(registry.info(id).name())
+    }
+
+    /// The `chunks` chunks of one captured column of a table.
+    pub(crate) fn entries(&self, table: usize, column: usize, chunks: usize) -> &[ChunkEntry] {
+        let start = self.table(table).1[column] as usize;
+        &self.chunks[start..start + chunks]
+    }
+
+    /// The chunks of the captured entity index, and how many slots they hold.
+    pub(crate) fn index_entries(&self) -> Option<(&[ChunkEntry], usize)> {
+        let (rows, log2) = self.index?;
+        Some((self.list(rows, (rows.rows as usize).div_ceil(1 << log2)), rows.rows as usize))
+    }
+
+    /// The handles that were reserved for command buffers, buffer by buffer, or, with no buffer,
+    /// given back and not free yet.
+    pub(crate) fn handles(&self) -> &[(BufferId, Entity)] {
+        &self.handles
+    }
+
+    /// A captured log.
+    pub(crate) fn log_entries(&self, id: ComponentId) -> Option<LogEntries<'_>> {
+        let log = self.logs.iter().find(|log| log.component == id)?;
+        let chunks = self.chunk_count(id, log.rows);
+        let (entries, rows) = (self.list(log.rows, chunks), log.rows.rows as usize);
+        Some(LogEntries { first: log.first, forks: log.forks, entries, rows })
+    }
+
+    /// The chunks of a captured resource, and how many values they hold: one or none.
+    pub(crate) fn resource_entries(&self, id: ComponentId) -> Option<(&[ChunkEntry], usize)> {
+        let resource = self.resources.iter().find(|resource| resource.component == id)?;
+        let chunks = self.chunk_count(id, resource.rows);
+        Some((self.list(resource.rows, chunks), resource.rows.rows as usize))
+    }
+
+    fn chunk_count(&self, id: ComponentId, rows: FrozenRows) -> usize {
+        let info = self.schema().registry.info(id);
+        if info.size() == 0 { 0 } else { (rows.rows as usize).div_ceil(info.chunk_rows()) }
+    }
+
+    fn list(&self, rows: FrozenRows, chunks: usize) -> &[ChunkEntry] {
+        &self.chunks[rows.start as usize..rows.start as usize + chunks]
+    }
+}

@@ -1,0 +1,50 @@
+//! Restore: the world takes the chunks of one of its captures back.
+//!
+//! Tables, the entity index, event logs and resources compare their chunks with the captured ones
+//! by address. Those that are still the same stay; the others come off the dead lists. So no row
+//! is copied, nothing is allocated, and nothing can fail.
+
+use crate::storage::ComponentMask;
+use crate::storage::frozen::Frozen;
+
+use super::core::World;
+
+/// What a restore did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct RestoreReport {
+    /// Chunks that the world has now.
+    pub chunks: u64,
+    /// Chunks that had changed since the capture and were taken back. None was copied.
+    pub chunks_restored: u64,
+}
+
+impl World {
+    /// Goes back to `frozen`, a complete capture of this world that is active.
+    pub(crate) fn restore_frozen(&mut self, frozen: &Frozen) -> RestoreReport {
+        self.memory.reclaim();
+        self.memory.begin_revival(frozen.head.epoch);
+        let memory = &mut self.memory;
+        let mut restored = 0;
+        for (number, table) in self.tables.iter_mut().enumerate() {
+            restored += table.restore(frozen, number, memory);
+        }
+        self.lineage += 1;
+        restored += self.index.restore(frozen, self.lineage, memory);
+        for log in &mut self.events {
+            let captured = frozen.log_entries(log.component());
+            restored += log.restore(captured.unwrap_or_default(), memory);
+        }
+        for resource in &mut self.resources {
+            let captured = frozen.resource_entries(resource.component());
+            let (entries, rows) = captured.unwrap_or((&[], 0));
+            restored += resource.restore(entries, rows, memory);
+        }
+        memory.end_revival();
+        self.tick = frozen.head.tick;
+        (self.readable, self.partial) = (ComponentMask::ALL, false);
+        // What a sync has copied is not what is here any more.
+        self.synced = None;
+        RestoreReport { chunks: frozen.shape().chunks as u64, chunks_restored: restored }
+    }
+}

@@ -1,0 +1,254 @@
+//! Branch: a second world from a snapshot, which shares what it does not write.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::thread;
+
+use convoy_engine::{
+    Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool, View, World,
+    WorldConfig,
+};
+use convoy_tests::Picture;
+
+const ALL: ComponentMask = ComponentMask::ALL;
+const ROWS: u32 = 1_000;
+
+/// A world of two columns, an event log, a resource and a hierarchy.
+fn source() -> (World, Vec<Entity>) {
+    let mut config = WorldConfig::default();
+    config.chunk_rows_max = 16;
+    let mut world = World::with_config(config);
+    let spawned = world.spawn_batch((0..ROWS).map(|number| (number, u64::from(number)))).unwrap();
+    let entities: Vec<_> = spawned.collect();
+    world.set_parent(entities[1], entities[0]).unwrap();
+    world.despawn(entities[5]).unwrap();
+    world.insert_resource(2.5_f32).unwrap();
+    (0..40_u16).for_each(|number| world.send_event(number));
+    world.advance_tick();
+    (world, entities)
+}
+
+fn complete(world: &mut World) -> View {
+    world.capture(ALL, &SnapshotPool::default())
+}
+
+/// Uses a world in every way.
+fn use_world(world: &mut World, entities: &[Entity], round: u32) {
+    world.query_mut::<&mut u32>().for_each(|number| *number ^= round);
+    world.despawn(entities[10 + round as usize]).unwrap();
+    world.insert(entities[40 + round as usize], (7_u8,)).unwrap();
+    for number in 0..50 {
+        world.spawn((number, 1_u64));
+        world.send_event(number as u16);
+    }
+    world.set_parent(entities[100], entities[round as usize + 200]).unwrap();
+    *world.resource_mut::<f32>().unwrap() += 1.0;
+    let mut commands = Commands::new(world);
+    commands.spawn((round, 3_u64));
+    commands.despawn(entities[300 + round as usize]);
+    assert_eq!(world.play_back(&mut commands).applied, 2);
+    world.advance_tick();
+}
+
+#[test]
+fn branch_is_what_the_snapshot_shows_and_goes_its_own_way() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    let shown = Picture::of_view(&view);
+    let mut branch = World::branch(&view).unwrap();
+    assert_eq!(Picture::of_world(&branch), shown);
+    assert_eq!(*branch.resource::<f32>().unwrap(), 2.5);
+    assert_eq!(branch.parent(entities[1]).unwrap(), Some(entities[0]));
+    assert!(branch.events::<u16>(&mut EventCursor::default()).eq(0..40));
+    assert_eq!(branch.memory().live_bytes, 0, "nothing is copied");
+
+    use_world(&mut branch, &entities, 0);
+    assert_eq!(Picture::of_world(&world), shown, "the first world does not notice");
+    let ahead = Picture::of_world(&branch);
+    // The same operations lead the first world to the same.
+    use_world(&mut world, &entities, 0);
+    assert_eq!(Picture::of_world(&world), ahead);
+    use_world(&mut world, &entities, 1);
+    assert_eq!(Picture::of_world(&branch), ahead);
+    assert_eq!(Picture::of_view(&view), shown);
+}
+
+#[test]
+fn branch_takes_memory_for_what_it_writes_only() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    let (live, copies) = (world.memory().live_bytes, world.copy_statistics());
+    let mut branch = World::branch(&view).unwrap();
+    assert_eq!((branch.memory().live_bytes, branch.memory().mapped_bytes), (0, 0));
+    *branch.get_mut::<u32>(entities[0]).unwrap() = 9;
+    *branch.get_mut::<u32>(entities[2]).unwrap() = 9;
+    // Entities 2 and 3 share a chunk of 16 numbers, in 256 bytes at the least.
+    *branch.get_mut::<u32>(entities[3]).unwrap() = 9;
+    let memory = branch.memory();
+    assert_eq!(branch.copy_statistics().chunks_copied, 2);
+    assert_eq!((memory.live_bytes, memory.retained_bytes), (2 * 256, 0));
+    assert_eq!(world.memory().live_bytes, live);
+    assert_eq!(world.copy_statistics(), copies);
+    // Dropping all rows gives back what was written, and nothing that belongs to the first world.
+    branch.query_mut::<&mut u64>().for_each(|wide| *wide = 0);
+    assert!(branch.memory().live_bytes > 2 * 256);
+    branch.clear().unwrap();
+    assert_eq!(branch.memory().retained_bytes, 0);
+    assert_eq!(*view.get::<u64>(entities[9]).unwrap(), 9);
+}
+
+#[test]
+fn rows_appended_to_a_shared_chunk_by_both_worlds_stay_apart() {
+    let mut world = World::new();
+    (0..10_u32).for_each(|number| _ = world.spawn((number,)));
+    world.reserve::<(u32,)>(100).unwrap();
+    let view = complete(&mut world);
+    let mut branch = World::branch(&view).unwrap();
+    for number in 0..50_u32 {
+        world.spawn((100 + number,));
+        world.send_event(number);
+        branch.spawn((200 + number,));
+        branch.send_event(900 + number);
+    }
+    assert!(world.query::<&u32>().iter().copied().eq((0..10).chain(100..150)));
+    assert!(branch.query::<&u32>().iter().copied().eq((0..10).chain(200..250)));
+    assert!(branch.events::<u32>(&mut EventCursor::default()).eq(900..950));
+    assert_eq!(view.query::<&u32>().unwrap().count(), 10);
+}
+
+#[test]
+fn worlds_views_and_branches_end_in_any_order() {
+    for order in 0..24_usize {
+        let (mut world, entities) = source();
+        let view = complete(&mut world);
+        let mut branch = World::branch(&view).unwrap();
+        use_world(&mut branch, &entities, 0);
+        let inner = complete(&mut branch);
+        let mut second = World::branch(&inner).unwrap();
+        use_world(&mut second, &entities, 1);
+        let pictures =
+            [Picture::of_view(&view), Picture::of_view(&inner), Picture::of_world(&second)];
+        let mut held = [Some(world), Some(branch)];
+        let mut views = [Some(view), Some(inner)];
+        // The number is a permutation of the four that end first.
+        let mut left = vec![0, 1, 2, 3];
+        let mut code = order;
+        while !left.is_empty() {
+            let next = left.remove(code % left.len());
+            code /= left.len() + 1;
+            match next {
+                0 | 1 => drop(held[next].take()),
+                _ => drop(views[next - 2].take()),
+            }
+            if let Some(world) = &mut held[0] {
+                world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+                world.spawn((1_u32, 1_u64));
+                world.advance_tick();
+            }
+            for (view, picture) in views.iter().zip(&pictures) {
+                if let Some(view) = view {
+                    assert_eq!(Picture::of_view(view), *picture, "order {order}");
+                }
+            }
+            assert_eq!(Picture::of_world(&second), pictures[2], "order {order}");
+        }
+        use_world(&mut second, &entities, 3);
+    }
+}
+
+#[test]
+fn branch_restores_its_own_snapshots() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    let mut branch = World::branch(&view).unwrap();
+    let untouched = complete(&mut branch);
+    use_world(&mut branch, &entities, 0);
+    let used = complete(&mut branch);
+    let pictures = [Picture::of_view(&untouched), Picture::of_view(&used)];
+    for round in 1..4 {
+        use_world(&mut branch, &entities, round);
+        branch.restore(&untouched).unwrap();
+        assert_eq!(Picture::of_world(&branch), pictures[0]);
+        use_world(&mut branch, &entities, round + 1);
+        branch.restore(&used).unwrap();
+        assert_eq!(Picture::of_world(&branch), pictures[1]);
+    }
+    assert_eq!(branch.restore(&view).err(), Some(RestoreError::OtherWorld));
+    assert_eq!(world.restore(&used).err(), Some(RestoreError::OtherWorld));
+    // Back at the start the branch shares everything again.
+    branch.restore(&untouched).unwrap();
+    drop((untouched, used));
+    branch.advance_tick();
+    let memory = branch.memory();
+    assert_eq!((memory.live_bytes, memory.retained_bytes, memory.active_captures), (0, 0, 0));
+}
+
+#[test]
+fn branch_counts_as_a_reader_until_its_last_view_ends() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    let mut branch = World::branch(&view).unwrap();
+    assert_eq!(view.readers(), 2);
+    world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+    let retained = world.memory().retained_bytes;
+    assert!(retained >= 63 * 256, "the branch still sees the old numbers");
+    drop(view);
+    world.advance_tick();
+    assert_eq!(world.memory().retained_bytes, retained);
+    let inner = complete(&mut branch);
+    drop(branch);
+    world.advance_tick();
+    assert_eq!(world.memory().retained_bytes, retained, "so does the view of the branch");
+    assert_eq!(*inner.get::<u32>(entities[7]).unwrap(), 7);
+    drop(inner);
+    world.advance_tick();
+    assert_eq!(world.memory().retained_bytes, 0);
+}
+
+#[test]
+fn branches_look_ahead_on_other_threads() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    let ahead: Vec<_> = (0..3_u32)
+        .map(|round| {
+            let (view, entities) = (view.clone(), entities.clone());
+            thread::spawn(move || {
+                let mut branch = World::branch(&view).unwrap();
+                drop(view);
+                (0..round).for_each(|round| use_world(&mut branch, &entities, round));
+                Picture::of_world(&branch)
+            })
+        })
+        .collect();
+    for (round, ahead) in ahead.into_iter().enumerate() {
+        if round > 0 {
+            use_world(&mut world, &entities, round as u32 - 1);
+        }
+        assert_eq!(ahead.join().unwrap(), Picture::of_world(&world));
+    }
+}
+
+#[test]
+fn branch_of_an_incomplete_snapshot_is_an_error_that_names_what_is_missing() {
+    let (mut world, _) = source();
+    let some = world.mask_of::<(u32, u64)>().unwrap();
+    let view = world.capture(some, &SnapshotPool::default());
+    let Err(RestoreError::NotCaptured { component }) = World::branch(&view) else {
+        panic!("the handles were not captured")
+    };
+    assert!(component.ends_with("Entity"));
+}
+
+#[test]
+fn replica_of_a_branch_is_complete() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    let mut branch = World::branch(&view).unwrap();
+    let mut config = WorldConfig::default();
+    config.chunk_rows_max = 16;
+    let mut replica = World::with_config(config);
+    replica.sync_from(&branch, ALL).unwrap();
+    assert_eq!(Picture::of_world(&replica), Picture::of_view(&view));
+    use_world(&mut branch, &entities, 1);
+    replica.sync_from(&branch, ALL).unwrap();
+    assert_eq!(Picture::of_world(&replica), Picture::of_world(&branch));
+}
