@@ -126,40 +126,45 @@ fn pass(world: &mut World, number: usize, factor: u64, parallel: bool) {
     }
 }
 
+/// All of it happens on threads of the pool, so that a sanitizer sees whatever orders their
+/// accesses: rayon's atomics, and no lock of the standard library, which has none of its marks.
 #[test]
 fn parallel_passes_equal_sequential_ones_while_eight_views_are_alive() {
     for chunk_rows_max in CHUNK_ROWS {
         for count in [1, 2, 5] {
-            let threads = threads(count);
-            let mut worlds = [world_of(chunk_rows_max, 6000), world_of(chunk_rows_max, 6000)];
-            let pools = [SnapshotPool::default(), SnapshotPool::default()];
-            let mut views: Vec<([View; 2], Picture)> = Vec::new();
-            let mut mixer = Mixer::new(7);
-            for round in 0..60 {
-                if round % 2 == 0 {
-                    if views.len() == 8 {
-                        views.remove(mixer.below(8));
-                    }
-                    let [first, second] = &mut worlds;
-                    let pair = [first.capture(ALL, &pools[0]), second.capture(ALL, &pools[1])];
-                    views.push((pair, picture(&worlds[0])));
-                }
-                let (number, factor) = (mixer.below(6), mixer.next_number());
-                pass(&mut worlds[0], number, factor, false);
-                threads.install(|| pass(&mut worlds[1], number, factor, true));
-            }
-            assert_eq!(picture(&worlds[0]), picture(&worlds[1]));
-            for (pair, expected) in &views {
-                pair.iter().for_each(|view| assert_eq!(picture_of(view), *expected));
-            }
-            let [sequential, parallel] = worlds.each_ref().map(World::copy_statistics);
-            assert_eq!(parallel.bytes_copied, sequential.bytes_copied);
-            assert_eq!(parallel.chunks_copied, sequential.chunks_copied);
-            assert!(parallel.chunks_copied > 100);
-            drop(views);
-            check_memory(&mut worlds[1]);
+            threads(count).install(|| check_against_sequential_passes(chunk_rows_max));
         }
     }
+}
+
+fn check_against_sequential_passes(chunk_rows_max: usize) {
+    let mut worlds = [world_of(chunk_rows_max, 6000), world_of(chunk_rows_max, 6000)];
+    let pools = [SnapshotPool::default(), SnapshotPool::default()];
+    let mut views: Vec<([View; 2], Picture)> = Vec::new();
+    let mut mixer = Mixer::new(7);
+    for round in 0..60 {
+        if round % 2 == 0 {
+            if views.len() == 8 {
+                views.remove(mixer.below(8));
+            }
+            let [first, second] = &mut worlds;
+            let pair = [first.capture(ALL, &pools[0]), second.capture(ALL, &pools[1])];
+            views.push((pair, picture(&worlds[0])));
+        }
+        let (number, factor) = (mixer.below(6), mixer.next_number());
+        pass(&mut worlds[0], number, factor, false);
+        pass(&mut worlds[1], number, factor, true);
+    }
+    assert_eq!(picture(&worlds[0]), picture(&worlds[1]));
+    for (pair, expected) in &views {
+        pair.iter().for_each(|view| assert_eq!(picture_of(view), *expected));
+    }
+    let [sequential, parallel] = worlds.each_ref().map(World::copy_statistics);
+    assert_eq!(parallel.bytes_copied, sequential.bytes_copied);
+    assert_eq!(parallel.chunks_copied, sequential.chunks_copied);
+    assert!(parallel.chunks_copied > 100);
+    drop(views);
+    check_memory(&mut worlds[1]);
 }
 
 /// With no view alive, everything that is mapped is live or free.
