@@ -69,14 +69,19 @@ fn raw(group: &mut Group<'_>) {
 }
 
 fn convoy(group: &mut Group<'_>) {
+    let fill = || {
+        let mut world = convoy_engine::World::new();
+        for _ in 0..ROWS {
+            for_each_letter!(|Letter| world.spawn((Letter::default(), Health(1.0))));
+        }
+        world
+    };
+    let prepared = || (fill(), convoy_engine::PreparedQuery::<&mut Health>::new());
+    bench(group, ("convoy prepared", WORKLOAD), prepared, |(world, query)| {
+        query.query_mut(world).for_each(|health| health.0 *= 2.0);
+    });
     for (subject, snapshot) in SUBJECTS {
-        let set_up = || {
-            let mut world = convoy_engine::World::new();
-            for _ in 0..ROWS {
-                for_each_letter!(|Letter| world.spawn((Letter::default(), Health(1.0))));
-            }
-            LiveWorld::new(world, snapshot)
-        };
+        let set_up = || LiveWorld::new(fill(), snapshot);
         let pass = |live: &mut LiveWorld| {
             live.world.query_mut::<&mut Health>().for_each(|health| health.0 *= 2.0);
         };

@@ -66,9 +66,9 @@ pub use provider::{
 #[cfg(feature = "rayon")]
 pub use query::ParallelTerms;
 pub use query::{
-    Added, Changed, DescribedQuery, DescribedRun, DescribedRuns, Filter, Has, Or, Query,
-    QueryError, QueryIter, QueryIterMut, QueryMut, ReadOnly, Reader, TableRef, Tables, Terms, With,
-    Without,
+    Added, Changed, DescribedQuery, DescribedRun, DescribedRuns, Filter, GetError, Has, Or,
+    PreparedMut, PreparedQuery, PreparedRef, Query, QueryError, QueryIter, QueryIterMut, QueryMut,
+    ReadOnly, Reader, SharedQuery, SharedWorld, TableRef, Tables, Terms, With, Without,
 };
 pub use snapshot::{
     Change, Diff, DiffError, ReadError, ResourceChange, RestoreError, SnapshotPool,

@@ -15,7 +15,7 @@ const LAYERS: [&str; 6] = ["storage", "world", "query", "snapshot", "provider", 
 const LINES_MAX: usize = 1_000;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 24] = [
+const UNSAFE_FILES: [(&str, &str); 28] = [
     ("engine/src/query/condition.rs", "reads the chunk lists of bound columns"),
     ("engine/src/query/fetch.rs", "hands out rows of raw chunks"),
     ("engine/src/query/filter.rs", "passes the contract of conditions on"),
@@ -23,8 +23,11 @@ const UNSAFE_FILES: [(&str, &str); 24] = [
     ("engine/src/query/parallel/read.rs", "runs the loops over fetched rows"),
     ("engine/src/query/parallel/terms.rs", "makes chunks writable apart from copying them"),
     ("engine/src/query/parallel/write.rs", "lists raw runs and visits them on several threads"),
+    ("engine/src/query/prepared.rs", "runs the loops over fetched rows"),
+    ("engine/src/query/random.rs", "hands out fetched rows"),
     ("engine/src/query/read.rs", "runs the loops over fetched rows"),
     ("engine/src/query/selection.rs", "asks conditions on the rows of borrowed tables"),
+    ("engine/src/query/shared.rs", "runs the loops over fetched rows"),
     ("engine/src/query/tuples.rs", "passes the contracts of the parts of a tuple on"),
     ("engine/src/query/write.rs", "runs the loops over fetched rows"),
     ("engine/src/storage/column.rs", "reads and writes rows of raw chunks"),
@@ -32,6 +35,7 @@ const UNSAFE_FILES: [(&str, &str); 24] = [
     ("engine/src/storage/history.rs", "returns retired chunks to the arena"),
     ("engine/src/storage/rows.rs", "reads rows of raw chunks"),
     ("engine/src/storage/spares.rs", "returns unused chunks to the arena"),
+    ("engine/src/storage/table.rs", "points to columns that queries share out"),
     ("pool/src/arena.rs", "turns uncut memory into free chunks and back"),
     ("pool/src/cell.rs", "moves ownership of cells through raw pointers"),
     ("pool/src/cell_pool.rs", "hands on the ownership of cells"),

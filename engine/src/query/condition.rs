@@ -48,7 +48,7 @@ impl Condition {
     ) -> Self {
         // What has no chunks is written where a row comes or goes, and so is the entity column.
         let id = if registry.info(id).size() == 0 { ComponentId::ENTITY } else { id };
-        match table.column(id) {
+        match table.place(id).map(|place| table.column(place)) {
             None => Self(Rule::None),
             Some(_) if since == Epoch::ZERO => Self(Rule::Every),
             Some(column) => Self(Rule::Written { column, since, asked: None }),

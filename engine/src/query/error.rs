@@ -1,8 +1,10 @@
-//! Why a query can't run.
+//! Why a query can't run, and why it does not find an entity.
 
 use std::fmt;
 
-use crate::storage::ComponentId;
+use convoy_pool::MemoryError;
+
+use crate::storage::{ComponentId, Entity};
 
 /// Why a query or a look-up on some tables can't run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +27,12 @@ pub enum QueryError {
     },
     /// The mark of changes was made by another world.
     ForeignMark,
+    /// Another query of a [`SharedWorld`](crate::SharedWorld) uses the component, and one of the
+    /// two writes it.
+    Borrowed {
+        /// The component.
+        component: &'static str,
+    },
     /// The query wants to write the entity handles.
     WritesEntity,
     /// The query wants to write a link of the hierarchy, which only the engine writes.
@@ -50,9 +58,83 @@ impl fmt::Display for QueryError {
                 "{component} is written by the engine only: change the hierarchy by setting parents"
             ),
             Self::ForeignMark => formatter.write_str("the mark of changes is another world's"),
+            Self::Borrowed { component } => write!(
+                formatter,
+                "another query is alive that uses {component}, and one of the two writes it"
+            ),
             Self::WritesEntity => formatter.write_str("entity handles can't be written"),
         }
     }
 }
 
 impl std::error::Error for QueryError {}
+
+/// Why a query does not hand out the row of an entity. Nothing has changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GetError {
+    /// The handle is stale, or never named an entity here.
+    NotAlive {
+        /// The handle.
+        entity: Entity,
+    },
+    /// The entity lacks a component that a term of the query needs.
+    Missing {
+        /// The entity.
+        entity: Entity,
+        /// The component that it lacks.
+        component: &'static str,
+    },
+    /// The entity has the components, and a filter of the query leaves it out.
+    Filtered {
+        /// The entity.
+        entity: Entity,
+    },
+    /// The entity was asked for twice at once, in a query that writes.
+    Duplicate {
+        /// The entity.
+        entity: Entity,
+    },
+    /// The entity handles, without which no entity can be looked up, were not captured, or not
+    /// declared by the reader.
+    NotCaptured {
+        /// [`Entity`], as a component.
+        component: &'static str,
+    },
+    /// No memory for copying a chunk that a snapshot shares.
+    Memory(MemoryError),
+}
+
+impl fmt::Display for GetError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAlive { entity } => write!(formatter, "entity {entity} is not alive"),
+            Self::Missing { entity, component } => {
+                write!(formatter, "entity {entity} has no {component}")
+            }
+            Self::Filtered { entity } => {
+                write!(formatter, "entity {entity} does not pass the filter of the query")
+            }
+            Self::Duplicate { entity } => {
+                write!(formatter, "entity {entity} is asked for twice, by a query that writes")
+            }
+            Self::NotCaptured { component } => QueryError::NotCaptured { component }.fmt(formatter),
+            Self::Memory(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for GetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Memory(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<MemoryError> for GetError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
+    }
+}

@@ -1,9 +1,10 @@
 //! Fetch: how the terms of a query reach the rows of a run. Here is all the unsafe code of
 //! queries but the loops that call it.
 //!
-//! A term is resolved once per query ([`Terms::resolve`]), bound once per table
-//! ([`Terms::bind`]) and started once per run ([`Terms::start`]). Only then, in the inner loop,
-//! it hands out rows.
+//! A term is resolved once per query ([`Terms::resolve`]), placed once per archetype
+//! ([`Terms::place`]), bound once per table ([`Terms::bind`]) and started once per run
+//! ([`Terms::start`]). Only then, in the inner loop, it hands out rows. Prepared queries keep what
+//! the first two steps found.
 //!
 //! A run is a range of rows that lies in one chunk of every bound column. Starting a run makes
 //! its written chunks writable. When a snapshot shares one, there are two ways: the chunk is
@@ -22,24 +23,27 @@ use std::slice;
 
 use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError};
 
+use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::{Column, RawColumn};
-use crate::storage::component::{Component, Kind};
+use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::links::engine_owns;
-use crate::storage::table::{Positions, Table};
+use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
-use super::error::QueryError;
-use super::tables::{TableRef, Tables};
+use super::error::{GetError, QueryError};
+use super::tables::{ColumnPlace, TableRef, Tables};
 
 /// What the terms of a query touch: filled while they are resolved.
 #[derive(Clone, Copy, Default)]
 pub struct Access {
-    read: ComponentMask,
-    write: ComponentMask,
-    /// What an archetype must have; `None` once a needed component is unknown to the world.
+    pub(super) read: ComponentMask,
+    pub(super) write: ComponentMask,
+    /// What an archetype must have.
     pub(crate) required: ComponentMask,
-    pub(crate) impossible: bool,
+    /// A needed component that the world does not know, so that no archetype has it.
+    pub(crate) unknown: Option<&'static str>,
 }
 
 /// A table that a query visits: for reading, or with the means to write.
@@ -57,48 +61,58 @@ pub enum Visit<'a> {
 #[derive(Clone, Copy)]
 pub struct WriteTable<'a> {
     columns: *mut Column,
-    positions: Positions<'a>,
     rows: usize,
+    table: PhantomData<&'a mut Table>,
 }
 
 impl<'a> WriteTable<'a> {
     pub(crate) fn new(table: &'a mut Table) -> Self {
         let rows = table.rows();
-        let (positions, columns) = table.positions_and_columns_mut();
-        Self { columns: columns.as_mut_ptr(), positions, rows }
+        Self { columns: table.columns_mut().as_mut_ptr(), rows, table: PhantomData }
     }
 
-    fn column(&self, id: ComponentId) -> Option<*mut Column> {
+    /// A table of which the query has some columns for itself, and other queries have others.
+    pub(crate) fn of_shared(table: &'a Table) -> Self {
+        Self { columns: table.shared_columns(), rows: table.rows(), table: PhantomData }
+    }
+
+    /// # Safety
+    ///
+    /// The place is one of the table's archetype, in a live table.
+    #[inline]
+    unsafe fn column(&self, place: ColumnPlace) -> *mut Column {
         // SAFETY: the table has a column at the position.
-        self.positions.find(id).map(|position| unsafe { self.columns.add(position) })
+        unsafe { self.columns.add(usize::from(place.position)) }
     }
 }
 
 impl Visit<'_> {
-    fn column(&self, id: ComponentId) -> Option<RawColumn> {
+    /// # Safety
+    ///
+    /// The place is one of the table's archetype and layout.
+    #[inline]
+    unsafe fn column(&self, place: ColumnPlace) -> RawColumn {
         match self {
-            Self::Read(table) => table.column(id),
+            Self::Read(table) => table.column(place),
             Self::Write(table) => {
-                let column = table.column(id)?;
+                // SAFETY: the caller's contract; a table that can be written is live.
+                let column = unsafe { table.column(place) };
                 // SAFETY: the query has the column for itself, and nothing borrows it exclusively
                 // while the query binds.
-                Some(unsafe { &*column }.raw(table.rows))
+                unsafe { &*column }.raw(table.rows)
             }
         }
     }
 
-    /// The components of the table.
-    pub(super) fn mask(&self) -> &ComponentMask {
+    /// # Safety
+    ///
+    /// As [`Visit::column`].
+    #[inline]
+    unsafe fn column_mut(&self, place: ColumnPlace) -> *mut Column {
         match self {
-            Self::Read(table) => table.mask(),
-            Self::Write(table) => table.positions.mask(),
-        }
-    }
-
-    fn column_mut(&self, id: ComponentId) -> Option<*mut Column> {
-        match self {
-            Self::Read(_) => None,
-            Self::Write(table) => table.column(id),
+            Self::Read(_) => unreachable!("terms that write visit tables to write"),
+            // SAFETY: the caller's contract; a table that can be written is live.
+            Self::Write(table) => unsafe { table.column(place) },
         }
     }
 }
@@ -118,6 +132,9 @@ pub unsafe trait Terms {
     /// The component ids.
     #[doc(hidden)]
     type Resolved: Copy + Send + Sync;
+    /// Where the columns are in every table of one archetype, in stores of one layout.
+    #[doc(hidden)]
+    type Place: Copy + Send + Sync;
     /// The columns of one table.
     #[doc(hidden)]
     type Bound: Copy;
@@ -134,15 +151,34 @@ pub unsafe trait Terms {
         access: &mut Access,
     ) -> Result<Self::Resolved, QueryError>;
 
+    /// Finds the columns in a table that matches the access that `resolve` reported.
+    ///
+    /// # Panics
+    ///
+    /// When the table does not match.
+    #[doc(hidden)]
+    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place;
+
     /// # Safety
     ///
-    /// The visited table matches the access that `resolve` reported.
+    /// `place` was found in a table of the same archetype, in a store of the same layout. The
+    /// table is visited to write if the terms write.
     #[doc(hidden)]
-    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound;
+    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound;
 
     /// log2 of the rows that a run has at the most.
     #[doc(hidden)]
     fn run_log2(bound: &Self::Bound) -> u8;
+
+    /// Where the run at `row` is, if it can be written without more ado: the common case, in a
+    /// few instructions. `None` sends the loop on to `prepare` and `start`.
+    ///
+    /// # Safety
+    ///
+    /// `row` is in the bound table, whose memory is at `epoch`, and starts a run that lies in one
+    /// chunk of every bound column.
+    #[doc(hidden)]
+    unsafe fn start_owned(bound: &Self::Bound, row: usize, epoch: Epoch) -> Option<Self::Run>;
 
     /// Allocates spare chunks for what a run at `row` must copy.
     ///
@@ -263,7 +299,24 @@ impl Access {
 
     /// Whether the query visits tables of this archetype.
     pub(crate) fn matches(&self, archetype: &ComponentMask) -> bool {
-        !self.impossible && self.required.is_subset(archetype)
+        self.unknown.is_none() && self.required.is_subset(archetype)
+    }
+}
+
+/// Why a table that the query does not visit has no row for it.
+#[cold]
+pub(super) fn not_visited(
+    access: &Access,
+    registry: &Registry,
+    table: &TableRef<'_>,
+    entity: Entity,
+) -> GetError {
+    if let Some(component) = access.unknown {
+        return GetError::Missing { entity, component };
+    }
+    match access.required.difference(table.mask()).iter().next() {
+        Some(id) => GetError::Missing { entity, component: registry.info(id).name() },
+        None => GetError::Filtered { entity },
     }
 }
 
@@ -286,6 +339,19 @@ fn resolve_read<T: Component, S: Tables + ?Sized>(
     }
 }
 
+/// The chunk that holds row `row`.
+///
+/// # Safety
+///
+/// `column` is of a type with bytes and holds `row`.
+#[inline]
+unsafe fn chunk_entry(column: RawColumn, row: usize) -> ChunkEntry {
+    // SAFETY: the column holds the row, so its list holds the chunk.
+    let entry = unsafe { column.chunks.add(row >> column.rows_log2) };
+    // SAFETY: as above; nobody changes the list while the query borrows the tables.
+    unsafe { *entry }
+}
+
 /// The address of row `row`, and of those after it in the same chunk.
 ///
 /// # Safety
@@ -296,10 +362,8 @@ unsafe fn row_ptr<T>(column: RawColumn, row: usize) -> *const T {
     if size_of::<T>() == 0 {
         return ptr::without_provenance(CHUNK_ALIGN);
     }
-    // SAFETY: the column holds the row, so its list holds the chunk.
-    let chunk = unsafe { column.chunks.add(row >> column.rows_log2) };
-    // SAFETY: as above; nobody changes the list while the query borrows the tables.
-    let chunk = unsafe { (*chunk).chunk };
+    // SAFETY: the caller's contract.
+    let ChunkEntry { chunk, .. } = unsafe { chunk_entry(column, row) };
     // SAFETY: the row is in the chunk, for the same reason.
     unsafe { row_in_chunk(chunk, row, column.rows_log2) }
 }
@@ -355,6 +419,7 @@ unsafe impl<T: Component> Terms for &T {
     type Item<'a> = &'a T;
     type Slices<'a> = &'a [T];
     type Resolved = Option<ComponentId>;
+    type Place = ColumnPlace;
     type Bound = RawColumn;
     type Run = ReadRun<T>;
     type Local = ReadRun<T>;
@@ -368,18 +433,30 @@ unsafe impl<T: Component> Terms for &T {
             Some(id) => {
                 access.required.insert(id);
             }
-            None => access.impossible = true,
+            None => access.unknown = Some(type_name::<T>()),
         }
         Ok(id)
     }
 
-    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
-        resolved.and_then(|id| visit.column(id)).expect("a visited table has what is required")
+    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
+        resolved.and_then(|id| table.place(id)).expect("a visited table has what is required")
+    }
+
+    #[inline]
+    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
+        // SAFETY: the caller's contract.
+        unsafe { visit.column(place) }
     }
 
     #[inline]
     fn run_log2(bound: &Self::Bound) -> u8 {
         bound.rows_log2
+    }
+
+    #[inline]
+    unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
+        // SAFETY: the caller's contract, and the column is of `T`.
+        Some(ReadRun(unsafe { row_ptr(*bound, row) }))
     }
 
     #[inline]
@@ -434,6 +511,7 @@ unsafe impl Terms for Entity {
     type Item<'a> = Entity;
     type Slices<'a> = &'a [Entity];
     type Resolved = ();
+    type Place = ColumnPlace;
     type Bound = RawColumn;
     type Run = ReadRun<Entity>;
     type Local = Entity;
@@ -445,13 +523,25 @@ unsafe impl Terms for Entity {
         resolve_read::<Entity, S>(tables, access).map(|_| ())
     }
 
-    unsafe fn bind((): (), visit: &Visit<'_>) -> Self::Bound {
-        visit.column(ComponentId::ENTITY).expect("every table has an entity column")
+    fn place((): (), table: &TableRef<'_>) -> Self::Place {
+        table.place(ComponentId::ENTITY).expect("every table has an entity column")
+    }
+
+    #[inline]
+    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
+        // SAFETY: the caller's contract.
+        unsafe { visit.column(place) }
     }
 
     #[inline]
     fn run_log2(bound: &Self::Bound) -> u8 {
         bound.rows_log2
+    }
+
+    #[inline]
+    unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
+        // SAFETY: the caller's contract, and the column holds entities.
+        Some(ReadRun(unsafe { row_ptr(*bound, row) }))
     }
 
     #[inline]
@@ -502,6 +592,7 @@ unsafe impl<T: Component> Terms for Option<&T> {
     type Item<'a> = Option<&'a T>;
     type Slices<'a> = Option<&'a [T]>;
     type Resolved = Option<ComponentId>;
+    type Place = Option<ColumnPlace>;
     type Bound = Option<RawColumn>;
     type Run = Option<ReadRun<T>>;
     type Local = Option<ReadRun<T>>;
@@ -513,13 +604,25 @@ unsafe impl<T: Component> Terms for Option<&T> {
         resolve_read::<T, S>(tables, access)
     }
 
-    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
-        resolved.and_then(|id| visit.column(id))
+    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
+        resolved.and_then(|id| table.place(id))
+    }
+
+    #[inline]
+    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
+        // SAFETY: the caller's contract.
+        place.map(|place| unsafe { visit.column(place) })
     }
 
     #[inline]
     fn run_log2(bound: &Self::Bound) -> u8 {
         bound.map_or(RUN_LOG2_MAX, |column| column.rows_log2)
+    }
+
+    #[inline]
+    unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
+        // SAFETY: the caller's contract, and `bind` found the column of `T`.
+        Some(bound.map(|column| ReadRun(unsafe { row_ptr(column, row) })))
     }
 
     #[inline]
@@ -605,6 +708,7 @@ unsafe impl<T: Component> Terms for &mut T {
     type Item<'a> = &'a mut T;
     type Slices<'a> = &'a mut [T];
     type Resolved = Option<ComponentId>;
+    type Place = ColumnPlace;
     type Bound = WriteColumn<T>;
     type Run = WriteRun<T>;
     type Local = T;
@@ -618,7 +722,7 @@ unsafe impl<T: Component> Terms for &mut T {
             return Err(QueryError::EngineOwned { component });
         }
         let Some(id) = tables.schema().registry.id_of::<T>(Kind::Component) else {
-            access.impossible = true;
+            access.unknown = Some(component);
             return Ok(None);
         };
         Access::check(tables, id, component)?;
@@ -627,15 +731,15 @@ unsafe impl<T: Component> Terms for &mut T {
         Ok(Some(id))
     }
 
-    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
-        let raw = resolved.and_then(|id| visit.column(id));
-        let column = resolved.and_then(|id| visit.column_mut(id));
-        WriteColumn {
-            column: column.expect("a visited table has what is required"),
-            spare: None,
-            rows_log2: raw.expect("a visited table has what is required").rows_log2,
-            component: PhantomData,
-        }
+    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
+        resolved.and_then(|id| table.place(id)).expect("a visited table has what is required")
+    }
+
+    #[inline]
+    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
+        // SAFETY: the caller's contract.
+        let column = unsafe { visit.column_mut(place) };
+        WriteColumn { column, spare: None, rows_log2: place.rows_log2, component: PhantomData }
     }
 
     #[inline]
@@ -644,6 +748,19 @@ unsafe impl<T: Component> Terms for &mut T {
     }
 
     #[inline]
+    unsafe fn start_owned(bound: &Self::Bound, row: usize, epoch: Epoch) -> Option<Self::Run> {
+        // SAFETY: the query has exclusive use of the table, and no other term of this column.
+        let chunks = unsafe { &*bound.column }.list().chunks;
+        let column = RawColumn { chunks, rows_log2: bound.rows_log2 };
+        // SAFETY: the table holds the row, and the column is of `T`.
+        if size_of::<T>() > 0 && unsafe { chunk_entry(column, row) }.born != epoch {
+            return None;
+        }
+        // SAFETY: as above.
+        let source = unsafe { row_ptr::<T>(column, row) };
+        Some(WriteRun { source, target: source.cast_mut() })
+    }
+
     unsafe fn prepare(
         bound: &mut Self::Bound,
         row: usize,
@@ -679,7 +796,6 @@ unsafe impl<T: Component> Terms for &mut T {
         column.discard_spare(row >> bound.rows_log2, spare, memory);
     }
 
-    #[inline]
     unsafe fn start(
         bound: &mut Self::Bound,
         run: Range<usize>,

@@ -9,11 +9,12 @@ use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
 use crate::storage::component::{Component, Kind};
+use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 
 use super::error::QueryError;
 use super::fetch::{Access, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
-use super::tables::Tables;
+use super::tables::{TableRef, Tables};
 
 /// A term whose item tells whether the entity has `T`. It reads no value, so a snapshot answers
 /// it also for components that it did not capture.
@@ -33,6 +34,7 @@ unsafe impl<T: Component> Terms for Has<T> {
     type Item<'a> = bool;
     type Slices<'a> = bool;
     type Resolved = Option<ComponentId>;
+    type Place = bool;
     type Bound = bool;
     type Run = bool;
     type Local = bool;
@@ -44,13 +46,23 @@ unsafe impl<T: Component> Terms for Has<T> {
         Ok(tables.schema().registry.id_of::<T>(Kind::Component))
     }
 
-    unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> bool {
-        resolved.is_some_and(|id| visit.mask().contains(id))
+    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {
+        resolved.is_some_and(|id| table.mask().contains(id))
+    }
+
+    #[inline]
+    unsafe fn bind(place: bool, _: &Visit<'_>) -> bool {
+        place
     }
 
     #[inline]
     fn run_log2(_: &bool) -> u8 {
         RUN_LOG2_MAX
+    }
+
+    #[inline]
+    unsafe fn start_owned(bound: &bool, _: usize, _: Epoch) -> Option<bool> {
+        Some(*bound)
     }
 
     #[inline]

@@ -13,21 +13,26 @@ pub(crate) mod filter;
 pub(crate) mod has;
 #[cfg(feature = "rayon")]
 pub(crate) mod parallel;
+pub(crate) mod prepared;
+pub(crate) mod random;
 pub(crate) mod read;
 pub(crate) mod reader;
 pub(crate) mod selection;
+pub(crate) mod shared;
 pub(crate) mod tables;
 pub(crate) mod tuples;
 pub(crate) mod write;
 
 pub use described::{DescribedQuery, DescribedRun, DescribedRuns};
-pub use error::QueryError;
+pub use error::{GetError, QueryError};
 pub use fetch::{ReadOnly, Terms};
 pub use filter::{Added, Changed, Filter, Or, With, Without};
 pub use has::Has;
 #[cfg(feature = "rayon")]
 pub use parallel::terms::ParallelTerms;
+pub use prepared::{PreparedMut, PreparedQuery, PreparedRef};
 pub use read::{Query, QueryIter};
 pub use reader::Reader;
+pub use shared::{SharedQuery, SharedWorld};
 pub use tables::{TableRef, Tables};
 pub use write::{QueryIterMut, QueryMut};

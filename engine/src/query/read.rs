@@ -9,10 +9,11 @@ use crate::storage::archetype::Schema;
 use crate::storage::epoch::Epoch;
 use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
-use crate::storage::{ComponentId, ComponentMask};
+use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::index::Location;
 use crate::world::{ChangeMark, World};
 
-use super::error::QueryError;
+use super::error::{GetError, QueryError};
 use super::fetch::{Access, ReadOnly, Terms, Visit};
 use super::filter::Filter;
 use super::selection::{Selection, next_run, run_end};
@@ -37,8 +38,8 @@ use super::tables::{TableRef, Tables};
 pub struct Query<'a, S: ?Sized, Q: Terms, F = ()> {
     pub(super) tables: &'a S,
     pub(super) resolved: Q::Resolved,
-    access: Access,
-    since: Epoch,
+    pub(super) access: Access,
+    pub(super) since: Epoch,
     filter: PhantomData<fn() -> F>,
 }
 
@@ -115,24 +116,12 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
 
     /// Calls `each` for every entity, in the order of archetypes and rows.
     pub fn for_each(&self, mut each: impl FnMut(Q::Item<'a>)) {
-        for table in self.visited() {
-            // SAFETY: the table was checked to match.
-            let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
-            let log2 = Q::run_log2(&bound);
-            let mut selection = self.selection(&table);
-            let mut row = 0;
-            // SAFETY: the tables are borrowed.
-            while let Some(rows) = unsafe { next_run(row, log2, table.rows(), &mut selection) } {
-                row = rows.end;
-                let count = rows.len();
-                // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe { Q::start(&mut bound, rows, table.rows(), ptr::null_mut()) };
-                for index in 0..count {
-                    // SAFETY: the index is in the run, and terms that only read may coexist.
-                    each(unsafe { Q::item(run, index) });
-                }
+        self.visit_runs(|run, rows| {
+            for index in 0..rows {
+                // SAFETY: the index is in the run, and terms that only read may coexist.
+                each(unsafe { Q::item(run, index) });
             }
-        }
+        });
     }
 
     /// Calls `each` for every run: the slices of the rows that lie in one chunk of every column
@@ -150,21 +139,19 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     /// assert_eq!(rows, 5000);
     /// ```
     pub fn for_each_run(&self, mut each: impl FnMut(Q::Slices<'a>)) {
+        self.visit_runs(|run, rows| {
+            // SAFETY: the run has these rows, and terms that only read may coexist.
+            each(unsafe { Q::slices(run, rows) });
+        });
+    }
+
+    /// Hands every run to `visit`, with its number of rows.
+    #[inline]
+    fn visit_runs(&self, mut visit: impl FnMut(Q::Run, usize)) {
         for table in self.visited() {
-            // SAFETY: the table was checked to match.
-            let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
-            let log2 = Q::run_log2(&bound);
-            let mut selection = self.selection(&table);
-            let mut row = 0;
-            // SAFETY: the tables are borrowed.
-            while let Some(rows) = unsafe { next_run(row, log2, table.rows(), &mut selection) } {
-                row = rows.end;
-                let count = rows.len();
-                // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe { Q::start(&mut bound, rows, table.rows(), ptr::null_mut()) };
-                // SAFETY: the run has these rows, and terms that only read may coexist.
-                each(unsafe { Q::slices(run, count) });
-            }
+            let place = Q::place(self.resolved, &table);
+            // SAFETY: the place was found in this table.
+            unsafe { visit_table::<Q, F>(place, table, self.selection(&table), &mut visit) };
         }
     }
 
@@ -226,6 +213,69 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> IntoIterator for Query<'a, 
     }
 }
 
+/// Hands every run of a table to `visit`, with its number of rows.
+///
+/// # Safety
+///
+/// `place` was found in a table of the same archetype, in a store of the same layout, and the
+/// selection is the table's.
+#[inline]
+pub(super) unsafe fn visit_table<Q: ReadOnly, F: Filter>(
+    place: Q::Place,
+    table: TableRef<'_>,
+    mut selection: Option<Selection<F>>,
+    visit: &mut impl FnMut(Q::Run, usize),
+) {
+    // SAFETY: the caller's contract.
+    let mut bound = unsafe { Q::bind(place, &Visit::Read(table)) };
+    let log2 = Q::run_log2(&bound);
+    let mut row = 0;
+    // SAFETY: the tables are borrowed.
+    while let Some(rows) = unsafe { next_run(row, log2, table.rows(), &mut selection) } {
+        row = rows.end;
+        let count = rows.len();
+        // SAFETY: the run lies in one chunk of every column; reading needs no memory.
+        let run = unsafe { Q::start(&mut bound, rows, table.rows(), ptr::null_mut()) };
+        visit(run, count);
+    }
+}
+
+/// The item of one row; `None` where the selection leaves it out.
+///
+/// # Safety
+///
+/// As [`visit_table`], and the table has the row.
+#[inline]
+pub(super) unsafe fn item<'a, Q: ReadOnly, F: Filter>(
+    place: Q::Place,
+    table: TableRef<'a>,
+    selection: Option<Selection<F>>,
+    row: usize,
+) -> Option<Q::Item<'a>> {
+    // SAFETY: the table is borrowed and has the row.
+    if selection.is_some_and(|selection| !unsafe { selection.selects(row) }) {
+        return None;
+    }
+    // SAFETY: the caller's contract.
+    let mut bound = unsafe { Q::bind(place, &Visit::Read(table)) };
+    // SAFETY: the run of one row lies in one chunk of every column; reading needs no memory.
+    let run = unsafe { Q::start(&mut bound, row..row + 1, table.rows(), ptr::null_mut()) };
+    // SAFETY: the run has a row, and terms that only read may coexist.
+    Some(unsafe { Q::item(run, 0) })
+}
+
+/// Places and binds the terms in a table.
+///
+/// # Safety
+///
+/// The table matches.
+#[inline]
+pub(super) unsafe fn bind<Q: ReadOnly>(resolved: Q::Resolved, table: TableRef<'_>) -> Q::Bound {
+    let place = Q::place(resolved, &table);
+    // SAFETY: the place was found in this table.
+    unsafe { Q::bind(place, &Visit::Read(table)) }
+}
+
 /// Iterates over the entities of a [`Query`].
 pub struct QueryIter<'a, S: ?Sized, Q: Terms, F: Filter = ()> {
     tables: &'a S,
@@ -265,7 +315,7 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
                     continue;
                 }
                 // SAFETY: the table was checked to match.
-                self.bound = Some(unsafe { Q::bind(self.resolved, &Visit::Read(table)) });
+                self.bound = Some(unsafe { bind::<Q>(self.resolved, table) });
                 self.selection = Selection::bind(&table, &schema.registry, self.since);
                 (self.row, self.rows) = (0, table.rows());
             }
@@ -331,10 +381,12 @@ pub(super) fn epoch_of<S: Tables + ?Sized>(
 }
 
 impl Tables for World {
+    #[inline]
     fn schema(&self) -> &Schema {
         &self.schema
     }
 
+    #[inline]
     fn readable(&self) -> ComponentMask {
         self.readable
     }
@@ -343,12 +395,24 @@ impl Tables for World {
         self.id
     }
 
+    #[inline]
+    fn layout(&self) -> Option<ComponentMask> {
+        None
+    }
+
+    #[inline]
     fn table_count(&self) -> usize {
         self.tables.len()
     }
 
+    #[inline]
     fn table(&self, index: usize) -> TableRef<'_> {
         TableRef::live(&self.tables[index])
+    }
+
+    #[inline]
+    fn locate(&self, entity: Entity) -> Result<Option<Location>, GetError> {
+        Ok(self.index.locate(entity))
     }
 
     fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>> {

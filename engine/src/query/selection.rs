@@ -157,6 +157,17 @@ impl<F: Filter> Selection<F> {
         run.end..run.end
     }
 
+    /// Whether a row is selected.
+    ///
+    /// # Safety
+    ///
+    /// As [`next_run`]; the table has the row.
+    pub(crate) unsafe fn selects(mut self, row: usize) -> bool {
+        // SAFETY: the caller's contract.
+        let bits = unsafe { self.select(row / BLOCK_ROWS) };
+        bits >> (row % BLOCK_ROWS) & 1 == 1
+    }
+
     /// How many rows are selected.
     ///
     /// # Safety

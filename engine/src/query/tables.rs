@@ -6,7 +6,10 @@ use crate::storage::column::RawColumn;
 use crate::storage::rows::Rows;
 use crate::storage::table::Table;
 use crate::storage::world_id::WorldId;
-use crate::storage::{ComponentId, ComponentMask};
+use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::index::Location;
+
+use super::error::GetError;
 
 /// Archetypes with their columns, live or frozen, for reading.
 ///
@@ -25,11 +28,24 @@ pub trait Tables {
     #[doc(hidden)]
     fn world_id(&self) -> WorldId;
 
+    /// Which columns the tables have, where that is not all of their components: what was
+    /// captured. With the schema it tells where in a table a column is.
+    #[doc(hidden)]
+    fn layout(&self) -> Option<ComponentMask>;
+
     /// How many tables there are, empty ones included.
     fn table_count(&self) -> usize;
 
     /// The table of archetype number `index`, below [`Tables::table_count`].
     fn table(&self, index: usize) -> TableRef<'_>;
+
+    /// Where an entity is, if it is alive; `None` as well in a replica without handles.
+    ///
+    /// # Errors
+    ///
+    /// When the handles were not captured, or are not among what may be read.
+    #[doc(hidden)]
+    fn locate(&self, entity: Entity) -> Result<Option<Location>, GetError>;
 
     /// The rows of one column of a table, or `None` when they can't be read or the table has no
     /// such component.
@@ -85,24 +101,63 @@ impl<'a> TableRef<'a> {
         self.rows
     }
 
-    /// The chunks of a column that may be read, or `None` when the table has no such component.
-    pub(crate) fn column(&self, id: ComponentId) -> Option<RawColumn> {
+    /// Where a column is that may be read, or `None` when the table has no such component.
+    pub(crate) fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
         match self.columns {
-            Columns::Live(table) => table.raw_column(id),
-            Columns::Frozen(columns) => columns.column(id, self.rows),
+            Columns::Live(table) => ColumnPlace::in_table(table, id),
+            Columns::Frozen(columns) => columns.place(id),
+        }
+    }
+
+    /// The chunks of the column at a place of this table, or of one of the same archetype in a
+    /// store of the same layout.
+    #[inline]
+    pub(crate) fn column(&self, place: ColumnPlace) -> RawColumn {
+        match self.columns {
+            Columns::Live(table) => table.column_at(usize::from(place.position)).raw(self.rows),
+            Columns::Frozen(columns) => columns.column(place, self.rows),
         }
     }
 }
 
+/// Where the column of a component is in every table of one archetype, among stores of the same
+/// layout: for the live, the position among the columns; for snapshots of one mask, the position
+/// among the captured ones.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnPlace {
+    pub(crate) position: u8,
+    pub(crate) rows_log2: u8,
+    has_chunks: bool,
+}
+
+impl ColumnPlace {
+    fn in_table(table: &Table, id: ComponentId) -> Option<Self> {
+        let position = table.position(id)?;
+        let column = table.column_at(position);
+        Some(Self::new(position, column.rows_log2(), column.size()))
+    }
+
+    pub(crate) fn new(position: usize, rows_log2: u8, size: usize) -> Self {
+        let position = u8::try_from(position).expect("a mask has at most 256 bits");
+        Self { position, rows_log2, has_chunks: size > 0 }
+    }
+}
+
 impl FrozenColumns<'_> {
-    fn column(&self, id: ComponentId, rows: usize) -> Option<RawColumn> {
+    fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
         if !self.mask.contains(id) {
             return None;
         }
         let info = self.schema.registry.info(id);
-        let start = self.starts[self.mask.rank(id)] as usize;
-        let count = if info.size() == 0 { 0 } else { rows.div_ceil(info.chunk_rows()) };
+        Some(ColumnPlace::new(self.mask.rank(id), info.rows_log2(), info.size()))
+    }
+
+    #[inline]
+    fn column(&self, place: ColumnPlace, rows: usize) -> RawColumn {
+        let ColumnPlace { position, rows_log2, has_chunks } = place;
+        let start = self.starts[usize::from(position)] as usize;
+        let count = if has_chunks { rows.div_ceil(1 << rows_log2) } else { 0 };
         let chunks = &self.chunks[start..start + count];
-        Some(RawColumn { chunks: chunks.as_ptr(), rows_log2: info.rows_log2() })
+        RawColumn { chunks: chunks.as_ptr(), rows_log2 }
     }
 }

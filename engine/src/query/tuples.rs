@@ -7,11 +7,12 @@ use std::ptr;
 
 use convoy_pool::MemoryError;
 
+use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 
 use super::error::QueryError;
 use super::fetch::{Access, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
-use super::tables::Tables;
+use super::tables::{TableRef, Tables};
 
 macro_rules! tuple_terms {
     ($($name:ident $index:tt),*) => {
@@ -22,6 +23,7 @@ macro_rules! tuple_terms {
             type Item<'a> = ($($name::Item<'a>,)*);
             type Slices<'a> = ($($name::Slices<'a>,)*);
             type Resolved = ($($name::Resolved,)*);
+            type Place = ($($name::Place,)*);
             type Bound = ($($name::Bound,)*);
             type Run = ($($name::Run,)*);
             type Local = ($($name::Local,)*);
@@ -33,10 +35,15 @@ macro_rules! tuple_terms {
                 Ok(($($name::resolve(tables, access)?,)*))
             }
 
-            unsafe fn bind(resolved: Self::Resolved, visit: &Visit<'_>) -> Self::Bound {
+            fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
+                ($($name::place(resolved.$index, table),)*)
+            }
+
+            #[inline]
+            unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
                 $(
                     // SAFETY: the caller's contract.
-                    let $name = unsafe { $name::bind(resolved.$index, visit) };
+                    let $name = unsafe { $name::bind(place.$index, visit) };
                 )*
                 ($($name,)*)
             }
@@ -44,6 +51,19 @@ macro_rules! tuple_terms {
             #[inline]
             fn run_log2(bound: &Self::Bound) -> u8 {
                 RUN_LOG2_MAX $(.min($name::run_log2(&bound.$index)))*
+            }
+
+            #[inline]
+            unsafe fn start_owned(
+                bound: &Self::Bound,
+                row: usize,
+                epoch: Epoch,
+            ) -> Option<Self::Run> {
+                $(
+                    // SAFETY: the caller's contract.
+                    let $name = unsafe { $name::start_owned(&bound.$index, row, epoch)? };
+                )*
+                Some(($($name,)*))
             }
 
             #[inline]

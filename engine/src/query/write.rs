@@ -191,15 +191,8 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     /// chunk have been visited; no row is torn.
     pub fn try_for_each(self, mut each: impl FnMut(Q::Item<'_>)) -> Result<(), MemoryError> {
         self.visit_runs(|run, rows, memory| {
-            if Q::is_shared(&run) {
-                // SAFETY: the run was just started.
-                unsafe { visit_shared::<Q>(run, rows, memory, &mut each) };
-                return;
-            }
-            for index in 0..rows {
-                // SAFETY: the index is in the run, and the last item was dropped.
-                each(unsafe { Q::item(run, index) });
-            }
+            // SAFETY: the run was just started, and has these rows.
+            unsafe { visit_items::<Q>(run, rows, memory, &mut each) };
         })
     }
 
@@ -225,12 +218,8 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     /// As [`QueryMut::try_for_each`].
     pub fn for_each_run(self, mut each: impl FnMut(Q::Slices<'_>)) -> Result<(), MemoryError> {
         self.visit_runs(|run, rows, memory| {
-            if Q::is_shared(&run) {
-                // SAFETY: the run was just started, and has these rows.
-                unsafe { copy_timed::<Q>(run, rows, memory) };
-            }
-            // SAFETY: the run has these rows, they were copied, and the last slices were dropped.
-            each(unsafe { Q::slices(run, rows) });
+            // SAFETY: the run was just started, and has these rows.
+            unsafe { visit_slices::<Q>(run, rows, memory, &mut each) };
         })
     }
 
@@ -245,23 +234,12 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
             if !self.visits(&self.world.tables[index]) {
                 continue;
             }
-            let mut selection = self.selection(&self.world.tables[index]);
+            let selection = self.selection(&self.world.tables[index]);
             let table = &mut self.world.tables[index];
-            let rows = table.rows();
-            // SAFETY: the table was checked to match, and is borrowed exclusively.
-            let mut bound =
-                unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
-            let log2 = Q::run_log2(&bound);
-            let mut row = 0;
-            // SAFETY: the table is borrowed.
-            while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {
-                row = selected.end;
-                let count = selected.len();
-                // SAFETY: the run lies in one chunk of every column, and the memory is the
-                // world's, which is borrowed exclusively.
-                let run = unsafe { start::<Q>(&mut bound, selected, rows, memory)? };
-                visit(run, count, memory);
-            }
+            let place = Q::place(self.resolved, &TableRef::live(table));
+            // SAFETY: the place was found in this table, the selection is its own, and the memory
+            // is the world's, which is borrowed exclusively.
+            unsafe { visit_table::<Q, F>(place, table, selection, memory, &mut visit)? };
         }
         Ok(())
     }
@@ -284,6 +262,61 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     }
 }
 
+/// Starts every run of a table and hands it to `visit`, with its number of rows and the memory.
+///
+/// # Safety
+///
+/// `place` was found in a live table of the same archetype, the selection is the table's, and
+/// `memory` is the table's and exclusive.
+#[inline]
+pub(super) unsafe fn visit_table<Q: Terms, F: Filter>(
+    place: Q::Place,
+    table: &mut Table,
+    mut selection: Option<Selection<F>>,
+    memory: *mut Memory,
+    visit: &mut impl FnMut(Q::Run, usize, *mut Memory),
+) -> Result<(), MemoryError> {
+    let rows = table.rows();
+    // SAFETY: the caller's contract, and the table is borrowed exclusively.
+    let mut bound = unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) };
+    let log2 = Q::run_log2(&bound);
+    let mut row = 0;
+    // SAFETY: the table is borrowed.
+    while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {
+        row = selected.end;
+        let count = selected.len();
+        // SAFETY: the caller's contract, and the run lies in one chunk of every column.
+        let run = unsafe { start::<Q>(&mut bound, selected, rows, memory)? };
+        visit(run, count, memory);
+    }
+    Ok(())
+}
+
+/// Makes one row writable and returns where it is.
+///
+/// # Safety
+///
+/// `place` was found in a live table of the same archetype, which has the row, and `memory` is the
+/// table's and exclusive.
+#[inline]
+pub(super) unsafe fn own_row<Q: Terms>(
+    place: Q::Place,
+    table: &mut Table,
+    row: usize,
+    memory: *mut Memory,
+) -> Result<Q::Run, MemoryError> {
+    let rows = table.rows();
+    // SAFETY: the caller's contract, and the table is borrowed exclusively.
+    let mut bound = unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) };
+    // SAFETY: the caller's contract; a run of one row lies in one chunk of every column.
+    let run = unsafe { start::<Q>(&mut bound, row..row + 1, rows, memory)? };
+    if Q::is_shared(&run) {
+        // SAFETY: the run was just started, and has one row.
+        unsafe { copy_timed::<Q>(run, 1, memory) };
+    }
+    Ok(run)
+}
+
 /// Prepares and starts one run.
 ///
 /// # Safety
@@ -298,6 +331,31 @@ pub(super) unsafe fn start<Q: Terms>(
     memory: *mut Memory,
 ) -> Result<Q::Run, MemoryError> {
     // SAFETY: the caller's contract.
+    let epoch = unsafe { (*memory).epoch() };
+    // SAFETY: the caller's contract.
+    if let Some(run) = unsafe { Q::start_owned(bound, run.start, epoch) } {
+        return Ok(run);
+    }
+    // A copy, so that the loop's own need not be in memory.
+    // SAFETY: the caller's contract.
+    unsafe { start_older::<Q>(*bound, run, rows, memory) }
+}
+
+/// Starts one run that has chunks of earlier epochs.
+///
+/// # Safety
+///
+/// As [`start`].
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn start_older<Q: Terms>(
+    mut bound: Q::Bound,
+    run: Range<usize>,
+    rows: usize,
+    memory: *mut Memory,
+) -> Result<Q::Run, MemoryError> {
+    let bound = &mut bound;
+    // SAFETY: the caller's contract.
     if let Err(error) = unsafe { Q::prepare(bound, run.start, memory) } {
         // SAFETY: the caller's contract, and `prepare` failed for this row.
         unsafe { Q::abandon(bound, run.start, memory) };
@@ -305,6 +363,49 @@ pub(super) unsafe fn start<Q: Terms>(
     }
     // SAFETY: the caller's contract, and `prepare` succeeded for this row.
     Ok(unsafe { Q::start(bound, run, rows, memory) })
+}
+
+/// Hands the items of a run to `each`, one by one.
+///
+/// # Safety
+///
+/// `run` has `rows` rows and was just started; `memory` is the table's and exclusive.
+#[inline]
+pub(super) unsafe fn visit_items<Q: Terms>(
+    run: Q::Run,
+    rows: usize,
+    memory: *mut Memory,
+    each: &mut impl FnMut(Q::Item<'_>),
+) {
+    if Q::is_shared(&run) {
+        // SAFETY: the caller's contract.
+        unsafe { visit_shared::<Q>(run, rows, memory, each) };
+        return;
+    }
+    for index in 0..rows {
+        // SAFETY: the index is in the run, and the last item was dropped.
+        each(unsafe { Q::item(run, index) });
+    }
+}
+
+/// Hands the slices of a run to `each`.
+///
+/// # Safety
+///
+/// As [`visit_items`].
+#[inline]
+pub(super) unsafe fn visit_slices<Q: Terms>(
+    run: Q::Run,
+    rows: usize,
+    memory: *mut Memory,
+    each: &mut impl FnMut(Q::Slices<'_>),
+) {
+    if Q::is_shared(&run) {
+        // SAFETY: the caller's contract.
+        unsafe { copy_timed::<Q>(run, rows, memory) };
+    }
+    // SAFETY: the run has these rows, they were copied, and the last slices were dropped.
+    each(unsafe { Q::slices(run, rows) });
 }
 
 /// Visits a run of which a chunk was replaced, and counts the time of the copy if that is wanted.
@@ -427,9 +528,7 @@ impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
                 self.selection = Selection::bind(&TableRef::live(table), registry, self.since);
                 (self.row, self.rows) = (0, table.rows());
                 // SAFETY: the table was checked to match, and is borrowed exclusively.
-                let bound =
-                    unsafe { Q::bind(self.resolved, &Visit::Write(WriteTable::new(table))) };
-                self.bound = Some(bound);
+                self.bound = Some(unsafe { bind::<Q>(self.resolved, table) });
             }
             let bound = self.bound.expect("a table with rows is bound");
             let log2 = Q::run_log2(&bound);
@@ -453,6 +552,18 @@ impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
             return true;
         }
     }
+}
+
+/// Places and binds the terms in a table.
+///
+/// # Safety
+///
+/// The table matches, and is borrowed for as long as the result is used.
+#[inline]
+pub(super) unsafe fn bind<Q: Terms>(resolved: Q::Resolved, table: &mut Table) -> Q::Bound {
+    let place = Q::place(resolved, &TableRef::live(table));
+    // SAFETY: the place was found in this table, which is borrowed exclusively.
+    unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) }
 }
 
 /// Whether an iterator stops at `table`.

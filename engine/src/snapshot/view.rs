@@ -6,7 +6,7 @@ use std::fmt;
 use convoy_pool::Lease;
 
 use crate::query::described::DescribedQuery;
-use crate::query::error::QueryError;
+use crate::query::error::{GetError, QueryError};
 use crate::query::fetch::ReadOnly;
 use crate::query::read::Query;
 use crate::query::reader::Reader;
@@ -362,6 +362,10 @@ impl Tables for View {
         self.lease.head.world
     }
 
+    fn layout(&self) -> Option<ComponentMask> {
+        Some(self.lease.head.mask)
+    }
+
     fn table_count(&self) -> usize {
         self.lease.table_count()
     }
@@ -373,6 +377,11 @@ impl Tables for View {
         let captured = mask.intersection(&self.lease.head.mask);
         let chunks = self.lease.chunks();
         TableRef::frozen(mask, rows, FrozenColumns { mask: captured, starts, chunks, schema })
+    }
+
+    fn locate(&self, entity: Entity) -> Result<Option<Location>, GetError> {
+        let not_captured = GetError::NotCaptured { component: type_name::<Entity>() };
+        Self::locate(self, entity).map_err(|_| not_captured)
     }
 
     fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>> {

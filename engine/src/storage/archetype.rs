@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::component::Registry;
 use super::component_id::ComponentId;
 use super::mask::ComponentMask;
+use super::stamp::Stamp;
 
 /// The number of an archetype, and of its table, in a world.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -28,11 +29,19 @@ impl ArchetypeId {
 #[derive(Clone)]
 pub(crate) struct Archetype {
     mask: ComponentMask,
+    stamp: Stamp,
 }
 
 impl Archetype {
     pub(crate) fn mask(&self) -> &ComponentMask {
         &self.mask
+    }
+
+    /// Two schemas that hold an archetype of this stamp agree on it and on all before it: lists of
+    /// archetypes only grow.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 }
 
@@ -73,7 +82,7 @@ impl Schema {
         let id = ArchetypeId::new(self.archetypes.len());
         let known = self.by_mask.insert(mask, id);
         assert!(known.is_none(), "an archetype is created once");
-        self.archetypes.push(Archetype { mask });
+        self.archetypes.push(Archetype { mask, stamp: Stamp::next() });
         id
     }
 

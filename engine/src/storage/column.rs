@@ -107,8 +107,16 @@ impl Column {
         unsafe { Rows::new(self.chunks_of(rows), rows, self.size(), self.rows_log2) }
     }
 
+    /// The chunks, of which a table of `rows` rows is read.
+    #[inline]
     pub(crate) fn raw(&self, rows: usize) -> RawColumn {
         assert!(rows <= self.capacity(), "the column holds the rows of its table");
+        self.list()
+    }
+
+    /// The chunks, for a caller that knows how many rows are in them.
+    #[inline]
+    pub(crate) fn list(&self) -> RawColumn {
         RawColumn { chunks: self.chunks.as_ptr(), rows_log2: self.rows_log2 }
     }
 

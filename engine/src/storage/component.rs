@@ -11,6 +11,7 @@ use super::entity::Entity;
 use super::links::engine_owns;
 use super::mask::ComponentMask;
 use super::names::intern;
+use super::stamp::Stamp;
 use super::type_map::{NearIds, TypeMap};
 
 /// What can be a component, and an event: any plain old data that may cross threads.
@@ -223,6 +224,7 @@ pub struct Registry {
     components: TypeMap<ComponentId>,
     events: TypeMap<ComponentId>,
     resources: TypeMap<ComponentId>,
+    stamp: Stamp,
 }
 
 impl Registry {
@@ -234,6 +236,7 @@ impl Registry {
             components: TypeMap::default(),
             events: TypeMap::default(),
             resources: TypeMap::default(),
+            stamp: Stamp::next(),
         };
         let entity = registry.register::<Entity>(Kind::Component);
         assert_eq!(entity, Ok(ComponentId::ENTITY), "the entity column comes first");
@@ -274,6 +277,7 @@ impl Registry {
         let id = match described {
             Some(id) => {
                 self.infos[id.index()].type_id = Some(type_id);
+                self.stamp = Stamp::next();
                 id
             }
             None => self.add(shape, Some(type_id), kind)?,
@@ -367,7 +371,14 @@ impl Registry {
         let id = ComponentId::new(self.infos.len());
         let rows_log2 = self.shape.rows_log2(size);
         self.infos.push(ComponentInfo { name, size, align, type_id, kind, rows_log2 });
+        self.stamp = Stamp::next();
         Ok(id)
+    }
+
+    /// Two registries of one stamp know the same types under the same ids.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// The shape of all chunks.

@@ -22,6 +22,7 @@ pub(crate) mod rows;
 pub(crate) mod run;
 #[cfg(feature = "rayon")]
 pub(crate) mod spares;
+pub(crate) mod stamp;
 pub(crate) mod state_hash;
 pub(crate) mod table;
 pub(crate) mod type_map;

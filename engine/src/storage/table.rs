@@ -1,9 +1,13 @@
 //! A table: the rows of one archetype, as columns of equal length.
 
+#![allow(unsafe_code, reason = "points to columns that several queries share out")]
+
+use std::ptr;
+
 use convoy_pool::MemoryError;
 
 use super::archetype::Archetype;
-use super::column::{Column, RawColumn, Surplus};
+use super::column::{Column, Surplus};
 use super::component::Registry;
 use super::component_id::ComponentId;
 use super::entity::Entity;
@@ -71,10 +75,6 @@ impl<'a> Positions<'a> {
         let present = position != ABSENT || self.mask.contains(id);
         present.then_some(usize::from(position))
     }
-
-    pub(crate) fn mask(&self) -> &'a ComponentMask {
-        self.mask
-    }
 }
 
 impl Table {
@@ -132,12 +132,6 @@ impl Table {
         Positions { positions: &self.positions, mask: &self.mask }
     }
 
-    /// The columns, and where to find each among them.
-    pub(crate) fn positions_and_columns_mut(&mut self) -> (Positions<'_>, &mut [Column]) {
-        let positions = Positions { positions: &self.positions, mask: &self.mask };
-        (positions, &mut self.columns)
-    }
-
     /// Where the column of `id` stands in [`Table::columns`].
     #[inline]
     pub(crate) fn position(&self, id: ComponentId) -> Option<usize> {
@@ -146,7 +140,13 @@ impl Table {
 
     #[inline]
     pub(crate) fn column(&self, id: ComponentId) -> Option<&Column> {
-        self.position(id).map(|position| &self.columns[position])
+        self.position(id).map(|position| self.column_at(position))
+    }
+
+    /// The column at a position. Borrows no other one.
+    #[inline]
+    pub(crate) fn column_at(&self, position: usize) -> &Column {
+        &self.columns[position]
     }
 
     #[inline]
@@ -154,8 +154,14 @@ impl Table {
         self.position(id).map(|position| &mut self.columns[position])
     }
 
-    pub(crate) fn raw_column(&self, id: ComponentId) -> Option<RawColumn> {
-        self.column(id).map(|column| column.raw(self.rows()))
+    /// Where the columns are, for queries that share them out among each other by component: each
+    /// may have some of them exclusively while the table itself is only borrowed shared.
+    #[inline]
+    pub(crate) fn shared_columns(&self) -> *mut Column {
+        let table = ptr::from_ref(self).cast_mut();
+        // SAFETY: the place is read, not written: the pointer to the columns, which keeps the
+        // rights that their owner has. No reference to a column is made.
+        unsafe { (&raw mut *(*table).columns).cast() }
     }
 
     /// The handles of all rows.

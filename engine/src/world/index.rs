@@ -37,7 +37,7 @@ use super::error::SpawnError;
 
 /// Where an entity's components are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Location {
+pub struct Location {
     pub(crate) archetype: ArchetypeId,
     pub(crate) row: u32,
 }

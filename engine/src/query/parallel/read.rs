@@ -5,9 +5,9 @@
 use std::ops::Range;
 use std::ptr;
 
-use crate::query::fetch::{ReadOnly, Visit};
+use crate::query::fetch::ReadOnly;
 use crate::query::filter::Filter;
-use crate::query::read::Query;
+use crate::query::read::{Query, bind};
 use crate::query::selection::{next_run, run_end};
 use crate::query::tables::{TableRef, Tables};
 
@@ -121,7 +121,7 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     /// Where the whole runs of one task that begin at `row` of a large table end.
     fn rows_end(&self, table: TableRef<'a>, row: usize) -> usize {
         // SAFETY: the table was checked to match.
-        let bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
+        let bound = unsafe { bind::<Q>(self.resolved, table) };
         run_end(row, Q::run_log2(&bound).max(TASK_ROWS_LOG2), table.rows())
     }
 
@@ -135,7 +135,7 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
                 continue;
             }
             // SAFETY: the table was checked to match.
-            let mut bound = unsafe { Q::bind(self.resolved, &Visit::Read(table)) };
+            let mut bound = unsafe { bind::<Q>(self.resolved, table) };
             let log2 = Q::run_log2(&bound);
             let mut selection = self.selection(&table);
             // SAFETY: the tables are borrowed.

@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 
 use convoy_pool::MemoryError;
 
-use crate::query::fetch::{Visit, WriteTable};
 use crate::query::filter::Filter;
 use crate::query::selection::{Selection, next_run, run_end};
 use crate::query::tables::TableRef;
-use crate::query::write::{QueryMut, start, visit_fused, visits};
+use crate::query::write::{QueryMut, bind, start, visit_fused, visits};
 use crate::storage::history::Memory;
 use crate::storage::spares::Spares;
 use crate::storage::table::Table;
@@ -280,7 +279,7 @@ fn allocate_apart<Q: ParallelTerms>(
 ) -> Result<usize, MemoryError> {
     let rows = table.rows();
     // SAFETY: the table matches, and is borrowed exclusively.
-    let mut bound = unsafe { Q::bind(resolved, &Visit::Write(WriteTable::new(table))) };
+    let mut bound = unsafe { bind::<Q>(resolved, table) };
     let mut runs = 0;
     for run in runs_of(rows, Q::run_log2(&bound)) {
         // SAFETY: the memory is the table's and borrowed exclusively, and a run begins here.
@@ -300,7 +299,7 @@ fn start_apart<Q: ParallelTerms>(
 ) {
     let live = table.rows();
     // SAFETY: the table matches, and is borrowed exclusively.
-    let mut bound = unsafe { Q::bind(resolved, &Visit::Write(WriteTable::new(table))) };
+    let mut bound = unsafe { bind::<Q>(resolved, table) };
     let mut replaced = Q::NONE_REPLACED;
     for run in runs_of(live, Q::run_log2(&bound)) {
         let (rows, memory) = (run.len(), ptr::from_mut(memory));
@@ -319,7 +318,7 @@ fn count_selected<Q: ParallelTerms, F: Filter>(
 ) -> usize {
     let (rows, mut selection) = (table.rows(), Some(selection));
     // SAFETY: the table matches, and is borrowed exclusively.
-    let bound = unsafe { Q::bind(resolved, &Visit::Write(WriteTable::new(table))) };
+    let bound = unsafe { bind::<Q>(resolved, table) };
     let (log2, mut row, mut runs) = (Q::run_log2(&bound), 0, 0);
     // SAFETY: the table is borrowed.
     while let Some(run) = unsafe { next_run(row, log2, rows, &mut selection) } {
@@ -340,7 +339,7 @@ fn start_selected<Q: ParallelTerms, F: Filter>(
 ) -> Result<(), MemoryError> {
     let (live, mut selection) = (table.rows(), Some(selection));
     // SAFETY: the table matches, and is borrowed exclusively.
-    let mut bound = unsafe { Q::bind(resolved, &Visit::Write(WriteTable::new(table))) };
+    let mut bound = unsafe { bind::<Q>(resolved, table) };
     let (log2, mut row) = (Q::run_log2(&bound), 0);
     // SAFETY: the table is borrowed.
     while let Some(rows) = unsafe { next_run(row, log2, live, &mut selection) } {
