@@ -1,4 +1,4 @@
-//! Writes `results.json` and `README.md` from what the benchmarks left in the target folder.
+//! Writes `results.json`, `README.md` and `capture.svg` from what the benchmarks left in the target folder.
 //!
 //! `cargo run -p convoy-benches --bin report` after `cargo bench -p convoy-benches --features peers`. Every
 //! workload in [`promises`] is listed with all subjects that were measured, against its baseline.
@@ -6,6 +6,7 @@
 
 mod machine;
 mod markdown;
+mod plot;
 mod promises;
 mod results;
 
@@ -35,6 +36,10 @@ fn write_report() -> io::Result<()> {
     let versions = machine::versions(&fs::read_to_string(folder.join("../Cargo.lock"))?);
     let page = markdown::page(&rows, promises::WORKLOADS, &machine, &versions);
     fs::write(folder.join("README.md"), page)?;
+    let sizes = plot::sizes(&measures);
+    if !sizes.is_empty() {
+        plot::capture(&folder.join("capture.svg"), &sizes).map_err(io::Error::other)?;
+    }
     let missed = rows.iter().filter(|row| row.met == Some(false)).count();
     println!("{} ratios, {missed} targets missed", rows.len());
     Ok(())
