@@ -1,10 +1,11 @@
-//! Changes: what it costs to find them, against looking at every row.
+//! Changes: what it costs to find and to undo them, against looking at every row and copying it.
 //!
 //! 1,000,000 entities of 96 bytes in four components. Between the two pictures, and before every
 //! hash, all rows in 1 % of the chunks of each component were written. `diff` and `compare all rows`
 //! count the rows that changed, the latter in two deep copies with the rows in one order, which is
 //! all that is asked of it. `state hash` is the world's, from the chunks that were written, and
-//! `hash all rows` is a view's.
+//! `hash all rows` is a view's. `restore` takes the world back to the older picture after 1 % or all
+//! of the chunks were written, `copy back` copies the columns of a deep copy.
 
 mod common;
 
@@ -19,8 +20,9 @@ use common::timing::{bench, bench_prepared, criterion};
 
 const WORKLOAD: &str = "1%_written";
 const ENTITIES: usize = 1_000_000;
-/// One chunk in so many is written.
-const WRITTEN: usize = 100;
+/// One chunk in so many is written, unless all are.
+const FEW: usize = 100;
+const ALL: usize = 1;
 
 /// 8 bytes, which make 96 with the others.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -40,6 +42,7 @@ fn main() {
     let mut criterion = criterion();
     find_changes(&mut criterion);
     hash_state(&mut criterion);
+    restore(&mut criterion);
     criterion.final_summary();
 }
 
@@ -48,7 +51,7 @@ fn find_changes(criterion: &mut Criterion) {
     let set_up = || {
         let mut simulation = Simulation::new();
         let older = simulation.picture();
-        simulation.write();
+        simulation.write(FEW);
         (older, simulation.picture())
     };
     bench(&mut group, ("convoy", WORKLOAD), set_up, |(older, newer)| changes(older, newer));
@@ -71,11 +74,34 @@ fn hash_state(criterion: &mut Criterion) {
         simulation.world.state_hash();
         simulation
     };
-    bench_prepared(&mut group, ("convoy", WORKLOAD), set_up, Simulation::write, |simulation, _| {
+    let write = |simulation: &mut Simulation| simulation.write(FEW);
+    bench_prepared(&mut group, ("convoy", WORKLOAD), set_up, write, |simulation, ()| {
         simulation.world.state_hash()
     });
     let set_up = || Simulation::new().picture();
     bench(&mut group, ("hash all rows", WORKLOAD), set_up, |view| view.state_hash());
+    group.finish();
+}
+
+fn restore(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("restore");
+    for (workload, share) in [(WORKLOAD, FEW), ("100%_written", ALL)] {
+        let set_up = || {
+            let mut simulation = Simulation::new();
+            let picture = simulation.picture();
+            (simulation, picture)
+        };
+        let write = |(simulation, _): &mut (Simulation, View)| simulation.write(share);
+        let pass = |(simulation, picture): &mut (Simulation, View), _: &mut ()| {
+            simulation.world.restore(picture).expect("the picture is of everything")
+        };
+        bench_prepared(&mut group, ("convoy", workload), set_up, write, pass);
+        let set_up = || {
+            let picture = Simulation::new().picture();
+            (Copied::of(&picture), Copied::of(&picture))
+        };
+        bench(&mut group, ("copy back", workload), set_up, |(copy, live)| live.copy_from(copy));
+    }
     group.finish();
 }
 
@@ -112,19 +138,19 @@ impl Simulation {
         self.world.capture(ComponentMask::ALL, &SnapshotPool::default())
     }
 
-    /// Writes all rows of one chunk in so many, component by component.
-    fn write(&mut self) {
-        self.write_component(|Transform(value)| value[7] += 1.0);
-        self.write_component(|Position(value)| value[1] += 1.0);
-        self.write_component(|Velocity(value)| value[2] += 1.0);
-        self.write_component(|Charge(value)| value[0] += 1.0);
+    /// Writes all rows of one chunk in `share`, component by component.
+    fn write(&mut self, share: usize) {
+        self.write_component(share, |Transform(value)| value[7] += 1.0);
+        self.write_component(share, |Position(value)| value[1] += 1.0);
+        self.write_component(share, |Velocity(value)| value[2] += 1.0);
+        self.write_component(share, |Charge(value)| value[0] += 1.0);
     }
 
-    fn write_component<T: Component>(&mut self, write: impl Fn(&mut T)) {
+    fn write_component<T: Component>(&mut self, share: usize, write: impl Fn(&mut T)) {
         let id = self.world.register::<T>().expect("it is registered");
         let rows = self.world.component_info(id).chunk_rows();
         // In the order of spawning, which is that of the rows.
-        for chunk in self.entities.chunks(rows).step_by(WRITTEN) {
+        for chunk in self.entities.chunks(rows).step_by(share) {
             for &entity in chunk {
                 write(self.world.get_mut(entity).expect("nobody despawns"));
             }
@@ -138,6 +164,13 @@ impl Copied {
             view.query::<&T>().expect("everything was captured").iter().copied().collect()
         }
         Self(column(view), column(view), column(view), column(view))
+    }
+
+    fn copy_from(&mut self, other: &Self) {
+        self.0.copy_from_slice(&other.0);
+        self.1.copy_from_slice(&other.1);
+        self.2.copy_from_slice(&other.2);
+        self.3.copy_from_slice(&other.3);
     }
 
     fn changes(&self, newer: &Self) -> usize {

@@ -119,6 +119,18 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         &[at_most("convoy", 0.05)],
     ),
     workload(
+        ("restore", "1%_written"),
+        "take a million entities of 96 bytes back to a picture, 1 % of the chunks written since",
+        "copy back",
+        &[at_most("convoy", 0.02)],
+    ),
+    workload(
+        ("restore", "100%_written"),
+        "the same, all chunks written since",
+        "copy back",
+        &[at_most("convoy", 0.2)],
+    ),
+    workload(
         ("capture", "1m"),
         "capture a million entities of 96 bytes",
         "memcpy",
