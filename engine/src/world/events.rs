@@ -50,7 +50,7 @@ impl<T> EventCursor<T> {
     /// ```
     /// # use convoy_engine::{ComponentMask, EventCursor, SnapshotPool, World};
     /// # let mut world = World::new();
-    /// let mut cursor = EventCursor::default();
+    /// let mut cursor = EventCursor::<u32>::default();
     /// world.send_event(1_u32);
     /// let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
     /// world.send_event(2_u32);
