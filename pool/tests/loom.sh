@@ -82,6 +82,6 @@ seed_bug "showing a cell does not release" cell.rs \
     'self.shown.store(cell.as_ptr(), Ordering::Release)' \
     'self.shown.store(cell.as_ptr(), Ordering::Relaxed)'
 seed_bug "a reader that is not the last touches the cell after leaving" lease.rs \
-    'if self.cell.state.leave() {' 'if self.cell.state.leave() || { self.cell.state.load(); false } {'
+    'if self.cell.state.leave() {' 'if self.cell.state.leave() || { self.cell.state.load(); drop(self.cell.watch()); false } {'
 printf '%d missed\n' "$missed"
 ((missed == 0))

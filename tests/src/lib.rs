@@ -14,7 +14,7 @@ mod shapes;
 mod sources;
 mod values;
 
-pub use model::{EventKind, KindMask, Model, Row};
+pub use model::{EventKind, KindMask, Model, RESOURCES, Row};
 pub use picture::Picture;
 pub use readable::{Readable, assert_equals};
 pub use shapes::{Parted, SHAPES, Shape};

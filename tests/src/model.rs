@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use convoy_engine::{ComponentId, ComponentMask, Entity, World};
+use convoy_engine::{ChildOf, Children, ComponentId, ComponentMask, Entity, World};
 
 use crate::shapes::Shape;
 use crate::values::{Alert, Byte, Huge, Hundred, KINDS, Ping, Tag, Triple, Wide, Word};
@@ -13,14 +13,17 @@ pub type Row = [Option<u64>; KINDS];
 /// The number of an event type in the model.
 pub type EventKind = usize;
 
-/// Which components, events and handles may be read: bits 0 to 6 for the components, 7 for the
-/// handles, 8 and 9 for the events.
+/// How many resources the model knows: a [`Wide`] and a [`Hundred`].
+pub const RESOURCES: usize = 2;
+
+/// What may be read: bits 0 to 6 for the components, 7 for the handles, 8 and 9 for the events,
+/// 10 for the links between parents and children, and 11 for the resources.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KindMask(pub u16);
 
 impl KindMask {
     /// Everything.
-    pub const ALL: Self = Self(0x3ff);
+    pub const ALL: Self = Self(0xfff);
 
     /// Whether component `kind` is in the mask.
     pub fn component(self, kind: usize) -> bool {
@@ -35,6 +38,16 @@ impl KindMask {
     /// Whether event type `kind` is in the mask.
     pub fn event(self, kind: EventKind) -> bool {
         self.0 >> (KINDS + 1 + kind) & 1 == 1
+    }
+
+    /// Whether parents and children are in the mask.
+    pub fn links(self) -> bool {
+        self.0 >> (KINDS + 3) & 1 == 1
+    }
+
+    /// Whether the resources are in the mask.
+    pub fn resources(self) -> bool {
+        self.0 >> (KINDS + 4) & 1 == 1
     }
 
     /// What is in both.
@@ -53,7 +66,17 @@ impl KindMask {
         }
         let ids = Model::register(world);
         let held = ids.into_iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1);
-        held.map(|(_, id)| id).collect()
+        let mut mask: ComponentMask = held.map(|(_, id)| id).collect();
+        let registered = "a world has room for the types of the model";
+        if self.links() {
+            mask.insert(world.register::<ChildOf>().expect(registered));
+            mask.insert(world.register::<Children>().expect(registered));
+        }
+        if self.resources() {
+            mask.insert(world.register_resource::<Wide>().expect(registered));
+            mask.insert(world.register_resource::<Hundred>().expect(registered));
+        }
+        mask
     }
 }
 
@@ -70,6 +93,12 @@ pub struct Model {
     pub cleared: [usize; 2],
     /// The frame counter.
     pub tick: u64,
+    /// The parent of each child.
+    pub parents: BTreeMap<Entity, Entity>,
+    /// The children of each parent, in order.
+    pub children: BTreeMap<Entity, Vec<Entity>>,
+    /// The numbers of the resources.
+    pub resources: [Option<u64>; RESOURCES],
 }
 
 impl Model {
@@ -151,6 +180,10 @@ impl Model {
     /// When it is not alive.
     pub fn despawn(&mut self, entity: Entity) {
         assert!(self.entities.remove(&entity).is_some(), "the entity is alive in the model");
+        self.orphan(entity);
+        for child in self.children.remove(&entity).unwrap_or_default() {
+            self.parents.remove(&child);
+        }
         self.stale.push(entity);
     }
 
@@ -158,6 +191,39 @@ impl Model {
     pub fn clear(&mut self) {
         self.stale.extend(std::mem::take(&mut self.entities).into_keys());
         self.cleared = [self.events[0].len(), self.events[1].len()];
+        self.parents.clear();
+        self.children.clear();
+    }
+
+    /// The children of an entity, in order.
+    pub fn children_of(&self, parent: Entity) -> &[Entity] {
+        self.children.get(&parent).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes the parent away from a child and returns it.
+    pub fn orphan(&mut self, child: Entity) -> Option<Entity> {
+        let parent = self.parents.remove(&child)?;
+        let siblings = self.children.get_mut(&parent).expect("links agree");
+        siblings.retain(|&each| each != child);
+        if siblings.is_empty() {
+            self.children.remove(&parent);
+        }
+        Some(parent)
+    }
+
+    /// Makes an entity without a parent the child at `position` of `parent`.
+    pub fn adopt(&mut self, child: Entity, parent: Entity, position: usize) {
+        self.parents.insert(child, parent);
+        self.children.entry(parent).or_default().insert(position, child);
+    }
+
+    /// An entity and all that descend from it, depth first.
+    pub fn tree(&self, root: Entity) -> Vec<Entity> {
+        let mut tree = vec![root];
+        for &child in self.children_of(root) {
+            tree.extend(self.tree(child));
+        }
+        tree
     }
 
     /// The numbers of component `kind`, by entity.

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use convoy_engine::{
-    Component, Entity, EventCursor, Query, QueryError, ReadOnly, Tables, View, With, Without, World,
+    Component, Entity, EventCursor, Query, QueryError, ReadError, ReadOnly, ResourceError, Tables,
+    View, With, Without, World,
 };
 
 use crate::model::{KindMask, Model};
@@ -28,6 +29,15 @@ pub trait Readable: Tables + Sized {
     /// read.
     fn event_numbers<T: Value>(&self, cursor: &mut EventCursor<T>) -> Option<Vec<u64>>;
 
+    /// The parent of an entity that is alive, if it can be read.
+    fn parent_of(&self, entity: Entity) -> Option<Option<Entity>>;
+
+    /// The children of an entity that is alive, if they can be read.
+    fn children_of(&self, entity: Entity) -> Option<Vec<Entity>>;
+
+    /// The resource, or `None` where it can't be read.
+    fn resource_number<T: Value>(&self) -> Option<Option<u64>>;
+
     /// Entities alive.
     fn alive(&self) -> usize;
 
@@ -50,6 +60,22 @@ impl Readable for World {
 
     fn event_numbers<T: Value>(&self, cursor: &mut EventCursor<T>) -> Option<Vec<u64>> {
         Some(self.events(cursor).map(|event| event.seed()).collect())
+    }
+
+    fn parent_of(&self, entity: Entity) -> Option<Option<Entity>> {
+        self.parent(entity).ok()
+    }
+
+    fn children_of(&self, entity: Entity) -> Option<Vec<Entity>> {
+        Some(self.children(entity).ok()?.collect())
+    }
+
+    fn resource_number<T: Value>(&self) -> Option<Option<u64>> {
+        match self.resource::<T>() {
+            Ok(value) => Some(Some(value.seed())),
+            Err(ResourceError::Missing { .. }) => Some(None),
+            Err(_) => None,
+        }
     }
 
     fn alive(&self) -> usize {
@@ -78,6 +104,22 @@ impl Readable for View {
         Some(self.events(cursor).ok()?.map(|event| event.seed()).collect())
     }
 
+    fn parent_of(&self, entity: Entity) -> Option<Option<Entity>> {
+        self.parent(entity).ok()
+    }
+
+    fn children_of(&self, entity: Entity) -> Option<Vec<Entity>> {
+        Some(self.children(entity).ok()?.collect())
+    }
+
+    fn resource_number<T: Value>(&self) -> Option<Option<u64>> {
+        match self.resource::<T>() {
+            Ok(value) => Some(Some(value.seed())),
+            Err(ReadError::NoResource { .. }) => Some(None),
+            Err(_) => None,
+        }
+    }
+
     fn alive(&self) -> usize {
         self.entity_count()
     }
@@ -104,6 +146,38 @@ pub fn assert_equals(readable: &impl Readable, model: &Model, mask: KindMask) {
     assert_component::<Hundred>(readable, model, mask);
     assert_component::<Huge>(readable, model, mask);
     assert_joins(readable, model, mask);
+    assert_links(readable, model, mask);
+    assert_resource::<Wide>(readable, model.resources[0], mask);
+    assert_resource::<Hundred>(readable, model.resources[1], mask);
+}
+
+fn assert_links(readable: &impl Readable, model: &Model, mask: KindMask) {
+    if !mask.entities() {
+        return;
+    }
+    for &entity in model.entities.keys() {
+        let parent = model.parents.get(&entity).copied();
+        let children = model.children_of(entity);
+        if mask.links() {
+            assert_eq!(readable.parent_of(entity), Some(parent), "the parent of {entity}");
+            let found = readable.children_of(entity);
+            assert_eq!(found.as_deref(), Some(children), "the children of {entity}");
+        } else {
+            assert!(readable.parent_of(entity).is_none_or(|found| found.is_none()));
+            assert!(readable.children_of(entity).is_none_or(|found| found.is_empty()));
+            assert!(parent.is_none() || readable.parent_of(entity).is_none());
+            assert!(children.is_empty() || readable.children_of(entity).is_none());
+        }
+    }
+}
+
+fn assert_resource<T: Value>(readable: &impl Readable, expected: Option<u64>, mask: KindMask) {
+    let found = readable.resource_number::<T>();
+    if mask.resources() {
+        assert_eq!(found, Some(expected), "a resource");
+    } else {
+        assert!(found.is_none_or(|number| number.is_none()), "a resource can be read");
+    }
 }
 
 fn assert_handles(readable: &impl Readable, model: &Model, mask: KindMask) {

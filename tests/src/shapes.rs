@@ -1,6 +1,6 @@
 //! Bundles that the model spawns, inserts and removes.
 
-use convoy_engine::{Bundle, Commands, ComponentError, Entity, SpawnError, World};
+use convoy_engine::{Bundle, Commands, ComponentError, Entity, ListReport, SpawnError, World};
 
 use crate::values::{Byte, Huge, Hundred, Tag, Triple, Value, Wide, Word, step};
 
@@ -20,6 +20,14 @@ pub struct Shape {
     pub insert: fn(&mut World, Entity, u64) -> Result<(), ComponentError>,
     /// [`World::remove`], and the numbers of what it returns.
     pub remove: fn(&mut World, Entity) -> Result<Parted, ComponentError>,
+    /// [`World::spawn_batch`], one entity for each number.
+    pub spawn_batch: fn(&mut World, &[u64]) -> Result<Vec<Entity>, SpawnError>,
+    /// [`World::spawn_at`].
+    pub spawn_at: fn(&mut World, Entity, u64) -> Result<(), SpawnError>,
+    /// [`World::insert_many`].
+    pub insert_many: fn(&mut World, &[Entity], u64) -> Result<ListReport, ComponentError>,
+    /// [`World::remove_many`].
+    pub remove_many: fn(&mut World, &[Entity]) -> Result<ListReport, ComponentError>,
     /// [`Commands::spawn`].
     pub record_spawn: fn(&mut Commands, u64) -> Entity,
     /// [`Commands::insert`].
@@ -66,6 +74,12 @@ const fn shape<P: Parts>() -> Shape {
         spawn: |world, seed| world.try_spawn(P::from_seed(seed)),
         insert: |world, entity, seed| world.insert(entity, P::from_seed(seed)),
         remove: |world, entity| world.remove::<P>(entity).map(|bundle| bundle.seeds()),
+        spawn_batch: |world, seeds| {
+            Ok(world.spawn_batch(seeds.iter().map(|&seed| P::from_seed(seed)))?.collect())
+        },
+        spawn_at: |world, entity, seed| world.spawn_at(entity, P::from_seed(seed)),
+        insert_many: |world, list, seed| world.insert_many(list, P::from_seed(seed)),
+        remove_many: |world, list| world.remove_many::<P>(list),
         record_spawn: |commands, seed| commands.spawn(P::from_seed(seed)),
         record_insert: |commands, entity, seed| commands.insert(entity, P::from_seed(seed)),
         record_remove: |commands, entity| commands.remove::<P>(entity),

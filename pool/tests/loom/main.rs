@@ -351,20 +351,38 @@ impl Lent {
 
 #[test]
 fn clones_leave_in_any_order() {
-    explore(None, || {
-        let (pool, publication) = (pool(1), Publication::new());
-        let (lease, watch) = publish(&pool, &publication, 1);
-        let reader = lease.clone();
-        let thread = thread::spawn(move || {
-            let again = reader.clone();
-            drop(reader);
-            assert_eq!(again.check(), 1);
+    for idle_max in [1, 0] {
+        explore(None, move || {
+            let (pool, publication) = (pool(idle_max), Publication::new());
+            let (lease, watch) = publish(&pool, &publication, 1);
+            let reader = lease.clone();
+            let thread = thread::spawn(move || {
+                let again = reader.clone();
+                drop(reader);
+                assert_eq!(again.check(), 1);
+            });
+            assert_eq!(lease.check(), 1);
+            drop(lease);
+            thread.join().unwrap();
+            assert!(watch.ended());
+            drop(watch);
+            assert_at_rest(&pool, &publication);
         });
-        assert_eq!(lease.check(), 1);
+    }
+}
+
+#[test]
+fn reader_that_is_not_the_last_leaves_a_cell_that_is_freed() {
+    explore(None, || {
+        let (pool, publication) = (pool(0), Publication::new());
+        let (lease, watch) = publish(&pool, &publication, 1);
+        // Nothing but the readers keeps the cell in memory.
+        drop(watch);
+        let reader = lease.clone();
+        let thread = thread::spawn(move || drop(reader));
         drop(lease);
         thread.join().unwrap();
-        assert!(watch.ended());
-        assert_at_rest(&pool, &publication);
+        assert_eq!(pool.statistics().discarded, 1);
     });
 }
 

@@ -5,8 +5,8 @@ use convoy_engine::{
     View, With, Without, World,
 };
 use convoy_tests::{
-    Alert, Byte, Huge, Hundred, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value,
-    Wide, Word, assert_equals, step,
+    Alert, Byte, Huge, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value, Wide, Word,
+    assert_equals, step,
 };
 
 use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
@@ -29,20 +29,25 @@ struct Kept {
     /// What was captured: `mask`, or more where the view was narrowed.
     captured: KindMask,
     events: [Vec<u64>; 2],
+    hash: u64,
 }
 
 /// A world beside its model.
 pub(crate) struct Pair {
-    world: World,
-    model: Model,
-    readable: KindMask,
+    pub(crate) world: World,
+    pub(crate) model: Model,
+    pub(crate) readable: KindMask,
     commands: Commands,
     recorded: Vec<Recorded>,
     /// Whether the recording is from before a restore.
     outdated: bool,
     views: Vec<Kept>,
-    limited: bool,
+    pub(crate) limited: bool,
     retention: usize,
+    /// Handles that are reserved for entities to come.
+    pub(crate) reserved: Vec<Entity>,
+    /// The highest index that was ever reserved.
+    pub(crate) reserved_max: usize,
 }
 
 /// Evaluates an expression with `$type` standing for the component of number `$kind`.
@@ -50,36 +55,38 @@ macro_rules! with_kind {
     ($kind:expr, $type:ident => $body:expr) => {
         match $kind {
             0 => {
-                type $type = Tag;
+                type $type = convoy_tests::Tag;
                 $body
             }
             1 => {
-                type $type = Byte;
+                type $type = convoy_tests::Byte;
                 $body
             }
             2 => {
-                type $type = Word;
+                type $type = convoy_tests::Word;
                 $body
             }
             3 => {
-                type $type = Wide;
+                type $type = convoy_tests::Wide;
                 $body
             }
             4 => {
-                type $type = Triple;
+                type $type = convoy_tests::Triple;
                 $body
             }
             5 => {
-                type $type = Hundred;
+                type $type = convoy_tests::Hundred;
                 $body
             }
             _ => {
-                type $type = Huge;
+                type $type = convoy_tests::Huge;
                 $body
             }
         }
     };
 }
+
+pub(crate) use with_kind;
 
 impl Pair {
     pub(crate) fn new(setting: &Setting, template: &World) -> Self {
@@ -96,19 +103,21 @@ impl Pair {
             views: Vec::new(),
             limited: setting.limit_bytes.is_some(),
             retention: setting.event_retention,
+            reserved: Vec::new(),
+            reserved_max: 0,
         }
     }
 
     /// Whether rows may be added, moved and removed.
-    fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.readable == KindMask::ALL
     }
 
-    fn is_alive(&self, entity: Entity) -> bool {
+    pub(crate) fn is_alive(&self, entity: Entity) -> bool {
         self.readable.entities() && self.model.entities.contains_key(&entity)
     }
 
-    fn has(&self, entity: Entity, kind: usize) -> bool {
+    pub(crate) fn has(&self, entity: Entity, kind: usize) -> bool {
         self.is_alive(entity) && self.model.entities[&entity][kind].is_some()
     }
 
@@ -125,15 +134,15 @@ impl Pair {
     }
 
     /// Only memory may run out, and only where it is limited.
-    fn assert_memory(&self, is_memory: bool) {
+    pub(crate) fn assert_memory(&self, is_memory: bool) {
         assert!(is_memory && self.limited, "an operation failed");
     }
 
-    fn assert_component_error(&self, error: &ComponentError) {
+    pub(crate) fn assert_component_error(&self, error: &ComponentError) {
         self.assert_memory(matches!(error, ComponentError::Memory(_)));
     }
 
-    fn room_for(&self, shape: &Shape) -> bool {
+    pub(crate) fn room_for(&self, shape: &Shape) -> bool {
         let huge = self.model.component(Huge::KIND).count();
         self.model.entities.len() < ENTITIES_MAX
             && (!shape.kinds.contains(&Huge::KIND) || huge < HUGE_MAX)
@@ -293,6 +302,7 @@ impl Pair {
     fn clear(&mut self) {
         match self.world.clear() {
             Ok(()) => {
+                self.reserved.clear();
                 self.model.clear();
                 if !self.readable.entities() {
                     // A replica without an index has given out no handle.
@@ -422,7 +432,8 @@ impl Pair {
         if self.views.len() == VIEWS_MAX {
             self.views.remove(0);
         }
-        self.views.push(Kept { view, copy: self.model.clone(), mask, captured: mask, events });
+        let (hash, copy) = (view.state_hash(), self.model.clone());
+        self.views.push(Kept { view, copy, mask, captured: mask, events, hash });
     }
 
     fn narrow(&mut self, view: usize, mask: KindMask) {
@@ -433,7 +444,8 @@ impl Pair {
             assert!(narrowed.shares_with(&kept.view) && kept.view.readers() >= 2);
             let mask = kept.mask.intersection(mask);
             let (copy, events, captured) = (kept.copy.clone(), kept.events.clone(), kept.captured);
-            self.views.push(Kept { view: narrowed, copy, mask, captured, events });
+            let hash = narrowed.state_hash();
+            self.views.push(Kept { view: narrowed, copy, mask, captured, events, hash });
         }
     }
 
@@ -446,6 +458,7 @@ impl Pair {
                 self.model = kept.copy.clone();
                 self.readable = KindMask::ALL;
                 self.outdated = true;
+                self.reserved.clear();
                 let again = self.world.restore(&kept.view).unwrap();
                 assert_eq!(again.chunks_restored, 0, "the world is there already");
             }
@@ -489,6 +502,8 @@ impl Pair {
                 with_kind!(kind, T => self.write_all::<T>(false, filter, factor));
             }
             Action::WriteTwo { factor } => self.write_two(factor),
+            Action::One { ref one } => self.run_one(one),
+            Action::Many { ref many } => self.run_many(many),
             Action::Clear => self.clear(),
             Action::Record { ref command } => self.record(command),
             Action::PlayBack => self.play_back(),
@@ -514,6 +529,7 @@ impl Pair {
         match self.world.sync_from(&source.world, engine_mask) {
             Ok(report) => {
                 assert!(report.chunks_copied <= report.chunks);
+                self.reserved.clear();
                 let own = std::mem::take(&mut self.model);
                 self.model = source.model.clone();
                 self.readable = mask.intersection(source.readable);
@@ -523,6 +539,9 @@ impl Pair {
                 }
                 if !self.readable.entities() {
                     self.model.stale.clear();
+                }
+                if !self.readable.resources() {
+                    self.model.resources = Default::default();
                 }
                 // The handles that the buffer holds belong to entities that are gone.
                 self.recorded.clear();
@@ -549,7 +568,7 @@ impl Pair {
         let spawned = self.model.stale.iter().map(|entity| entity.index() as usize);
         // The index has a slot of twelve bytes for every handle: those of entities, and blocks of
         // 64 that command buffers hold. At one row a chunk each slot takes 256 bytes.
-        let slots = spawned.max().unwrap_or(0) + 1;
+        let slots = spawned.max().unwrap_or(0).max(self.reserved_max) + 1;
         let bound = (slots + 64 * COMMAND_BUFFERS_MAX) * 256 + 16 * 1024;
         assert!(cleared_bytes <= bound, "{cleared_bytes} bytes for {slots} slots");
     }
@@ -561,6 +580,7 @@ const COMMAND_BUFFERS_MAX: usize = 2 * OPERATIONS_PER_PROGRAM;
 impl Kept {
     fn assert_unchanged(&self) {
         assert_equals(&self.view, &self.copy, self.mask);
+        assert_eq!(self.view.state_hash(), self.hash);
         self.assert_log::<Ping>();
         self.assert_log::<Alert>();
     }

@@ -4,6 +4,9 @@ use convoy_engine::WorldConfig;
 use convoy_tests::{KINDS, KindMask, SHAPES};
 use proptest::prelude::*;
 
+use crate::many::{Many, many};
+use crate::one::{One, one};
+
 pub(crate) const WORLDS: usize = 4;
 pub(crate) const VIEWS_MAX: usize = 8;
 
@@ -21,6 +24,8 @@ pub(crate) enum Action {
     ForEach { kind: usize, filter: u8, factor: u64 },
     Iterate { kind: usize, filter: u8, factor: u64 },
     WriteTwo { factor: u64 },
+    One { one: One },
+    Many { many: Many },
     Clear,
     Record { command: Command },
     PlayBack,
@@ -97,6 +102,8 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
         5 => pass().prop_map(|(kind, filter, factor)| Action::ForEach { kind, filter, factor }),
         4 => pass().prop_map(|(kind, filter, factor)| Action::Iterate { kind, filter, factor }),
         2 => numbers().prop_map(|factor| Action::WriteTwo { factor }),
+        16 => one().prop_map(|one| Action::One { one }),
+        7 => many().prop_map(|many| Action::Many { many }),
         1 => prop_oneof![5 => Just(Action::Check), 1 => Just(Action::Clear)],
         10 => commands().prop_map(|command| Action::Record { command }),
         3 => Just(Action::PlayBack),

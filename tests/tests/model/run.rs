@@ -1,0 +1,66 @@
+//! Running a program: what the property test and the fuzz target have in common.
+
+use convoy_engine::{SnapshotPool, World};
+use convoy_tests::{KINDS, KindMask, Model, SHAPES};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::pair::Pair;
+use crate::program::{Action, OPERATIONS_PER_PROGRAM, Setting, WORLDS, actions, settings};
+
+/// What is done to which world.
+pub(crate) type Program = (Setting, Vec<(usize, Action)>);
+
+/// Programs of every length up to twice the average.
+pub(crate) fn programs() -> impl Strategy<Value = Program> {
+    // Most actions hit the first worlds, so that these live longer than a sync.
+    let world = prop_oneof![4 => Just(0_usize), 2 => Just(1), 2 => Just(2), 1 => Just(3)];
+    (settings(), vec((world, actions()), 1..2 * OPERATIONS_PER_PROGRAM))
+}
+
+/// A world that knows every type and every archetype of the model. Worlds that are synced from it
+/// at first agree about their numbers, and so can be synced from each other later.
+fn template(setting: &Setting) -> World {
+    let mut world = World::with_config(setting.config(None));
+    KindMask(KindMask::ALL.0 - 1).to_mask(&mut world);
+    Model::register(&mut world);
+    let [entity, parent, child] = [(); 3].map(|()| world.spawn(()));
+    for bits in 0..1_usize << KINDS {
+        // The first shapes with components have one each, in the order of their numbers.
+        let singles =
+            [SHAPES[1], SHAPES[2], SHAPES[3], SHAPES[4], SHAPES[5], SHAPES[6], SHAPES[14]];
+        let held = singles.iter().filter(|shape| bits >> shape.kinds[0] & 1 == 1);
+        held.clone().for_each(|shape| (shape.insert)(&mut world, entity, 0).unwrap());
+        world.set_parent(entity, parent).unwrap();
+        world.set_parent(child, entity).unwrap();
+        world.remove_parent(entity).unwrap();
+        world.remove_parent(child).unwrap();
+        held.for_each(|shape| drop((shape.remove)(&mut world, entity).unwrap()));
+    }
+    world.clear().unwrap();
+    world
+}
+
+/// Runs a program.
+///
+/// # Panics
+///
+/// When a world and its model differ, or memory is missing at the end.
+pub(crate) fn run_program((setting, actions): &Program) {
+    let template = template(setting);
+    let pool = SnapshotPool::for_world(&template);
+    let mut pairs: Vec<Pair> = (0..WORLDS).map(|_| Pair::new(setting, &template)).collect();
+    for (number, (world, action)) in actions.iter().enumerate() {
+        match *action {
+            Action::Sync { from, mask } if from != *world => {
+                let [pair, source] = pairs.get_disjoint_mut([*world, from]).unwrap();
+                pair.sync(source, KindMask(mask));
+            }
+            _ => pairs[*world].run(action, &pool),
+        }
+        if number % 25 == 24 {
+            pairs[*world].assert_all();
+        }
+    }
+    pairs.into_iter().for_each(Pair::finish);
+}
