@@ -212,6 +212,24 @@ fn rows_appended_in_place_after_a_restore_leave_newer_snapshots_alone() {
     assert!(world.query::<&u32>().iter().copied().eq(0..40));
 }
 
+/// A clear lets the numbers of events count from another row of their chunks. A restore to before
+/// it and one to after it kept the older chunk as a spare one, and the next event went over a row
+/// that the older snapshot still showed.
+#[test]
+fn event_sent_after_a_restore_to_an_empty_log_leaves_older_snapshots_alone() {
+    let mut world = world_with_chunk_rows(4);
+    world.send_event(1_u32);
+    let pool = SnapshotPool::for_world(&world);
+    let older = world.capture(ComponentMask::ALL, &pool);
+    world.clear().unwrap();
+    let newer = world.capture(ComponentMask::ALL, &pool);
+    world.restore(&older).unwrap();
+    world.restore(&newer).unwrap();
+    world.send_event(2_u32);
+    assert!(older.events::<u32>(&mut EventCursor::default()).unwrap().eq([1]));
+    assert!(world.events::<u32>(&mut EventCursor::default()).eq([2]));
+}
+
 #[test]
 fn the_same_operations_after_a_restore_give_the_same_world() {
     let (mut world, entities) = furnished_world();

@@ -433,6 +433,7 @@ impl Pair {
             self.views.remove(0);
         }
         let (hash, copy) = (view.state_hash(), self.model.clone());
+        assert!(mask != KindMask::ALL || self.world.state_hash() == hash);
         self.views.push(Kept { view, copy, mask, captured: mask, events, hash });
     }
 
@@ -459,6 +460,7 @@ impl Pair {
                 self.readable = KindMask::ALL;
                 self.outdated = true;
                 self.reserved.clear();
+                assert!(kept.mask != KindMask::ALL || self.world.state_hash() == kept.hash);
                 let again = self.world.restore(&kept.view).unwrap();
                 assert_eq!(again.chunks_restored, 0, "the world is there already");
             }

@@ -74,6 +74,9 @@ impl Column {
             }
             self.update_capacity();
         }
+        // No chunk stays as a spare one: after a clear its rows count from another number, so that
+        // nobody could tell which of them a capture sees.
+        self.truncate(entries.len().min(self.chunks.len()), memory);
         taken + self.restore(entries, (held, rows), memory)
     }
 
