@@ -2,8 +2,8 @@
 //!
 //! Each pass inserts the component into every entity in turn and then removes it from every one,
 //! so each entity moves to the other table and back; `convoy batch` does either half to all of
-//! them at once. `raw` moves the rows of two structs of
-//! `Vec`s by hand and keeps the map right.
+//! them at once, and `convoy toggle` switches the component off and on again in place. `raw` moves
+//! the rows of two structs of `Vec`s by hand and keeps the map right.
 
 mod common;
 
@@ -38,6 +38,7 @@ fn subjects<R: Row>(group: &mut Group<'_>, workload: &str) {
     raw::<R>(group, workload);
     convoy::<R>(group, workload);
     convoy_batch::<R>(group, workload);
+    convoy_toggle::<R>(group, workload);
     hecs::<R>(group, workload);
     bevy::<R>(group, workload);
     flecs::<R>(group, workload);
@@ -172,6 +173,44 @@ fn convoy_batch<R: Row>(group: &mut Group<'_>, workload: &str) {
         let id = (subject.as_str(), workload);
         if snapshot {
             bench_prepared(group, id, set_up, prepare, |live, _| pass(live));
+        } else {
+            bench(group, id, set_up, pass);
+        }
+    }
+}
+
+/// In place: the component of each entity in turn is switched off, and then on again.
+fn convoy_toggle<R: Row>(group: &mut Group<'_>, workload: &str) {
+    type State = (LiveWorld, Vec<Entity>);
+    for (subject, snapshot) in SUBJECTS {
+        let set_up = || {
+            let mut world = convoy_engine::World::new();
+            world.register_toggle::<Marker>().expect("no entity has the component");
+            let mut entities = Vec::new();
+            for number in 0..ROWS {
+                let entity = world.spawn(R::numbered(number));
+                world.insert(entity, (Marker(number as u32),)).expect("it is alive");
+                entities.push(entity);
+            }
+            (LiveWorld::new(world, snapshot), entities)
+        };
+        let pass = |(live, entities): &mut State| {
+            let mut toggles = live.world.toggles::<Marker>().expect("it is a toggle");
+            let mut switched = 0;
+            for enabled in [false, true] {
+                for &entity in entities.iter() {
+                    let changed = toggles.set(entity, enabled).expect("it has the component");
+                    switched += u32::from(changed);
+                }
+            }
+            assert_eq!(switched as usize, 2 * ROWS);
+            switched
+        };
+        let subject = subject.replace("convoy", "convoy toggle");
+        let id = (subject.as_str(), workload);
+        if snapshot {
+            let prepare = |state: &mut State| state.0.picture();
+            bench_prepared(group, id, set_up, prepare, |state, _| pass(state));
         } else {
             bench(group, id, set_up, pass);
         }

@@ -82,7 +82,7 @@ pub use world::{
     ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
     ComponentError, Descendants, EntityError, EventCursor, Events, HierarchyError, ListReport,
     Playback, ReservedEntities, ResourceError, RestoreReport, SpawnError, SpawnedEntities,
-    SyncError, SyncReport, World, WorldConfig, WorldMemory,
+    SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
 };
 
 /// The example of the README, run as a test.

@@ -3,12 +3,14 @@
 #![allow(unsafe_code, reason = "reads the chunk lists of bound columns")]
 
 use std::ops::Range;
+use std::slice;
 
 use crate::storage::ComponentId;
 use crate::storage::column::RawColumn;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
 
+use super::fetch::row_ptr;
 use super::tables::TableRef;
 
 /// Rows that are decided on at once.
@@ -22,6 +24,11 @@ pub struct Condition(Rule);
 enum Rule {
     Every,
     None,
+    /// The rows that have a toggle on, or off.
+    Toggled {
+        toggle: RawColumn,
+        on: bool,
+    },
     /// The rows of chunks that were written after `since`.
     Written {
         column: RawColumn,
@@ -55,6 +62,22 @@ impl Condition {
         }
     }
 
+    /// Selects the rows that have a component of the table and have it switched on, or those that
+    /// lack it or have it switched off.
+    pub(crate) fn has(
+        table: &TableRef<'_>,
+        registry: &Registry,
+        id: ComponentId,
+        on: bool,
+    ) -> Self {
+        if !table.mask().contains(id) {
+            return Self::constant(!on);
+        }
+        let Some(toggle) = registry.info(id).toggle() else { return Self::constant(on) };
+        let place = table.place(toggle).expect("a filter was checked to be readable");
+        Self(Rule::Toggled { toggle: table.column(place), on })
+    }
+
     pub(crate) fn selects_all(&self) -> bool {
         matches!(self.0, Rule::Every)
     }
@@ -69,6 +92,11 @@ impl Condition {
         match &mut self.0 {
             Rule::Every => u64::MAX,
             Rule::None => 0,
+            Rule::Toggled { toggle, on } => {
+                // SAFETY: the caller's contract, and the column is a toggle's.
+                let off = unsafe { switched_off(*toggle, rows) };
+                if *on { !off } else { off }
+            }
             Rule::Written { column, since, asked } => {
                 let mut bits = 0;
                 let mut row = rows.start;
@@ -103,6 +131,42 @@ unsafe fn is_newer(column: RawColumn, chunk: usize, since: Epoch) -> bool {
     let entry = unsafe { column.chunks.add(chunk) };
     // SAFETY: the caller's contract.
     unsafe { (*entry).written > since }
+}
+
+/// Which of `rows` have a toggle off, the first in the lowest bit.
+///
+/// # Safety
+///
+/// `toggle` is the column of a toggle in a table that is borrowed and has the rows, which are not
+/// more than a block.
+pub(super) unsafe fn switched_off(toggle: RawColumn, rows: Range<usize>) -> u64 {
+    let mut bits = 0;
+    let mut row = rows.start;
+    while row < rows.end {
+        let end = rows.end.min(((row >> toggle.rows_log2) + 1) << toggle.rows_log2);
+        // SAFETY: the column holds the rows, which lie in one chunk.
+        let start = unsafe { row_ptr::<u8>(toggle, row) };
+        // SAFETY: as above; nobody writes toggles while a query borrows the table.
+        let bytes = unsafe { slice::from_raw_parts(start, end - row) };
+        bits |= low_bits(bytes) << (row - rows.start);
+        row = end;
+    }
+    bits
+}
+
+/// The lowest bit of each of up to 64 bytes, of which the others are zero.
+fn low_bits(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut bits = 0;
+    for (index, word) in words.iter().enumerate() {
+        // The factor moves bit 8 k of the word to bit 56 + k, and no two bits to the same place.
+        let word = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits |= word << (8 * index);
+    }
+    for (index, byte) in rest.iter().enumerate() {
+        bits |= u64::from(*byte) << (8 * words.len() + index);
+    }
+    bits
 }
 
 /// As many of the lowest bits as there are rows.

@@ -13,6 +13,8 @@ use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::World;
 
 use super::error::QueryError;
+use super::fetch::Access;
+use super::selection::EnabledRows;
 use super::tables::Tables;
 
 /// A query over `S` by component ids. Made by [`World::query_described`] and by a view's
@@ -22,6 +24,7 @@ pub struct DescribedQuery<'a, S: ?Sized> {
     ids: &'a [ComponentId],
     required: ComponentMask,
     excluded: ComponentMask,
+    access: Access,
 }
 
 impl<S: ?Sized> Clone for DescribedQuery<'_, S> {
@@ -44,17 +47,35 @@ impl<'a, S: Tables + ?Sized> DescribedQuery<'a, S> {
         if let Some(id) = required.difference(&tables.readable()).iter().next() {
             return Err(QueryError::NotCaptured { component: registry.info(id).name() });
         }
-        Ok(Self { tables, ids, required, excluded })
+        let mut access = Access::default();
+        for id in required.iter() {
+            access.require_enabled(registry, id)?;
+        }
+        Ok(Self { tables, ids, required, excluded, access })
     }
 
-    /// How many entities the query finds. The cost grows with archetypes, not entities.
+    /// How many entities the query finds. The cost grows with archetypes, and with entities only
+    /// where a required component can be switched off.
     pub fn count(&self) -> usize {
-        (0..self.tables.table_count()).map(|table| self.rows_of(table)).sum()
+        let tables = 0..self.tables.table_count();
+        let rows = tables.map(|table| match self.enabled(table) {
+            Some(enabled) => enabled.count(),
+            None => self.rows_of(table),
+        });
+        rows.sum()
+    }
+
+    /// The rows of a table that have everything required switched on, where that is not sure.
+    fn enabled(&self, table: usize) -> Option<EnabledRows<'a>> {
+        if self.rows_of(table) == 0 {
+            return None;
+        }
+        EnabledRows::bind(&self.tables.table(table), &self.tables.schema().registry, &self.access)
     }
 
     /// The runs, in the order of archetypes and rows.
     pub fn iter(&self) -> DescribedRuns<'a, S> {
-        DescribedRuns { query: *self, table: 0, row: 0 }
+        DescribedRuns { query: *self, table: 0, row: 0, enabled: self.enabled(0) }
     }
 
     /// Rows of a table, none where it does not match.
@@ -109,6 +130,7 @@ pub struct DescribedRuns<'a, S: ?Sized> {
     query: DescribedQuery<'a, S>,
     table: usize,
     row: usize,
+    enabled: Option<EnabledRows<'a>>,
 }
 
 impl<'a, S: Tables + ?Sized> Iterator for DescribedRuns<'a, S> {
@@ -117,15 +139,21 @@ impl<'a, S: Tables + ?Sized> Iterator for DescribedRuns<'a, S> {
     fn next(&mut self) -> Option<DescribedRun<'a, S>> {
         while self.table < self.query.tables.table_count() {
             let rows = self.query.rows_of(self.table);
-            if self.row < rows {
-                let end = self.query.run_end(self.table, self.row, rows);
+            while self.row < rows {
                 let (query, table) = (self.query, self.table);
-                let run = DescribedRun { query, table, rows: self.row..end };
-                self.row = end;
-                return Some(run);
+                let mut rows = self.row..query.run_end(table, self.row, rows);
+                if let Some(enabled) = &mut self.enabled {
+                    rows = enabled.first_in(rows);
+                }
+                self.row = rows.end;
+                if !rows.is_empty() {
+                    return Some(DescribedRun { query, table, rows });
+                }
             }
-            self.table += 1;
-            self.row = 0;
+            (self.table, self.row) = (self.table + 1, 0);
+            if self.table < self.query.tables.table_count() {
+                self.enabled = self.query.enabled(self.table);
+            }
         }
         None
     }
@@ -176,8 +204,8 @@ impl<S: Tables + ?Sized> fmt::Debug for DescribedRun<'_, S> {
 }
 
 impl World {
-    /// A query by component ids: every entity that has all components of `required` and none of
-    /// `excluded`, run by run, with the values of `required` as bytes.
+    /// A query by component ids: every entity that has all components of `required`, none of them
+    /// switched off, and none of `excluded`, run by run, with the values of `required` as bytes.
     ///
     /// ```
     /// # use convoy_engine::{ComponentDescription, World};

@@ -25,6 +25,11 @@ pub enum QueryError {
         /// The id.
         id: ComponentId,
     },
+    /// The terms look at more than eight components that can be switched off.
+    TooManyToggles {
+        /// The component that is one too many.
+        component: &'static str,
+    },
     /// The mark of changes was made by another world.
     ForeignMark,
     /// Another query of a [`SharedWorld`](crate::SharedWorld) uses the component, and one of the
@@ -57,6 +62,9 @@ impl fmt::Display for QueryError {
                 formatter,
                 "{component} is written by the engine only: change the hierarchy by setting parents"
             ),
+            Self::TooManyToggles { component } => {
+                write!(formatter, "{component} is one toggle too many: a query looks at eight")
+            }
             Self::ForeignMark => formatter.write_str("the mark of changes is another world's"),
             Self::Borrowed { component } => write!(
                 formatter,
@@ -85,7 +93,7 @@ pub enum GetError {
         /// The component that it lacks.
         component: &'static str,
     },
-    /// The entity has the components, and a filter of the query leaves it out.
+    /// The entity has the components, and a filter leaves it out, or one of them is switched off.
     Filtered {
         /// The entity.
         entity: Entity,
@@ -113,7 +121,7 @@ impl fmt::Display for GetError {
                 write!(formatter, "entity {entity} has no {component}")
             }
             Self::Filtered { entity } => {
-                write!(formatter, "entity {entity} does not pass the filter of the query")
+                write!(formatter, "entity {entity} is left out by a filter or a toggle")
             }
             Self::Duplicate { entity } => {
                 write!(formatter, "entity {entity} is asked for twice, by a query that writes")

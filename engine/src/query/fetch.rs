@@ -25,7 +25,7 @@ use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError};
 
 use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::{Column, RawColumn};
-use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::component::{Component, ENABLED, Kind, Registry};
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::links::engine_owns;
@@ -44,7 +44,14 @@ pub struct Access {
     pub(crate) required: ComponentMask,
     /// A needed component that the world does not know, so that no archetype has it.
     pub(crate) unknown: Option<&'static str>,
+    /// The toggles of what is required, which must be on.
+    pub(super) enabled: ComponentMask,
+    /// The toggles of what is optional: a run of rows has each of them on or off throughout.
+    pub(super) uniform: ComponentMask,
 }
+
+/// How many toggles the terms of a query look at, at the most.
+pub(super) const TOGGLES_MAX: usize = 8;
 
 /// A table that a query visits: for reading, or with the means to write.
 #[derive(Clone, Copy)]
@@ -297,6 +304,33 @@ impl Access {
         Ok(())
     }
 
+    /// Notes the toggle of a component, if it has one, among those that must be on.
+    pub(super) fn require_enabled(
+        &mut self,
+        registry: &Registry,
+        id: ComponentId,
+    ) -> Result<(), QueryError> {
+        if let Some(toggle) = registry.info(id).toggle() {
+            self.enabled.insert(toggle);
+        }
+        self.check_toggles(registry, id)
+    }
+
+    /// Notes the toggle of a component, if it has one, among those that end runs.
+    fn require_uniform(&mut self, registry: &Registry, id: ComponentId) -> Result<(), QueryError> {
+        if let Some(toggle) = registry.info(id).toggle() {
+            self.uniform.insert(toggle);
+        }
+        self.check_toggles(registry, id)
+    }
+
+    fn check_toggles(&self, registry: &Registry, id: ComponentId) -> Result<(), QueryError> {
+        if self.enabled.len() + self.uniform.len() > TOGGLES_MAX {
+            return Err(QueryError::TooManyToggles { component: registry.info(id).name() });
+        }
+        Ok(())
+    }
+
     /// Whether the query visits tables of this archetype.
     pub(crate) fn matches(&self, archetype: &ComponentMask) -> bool {
         self.unknown.is_none() && self.required.is_subset(archetype)
@@ -358,7 +392,7 @@ unsafe fn chunk_entry(column: RawColumn, row: usize) -> ChunkEntry {
 ///
 /// `column` is of `T` and holds `row`.
 #[inline]
-unsafe fn row_ptr<T>(column: RawColumn, row: usize) -> *const T {
+pub(super) unsafe fn row_ptr<T>(column: RawColumn, row: usize) -> *const T {
     if size_of::<T>() == 0 {
         return ptr::without_provenance(CHUNK_ALIGN);
     }
@@ -432,6 +466,7 @@ unsafe impl<T: Component> Terms for &T {
         match id {
             Some(id) => {
                 access.required.insert(id);
+                access.require_enabled(&tables.schema().registry, id)?;
             }
             None => access.unknown = Some(type_name::<T>()),
         }
@@ -587,13 +622,56 @@ unsafe impl Terms for Entity {
 // SAFETY: items are copies.
 unsafe impl ReadOnly for Entity {}
 
+/// An optional component and its toggle.
+#[derive(Clone, Copy)]
+pub struct OptionalIds {
+    id: ComponentId,
+    toggle: Option<ComponentId>,
+}
+
+/// Where an optional component and its toggle are.
+#[derive(Clone, Copy)]
+pub struct OptionalPlace {
+    column: ColumnPlace,
+    toggle: Option<ColumnPlace>,
+}
+
+/// The column of an optional component, and the one of its toggle.
+#[derive(Clone, Copy)]
+pub struct OptionalColumn {
+    column: RawColumn,
+    toggle: Option<RawColumn>,
+}
+
+impl OptionalColumn {
+    /// Where the run at `row` is; `None` where the component is switched off, there and, as runs
+    /// are uniform, in the rest of the run.
+    ///
+    /// # Safety
+    ///
+    /// The bound table has the row, and the column is of `T`.
+    #[inline]
+    unsafe fn run_at<T>(&self, row: usize) -> Option<ReadRun<T>> {
+        if let Some(toggle) = self.toggle {
+            // SAFETY: the caller's contract; toggles have as many rows.
+            let byte = unsafe { row_ptr::<u8>(toggle, row) };
+            // SAFETY: the row is initialised, and nobody writes toggles while a query runs.
+            if unsafe { *byte } != ENABLED {
+                return None;
+            }
+        }
+        // SAFETY: the caller's contract.
+        Some(ReadRun(unsafe { row_ptr(self.column, row) }))
+    }
+}
+
 // SAFETY: as `&T`, in the tables that have the column.
 unsafe impl<T: Component> Terms for Option<&T> {
     type Item<'a> = Option<&'a T>;
     type Slices<'a> = Option<&'a [T]>;
-    type Resolved = Option<ComponentId>;
-    type Place = Option<ColumnPlace>;
-    type Bound = Option<RawColumn>;
+    type Resolved = Option<OptionalIds>;
+    type Place = Option<OptionalPlace>;
+    type Bound = Option<OptionalColumn>;
     type Run = Option<ReadRun<T>>;
     type Local = Option<ReadRun<T>>;
 
@@ -601,28 +679,37 @@ unsafe impl<T: Component> Terms for Option<&T> {
         tables: &S,
         access: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
-        resolve_read::<T, S>(tables, access)
+        let Some(id) = resolve_read::<T, S>(tables, access)? else { return Ok(None) };
+        let registry = &tables.schema().registry;
+        access.require_uniform(registry, id)?;
+        Ok(Some(OptionalIds { id, toggle: registry.info(id).toggle() }))
     }
 
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
-        resolved.and_then(|id| table.place(id))
+        let OptionalIds { id, toggle } = resolved?;
+        let toggle = toggle.and_then(|toggle| table.place(toggle));
+        table.place(id).map(|column| OptionalPlace { column, toggle })
     }
 
     #[inline]
     unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
+        let OptionalPlace { column, toggle } = place?;
         // SAFETY: the caller's contract.
-        place.map(|place| unsafe { visit.column(place) })
+        let column = unsafe { visit.column(column) };
+        // SAFETY: the caller's contract.
+        let toggle = toggle.map(|toggle| unsafe { visit.column(toggle) });
+        Some(OptionalColumn { column, toggle })
     }
 
     #[inline]
     fn run_log2(bound: &Self::Bound) -> u8 {
-        bound.map_or(RUN_LOG2_MAX, |column| column.rows_log2)
+        bound.map_or(RUN_LOG2_MAX, |bound| bound.column.rows_log2)
     }
 
     #[inline]
     unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
-        // SAFETY: the caller's contract, and `bind` found the column of `T`.
-        Some(bound.map(|column| ReadRun(unsafe { row_ptr(column, row) })))
+        // SAFETY: the caller's contract.
+        Some(bound.and_then(|bound| unsafe { bound.run_at(row) }))
     }
 
     #[inline]
@@ -632,8 +719,8 @@ unsafe impl<T: Component> Terms for Option<&T> {
         _: usize,
         _: *mut Memory,
     ) -> Self::Run {
-        // SAFETY: the caller's contract, and `bind` found the column of `T`.
-        bound.map(|column| ReadRun(unsafe { row_ptr(column, run.start) }))
+        // SAFETY: the caller's contract.
+        bound.and_then(|bound| unsafe { bound.run_at(run.start) })
     }
 
     #[inline]
@@ -728,6 +815,7 @@ unsafe impl<T: Component> Terms for &mut T {
         Access::check(tables, id, component)?;
         access.write(id, component)?;
         access.required.insert(id);
+        access.require_enabled(&tables.schema().registry, id)?;
         Ok(Some(id))
     }
 

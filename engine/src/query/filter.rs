@@ -14,10 +14,10 @@ use super::condition::Condition;
 use super::error::QueryError;
 use super::tables::TableRef;
 
-/// Keeps the entities that have `T`.
+/// Keeps the entities that have `T`, and have it switched on if it is a toggle.
 pub struct With<T>(PhantomData<fn() -> T>);
 
-/// Keeps the entities that don't have `T`.
+/// Keeps the entities that don't have `T`, or have it switched off if it is a toggle.
 pub struct Without<T>(PhantomData<fn() -> T>);
 
 /// Keeps the entities of which `T` may have changed since a mark: those in a chunk of the column
@@ -68,7 +68,8 @@ pub struct Added<T>(PhantomData<fn() -> T>);
 /// of which must hold.
 ///
 /// [`With`] and [`Without`] look at which components an entity has and never at their values, so
-/// a snapshot answers them also for components that it did not capture.
+/// a snapshot answers them also for components that it did not capture, unless these can be
+/// switched off: [`World::register_toggle`](crate::World::register_toggle).
 ///
 /// ```
 /// # use convoy_engine::{With, Without, World};
@@ -80,7 +81,8 @@ pub struct Added<T>(PhantomData<fn() -> T>);
 /// assert_eq!((with, without), (vec![2], 1));
 /// ```
 pub trait Filter {
-    /// Whether the archetype alone decides, so that rows need not be asked for.
+    /// Whether the archetype alone decides where no component can be switched off, so that rows
+    /// need not be asked for.
     #[doc(hidden)]
     const BY_ARCHETYPE: bool;
 
@@ -155,8 +157,8 @@ macro_rules! one_condition {
 impl<T: Component> Filter for With<T> {
     const BY_ARCHETYPE: bool = true;
 
-    fn check(_: &Registry, _: &ComponentMask) -> Result<(), QueryError> {
-        Ok(())
+    fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
+        check_toggle::<T>(registry, readable)
     }
 
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
@@ -164,7 +166,10 @@ impl<T: Component> Filter for With<T> {
     }
 
     fn bind(table: &TableRef<'_>, registry: &Registry, _: Epoch) -> Condition {
-        Condition::constant(Self::passes(registry, table.mask()))
+        match registry.id_of::<T>(Kind::Component) {
+            Some(id) => Condition::has(table, registry, id, true),
+            None => Condition::constant(false),
+        }
     }
 
     one_condition!();
@@ -173,16 +178,20 @@ impl<T: Component> Filter for With<T> {
 impl<T: Component> Filter for Without<T> {
     const BY_ARCHETYPE: bool = true;
 
-    fn check(_: &Registry, _: &ComponentMask) -> Result<(), QueryError> {
-        Ok(())
+    fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
+        check_toggle::<T>(registry, readable)
     }
 
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
-        !With::<T>::passes(registry, archetype)
+        let held = registry.id_of::<T>(Kind::Component).filter(|&id| archetype.contains(id));
+        held.is_none_or(|id| registry.info(id).toggle().is_some())
     }
 
     fn bind(table: &TableRef<'_>, registry: &Registry, _: Epoch) -> Condition {
-        Condition::constant(Self::passes(registry, table.mask()))
+        match registry.id_of::<T>(Kind::Component) {
+            Some(id) => Condition::has(table, registry, id, false),
+            None => Condition::constant(true),
+        }
     }
 
     one_condition!();
@@ -236,6 +245,21 @@ impl<T: Component> Filter for Added<T> {
         // SAFETY: the caller's contract.
         let [value, entity] = bound.each_mut().map(|each| unsafe { each.select(rows.clone()) });
         value & entity
+    }
+}
+
+/// Checks that the toggle of `T` may be read, if `T` has one.
+fn check_toggle<T: Component>(
+    registry: &Registry,
+    readable: &ComponentMask,
+) -> Result<(), QueryError> {
+    let id = registry.id_of::<T>(Kind::Component);
+    let toggle = id.and_then(|id| registry.info(id).toggle());
+    match toggle {
+        Some(toggle) if !readable.contains(toggle) => {
+            Err(QueryError::NotCaptured { component: type_name::<T>() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,6 +14,7 @@ use std::marker::PhantomData;
 use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
+use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::stamp::Stamp;
@@ -218,6 +219,21 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
         self.matches.get(number as usize).map(|each| each.place)
     }
 
+    /// What decides on the rows of a table that matches, where not all of them are visited.
+    #[inline]
+    pub(super) fn selection(
+        &self,
+        table: &TableRef<'_>,
+        registry: &Registry,
+        since: Epoch,
+    ) -> Option<Selection<F>> {
+        if !Selection::<F>::is_needed(registry) {
+            return None;
+        }
+        let source = self.source.as_ref().expect("a query with matches was prepared");
+        Selection::bind(table, registry, &source.access, since)
+    }
+
     /// Why an entity is in no table that the query visits.
     #[cold]
     pub(super) fn not_visited<S: Tables + ?Sized>(
@@ -278,7 +294,8 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedRef<'_, 'a, S, Q, F
     /// What decides on the rows of a table that is visited, where not all of them are.
     #[inline]
     pub(super) fn selection(&self, table: &TableRef<'_>) -> Option<Selection<F>> {
-        Selection::bind(table, &self.tables.schema().registry, self.since)
+        let registry = &self.tables.schema().registry;
+        self.query.selection(table, registry, self.since)
     }
 
     /// How many entities the query finds. The cost grows with matching archetypes, and with rows
@@ -351,7 +368,7 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
     pub fn count(&self) -> usize {
         let registry = &self.world.schema.registry;
         let tables = self.query.matches.iter().map(|each| self.world.table(each.archetype.index()));
-        let rows = tables.map(|table| match Selection::<F>::bind(&table, registry, self.since) {
+        let rows = tables.map(|table| match self.query.selection(&table, registry, self.since) {
             // SAFETY: the query borrows the world.
             Some(selection) => unsafe { selection.count() },
             None => table.rows(),
@@ -411,8 +428,8 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
         let tables: &mut [Table] = tables;
         for each in &self.query.matches {
             let table = &mut tables[each.archetype.index()];
-            let selection =
-                Selection::<F>::bind(&TableRef::live(table), &schema.registry, self.since);
+            let live = TableRef::live(table);
+            let selection = self.query.selection(&live, &schema.registry, self.since);
             // SAFETY: the query is up to date, so the place was found in this archetype; the
             // selection is the table's, and the memory the world's, which is borrowed exclusively.
             unsafe {

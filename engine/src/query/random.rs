@@ -8,8 +8,6 @@
 use convoy_pool::MemoryError;
 
 use crate::storage::Entity;
-use crate::storage::component::Registry;
-use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
 use crate::world::World;
@@ -50,16 +48,15 @@ unsafe fn item_at<'a, Q: ReadOnly, F: Filter>(
     item.ok_or(GetError::Filtered { entity })
 }
 
-/// Checks that a filter which decides row by row passes the row.
+/// Checks that what decides row by row passes the row.
 fn check_selected<F: Filter>(
     table: &TableRef<'_>,
-    registry: &Registry,
-    since: Epoch,
+    selection: Option<Selection<F>>,
     (entity, row): (Entity, u32),
 ) -> Result<(), GetError> {
     let row = row as usize;
     assert!(row < table.rows(), "the index names a row of the table");
-    match Selection::<F>::bind(table, registry, since) {
+    match selection {
         // SAFETY: the table is borrowed and has the row.
         Some(selection) if !unsafe { selection.selects(row) } => Err(GetError::Filtered { entity }),
         _ => Ok(()),
@@ -203,7 +200,8 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
             if !access.matches(table.mask()) || !F::passes(registry, table.mask()) {
                 return Err(not_visited(&access, registry, &table, entity));
             }
-            check_selected::<F>(&table, registry, since, (entity, at.row))?;
+            let selection = Selection::<F>::bind(&table, registry, &access, since);
+            check_selected(&table, selection, (entity, at.row))?;
             Ok((at, Q::place(resolved, &table)))
         })
     }
@@ -315,7 +313,8 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
             let Some(place) = query.place_in(at.archetype) else {
                 return Err(query.not_visited(world, &table, entity));
             };
-            check_selected::<F>(&table, &world.schema.registry, since, (entity, at.row))?;
+            let selection = query.selection(&table, &world.schema.registry, since);
+            check_selected(&table, selection, (entity, at.row))?;
             Ok((at, place))
         })
     }

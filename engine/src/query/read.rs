@@ -100,7 +100,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
 
     /// What decides on the rows of a table that is visited, where not all of them are.
     pub(super) fn selection(&self, table: &TableRef<'_>) -> Option<Selection<F>> {
-        Selection::bind(table, &self.tables.schema().registry, self.since)
+        Selection::bind(table, &self.tables.schema().registry, &self.access, self.since)
     }
 
     /// How many entities the query finds. The cost grows with archetypes, and with rows only where
@@ -316,7 +316,7 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
                 }
                 // SAFETY: the table was checked to match.
                 self.bound = Some(unsafe { bind::<Q>(self.resolved, table) });
-                self.selection = Selection::bind(&table, &schema.registry, self.since);
+                self.selection = select(&table, schema, self.access, self.since);
                 (self.row, self.rows) = (0, table.rows());
             }
             let mut bound = self.bound.expect("a table with rows is bound");
@@ -339,6 +339,17 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
             return true;
         }
     }
+}
+
+/// What decides on the rows of a table at which an iterator stops.
+#[inline(never)]
+fn select<F: Filter>(
+    table: &TableRef<'_>,
+    schema: &Schema,
+    access: Access,
+    since: Epoch,
+) -> Option<Selection<F>> {
+    Selection::bind(table, &schema.registry, &access, since)
 }
 
 /// Whether an iterator stops at `table`.

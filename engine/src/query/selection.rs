@@ -1,11 +1,11 @@
 //! Selection: which rows of a visited table a query hands out.
 //!
 //! Terms and filters decide by an archetype's components whether a query visits a table at all.
-//! Some of them also decide row by row: [`Changed`](super::filter::Changed) by what was written
-//! to a chunk. Bound to a table, each of those is a
-//! [`Condition`](super::condition::Condition), which tells for any block of 64
-//! rows, as bits, which of them it selects. Filters combine the bits, and the loops of queries ask
-//! a [`Selection`] for the next run of selected rows inside a run of theirs.
+//! Some of them also decide row by row: terms and [`With`](super::filter::With) where a component
+//! can be switched off, [`Changed`](super::filter::Changed) by what was written to a chunk. Bound
+//! to a table, each of those is a [`Condition`](super::condition::Condition), which tells for any
+//! block of 64 rows, as bits, which of them it selects. Filters combine the bits, and the loops of
+//! queries ask a [`Selection`] for the next run of selected rows inside a run of theirs.
 //!
 //! Most tables have nothing to decide row by row. They get no selection, and their loops are as
 //! plain as if there were none.
@@ -15,14 +15,47 @@
 
 #![allow(unsafe_code, reason = "asks conditions on the rows of borrowed tables")]
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
+use crate::storage::ComponentId;
+use crate::storage::column::RawColumn;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
 
-use super::condition::{BLOCK_ROWS, ones};
+use super::condition::{BLOCK_ROWS, ones, switched_off};
+use super::fetch::{Access, TOGGLES_MAX};
 use super::filter::Filter;
 use super::tables::TableRef;
+
+/// The rows of a table that have everything switched on that a query requires, for reading.
+#[derive(Clone, Copy)]
+pub(crate) struct EnabledRows<'a> {
+    selection: Selection<()>,
+    table: PhantomData<&'a ()>,
+}
+
+impl<'a> EnabledRows<'a> {
+    /// `None` where nothing can be switched off.
+    pub(crate) fn bind(table: &TableRef<'a>, registry: &Registry, access: &Access) -> Option<Self> {
+        let selection = Selection::bind(table, registry, access, Epoch::ZERO)?;
+        Some(Self { selection, table: PhantomData })
+    }
+
+    /// The first of these among `run`, and those right after it; an empty run at the end of `run`
+    /// when there are none.
+    pub(crate) fn first_in(&mut self, run: Range<usize>) -> Range<usize> {
+        assert!(run.end <= self.selection.rows, "the table has the rows");
+        // SAFETY: the table is borrowed for reading, and has the rows.
+        unsafe { self.selection.first_in(run) }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(self) -> usize {
+        // SAFETY: the table is borrowed for reading.
+        unsafe { self.selection.count() }
+    }
+}
 
 /// Where a run that starts at `row` ends.
 #[inline]
@@ -54,11 +87,52 @@ pub(crate) unsafe fn next_run<F: Filter>(
 /// The rows of one table that a query visits, where it is not all of them.
 pub(crate) struct Selection<F: Filter> {
     filter: F::Bound,
+    terms: TermToggles,
     /// Rows in the table.
     rows: usize,
     /// The block that was asked for last, and which of its rows are selected.
     block: usize,
     bits: u64,
+    /// What is left of the selected rows that were found last, where a toggle parts them.
+    found: (usize, usize),
+}
+
+/// The toggles that the terms of a query look at, in one table.
+#[derive(Clone, Copy)]
+struct TermToggles {
+    columns: [Option<RawColumn>; TOGGLES_MAX],
+    /// How many of them must be on.
+    enabled: usize,
+    /// How many there are.
+    count: usize,
+}
+
+impl TermToggles {
+    fn bind(table: &TableRef<'_>, access: &Access) -> Self {
+        let mut toggles = Self { columns: [None; TOGGLES_MAX], enabled: 0, count: 0 };
+        for id in access.enabled.iter() {
+            toggles.add(table, id);
+        }
+        toggles.enabled = toggles.count;
+        for id in access.uniform.intersection(table.mask()).iter() {
+            toggles.add(table, id);
+        }
+        toggles
+    }
+
+    fn add(&mut self, table: &TableRef<'_>, id: ComponentId) {
+        let place = table.place(id).expect("a toggle is captured with its component");
+        self.columns[self.count] = Some(table.column(place));
+        self.count += 1;
+    }
+
+    fn enabled(&self) -> impl Iterator<Item = RawColumn> {
+        self.columns[..self.enabled].iter().copied().flatten()
+    }
+
+    fn uniform(&self) -> impl Iterator<Item = RawColumn> {
+        self.columns[self.enabled..self.count].iter().copied().flatten()
+    }
 }
 
 impl<F: Filter> Clone for Selection<F> {
@@ -73,20 +147,38 @@ impl<F: Filter> Selection<F> {
     /// What decides on the rows of `table`, which passes the filter; `None` where nothing does and
     /// all rows are visited.
     #[inline]
-    pub(crate) fn bind(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> Option<Self> {
-        if F::BY_ARCHETYPE {
+    pub(crate) fn bind(
+        table: &TableRef<'_>,
+        registry: &Registry,
+        access: &Access,
+        since: Epoch,
+    ) -> Option<Self> {
+        if !Self::is_needed(registry) {
             return None;
         }
-        Self::bind_filter(table, registry, since)
+        Self::bind_rows(table, registry, access, since)
+    }
+
+    /// Whether there can be tables where something decides row by row.
+    #[inline]
+    pub(crate) fn is_needed(registry: &Registry) -> bool {
+        !F::BY_ARCHETYPE || registry.has_toggles()
     }
 
     #[inline(never)]
-    fn bind_filter(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> Option<Self> {
+    fn bind_rows(
+        table: &TableRef<'_>,
+        registry: &Registry,
+        access: &Access,
+        since: Epoch,
+    ) -> Option<Self> {
         let filter = F::bind(table, registry, since);
-        if F::selects_all(&filter) {
+        let terms = TermToggles::bind(table, access);
+        if terms.count == 0 && F::selects_all(&filter) {
             return None;
         }
-        Some(Self { filter, rows: table.rows(), block: usize::MAX, bits: 0 })
+        let (rows, found) = (table.rows(), (0, 0));
+        Some(Self { filter, terms, rows, block: usize::MAX, bits: 0, found })
     }
 
     /// The next selected rows from `row` on, below `end`, that lie in one chunk of every column.
@@ -102,16 +194,48 @@ impl<F: Filter> Selection<F> {
         run_log2: u8,
         end: usize,
     ) -> Option<Range<usize>> {
+        if self.found.0 < self.found.1 {
+            // SAFETY: the caller's contract.
+            return Some(unsafe { self.uniform_part() });
+        }
         while row < end {
             let run = row..run_end(row, run_log2, end);
             // SAFETY: the caller's contract.
             let selected = unsafe { self.first_in(run) };
             if !selected.is_empty() {
-                return Some(selected);
+                self.found = (selected.start, selected.end);
+                // SAFETY: the caller's contract.
+                return Some(unsafe { self.uniform_part() });
             }
             row = selected.end;
         }
         None
+    }
+
+    /// The first of the rows that were found in which the toggles of optional terms don't change.
+    ///
+    /// # Safety
+    ///
+    /// As [`next_run`].
+    unsafe fn uniform_part(&mut self) -> Range<usize> {
+        let (start, mut end) = self.found;
+        for toggle in self.terms.uniform() {
+            let mut row = start;
+            // SAFETY: the caller's contract, and the column is a toggle's.
+            let first = unsafe { switched_off(toggle, start..start + 1) } & 1;
+            while row < end {
+                let block = row..end.min(row + BLOCK_ROWS);
+                // SAFETY: as above.
+                let off = unsafe { switched_off(toggle, block.clone()) };
+                let other = if first == 1 { !off } else { off } & ones(block.len());
+                if other != 0 {
+                    end = row + other.trailing_zeros() as usize;
+                }
+                row = block.end;
+            }
+        }
+        self.found.0 = end;
+        start..end
     }
 
     /// [`Selection::next_run`] on a copy, for iterators that keep theirs out of memory.
@@ -190,7 +314,11 @@ impl<F: Filter> Selection<F> {
             let first = block * BLOCK_ROWS;
             let rows = first..self.rows.min(first + BLOCK_ROWS);
             // SAFETY: the caller's contract.
-            let bits = unsafe { F::select(&mut self.filter, rows.clone()) };
+            let mut bits = unsafe { F::select(&mut self.filter, rows.clone()) };
+            for toggle in self.terms.enabled() {
+                // SAFETY: the caller's contract, and the column is a toggle's.
+                bits &= !unsafe { switched_off(toggle, rows.clone()) };
+            }
             (self.block, self.bits) = (block, bits & ones(rows.len()));
         }
         self.bits

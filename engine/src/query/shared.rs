@@ -33,6 +33,7 @@ use crate::world::index::{EntityIndex, Location};
 use super::error::{GetError, QueryError};
 use super::fetch::{Access, Terms, Visit, WriteTable, not_visited};
 use super::filter::Filter;
+use super::selection::{Selection, next_run};
 use super::tables::{TableRef, Tables};
 use super::write::start_older;
 
@@ -231,12 +232,20 @@ pub struct SharedQuery<'s, 'w, Q: Terms, F = ()> {
 }
 
 impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
-    /// Restricts the query to the archetypes that pass `G` as well. Only filters that look at no
-    /// column are accepted, as they borrow none: [`Changed`](crate::Changed) and
-    /// [`Added`](crate::Added) don't compile here.
+    /// Restricts the query to the entities that pass `G` as well. Only filters that look at no
+    /// column but toggles are accepted, as they borrow none: [`Changed`](crate::Changed) and
+    /// [`Added`](crate::Added) don't compile here. Nobody switches components while a world is
+    /// shared out.
+    ///
+    /// # Panics
+    ///
+    /// In a replica, when `G` looks at a toggle that was not synced.
     pub fn filter<G: Filter>(self) -> SharedQuery<'s, 'w, Q, (F, G)> {
         const { assert!(G::BY_ARCHETYPE, "a shared query can't be filtered by columns") };
         let Self { borrow, resolved, access, .. } = self;
+        if let Err(error) = G::check(&borrow.shared.schema.registry, &borrow.shared.readable) {
+            panic!("{error}");
+        }
         SharedQuery { borrow, resolved, access, filter: PhantomData }
     }
 
@@ -246,10 +255,23 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
             && F::passes(&self.borrow.shared.schema.registry, table.mask())
     }
 
-    /// How many entities the query finds. The cost grows with archetypes, not entities.
+    /// What decides on the rows of a table that is visited, where not all of them are.
+    #[inline]
+    fn selection(&self, table: &Table) -> Option<Selection<F>> {
+        let registry = &self.borrow.shared.schema.registry;
+        Selection::bind(&TableRef::live(table), registry, &self.access, Epoch::ZERO)
+    }
+
+    /// How many entities the query finds. The cost grows with archetypes, and with entities only
+    /// where components can be switched off.
     pub fn count(&self) -> usize {
-        let tables = self.borrow.shared.tables.iter();
-        tables.filter(|table| self.visits(table)).map(Table::rows).sum()
+        let tables = self.borrow.shared.tables.iter().filter(|table| self.visits(table));
+        let rows = tables.map(|table| match self.selection(table) {
+            // SAFETY: the world is shared out, so that nobody writes toggles.
+            Some(selection) => unsafe { selection.count() },
+            None => table.rows(),
+        });
+        rows.sum()
     }
 
     /// Calls `each` for every entity, in the order of archetypes and rows. A chunk that a snapshot
@@ -307,6 +329,10 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
         }
         let row = at.row as usize;
         assert!(row < table.rows(), "the index names a row of the table");
+        // SAFETY: the table has the row, and nobody writes toggles while the world is shared out.
+        if self.selection(table).is_some_and(|selection| !unsafe { selection.selects(row) }) {
+            return Err(GetError::Filtered { entity });
+        }
         // SAFETY: the table matches.
         let bound = unsafe { self.bind(table) };
         // SAFETY: the table has the row, and a run of one row lies in one chunk of every column.
@@ -326,14 +352,15 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
             let rows = table.rows();
             // SAFETY: the table was checked to match.
             let bound = unsafe { self.bind(table) };
-            let run_rows = 1 << Q::run_log2(&bound);
+            let log2 = Q::run_log2(&bound);
+            let mut selection = self.selection(table);
             let mut row = 0;
-            while row < rows {
-                let end = rows.min(row + run_rows);
+            // SAFETY: nobody writes toggles while the world is shared out.
+            while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {
+                row = selected.end;
                 // SAFETY: the run lies in one chunk of every column.
-                let run = unsafe { self.start(&bound, row, end, rows)? };
-                visit(run, end - row);
-                row = end;
+                let run = unsafe { self.start(&bound, selected.start, row, rows)? };
+                visit(run, selected.len());
             }
         }
         Ok(())

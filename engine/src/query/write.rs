@@ -133,13 +133,14 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
 
     /// What decides on the rows of a table that is visited, where not all of them are.
     fn selection(&self, table: &Table) -> Option<Selection<F>> {
-        Selection::bind(&TableRef::live(table), &self.world.schema.registry, self.since)
+        let registry = &self.world.schema.registry;
+        Selection::bind(&TableRef::live(table), registry, &self.access, self.since)
     }
 
     /// Whether there is a table of which the query visits only some rows.
     pub(super) fn finds_parts(&self) -> bool {
         let mut visited = self.world.tables.iter().filter(|table| self.visits(table));
-        !F::BY_ARCHETYPE && visited.any(|table| self.selection(table).is_some())
+        visited.any(|table| self.selection(table).is_some())
     }
 
     /// Adds every entity that the query finds to a list.
@@ -524,8 +525,7 @@ impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
                 if !visits::<F>(table, self.access, self.schema) {
                     continue;
                 }
-                let registry = &self.schema.registry;
-                self.selection = Selection::bind(&TableRef::live(table), registry, self.since);
+                self.selection = select(table, self.schema, self.access, self.since);
                 (self.row, self.rows) = (0, table.rows());
                 // SAFETY: the table was checked to match, and is borrowed exclusively.
                 self.bound = Some(unsafe { bind::<Q>(self.resolved, table) });
@@ -564,6 +564,17 @@ pub(super) unsafe fn bind<Q: Terms>(resolved: Q::Resolved, table: &mut Table) ->
     let place = Q::place(resolved, &TableRef::live(table));
     // SAFETY: the place was found in this table, which is borrowed exclusively.
     unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) }
+}
+
+/// What decides on the rows of a table at which an iterator stops.
+#[inline(never)]
+fn select<F: Filter>(
+    table: &Table,
+    schema: &Schema,
+    access: Access,
+    since: Epoch,
+) -> Option<Selection<F>> {
+    Selection::bind(&TableRef::live(table), &schema.registry, &access, since)
 }
 
 /// Whether an iterator stops at `table`.

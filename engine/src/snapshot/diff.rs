@@ -207,7 +207,7 @@ impl<'a> Diff<'a> {
         diff.moved().flat_map(move |moved| {
             let (held, holds) = diff.archetypes(&moved);
             let new = holds.difference(held).intersection(&diff.mask);
-            new.iter().map(move |id| (moved.entity, id))
+            diff.components_of(&new).map(move |id| (moved.entity, id))
         })
     }
 
@@ -217,7 +217,7 @@ impl<'a> Diff<'a> {
         diff.moved().flat_map(move |moved| {
             let (held, holds) = diff.archetypes(&moved);
             let gone = held.difference(holds).intersection(&diff.mask);
-            gone.iter().map(move |id| (moved.entity, id))
+            diff.components_of(&gone).map(move |id| (moved.entity, id))
         })
     }
 
@@ -312,6 +312,13 @@ impl<'a> Diff<'a> {
     }
 
     /// The ids of the types of `kind` that the diff speaks of.
+    /// The components of a mask, without what is hidden beside them.
+    fn components_of(&self, mask: &ComponentMask) -> impl Iterator<Item = ComponentId> + use<'a> {
+        let diff = *self;
+        let is_component = |info: &ComponentInfo| info.kind() == Kind::Component;
+        mask.iter().filter(move |&id| diff.info(id).is_some_and(is_component))
+    }
+
     fn ids_of(&self, kind: Kind) -> impl Iterator<Item = ComponentId> + use<'a> {
         let diff = *self;
         let is_kind =

@@ -12,7 +12,7 @@ use crate::query::read::Query;
 use crate::query::reader::Reader;
 use crate::query::tables::{FrozenColumns, TableRef, Tables};
 use crate::storage::archetype::Schema;
-use crate::storage::component::{Component, Kind};
+use crate::storage::component::{Component, ENABLED, Kind};
 use crate::storage::frozen::Frozen;
 use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
@@ -48,6 +48,11 @@ pub enum ReadError {
         /// The id.
         id: ComponentId,
     },
+    /// The component could not be switched off when the snapshot was captured.
+    NotToggle {
+        /// The component.
+        component: &'static str,
+    },
     /// The world had no value of the resource when the snapshot was captured.
     NoResource {
         /// The type of the resource.
@@ -66,6 +71,9 @@ impl fmt::Display for ReadError {
                 write!(formatter, "entity {entity} had no {component} when it was captured")
             }
             Self::Unknown { id } => QueryError::Unknown { id: *id }.fmt(formatter),
+            Self::NotToggle { component } => {
+                write!(formatter, "{component} was no toggle when the snapshot was captured")
+            }
             Self::NoResource { resource } => {
                 write!(formatter, "the world had no {resource} when the snapshot was captured")
             }
@@ -160,6 +168,36 @@ impl View {
         };
         let rows = self.lease.column(at.archetype.index(), id).ok_or(missing)?;
         Ok(rows.get(at.row as usize))
+    }
+
+    /// Whether the component `T` of `entity` was switched on.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::get`], and when `T` was no toggle.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// world.register_toggle::<u8>().unwrap();
+    /// let entity = world.spawn((1_u8,));
+    /// let view = world.capture(ComponentMask::ALL, &pool);
+    /// world.disable::<u8>(entity).unwrap();
+    /// assert_eq!(view.is_enabled::<u8>(entity), Ok(true));
+    /// ```
+    pub fn is_enabled<T: Component>(&self, entity: Entity) -> Result<bool, ReadError> {
+        let component = type_name::<T>();
+        let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
+        let registry = &self.lease.schema().registry;
+        let id = registry.id_of::<T>(Kind::Component);
+        if !id.is_some_and(|id| self.readable.contains(id)) && self.readable != ComponentMask::ALL {
+            return Err(ReadError::NotCaptured { component });
+        }
+        let toggle = id.and_then(|id| registry.info(id).toggle());
+        let toggle = toggle.ok_or(ReadError::NotToggle { component })?;
+        let rows = self.lease.column(at.archetype.index(), toggle);
+        let rows = rows.ok_or(ReadError::Missing { entity, component })?;
+        Ok(*rows.get::<u8>(at.row as usize) == ENABLED)
     }
 
     /// The bytes of the component `id` of `entity`, described or typed.
@@ -328,6 +366,7 @@ impl View {
     /// The same snapshot, with less to read: what is in both masks.
     #[must_use]
     pub fn narrow(mut self, mask: ComponentMask) -> Self {
+        let mask = self.lease.schema().registry.closed(&mask);
         self.readable = self.readable.intersection(&mask);
         self
     }

@@ -27,7 +27,14 @@ pub(crate) enum Kind {
     Component,
     Event,
     Resource,
+    /// Which rows have a component switched off: a column that comes and goes with it.
+    Toggle,
 }
+
+/// The value of a toggle where its component is switched on.
+pub(crate) const ENABLED: u8 = 0;
+/// The value of a toggle where its component is switched off.
+pub(crate) const DISABLED: u8 = 1;
 
 /// A component that no Rust type stands for, or one that is not known at compile time: what
 /// [`World::register_described`](crate::World::register_described) takes.
@@ -50,6 +57,8 @@ pub struct ComponentInfo {
     /// `None` for a described component until a type of its name and shape is registered.
     type_id: Option<TypeId>,
     kind: Kind,
+    /// The column that tells which rows have the component switched off, if it can be.
+    toggle: Option<ComponentId>,
     rows_log2: u8,
 }
 
@@ -78,6 +87,10 @@ impl ComponentInfo {
         self.type_id.is_none()
     }
 
+    pub(crate) fn toggle(&self) -> Option<ComponentId> {
+        self.toggle
+    }
+
     /// Rows in one full chunk, a power of two: the granularity of copy-on-write.
     pub fn chunk_rows(&self) -> usize {
         1 << self.rows_log2
@@ -93,6 +106,9 @@ impl ComponentInfo {
             Some(_) => self.type_id == other.type_id,
             None => self.name == other.name,
         };
+        // Archetypes tell apart what holds the component with its toggle and what without.
+        let same_toggle = self.toggle.is_none() || self.toggle == other.toggle;
+        let same_type = same_type && same_toggle;
         same_type && (self.kind, self.size, self.align) == (other.kind, other.size, other.align)
     }
 
@@ -109,6 +125,7 @@ impl ComponentInfo {
             align: align_of::<T>(),
             type_id: Some(TypeId::of::<T>()),
             kind: Kind::Component,
+            toggle: None,
             rows_log2: shape.rows_log2(size_of::<T>()),
         }
     }
@@ -158,6 +175,16 @@ pub enum RegisterError {
         /// The alignment of the description in bytes.
         align: usize,
     },
+    /// The component can't become a toggle, because entities may have it already.
+    InUse {
+        /// The component at fault.
+        component: &'static str,
+    },
+    /// The component can't become a toggle, because only the engine writes it.
+    EngineOwned {
+        /// The component at fault.
+        component: &'static str,
+    },
     /// The world knows a component of this name with another size or alignment.
     Shape {
         /// The name that stands for two shapes.
@@ -190,6 +217,13 @@ impl fmt::Display for RegisterError {
                 formatter,
                 "{component} is described with {bytes} bytes, not a multiple of its alignment {align}"
             ),
+            Self::InUse { component } => write!(
+                formatter,
+                "{component} can't become a toggle: an archetype with it exists already"
+            ),
+            Self::EngineOwned { component } => {
+                write!(formatter, "{component} can't become a toggle: the engine alone writes it")
+            }
             Self::Shape { component } => write!(
                 formatter,
                 "a component {component} of another size or alignment is registered already"
@@ -225,6 +259,11 @@ pub struct Registry {
     events: TypeMap<ComponentId>,
     resources: TypeMap<ComponentId>,
     stamp: Stamp,
+    /// The components that can be switched off, and the columns that tell where they are.
+    toggled: ComponentMask,
+    toggles: ComponentMask,
+    /// Whether there are any: one byte to look at where queries ask for each row.
+    has_toggles: bool,
 }
 
 impl Registry {
@@ -237,6 +276,9 @@ impl Registry {
             events: TypeMap::default(),
             resources: TypeMap::default(),
             stamp: Stamp::next(),
+            toggled: ComponentMask::NONE,
+            toggles: ComponentMask::NONE,
+            has_toggles: false,
         };
         let entity = registry.register::<Entity>(Kind::Component);
         assert_eq!(entity, Ok(ComponentId::ENTITY), "the entity column comes first");
@@ -289,8 +331,59 @@ impl Registry {
             }
             Kind::Event => self.events.insert(type_id, id),
             Kind::Resource => self.resources.insert(type_id, id),
+            Kind::Toggle => unreachable!("no type stands for a toggle"),
         };
         Ok(id)
+    }
+
+    /// Makes `T`, which is registered now if it is new, a component that can be switched off.
+    /// `in_use` tells whether an archetype has a component.
+    pub(crate) fn register_toggle<T: Component>(
+        &mut self,
+        in_use: impl FnOnce(ComponentId) -> bool,
+    ) -> Result<ComponentId, RegisterError> {
+        let component = type_name::<T>();
+        let known = self.id_of::<T>(Kind::Component);
+        if known.is_some_and(|id| self.info(id).toggle.is_some()) {
+            return Ok(known.expect("it was just looked at"));
+        }
+        if engine_owns(TypeId::of::<T>()) {
+            return Err(RegisterError::EngineOwned { component });
+        }
+        if known.is_some_and(in_use) {
+            return Err(RegisterError::InUse { component });
+        }
+        if self.infos.len() + 1 + usize::from(known.is_none()) > COMPONENTS_MAX {
+            return Err(RegisterError::TooManyTypes { component });
+        }
+        let id = self.register::<T>(Kind::Component)?;
+        let name = intern(&format!("{component} (toggle)"));
+        let toggle = self.add((name, 1, 1), None, Kind::Toggle)?;
+        self.infos[id.index()].toggle = Some(toggle);
+        self.toggled.insert(id);
+        self.toggles.insert(toggle);
+        self.has_toggles = true;
+        Ok(id)
+    }
+
+    /// The columns that tell which rows have a component switched off.
+    pub(crate) fn toggles(&self) -> &ComponentMask {
+        &self.toggles
+    }
+
+    /// Whether there are components that can be switched off.
+    #[inline]
+    pub(crate) fn has_toggles(&self) -> bool {
+        self.has_toggles
+    }
+
+    /// The mask with the toggles of its components: they are never parted.
+    pub(crate) fn closed(&self, mask: &ComponentMask) -> ComponentMask {
+        let mut closed = mask.difference(&self.toggles);
+        for id in mask.intersection(&self.toggled).iter() {
+            closed.insert(self.info(id).toggle.expect("the component has a toggle"));
+        }
+        if *mask == ComponentMask::ALL { *mask } else { closed }
     }
 
     /// The id of a component that is described by name, size and alignment: registered now if it
@@ -370,7 +463,8 @@ impl Registry {
         }
         let id = ComponentId::new(self.infos.len());
         let rows_log2 = self.shape.rows_log2(size);
-        self.infos.push(ComponentInfo { name, size, align, type_id, kind, rows_log2 });
+        let toggle = None;
+        self.infos.push(ComponentInfo { name, size, align, type_id, kind, toggle, rows_log2 });
         self.stamp = Stamp::next();
         Ok(id)
     }
@@ -424,6 +518,7 @@ impl Registry {
             Kind::Component => &self.components,
             Kind::Event => &self.events,
             Kind::Resource => &self.resources,
+            Kind::Toggle => unreachable!("no type stands for a toggle"),
         }
     }
 }

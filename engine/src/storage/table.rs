@@ -2,13 +2,14 @@
 
 #![allow(unsafe_code, reason = "points to columns that several queries share out")]
 
+use std::ops::Range;
 use std::ptr;
 
 use convoy_pool::MemoryError;
 
 use super::archetype::Archetype;
 use super::column::{Column, Surplus};
-use super::component::Registry;
+use super::component::{ENABLED, Registry};
 use super::component_id::ComponentId;
 use super::entity::Entity;
 use super::epoch::Epoch;
@@ -37,6 +38,8 @@ pub(crate) struct Table {
     open_epoch: Epoch,
     /// Whether rows hold links of the hierarchy, which have counterparts in other rows.
     linked: bool,
+    /// Where the columns stand that tell which rows have a component switched off.
+    toggles: Box<[u8]>,
 }
 
 /// Why rows can't be appended.
@@ -77,6 +80,22 @@ impl<'a> Positions<'a> {
     }
 }
 
+/// Switches components on in some rows, which are writable in the columns of their toggles, those
+/// at `toggles`.
+#[inline]
+pub(crate) fn enable_rows(columns: &mut [Column], toggles: &[u8], rows: Range<usize>) {
+    if !toggles.is_empty() {
+        enable_toggles(columns, toggles, rows);
+    }
+}
+
+#[inline(never)]
+fn enable_toggles(columns: &mut [Column], toggles: &[u8], rows: Range<usize>) {
+    for &position in toggles {
+        columns[usize::from(position)].fill_run(rows.start, rows.len(), ENABLED);
+    }
+}
+
 impl Table {
     pub(crate) fn new(archetype: &Archetype, registry: &Registry) -> Self {
         let mask = *archetype.mask();
@@ -89,6 +108,8 @@ impl Table {
         let positions = positions.into_boxed_slice();
         let chunk_rows = mask.iter().map(|id| registry.info(id).chunk_rows()).min();
         let chunk_mask = chunk_rows.map_or(0, |rows| rows as u32 - 1);
+        let toggles = mask.intersection(registry.toggles());
+        let toggles = toggles.iter().map(|id| mask.rank(id) as u8).collect();
         let linked = mask.iter().any(|id| registry.info(id).is_engine_owned());
         Self {
             columns,
@@ -100,6 +121,7 @@ impl Table {
             chunk_mask,
             open_epoch: Epoch::ZERO,
             linked,
+            toggles,
         }
     }
 
@@ -108,6 +130,12 @@ impl Table {
     #[inline]
     pub(crate) fn is_linked(&self) -> bool {
         self.linked
+    }
+
+    /// Switches everything on in rows that are new, and writable.
+    #[inline]
+    pub(crate) fn enable_rows(&mut self, rows: Range<usize>) {
+        enable_rows(&mut self.columns, &self.toggles, rows);
     }
 
     pub(crate) fn mask(&self) -> &ComponentMask {

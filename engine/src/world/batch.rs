@@ -8,11 +8,11 @@ use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
 use crate::storage::component::Component;
 use crate::storage::rows::Rows;
-use crate::storage::table::DROPPED;
+use crate::storage::table::{DROPPED, enable_rows};
 
 use super::bundle::{Bundle, RowSink};
 use super::core::World;
-use super::edges::Change;
+use super::edges::{Change, Edge};
 use super::error::{ComponentError, SpawnError};
 use super::index::Location;
 
@@ -140,6 +140,7 @@ impl World {
         columns.write(table.columns_mut(), positions, first);
         let location = Location { archetype, row: first as u32 };
         self.index.place_many(slots, location, &mut table.columns_mut()[0]);
+        table.enable_rows(first..first + count);
         table.commit_append_run(count);
         Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
     }
@@ -182,6 +183,7 @@ impl World {
         let slots = self.index.prepare_many(count, &mut self.memory)?;
         let location = Location { archetype, row: first as u32 };
         self.index.place_many(slots, location, &mut table.columns_mut()[0]);
+        table.enable_rows(first..first + count);
         table.commit_append_run(count);
         Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
     }
@@ -198,15 +200,17 @@ impl World {
         let rows = if target == archetype {
             let Self { edges, tables, memory, .. } = self;
             let table = &mut tables[archetype.index()];
-            for &position in &edges.get(number).positions[..B::LEN] {
+            let edge = edges.get(number);
+            for &position in edge.positions[..B::LEN].iter().chain(&edge.enabled) {
                 table.own_column(usize::from(position), memory)?;
             }
             0..table.rows()
         } else {
             self.move_table(archetype, number)?
         };
-        let positions = &self.edges.get(number).positions;
+        let Edge { positions, enabled, .. } = self.edges.get(number);
         let columns = self.tables[target.index()].columns_mut();
+        enable_rows(columns, enabled, rows.clone());
         for row in rows {
             bundle.put(&mut RowSink { columns, positions, row });
         }

@@ -127,6 +127,7 @@ pub(crate) const BUNDLE_MAX: usize = 16;
 /// A bundle type as one world knows it.
 #[derive(Clone, Copy)]
 pub(crate) struct BundleInfo {
+    /// The components, with the toggles of those that can be switched off.
     pub(crate) mask: ComponentMask,
     /// The archetype of exactly this bundle, once an entity was spawned with it.
     pub(crate) archetype: Option<ArchetypeId>,
@@ -161,6 +162,7 @@ impl BundleInfo {
         if reserved {
             return Err(SpawnError::Reserved);
         }
+        info.mask = registry.closed(&info.mask);
         let owned = info.ids().iter().map(|&id| registry.info(id)).find(|id| id.is_engine_owned());
         if let Some(owned) = owned {
             return Err(SpawnError::EngineOwned { component: owned.name() });
@@ -242,6 +244,13 @@ impl Bundles {
     #[inline]
     pub(crate) fn get(&self, number: usize) -> &BundleInfo {
         &self.infos[number]
+    }
+
+    /// Adds the toggles that components have got since.
+    pub(crate) fn close(&mut self, registry: &Registry) {
+        for info in &mut self.infos {
+            info.mask = registry.closed(&info.mask);
+        }
     }
 
     pub(crate) fn get_mut(&mut self, number: usize) -> &mut BundleInfo {

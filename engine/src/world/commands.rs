@@ -172,6 +172,17 @@ impl Commands {
         self.record(despawn_apply, entity, ());
     }
 
+    /// Records that `T` of `entity` is switched on. It fails at playback when `entity` has no `T`
+    /// or `T` is no toggle.
+    pub fn enable<T: Component>(&mut self, entity: Entity) {
+        self.record(toggle_apply::<T, true>, entity, ());
+    }
+
+    /// Records that `T` of `entity` is switched off, as [`Commands::enable`].
+    pub fn disable<T: Component>(&mut self, entity: Entity) {
+        self.record(toggle_apply::<T, false>, entity, ());
+    }
+
     /// Records that `child` becomes the last child of `parent`. It fails at playback when `parent`
     /// descends from `child`.
     pub fn set_parent(&mut self, child: Entity, parent: Entity) {
@@ -334,6 +345,15 @@ fn insert_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> O
 
 fn remove_apply<B: Bundle>(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
     outcome(world.remove::<B>(entity).map(|_| ()))
+}
+
+fn toggle_apply<T: Component, const ENABLED: bool>(
+    world: &mut World,
+    entity: Entity,
+    _: &[u8],
+) -> Outcome {
+    let switched = world.toggles::<T>().and_then(|mut toggles| toggles.set(entity, ENABLED));
+    outcome(switched.map(|_| ()))
 }
 
 fn despawn_apply(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {

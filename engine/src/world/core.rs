@@ -17,7 +17,7 @@ use crate::storage::history::Memory;
 use crate::storage::links::engine_owns;
 use crate::storage::run::RowRuns;
 use crate::storage::state_hash::StateHashes;
-use crate::storage::table::Table;
+use crate::storage::table::{Table, enable_rows};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
@@ -184,8 +184,9 @@ impl World {
         Arc::make_mut(&mut self.schema).registry.register::<T>(Kind::Component)
     }
 
-    /// The ids of the components of `B`, which are registered if they are new. Here, and only
-    /// here, a bundle may also hold [`Entity`]: it stands for the entity handles.
+    /// The ids of the components of `B`, which are registered if they are new, and of the toggles
+    /// of those that can be switched off. Here, and only here, a bundle may also hold [`Entity`]:
+    /// it stands for the entity handles.
     ///
     /// # Errors
     ///
@@ -203,13 +204,12 @@ impl World {
             Some(id) => _ = mask.insert(id),
             None => known = false,
         });
-        if known {
-            return Ok(mask);
+        if !known {
+            B::register(&mut Arc::make_mut(&mut self.schema).registry, &mut |id| {
+                mask.insert(id);
+            })?;
         }
-        B::register(&mut Arc::make_mut(&mut self.schema).registry, &mut |id| {
-            mask.insert(id);
-        })?;
-        Ok(mask)
+        Ok(self.schema.registry.closed(&mask))
     }
 
     /// Name, size and chunk shape of a registered type.
@@ -331,6 +331,7 @@ impl World {
             return archetype;
         }
         let schema = Arc::make_mut(&mut self.schema);
+        debug_assert_eq!(*components, schema.registry.closed(components), "toggles come along");
         let archetype = schema.add_archetype(*components);
         self.tables.push(Table::new(schema.archetype(archetype), &schema.registry));
         archetype
@@ -431,16 +432,19 @@ impl World {
         if edge.target == from.archetype {
             let table = &mut tables[from.archetype.index()];
             let rows = table.rows();
-            for &position in &edge.positions[..B::LEN] {
+            for &position in edge.positions[..B::LEN].iter().chain(&edge.enabled) {
                 table.columns_mut()[usize::from(position)].own_row(row, rows, memory)?;
             }
             let columns = table.columns_mut();
             bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
+            enable_rows(columns, &edge.enabled, row..row + 1);
             return Ok(());
         }
         let to = move_row(edge, (entity, from), tables, index, memory)?;
         let columns = tables[edge.target.index()].columns_mut();
-        bundle.put(&mut RowSink { columns, positions: &edge.positions, row: to.row as usize });
+        let row = to.row as usize;
+        bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
+        enable_rows(columns, &edge.enabled, row..row + 1);
         Ok(())
     }
 
@@ -523,7 +527,8 @@ impl World {
         let target = self.archetype_of(&components);
         let target_mask = self.schema.archetype(target).mask();
         let info = self.bundles.get(number);
-        let edge = Edge::new(&mask, (target, target_mask), info, change);
+        let toggles = self.schema.registry.toggles();
+        let edge = Edge::new(&mask, (target, target_mask), info, change, toggles);
         Ok(self.edges.add(source, TypeId::of::<B>(), change, edge))
     }
 
@@ -621,6 +626,7 @@ fn fill_row<B: Bundle>(table: &mut Table, entity: Entity, positions: &Positions,
     let (row, columns) = (table.rows(), table.columns_mut());
     columns[0].write(row, entity);
     bundle.put(&mut RowSink { columns, positions, row });
+    table.enable_rows(row..row + 1);
     table.commit_append();
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{ComponentInfo, Kind};
-use crate::storage::table::Table;
+use crate::storage::table::{Table, enable_rows};
 use crate::storage::{
     Component, ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError,
 };
@@ -94,6 +94,7 @@ impl World {
         let entity = self.index.allocate(&mut self.memory)?;
         table.columns_mut()[0].write(row, entity);
         write_values(table, row, components);
+        table.enable_rows(row..row + 1);
         table.commit_append();
         self.index.place(entity, Location { archetype, row: row as u32 });
         Ok(entity)
@@ -124,10 +125,15 @@ impl World {
                 let column = table.column_mut(column).expect("the archetype has the component");
                 column.own_row(row, rows, memory)?;
             }
+            for &toggle in &edge.enabled {
+                table.columns_mut()[usize::from(toggle)].own_row(row, rows, memory)?;
+            }
         } else {
             row = move_row(edge, (entity, from), tables, index, memory)?.row as usize;
         }
-        write_values(&mut tables[edge.target.index()], row, components);
+        let table = &mut tables[edge.target.index()];
+        write_values(table, row, components);
+        enable_rows(table.columns_mut(), &edge.enabled, row..row + 1);
         Ok(())
     }
 
@@ -219,6 +225,7 @@ impl World {
         Ok(mask)
     }
 
+    /// The components of these ids with their toggles.
     fn check_ids(
         &self,
         ids: impl Iterator<Item = ComponentId>,
@@ -236,7 +243,7 @@ impl World {
                 return Err(SpawnError::Duplicate { component: info.name() });
             }
         }
-        Ok(mask)
+        Ok(self.schema.registry.closed(&mask))
     }
 
     /// The number of the edge that `components` lead along, worked out now if it is new.
@@ -256,7 +263,8 @@ impl World {
         };
         let target = self.archetype_of(&wanted);
         let target_mask = self.schema.archetype(target).mask();
-        let edge = Edge::untyped(&mask, (target, target_mask), components, change);
+        let toggles = self.schema.registry.toggles();
+        let edge = Edge::untyped(&mask, (target, target_mask), components, change, toggles);
         self.edges.add_untyped(source, components, change, edge)
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Edge {
     pub(crate) positions: Positions,
     /// Where the columns of the bundle that an exchange removes stand in the source.
     pub(crate) removed: Positions,
+    /// Where the toggles of what is inserted stand in the target: what comes is switched on.
+    pub(crate) enabled: Box<[u8]>,
 }
 
 impl Edge {
@@ -52,8 +54,9 @@ impl Edge {
         target: (ArchetypeId, &ComponentMask),
         bundle: &BundleInfo,
         change: Change,
+        toggles: &ComponentMask,
     ) -> Self {
-        let mut edge = Self::untyped(source, target, &bundle.mask, change);
+        let mut edge = Self::untyped(source, target, &bundle.mask, change, toggles);
         let holder = if change == Change::Remove { source } else { target.1 };
         edge.positions = bundle.positions(holder);
         edge
@@ -65,18 +68,21 @@ impl Edge {
         target: (ArchetypeId, &ComponentMask),
         removed: &BundleInfo,
         inserted: &BundleInfo,
+        toggles: &ComponentMask,
     ) -> Self {
-        let mut edge = Self::new(source, target, inserted, Change::Insert);
+        let mut edge = Self::new(source, target, inserted, Change::Insert, toggles);
         edge.removed = removed.positions(source);
         edge
     }
 
-    /// The edge of components that no bundle stands for: it has no positions.
+    /// The edge of components that no bundle stands for: it has no positions. `components` holds
+    /// their toggles as well.
     pub(crate) fn untyped(
         source: &ComponentMask,
         (target, target_mask): (ArchetypeId, &ComponentMask),
         components: &ComponentMask,
         change: Change,
+        toggles: &ComponentMask,
     ) -> Self {
         let shared = source.intersection(target_mask);
         let kept = match change {
@@ -88,7 +94,12 @@ impl Edge {
             .iter()
             .map(|id| if kept.contains(id) { target_mask.rank(id) as u16 } else { DROPPED });
         let none = [0; BUNDLE_MAX];
-        Self { target, targets: targets.collect(), positions: none, removed: none }
+        let switched = match change {
+            Change::Insert => components.intersection(toggles),
+            Change::Remove => ComponentMask::NONE,
+        };
+        let enabled = switched.iter().map(|id| target_mask.rank(id) as u8).collect();
+        Self { target, targets: targets.collect(), positions: none, removed: none, enabled }
     }
 }
 

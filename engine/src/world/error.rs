@@ -93,6 +93,11 @@ pub enum ComponentError {
         /// The component.
         component: &'static str,
     },
+    /// The component was not registered as one that can be switched off.
+    NotToggle {
+        /// The component.
+        component: &'static str,
+    },
     /// No component of this world has the id.
     Unknown {
         /// The id.
@@ -171,6 +176,9 @@ impl fmt::Display for ComponentError {
             }
             Self::NotSynced { component } => {
                 write!(formatter, "{component} was not synced into this replica")
+            }
+            Self::NotToggle { component } => {
+                write!(formatter, "{component} can't be switched off: it is not a toggle")
             }
             Self::Unknown { id } => write_unknown(formatter, *id),
             Self::EngineOwned { component } => write_engine_owned(formatter, component),

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
+use crate::storage::table::enable_rows;
 
 use super::bundle::sealed::Sealed;
 use super::bundle::{Bundle, RowSink};
@@ -56,7 +57,7 @@ impl World {
         let removed = R::take(&mut RowSource { table, positions: edge.removed.iter(), row });
         if stays {
             let rows = table.rows();
-            for &position in &edge.positions[..<I as Sealed>::LEN] {
+            for &position in edge.positions[..<I as Sealed>::LEN].iter().chain(&edge.enabled) {
                 table.columns_mut()[usize::from(position)].own_row(row, rows, memory)?;
             }
         } else {
@@ -64,6 +65,7 @@ impl World {
         }
         let columns = tables[edge.target.index()].columns_mut();
         inserted.put(&mut RowSink { columns, positions: &edge.positions, row });
+        enable_rows(columns, &edge.enabled, row..row + 1);
         Ok(removed)
     }
 
@@ -77,7 +79,8 @@ impl World {
         let mask = *self.schema.archetype(source).mask();
         let target = self.archetype_of(&mask.difference(&removed.mask).union(&inserted.mask));
         let target_mask = self.schema.archetype(target).mask();
-        let edge = Edge::exchange(&mask, (target, target_mask), &removed, &inserted);
+        let toggles = self.schema.registry.toggles();
+        let edge = Edge::exchange(&mask, (target, target_mask), &removed, &inserted, toggles);
         Ok(self.edges.add(source, TypeId::of::<Exchange<R, I>>(), Change::Insert, edge))
     }
 }

@@ -440,7 +440,8 @@ impl World {
             Change::Remove => mask.difference(&info.mask),
         });
         let target_mask = self.schema.archetype(target).mask();
-        let edge = Edge::new(&mask, (target, target_mask), &info, change);
+        let toggles = self.schema.registry.toggles();
+        let edge = Edge::new(&mask, (target, target_mask), &info, change, toggles);
         Ok(self.edges.add(source, key, change, edge))
     }
 

@@ -16,11 +16,11 @@ use crate::storage::column::Column;
 use crate::storage::component::Component;
 use crate::storage::history::Memory;
 use crate::storage::run::{RowRun, RowRuns, row_count, survivors};
-use crate::storage::table::Table;
+use crate::storage::table::{Table, enable_rows};
 
 use super::bundle::{Bundle, ComponentSink, Positions};
 use super::core::World;
-use super::edges::Change;
+use super::edges::{Change, Edge};
 use super::error::{ComponentError, SpawnError};
 use super::index::{EntityIndex, Location};
 
@@ -68,15 +68,17 @@ impl World {
                 let number = world.edge::<B>(archetype, Change::Insert)?;
                 let target = world.edges.get(number).target;
                 let moved = (target != archetype).then(|| world.leave(runs, number));
-                let positions = &world.edges.get(number).positions;
+                let Edge { positions, enabled, .. } = world.edges.get(number);
                 let columns = world.tables[target.index()].columns_mut();
                 match moved {
                     Some(rows) => {
+                        enable_rows(columns, enabled, rows.clone());
                         let runs = std::iter::once(rows);
                         bundle.put(&mut RunSink { columns, positions, runs });
                     }
                     None => {
                         let runs = runs.iter().map(RowRun::rows);
+                        runs.clone().for_each(|rows| enable_rows(columns, enabled, rows));
                         bundle.put(&mut RunSink { columns, positions, runs });
                     }
                 }
@@ -222,12 +224,9 @@ impl World {
             let edge = edges.get(edge);
             if edge.target == archetype {
                 let written = if change == Change::Insert { B::LEN } else { 0 };
-                prepare_write(
-                    &mut tables[archetype.index()],
-                    runs,
-                    &edge.positions[..written],
-                    memory,
-                )?;
+                let table = &mut tables[archetype.index()];
+                prepare_write(table, runs, &edge.positions[..written], memory)?;
+                prepare_write(table, runs, &edge.enabled, memory)?;
                 continue;
             }
             let incoming = incoming.add(edge.target, row_count(runs));

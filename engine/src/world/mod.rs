@@ -30,6 +30,7 @@ pub(crate) mod restore;
 pub(crate) mod state_hash;
 pub(crate) mod statistics;
 pub(crate) mod sync_mark;
+pub(crate) mod toggles;
 
 pub use archetypes::ArchetypeStatistics;
 pub use batch::{ColumnBundle, SpawnedEntities};
@@ -48,3 +49,4 @@ pub use replica::{SyncError, SyncReport};
 pub use resources::ResourceError;
 pub use restore::RestoreReport;
 pub use statistics::WorldMemory;
+pub use toggles::Toggles;

@@ -119,7 +119,7 @@ impl World {
         mask: ComponentMask,
     ) -> Result<SyncReport, SyncError> {
         self.adopt_schema(source)?;
-        let mask = mask.intersection(&source.readable);
+        let mask = source.schema.registry.closed(&mask).intersection(&source.readable);
         let mark = self.synced.filter(|mark| mark.source == source.id && mark.mask == mask);
         let mut sync = Sync {
             since: mark.map_or(Epoch::ZERO, |mark| mark.source_epoch),
@@ -194,6 +194,7 @@ impl World {
     /// Takes over a schema that has at least the types and archetypes of this world.
     pub(crate) fn take_schema(&mut self, schema: &Arc<Schema>) {
         self.schema = Arc::clone(schema);
+        self.bundles.close(&self.schema.registry);
         for archetype in &self.schema.archetypes()[self.tables.len()..] {
             self.tables.push(Table::new(archetype, &self.schema.registry));
         }

@@ -196,7 +196,7 @@ impl<'w, Q: ParallelTerms> Pass<'w, Q> {
         let World { tables, memory, schema, pass_memory, .. } = &mut *pass.world;
         let (schema, spares) = (&**schema, &mut pass_memory.spares);
         let select = |table: &Table| -> Option<Selection<F>> {
-            Selection::bind(&TableRef::live(table), &schema.registry, since)
+            Selection::bind(&TableRef::live(table), &schema.registry, &access, since)
         };
         // Captures that have ended make copies unnecessary.
         memory.reclaim();

@@ -1,0 +1,207 @@
+//! Toggles: components that are switched off and on in place, without moving a row.
+//!
+//! A component that is registered as a toggle has a hidden column beside it, one byte a row, in
+//! every table that has the component. It is a column like any other: rows carry it along when
+//! they move, snapshots and replicas capture it, and it is copied on write. Masks never part the
+//! two, so whoever reads the component knows where it is switched off.
+//!
+//! Where the column is written: inserting the component switches it on, everything else goes
+//! through [`Toggles::set`].
+
+use std::any::type_name;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::storage::component::{Component, DISABLED, ENABLED, Kind};
+use crate::storage::{ComponentId, Entity, RegisterError};
+
+use super::core::World;
+use super::error::ComponentError;
+
+impl World {
+    /// Registers `T` as a component that can be switched off, or finds it registered as one. That
+    /// must come before the first entity that has a `T`.
+    ///
+    /// It takes two of the [`COMPONENTS_MAX`](crate::COMPONENTS_MAX) ids, and one byte more for
+    /// each entity with a `T`. Entities that get a `T` have it switched on. Switching is an
+    /// operation on one byte: the entity keeps its row, its archetype and the value. What looks at
+    /// the switch, and what does not:
+    ///
+    /// | | where `T` is switched off |
+    /// |---|---|
+    /// | `&T`, `&mut T`, [`With<T>`](crate::With) | the entity is skipped |
+    /// | [`Without<T>`](crate::Without) | the entity is found, as if it lacked `T` |
+    /// | `Option<&T>` | the entity is found, with `None` |
+    /// | [`Changed<T>`](crate::Changed), [`Added<T>`](crate::Added) | the entity is found: they look at the value, which switching does not change. Together with `&T` it is skipped |
+    /// | [`Or`](crate::Or), tuples of filters | as their parts |
+    /// | [`Has<T>`](crate::Has) | `true`: it tells what the archetype has |
+    /// | [`World::query_described`] | skipped where the component is required; `excluded` looks at what the archetype has |
+    /// | `get` and `get_many_mut` of a query | [`GetError::Filtered`](crate::GetError::Filtered) where the loop skips the entity |
+    /// | `count`, `len`, `single` and batches over a query | go by what the query finds |
+    /// | [`World::get`], [`World::get_mut`], bytes by id | the value is reached as ever |
+    /// | [`World::insert`], also in place | switches `T` on |
+    /// | [`World::remove`], [`World::exchange`], [`World::despawn`] | take `T` away as ever |
+    /// | snapshots, replicas | have what was switched at the capture or sync |
+    ///
+    /// A query that skips rows looks at 64 of them at once; queries over other tables are not
+    /// slowed down.
+    ///
+    /// ```
+    /// # use convoy_engine::{With, Without, World};
+    /// # use bytemuck::{Pod, Zeroable};
+    /// #[derive(Clone, Copy, Pod, Zeroable)]
+    /// #[repr(C)]
+    /// struct Engine(f32);
+    ///
+    /// let mut world = World::new();
+    /// world.register_toggle::<Engine>().unwrap();
+    /// let ships = [1_u32, 2, 3].map(|number| world.spawn((number, Engine(0.5))));
+    /// world.disable::<Engine>(ships[1]).unwrap();
+    ///
+    /// let running: Vec<u32> =
+    ///     world.query::<(&u32, &Engine)>().iter().map(|(number, _)| *number).collect();
+    /// assert_eq!(running, [1, 3]);
+    /// assert_eq!(world.query::<&u32>().filter::<Without<Engine>>().single(), Some(&2));
+    /// assert_eq!(world.query::<&u32>().count(), 3);
+    /// assert_eq!(world.get::<Engine>(ships[1]).unwrap().0, 0.5);
+    ///
+    /// world.enable::<Engine>(ships[1]).unwrap();
+    /// assert_eq!(world.query::<()>().filter::<With<Engine>>().count(), 3);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When an archetype with `T` exists already, when the engine alone writes `T`, when the world
+    /// has no two ids left, and as [`World::register`]. The world is unchanged.
+    pub fn register_toggle<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
+        let known = self.schema.registry.id_of::<T>(Kind::Component);
+        let in_use = |id| self.schema.archetypes().iter().any(|each| each.mask().contains(id));
+        let in_use = known.is_some_and(in_use);
+        let registry = &mut Arc::make_mut(&mut self.schema).registry;
+        let id = registry.register_toggle::<T>(|_| in_use)?;
+        self.bundles.close(registry);
+        Ok(id)
+    }
+
+    /// Switches `T` of `entity` on. Returns whether it was off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Toggles::set`], and when `T` is no toggle.
+    pub fn enable<T: Component>(&mut self, entity: Entity) -> Result<bool, ComponentError> {
+        self.toggles::<T>()?.set(entity, true)
+    }
+
+    /// Switches `T` of `entity` off. Returns whether it was on.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::enable`].
+    pub fn disable<T: Component>(&mut self, entity: Entity) -> Result<bool, ComponentError> {
+        self.toggles::<T>()?.set(entity, false)
+    }
+
+    /// Whether `T` of `entity` is switched on.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, `entity` has no `T`, or `T` is no toggle; in a replica, when `T`
+    /// was not synced.
+    pub fn is_enabled<T: Component>(&self, entity: Entity) -> Result<bool, ComponentError> {
+        is_enabled::<T>(self, self.toggle_of::<T>()?, entity)
+    }
+
+    /// The toggle of `T`, looked up once for switching many entities.
+    ///
+    /// # Errors
+    ///
+    /// When `T` is no toggle.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.register_toggle::<u8>().unwrap();
+    /// let entities: Vec<_> = world.spawn_batch((0..9_u8).map(|n| (n,))).unwrap().collect();
+    /// let mut toggles = world.toggles::<u8>().unwrap();
+    /// for entity in &entities[3..] {
+    ///     toggles.set(*entity, false).unwrap();
+    /// }
+    /// assert!(toggles.is_enabled(entities[0]).unwrap());
+    /// assert_eq!(world.query::<&u8>().count(), 3);
+    /// ```
+    pub fn toggles<T: Component>(&mut self) -> Result<Toggles<'_, T>, ComponentError> {
+        let id = self.toggle_of::<T>()?;
+        Ok(Toggles { world: self, id, component: PhantomData })
+    }
+
+    fn toggle_of<T: Component>(&self) -> Result<ComponentId, ComponentError> {
+        let registry = &self.schema.registry;
+        let id = registry.id_of::<T>(Kind::Component);
+        let toggle = id.and_then(|id| registry.info(id).toggle());
+        toggle.ok_or(ComponentError::NotToggle { component: type_name::<T>() })
+    }
+}
+
+/// The toggle of `T`. Made by [`World::toggles`].
+pub struct Toggles<'w, T> {
+    world: &'w mut World,
+    id: ComponentId,
+    component: PhantomData<fn() -> T>,
+}
+
+impl<T: Component> Toggles<'_, T> {
+    /// Switches `T` of `entity` on or off. Returns whether that changed anything; what is
+    /// switched as wanted already is not written.
+    ///
+    /// Constant time, and no row moves. The chunk of switches is copied first when a snapshot
+    /// shares it.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, `entity` has no `T`, or memory runs out; in a replica, when `T`
+    /// was not synced. The world is unchanged.
+    #[inline]
+    pub fn set(&mut self, entity: Entity, enabled: bool) -> Result<bool, ComponentError> {
+        let at = self.world.locate(entity)?;
+        let World { tables, memory, readable, .. } = &mut *self.world;
+        let table = &mut tables[at.archetype.index()];
+        let (row, rows) = (at.row as usize, table.rows());
+        let Some(column) = table.column_mut(self.id) else {
+            return Err(ComponentError::Missing { entity, component: type_name::<T>() });
+        };
+        if !readable.contains(self.id) {
+            return Err(ComponentError::NotSynced { component: type_name::<T>() });
+        }
+        let wanted = if enabled { ENABLED } else { DISABLED };
+        if *column.get::<u8>(row) == wanted {
+            return Ok(false);
+        }
+        column.own_row(row, rows, memory)?;
+        column.write(row, wanted);
+        Ok(true)
+    }
+
+    /// Whether `T` of `entity` is switched on.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::is_enabled`].
+    #[inline]
+    pub fn is_enabled(&self, entity: Entity) -> Result<bool, ComponentError> {
+        is_enabled::<T>(self.world, self.id, entity)
+    }
+}
+
+fn is_enabled<T>(
+    world: &World,
+    toggle: ComponentId,
+    entity: Entity,
+) -> Result<bool, ComponentError> {
+    let at = world.locate(entity)?;
+    let component = type_name::<T>();
+    match world.tables[at.archetype.index()].column(toggle) {
+        None => Err(ComponentError::Missing { entity, component }),
+        Some(_) if !world.readable.contains(toggle) => Err(ComponentError::NotSynced { component }),
+        Some(column) => Ok(*column.get::<u8>(at.row as usize) == ENABLED),
+    }
+}
