@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
     ComponentMask, HostConfig, HostError, Mode, ModuleContext, ModuleHost, ModuleSpec,
-    ModuleStatistics, ProviderKind, QueryError, Rate, ReadError, View, World,
+    ModuleStatistics, ProviderKind, QueryError, Rate, ReadError, SnapshotPool, View, World,
 };
 
 const FRAME: Duration = Duration::from_millis(10);
@@ -578,4 +578,24 @@ fn a_run_that_ends_before_its_deadline_lands_and_a_late_one_is_skipped_once() {
     host.finish(&mut world);
     let landed = module(&host, &world, 0);
     assert_eq!((landed.runs, landed.missed_deadlines, landed.playback.applied), (2, 1, 1));
+}
+
+#[test]
+fn commands_of_the_first_run_after_a_restore_are_applied() {
+    let mut world = world_of(1);
+    let mut host = ModuleHost::new(config(0, None));
+    let spec = ModuleSpec::fast("spawner").reads::<(u64,)>();
+    let run = |context: &mut ModuleContext<'_>| {
+        context.commands().spawn((Mark { module: 0, run: 0 },));
+    };
+    host.add(spec, run).unwrap();
+    host.run_frame(&mut world, FRAME).unwrap();
+    let picture = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    for frame in 1..4 {
+        world.restore(&picture).unwrap();
+        assert_eq!(world.query::<&Mark>().count(), 1);
+        host.run_frame(&mut world, FRAME).unwrap();
+        assert_eq!(world.query::<&Mark>().count(), 2, "frame {frame}");
+    }
+    assert_eq!(module(&host, &world, 0).playback.dead, 0);
 }

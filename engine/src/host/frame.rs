@@ -129,6 +129,7 @@ impl ModuleHost {
                 if !slot.is_ready(self.config.panics_max, self.config.probe_after) {
                     continue;
                 }
+                slot.renew_commands(world);
                 match convoy.provider.acquire(world) {
                     Ok(view) => slot.lend(view.narrow(slot.mask), self.now),
                     Err(_) => slot.refused += 1,
@@ -226,6 +227,17 @@ impl Slot {
             *late = true;
             self.missed_deadlines += 1;
             self.skips_next = true;
+        }
+    }
+
+    /// Readies the buffer of a module that is about to run in a world that was restored since the
+    /// last run.
+    fn renew_commands(&mut self, world: &mut World) {
+        if let SlotState::Idle(job) = &mut self.state
+            && job.commands.is_outdated(world)
+        {
+            // Nothing is recorded between two runs, so this only takes handles of the new state.
+            world.play_back(&mut job.commands);
         }
     }
 

@@ -244,6 +244,12 @@ impl Commands {
         world.index.note_stock(self.id, &self.stock);
     }
 
+    /// Whether the buffer is for a state that `world` has left by a restore or a sync: what is
+    /// recorded before the next playback is discarded then.
+    pub(crate) fn is_outdated(&self, world: &World) -> bool {
+        self.lineage != world.lineage
+    }
+
     /// Discards what was recorded for a state that the world has left, and goes on with the handles
     /// that are reserved for this buffer now.
     #[cold]
@@ -294,7 +300,7 @@ impl World {
             commands.handles.same(self.index.handles()),
             "a command buffer is played back on the world that it was made for"
         );
-        if commands.lineage != self.lineage {
+        if commands.is_outdated(self) {
             return commands.renew(self);
         }
         let mut playback = Playback::default();
