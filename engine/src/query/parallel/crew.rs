@@ -1,11 +1,23 @@
-//! The threads of a pass, and how they share out its work. Knows nothing of rows.
+//! The threads of a pass, and the size of what they share out among them.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::query::fetch::Terms;
+
 /// log2 of the rows that a task has at the least, where there are as many: enough that taking a
 /// task is cheap beside the loop over its rows, also when that does little.
 pub(super) const TASK_ROWS_LOG2: u8 = 8;
+
+/// log2 of the rows that a run has at the most: a part of a chunk, so that the threads come to the
+/// end together also where there are few chunks. It is a whole number of cache lines in every
+/// column, and large enough that listing a run is cheap beside the loop over its rows.
+const RUN_ROWS_LOG2: u8 = 11;
+
+/// log2 of the rows that a run of a bound table has at the most.
+pub(super) fn run_log2<Q: Terms>(bound: &Q::Bound) -> u8 {
+    Q::run_log2(bound).min(RUN_ROWS_LOG2)
+}
 
 /// Calls `work` for consecutive ranges of `0..end`, each on the thread of the current rayon pool
 /// that is free first. The range that begins at a position ends at `end_of` it.

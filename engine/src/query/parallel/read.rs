@@ -11,7 +11,7 @@ use crate::query::read::{Query, bind};
 use crate::query::selection::{next_run, run_end};
 use crate::query::tables::{TableRef, Tables};
 
-use super::crew::{TASK_ROWS_LOG2, share_out};
+use super::crew::{TASK_ROWS_LOG2, run_log2, share_out};
 
 /// Tables that a thread looks at for one task: where few match, the next thread looks further.
 const TASK_TABLES: usize = 64;
@@ -39,8 +39,8 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     /// `ThreadPool::install`, or the global one. The order is open; with two threads or more, calls
     /// overlap in time. Returns when all are made.
     ///
-    /// Threads take whole runs, of several tables where these are small. Tables of fewer rows than
-    /// fit into a chunk of each column are not divided.
+    /// Threads take runs of up to 2,048 rows that lie in one chunk of every column, and several
+    /// runs at once, also of several tables, where these are small.
     ///
     /// # Panics
     ///
@@ -64,8 +64,8 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
         });
     }
 
-    /// Calls `each` for every run, as [`Query::for_each_run`] does, on all threads of the current
-    /// rayon pool, as [`Query::par_for_each`] does.
+    /// Calls `each` for every run of up to 2,048 rows, as [`Query::for_each_run`] does, on all
+    /// threads of the current rayon pool, as [`Query::par_for_each`] does.
     ///
     /// # Panics
     ///
@@ -122,7 +122,7 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     fn rows_end(&self, table: TableRef<'a>, row: usize) -> usize {
         // SAFETY: the table was checked to match.
         let bound = unsafe { bind::<Q>(self.resolved, table) };
-        run_end(row, Q::run_log2(&bound).max(TASK_ROWS_LOG2), table.rows())
+        run_end(row, run_log2::<Q>(&bound).max(TASK_ROWS_LOG2), table.rows())
     }
 
     fn visit_task(&self, task: Range<u64>, visit: &impl Fn(Q::Run, usize)) {
@@ -136,7 +136,7 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
             }
             // SAFETY: the table was checked to match.
             let mut bound = unsafe { bind::<Q>(self.resolved, table) };
-            let log2 = Q::run_log2(&bound);
+            let log2 = run_log2::<Q>(&bound);
             let mut selection = self.selection(&table);
             // SAFETY: the tables are borrowed.
             while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {

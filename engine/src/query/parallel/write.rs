@@ -21,7 +21,7 @@ use crate::storage::spares::Spares;
 use crate::storage::table::Table;
 use crate::world::World;
 
-use super::crew::{TASK_ROWS_LOG2, share_out};
+use super::crew::{TASK_ROWS_LOG2, run_log2, share_out};
 use super::terms::ParallelTerms;
 
 impl<Q: ParallelTerms, F: Filter> QueryMut<'_, Q, F> {
@@ -31,9 +31,9 @@ impl<Q: ParallelTerms, F: Filter> QueryMut<'_, Q, F> {
     /// is the same afterwards as after [`QueryMut::for_each`], unless the calls share something
     /// else.
     ///
-    /// Chunks that a snapshot shares are copied in the same pass, by all threads. Threads take
-    /// whole runs, of several tables where these are small. Tables of fewer rows than fit into a
-    /// chunk of each column are not divided.
+    /// Chunks that a snapshot shares are copied in the same pass, by all threads. Threads take runs
+    /// of up to 2,048 rows that lie in one chunk of every column, and several runs at once, also of
+    /// several tables, where these are small.
     ///
     /// The lists of a pass are kept by the world, so a pass like the last one allocates nothing.
     /// Rayon does now and then when the caller is not one of its threads; under
@@ -84,9 +84,9 @@ impl<Q: ParallelTerms, F: Filter> QueryMut<'_, Q, F> {
         Ok(())
     }
 
-    /// Calls `each` for every run, as [`QueryMut::for_each_run`] does, on all threads of the
-    /// current rayon pool, as [`QueryMut::par_for_each`] does. A chunk that a snapshot shares is
-    /// copied by the thread that visits it, before its rows are handed out.
+    /// Calls `each` for every run of up to 2,048 rows, as [`QueryMut::for_each_run`] does, on all
+    /// threads of the current rayon pool, as [`QueryMut::par_for_each`] does. What a snapshot
+    /// shares is copied by the thread that visits it, before its rows are handed out.
     ///
     /// # Errors
     ///
@@ -281,7 +281,7 @@ fn allocate_apart<Q: ParallelTerms>(
     // SAFETY: the table matches, and is borrowed exclusively.
     let mut bound = unsafe { bind::<Q>(resolved, table) };
     let mut runs = 0;
-    for run in runs_of(rows, Q::run_log2(&bound)) {
+    for run in runs_of(rows, run_log2::<Q>(&bound)) {
         // SAFETY: the memory is the table's and borrowed exclusively, and a run begins here.
         unsafe { Q::allocate_apart(&mut bound, run.start, memory, spares)? };
         runs += 1;
@@ -301,7 +301,7 @@ fn start_apart<Q: ParallelTerms>(
     // SAFETY: the table matches, and is borrowed exclusively.
     let mut bound = unsafe { bind::<Q>(resolved, table) };
     let mut replaced = Q::NONE_REPLACED;
-    for run in runs_of(live, Q::run_log2(&bound)) {
+    for run in runs_of(live, run_log2::<Q>(&bound)) {
         let (rows, memory) = (run.len(), ptr::from_mut(memory));
         // SAFETY: spare chunks were allocated for all runs of the table, which start in their
         // order, and the pass copies them before it gives the memory free to be reclaimed.
@@ -319,7 +319,7 @@ fn count_selected<Q: ParallelTerms, F: Filter>(
     let (rows, mut selection) = (table.rows(), Some(selection));
     // SAFETY: the table matches, and is borrowed exclusively.
     let bound = unsafe { bind::<Q>(resolved, table) };
-    let (log2, mut row, mut runs) = (Q::run_log2(&bound), 0, 0);
+    let (log2, mut row, mut runs) = (run_log2::<Q>(&bound), 0, 0);
     // SAFETY: the table is borrowed.
     while let Some(run) = unsafe { next_run(row, log2, rows, &mut selection) } {
         row = run.end;
@@ -340,7 +340,7 @@ fn start_selected<Q: ParallelTerms, F: Filter>(
     let (live, mut selection) = (table.rows(), Some(selection));
     // SAFETY: the table matches, and is borrowed exclusively.
     let mut bound = unsafe { bind::<Q>(resolved, table) };
-    let (log2, mut row) = (Q::run_log2(&bound), 0);
+    let (log2, mut row) = (run_log2::<Q>(&bound), 0);
     // SAFETY: the table is borrowed.
     while let Some(rows) = unsafe { next_run(row, log2, live, &mut selection) } {
         row = rows.end;
