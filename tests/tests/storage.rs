@@ -328,3 +328,31 @@ fn ids_are_recycled_and_generations_grow() {
     let third = world.spawn(());
     assert_eq!((third.index(), third.generation()), (0, 3), "the lowest index comes first");
 }
+
+#[test]
+fn folding_an_iterator_visits_what_stepping_it_visits_also_from_its_middle() {
+    let mut world = small_chunks();
+    for number in 0..50_u32 {
+        world.spawn((number,));
+        world.spawn((number + 100, 0.5_f32));
+    }
+    let stepped: Vec<u32> = {
+        let mut rows = Vec::new();
+        for number in world.query::<&u32>().iter() {
+            rows.push(*number);
+        }
+        rows
+    };
+    for skipped in [0, 1, 4, 50, 51, 100] {
+        let mut rows = world.query::<&u32>().iter();
+        rows.by_ref().take(skipped).for_each(drop);
+        let folded = rows.fold(Vec::new(), |mut rows, number| {
+            rows.push(*number);
+            rows
+        });
+        assert_eq!(folded, stepped[skipped..]);
+        let mut rows = world.query_mut::<&mut u32>().into_iter();
+        rows.by_ref().take(skipped).for_each(drop);
+        assert_eq!(rows.map(|number| *number).sum::<u32>(), stepped[skipped..].iter().sum());
+    }
+}
