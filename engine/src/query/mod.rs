@@ -4,6 +4,7 @@
 //! offers archetypes with columns. It walks table by table and, inside a table, run by run: the
 //! rows that lie in one chunk of every column it reads. The inner loop is over plain slices.
 
+pub(crate) mod ahead;
 pub(crate) mod batch;
 pub(crate) mod condition;
 pub(crate) mod described;

@@ -22,6 +22,7 @@ use crate::storage::table::Table;
 use crate::storage::{ComponentMask, Entity};
 use crate::world::{ChangeMark, World};
 
+use super::ahead::{Ahead, Match, Pending};
 use super::error::{GetError, QueryError};
 use super::fetch::{Access, ReadOnly, Terms, not_visited};
 use super::filter::Filter;
@@ -73,13 +74,6 @@ struct Source<Q: Terms> {
     layout: Option<ComponentMask>,
     resolved: Q::Resolved,
     access: Access,
-}
-
-/// One archetype that a query visits, and where it finds its columns.
-#[derive(Clone, Copy)]
-pub(super) struct Match<P> {
-    pub(super) archetype: ArchetypeId,
-    pub(super) place: P,
 }
 
 /// Marks an archetype that does not match.
@@ -334,12 +328,27 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedRef<'_, 'a, S, Q, F
 
     #[inline]
     fn visit_runs(&self, mut visit: impl FnMut(Q::Run, usize)) {
-        for each in &self.query.matches {
-            let table = self.tables.table(each.archetype.index());
-            let selection = self.selection(&table);
-            // SAFETY: the query is up to date, so the place was found in a table of this archetype
-            // and layout; the selection is the table's.
-            unsafe { read::visit_table::<Q, F>(each.place, table, selection, &mut visit) };
+        if Selection::<F>::is_needed(&self.tables.schema().registry) {
+            for each in &self.query.matches {
+                let table = self.tables.table(each.archetype.index());
+                let selection = self.selection(&table);
+                // SAFETY: the query is up to date, so the place was found in a table of this
+                // archetype and layout; the selection is the table's.
+                unsafe { read::visit_table::<Q, F>(each.place, table, selection, &mut visit) };
+            }
+            return;
+        }
+        let (mut pending, mut ahead) = (Pending::new(&self.query.matches), Ahead::new());
+        loop {
+            // SAFETY: the query is up to date, so the places were found in tables of these
+            // archetypes and this layout.
+            unsafe { pending.read::<Q, S>(self.tables, &mut ahead) };
+            for &(run, rows) in ahead.runs() {
+                visit(run, rows);
+            }
+            if ahead.runs().is_empty() {
+                return;
+            }
         }
     }
 }
@@ -423,18 +432,40 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
         self,
         mut visit: impl FnMut(Q::Run, usize, *mut Memory),
     ) -> Result<(), MemoryError> {
+        if Selection::<F>::is_needed(&self.world.schema.registry) {
+            return self.visit_selected(&mut visit);
+        }
+        let World { tables, memory, .. } = self.world;
+        let memory: *mut Memory = memory;
+        let (mut pending, mut ahead) = (Pending::new(&self.query.matches), Ahead::new());
+        loop {
+            // SAFETY: the query is up to date, so the places were found in these archetypes; the
+            // memory is the world's and exclusive, and the runs before have been visited.
+            unsafe { pending.write::<Q>(tables, memory, &mut ahead)? };
+            for &(run, rows) in ahead.runs() {
+                visit(run, rows, memory);
+            }
+            if ahead.runs().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// [`PreparedMut::visit_runs`] where something may decide row by row.
+    #[inline(never)]
+    fn visit_selected(
+        self,
+        visit: &mut impl FnMut(Q::Run, usize, *mut Memory),
+    ) -> Result<(), MemoryError> {
         let World { tables, memory, schema, .. } = self.world;
         let memory: *mut Memory = memory;
-        let tables: &mut [Table] = tables;
         for each in &self.query.matches {
             let table = &mut tables[each.archetype.index()];
             let live = TableRef::live(table);
             let selection = self.query.selection(&live, &schema.registry, self.since);
             // SAFETY: the query is up to date, so the place was found in this archetype; the
             // selection is the table's, and the memory the world's, which is borrowed exclusively.
-            unsafe {
-                write::visit_table::<Q, F>(each.place, table, selection, memory, &mut visit)?
-            };
+            unsafe { write::visit_table::<Q, F>(each.place, table, selection, memory, visit)? };
         }
         Ok(())
     }
