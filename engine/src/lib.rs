@@ -67,8 +67,9 @@ pub use provider::{
 pub use query::ParallelTerms;
 pub use query::{
     Added, Changed, DescribedQuery, DescribedRun, DescribedRuns, Filter, GetError, Has, Or,
-    PreparedMut, PreparedQuery, PreparedRef, Query, QueryError, QueryIter, QueryIterMut, QueryMut,
-    ReadOnly, Reader, SharedQuery, SharedWorld, TableRef, Tables, Terms, With, Without,
+    PreparedIter, PreparedIterMut, PreparedMut, PreparedQuery, PreparedRef, Query, QueryError,
+    QueryIter, QueryIterMut, QueryMut, ReadOnly, Reader, SharedQuery, SharedWorld, TableRef,
+    Tables, Terms, With, Without,
 };
 pub use snapshot::{
     Change, Diff, DiffError, ReadError, ResourceChange, RestoreError, SnapshotPool,

@@ -15,7 +15,7 @@ const LAYERS: [&str; 6] = ["storage", "world", "query", "snapshot", "provider", 
 const LINES_MAX: usize = 1_000;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 29] = [
+const UNSAFE_FILES: [(&str, &str); 30] = [
     ("engine/src/query/ahead.rs", "starts runs and keeps them for a moment"),
     ("engine/src/query/condition.rs", "reads the chunk lists of bound columns"),
     ("engine/src/query/fetch.rs", "hands out rows of raw chunks"),
@@ -25,6 +25,7 @@ const UNSAFE_FILES: [(&str, &str); 29] = [
     ("engine/src/query/parallel/terms.rs", "makes chunks writable apart from copying them"),
     ("engine/src/query/parallel/write.rs", "lists raw runs and visits them on several threads"),
     ("engine/src/query/prepared.rs", "runs the loops over fetched rows"),
+    ("engine/src/query/prepared_iter.rs", "hands out fetched rows"),
     ("engine/src/query/random.rs", "hands out fetched rows"),
     ("engine/src/query/read.rs", "runs the loops over fetched rows"),
     ("engine/src/query/selection.rs", "asks conditions on the rows of borrowed tables"),

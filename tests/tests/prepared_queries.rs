@@ -7,8 +7,11 @@ use convoy_engine::{
 };
 
 fn numbers<S: Tables + ?Sized>(query: &mut PreparedQuery<&'static u32>, tables: &S) -> Vec<u32> {
+    let query = query.query(tables);
     let mut found = Vec::new();
-    query.query(tables).for_each(|&number| found.push(number));
+    query.for_each(|&number| found.push(number));
+    assert!(query.iter().eq(&found), "an iterator finds the same");
+    assert_eq!((query.iter().len(), query.count()), (found.len(), found.len()));
     found
 }
 
@@ -193,7 +196,9 @@ fn prepared_queries_find_what_plain_ones_find_while_a_world_changes() {
             *number += 1;
         });
         assert_eq!(plain, prepared);
-        assert_eq!(query.query_mut(&mut world).count(), plain.len());
+        let mut again = query.query_mut(&mut world);
+        assert_eq!((again.count(), again.iter().len()), (plain.len(), plain.len()));
+        assert!(again.iter().map(|(number, part)| (*number - 1, part.copied())).eq(plain));
     }
     drop(view);
 }

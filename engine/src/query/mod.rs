@@ -15,6 +15,7 @@ pub(crate) mod has;
 #[cfg(feature = "rayon")]
 pub(crate) mod parallel;
 pub(crate) mod prepared;
+pub(crate) mod prepared_iter;
 pub(crate) mod random;
 pub(crate) mod read;
 pub(crate) mod reader;
@@ -32,6 +33,7 @@ pub use has::Has;
 #[cfg(feature = "rayon")]
 pub use parallel::terms::ParallelTerms;
 pub use prepared::{PreparedMut, PreparedQuery, PreparedRef};
+pub use prepared_iter::{PreparedIter, PreparedIterMut};
 pub use read::{Query, QueryIter};
 pub use reader::Reader;
 pub use shared::{SharedQuery, SharedWorld};

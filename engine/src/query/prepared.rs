@@ -206,6 +206,12 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
 }
 
 impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
+    /// The archetypes that match, in their order.
+    #[inline]
+    pub(super) fn matches(&self) -> &[Match<Q::Place>] {
+        &self.matches
+    }
+
     /// Where the columns are in an archetype that matches.
     #[inline]
     pub(super) fn place_in(&self, archetype: ArchetypeId) -> Option<Q::Place> {
@@ -271,7 +277,7 @@ pub struct PreparedRef<'q, 'a, S: ?Sized, Q: Terms, F = ()> {
     pub(super) tables: &'a S,
     /// Up to date with the tables.
     pub(super) query: &'q PreparedQuery<Q, F>,
-    since: Epoch,
+    pub(super) since: Epoch,
 }
 
 impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedRef<'_, 'a, S, Q, F> {

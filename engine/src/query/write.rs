@@ -589,7 +589,7 @@ pub(super) fn visits<F: Filter>(table: &Table, access: Access, schema: &Schema) 
 ///
 /// As [`start`].
 #[inline(never)]
-unsafe fn open_run<Q: Terms>(
+pub(super) unsafe fn open_run<Q: Terms>(
     mut bound: Q::Bound,
     run: Range<usize>,
     rows: usize,
