@@ -228,3 +228,26 @@ fn prepared_queries_keep_to_a_mark_of_changes() {
     let foreign = query.query(&World::new()).since(mark).err();
     assert_eq!(foreign, Some(QueryError::ForeignMark));
 }
+
+#[test]
+fn branches_of_a_world_are_told_apart_once_they_differ() {
+    let mut world = World::new();
+    world.spawn((1_u32,));
+    world.register::<u8>().unwrap();
+    let pool = SnapshotPool::for_world(&world);
+    let view = world.capture(ComponentMask::ALL, &pool);
+    let mut branch = World::branch(&view).unwrap();
+    let mut query = PreparedQuery::<&u32>::new();
+    for tables in [&world, &branch] {
+        assert_eq!(numbers(&mut query, tables), [1]);
+    }
+    world.spawn((2_u32, 0_u8));
+    branch.spawn((0_u8,));
+    assert_eq!(numbers(&mut query, &world), [1, 2]);
+    assert_eq!(numbers(&mut query, &branch), [1]);
+    world.restore(&view).unwrap();
+    assert_eq!(numbers(&mut query, &world), [1]);
+    world.spawn((3_u32, 0_u8));
+    assert_eq!(numbers(&mut query, &world), [1, 3]);
+    assert_eq!(numbers(&mut query, &view), [1]);
+}

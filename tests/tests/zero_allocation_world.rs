@@ -6,7 +6,8 @@
 use std::hint::black_box;
 
 use convoy_engine::{
-    Commands, ComponentMask, Entity, EventCursor, SnapshotPool, View, World, WorldConfig, diff,
+    Commands, ComponentMask, Entity, EventCursor, PreparedQuery, SnapshotPool, View, World,
+    WorldConfig, diff,
 };
 use convoy_tests::Mixer;
 
@@ -27,6 +28,9 @@ struct Simulation {
     cursor: EventCursor<[u32; 3]>,
     mixer: Mixer,
     replica: World,
+    /// Kept from frame to frame, one for the world and one for the views.
+    prepared: PreparedQuery<(&'static mut u32, &'static [f32; 3])>,
+    prepared_view: PreparedQuery<&'static u32>,
 }
 
 impl Simulation {
@@ -53,6 +57,8 @@ impl Simulation {
             cursor: EventCursor::default(),
             mixer: Mixer::new(3),
             replica,
+            prepared: PreparedQuery::new(),
+            prepared_view: PreparedQuery::new(),
         }
     }
 
@@ -69,6 +75,7 @@ impl Simulation {
         for number in self.world.query_mut::<&mut u32>().iter().take(10) {
             *sum += u64::from(*number);
         }
+        self.query_in_other_ways(sum);
         for number in 0..40 {
             self.world.send_event([frame, number, 0]);
         }
@@ -76,6 +83,7 @@ impl Simulation {
         // Two snapshots overlap all the time, each two frames long.
         let view = self.world.capture(ComponentMask::ALL, &self.pool);
         view.query::<&u32>().unwrap().for_each(|number| *sum += u64::from(*number));
+        self.prepared_view.query(&view).for_each(|number| *sum += u64::from(*number));
         let hash = self.world.state_hash();
         if frame.is_multiple_of(100) {
             assert_eq!(hash, view.state_hash());
@@ -90,6 +98,23 @@ impl Simulation {
         self.views[frame as usize % 2] = Some(view);
         self.replica.sync_from(&self.world, ComponentMask::ALL).unwrap();
         black_box(sum);
+    }
+
+    fn query_in_other_ways(&mut self, sum: &mut u64) {
+        let [one, other] = [0, 1].map(|index| self.entities[index]);
+        self.prepared
+            .query_mut(&mut self.world)
+            .for_each(|(number, _)| *number = number.wrapping_add(2));
+        let mut prepared = self.prepared.query_mut(&mut self.world);
+        let [(first, _), (second, _)] = prepared.get_many_mut([one, other]).unwrap();
+        std::mem::swap(first, second);
+        *sum += prepared.iter().map(|(number, _)| u64::from(*number)).sum::<u64>();
+        let shared = self.world.share();
+        let (mut numbers, mut positions) =
+            (shared.query::<&u32>(), shared.query::<&mut [f32; 3]>());
+        positions.for_each(|position| position[1] += 1.0);
+        *sum += u64::from(*numbers.get(one).unwrap());
+        assert!(shared.try_query::<&mut u32>().is_err());
     }
 
     fn churn(&mut self, frame: u32) {
