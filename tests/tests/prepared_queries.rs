@@ -251,3 +251,28 @@ fn branches_of_a_world_are_told_apart_once_they_differ() {
     assert_eq!(numbers(&mut query, &world), [1, 3]);
     assert_eq!(numbers(&mut query, &view), [1]);
 }
+
+#[test]
+fn toggles_that_are_registered_between_two_uses_are_heeded() {
+    let mut world = World::new();
+    let mut query = PreparedQuery::<&u32>::new();
+    let mut writing = PreparedQuery::<(&mut u32, Option<&u16>)>::new();
+    let plain = world.spawn((1_u32,));
+    assert_eq!(numbers(&mut query, &world), [1]);
+    world.register_toggle::<u16>().unwrap();
+    let toggled = [2_u32, 3, 4].map(|number| world.spawn((number, number as u16)));
+    world.disable::<u16>(toggled[1]).unwrap();
+    assert_eq!(numbers(&mut query, &world), [1, 2, 3, 4]);
+    let mut narrow = PreparedQuery::<(&u32, &u16)>::new();
+    for _ in 0..2 {
+        let found: Vec<_> = narrow.query(&world).iter().map(|(number, _)| *number).collect();
+        assert_eq!(found, [2, 4]);
+        let narrow = narrow.query(&world);
+        let error = narrow.get(toggled[1]).unwrap_err();
+        assert!(matches!(error, GetError::Filtered { .. } | GetError::Missing { .. }));
+        assert!(narrow.get(plain).is_err() && narrow.get(toggled[2]).is_ok());
+    }
+    let mut halves = Vec::new();
+    writing.query_mut(&mut world).for_each(|(number, half)| halves.push((*number, half.copied())));
+    assert_eq!(halves, [(1, None), (2, Some(2)), (3, None), (4, Some(4))]);
+}

@@ -18,7 +18,6 @@ use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::stamp::Stamp;
-use crate::storage::table::Table;
 use crate::storage::{ComponentMask, Entity};
 use crate::world::{ChangeMark, World};
 

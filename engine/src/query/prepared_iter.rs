@@ -15,7 +15,7 @@ use crate::world::World;
 use super::ahead::Match;
 use super::fetch::{ReadOnly, Terms, Visit, WriteTable};
 use super::filter::Filter;
-use super::prepared::{PreparedMut, PreparedRef};
+use super::prepared::{PreparedMut, PreparedQuery, PreparedRef};
 use super::selection::{Selection, run_end};
 use super::tables::{TableRef, Tables};
 use super::write::open_run;
@@ -23,6 +23,7 @@ use super::write::open_run;
 /// Iterates over the entities of a [`PreparedRef`].
 pub struct PreparedIter<'q, 'a, S: ?Sized, Q: Terms, F: Filter = ()> {
     tables: &'a S,
+    query: &'q PreparedQuery<Q, F>,
     matches: slice::Iter<'q, Match<Q::Place>>,
     since: Epoch,
     bound: Option<Q::Bound>,
@@ -37,6 +38,7 @@ pub struct PreparedIterMut<'q, 'w, Q: Terms, F: Filter = ()> {
     passed: usize,
     memory: &'w mut Memory,
     registry: &'w Registry,
+    query: &'q PreparedQuery<Q, F>,
     matches: slice::Iter<'q, Match<Q::Place>>,
     since: Epoch,
     bound: Option<Q::Bound>,
@@ -100,6 +102,7 @@ impl<'q, 'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedRef<'q, 'a, S, 
     pub fn iter(&self) -> PreparedIter<'q, 'a, S, Q, F> {
         PreparedIter {
             tables: self.tables,
+            query: self.query,
             matches: self.query.matches().iter(),
             since: self.since,
             bound: None,
@@ -145,7 +148,8 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedIter<'_, '_, S, Q, F> {
                 // borrowed since: the place was found in this archetype and layout.
                 self.bound = Some(unsafe { Q::bind(each.place, &Visit::Read(table)) });
                 let registry = &self.tables.schema().registry;
-                self.at.enter(Selection::bind(&table, registry, self.since), table.rows());
+                let selection = self.query.selection(&table, registry, self.since);
+                self.at.enter(selection, table.rows());
             }
             let mut bound = self.bound.expect("a table with rows is bound");
             // SAFETY: the tables are borrowed.
@@ -204,14 +208,15 @@ impl<'q, Q: Terms, F: Filter> PreparedMut<'q, '_, Q, F> {
     /// The iterator panics when memory runs out for copying a chunk that a snapshot shares.
     pub fn iter(&mut self) -> PreparedIterMut<'q, '_, Q, F> {
         let (later, since) = (self.count(), self.since);
-        let matches = self.query.matches().iter();
+        let query = self.query;
         let World { tables, memory, schema, .. } = &mut *self.world;
         PreparedIterMut {
             tables,
             passed: 0,
             memory,
             registry: &schema.registry,
-            matches,
+            query,
+            matches: query.matches().iter(),
             since,
             bound: None,
             at: Progress::new(later),
@@ -260,7 +265,8 @@ impl<'w, Q: Terms, F: Filter> PreparedIterMut<'_, 'w, Q, F> {
             while self.at.row == self.at.rows {
                 let Some(each) = self.matches.next() else { return false };
                 let table = self.table(each.archetype.index());
-                let selection = Selection::bind(&TableRef::live(table), self.registry, self.since);
+                let live = TableRef::live(table);
+                let selection = self.query.selection(&live, self.registry, self.since);
                 self.at.enter(selection, table.rows());
                 let visit = Visit::Write(WriteTable::new(table));
                 // SAFETY: the query was up to date when the iterator was made, so the place was
