@@ -16,7 +16,7 @@ use std::time::Duration;
 use convoy_engine::{
     Added, Changed, Commands, ComponentDescription, ComponentId, ComponentMask,
     DoubleBufferProvider, Entity, EventCursor, Has, OnDemandProvider, Or, SharedSnapshotProvider,
-    SnapshotPool, SnapshotProvider, View, With, Without, World, WorldConfig,
+    SnapshotPool, SnapshotProvider, View, With, Without, World, WorldConfig, diff,
 };
 use convoy_tests::Mixer;
 use rayon_core::ThreadPoolBuilder;
@@ -41,7 +41,7 @@ type Frame = Box<dyn FnMut(u32) -> usize>;
 type SetUp = fn() -> Frame;
 
 /// Every phase by its name.
-const PHASES: [(&str, SetUp); 33] = [
+const PHASES: [(&str, SetUp); 36] = [
     ("spawn, despawn", spawn_and_despawn),
     ("spawn_batch, QueryMut::despawn", spawn_batch),
     ("spawn_columns, despawn_many", spawn_columns),
@@ -73,6 +73,9 @@ const PHASES: [(&str, SetUp); 33] = [
     ("sync_from", replicas),
     ("compact", compact),
     ("compact, with entities that come and go", compact_churn),
+    ("toggles: enable, disable, set, queries that skip", toggles),
+    ("restore", restores),
+    ("diff, state_hash", comparisons),
     ("statistics", statistics),
     ("spawn, despawn while views overlap", churn_under_views),
 ];
@@ -662,6 +665,66 @@ const CONTROLS: [(&str, SetUp, &str); 3] = [
     ("one block freed that the warm-up allocated", control_frees, "frees"),
     ("memory of the system", control_maps, "maps"),
 ];
+
+fn toggles() -> Frame {
+    let mut world = World::with_config(config());
+    world.register_toggle::<u32>().unwrap();
+    let entities: Vec<Entity> = (0..ENTITIES).map(|number| world.spawn((number,))).collect();
+    let pool = SnapshotPool::for_world(&world);
+    let mut commands = Commands::new(&mut world);
+    on(world, move |world, frame| {
+        let view = world.capture(ComponentMask::ALL, &pool);
+        let entity = entities[frame as usize % entities.len()];
+        assert!(world.disable::<u32>(entity).unwrap());
+        world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+        assert_eq!(world.query::<&u32>().iter().count(), entities.len() - 1);
+        assert_eq!(view.query::<&u32>().unwrap().count(), entities.len());
+        world.toggles::<u32>().unwrap().set(entity, true).unwrap();
+        commands.disable::<u32>(entity);
+        commands.enable::<u32>(entity);
+        assert_eq!(world.play_back(&mut commands).applied, 2);
+    })
+}
+
+fn restores() -> Frame {
+    let (mut world, mut entities) = filled();
+    world.insert_resource(7_u64).unwrap();
+    let pool = SnapshotPool::for_world(&world);
+    let picture = world.capture(ComponentMask::ALL, &pool);
+    let kept = entities.clone();
+    let mut mixer = Mixer::new(3);
+    on(world, move |world, frame| {
+        for _ in 0..20 {
+            let index = mixer.below(entities.len());
+            world.despawn(entities.swap_remove(index)).unwrap();
+            world.spawn((frame, [0.5_f32; 3]));
+        }
+        world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+        world.send_event(frame);
+        world.restore(&picture).unwrap();
+        assert_eq!(world.entity_count(), kept.len());
+        entities.clear();
+        entities.extend_from_slice(&kept);
+    })
+}
+
+fn comparisons() -> Frame {
+    let (world, entities) = filled();
+    let pool = SnapshotPool::for_world(&world);
+    let mut older = None;
+    on(world, move |world, frame| {
+        let entity = entities[frame as usize % entities.len()];
+        *world.get_mut::<u32>(entity).unwrap() += 1;
+        let newer = world.capture(ComponentMask::ALL, &pool);
+        if let Some(older) = &older {
+            let diff = diff(older, &newer).unwrap();
+            assert_eq!(diff.changed::<u32>().unwrap().count(), 1);
+            assert!(!diff.is_empty());
+        }
+        assert_eq!(world.state_hash(), newer.state_hash());
+        older = Some(newer);
+    })
+}
 
 fn control_allocates() -> Frame {
     let (world, _) = filled();
