@@ -158,7 +158,9 @@ pub(super) unsafe fn switched_off(toggle: RawColumn, rows: Range<usize>) -> u64 
 fn low_bits(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut bits = 0;
-    for (index, word) in words.iter().enumerate() {
+    // Most blocks have everything on.
+    let any = words.iter().fold(0, |any, word| any | u64::from_le_bytes(*word)) != 0;
+    for (index, word) in words.iter().enumerate().take(if any { words.len() } else { 0 }) {
         // The factor moves bit 8 k of the word to bit 56 + k, and no two bits to the same place.
         let word = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
         bits |= word << (8 * index);

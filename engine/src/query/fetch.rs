@@ -310,20 +310,19 @@ impl Access {
         registry: &Registry,
         id: ComponentId,
     ) -> Result<(), QueryError> {
-        if let Some(toggle) = registry.info(id).toggle() {
-            self.enabled.insert(toggle);
-        }
+        let Some(toggle) = registry.info(id).toggle() else { return Ok(()) };
+        self.enabled.insert(toggle);
         self.check_toggles(registry, id)
     }
 
     /// Notes the toggle of a component, if it has one, among those that end runs.
     fn require_uniform(&mut self, registry: &Registry, id: ComponentId) -> Result<(), QueryError> {
-        if let Some(toggle) = registry.info(id).toggle() {
-            self.uniform.insert(toggle);
-        }
+        let Some(toggle) = registry.info(id).toggle() else { return Ok(()) };
+        self.uniform.insert(toggle);
         self.check_toggles(registry, id)
     }
 
+    #[cold]
     fn check_toggles(&self, registry: &Registry, id: ComponentId) -> Result<(), QueryError> {
         if self.enabled.len() + self.uniform.len() > TOGGLES_MAX {
             return Err(QueryError::TooManyToggles { component: registry.info(id).name() });
