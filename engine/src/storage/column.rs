@@ -690,6 +690,17 @@ impl Column {
         unsafe { self.row_ptr(row).cast().as_mut() }
     }
 
+    /// The value at `row`, if its chunk is owned in `epoch`, the current one.
+    #[inline]
+    pub(crate) fn get_owned<T: Component>(&mut self, row: usize, epoch: Epoch) -> Option<&mut T> {
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
+        const { assert!(size_of::<T>() > 0, "the column has chunks") };
+        assert!(row < self.capacity(), "the row is inside the column");
+        // SAFETY: the row is below the capacity, which counts the rows of the chunks listed.
+        let entry = unsafe { self.chunks.get_unchecked(row >> self.rows_log2) };
+        (entry.born == epoch).then(|| self.get_mut(row))
+    }
+
     /// The values of `rows`, which lie in one chunk that must be writable there.
     pub(crate) fn run_mut<T: Component>(&mut self, rows: Range<usize>) -> &mut [T] {
         assert!(size_of::<T>() == self.size(), "the column holds values of this type");

@@ -10,13 +10,19 @@
 
 use std::any::type_name;
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 
 use crate::storage::component::{Component, DISABLED, ENABLED, Kind};
+use crate::storage::epoch::Epoch;
+use crate::storage::history::Memory;
+use crate::storage::rows::TypedRows;
+use crate::storage::table::Table;
 use crate::storage::{ComponentId, Entity, RegisterError};
 
 use super::core::World;
-use super::error::ComponentError;
+use super::error::{ComponentError, EntityError};
+use super::index::Slot;
 
 impl World {
     /// Registers `T` as a component that can be switched off, or finds it registered as one. That
@@ -108,14 +114,19 @@ impl World {
     /// When the handle is stale, `entity` has no `T`, or `T` is no toggle; in a replica, when `T`
     /// was not synced.
     pub fn is_enabled<T: Component>(&self, entity: Entity) -> Result<bool, ComponentError> {
-        is_enabled::<T>(self, self.toggle_of::<T>()?, entity)
+        let toggle = self.toggle_of::<T>()?;
+        let at = self.locate(entity)?;
+        match self.tables[at.archetype.index()].column(toggle) {
+            Some(column) => Ok(*column.get::<u8>(at.row as usize) == ENABLED),
+            None => Err(missing::<T>(entity)),
+        }
     }
 
     /// The toggle of `T`, looked up once for switching many entities.
     ///
     /// # Errors
     ///
-    /// When `T` is no toggle.
+    /// When `T` is no toggle; in a replica, when `T` was not synced.
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -131,21 +142,38 @@ impl World {
     /// ```
     pub fn toggles<T: Component>(&mut self) -> Result<Toggles<'_, T>, ComponentError> {
         let id = self.toggle_of::<T>()?;
-        Ok(Toggles { world: self, id, component: PhantomData })
+        let Self { tables, index, memory, .. } = self;
+        let slots = index.column().rows(index.len()).typed();
+        let (epoch, table) = (memory.epoch(), usize::MAX);
+        let component = PhantomData;
+        Ok(Toggles { tables, slots, memory, epoch, id, table, position: 0, component })
     }
 
     fn toggle_of<T: Component>(&self) -> Result<ComponentId, ComponentError> {
         let registry = &self.schema.registry;
         let id = registry.id_of::<T>(Kind::Component);
         let toggle = id.and_then(|id| registry.info(id).toggle());
-        toggle.ok_or(ComponentError::NotToggle { component: type_name::<T>() })
+        let component = type_name::<T>();
+        let toggle = toggle.ok_or(ComponentError::NotToggle { component })?;
+        if self.readable.contains(toggle) {
+            Ok(toggle)
+        } else {
+            Err(ComponentError::NotSynced { component })
+        }
     }
 }
 
 /// The toggle of `T`. Made by [`World::toggles`].
 pub struct Toggles<'w, T> {
-    world: &'w mut World,
+    tables: &'w mut [Table],
+    slots: TypedRows<'w, Slot>,
+    memory: &'w mut Memory,
+    /// It stays the same while the world is borrowed.
+    epoch: Epoch,
     id: ComponentId,
+    /// The table that was looked at last, and where its column is.
+    table: usize,
+    position: usize,
     component: PhantomData<fn() -> T>,
 }
 
@@ -158,27 +186,40 @@ impl<T: Component> Toggles<'_, T> {
     ///
     /// # Errors
     ///
-    /// When the handle is stale, `entity` has no `T`, or memory runs out; in a replica, when `T`
-    /// was not synced. The world is unchanged.
+    /// When the handle is stale, `entity` has no `T`, or memory runs out. The world is unchanged.
     #[inline]
     pub fn set(&mut self, entity: Entity, enabled: bool) -> Result<bool, ComponentError> {
-        let at = self.world.locate(entity)?;
-        let World { tables, memory, readable, .. } = &mut *self.world;
-        let table = &mut tables[at.archetype.index()];
-        let (row, rows) = (at.row as usize, table.rows());
-        let Some(column) = table.column_mut(self.id) else {
-            return Err(ComponentError::Missing { entity, component: type_name::<T>() });
-        };
-        if !readable.contains(self.id) {
-            return Err(ComponentError::NotSynced { component: type_name::<T>() });
-        }
+        let (table, row) = self.find(entity)?;
+        let table = &mut self.tables[table];
+        let column = &mut table.columns_mut()[self.position];
         let wanted = if enabled { ENABLED } else { DISABLED };
-        if *column.get::<u8>(row) == wanted {
-            return Ok(false);
+        if let Some(byte) = column.get_owned::<u8>(row, self.epoch) {
+            return Ok(mem::replace(byte, wanted) != wanted);
         }
-        column.own_row(row, rows, memory)?;
-        column.write(row, wanted);
-        Ok(true)
+        set_shared(table, (self.position, row), wanted, self.memory)
+    }
+
+    /// The table and row of an entity that has the component. `position` is right for the table.
+    #[inline]
+    fn find(&mut self, entity: Entity) -> Result<(usize, usize), ComponentError> {
+        let slot = self.slots.get(entity.index() as usize);
+        let Some((table, row)) = slot.and_then(|slot| slot.place_of(entity.generation())) else {
+            return Err(not_alive(entity));
+        };
+        if table != self.table {
+            self.turn_to(table, entity)?;
+        }
+        Ok((table, row as usize))
+    }
+
+    /// Finds the column of another table.
+    #[inline(never)]
+    fn turn_to(&mut self, table: usize, entity: Entity) -> Result<(), ComponentError> {
+        // A slot without an entity names a table past all others.
+        let found = self.tables.get(table).ok_or(EntityError::NotAlive { entity })?;
+        self.position = found.position(self.id).ok_or_else(|| missing::<T>(entity))?;
+        self.table = table;
+        Ok(())
     }
 
     /// Whether `T` of `entity` is switched on.
@@ -187,21 +228,36 @@ impl<T: Component> Toggles<'_, T> {
     ///
     /// As [`World::is_enabled`].
     #[inline]
-    pub fn is_enabled(&self, entity: Entity) -> Result<bool, ComponentError> {
-        is_enabled::<T>(self.world, self.id, entity)
+    pub fn is_enabled(&mut self, entity: Entity) -> Result<bool, ComponentError> {
+        let (table, row) = self.find(entity)?;
+        Ok(*self.tables[table].column_at(self.position).get::<u8>(row) == ENABLED)
     }
 }
 
-fn is_enabled<T>(
-    world: &World,
-    toggle: ComponentId,
-    entity: Entity,
+/// Switches a row whose chunk a snapshot may share. What is switched as wanted is left alone.
+#[cold]
+fn set_shared(
+    table: &mut Table,
+    (position, row): (usize, usize),
+    wanted: u8,
+    memory: &mut Memory,
 ) -> Result<bool, ComponentError> {
-    let at = world.locate(entity)?;
-    let component = type_name::<T>();
-    match world.tables[at.archetype.index()].column(toggle) {
-        None => Err(ComponentError::Missing { entity, component }),
-        Some(_) if !world.readable.contains(toggle) => Err(ComponentError::NotSynced { component }),
-        Some(column) => Ok(*column.get::<u8>(at.row as usize) == ENABLED),
+    let rows = table.rows();
+    let column = &mut table.columns_mut()[position];
+    if *column.get::<u8>(row) == wanted {
+        return Ok(false);
     }
+    column.own_row(row, rows, memory)?;
+    column.write(row, wanted);
+    Ok(true)
+}
+
+#[cold]
+fn not_alive(entity: Entity) -> ComponentError {
+    ComponentError::NotAlive { entity }
+}
+
+#[cold]
+fn missing<T>(entity: Entity) -> ComponentError {
+    ComponentError::Missing { entity, component: type_name::<T>() }
 }
