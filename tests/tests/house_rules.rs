@@ -19,6 +19,8 @@ const UNSAFE_FILES: [(&str, &str); 30] = [
     ("engine/src/query/ahead.rs", "starts runs and keeps them for a moment"),
     ("engine/src/query/condition.rs", "reads the chunk lists of bound columns"),
     ("engine/src/query/fetch.rs", "hands out rows of raw chunks"),
+    ("engine/src/query/terms.rs", "hands out rows of raw chunks"),
+    ("engine/src/query/write_term.rs", "hands out rows of raw chunks"),
     ("engine/src/query/filter.rs", "passes the contract of conditions on"),
     ("engine/src/query/has.rs", "implements the unsafe trait of terms"),
     ("engine/src/query/parallel/read.rs", "runs the loops over fetched rows"),

@@ -22,8 +22,10 @@ pub(crate) mod reader;
 pub(crate) mod selection;
 pub(crate) mod shared;
 pub(crate) mod tables;
+pub(crate) mod terms;
 pub(crate) mod tuples;
 pub(crate) mod write;
+pub(crate) mod write_term;
 
 pub use described::{DescribedQuery, DescribedRun, DescribedRuns};
 pub use error::{GetError, QueryError};

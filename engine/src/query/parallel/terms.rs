@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use convoy_pool::{ChunkPtr, MemoryError};
 
-use crate::query::fetch::{Terms, WriteRun, row_in_chunk};
+use crate::query::fetch::{Terms, row_in_chunk};
 use crate::query::has::Has;
+use crate::query::write_term::WriteRun;
 use crate::storage::Entity;
 use crate::storage::component::Component;
 use crate::storage::history::Memory;
