@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::env;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,13 +74,25 @@ impl Sources {
         match mixer.below(4) {
             0 | 1 => self.double.join(),
             2 => self.shared.join(),
-            _ => self.private.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            _ => self.private().clone(),
         }
     }
 
     fn offer(&self, view: View) {
-        let before = self.private.lock().unwrap().replace(view);
+        let before = self.private().replace(view);
         drop(before);
+    }
+
+    /// The private view. Tries until it succeeds: what `lock` does when others are there is out of
+    /// ThreadSanitizer's sight.
+    fn private(&self) -> MutexGuard<'_, Option<View>> {
+        loop {
+            match self.private.try_lock() {
+                Ok(view) => return view,
+                Err(TryLockError::Poisoned(error)) => return error.into_inner(),
+                Err(TryLockError::WouldBlock) => thread::yield_now(),
+            }
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -455,10 +467,12 @@ fn run(seed: u64, time: Duration, drop_under_readers: bool) -> u64 {
     let sources = Sources::new(&writer.world);
     let mut writer = thread::scope(|scope| {
         let stop = StopOnDrop(&sources);
-        for number in 0..READERS {
-            let sources = &sources;
-            scope.spawn(move || keep_reading(sources, seed ^ number));
-        }
+        let readers: Vec<_> = (0..READERS)
+            .map(|number| {
+                let sources = &sources;
+                scope.spawn(move || keep_reading(sources, seed ^ number))
+            })
+            .collect();
         let began = Instant::now();
         while began.elapsed() < time && !sources.is_stopped() {
             writer.frame(&sources);
@@ -469,6 +483,10 @@ fn run(seed: u64, time: Duration, drop_under_readers: bool) -> u64 {
             thread::sleep(time / 10);
         }
         drop(stop);
+        // One by one: ThreadSanitizer knows joins, but not how a scope waits.
+        readers.into_iter().for_each(|reader| {
+            reader.join().unwrap_or_else(|payload| resume_unwind(payload));
+        });
         left
     });
     let Sources { double, shared, private, read, .. } = sources;

@@ -751,10 +751,10 @@ impl Column {
     #[inline]
     pub(crate) fn move_row(&mut self, row: usize, last: usize, target: &mut Self, to: usize) {
         assert_eq!(target.size, self.size, "both columns hold the same component");
-        assert!(row <= last, "the last row follows all others");
+        assert!(row < last, "the last row follows all others");
         let (last, row, to) = (self.row_ptr(last), self.row_ptr(row), target.row_ptr(to));
         // SAFETY: all three rows are inside chunks of columns with this size of row, `to` in one
-        // that is not this column's, and `row` and `last` are equal or don't overlap.
+        // that is not this column's, and `row` and `last` differ.
         unsafe { move_row(row, last, to, self.size()) };
     }
 
@@ -833,15 +833,14 @@ unsafe fn copy_row(source: NonNull<u8>, target: NonNull<u8>, size: usize) {
 ///
 /// # Safety
 ///
-/// All pointers are valid for `size` bytes; `row` and `last` may be equal, and otherwise none
-/// overlap.
+/// All pointers are valid for `size` bytes, and none overlap.
 #[inline]
 unsafe fn move_row(row: NonNull<u8>, last: NonNull<u8>, to: NonNull<u8>, size: usize) {
     let (row, last, to) = (row.as_ptr(), last.as_ptr(), to.as_ptr());
     with_size!(size, |bytes| {
         // SAFETY: the caller's contract.
         unsafe { ptr::copy_nonoverlapping(row, to, bytes) };
-        // SAFETY: the caller's contract; `copy` allows equal pointers.
-        unsafe { ptr::copy(last, row, bytes) };
+        // SAFETY: the caller's contract.
+        unsafe { ptr::copy_nonoverlapping(last, row, bytes) };
     });
 }

@@ -370,10 +370,14 @@ impl Table {
     ) -> Option<Entity> {
         let (last, to) = (self.rows() - 1, target.rows());
         for (column, &position) in self.columns.iter_mut().zip(positions) {
-            if position != DROPPED {
-                column.move_row(row, last, &mut target.columns[usize::from(position)], to);
-            } else if row != last {
-                column.copy_within(last, row);
+            let target = (position != DROPPED).then(|| &mut target.columns[usize::from(position)]);
+            match target {
+                Some(target) if row != last => column.move_row(row, last, target, to),
+                // The last row is not written, not even with what it holds: its chunk may be
+                // shared.
+                Some(target) => target.copy_from(to, column, row),
+                None if row != last => column.copy_within(last, row),
+                None => {}
             }
         }
         target.commit_append();
