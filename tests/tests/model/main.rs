@@ -19,10 +19,11 @@ mod run;
 
 use std::env;
 
+use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use program::OPERATIONS_PER_PROGRAM;
-use run::{programs, run_program};
+use program::{OPERATIONS_PER_PROGRAM, settings};
+use run::{operations, run_program};
 
 fn number_from(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |number| number.parse().expect("a number"))
@@ -30,17 +31,18 @@ fn number_from(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn random_programs_agree_with_the_model() {
-    let operations = number_from("CONVOY_OPERATIONS", 100_000);
+    let operations_total = number_from("CONVOY_OPERATIONS", 100_000);
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&number_from("CONVOY_SEED", 0).to_le_bytes());
     let config = Config {
-        cases: operations.div_ceil(OPERATIONS_PER_PROGRAM as u64) as u32,
+        cases: operations_total.div_ceil(OPERATIONS_PER_PROGRAM as u64) as u32,
         failure_persistence: None,
         max_shrink_iters: 3_000,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    let result = TestRunner::new_with_rng(config, rng).run(&programs(), |program| {
+    let programs = (settings(), vec(operations(), 1..2 * OPERATIONS_PER_PROGRAM));
+    let result = TestRunner::new_with_rng(config, rng).run(&programs, |program| {
         run_program(&program);
         Ok(())
     });

@@ -2,20 +2,19 @@
 
 use convoy_engine::{SnapshotPool, World};
 use convoy_tests::{KINDS, KindMask, Model, SHAPES};
-use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::pair::Pair;
-use crate::program::{Action, OPERATIONS_PER_PROGRAM, Setting, WORLDS, actions, settings};
+use crate::program::{Action, Setting, WORLDS, actions};
 
 /// What is done to which world.
 pub(crate) type Program = (Setting, Vec<(usize, Action)>);
 
-/// Programs of every length up to twice the average.
-pub(crate) fn programs() -> impl Strategy<Value = Program> {
-    // Most actions hit the first worlds, so that these live longer than a sync.
+/// One operation, and the number of the world that it is done to. Most hit the first worlds, so that
+/// these live longer than a sync.
+pub(crate) fn operations() -> impl Strategy<Value = (usize, Action)> {
     let world = prop_oneof![4 => Just(0_usize), 2 => Just(1), 2 => Just(2), 1 => Just(3)];
-    (settings(), vec((world, actions()), 1..2 * OPERATIONS_PER_PROGRAM))
+    (world, actions())
 }
 
 /// A world that knows every type and every archetype of the model. Worlds that are synced from it
