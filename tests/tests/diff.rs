@@ -446,3 +446,29 @@ fn typed_changes_equal_their_bytes() {
         assert_eq!(bytemuck::bytes_of(typed.newer), bytes.newer);
     }
 }
+
+#[test]
+fn switches_are_told_with_their_new_state_also_of_entities_that_moved() {
+    let (mut world, pool) = small();
+    world.register_toggle::<u32>().unwrap();
+    let entities: Vec<Entity> = (0..20_u32).map(|number| world.spawn((number,))).collect();
+    world.disable::<u32>(entities[3]).unwrap();
+    let older = world.capture(ComponentMask::ALL, &pool);
+    let same = world.capture(ComponentMask::ALL, &pool);
+    assert!(diff(&older, &same).unwrap().is_empty());
+
+    world.enable::<u32>(entities[3]).unwrap();
+    world.disable::<u32>(entities[9]).unwrap();
+    world.disable::<u32>(entities[10]).unwrap();
+    world.enable::<u32>(entities[10]).unwrap();
+    world.disable::<u32>(entities[17]).unwrap();
+    world.insert(entities[17], (0.5_f32,)).unwrap();
+    let newer = world.capture(ComponentMask::ALL, &pool);
+    let diff = diff(&older, &newer).unwrap();
+    let mut switched: Vec<_> = diff.switched::<u32>().unwrap().collect();
+    switched.sort();
+    assert_eq!(switched, [(entities[3], true), (entities[9], false), (entities[17], false)]);
+    assert_eq!(diff.changed::<u32>().unwrap().count(), 0, "no value has changed");
+    assert!(!diff.is_empty());
+    assert!(diff.switched::<f32>().is_err(), "not a toggle");
+}

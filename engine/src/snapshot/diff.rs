@@ -12,7 +12,7 @@
 use std::any::type_name;
 use std::fmt;
 
-use crate::storage::component::{Component, ComponentInfo, Kind};
+use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::difference::DifferentRows;
 use crate::storage::frozen::Frozen;
 use crate::storage::rows::Rows;
@@ -187,6 +187,7 @@ impl<'a> Diff<'a> {
             && self.inserted().chain(self.removed()).next().is_none()
             && self.resources().next().is_none()
             && self.components().all(|id| self.row_pairs(id).next().is_none())
+            && self.ids_of(Kind::Toggle).all(|id| self.row_pairs(id).next().is_none())
     }
 
     /// The entities that are alive in the newer picture and not in the older one. What they hold
@@ -242,6 +243,35 @@ impl<'a> Diff<'a> {
                 older: older.0.get(older.1),
                 newer: newer.0.get(newer.1),
             }))
+    }
+
+    /// The entities that have `T` in both pictures and switched on in only one, each with whether it
+    /// is on in the newer one. In the order of [`Diff::changed`].
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World, diff};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// world.register_toggle::<u8>().unwrap();
+    /// let entity = world.spawn((1_u8,));
+    /// let older = world.capture(ComponentMask::ALL, &pool);
+    /// world.disable::<u8>(entity).unwrap();
+    /// let newer = world.capture(ComponentMask::ALL, &pool);
+    /// let diff = diff(&older, &newer).unwrap();
+    /// assert!(diff.switched::<u8>().unwrap().eq([(entity, false)]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When `T` is not among what both views may read, or is no toggle in the newer one.
+    pub fn switched<T: Component>(
+        &self,
+    ) -> Result<impl Iterator<Item = (Entity, bool)> + use<'a, T>, ReadError> {
+        let id = self.readable::<T>(Kind::Component)?;
+        let toggle = id.and_then(|id| self.info(id)?.toggle());
+        let toggle = toggle.ok_or(ReadError::NotToggle { component: type_name::<T>() })?;
+        let switched = self.row_pairs(toggle);
+        Ok(switched
+            .map(|RowPair { entity, newer, .. }| (entity, *newer.0.get::<u8>(newer.1) == ENABLED)))
     }
 
     /// The bytes of the values of component `id` that differ, in the order of [`Diff::changed`].
