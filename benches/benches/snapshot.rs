@@ -139,7 +139,11 @@ fn write_row((transform, position, velocity, charge): RowMut<'_>) {
     for value in &mut transform.0 {
         *value += 1.0;
     }
-    for value in position.0.iter_mut().chain(&mut velocity.0).chain(&mut charge.0) {
+    for axis in 0..3 {
+        position.0[axis] += 1.0;
+        velocity.0[axis] += 1.0;
+    }
+    for value in &mut charge.0 {
         *value += 1.0;
     }
 }
