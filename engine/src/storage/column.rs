@@ -190,7 +190,8 @@ impl Column {
     fn add_extent(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let class = self.class(1);
         let extent = (self.chunks.len() / EXTENT_SHARE).min(EXTENT_BYTES / class.bytes());
-        let extent = self.chunks.len() + extent;
+        // The list does not grow for it: whoever sized it up front counts on that.
+        let extent = (self.chunks.len() + extent).min(self.chunks.capacity());
         while self.capacity() < rows {
             let chunk = memory.allocate(class, self.component)?;
             self.push_chunk(chunk, memory.epoch());

@@ -1,5 +1,6 @@
 //! The page: one table of promises, and one with every subject of every workload.
 
+use crate::attempts::ATTEMPTS;
 use crate::promises::Workload;
 use crate::results::Row;
 
@@ -38,12 +39,14 @@ pub(crate) fn page(
     let mut page =
         format!("{INTRODUCTION}\n* Machine: {machine}\n* Versions: {}\n", versions.join(", "));
     page += "\n## Promises\n\n";
-    page += "| workload | subject | baseline | ratio | target | |\n|---|---|---|---|---|---|\n";
+    page += "| workload | subject | baseline | ratio | target | | with a live snapshot |\n";
+    page += "|---|---|---|---|---|---|---|\n";
     for workload in workloads {
         for row in of(rows, workload).filter(|row| row.target.is_some()) {
-            page += &promise(workload, row);
+            page += &promise(workload, row, with_snapshot(rows, workload, row));
         }
     }
+    page += &tried(rows, workloads);
     page += "\n## Losses\n\n";
     page += &losses(rows, workloads);
     page += CAPTURE;
@@ -67,7 +70,17 @@ fn number(ratio: f64) -> String {
     if ratio < 0.05 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
-fn promise(workload: &Workload, row: &Row) -> String {
+/// The ratio of the same subject in a world with a live snapshot, where that was measured.
+fn with_snapshot(rows: &[Row], workload: &Workload, row: &Row) -> String {
+    let subject = format!("{}+snapshot", row.subject);
+    let found = of(rows, workload).find(|other| other.subject == subject);
+    let value = found.and_then(|other| other.value.as_ref());
+    let baseline = of(rows, workload).find(|other| other.subject == row.baseline);
+    let baseline = baseline.and_then(|base| base.value.as_ref());
+    value.zip(baseline).map_or_else(String::new, |(own, base)| number(own.0 / base.0))
+}
+
+fn promise(workload: &Workload, row: &Row, with_snapshot: String) -> String {
     let verdict = match (row.met, row.ratio) {
         (Some(true), _) => "met",
         (_, Some(_)) => "**missed**",
@@ -75,11 +88,29 @@ fn promise(workload: &Workload, row: &Row) -> String {
     };
     let target = row.target.unwrap_or(f64::NAN);
     let (title, subject, baseline) = (workload.title, &row.subject, row.baseline);
+    let ratio = ratio(row);
+    let target = number(target);
     format!(
-        "| {title} | {subject} | {baseline} | {} | <= {} | {verdict} |\n",
-        ratio(row),
-        number(target)
+        "| {title} | {subject} | {baseline} | {ratio} | <= {target} | {verdict} | {with_snapshot} |\n"
     )
+}
+
+/// What was tried for the promises that are missed.
+fn tried(rows: &[Row], workloads: &[Workload]) -> String {
+    let mut text = "\n## Missed, and what was tried\n\n".to_owned();
+    for workload in workloads {
+        for row in of(rows, workload).filter(|row| row.met == Some(false)) {
+            text += &format!("* {}: {}, {}\n", workload.title, row.subject, ratio(row));
+            let own = ATTEMPTS.iter().filter(|each| {
+                (each.group, each.workload) == (row.group, row.workload)
+                    && each.subject == row.subject
+            });
+            for note in own.flat_map(|each| each.notes) {
+                text += &format!("  * {note}\n");
+            }
+        }
+    }
+    text
 }
 
 /// Whether the subject is an engine to compare with.
@@ -98,17 +129,17 @@ fn is_convoy(row: &Row) -> bool {
 fn losses(rows: &[Row], workloads: &[Workload]) -> String {
     let mut text = String::new();
     for workload in workloads {
+        let value = |row: &Row| row.value.as_ref().map_or(f64::MAX, |(value, _)| *value);
         let best = |keep: fn(&Row) -> bool| {
-            let measured = of(rows, workload).filter(|row| keep(row) && row.ratio.is_some());
-            measured.min_by(|left, right| {
-                left.ratio.unwrap_or(f64::MAX).total_cmp(&right.ratio.unwrap_or(f64::MAX))
-            })
+            let measured = of(rows, workload).filter(|row| keep(row) && row.value.is_some());
+            measured.min_by(|left, right| value(left).total_cmp(&value(right)))
         };
         if let (Some(own), Some(peer)) = (best(is_convoy), best(is_peer))
-            && own.ratio > peer.ratio
+            && value(own) > value(peer)
         {
-            let line = [own, peer].map(|row| format!("{} {}", row.subject, ratio(row)));
-            text += &format!("* {}: {}, {}\n", workload.title, line[0], line[1]);
+            let times = number(value(own) / value(peer));
+            let (title, own, peer) = (workload.title, &own.subject, &peer.subject);
+            text += &format!("* {title}: {own} takes {times} times what {peer} takes\n");
         }
     }
     if text.is_empty() { "None: no peer is ahead on any workload.\n".to_owned() } else { text }

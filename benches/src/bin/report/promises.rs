@@ -252,6 +252,36 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         &[at_most("convoy", 1.5)],
     ),
     workload(
+        ("parallel", "compute_100k"),
+        "100 thousand rows of computation, on two threads against one: 1 / 1.9",
+        "convoy for_each",
+        &[at_most("convoy par_for_each", 0.526)],
+    ),
+    workload(
+        ("parallel", "compute_shared_100k"),
+        "the same over shared chunks",
+        "convoy for_each",
+        &[],
+    ),
+    workload(
+        ("parallel", "pos_vel_1m"),
+        "pos += vel on two threads, a million rows",
+        "convoy for_each",
+        &[],
+    ),
+    workload(
+        ("parallel", "pos_vel_shared_1m"),
+        "the same, every chunk shared",
+        "convoy for_each",
+        &[],
+    ),
+    workload(
+        ("parallel", "pos_vel_1k"),
+        "pos += vel on two threads, a thousand rows",
+        "convoy for_each",
+        &[],
+    ),
+    workload(
         ("memory", "10k_archetypes_x_20"),
         "memory of 10 thousand archetypes with 20 rows of 5 components",
         "rows",
