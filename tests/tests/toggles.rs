@@ -545,6 +545,12 @@ fn parallel_passes_skip_what_is_switched_off() {
 /// Everything that a naive model knows of an entity: its numbers and what is switched on.
 type Known = (Option<(u32, bool)>, Option<(u16, bool)>, bool);
 
+/// How many operations a random program has: 50,000 unless `CONVOY_OPERATIONS` tells.
+fn operations() -> u32 {
+    let told = std::env::var("CONVOY_OPERATIONS").ok();
+    told.map_or(50_000, |number| number.parse().expect("CONVOY_OPERATIONS is a number"))
+}
+
 #[test]
 fn a_random_program_agrees_with_a_naive_model_and_its_views_with_copies_of_it() {
     let mut mixer = Mixer::new(7);
@@ -554,9 +560,13 @@ fn a_random_program_agrees_with_a_naive_model_and_its_views_with_copies_of_it() 
     let pool = SnapshotPool::default();
     let mut model: BTreeMap<Entity, Known> = BTreeMap::new();
     let mut views: Vec<(View, BTreeMap<Entity, Known>)> = Vec::new();
-    for step in 0..6_000_u32 {
+    for step in 0..operations() {
         let entity = model.keys().nth(mixer.below(model.len())).copied();
         match (mixer.below(12), entity) {
+            (0..=2, Some(entity)) if model.len() > 100 => {
+                world.despawn(entity).unwrap();
+                model.remove(&entity);
+            }
             (0, _) | (_, None) => {
                 let entity = world.spawn((step, step as u16, Tag));
                 model.insert(entity, (Some((step, true)), Some((step as u16, true)), true));

@@ -157,7 +157,9 @@ impl Column {
         if self.size == 0 {
             return;
         }
-        let more = rows.div_ceil(self.chunk_rows()).saturating_sub(self.chunks.len());
+        let chunks = rows.div_ceil(self.chunk_rows());
+        // The last extent may go beyond them.
+        let more = (chunks + chunks / EXTENT_SHARE).saturating_sub(self.chunks.len());
         self.chunks.reserve(more);
     }
 
@@ -190,8 +192,7 @@ impl Column {
     fn add_extent(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let class = self.class(1);
         let extent = (self.chunks.len() / EXTENT_SHARE).min(EXTENT_BYTES / class.bytes());
-        // The list does not grow for it: whoever sized it up front counts on that.
-        let extent = (self.chunks.len() + extent).min(self.chunks.capacity());
+        let extent = self.chunks.len() + extent;
         while self.capacity() < rows {
             let chunk = memory.allocate(class, self.component)?;
             self.push_chunk(chunk, memory.epoch());
