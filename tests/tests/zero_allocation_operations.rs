@@ -41,7 +41,7 @@ type Frame = Box<dyn FnMut(u32) -> usize>;
 type SetUp = fn() -> Frame;
 
 /// Every phase by its name.
-const PHASES: [(&str, SetUp); 36] = [
+const PHASES: [(&str, SetUp); 37] = [
     ("spawn, despawn", spawn_and_despawn),
     ("spawn_batch, QueryMut::despawn", spawn_batch),
     ("spawn_columns, despawn_many", spawn_columns),
@@ -71,6 +71,7 @@ const PHASES: [(&str, SetUp); 36] = [
     ("captures of several masks that overlap", overlapping_captures),
     ("providers", providers),
     ("sync_from", replicas),
+    ("sync_from, both ways", mutual_replicas),
     ("compact", compact),
     ("compact, with entities that come and go", compact_churn),
     ("toggles: enable, disable, set, queries that skip", toggles),
@@ -566,6 +567,21 @@ fn replicas() -> Frame {
         replica.sync_from(&world, ComponentMask::ALL).unwrap();
         assert_eq!(replica.get::<u32>(entity).unwrap(), world.get::<u32>(entity).unwrap());
         world.memory().mapped_bytes + replica.memory().mapped_bytes
+    })
+}
+
+/// Two worlds that took each other's room for lists, and added to it, would grow with every sync.
+fn mutual_replicas() -> Frame {
+    let (mut world, entities) = filled();
+    let mut other = World::with_config(config());
+    Box::new(move |frame| {
+        let entity = entities[frame as usize % entities.len()];
+        *world.get_mut::<u32>(entity).unwrap() += 1;
+        other.sync_from(&world, ComponentMask::ALL).unwrap();
+        *other.get_mut::<u32>(entity).unwrap() += 1;
+        world.sync_from(&other, ComponentMask::ALL).unwrap();
+        assert_eq!(world.get::<u32>(entity).unwrap(), other.get::<u32>(entity).unwrap());
+        world.memory().mapped_bytes + other.memory().mapped_bytes
     })
 }
 

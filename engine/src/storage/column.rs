@@ -163,9 +163,10 @@ impl Column {
         self.chunks.reserve(more);
     }
 
-    /// Makes room for as many chunks as `other` has room for.
+    /// Makes room for as many chunks as `other` has room for, and for no more: two worlds that sync
+    /// from each other would add to each other's room for ever.
     pub(crate) fn reserve_list_like(&mut self, other: &Self) {
-        self.reserve_list(other.chunk_capacity() << self.rows_log2);
+        self.chunks.reserve_exact(other.chunk_capacity().saturating_sub(self.chunks.len()));
     }
 
     /// Adds chunks until `rows` rows fit, of which `live` are in use now.
