@@ -18,6 +18,8 @@ mod many;
 mod one;
 #[path = "../../tests/model/pair.rs"]
 mod pair;
+#[path = "../../tests/model/pictures.rs"]
+mod pictures;
 #[path = "../../tests/model/program.rs"]
 mod program;
 #[path = "../../tests/model/run.rs"]

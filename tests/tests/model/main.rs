@@ -1,7 +1,7 @@
 //! Random programs against a naive model.
 //!
 //! Four worlds share one schema. Each of them is mutated in every way that the engine knows, is
-//! captured, and is synced from any other, while a [`Model`] of each does the same in ordinary
+//! captured, synced from any other, and replaced by branches, while a [`Model`] of each does the same in ordinary
 //! maps. Whatever can be read, worlds, snapshots and replicas, must equal its model at any time.
 //! Some programs run with so little memory that operations fail at random: a failure must change
 //! nothing.
@@ -14,6 +14,7 @@
 mod many;
 mod one;
 mod pair;
+mod pictures;
 mod program;
 mod run;
 

@@ -9,6 +9,7 @@ use convoy_tests::{
     assert_equals, step,
 };
 
+use crate::pictures::{Prepared, Ties};
 use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
 
 const ENTITIES_MAX: usize = 300;
@@ -22,12 +23,12 @@ struct Recorded {
 }
 
 /// A view, and the copy that the model made at its capture.
-struct Kept {
-    view: View,
-    copy: Model,
-    mask: KindMask,
+pub(crate) struct Kept {
+    pub(crate) view: View,
+    pub(crate) copy: Model,
+    pub(crate) mask: KindMask,
     /// What was captured: `mask`, or more where the view was narrowed.
-    captured: KindMask,
+    pub(crate) captured: KindMask,
     events: [Vec<u64>; 2],
     hash: u64,
 }
@@ -41,7 +42,9 @@ pub(crate) struct Pair {
     recorded: Vec<Recorded>,
     /// Whether the recording is from before a restore.
     outdated: bool,
-    views: Vec<Kept>,
+    pub(crate) views: Vec<Kept>,
+    pub(crate) prepared: Prepared,
+    pub(crate) ties: Ties,
     pub(crate) limited: bool,
     retention: usize,
     /// Handles that are reserved for entities to come.
@@ -92,15 +95,22 @@ impl Pair {
     pub(crate) fn new(setting: &Setting, template: &World) -> Self {
         let mut world = World::with_config(setting.config(setting.limit_bytes));
         world.sync_from(template, convoy_engine::ComponentMask::ALL).unwrap();
+        Self::of(world, Model::default(), setting)
+    }
+
+    /// A complete world without views, and what it holds.
+    pub(crate) fn of(mut world: World, model: Model, setting: &Setting) -> Self {
         let commands = Commands::new(&mut world);
         Self {
             world,
-            model: Model::default(),
+            model,
             readable: KindMask::ALL,
             commands,
             recorded: Vec::new(),
             outdated: false,
             views: Vec::new(),
+            prepared: Prepared::default(),
+            ties: Ties::default(),
             limited: setting.limit_bytes.is_some(),
             retention: setting.event_retention,
             reserved: Vec::new(),
@@ -520,13 +530,15 @@ impl Pair {
                 self.views.swap_remove(view);
             }
             Action::Restore { view } => self.restore(view),
-            Action::DropView { .. } | Action::Sync { .. } => {}
+            Action::Diff { older, newer } => self.diff(older, newer),
+            Action::Prepared { factor } => self.run_prepared(factor),
+            Action::DropView { .. } | Action::Sync { .. } | Action::Branch { .. } => {}
             Action::Check => self.assert_all(),
         }
     }
 
     /// Makes this world a replica of `source`.
-    pub(crate) fn sync(&mut self, source: &Self, mask: KindMask) {
+    pub(crate) fn sync(&mut self, source: &mut Self, mask: KindMask) {
         let engine_mask = mask.to_mask(&mut self.world);
         match self.world.sync_from(&source.world, engine_mask) {
             Ok(report) => {
@@ -549,23 +561,29 @@ impl Pair {
                 self.recorded.clear();
                 self.outdated = false;
                 self.commands = Commands::new(&mut self.world);
+                std::mem::swap(&mut self.prepared, &mut source.prepared);
             }
             Err(SyncError::Memory(_)) => self.assert_memory(true),
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// Ends a program: with every view gone, nothing may be retained, and with every entity gone,
-    /// nothing may leak.
+    /// Ends a world: with every view and branch gone, nothing may be retained, and with every entity
+    /// gone, nothing may leak.
     pub(crate) fn finish(mut self) {
         self.assert_all();
         self.views.clear();
         self.tick();
         let memory = self.world.memory();
-        assert_eq!((memory.retained_bytes, memory.retained_chunks), (0, 0));
-        assert_eq!(memory.active_captures, 0);
+        assert!(memory.active_captures == 0 || self.ties.is_base());
+        if memory.active_captures == 0 {
+            assert_eq!((memory.retained_bytes, memory.retained_chunks), (0, 0));
+        }
         self.clear();
         self.assert_all();
+        if memory.active_captures > 0 {
+            return;
+        }
         let cleared_bytes = self.world.memory().live_bytes;
         let spawned = self.model.stale.iter().map(|entity| entity.index() as usize);
         // The index has a slot of twelve bytes for every handle: those of entities, and blocks of
@@ -576,7 +594,7 @@ impl Pair {
     }
 }
 
-/// Command buffers that one program makes for one world at the most: one for every sync.
+/// Command buffers that one program makes for one world at the most: one for every sync or branch.
 const COMMAND_BUFFERS_MAX: usize = 2 * OPERATIONS_PER_PROGRAM;
 
 impl Kept {

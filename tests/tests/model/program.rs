@@ -36,6 +36,9 @@ pub(crate) enum Action {
     Narrow { view: usize, mask: u16 },
     DropView { view: usize },
     Restore { view: usize },
+    Diff { older: usize, newer: usize },
+    Prepared { factor: u64 },
+    Branch { from: usize, view: usize },
     Sync { from: usize, mask: u16 },
     Check,
 }
@@ -115,6 +118,10 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
         2 => (0..VIEWS_MAX, masks()).prop_map(|(view, mask)| Action::Narrow { view, mask }),
         6 => (0..VIEWS_MAX).prop_map(|view| Action::DropView { view }),
         5 => (0..VIEWS_MAX).prop_map(|view| Action::Restore { view }),
+        5 => (0..VIEWS_MAX, 0..VIEWS_MAX)
+            .prop_map(|(older, newer)| Action::Diff { older, newer }),
+        3 => numbers().prop_map(|factor| Action::Prepared { factor }),
+        3 => (0..WORLDS, 0..VIEWS_MAX).prop_map(|(from, view)| Action::Branch { from, view }),
         4 => (0..WORLDS, masks()).prop_map(|(from, mask)| Action::Sync { from, mask }),
         4 => Just(Action::Check),
     ]

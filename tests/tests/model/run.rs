@@ -55,11 +55,21 @@ pub(crate) fn run_program((setting, actions): &Program) {
                 let [pair, source] = pairs.get_disjoint_mut([*world, from]).unwrap();
                 pair.sync(source, KindMask(mask));
             }
+            // The world that the branch takes the place of may be the one that it comes from.
+            Action::Branch { from, view } => {
+                if let Some(branch) = pairs[from].branch(view, setting) {
+                    std::mem::replace(&mut pairs[*world], branch).finish();
+                }
+            }
             _ => pairs[*world].run(action, &pool),
         }
         if number % 25 == 24 {
             pairs[*world].assert_all();
         }
     }
-    pairs.into_iter().for_each(Pair::finish);
+    // Branches end before what they come from, so that all is accounted for.
+    while let Some(number) = pairs.iter().position(|pair| !pair.ties.is_base()) {
+        pairs.swap_remove(number).finish();
+    }
+    assert!(pairs.is_empty());
 }
