@@ -1,6 +1,7 @@
 //! Traps that other engines fell into, each as a test that a naive design fails.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use convoy_engine::{
     Commands, ComponentMask, DoubleBufferProvider, Entity, HostConfig, Mode, ModuleContext,
-    ModuleHost, ModuleSpec, Rate, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View,
-    World, WorldConfig,
+    ModuleHost, ModuleSpec, PreparedQuery, Rate, SharedSnapshotProvider, SnapshotPool,
+    SnapshotProvider, View, World, WorldConfig,
 };
 
 const ALL: ComponentMask = ComponentMask::ALL;
@@ -283,31 +284,46 @@ fn trap_8_reader_that_panics_or_leaves_early_releases_exactly_once() {
     assert_eq!(ends.into_inner(), 80);
 }
 
+/// How a test looks at a world and at a view.
+struct Look<T> {
+    world: fn(&World) -> T,
+    view: fn(&View) -> T,
+}
+
+/// Runs one way of writing rows as [`assert_look_follows`] does.
+fn assert_write_path_marks(name: &str, write: impl FnMut(&mut World, &mut Vec<Entity>)) {
+    assert_look_follows(name, Look { world: rows_of, view: rows_in }, write);
+}
+
 /// Runs one way of writing while a snapshot and a replica are up to date, in a chunk that was
 /// written in an earlier epoch, and once more while the chunk is fresh.
-fn assert_write_path_marks(name: &str, mut write: impl FnMut(&mut World, &mut Vec<Entity>)) {
+fn assert_look_follows<T: PartialEq + Debug>(
+    name: &str,
+    look: Look<T>,
+    mut write: impl FnMut(&mut World, &mut Vec<Entity>),
+) {
     let (mut world, mut entities) = world_of_small_chunks();
     let pool = SnapshotPool::for_world(&world);
     let mut replica = empty_replica();
     for round in 0..3 {
         replica.sync_from(&world, ALL).unwrap();
-        let before = rows_of(&world);
+        let (before, rows) = ((look.world)(&world), rows_of(&world));
         let view = world.capture(ALL, &pool);
         write(&mut world, &mut entities);
-        let after = rows_of(&world);
+        let after = (look.world)(&world);
         assert_ne!(before, after, "{name} writes in round {round}");
-        assert_eq!(rows_in(&view), before, "{name} leaves the snapshot in round {round}");
-        for (entity, number, ..) in &before {
+        assert_eq!((look.view)(&view), before, "{name} leaves the snapshot in round {round}");
+        for (entity, number, ..) in &rows {
             assert_eq!(view.get::<u32>(*entity).ok().copied(), *number, "{name}: by handle");
         }
         // Without the snapshot: chunks are taken back and not copied, and are marked all the same.
         drop(view);
         world.advance_tick();
         replica.sync_from(&world, ALL).unwrap();
-        assert_eq!(rows_of(&replica), after, "{name} reaches the replica in round {round}");
+        assert_eq!((look.world)(&replica), after, "{name} reaches the replica in round {round}");
         write(&mut world, &mut entities);
         replica.sync_from(&world, ALL).unwrap();
-        assert_eq!(rows_of(&replica), rows_of(&world), "{name} reaches it in place");
+        assert_eq!((look.world)(&replica), (look.world)(&world), "{name} reaches it in place");
         for &entity in &entities {
             assert_eq!(replica.contains(entity), world.contains(entity));
             assert_eq!(replica.get::<u32>(entity).ok(), world.get::<u32>(entity).ok());
@@ -397,6 +413,149 @@ fn trap_4_playback_marks_what_its_commands_write() {
         commands.despawn(entities.remove(8));
         assert_eq!(world.play_back(&mut commands).failed, 0);
         next += 1;
+    });
+}
+
+#[test]
+fn trap_4_prepared_shared_and_parallel_passes_mark_their_chunks() {
+    let mut prepared = PreparedQuery::<(&mut u32, &u64)>::new();
+    assert_write_path_marks("prepared query", |world, _| {
+        prepared.query_mut(world).for_each(|(number, wide)| *number += *wide as u32);
+    });
+    assert_write_path_marks("shared query", |world, _| {
+        let shared = world.share();
+        shared.query::<(&mut u32, &u64)>().for_each(|(number, wide)| *number += *wide as u32);
+    });
+    assert_write_path_marks("parallel pass", |world, _| {
+        world.query_mut::<(&mut u32, &u64)>().par_for_each(|(number, wide)| {
+            *number += *wide as u32;
+        });
+    });
+}
+
+#[test]
+fn trap_4_batches_mark_what_they_write_and_what_they_move() {
+    let mut next = 0_u32;
+    assert_write_path_marks("spawn_batch", |world, entities| {
+        entities.extend(world.spawn_batch((0..5_u32).map(|number| (number, 1_u64))).unwrap());
+    });
+    assert_write_path_marks("spawn_columns", |world, entities| {
+        entities.extend(world.spawn_columns((&[1_u32, 2, 3][..], &[4_u64, 5, 6][..])).unwrap());
+    });
+    assert_write_path_marks("insert_many in place", |world, entities| {
+        next += 1;
+        world.insert_many(&entities[3..6], (1_000 + next,)).unwrap();
+    });
+    let mut held = false;
+    assert_write_path_marks("insert_many and remove_many", |world, entities| {
+        held = !held;
+        let report = match held {
+            true => world.insert_many(&entities[1..7], (9_u8,)),
+            false => world.remove_many::<(u8,)>(&entities[1..7]),
+        };
+        assert_eq!(report.unwrap().changed, 6);
+    });
+    assert_write_path_marks("despawn_many", |world, entities| {
+        let gone: Vec<_> = entities.drain(..2).collect();
+        assert_eq!(world.despawn_many(&gone).unwrap().changed, 2);
+    });
+    let mut held = false;
+    assert_write_path_marks("insertion into and removal from a whole query", |world, _| {
+        held = !held;
+        let query = world.query_mut::<&u64>();
+        let changed = if held { query.insert((7_u8,)) } else { query.remove::<(u8,)>() };
+        assert_eq!(changed.unwrap(), ROWS as usize);
+    });
+}
+
+#[test]
+fn trap_4_exchange_and_bytes_mark_what_they_write() {
+    let mut next = 0;
+    assert_write_path_marks("exchange", |world, entities| {
+        world.exchange::<(u64,), _>(entities[next], (next as u8,)).unwrap();
+        next += 1;
+    });
+    assert_write_path_marks("set_bytes", |world, entities| {
+        next += 1;
+        let id = world.component_id::<u32>().unwrap();
+        world.set_bytes(entities[5], id, &(500 + next as u32).to_ne_bytes()).unwrap();
+    });
+}
+
+#[test]
+fn trap_4_resources_are_marked() {
+    let look = || Look {
+        world: |world: &World| world.resource::<f64>().ok().copied(),
+        view: |view: &View| view.resource::<f64>().ok().copied(),
+    };
+    let mut value = 0.0;
+    assert_look_follows("insert_resource", look(), |world, _| {
+        value += 1.0;
+        world.insert_resource(value).unwrap();
+    });
+    assert_look_follows("resource_mut", look(), |world, _| match world.resource_mut::<f64>() {
+        Ok(value) => *value += 1.0,
+        Err(_) => drop(world.insert_resource(1.0_f64).unwrap()),
+    });
+    assert_look_follows("remove_resource", look(), |world, _| {
+        if world.remove_resource::<f64>().is_err() {
+            world.insert_resource(2.0_f64).unwrap();
+        }
+    });
+}
+
+#[test]
+fn trap_4_switches_are_marked() {
+    let look = Look {
+        world: |world: &World| world.query::<(Entity, &f32)>().iter().map(|row| row.0).collect(),
+        view: |view: &View| -> Vec<Entity> {
+            view.query::<(Entity, &f32)>().unwrap().iter().map(|row| row.0).collect()
+        },
+    };
+    assert_look_follows("a switch", look, |world, entities| {
+        if world.component_id::<f32>().is_none() {
+            world.register_toggle::<f32>().unwrap();
+            world.insert_many(entities, (1.0_f32,)).unwrap();
+        } else if world.is_enabled::<f32>(entities[5]).unwrap() {
+            world.disable::<f32>(entities[5]).unwrap();
+        } else {
+            world.enable::<f32>(entities[5]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn trap_4_links_are_marked() {
+    let look = Look {
+        world: |world: &World| {
+            let entities = world.query::<Entity>().iter();
+            entities.map(|child| (child, world.parent(child).unwrap())).collect()
+        },
+        view: |view: &View| -> Vec<(Entity, Option<Entity>)> {
+            let entities = view.query::<Entity>().unwrap();
+            entities.iter().map(|child| (child, view.parent(child).unwrap())).collect()
+        },
+    };
+    let mut next = 0;
+    assert_look_follows("set_parent and remove_parent", look, |world, entities| {
+        next += 1;
+        match world.parent(entities[4]).unwrap() {
+            Some(_) if next % 3 == 0 => drop(world.remove_parent(entities[4]).unwrap()),
+            _ => world.set_parent(entities[4], entities[5 + next % 3]).unwrap(),
+        }
+    });
+}
+
+#[test]
+fn trap_4_restore_marks_what_it_takes_back() {
+    let pool = SnapshotPool::default();
+    let mut last = None;
+    assert_write_path_marks("restore", |world, entities| {
+        let now = world.capture(ALL, &pool);
+        match last.replace(now) {
+            Some(view) if view.is_of(world) => drop(world.restore(&view).unwrap()),
+            _ => *world.get_mut::<u32>(entities[6]).unwrap() += 1,
+        }
     });
 }
 
