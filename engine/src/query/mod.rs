@@ -25,6 +25,7 @@ pub(crate) mod tables;
 pub(crate) mod terms;
 pub(crate) mod tuples;
 pub(crate) mod write;
+pub(crate) mod write_iter;
 pub(crate) mod write_term;
 
 pub use described::{DescribedQuery, DescribedRun, DescribedRuns};
@@ -40,4 +41,5 @@ pub use read::{Query, QueryIter};
 pub use reader::Reader;
 pub use shared::{SharedQuery, SharedWorld};
 pub use tables::{TableRef, Tables};
-pub use write::{QueryIterMut, QueryMut};
+pub use write::QueryMut;
+pub use write_iter::QueryIterMut;

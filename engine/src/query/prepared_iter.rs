@@ -18,7 +18,7 @@ use super::filter::Filter;
 use super::prepared::{PreparedMut, PreparedQuery, PreparedRef};
 use super::selection::{Selection, run_end};
 use super::tables::{TableRef, Tables};
-use super::write::open_run;
+use super::write_iter::open_run;
 
 /// Iterates over the entities of a [`PreparedRef`].
 pub struct PreparedIter<'q, 'a, S: ?Sized, Q: Terms, F: Filter = ()> {

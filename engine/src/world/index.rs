@@ -16,8 +16,8 @@
 //! one comparison when nothing was reserved.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytemuck::{Pod, Zeroable};
 use convoy_pool::MemoryError;
@@ -27,13 +27,15 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
-use crate::storage::frozen::BufferId;
 use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
 
+use handles::{NONE, Returned};
 use stocks::Stocks;
 
 use super::error::SpawnError;
+
+pub(crate) use handles::Handles;
 
 /// Where an entity's components are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,8 +59,6 @@ pub(crate) struct Slot {
 const FREE: u32 = u32::MAX;
 /// Marks a slot whose handle has been given out and that holds no entity yet.
 const RESERVED: u32 = u32::MAX - 1;
-/// Ends the free list.
-const NONE: u32 = u32::MAX;
 /// How many fresh indices are claimed from the shared counter at once.
 const BLOCK: u32 = 64;
 
@@ -103,103 +103,6 @@ impl Slot {
     }
 }
 
-/// Where handles come from and go to outside the world: the counter of indices that were never
-/// used, and the reserved handles that dropped command buffers gave back.
-#[derive(Clone)]
-pub(crate) struct Handles(Arc<SharedHandles>);
-
-struct SharedHandles {
-    /// Indices from here on were never used.
-    fresh: AtomicU32,
-    /// Whether `returned` may hold something, so that the world need not look.
-    has_returned: AtomicBool,
-    returned: Mutex<Returned>,
-}
-
-/// Handles that were given back, all of one lineage.
-#[derive(Default)]
-struct Returned {
-    /// The replica's state that the handles are for: a sync replaces all slots, and with them who
-    /// holds which handle.
-    lineage: u64,
-    handles: Vec<Entity>,
-    /// Command buffers that were dropped, of any lineage.
-    buffers: Vec<BufferId>,
-}
-
-impl Handles {
-    fn new() -> Self {
-        Self(Arc::new(SharedHandles {
-            fresh: AtomicU32::new(0),
-            has_returned: AtomicBool::new(false),
-            returned: Mutex::default(),
-        }))
-    }
-
-    /// Gives reserved handles back, on any thread. Called when a command buffer is dropped. Those
-    /// of an earlier lineage are forgotten: their slots belong to others now.
-    pub(crate) fn give_back(&self, lineage: u64, handles: impl Iterator<Item = Entity>) {
-        let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        if returned.lineage != lineage {
-            return;
-        }
-        returned.handles.extend(handles);
-        // Relaxed: the lock orders the list; the flag only saves the world from taking it.
-        self.0.has_returned.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes that a command buffer is gone.
-    pub(crate) fn drop_buffer(&self, buffer: BufferId) {
-        let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        returned.buffers.push(buffer);
-        // Relaxed: as in `give_back`.
-        self.0.has_returned.store(true, Ordering::Relaxed);
-    }
-
-    /// Forgets the handles of earlier lineages, now and when they are given back.
-    fn begin_lineage(&self, lineage: u64) {
-        let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        returned.handles.clear();
-        returned.lineage = lineage;
-    }
-
-    /// Whether both are those of one world.
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Claims up to `count` indices; an empty range when all are taken.
-    pub(crate) fn claim(&self, count: u32) -> Range<u32> {
-        // Relaxed: the count itself is all that is shared.
-        let claimed = self.0.fresh.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            Some(next.saturating_add(count).min(NONE - 1))
-        });
-        let start = claimed.unwrap_or(NONE - 1);
-        start..start.saturating_add(count).min(NONE - 1)
-    }
-
-    /// Claims exactly `count` indices; `None` when there are not as many left.
-    pub(crate) fn claim_exact(&self, count: u32) -> Option<Range<u32>> {
-        if count == 0 {
-            return Some(0..0);
-        }
-        // Relaxed: the count itself is all that is shared.
-        let claimed = self.0.fresh.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            next.checked_add(count).filter(|&end| end < NONE)
-        });
-        claimed.ok().map(|start| start..start + count)
-    }
-
-    /// Gives a claimed range back, unless somebody has claimed more since; then it stays unused.
-    fn unclaim(&self, range: &Range<u32>) {
-        if !range.is_empty() {
-            let (ordering, fresh) = (Ordering::Relaxed, &self.0.fresh);
-            // Relaxed: the count itself is all that is shared.
-            _ = fresh.compare_exchange(range.end, range.start, ordering, ordering);
-        }
-    }
-}
-
 /// Slots that are ready to take entities, in this order.
 pub(crate) struct ManySlots {
     /// How many come from the free list.
@@ -210,6 +113,7 @@ pub(crate) struct ManySlots {
     claimed: Range<u32>,
 }
 
+mod handles;
 mod restore;
 mod stocks;
 
