@@ -252,3 +252,26 @@ fn replica_of_a_branch_is_complete() {
     replica.sync_from(&branch, ALL).unwrap();
     assert_eq!(Picture::of_world(&replica), Picture::of_world(&branch));
 }
+
+/// A first chunk that came from the base was taken for one of as few rows as the last capture that was
+/// restored had. Where a restore to a longer one found it in its place, its rows were out of reach,
+/// and the next row that came was written over them.
+#[test]
+fn branch_goes_to_and_fro_between_a_short_and_a_long_capture() {
+    let (mut world, pool) = (World::new(), SnapshotPool::default());
+    let entities = [1_u32, 2, 3].map(|number| world.spawn((number,)));
+    let mut branch = World::branch(&world.capture(ComponentMask::ALL, &pool)).unwrap();
+    let long = branch.capture(ComponentMask::ALL, &pool);
+    // The last row: nothing is written.
+    branch.despawn(entities[2]).unwrap();
+    let short = branch.capture(ComponentMask::ALL, &pool);
+    *branch.get_mut::<u32>(entities[0]).unwrap() = 9;
+    branch.restore(&short).unwrap();
+    branch.restore(&long).unwrap();
+    assert!(branch.query::<&u32>().iter().copied().eq([1, 2, 3]));
+    branch.spawn((4_u32,));
+    assert!(branch.query::<&u32>().iter().copied().eq([1, 2, 3, 4]));
+    *branch.get_mut::<u32>(entities[1]).unwrap() = 8;
+    assert!(branch.query::<&u32>().iter().copied().eq([1, 8, 3, 4]));
+    assert!(long.query::<&u32>().unwrap().iter().copied().eq([1, 2, 3]));
+}

@@ -6,7 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use convoy_engine::{Commands, ComponentMask, Entity, SnapshotPool, World, WorldConfig};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use convoy_engine::{
+    Commands, ComponentMask, Entity, PreparedQuery, SnapshotPool, View, World, WorldConfig,
+};
 
 const ROWS: u64 = 8192;
 
@@ -111,4 +115,70 @@ fn memory_that_was_cut_small_serves_large_chunks_once_all_is_free() {
     let first = fill(&mut world);
     world.clear().unwrap();
     assert!(fill(&mut world) >= first * 9 / 10, "a cleared world holds as much again");
+}
+
+/// Handles that a dropped buffer gave back were forgotten where memory was too short to free them.
+#[test]
+fn handles_that_come_back_while_memory_is_short_are_freed_later() {
+    let mut config = WorldConfig::default();
+    config.chunk_rows_max = 4;
+    config.memory.first_slab_bytes = 4096;
+    config.memory.slab_bytes_max = 4096;
+    config.memory.limit_bytes = Some(10 * 4096);
+    let (mut world, pool) = (World::with_config(config), SnapshotPool::default());
+    let commands = Commands::new(&mut world);
+    let view = world.capture(ComponentMask::ALL, &pool);
+    while world.try_send_event(0_u64).is_ok() {}
+    drop(commands);
+    world.advance_tick();
+    drop(view);
+    world.clear().unwrap();
+    world.advance_tick();
+    assert!((0..64).all(|_| world.spawn((2_u64,)).index() < 64), "slots are used again");
+}
+
+/// A world of which a capture shares rows that there is no memory to copy, and the capture. The first
+/// row is the world's own; `u32` has one row a chunk.
+fn exhausted_world() -> (World, View) {
+    let mut config = WorldConfig::default();
+    config.chunk_rows_max = 1;
+    config.memory.first_slab_bytes = 4096;
+    config.memory.slab_bytes_max = 4096;
+    config.memory.limit_bytes = Some(16 * 4096);
+    let mut world = World::with_config(config);
+    let first = world.spawn((0_u32,));
+    (1..4_u32).for_each(|number| drop(world.spawn((number, 0_u8))));
+    let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    *world.get_mut::<u32>(first).unwrap() += 10;
+    while world.try_spawn((7_u64,)).is_ok() {}
+    while world.try_send_event([0_u8; 256]).is_ok() {}
+    (world, view)
+}
+
+/// An iterator that had run out of memory and was asked again gave rows of a run that it had not
+/// begun: those that it had given before.
+#[test]
+fn an_iterator_that_ran_out_of_memory_gives_no_row_twice() {
+    let (mut world, view) = exhausted_world();
+    let mut query = world.query_mut::<&mut u32>();
+    let mut rows = query.iter();
+    let first = rows.next().unwrap();
+    for _ in 1..4 {
+        assert!(catch_unwind(AssertUnwindSafe(|| rows.next().is_some())).is_err());
+    }
+    assert!(rows.next().is_none());
+    *first += 1;
+    assert!(world.query::<&u32>().iter().copied().eq([11, 1, 2, 3]));
+
+    let mut prepared = PreparedQuery::<&mut u32>::new();
+    let mut query = prepared.query_mut(&mut world);
+    let mut rows = query.iter();
+    let first = rows.next().unwrap();
+    for _ in 1..4 {
+        assert!(catch_unwind(AssertUnwindSafe(|| rows.next().is_some())).is_err());
+    }
+    assert!(rows.next().is_none());
+    *first += 1;
+    assert!(world.query::<&u32>().iter().copied().eq([12, 1, 2, 3]));
+    assert!(view.query::<&u32>().unwrap().iter().copied().eq([0, 1, 2, 3]));
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
     COMPONENTS_MAX, ComponentError, ComponentMask, Entity, QueryError, RegisterError, SnapshotPool,
-    SpawnError, World, WorldConfig,
+    SpawnError, View, World, WorldConfig,
 };
 use convoy_tests::{Mixer, SHAPES};
 
@@ -354,5 +354,25 @@ fn folding_an_iterator_visits_what_stepping_it_visits_also_from_its_middle() {
         let mut rows = world.query_mut::<&mut u32>().into_iter();
         rows.by_ref().take(skipped).for_each(drop);
         assert_eq!(rows.map(|number| *number).sum::<u32>(), stepped[skipped..].iter().sum());
+    }
+}
+
+/// A batch whose iterator said too little about its length lost what it had brought before the first
+/// chunk had to grow: the chunk took only the rows of entities along.
+#[test]
+fn a_batch_of_unknown_length_keeps_every_row() {
+    for shared in [false, true] {
+        let mut world = World::new();
+        world.spawn((7_u32, [0_u8; 3]));
+        let view = shared.then(|| world.capture(ComponentMask::ALL, &SnapshotPool::default()));
+        let rows = (0..5_000_u32).filter(|number| number % 2 == 0);
+        let rows = rows.map(|number| (number, [number as u8; 3]));
+        let spawned: Vec<_> = world.spawn_batch(rows).unwrap().collect();
+        assert_eq!(spawned.len(), 2_500);
+        for (number, entity) in (0..).step_by(2).zip(spawned) {
+            assert_eq!(*world.get::<u32>(entity).unwrap(), number);
+            assert_eq!(*world.get::<[u8; 3]>(entity).unwrap(), [number as u8; 3]);
+        }
+        assert!(view.is_none_or(|view: View| view.entity_count() == 1));
     }
 }

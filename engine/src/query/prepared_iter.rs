@@ -70,7 +70,8 @@ impl<F: Filter> Progress<F> {
         (self.selection, self.row, self.rows) = (selection, 0, rows);
     }
 
-    /// The next run of the table; `None` when the rest of it is not selected.
+    /// The next run of the table, to be started and then begun; `None` when the rest of the table is
+    /// not selected.
     ///
     /// # Safety
     ///
@@ -87,9 +88,15 @@ impl<F: Filter> Progress<F> {
         if run.is_empty() {
             return None;
         }
-        (self.index, self.len) = (0, run.len());
-        self.later -= self.len;
+        self.later -= run.len();
         Some(run)
+    }
+
+    /// Begins a run of `rows` rows that was started. Where memory runs out before that, no row of it
+    /// is left to be handed out.
+    #[inline]
+    fn begin(&mut self, rows: usize) {
+        (self.index, self.len) = (0, rows);
     }
 
     fn left(&self) -> usize {
@@ -154,6 +161,7 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedIter<'_, '_, S, Q, F> {
             let mut bound = self.bound.expect("a table with rows is bound");
             // SAFETY: the tables are borrowed.
             if let Some(rows) = unsafe { self.at.next_run(Q::run_log2(&bound)) } {
+                self.at.begin(rows.len());
                 // SAFETY: the run lies in one chunk of every column; reading needs no memory.
                 let run = unsafe { Q::start(&mut bound, rows, self.at.rows, ptr::null_mut()) };
                 self.run = Some(run);
@@ -276,11 +284,12 @@ impl<'w, Q: Terms, F: Filter> PreparedIterMut<'_, 'w, Q, F> {
             let bound = self.bound.expect("a table with rows is bound");
             // SAFETY: the table is borrowed.
             if let Some(rows) = unsafe { self.at.next_run(Q::run_log2(&bound)) } {
-                let memory = ptr::from_mut(&mut *self.memory);
+                let (count, memory) = (rows.len(), ptr::from_mut(&mut *self.memory));
                 // SAFETY: the bound table has these rows, which lie in one chunk of every column,
                 // and is borrowed exclusively, as is the memory.
                 let (bound, run) = unsafe { open_run::<Q>(bound, rows, self.at.rows, memory) };
                 (self.bound, self.run) = (Some(bound), Some(run));
+                self.at.begin(count);
                 return true;
             }
         }

@@ -89,13 +89,15 @@ impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
             if rows.is_empty() {
                 continue;
             }
-            (self.index, self.len) = (0, rows.len());
-            self.later -= self.len;
+            let len = rows.len();
+            self.later -= len;
             let memory = ptr::from_mut(&mut *self.memory);
             // SAFETY: the bound table has these rows, which lie in one chunk of every column, and
             // is borrowed exclusively, as is the memory.
             let (bound, run) = unsafe { open_run::<Q>(bound, rows, self.rows, memory) };
             (self.bound, self.run) = (Some(bound), Some(run));
+            // Only now: where memory ran out, the iterator has no rows of a run that never began.
+            (self.index, self.len) = (0, len);
             return true;
         }
     }

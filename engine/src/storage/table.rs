@@ -250,11 +250,22 @@ impl Table {
         count: usize,
         memory: &mut Memory,
     ) -> Result<(), SpawnRowsError> {
+        self.prepare_append_rest(0, count, memory)
+    }
+
+    /// As [`Table::prepare_append_run`] for `count` rows, of which the first `filled` were prepared
+    /// and written before: they are part of what a chunk that has to grow takes along.
+    pub(crate) fn prepare_append_rest(
+        &mut self,
+        filled: usize,
+        count: usize,
+        memory: &mut Memory,
+    ) -> Result<(), SpawnRowsError> {
         let (rows, captured) = (self.rows(), self.captured_rows as usize);
         let end = rows.checked_add(count).filter(|&end| end < u32::MAX as usize);
         let end = end.ok_or(SpawnRowsError::TooMany)?;
         for column in &mut self.columns {
-            column.prepare_append_run(rows..end, captured, memory)?;
+            column.prepare_append_run(rows + filled..end, captured, memory)?;
         }
         Ok(())
     }

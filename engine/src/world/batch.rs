@@ -174,7 +174,7 @@ impl World {
         for bundle in bundles {
             if count == ready {
                 ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
-                table.prepare_append_run(ready, &mut self.memory)?;
+                table.prepare_append_rest(count, ready, &mut self.memory)?;
             }
             let columns = table.columns_mut();
             bundle.put(&mut RowSink { columns, positions, row: first + count });

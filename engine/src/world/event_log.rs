@@ -26,6 +26,22 @@ pub(crate) struct EventLog {
     /// Records before this number may have been captured, also where the log ends earlier now.
     captured_end: u64,
     forks: Forks,
+    followed: Followed,
+    /// Whether the log has changed by itself since it last followed another one.
+    changed: bool,
+}
+
+/// Where a replica's log and its source's were when a sync last made them equal.
+#[derive(Default)]
+struct Followed {
+    /// The timeline of this log.
+    own: u64,
+    /// The timeline of the source's log.
+    source: u64,
+    /// The number after the last record.
+    end: u64,
+    /// Whether this log counts timelines of its own, which are not those of the source.
+    out_of_step: bool,
 }
 
 impl EventLog {
@@ -36,6 +52,8 @@ impl EventLog {
             rows: 0,
             captured_end: 0,
             forks: Forks::default(),
+            followed: Followed::default(),
+            changed: false,
         }
     }
 
@@ -91,6 +109,7 @@ impl EventLog {
         }
         self.column.write(self.rows, event);
         self.rows += 1;
+        self.changed = true;
         Ok(())
     }
 
@@ -98,22 +117,30 @@ impl EventLog {
     pub(crate) fn clear(&mut self, memory: &mut Memory) {
         self.first += self.rows as u64;
         self.rows = 0;
+        self.changed = true;
         self.column.truncate(0, memory);
     }
 
     /// Takes the records of a capture back, under the numbers that they had. What is sent next
     /// gets the number after the last of them, as it did after the capture; cursors that have come
-    /// further learn of it by the fork. Returns how many chunks were taken back.
+    /// further learn of it by the fork. In a branch the log begins as the captured one, and cursors
+    /// go on as they would there. Returns how many chunks were taken back.
     pub(crate) fn restore(&mut self, captured: LogEntries<'_>, memory: &mut Memory) -> u64 {
         let LogEntries { first, forks, entries, rows } = captured;
         let end = self.end();
         let held = (end.saturating_sub(first) as usize).min(rows);
-        let taken = self.column.restore_log(entries, (held, rows), memory);
+        let numbers = (self.first, first);
+        let taken = self.column.restore_log(entries, numbers, (held, rows), memory);
         self.captured_end = self.captured_end.max(end);
         (self.first, self.rows) = (first, rows);
-        // What was read since the capture, and since every fork after it, is not in the log.
-        let common = self.forks.common_since(forks.timeline()).unwrap_or(u64::MAX);
-        self.forks.fork(common.min(self.end()).min(end));
+        self.changed = true;
+        if memory.history.branching {
+            self.forks = forks;
+        } else {
+            // What was read since the capture, and since every fork after it, is not in the log.
+            let common = self.forks.common_since(forks.timeline()).unwrap_or(u64::MAX);
+            self.forks.fork(common.min(self.end()).min(end));
+        }
         taken
     }
 
@@ -150,7 +177,31 @@ impl EventLog {
         }
         self.captured_end = self.captured_end.max(self.end());
         (self.first, self.rows) = (source.first, source.rows);
-        self.forks = source.forks;
+        self.follow(&source.forks);
+    }
+
+    /// Takes over where the log of a source was cut: cursors go back to where what they have read
+    /// and what the source has differ. Timelines never count backwards in one log, so a log that
+    /// has counted its own goes on with that.
+    fn follow(&mut self, source: &Forks) {
+        let Followed { own, source: theirs, end, .. } = self.followed;
+        self.followed.out_of_step |= self.changed || source.timeline() < self.forks.timeline();
+        if self.followed.out_of_step {
+            let changed = if self.changed { end } else { u64::MAX };
+            let own = self.forks.common_since(own).unwrap_or(u64::MAX);
+            let theirs = match source.timeline() < theirs {
+                true => 0, // Another source than the last one.
+                false => source.common_since(theirs).unwrap_or(u64::MAX),
+            };
+            let common = changed.min(own).min(theirs);
+            if common < u64::MAX {
+                self.forks.fork(common);
+            }
+        } else {
+            self.forks = *source;
+        }
+        (self.followed.own, self.followed.source) = (self.forks.timeline(), source.timeline());
+        (self.followed.end, self.changed) = (self.end(), false);
     }
 
     pub(crate) fn column_mut(&mut self) -> &mut Column {

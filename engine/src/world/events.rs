@@ -134,8 +134,9 @@ impl<'a, T: Component> Events<'a, T> {
             if cursor.timeline == UNREAD || cursor.timeline < forks.timeline() {
                 cursor.enter(forks);
             } else if cursor.timeline > forks.timeline() {
-                // A picture of a future that was taken back, or of before: it has nothing new.
-                records.rows = Rows::EMPTY;
+                // A picture of a future that was taken back, or of before: it has nothing new, and
+                // what it has lost is none of the cursor's.
+                records = EventRecords::EMPTY;
             }
         }
         if cursor.next < records.first {

@@ -301,11 +301,17 @@ impl EntityIndex {
             // Of a buffer that was dropped after a restore nobody else gives back what is noted.
             handles.extend(self.stocks.remove(buffer));
         }
-        for entity in handles.drain(..) {
-            // A handle that can't be freed for want of memory stays reserved.
-            if let Ok(Some(())) = self.prepare_reserved(entity, memory) {
+        handles.retain(|&entity| match self.prepare_reserved(entity, memory) {
+            Ok(Some(())) => {
                 self.free(entity);
+                false
             }
+            Ok(None) => false,
+            // Short of memory, as above.
+            Err(_) => true,
+        });
+        if !handles.is_empty() {
+            self.handles.0.has_returned.store(true, Ordering::Relaxed);
         }
     }
 

@@ -38,6 +38,11 @@ impl Column {
                 taken += 1;
             }
         }
+        if self.chunks.first().is_some_and(|first| first.born == Epoch::FOREIGN) {
+            // It holds as many rows as any capture of it has, and stays when another one had more.
+            self.first_rows = self.first_rows.max(rows.min(self.chunk_rows()) as u32);
+            self.update_capacity();
+        }
         if self.chunks.len() > 1 && (self.first_rows as usize) < self.chunk_rows() {
             // Nothing comes after a chunk that is not full-sized.
             self.truncate(1, memory);
@@ -52,27 +57,34 @@ impl Column {
         taken
     }
 
-    /// As [`Column::restore`], for a log: chunks may have been dropped from its front since, or,
-    /// where the log is older than the capture, still be there.
+    /// As [`Column::restore`], for a log, whose chunks have the numbers of their records: the
+    /// first row is record `first` now, and was record `captured_first`. Chunks may have been
+    /// dropped from the front since, or, where the log is older than the capture, still be there.
     pub(crate) fn restore_log(
         &mut self,
         entries: &[ChunkEntry],
+        (first, captured_first): (u64, u64),
         (held, rows): (usize, usize),
         memory: &mut Memory,
     ) -> u64 {
         let mut taken = 0;
-        if let (Some(live), Some(captured)) = (self.chunks.first(), entries.first()) {
-            let (live, captured) = (live.chunk, captured.chunk);
-            let dropped = self.chunks.iter().position(|entry| entry.chunk == captured);
-            let missing = entries.iter().position(|entry| entry.chunk == live);
-            (0..dropped.unwrap_or(0)).for_each(|_| self.drop_first(memory));
-            for entry in entries[..missing.unwrap_or(0)].iter().rev() {
+        let chunk_rows = self.chunk_rows() as u64;
+        let surplus = captured_first.saturating_sub(first);
+        let missing = first.saturating_sub(captured_first);
+        let aligned = surplus % chunk_rows == 0 && missing % chunk_rows == 0;
+        let (surplus, missing) = (surplus / chunk_rows, missing / chunk_rows);
+        if aligned && surplus < self.chunks.len() as u64 && missing < entries.len() as u64 {
+            (0..surplus).for_each(|_| self.drop_first(memory));
+            for entry in entries[..missing as usize].iter().rev() {
                 // Whatever has a chunk after it is full, so the first one stays a full one.
                 let entry = self.revived(entry, memory).0;
                 self.chunks.insert(0, entry);
                 taken += 1;
             }
             self.update_capacity();
+        } else {
+            // No chunk holds the same records here and there.
+            self.truncate(0, memory);
         }
         // No chunk stays as a spare one: after a clear its rows count from another number, so that
         // nobody could tell which of them a capture sees.
