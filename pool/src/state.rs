@@ -16,8 +16,8 @@
 //!
 //! A word without readers never gains one: joining exchanges the very word that it saw, and that
 //! must show a reader (`closed`). The generation grows when a vacant cell is opened or given up
-//! unopened, so a word with readers never comes back (short of 2^40 generations between the two
-//! halves of one exchange).
+//! unopened, so once a generation is closed no word of it with readers comes back (short of 2^40
+//! generations between the two halves of one exchange).
 
 use crate::sync::{AtomicU64, Ordering};
 

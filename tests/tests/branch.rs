@@ -275,3 +275,25 @@ fn branch_goes_to_and_fro_between_a_short_and_a_long_capture() {
     assert!(branch.query::<&u32>().iter().copied().eq([1, 8, 3, 4]));
     assert!(long.query::<&u32>().unwrap().iter().copied().eq([1, 2, 3]));
 }
+
+/// Letting go of the last branch let go of the one before it within the same call, and so on, until
+/// the stack was full.
+#[test]
+fn a_long_chain_of_branches_ends_one_by_one() {
+    let pool = SnapshotPool::default();
+    let mut config = WorldConfig::default();
+    config.memory.first_slab_bytes = 4096;
+    config.memory.slab_bytes_max = 4096;
+    let memory = config.memory.clone();
+    let mut world = World::with_config(config);
+    let entity = world.spawn((0_u32,));
+    for _ in 0..10_000 {
+        let view = world.capture(ComponentMask::ALL, &pool);
+        world = World::branch_with(&view, memory.clone()).unwrap();
+        *world.get_mut::<u32>(entity).unwrap() += 1;
+    }
+    assert_eq!(*world.get::<u32>(entity).unwrap(), 10_000);
+    // A stack that holds a tenth of what one call within the other took.
+    let end = thread::Builder::new().stack_size(256 * 1024).spawn(move || drop(world));
+    end.unwrap().join().unwrap();
+}

@@ -40,7 +40,7 @@ fn a_cursor_goes_on_in_a_branch_of_a_world_that_was_restored() {
     let mut cursor = EventCursor::default();
     world.send_event(1_u32);
     let start = world.capture(ALL, &pool);
-    (0..2).for_each(|_| drop(world.restore(&start).unwrap()));
+    (0..2).for_each(|_| _ = world.restore(&start).unwrap());
     assert_eq!(read(&world, &mut cursor), [1]);
     let mut ahead = World::branch(&world.capture(ALL, &pool)).unwrap();
     ahead.send_event(2_u32);

@@ -147,7 +147,7 @@ fn exhausted_world() -> (World, View) {
     config.memory.limit_bytes = Some(16 * 4096);
     let mut world = World::with_config(config);
     let first = world.spawn((0_u32,));
-    (1..4_u32).for_each(|number| drop(world.spawn((number, 0_u8))));
+    world.spawn_batch((1..4_u32).map(|number| (number, 0_u8))).unwrap();
     let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
     *world.get_mut::<u32>(first).unwrap() += 10;
     while world.try_spawn((7_u64,)).is_ok() {}

@@ -7,9 +7,9 @@ use std::thread;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
-    AcquireError, ComponentMask, DoubleBufferProvider, OnDemandProvider, ProviderKind, QueryError,
-    ReplicaProvider, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View, WhenBusy, World,
-    WorldConfig,
+    AcquireError, ComponentMask, DoubleBufferProvider, Entity, OnDemandProvider, ProviderKind,
+    QueryError, ReplicaProvider, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View,
+    WhenBusy, World, WorldConfig,
 };
 
 #[derive(Clone, Copy, Pod, Zeroable, PartialEq, Debug)]
@@ -143,7 +143,7 @@ fn a_view_stays_as_it_is_for_ten_frames_of_change_and_after_the_world() {
         write(&mut world, 100 + frame);
         world.spawn((Left(frame), Right(frame)));
         assert_eq!(provider.acquire(&mut world).unwrap().tick(), frame);
-        assert_eq!((number_of(&view), view.tick(), view.lag(&world)), (41, 0, frame));
+        assert_eq!((number_of(&view), view.tick(), view.lag(&world)), (41, 0, Some(frame)));
     }
     drop((world, provider));
     assert_eq!((number_of(&view), view.entity_count()), (41, ROWS));
@@ -165,7 +165,7 @@ fn trap_3_a_slow_reader_does_not_make_later_joiners_read_an_old_picture() {
         let one = provider.acquire(&mut world).unwrap();
         let other = provider.acquire(&mut world).unwrap();
         assert!(one.shares_with(&other) && !one.shares_with(&slow));
-        assert_eq!((one.tick(), number_of(&one), one.lag(&world)), (tick, tick, 0));
+        assert_eq!((one.tick(), number_of(&one), one.lag(&world)), (tick, tick, Some(0)));
         assert_eq!(provider.statistics().live_generations, 2, "the slow one's and the newest");
     }
     assert_eq!((slow.tick(), number_of(&slow)), (0, 0));
@@ -181,11 +181,11 @@ fn acquirers_join_a_picture_up_to_the_maximum_age() {
     for age in 1..=2 {
         world.advance_tick();
         let joined = provider.acquire(&mut world).unwrap();
-        assert!(joined.shares_with(&first) && joined.lag(&world) == age);
+        assert!(joined.shares_with(&first) && joined.lag(&world) == Some(age));
     }
     world.advance_tick();
     let fresh = provider.acquire(&mut world).unwrap();
-    assert!(!fresh.shares_with(&first) && fresh.lag(&world) == 0);
+    assert!(!fresh.shares_with(&first) && fresh.lag(&world) == Some(0));
     let statistics = provider.statistics();
     assert_eq!((statistics.captures, statistics.joins, statistics.stale), (2, 2, 0));
 }
@@ -237,12 +237,12 @@ fn the_bound_on_generations_can_give_the_newest_picture_with_its_age() {
     let (mut world, provider, _, [first, second]) = at_the_bound(WhenBusy::Newest);
     let newest = provider.acquire(&mut world).unwrap();
     assert!(newest.shares_with(&second));
-    assert_eq!((newest.lag(&world), number_of(&newest)), (1, 1));
+    assert_eq!((newest.lag(&world), number_of(&newest)), (Some(1), 1));
     let statistics = provider.statistics();
     assert_eq!((statistics.stale, statistics.refused, statistics.captures), (1, 1, 2));
     drop((newest, second));
     let fresh = provider.acquire(&mut world).unwrap();
-    assert_eq!((fresh.lag(&world), number_of(&fresh)), (0, 2));
+    assert_eq!((fresh.lag(&world), number_of(&fresh)), (Some(0), 2));
     assert_eq!(first.tick(), 0);
 }
 
@@ -385,13 +385,13 @@ fn double_buffer_at_its_bound_keeps_the_last_picture_and_counts_it_as_stale() {
     assert!(matches!(refused, AcquireError::Backpressure { generations, newest_tick, .. }
         if generations == held.len() && newest_tick == held.len() as u64));
     let last = provider.acquire(&mut world).unwrap();
-    assert!(last.shares_with(held.last().unwrap()) && last.lag(&world) == 1);
+    assert!(last.shares_with(held.last().unwrap()) && last.lag(&world) == Some(1));
     let statistics = provider.statistics();
     assert_eq!((statistics.refused, statistics.stale), (1, 1));
     assert_eq!(statistics.joins, held.len() as u64);
     held.clear();
     provider.update(&mut world).unwrap();
-    assert_eq!(provider.join().unwrap().lag(&world), 0);
+    assert_eq!(provider.join().unwrap().lag(&world), Some(0));
 }
 
 #[test]
@@ -430,4 +430,81 @@ fn replica_copies_physically_and_the_live_world_pays_nothing() {
     assert_eq!((first.tick(), second.tick()), (0, 1));
     assert!(second.query::<&Aside>().is_err(), "only what was synced can be read");
     assert_eq!(provider.statistics().captures, 2);
+}
+
+const ALL: ComponentMask = ComponentMask::ALL;
+
+/// A world with one entity, which has a number.
+fn world_with_number(number: u32) -> (World, Entity) {
+    let mut world = World::new();
+    let entity = world.spawn((number,));
+    (world, entity)
+}
+
+/// Joining needs no world, and so nobody noticed that what was published had been taken back.
+#[test]
+fn nobody_joins_a_future_that_was_taken_back() {
+    let (mut world, entity) = world_with_number(1);
+    let pool = SnapshotPool::default();
+    let past = world.capture(ALL, &pool);
+    let shared = SharedSnapshotProvider::new(ALL, pool.clone());
+    let double = DoubleBufferProvider::new(ALL, pool);
+    *world.get_mut::<u32>(entity).unwrap() = 2;
+    world.advance_tick();
+    double.update(&mut world).unwrap();
+    let held = shared.acquire(&mut world).unwrap();
+    assert!(double.join().is_some() && shared.join().is_some());
+    world.restore(&past).unwrap();
+    assert!(held.is_superseded() && !held.is_past_of(&world));
+    assert!(double.join().is_none() && shared.join().is_none());
+    for view in [double.acquire(&mut world).unwrap(), shared.acquire(&mut world).unwrap()] {
+        assert_eq!(*view.get::<u32>(entity).unwrap(), 1);
+    }
+    assert!(double.join().is_some());
+}
+
+#[test]
+fn acquiring_from_a_double_buffer_makes_up_for_updates_that_were_left_out() {
+    let (mut world, entity) = world_with_number(0);
+    let provider = DoubleBufferProvider::new(ALL, SnapshotPool::default()).with_generations_max(2);
+    provider.update(&mut world).unwrap();
+    for tick in 1..6_u32 {
+        world.advance_tick();
+        *world.get_mut::<u32>(entity).unwrap() = tick;
+        let view = provider.acquire(&mut world).unwrap();
+        assert_eq!((*view.get::<u32>(entity).unwrap(), view.lag(&world)), (tick, Some(0)));
+    }
+    let old = DoubleBufferProvider::new(ALL, SnapshotPool::default()).with_max_age(1);
+    let first = old.acquire(&mut world).unwrap();
+    world.advance_tick();
+    assert!(old.acquire(&mut world).unwrap().shares_with(&first));
+    world.advance_tick();
+    assert!(!old.acquire(&mut world).unwrap().shares_with(&first));
+}
+
+#[test]
+fn pictures_on_demand_are_bounded() {
+    let (mut world, _) = world_with_number(0);
+    let provider = OnDemandProvider::new(ALL, SnapshotPool::default()).with_generations_max(3);
+    let held: Vec<_> = (0..3).map(|_| provider.acquire(&mut world).unwrap()).collect();
+    let refused = provider.acquire(&mut world).unwrap_err();
+    assert!(matches!(refused, AcquireError::Backpressure { generations: 3, .. }));
+    drop(held);
+    provider.acquire(&mut world).unwrap();
+}
+
+/// A snapshot of one world has the number of one of every other.
+#[test]
+fn ids_and_lags_are_of_one_world() {
+    let ((mut world, entity), (mut other, _)) = (world_with_number(0), world_with_number(0));
+    let pool = SnapshotPool::default();
+    let (view, theirs) = (world.capture(ALL, &pool), other.capture(ALL, &pool));
+    *world.get_mut::<u32>(entity).unwrap() = 1;
+    other.advance_tick();
+    assert_ne!(view.id(), theirs.id());
+    assert!(world.snapshot(theirs.id()).is_none() && other.snapshot(view.id()).is_none());
+    assert_eq!((other.exclusive_bytes(view.id()), view.exclusive_bytes(&other)), (0, 0));
+    assert!(world.exclusive_bytes(view.id()) > 0);
+    assert_eq!((view.lag(&world), view.lag(&other)), (Some(0), None));
+    assert!(view.usage(&other).is_none() && theirs.usage(&other).unwrap().lag == 1);
 }

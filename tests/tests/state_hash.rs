@@ -256,3 +256,29 @@ fn hashes_of_random_programs_are_the_same_however_often_they_were_asked_for() {
         }
     }
 }
+
+/// The hash told nothing of handles that were reserved through `&World` until some later operation
+/// marked them.
+#[test]
+fn reserved_handles_count_before_and_after_they_are_marked() {
+    let make = || {
+        let mut world = World::new();
+        let first = world.spawn((1_u32,));
+        world.spawn((2_u32,));
+        world.despawn(first).unwrap();
+        world
+    };
+    let (mut world, mut other, pool) = (make(), make(), SnapshotPool::default());
+    world.reserve_entity();
+    let view = world.capture(ComponentMask::ALL, &pool);
+    let hash = world.state_hash();
+    assert_ne!(hash, other.state_hash(), "they give out different handles next");
+    assert_eq!(view.state_hash(), hash, "reserved, and not marked at the capture");
+    world.despawn_many(&[]).unwrap();
+    assert_eq!(world.state_hash(), hash);
+    assert_eq!(world.capture(ComponentMask::ALL, &pool).state_hash(), hash);
+    other.reserve_entity();
+    assert_eq!(other.state_hash(), hash);
+    assert_eq!(world.spawn((3_u32,)), other.spawn((3_u32,)));
+    assert_eq!(world.state_hash(), other.state_hash());
+}

@@ -11,8 +11,9 @@ use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
 /// Captures at every update and publishes; all readers of the tick join. The provider holds the
-/// newest picture itself, so that it can be joined at any time and from any thread. Where the
-/// bound on generations refuses an update, readers join the last picture, and it counts as stale.
+/// newest picture itself, so that it can be joined at any time and from any thread. Who acquires on
+/// a tick that had no update makes up for it. Where the bound on generations refuses an update,
+/// readers join the last picture, and it counts as stale.
 ///
 /// ```
 /// use convoy_engine::{
@@ -39,6 +40,22 @@ impl DoubleBufferProvider {
         Self { generations, newest: Mutex::new(None) }
     }
 
+    /// Lets acquirers join a picture that is up to `ticks` old (0 unless set: of this tick only) where
+    /// no update has made a newer one.
+    #[must_use]
+    pub fn with_max_age(mut self, ticks: u64) -> Self {
+        self.generations.set_max_age(ticks);
+        self
+    }
+
+    /// Bounds the generations that are alive at a time, the newest one included (8 unless set; at
+    /// least 2).
+    #[must_use]
+    pub fn with_generations_max(mut self, generations: usize) -> Self {
+        self.generations.set_limit(generations.max(2));
+        self
+    }
+
     /// Calls `tell`, on the thread of the world, when a snapshot of this provider comes past a
     /// limit while readers hold it: once for each snapshot and limit, at the first update or
     /// capture after that. A panic of `tell` is contained and counted.
@@ -52,8 +69,14 @@ impl DoubleBufferProvider {
         self
     }
 
+    /// The picture that the last update made.
+    fn newest(&self) -> View {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.clone().expect("an update publishes a picture")
+    }
+
     /// Joins the newest picture: on any thread, without a lock and without the world. `None`
-    /// before the first update.
+    /// before the first update, and between a restore of the world and the next update.
     pub fn join(&self) -> Option<View> {
         self.generations.join()
     }
@@ -69,17 +92,20 @@ impl SnapshotProvider for DoubleBufferProvider {
     }
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
-        if let Some(view) = self.generations.join().filter(|view| view.is_past_of(world)) {
-            if view.lag(world) == 0 {
+        let published = self.generations.join().filter(|view| view.is_past_of(world));
+        match published {
+            Some(view) if self.generations.is_fresh(&view, world) => {
                 self.generations.count_join();
-            } else {
-                self.generations.count_stale();
+                Ok(view)
             }
-            return Ok(view);
+            stale => match (self.update(world), stale) {
+                (Err(AcquireError::Backpressure { .. }), Some(view)) => {
+                    self.generations.count_stale();
+                    Ok(view)
+                }
+                (updated, _) => updated.map(|()| self.newest()),
+            },
         }
-        self.update(world)?;
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(newest.clone().expect("an update publishes a picture"))
     }
 
     fn update(&self, world: &mut World) -> Result<(), AcquireError> {

@@ -6,7 +6,6 @@ use convoy_pool::{Publication, Watch};
 
 use crate::snapshot::{SnapshotPool, View};
 use crate::storage::frozen::Frozen;
-use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentMask, SnapshotId, SnapshotUse};
 use crate::world::World;
 
@@ -34,6 +33,7 @@ pub(super) struct Generations {
     pool: SnapshotPool,
     publication: Publication<Frozen>,
     limit: usize,
+    max_age: u64,
     /// Views that the provider itself keeps of its newest generation.
     own_views: usize,
     slow: Option<SlowReaders>,
@@ -48,7 +48,6 @@ struct State {
 
 struct Generation {
     watch: Watch<Frozen>,
-    world: WorldId,
     id: SnapshotId,
     tick: u64,
     told: Told,
@@ -57,7 +56,7 @@ struct Generation {
 impl Generation {
     /// What it costs `world`; `None` when it is of another world or has ended.
     fn usage(&self, world: &World, own_views: usize) -> Option<SnapshotUse> {
-        let mut usage = world.snapshot(self.id).filter(|_| self.world == world.id)?;
+        let mut usage = world.snapshot(self.id)?;
         usage.readers = usage.readers.saturating_sub(own_views);
         Some(usage).filter(|usage| usage.readers > 0)
     }
@@ -74,6 +73,7 @@ impl Generations {
             pool,
             publication: Publication::new(),
             limit: limit.max(1),
+            max_age: 0,
             own_views: 0,
             slow: None,
             state: Mutex::new(state),
@@ -92,6 +92,15 @@ impl Generations {
         state.live.reserve(more);
     }
 
+    pub(super) fn set_max_age(&mut self, ticks: u64) {
+        self.max_age = ticks;
+    }
+
+    /// Whether a picture is of `world` and no older than readers may be given.
+    pub(super) fn is_fresh(&self, view: &View, world: &World) -> bool {
+        view.is_past_of(world) && view.lag(world).is_some_and(|lag| lag <= self.max_age)
+    }
+
     pub(super) fn set_slow_readers(
         &mut self,
         limits: SlowReaderLimits,
@@ -105,9 +114,10 @@ impl Generations {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The published snapshot, whatever its age. Lock-free, on any thread.
+    /// The published snapshot, whatever its age, unless a restore has taken it back. Lock-free, on
+    /// any thread.
     pub(super) fn join(&self) -> Option<View> {
-        self.publication.join().map(View::new)
+        self.publication.join().map(View::new).filter(|view| !view.is_superseded())
     }
 
     /// Captures a new generation and publishes it, unless too many are held.
@@ -120,7 +130,7 @@ impl Generations {
         }
         let (view, watch) = world.capture_published(&self.pool, self.mask, &self.publication);
         let (id, tick) = (view.id(), view.tick());
-        state.live.push(Generation { watch, world: world.id, id, tick, told: Told::default() });
+        state.live.push(Generation { watch, id, tick, told: Told::default() });
         state.statistics.captures += 1;
         Ok(view)
     }

@@ -4,7 +4,7 @@ use crate::snapshot::{SnapshotPool, View};
 use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::World;
 
-use super::generations::Generations;
+use super::generations::{GENERATIONS_MAX, Generations};
 use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
@@ -20,14 +20,22 @@ use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProv
 /// assert!(!first.shares_with(&second));
 /// ```
 pub struct OnDemandProvider {
-    /// Published to nobody, and without a bound.
+    /// Published to nobody.
     generations: Generations,
 }
 
 impl OnDemandProvider {
     /// A provider that captures `mask` into cells of `pool`.
     pub fn new(mask: ComponentMask, pool: SnapshotPool) -> Self {
-        Self { generations: Generations::new(mask, pool, usize::MAX) }
+        Self { generations: Generations::new(mask, pool, GENERATIONS_MAX) }
+    }
+
+    /// Bounds the pictures that are held at a time (8 unless set; at least 1): at the bound, acquiring
+    /// is refused with [`AcquireError::Backpressure`].
+    #[must_use]
+    pub fn with_generations_max(mut self, generations: usize) -> Self {
+        self.generations.set_limit(generations);
+        self
     }
 
     /// Calls `tell`, on the thread of the world, when a snapshot of this provider comes past a

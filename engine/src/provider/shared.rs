@@ -35,7 +35,6 @@ use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProv
 /// ```
 pub struct SharedSnapshotProvider {
     generations: Generations,
-    max_age: u64,
     when_busy: WhenBusy,
 }
 
@@ -44,7 +43,6 @@ impl SharedSnapshotProvider {
     pub fn new(mask: ComponentMask, pool: SnapshotPool) -> Self {
         Self {
             generations: Generations::new(mask, pool, GENERATIONS_MAX),
-            max_age: 0,
             when_busy: WhenBusy::default(),
         }
     }
@@ -52,7 +50,7 @@ impl SharedSnapshotProvider {
     /// Lets later acquirers join a picture that is up to `ticks` old.
     #[must_use]
     pub fn with_max_age(mut self, ticks: u64) -> Self {
-        self.max_age = ticks;
+        self.generations.set_max_age(ticks);
         self
     }
 
@@ -79,7 +77,7 @@ impl SharedSnapshotProvider {
     }
 
     /// Joins the published snapshot whatever its age: on any thread, without a lock and without
-    /// the world. `None` when there is none that anybody holds.
+    /// the world. `None` when there is none that anybody holds, or the world was restored since.
     pub fn join(&self) -> Option<View> {
         self.generations.join()
     }
@@ -97,7 +95,7 @@ impl SnapshotProvider for SharedSnapshotProvider {
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
         let published = self.generations.join();
         let stale = match published {
-            Some(view) if view.is_past_of(world) && view.lag(world) <= self.max_age => {
+            Some(view) if self.generations.is_fresh(&view, world) => {
                 self.generations.count_join();
                 return Ok(view);
             }

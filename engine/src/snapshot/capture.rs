@@ -12,7 +12,7 @@ use super::view::View;
 impl World {
     /// Captures the columns of `mask` and returns the first view of them.
     ///
-    /// Copies no component data. The cost grows with the number of chunks: eight bytes for each.
+    /// Copies no component data. The cost grows with the number of chunks: 24 bytes for each.
     /// From now on the world copies a captured chunk when it first writes to it, until the last
     /// view is dropped.
     ///
@@ -64,14 +64,15 @@ impl World {
         let head = FrozenHead {
             world: self.id,
             epoch,
-            lineage: self.lineage,
+            lineage: self.lineage.current(),
             tick: self.tick,
             mask,
             alive: self.index.alive(),
             event_retention: self.event_retention,
             index: self.index.head(),
         };
-        cell.begin(head, &self.schema, self.memory.arena.mapping(), self.base.as_ref());
+        let shared = (&self.schema, self.memory.arena.mapping());
+        cell.begin(head, &self.lineage, shared, self.base.as_ref());
         self.fill_cell(&mut cell, &mask);
         let chunks = cell.capacity().chunks;
         let known = mask.intersection(&self.schema.registry.ids());

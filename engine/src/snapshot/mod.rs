@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod family;
 pub(crate) mod pool;
 pub(crate) mod restore;
+pub(crate) mod schema;
 pub(crate) mod state_hash;
 pub(crate) mod view;
 

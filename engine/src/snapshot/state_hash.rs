@@ -4,7 +4,7 @@ use crate::storage::ComponentId;
 use crate::storage::component::Kind;
 use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
 use crate::world::index::Slot;
-use crate::world::state_hash::hash_slots;
+use crate::world::state_hash::hash_index;
 
 use super::view::View;
 
@@ -13,7 +13,7 @@ impl View {
     /// [`World::state_hash`](crate::World::state_hash) at the capture, where it may read
     /// everything. Hashes of views with different masks tell nothing about each other.
     ///
-    /// Reads every row. Allocates nothing.
+    /// Reads every row. Allocates only where handles had been reserved through `&World` just before.
     pub fn state_hash(&self) -> u64 {
         let (frozen, readable) = (self.frozen(), self.mask());
         let schema = frozen.schema();
@@ -26,7 +26,7 @@ impl View {
         }
         let slots = frozen.index(size_of::<Slot>());
         if let Some(slots) = slots.filter(|_| readable.contains(ComponentId::ENTITY)) {
-            state.add_index(hash_rows(&slots, hash_slots));
+            state.add_index(hash_index(&slots, &frozen.head.index));
         }
         for id in schema.registry.ids_of(Kind::Resource).filter(|&id| readable.contains(id)) {
             if let Some(rows) = frozen.resource(id).filter(|rows| rows.len() > 0) {

@@ -311,17 +311,34 @@ impl View {
     /// Whether this is a picture of what `world` is or was before: of the same world, and no
     /// restore or sync has put other entities in place since.
     pub fn is_past_of(&self, world: &World) -> bool {
-        self.is_of(world) && self.lease.head.lineage == world.lineage
+        self.is_of(world) && !self.is_superseded()
     }
 
-    /// How many ticks `world` has advanced since the capture.
-    pub fn lag(&self, world: &World) -> u64 {
-        world.tick().saturating_sub(self.tick())
+    /// Whether a restore or a sync has put another state in the place of what the world was or became
+    /// after the capture: [`View::is_past_of`] without the world, on any thread.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// let past = world.capture(ComponentMask::ALL, &pool);
+    /// world.spawn((1_u32,));
+    /// let present = world.capture(ComponentMask::ALL, &pool);
+    /// world.restore(&past).unwrap();
+    /// assert!(present.is_superseded());
+    /// ```
+    pub fn is_superseded(&self) -> bool {
+        self.lease.is_superseded()
+    }
+
+    /// How many ticks `world` has advanced since the capture; `None` when this is not a picture of
+    /// `world`. Zero where a restore has taken the tick back further.
+    pub fn lag(&self, world: &World) -> Option<u64> {
+        self.is_of(world).then(|| world.tick().saturating_sub(self.tick()))
     }
 
     /// Which snapshot of its world this is a view of.
     pub fn id(&self) -> SnapshotId {
-        SnapshotId(self.lease.head.epoch)
+        SnapshotId { world: self.lease.head.world, epoch: self.lease.head.epoch }
     }
 
     /// What the snapshot costs `world` now: its lag in ticks, its readers and what it retains.
@@ -342,14 +359,14 @@ impl View {
     /// assert_eq!(view.share_bytes(&world), usage.retained_bytes / 2);
     /// ```
     pub fn usage(&self, world: &World) -> Option<SnapshotUse> {
-        if self.is_of(world) { world.snapshot(self.id()) } else { None }
+        world.snapshot(self.id())
     }
 
     /// Bytes that this snapshot alone keeps alive: what would be free if all its views were
     /// dropped now. Zero when this is not a picture of `world`. The cost grows with the chunks
-    /// that the snapshot retains.
+    /// that the snapshot retains, times the older snapshots.
     pub fn exclusive_bytes(&self, world: &World) -> usize {
-        if self.is_of(world) { world.exclusive_bytes(self.id()) } else { 0 }
+        world.exclusive_bytes(self.id())
     }
 
     /// This reader's share of [`View::exclusive_bytes`], which all readers of the snapshot keep

@@ -261,8 +261,8 @@ impl Column {
             // The last row of the run is checked, too, so that all of it is inside the chunk.
             let (target, _) = (self.row_ptr(at), self.row_ptr(at + count - 1));
             let source = values[written..written + count].as_ptr();
-            // SAFETY: the rows are inside one chunk, which `values` does not overlap: a borrow of
-            // this column could not exist beside `&mut self`.
+            // SAFETY: the rows are inside one chunk. `values` does not overlap them: nobody borrows
+            // them from the world beside `&mut self`, and no capture sees rows that are writable.
             unsafe { ptr::copy_nonoverlapping(source, target.as_ptr().cast::<T>(), count) };
             written += count;
         }
@@ -336,8 +336,7 @@ impl Column {
     pub(crate) fn write_bytes(&mut self, row: usize, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.size(), "the bytes are of one value");
         let target = self.row_ptr(row).as_ptr();
-        // SAFETY: the row has this many bytes, which `bytes` does not overlap: a borrow of this
-        // column could not exist beside `&mut self`.
+        // SAFETY: the row has this many bytes, which `bytes` does not overlap: as in `write_run`.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 

@@ -1,9 +1,13 @@
 //! Forks: where restores have cut an event log, so that a cursor can tell what it has read of a
 //! future that was taken back.
 //!
-//! Every restore begins a new *timeline* of each log. A fork says that the records of a timeline
-//! agree with all earlier ones only up to a number. A cursor knows the timeline that it last read
-//! in; among the forks since, the lowest is as far as what it has read still holds.
+//! Every restore begins a new *timeline* of each log, and so does a branch. A fork says that the
+//! records of a timeline agree with all earlier ones only up to a number. A cursor knows the
+//! timeline that it last read in; among the forks since, the lowest is as far as what it has read
+//! still holds. Timelines have numbers that no other log in the process has, each higher than all
+//! before, so that cursors can be taken from a world to a branch or a replica.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A place in the history of a log: a timeline, and where it left the one before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,7 +43,9 @@ impl Forks {
 
     /// Begins a timeline that agrees with the present one up to `number`.
     pub(crate) fn fork(&mut self, number: u64) {
-        self.timeline += 1;
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Relaxed: only the order of the numbers matters, which one counter has by itself.
+        self.timeline = NEXT.fetch_add(1, Ordering::Relaxed);
         while self.count > 0 && self.forks[self.count - 1].number >= number {
             self.count -= 1;
         }
@@ -58,21 +64,24 @@ impl Forks {
 mod tests {
     use super::*;
 
+    fn forked(forks: &mut Forks, number: u64) -> u64 {
+        forks.fork(number);
+        forks.timeline()
+    }
+
     #[test]
     fn the_lowest_fork_since_a_timeline_counts() {
         let mut forks = Forks::default();
         assert_eq!(forks.common_since(0), None);
-        forks.fork(10);
-        forks.fork(14);
-        forks.fork(12);
-        assert_eq!(forks.timeline(), 3);
+        let [one, two, three] = [10, 14, 12].map(|number| forked(&mut forks, number));
+        assert!(0 < one && one < two && two < three);
         assert_eq!(
-            [0, 1, 2, 3].map(|timeline| forks.common_since(timeline)),
+            [0, one, two, three].map(|timeline| forks.common_since(timeline)),
             [Some(10), Some(12), Some(12), None]
         );
-        forks.fork(3);
+        let four = forked(&mut forks, 3);
         assert_eq!(
-            [0, 1, 3, 4].map(|timeline| forks.common_since(timeline)),
+            [0, one, three, four].map(|timeline| forks.common_since(timeline)),
             [Some(3), Some(3), Some(3), None]
         );
     }
@@ -80,12 +89,12 @@ mod tests {
     #[test]
     fn too_many_forks_never_hide_how_low_one_was() {
         let mut forks = Forks::default();
-        (1..=20).for_each(|number| forks.fork(10 * number));
-        for timeline in 0..20 {
-            let common = forks.common_since(timeline).unwrap_or(u64::MAX);
-            assert!(common <= 10 * (timeline + 1), "{timeline}: {common}");
+        let timelines: Vec<_> = (1..=20).map(|number| forked(&mut forks, 10 * number)).collect();
+        for (number, &timeline) in (2..).zip(&timelines) {
+            let common = forks.common_since(timeline).unwrap_or(0);
+            assert!(common <= 10 * number, "{timeline}: {common}");
         }
-        assert_eq!(forks.common_since(18), Some(190));
-        assert_eq!(forks.common_since(20), None);
+        assert_eq!(forks.common_since(timelines[17]), Some(190));
+        assert_eq!(forks.common_since(timelines[19]), None);
     }
 }

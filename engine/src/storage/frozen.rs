@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "vouches for captured chunks")]
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use convoy_pool::{Lease, Mapping, Recycle};
@@ -16,6 +17,7 @@ use super::component_id::ComponentId;
 use super::entity::Entity;
 use super::epoch::Epoch;
 use super::forks::Forks;
+use super::lineage::Lineage;
 use super::mask::ComponentMask;
 use super::rows::Rows;
 use super::world_id::WorldId;
@@ -127,6 +129,8 @@ pub struct SnapshotShape {
 pub(crate) struct Frozen {
     pub(crate) head: FrozenHead,
     schema: Option<Arc<Schema>>,
+    /// The world's, which may have advanced since.
+    lineage: Option<Lineage>,
     mapping: Option<Arc<Mapping>>,
     tables: Vec<FrozenTable>,
     /// Where the chunks of each captured column start, table by table.
@@ -146,6 +150,7 @@ impl Frozen {
         Self {
             head: FrozenHead::EMPTY,
             schema: None,
+            lineage: None,
             mapping: None,
             tables: Vec::with_capacity(shape.tables),
             starts: Vec::with_capacity(shape.columns),
@@ -207,11 +212,12 @@ impl Frozen {
     pub(crate) fn begin(
         &mut self,
         head: FrozenHead,
-        schema: &Arc<Schema>,
-        mapping: &Arc<Mapping>,
+        lineage: &Lineage,
+        (schema, mapping): (&Arc<Schema>, &Arc<Mapping>),
         base: Option<&Lease<Frozen>>,
     ) {
         self.head = head;
+        self.lineage = Some(lineage.clone());
         self.base = base.cloned();
         self.schema = Some(Arc::clone(schema));
         self.mapping = Some(Arc::clone(mapping));
@@ -274,6 +280,11 @@ impl Frozen {
 
     pub(crate) fn schema(&self) -> &Schema {
         self.schema.as_deref().expect("a shared snapshot was captured")
+    }
+
+    /// Whether the world has gone to another state than what came of this one.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.lineage.as_ref().is_none_or(|lineage| lineage.current() != self.head.lineage)
     }
 
     pub(crate) fn table_count(&self) -> usize {
@@ -343,9 +354,12 @@ impl Recycle for Frozen {
         self.handles.clear();
         self.index = None;
         self.schema = None;
+        self.lineage = None;
         // Last: where the world is gone, this unmaps the chunks.
         self.mapping = None;
-        self.base = None;
+        if let Some(base) = self.base.take() {
+            release_base(base);
+        }
     }
 
     fn retained_bytes(&self) -> usize {
@@ -356,4 +370,28 @@ impl Recycle for Frozen {
             + self.resources.capacity() * size_of::<FrozenResource>()
             + self.handles.capacity() * size_of::<(BufferId, Entity)>()
     }
+}
+
+thread_local! {
+    /// Whether this thread is letting go of a base, and the base of that one, which comes next.
+    static RELEASE: (Cell<bool>, Cell<Option<Lease<Frozen>>>) = const { (Cell::new(false), Cell::new(None)) };
+}
+
+/// Lets go of the snapshot that a branch came from. Its last reader recycles it, and so lets go of the
+/// one that it came from itself: one after the other and not within each other, as branches of
+/// branches may be many.
+fn release_base(base: Lease<Frozen>) {
+    let mut next = Some(base);
+    // Where the thread is ending, what is left of `next` is dropped as it is.
+    let _ = RELEASE.try_with(|(releasing, following)| {
+        if releasing.replace(true) {
+            following.set(next.take());
+            return;
+        }
+        while let Some(base) = next.take() {
+            drop(base);
+            next = following.take();
+        }
+        releasing.set(false);
+    });
 }

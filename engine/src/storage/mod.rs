@@ -15,6 +15,7 @@ pub(crate) mod epoch;
 pub(crate) mod forks;
 pub(crate) mod frozen;
 pub(crate) mod history;
+pub(crate) mod lineage;
 pub(crate) mod links;
 pub(crate) mod mask;
 pub(crate) mod names;

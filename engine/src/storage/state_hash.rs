@@ -39,7 +39,10 @@ pub(crate) fn hash_run(rows: &Rows<'_>, run: Range<usize>) -> u64 {
 }
 
 /// The hash of a column, for which every row is read.
-pub(crate) fn hash_rows(rows: &Rows<'_>, hash_chunk: ChunkHasher) -> u64 {
+pub(crate) fn hash_rows(
+    rows: &Rows<'_>,
+    mut hash_chunk: impl FnMut(&Rows<'_>, Range<usize>) -> u64,
+) -> u64 {
     chunk_runs(rows).fold(NO_CHUNKS, |hash, run| join(hash, hash_chunk(rows, run)))
 }
 

@@ -120,7 +120,7 @@ impl Commands {
             block: 0..0,
             handles: world.index.handles().clone(),
             id: world.index.make_buffer(),
-            lineage: world.lineage,
+            lineage: world.lineage.current(),
             bytes: Vec::with_capacity(256),
         };
         commands.fill_stock(world);
@@ -247,7 +247,7 @@ impl Commands {
     /// Whether the buffer is for a state that `world` has left by a restore or a sync: what is
     /// recorded before the next playback is discarded then.
     pub(crate) fn is_outdated(&self, world: &World) -> bool {
-        self.lineage != world.lineage
+        self.lineage != world.lineage.current()
     }
 
     /// Discards what was recorded for a state that the world has left, and goes on with the handles
@@ -261,7 +261,7 @@ impl Commands {
         self.stock.extend_from_slice(world.index.stock(self.id));
         self.stock_target = self.stock.len().max(STOCK);
         self.block = 0..0;
-        self.lineage = world.lineage;
+        self.lineage = world.lineage.current();
         self.fill_stock(world);
         Playback { dead, ..Playback::default() }
     }

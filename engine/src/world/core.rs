@@ -14,6 +14,7 @@ use crate::storage::archetype::{ArchetypeId, Schema};
 use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
 use crate::storage::frozen::Frozen;
 use crate::storage::history::Memory;
+use crate::storage::lineage::Lineage;
 use crate::storage::links::engine_owns;
 use crate::storage::run::RowRuns;
 use crate::storage::state_hash::StateHashes;
@@ -96,7 +97,7 @@ pub struct World {
     pub(crate) partial: bool,
     pub(crate) tick: u64,
     /// How often a sync or a restore has replaced all entities, which voids command buffers.
-    pub(crate) lineage: u64,
+    pub(crate) lineage: Lineage,
     pub(crate) synced: Option<SyncMark>,
     pub(crate) bundles: Bundles,
     pub(crate) edges: Edges,
@@ -156,7 +157,7 @@ impl World {
             readable: ComponentMask::ALL,
             partial: false,
             tick: 0,
-            lineage: 0,
+            lineage: Lineage::default(),
             synced: None,
             bundles: Bundles::new(),
             edges: Edges::default(),

@@ -12,6 +12,7 @@ use crate::storage::component::{Component, ComponentInfo};
 use crate::storage::forks::Forks;
 use crate::storage::frozen::restore::LogEntries;
 use crate::storage::history::Memory;
+use crate::storage::world_id::WorldId;
 
 /// Records beyond which the list of a log's chunks is left to grow: a retention without bound is
 /// not a size. At 1,024 records a chunk the list then takes 24 KiB.
@@ -32,12 +33,13 @@ pub(crate) struct EventLog {
 }
 
 /// Where a replica's log and its source's were when a sync last made them equal.
-#[derive(Default)]
 struct Followed {
+    /// The source, or `NONE` before the first sync.
+    world: WorldId,
     /// The timeline of this log.
     own: u64,
     /// The timeline of the source's log.
-    source: u64,
+    theirs: u64,
     /// The number after the last record.
     end: u64,
     /// Whether this log counts timelines of its own, which are not those of the source.
@@ -52,7 +54,13 @@ impl EventLog {
             rows: 0,
             captured_end: 0,
             forks: Forks::default(),
-            followed: Followed::default(),
+            followed: Followed {
+                world: WorldId::NONE,
+                own: 0,
+                theirs: 0,
+                end: 0,
+                out_of_step: false,
+            },
             changed: false,
         }
     }
@@ -113,6 +121,12 @@ impl EventLog {
         Ok(())
     }
 
+    /// The bytes of a record that is kept.
+    fn record(&self, number: u64) -> &[u8] {
+        let row = (number - self.first) as usize;
+        if self.column.size() == 0 { &[] } else { self.column.bytes(row) }
+    }
+
     /// Drops all records. Their numbers are not given again.
     pub(crate) fn clear(&mut self, memory: &mut Memory) {
         self.first += self.rows as u64;
@@ -123,8 +137,8 @@ impl EventLog {
 
     /// Takes the records of a capture back, under the numbers that they had. What is sent next
     /// gets the number after the last of them, as it did after the capture; cursors that have come
-    /// further learn of it by the fork. In a branch the log begins as the captured one, and cursors
-    /// go on as they would there. Returns how many chunks were taken back.
+    /// further learn of it by the fork. A branch forks the captured log where that ended. Returns how
+    /// many chunks were taken back.
     pub(crate) fn restore(&mut self, captured: LogEntries<'_>, memory: &mut Memory) -> u64 {
         let LogEntries { first, forks, entries, rows } = captured;
         let end = self.end();
@@ -134,13 +148,15 @@ impl EventLog {
         self.captured_end = self.captured_end.max(end);
         (self.first, self.rows) = (first, rows);
         self.changed = true;
-        if memory.history.branching {
+        // What was read since the capture, and since every fork after it, is not in the log.
+        let common = if memory.history.branching {
             self.forks = forks;
+            self.end()
         } else {
-            // What was read since the capture, and since every fork after it, is not in the log.
             let common = self.forks.common_since(forks.timeline()).unwrap_or(u64::MAX);
-            self.forks.fork(common.min(self.end()).min(end));
-        }
+            common.min(self.end()).min(end)
+        };
+        self.forks.fork(common);
         taken
     }
 
@@ -167,9 +183,11 @@ impl EventLog {
         }
     }
 
-    /// Drops `outdated` chunks from the front and takes over the numbers of `source`, whose
-    /// records the caller copies.
-    pub(crate) fn align(&mut self, outdated: usize, source: &Self, memory: &mut Memory) {
+    /// Drops what `source` does not have any more from the front and takes over its numbers. The
+    /// caller copies the records. `world` is the source's.
+    pub(crate) fn align(&mut self, source: &Self, world: WorldId, memory: &mut Memory) {
+        let outdated = self.outdated_chunks(source);
+        self.follow(source, world);
         if source.rows == 0 {
             self.column.truncate(0, memory);
         } else {
@@ -177,31 +195,55 @@ impl EventLog {
         }
         self.captured_end = self.captured_end.max(self.end());
         (self.first, self.rows) = (source.first, source.rows);
-        self.follow(&source.forks);
     }
 
-    /// Takes over where the log of a source was cut: cursors go back to where what they have read
-    /// and what the source has differ. Timelines never count backwards in one log, so a log that
-    /// has counted its own goes on with that.
-    fn follow(&mut self, source: &Forks) {
-        let Followed { own, source: theirs, end, .. } = self.followed;
-        self.followed.out_of_step |= self.changed || source.timeline() < self.forks.timeline();
+    /// Lets cursors of this log, which is about to become that of `source`, go on where what they
+    /// have read and what the source has differ.
+    ///
+    /// A replica that has only ever followed one source takes its forks over, and counts the same
+    /// timelines. Timelines never count backwards in one log; so one that has changed by itself
+    /// counts its own from then on, and forks where its records are not those of the source.
+    fn follow(&mut self, source: &Self, world: WorldId) {
+        let another = self.followed.world != world && self.followed.world != WorldId::NONE;
+        self.followed.out_of_step |= self.changed || another;
         if self.followed.out_of_step {
-            let changed = if self.changed { end } else { u64::MAX };
-            let own = self.forks.common_since(own).unwrap_or(u64::MAX);
-            let theirs = match source.timeline() < theirs {
-                true => 0, // Another source than the last one.
-                false => source.common_since(theirs).unwrap_or(u64::MAX),
-            };
-            let common = changed.min(own).min(theirs);
-            if common < u64::MAX {
+            let common = self.common_with(source, another);
+            if common < self.end() {
                 self.forks.fork(common);
             }
         } else {
-            self.forks = *source;
+            self.forks = source.forks;
         }
-        (self.followed.own, self.followed.source) = (self.forks.timeline(), source.timeline());
-        (self.followed.end, self.changed) = (self.end(), false);
+        let (own, theirs) = (self.forks.timeline(), source.forks.timeline());
+        let (end, out_of_step) = (source.end(), self.followed.out_of_step);
+        self.followed = Followed { world, own, theirs, end, out_of_step };
+        self.changed = false;
+    }
+
+    /// Up to which number the records are those of `source`, as far as that can be told, and have not
+    /// been sent anew there. Compares what was sent since the two were last equal.
+    fn common_with(&self, source: &Self, another: bool) -> u64 {
+        let Followed { own, theirs, end, .. } = self.followed;
+        let sent_anew = if another { None } else { source.forks.common_since(theirs) };
+        let sent_anew = sent_anew.unwrap_or(u64::MAX);
+        let changed = if self.changed { end } else { u64::MAX };
+        let own = self.forks.common_since(own).unwrap_or(u64::MAX);
+        let equal = if another { 0 } else { changed.min(own).min(sent_anew) };
+        let ends = self.end().min(source.end());
+        // Where both have a record, they agree on those before that one of them has dropped.
+        let start = equal.max(source.first);
+        if start < self.first {
+            return equal;
+        }
+        let mut next = start;
+        while next < ends && self.record(next) == source.record(next) {
+            next += 1;
+        }
+        if next == start {
+            return equal;
+        }
+        // Beyond the end of the source nothing is its own.
+        next.min(sent_anew).min(source.end())
     }
 
     pub(crate) fn column_mut(&mut self) -> &mut Column {

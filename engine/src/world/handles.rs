@@ -110,7 +110,8 @@ impl World {
     /// When fewer than `count` entity slots are left. Nothing is reserved then.
     pub fn reserve_entities(&self, count: usize) -> Result<ReservedEntities<'_>, SpawnError> {
         let taken = self.index.take_handles(count);
-        let reserved = ReservedEntities { index: &self.index, lineage: self.lineage, taken };
+        let reserved =
+            ReservedEntities { index: &self.index, lineage: self.lineage.current(), taken };
         if reserved.len() < count { Err(SpawnError::Entities) } else { Ok(reserved) }
     }
 

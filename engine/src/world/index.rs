@@ -27,6 +27,7 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
+use crate::storage::frozen::IndexHead;
 use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
 
@@ -84,6 +85,11 @@ impl Slot {
     pub(crate) fn without_place(self) -> Self {
         let alive = self.archetype < RESERVED;
         if alive { Self { archetype: 0, row: 0, ..self } } else { self }
+    }
+
+    /// The slot once its reservation is settled.
+    pub(crate) fn settled(self) -> Self {
+        Self::reserved(self.generation)
     }
 
     /// The number of the table and the row that this slot names for `generation`; nothing when its
@@ -256,6 +262,19 @@ impl EntityIndex {
         }
         *from = NONE;
         Ok(())
+    }
+
+    /// The free slots that were reserved through `&World` and are not marked yet, in ascending order.
+    /// Allocates only where there are some.
+    pub(crate) fn unsettled(slots: &Rows<'_>, head: &IndexHead) -> Vec<u32> {
+        let mut unsettled = Vec::new();
+        let mut next = if head.reserved_from == NONE { head.free_head } else { head.reserved_from };
+        while next != head.free_head {
+            unsettled.push(next);
+            next = slots.get::<Slot>(next as usize).row;
+        }
+        unsettled.sort_unstable();
+        unsettled
     }
 
     /// All slots, for looking many entities up.

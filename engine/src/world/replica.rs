@@ -91,7 +91,8 @@ impl World {
     /// `mask` can be read, and unless that is [`ComponentMask::ALL`], entities can't be spawned,
     /// despawned or moved until a sync of everything or a [`World::clear`]. The event logs of
     /// `mask` keep their sequence numbers, so a cursor that reads from the source can go on with
-    /// the replica.
+    /// the replica, unless that has sent events itself or was restored. Logs outside of `mask` stay
+    /// as they are in the replica.
     ///
     /// A replica is for memory that must be separate: other processes, files, devices. For
     /// reading in this process a [`View`](crate::View) costs a fraction.
@@ -149,15 +150,15 @@ impl World {
         for (table, from) in self.tables.iter_mut().zip(&source.tables) {
             sync.copy_table(table, from, &mask);
         }
-        self.lineage += 1;
+        let lineage = self.lineage.advance();
         if with_index {
             sync.copy_column(self.index.column_mut(), source.index.column(), index_rows.1);
-            self.index.adopt(&source.index, self.lineage);
+            self.index.adopt(&source.index, lineage);
         } else {
-            self.index.adopt_count(&source.index, self.lineage, sync.memory);
+            self.index.adopt_count(&source.index, lineage, sync.memory);
         }
         for (log, from) in events(&mut self.events, &mask).zip(logs()) {
-            log.align(log.outdated_chunks(from), from, sync.memory);
+            log.align(from, source.id, sync.memory);
             sync.copy_column(log.column_mut(), from.column(), from.rows());
         }
         for (resource, from) in resources(&mut self.resources, &mask).zip(values()) {

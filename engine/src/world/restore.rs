@@ -29,8 +29,7 @@ impl World {
         for (number, table) in self.tables.iter_mut().enumerate() {
             restored += table.restore(frozen, number, memory);
         }
-        self.lineage += 1;
-        restored += self.index.restore(frozen, self.lineage, memory);
+        restored += self.index.restore(frozen, self.lineage.advance(), memory);
         for log in &mut self.events {
             let captured = frozen.log_entries(log.component());
             restored += log.restore(captured.unwrap_or_default(), memory);

@@ -5,11 +5,12 @@ use std::ops::Range;
 use bytemuck::Zeroable;
 
 use crate::storage::ComponentId;
+use crate::storage::frozen::IndexHead;
 use crate::storage::rows::Rows;
-use crate::storage::state_hash::{StateHasher, hash_bytes, hash_run, join};
+use crate::storage::state_hash::{StateHasher, hash_bytes, hash_rows, hash_run, join};
 
 use super::core::World;
-use super::index::Slot;
+use super::index::{EntityIndex, Slot};
 
 /// Slots that are hashed at once.
 const SLOTS: usize = 64;
@@ -26,7 +27,7 @@ impl World {
     /// [`WorldConfig`](crate::WorldConfig). It is no protection against somebody who makes up data.
     ///
     /// Reads the chunks that were written since the last call, and looks at the mark of every
-    /// other. Allocates only when a table has grown. Every chunk is marked as written once more by
+    /// other. Settles what was reserved through `&World`. Allocates only when a table has grown. Every chunk is marked as written once more by
     /// its first write after the call, as after a [`World::sync_from`].
     ///
     /// ```
@@ -62,10 +63,14 @@ impl World {
             });
             state.add_table(table.rows(), columns);
         }
-        if readable.contains(ComponentId::ENTITY) {
+        if !readable.contains(ComponentId::ENTITY) {
+            hashes.index.clear();
+        } else if index.settle(memory).is_ok() {
             state.add_index(hashes.index.hash(index.column(), index.len(), since, hash_slots));
         } else {
+            // Short of memory to mark what was reserved: as if it were marked.
             hashes.index.clear();
+            state.add_index(hash_index(&index.slots(), &index.head()));
         }
         for (resource, known) in resources.iter().zip(&mut hashes.resources) {
             let hash = known.hash(resource.column(), resource.rows(), since, hash_run);
@@ -78,13 +83,37 @@ impl World {
     }
 }
 
+/// The hash of an entity index of which some slots may be reserved and not marked yet: that of the
+/// index in which they are.
+pub(crate) fn hash_index(slots: &Rows<'_>, head: &IndexHead) -> u64 {
+    let unsettled = EntityIndex::unsettled(slots, head);
+    let mut next = unsettled.into_iter().peekable();
+    hash_rows(slots, |slots, run| {
+        hash_slots_as(slots, run, |index, slot| match next.next_if_eq(&(index as u32)) {
+            Some(_) => slot.settled(),
+            None => slot.without_place(),
+        })
+    })
+}
+
 /// The hash of a run of slots of an entity index, without what the tables tell as well.
-pub(crate) fn hash_slots(slots: &Rows<'_>, run: Range<usize>) -> u64 {
+fn hash_slots(slots: &Rows<'_>, run: Range<usize>) -> u64 {
+    hash_slots_as(slots, run, |_, slot| slot.without_place())
+}
+
+/// The hash of what `shown` makes of the slots of a run.
+fn hash_slots_as(
+    slots: &Rows<'_>,
+    run: Range<usize>,
+    mut shown: impl FnMut(usize, Slot) -> Slot,
+) -> u64 {
     let mut buffer = [Slot::zeroed(); SLOTS];
+    let mut index = run.start;
     slots.run::<Slot>(run).chunks(SLOTS).fold(0, |hash, part| {
         let buffer = &mut buffer[..part.len()];
-        for (slot, source) in buffer.iter_mut().zip(part) {
-            *slot = source.without_place();
+        for (slot, &source) in buffer.iter_mut().zip(part) {
+            *slot = shown(index, source);
+            index += 1;
         }
         join(hash, hash_bytes(bytemuck::cast_slice(buffer)))
     })

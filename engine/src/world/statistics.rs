@@ -15,7 +15,7 @@ pub struct WorldMemory {
     /// Chunks in the world's tables, index, event logs and resources.
     pub live_chunks: usize,
     /// Bytes of live chunks that an active snapshot sees as well: what writing to all of them
-    /// would copy. A chunk counts when the snapshot holds its column and the world has not come
+    /// would copy, but for chunks of the snapshot that a branch came from, which are not its own. A chunk counts when the snapshot holds its column and the world has not come
     /// to own the chunk since; those without rows, of which a growing column has up to a quarter,
     /// are not told apart.
     pub shared_bytes: usize,
@@ -76,18 +76,19 @@ impl World {
     /// assert_eq!(lags, [(slow.id(), 1), (fast.id(), 0)]);
     /// ```
     pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = SnapshotUse> {
-        self.memory.history.uses(self.tick)
+        self.memory.history.uses(self.id, self.tick)
     }
 
-    /// The snapshot `id`; `None` when its last reader has left.
+    /// The snapshot `id`; `None` when its last reader has left, or it is of another world.
     pub fn snapshot(&self, id: SnapshotId) -> Option<SnapshotUse> {
-        self.memory.history.use_of(id, self.tick)
+        if id.world == self.id { self.memory.history.use_of(id, self.tick) } else { None }
     }
 
     /// Bytes that snapshot `id` alone keeps alive: what would be free if it ended now. Zero when
-    /// it has ended. The cost grows with the chunks that it retains.
+    /// it has ended or is of another world. The cost grows with the chunks that it retains, times the
+    /// older snapshots.
     pub fn exclusive_bytes(&self, id: SnapshotId) -> usize {
-        self.memory.history.exclusive_bytes(id)
+        if id.world == self.id { self.memory.history.exclusive_bytes(id) } else { 0 }
     }
 
     /// Bytes of the rows in the columns of `mask`, and of its resources: what one packed copy of

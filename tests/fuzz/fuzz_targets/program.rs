@@ -12,6 +12,8 @@
 #![no_main]
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed run")]
 
+#[path = "../../tests/model/cursors.rs"]
+mod cursors;
 #[path = "../../tests/model/many.rs"]
 mod many;
 #[path = "../../tests/model/one.rs"]

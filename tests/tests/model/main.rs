@@ -11,6 +11,7 @@
 //! `tests/fuzz` makes the same programs of a fuzzer's bytes.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+mod cursors;
 mod many;
 mod one;
 mod pair;

@@ -9,6 +9,7 @@ use convoy_tests::{
     assert_equals, step,
 };
 
+use crate::cursors::Followers;
 use crate::pictures::{Prepared, Ties};
 use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
 
@@ -30,6 +31,8 @@ pub(crate) struct Kept {
     /// What was captured: `mask`, or more where the view was narrowed.
     pub(crate) captured: KindMask,
     events: [Vec<u64>; 2],
+    /// The cursors at the capture.
+    pub(crate) followers: Followers,
     hash: u64,
 }
 
@@ -44,6 +47,7 @@ pub(crate) struct Pair {
     outdated: bool,
     pub(crate) views: Vec<Kept>,
     pub(crate) prepared: Prepared,
+    pub(crate) followers: Followers,
     pub(crate) ties: Ties,
     pub(crate) limited: bool,
     retention: usize,
@@ -110,6 +114,7 @@ impl Pair {
             outdated: false,
             views: Vec::new(),
             prepared: Prepared::default(),
+            followers: Followers::default(),
             ties: Ties::default(),
             limited: setting.limit_bytes.is_some(),
             retention: setting.event_retention,
@@ -444,7 +449,8 @@ impl Pair {
         }
         let (hash, copy) = (view.state_hash(), self.model.clone());
         assert!(mask != KindMask::ALL || self.world.state_hash() == hash);
-        self.views.push(Kept { view, copy, mask, captured: mask, events, hash });
+        let followers = self.followers.clone();
+        self.views.push(Kept { view, copy, mask, captured: mask, events, followers, hash });
     }
 
     fn narrow(&mut self, view: usize, mask: KindMask) {
@@ -456,28 +462,33 @@ impl Pair {
             let mask = kept.mask.intersection(mask);
             let (copy, events, captured) = (kept.copy.clone(), kept.events.clone(), kept.captured);
             let hash = narrowed.state_hash();
-            self.views.push(Kept { view: narrowed, copy, mask, captured, events, hash });
+            let followers = kept.followers.clone();
+            let view = narrowed;
+            self.views.push(Kept { view, copy, mask, captured, events, followers, hash });
         }
     }
 
     fn restore(&mut self, view: usize) {
         let Some(kept) = self.views.get(view) else { return };
-        let copied = self.world.copy_statistics();
+        let (copied, mut hashed) = (self.world.copy_statistics(), false);
         match self.world.restore(&kept.view) {
             Ok(report) => {
                 assert!(kept.captured == KindMask::ALL && report.chunks_restored <= report.chunks);
                 self.model = kept.copy.clone();
                 self.readable = KindMask::ALL;
                 self.outdated = true;
+                self.followers.disturb();
                 self.reserved.clear();
-                assert!(kept.mask != KindMask::ALL || self.world.state_hash() == kept.hash);
                 let again = self.world.restore(&kept.view).unwrap();
                 assert_eq!(again.chunks_restored, 0, "the world is there already");
+                // Last, as this marks handles that were reserved at the capture.
+                hashed = kept.mask == KindMask::ALL;
             }
             Err(RestoreError::NotCaptured { .. }) => assert!(kept.captured != KindMask::ALL),
             Err(error) => panic!("{error}"),
         }
         assert_eq!(self.world.copy_statistics(), copied, "a restore copies nothing");
+        assert!(!hashed || self.world.state_hash() == self.views[view].hash);
     }
 
     fn tick(&mut self) {
@@ -532,6 +543,7 @@ impl Pair {
             Action::Restore { view } => self.restore(view),
             Action::Diff { older, newer } => self.diff(older, newer),
             Action::Prepared { factor } => self.run_prepared(factor),
+            Action::Follow { view } => self.follow(view),
             Action::DropView { .. } | Action::Sync { .. } | Action::Branch { .. } => {}
             Action::Check => self.assert_all(),
         }
@@ -560,6 +572,7 @@ impl Pair {
                 // The handles that the buffer holds belong to entities that are gone.
                 self.recorded.clear();
                 self.outdated = false;
+                self.followers.disturb();
                 self.commands = Commands::new(&mut self.world);
                 std::mem::swap(&mut self.prepared, &mut source.prepared);
             }

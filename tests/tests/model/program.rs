@@ -38,6 +38,7 @@ pub(crate) enum Action {
     Restore { view: usize },
     Diff { older: usize, newer: usize },
     Prepared { factor: u64 },
+    Follow { view: usize },
     Branch { from: usize, view: usize },
     Sync { from: usize, mask: u16 },
     Check,
@@ -121,6 +122,7 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
         5 => (0..VIEWS_MAX, 0..VIEWS_MAX)
             .prop_map(|(older, newer)| Action::Diff { older, newer }),
         3 => numbers().prop_map(|factor| Action::Prepared { factor }),
+        4 => (0..2 * VIEWS_MAX).prop_map(|view| Action::Follow { view }),
         3 => (0..WORLDS, 0..VIEWS_MAX).prop_map(|(from, view)| Action::Branch { from, view }),
         4 => (0..WORLDS, masks()).prop_map(|(from, mask)| Action::Sync { from, mask }),
         4 => Just(Action::Check),

@@ -3,16 +3,20 @@
 use std::fmt;
 
 use crate::storage::epoch::Epoch;
+use crate::storage::world_id::WorldId;
 
 use super::{ActiveCapture, History};
 
-/// Tells a snapshot from all others of its world, earlier and later ones: a later one is greater.
+/// Tells a snapshot from all others. Of two snapshots of one world the later one is greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SnapshotId(pub(crate) Epoch);
+pub struct SnapshotId {
+    pub(crate) world: WorldId,
+    pub(crate) epoch: Epoch,
+}
 
 impl fmt::Display for SnapshotId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "snapshot {}", self.0.number())
+        write!(formatter, "snapshot {}", self.epoch.number())
     }
 }
 
@@ -37,9 +41,9 @@ pub struct SnapshotUse {
 }
 
 impl ActiveCapture {
-    fn usage(&self, tick: u64) -> SnapshotUse {
+    fn usage(&self, world: WorldId, tick: u64) -> SnapshotUse {
         SnapshotUse {
-            id: SnapshotId(self.epoch),
+            id: SnapshotId { world, epoch: self.epoch },
             tick: self.tick,
             lag: tick.saturating_sub(self.tick),
             readers: self.watch.readers() as usize,
@@ -50,20 +54,25 @@ impl ActiveCapture {
 }
 
 impl History {
-    /// The captures that still have readers on tick `tick`, oldest first.
-    pub(crate) fn uses(&self, tick: u64) -> impl DoubleEndedIterator<Item = SnapshotUse> {
-        let uses = self.active.iter().map(move |capture| capture.usage(tick));
+    /// The captures of `world`, which this is the history of, that still have readers on tick
+    /// `tick`, oldest first.
+    pub(crate) fn uses(
+        &self,
+        world: WorldId,
+        tick: u64,
+    ) -> impl DoubleEndedIterator<Item = SnapshotUse> {
+        let uses = self.active.iter().map(move |capture| capture.usage(world, tick));
         uses.filter(|usage| usage.readers > 0)
     }
 
-    /// The capture `id`, if it still has readers.
+    /// The capture `id` of this history's world, if it still has readers.
     pub(crate) fn use_of(&self, id: SnapshotId, tick: u64) -> Option<SnapshotUse> {
         let position = self.position(id)?;
-        Some(self.active[position].usage(tick)).filter(|usage| usage.readers > 0)
+        Some(self.active[position].usage(id.world, tick)).filter(|usage| usage.readers > 0)
     }
 
-    /// Bytes that would be free if capture `id` ended now: the part of its dead list that no older
-    /// capture sees.
+    /// Bytes that would be free if capture `id` of this history's world ended now: the part of its
+    /// dead list that no older capture sees.
     pub(crate) fn exclusive_bytes(&self, id: SnapshotId) -> usize {
         let Some(position) = self.position(id) else { return 0 };
         let (older, capture) = (&self.active[..position], &self.active[position]);
@@ -79,6 +88,6 @@ impl History {
     }
 
     fn position(&self, id: SnapshotId) -> Option<usize> {
-        self.active.binary_search_by_key(&id.0, |capture| capture.epoch).ok()
+        self.active.binary_search_by_key(&id.epoch, |capture| capture.epoch).ok()
     }
 }

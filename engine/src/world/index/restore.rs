@@ -1,7 +1,7 @@
 //! Restore: the index goes back to the slots of a capture, and gives out the same handles again.
 
 use super::*;
-use crate::storage::frozen::{BufferId, Frozen, IndexHead};
+use crate::storage::frozen::{BufferId, Frozen};
 
 impl EntityIndex {
     /// Which handles the index gives out next.
