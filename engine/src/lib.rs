@@ -54,6 +54,7 @@ mod snapshot;
 mod storage;
 mod world;
 
+pub use convoy_pool::{ArenaConfig, MemoryError};
 pub use host::{
     ConvoyStatistics, HostConfig, HostError, HostStatistics, Mode, Module, ModuleContext,
     ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate, SlowConvoy, Tier,

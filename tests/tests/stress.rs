@@ -2,7 +2,8 @@
 //! under the sanitizers, see `tests/sanitize.sh`).
 //!
 //! The writer changes a world in every way that the engine knows, with chunks of four rows, so that
-//! every boundary is crossed, and captures it for two providers, in private, and through a replica.
+//! every boundary is crossed, goes back to earlier pictures of it, and captures it for two providers, in
+//! private, and through a replica. Readers compare views and look ahead in branches.
 //! Readers join, read, and leave after any time; their threads come and go, and some exit or panic
 //! while they hold a view. What a reader sees must be whole: each row is made of one number and
 //! checks itself, two columns agree row by row, and sums that the writer kept beside its changes
@@ -19,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
-    Commands, ComponentId, ComponentMask, DoubleBufferProvider, Entity, EventCursor,
-    SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View, With, Without, World,
-    WorldConfig,
+    ArenaConfig, Commands, ComponentId, ComponentMask, DiffError, DoubleBufferProvider, Entity,
+    EventCursor, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View, With, Without,
+    World, WorldConfig, diff,
 };
 use convoy_tests::{Byte, Hundred, Mixer, Ping, Triple, Value, Wide, Word, step};
 
@@ -118,6 +119,8 @@ struct Writer {
     wide: ComponentId,
     triple: ComponentId,
     totals: Totals,
+    /// A picture to go back to.
+    past: Option<View>,
     mixer: Mixer,
 }
 
@@ -134,7 +137,7 @@ impl Writer {
         let (commands, pool) = (Commands::new(&mut world), SnapshotPool::for_world(&world));
         let replica = World::with_config(config);
         let (totals, mixer) = (Totals::default(), Mixer::new(seed));
-        Self { world, replica, pool, commands, wide, triple, totals, mixer }
+        Self { world, replica, pool, commands, wide, triple, totals, past: None, mixer }
     }
 
     fn any_entity(&mut self) -> Option<Entity> {
@@ -331,6 +334,19 @@ impl Writer {
         *self.world.resource_mut::<Totals>().unwrap() = self.totals;
     }
 
+    /// Takes back what has happened since some picture, or takes one to go back to.
+    fn go_back(&mut self) {
+        match self.past.take() {
+            Some(past) => {
+                self.world.restore(&past).unwrap();
+                self.totals = *past.resource::<Totals>().unwrap();
+                // What is recorded from here on counts again.
+                self.world.play_back(&mut self.commands);
+            }
+            None => self.past = Some(self.world.capture(ComponentMask::ALL, &self.pool)),
+        }
+    }
+
     /// One frame: changes, and pictures of what became of them.
     fn frame(&mut self, sources: &Sources) {
         for _ in 0..self.mixer.below(6) {
@@ -348,6 +364,9 @@ impl Writer {
         if choice.is_multiple_of(5) {
             sources.offer(self.world.capture(ComponentMask::ALL, &self.pool));
         }
+        if choice % 16 == 11 {
+            self.go_back();
+        }
         if choice == 7 {
             self.replica.sync_from(&self.world, ComponentMask::ALL).unwrap();
             sources.offer(self.replica.capture(ComponentMask::ALL, &self.pool));
@@ -362,6 +381,7 @@ impl Writer {
 
     /// With every view gone, nothing is retained and every cell is back.
     fn finish(mut self) {
+        self.past = None;
         for world in [&mut self.world, &mut self.replica] {
             world.advance_tick();
             let memory = world.memory();
@@ -406,6 +426,42 @@ fn examine(view: &View) -> (Totals, u64) {
     (totals, fingerprint)
 }
 
+/// Looks ahead from a view in a world of this thread's, which the view must not notice.
+fn look_ahead(view: &View, mixer: &mut Mixer) {
+    let mut memory = ArenaConfig::default();
+    (memory.first_slab_bytes, memory.slab_bytes_max) = (64 * 1024, 64 * 1024);
+    let mut ahead = World::branch_with(view, memory).unwrap();
+    let factor = mixer.next_number();
+    ahead.query_mut::<(&mut Wide, &mut Triple)>().for_each(|(wide, triple)| {
+        let seed = step(wide.seed(), factor);
+        (*wide, *triple) = (Wide::from_seed(seed), Triple::from_seed(seed));
+    });
+    let entities: Vec<Entity> = ahead.query::<Entity>().iter().collect();
+    for &entity in entities.iter().step_by(3) {
+        ahead.despawn(entity).unwrap();
+    }
+    let after = ahead.capture(ComponentMask::ALL, &SnapshotPool::default());
+    assert_eq!(after.entity_count(), entities.len() - entities.len().div_ceil(3));
+    drop(ahead);
+    after.query::<(&Wide, &Triple)>().unwrap().for_each(|(wide, triple)| {
+        assert_eq!(wide.seed(), triple.seed(), "columns agree");
+    });
+}
+
+/// Compares a view with another one, which may be of another world.
+fn compare(view: &View, other: &View) {
+    let changes = match diff(view, other) {
+        Ok(changes) => changes,
+        Err(error) => return assert_eq!(error, DiffError::DifferentWorlds),
+    };
+    let (came, went) = (changes.spawned().count(), changes.despawned().count());
+    assert_eq!(view.entity_count() + came, other.entity_count() + went);
+    for change in changes.changed::<Wide>().unwrap() {
+        assert_ne!(change.older.seed(), change.newer.seed());
+    }
+    assert!(!changes.is_empty() || view.state_hash() == other.state_hash());
+}
+
 thread_local! {
     /// A view that is dropped when its thread ends, after most of the thread is gone.
     static KEPT: RefCell<Option<View>> = const { RefCell::new(None) };
@@ -429,7 +485,11 @@ fn read(sources: &Sources, seed: u64) {
                 0 => thread::yield_now(),
                 1 => thread::sleep(Duration::from_micros(mixer.below(400) as u64)),
                 2 => assert!(view.clone().narrow(narrow).query::<&Wide>().is_err()),
-                _ => {}
+                _ if mixer.below(8) == 0 => look_ahead(&view, &mut mixer),
+                _ => {
+                    let other = sources.join(&mut mixer);
+                    other.into_iter().for_each(|other| compare(&view, &other));
+                }
             }
             assert_eq!(examine(&view), seen, "a view stays as it is");
         }
