@@ -1,11 +1,11 @@
 //! Changes: what it costs to find and to undo them, against looking at every row and copying it.
 //!
 //! 1,000,000 entities of 96 bytes in four components. Between the two pictures, and before every
-//! hash, all rows in 1 % of the chunks of each component were written. `diff` and `compare all rows`
-//! count the rows that changed, the latter in two deep copies with the rows in one order, which is
-//! all that is asked of it. `state hash` is the world's, from the chunks that were written, and
-//! `hash all rows` is a view's. `restore` takes the world back to the older picture after 1 % or all
-//! of the chunks were written, `copy back` copies the columns of a deep copy.
+//! hash, all rows in 1 % of the chunks of each component were written. `diff` and `compare all
+//! rows` count the rows that changed, the latter in two deep copies with the rows in one order,
+//! which is all that is asked of it. `state hash` is the world's, from the chunks that were
+//! written, and `hash all rows` is a view's. `restore` takes the world back to the older picture
+//! after 1 % or all of the chunks were written, `copy back` copies the columns of a deep copy.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Convoy sync: what five and twenty modules cost the simulation in a period, individual against convoy.
+//! Convoy sync: what five and twenty modules cost the simulation in a period, individual against
+//! convoy.
 //!
 //! A period covers acquiring the views, the writes that follow while the views are held, and
 //! dropping them, so copy-on-write counts. `plain` is the same writes in a world that nobody

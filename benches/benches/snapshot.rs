@@ -2,8 +2,9 @@
 //!
 //! Entities have 96 bytes in 4 components. `memcpy` copies the bytes of the components and of the
 //! handles into memory that is there already and warm: what an engine without snapshots pays for a
-//! picture, at the least. Like the engine's, its memory is advised for huge pages. The other subjects are passes over the world: `unshared` without a
-//! snapshot, `shared` with one that was captured before the pass and shares every chunk.
+//! picture, at the least. Like the engine's, its memory is advised for huge pages. The other
+//! subjects are passes over the world: `unshared` without a snapshot, `shared` with one that was
+//! captured before the pass and shares every chunk.
 
 mod common;
 
@@ -272,8 +273,8 @@ const MODULES: usize = 5;
 const FRAMES: usize = 60;
 const PERIOD_FRAMES: usize = 6;
 
-/// A second of 60 frames that write 12 of 96 bytes of every row, with five modules at 10 Hz: `plain`
-/// without them, `convoy` with one snapshot for all, `individual` with a replica for each.
+/// A second of 60 frames that write 12 of 96 bytes of every row, with five modules at 10 Hz:
+/// `plain` without them, `convoy` with one snapshot for all, `individual` with a replica for each.
 fn tax(criterion: &mut Criterion) {
     struct Second {
         world: World,

@@ -2,11 +2,11 @@
 //!
 //! A [`World`] is the live, single-writer database of a simulation: entities with components of any
 //! `bytemuck::Pod` type, in tables of chunked columns, one table for each set of types. A capture
-//! takes the chunk pointers of the columns in a [`ComponentMask`] and ends the world's *epoch*; from
-//! then on the world copies a captured chunk when it first writes to it. A [`View`] is a reader's
-//! lease on the picture: on any thread, for as long as it likes, also after the world is gone. A
-//! [`ModuleHost`] runs background modules at their own rates and lets those of one rate share a
-//! picture, a *convoy*.
+//! takes the chunk pointers of the columns in a [`ComponentMask`] and ends the world's *epoch*;
+//! from then on the world copies a captured chunk when it first writes to it. A [`View`] is a
+//! reader's lease on the picture: on any thread, for as long as it likes, also after the world is
+//! gone. A [`ModuleHost`] runs background modules at their own rates and lets those of one rate
+//! share a picture, a *convoy*.
 //!
 //! ```
 //! use convoy_engine::{ComponentMask, SnapshotPool, World};
@@ -27,8 +27,8 @@
 //!
 //! Sound, free of allocations, fast, pleasant, in this order. A running simulation touches neither
 //! the heap nor the system's mappings; bad input gets a typed error and changes nothing; the same
-//! operations give the same world. Without a snapshot, copy-on-write costs one compare a chunk; what
-//! the chunks themselves cost in loops over large tables stands in `benches/README.md`.
+//! operations give the same world. Without a snapshot, copy-on-write costs one compare a chunk;
+//! what the chunks themselves cost in loops over large tables stands in `benches/README.md`.
 //!
 //! # Invariants
 //!

@@ -253,9 +253,9 @@ fn replica_of_a_branch_is_complete() {
     assert_eq!(Picture::of_world(&replica), Picture::of_world(&branch));
 }
 
-/// A first chunk that came from the base was taken for one of as few rows as the last capture that was
-/// restored had. Where a restore to a longer one found it in its place, its rows were out of reach,
-/// and the next row that came was written over them.
+/// A first chunk that came from the base was taken for one of as few rows as the last capture that
+/// was restored had. Where a restore to a longer one found it in its place, its rows were out of
+/// reach, and the next row that came was written over them.
 #[test]
 fn branch_goes_to_and_fro_between_a_short_and_a_long_capture() {
     let (mut world, pool) = (World::new(), SnapshotPool::default());

@@ -240,8 +240,8 @@ fn a_tag_changes_where_rows_come_and_go() {
 
 #[test]
 fn a_pass_that_writes_what_it_is_filtered_by_visits_as_many_rows_as_it_counts() {
-    // The columns have chunks of 256 and of 128 rows, so that a chunk of one is visited in parts, and
-    // either may be written because the other has changed.
+    // The columns have chunks of 256 and of 128 rows, so that a chunk of one is visited in parts,
+    // and either may be written because the other has changed.
     let mut config = WorldConfig::default();
     config.chunk_bytes_max = 1024;
     let mut mixer = Mixer::new(11);

@@ -32,8 +32,8 @@ fn a_cursor_goes_on_in_a_branch() {
     assert_eq!(read(&world, &mut cursor), []);
 }
 
-/// A branch counted restores from zero, so that cursors of a world that had been restored more often
-/// took all it sent for the past.
+/// A branch counted restores from zero, so that cursors of a world that had been restored more
+/// often took all it sent for the past.
 #[test]
 fn a_cursor_goes_on_in_a_branch_of_a_world_that_was_restored() {
     let (mut world, pool) = (World::new(), SnapshotPool::default());
@@ -113,8 +113,8 @@ fn a_cursor_loses_nothing_to_a_picture_of_a_future_that_was_taken_back() {
     assert_eq!((read(&world, &mut cursor), cursor.lost()), (vec![7], 0));
 }
 
-/// A restore took the chunks of a log for others when it shared those in the middle with the capture
-/// and not the first: it gave a chunk away that it needed next, and panicked.
+/// A restore took the chunks of a log for others when it shared those in the middle with the
+/// capture and not the first: it gave a chunk away that it needed next, and panicked.
 #[test]
 fn a_log_whose_middle_is_shared_is_restored() {
     let (mut source, mut replica) = (world_that_keeps(3), world_that_keeps(3));

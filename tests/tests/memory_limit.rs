@@ -137,8 +137,8 @@ fn handles_that_come_back_while_memory_is_short_are_freed_later() {
     assert!((0..64).all(|_| world.spawn((2_u64,)).index() < 64), "slots are used again");
 }
 
-/// A world of which a capture shares rows that there is no memory to copy, and the capture. The first
-/// row is the world's own; `u32` has one row a chunk.
+/// A world of which a capture shares rows that there is no memory to copy, and the capture. The
+/// first row is the world's own; `u32` has one row a chunk.
 fn exhausted_world() -> (World, View) {
     let mut config = WorldConfig::default();
     config.chunk_rows_max = 1;

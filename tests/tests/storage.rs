@@ -357,8 +357,8 @@ fn folding_an_iterator_visits_what_stepping_it_visits_also_from_its_middle() {
     }
 }
 
-/// A batch whose iterator said too little about its length lost what it had brought before the first
-/// chunk had to grow: the chunk took only the rows of entities along.
+/// A batch whose iterator said too little about its length lost what it had brought before the
+/// first chunk had to grow: the chunk took only the rows of entities along.
 #[test]
 fn a_batch_of_unknown_length_keeps_every_row() {
     for shared in [false, true] {

@@ -2,8 +2,8 @@
 //! under the sanitizers, see `tests/sanitize.sh`).
 //!
 //! The writer changes a world in every way that the engine knows, with chunks of four rows, so that
-//! every boundary is crossed, goes back to earlier pictures of it, and captures it for two providers, in
-//! private, and through a replica. Readers compare views and look ahead in branches.
+//! every boundary is crossed, goes back to earlier pictures of it, and captures it for two
+//! providers, in private, and through a replica. Readers compare views and look ahead in branches.
 //! Readers join, read, and leave after any time; their threads come and go, and some exit or panic
 //! while they hold a view. What a reader sees must be whole: each row is made of one number and
 //! checks itself, two columns agree row by row, and sums that the writer kept beside its changes

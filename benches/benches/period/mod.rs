@@ -1,12 +1,12 @@
-//! One period of five or twenty modules at 10 Hz: every module takes its view, the world is written while
-//! all views are held, and the views are dropped.
+//! One period of five or twenty modules at 10 Hz: every module takes its view, the world is written
+//! while all views are held, and the views are dropped.
 //!
 //! The world has 100,000 entities with 8 components of 16 bytes each, in ten archetypes of equal
 //! size. A period writes every row of one archetype or of all of them: 10 % or 100 % of the
 //! chunks. Which one rotates, so that no part of the world stays in the cache.
 //!
-//! The views come from replicas, one for each module, or from one shared snapshot, with equal masks:
-//! everything.
+//! The views come from replicas, one for each module, or from one shared snapshot, with equal
+//! masks: everything.
 
 #![allow(dead_code, reason = "both benchmarks use a part of this module")]
 

@@ -9,8 +9,8 @@ use crate::storage::RegisterError;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct HostConfig {
-    /// Threads that run asynchronous and frame-synced modules: one fewer than the machine has cores, and at least
-    /// one, unless set. They are started only when there is such a module.
+    /// Threads that run asynchronous and frame-synced modules: one fewer than the machine has
+    /// cores, and at least one, unless set. They are started only when there is such a module.
     pub workers: usize,
     /// Lands the results of asynchronous modules exactly this many frames after they were
     /// started, waiting for them if need be, so that runs can be reproduced. Off by default: then

@@ -40,8 +40,8 @@ impl DoubleBufferProvider {
         Self { generations, newest: Mutex::new(None) }
     }
 
-    /// Lets acquirers join a picture that is up to `ticks` old (0 unless set: of this tick only) where
-    /// no update has made a newer one.
+    /// Lets acquirers join a picture that is up to `ticks` old (0 unless set: of this tick only)
+    /// where no update has made a newer one.
     #[must_use]
     pub fn with_max_age(mut self, ticks: u64) -> Self {
         self.generations.set_max_age(ticks);

@@ -30,8 +30,8 @@ impl OnDemandProvider {
         Self { generations: Generations::new(mask, pool, GENERATIONS_MAX) }
     }
 
-    /// Bounds the pictures that are held at a time (8 unless set; at least 1): at the bound, acquiring
-    /// is refused with [`AcquireError::Backpressure`].
+    /// Bounds the pictures that are held at a time (8 unless set; at least 1): at the bound,
+    /// acquiring is refused with [`AcquireError::Backpressure`].
     #[must_use]
     pub fn with_generations_max(mut self, generations: usize) -> Self {
         self.generations.set_limit(generations);

@@ -116,8 +116,8 @@ pub trait SnapshotProvider: Send + Sync {
     fn statistics(&self) -> ProviderStatistics;
 
     /// The snapshots that readers hold, oldest first, without the provider's own hold on its
-    /// newest. A replica's are of the replica. Allocates the list that it returns. Empty unless the provider
-    /// implements it.
+    /// newest. A replica's are of the replica. Allocates the list that it returns. Empty unless the
+    /// provider implements it.
     fn held(&self, world: &World) -> Vec<SnapshotUse> {
         let _ = world;
         Vec::new()

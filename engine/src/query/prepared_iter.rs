@@ -70,8 +70,8 @@ impl<F: Filter> Progress<F> {
         (self.selection, self.row, self.rows) = (selection, 0, rows);
     }
 
-    /// The next run of the table, to be started and then begun; `None` when the rest of the table is
-    /// not selected.
+    /// The next run of the table, to be started and then begun; `None` when the rest of the table
+    /// is not selected.
     ///
     /// # Safety
     ///
@@ -92,8 +92,8 @@ impl<F: Filter> Progress<F> {
         Some(run)
     }
 
-    /// Begins a run of `rows` rows that was started. Where memory runs out before that, no row of it
-    /// is left to be handed out.
+    /// Begins a run of `rows` rows that was started. Where memory runs out before that, no row of
+    /// it is left to be handed out.
     #[inline]
     fn begin(&mut self, rows: usize) {
         (self.index, self.len) = (0, rows);

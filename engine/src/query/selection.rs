@@ -64,8 +64,9 @@ pub(crate) fn run_end(row: usize, run_log2: u8, rows: usize) -> usize {
     rows.min((row & !(run_rows - 1)) + run_rows)
 }
 
-/// The next rows to visit, from `row` on, of the first `rows` rows of a table: those that lie in one chunk
-/// of every column and, where there is a selection, are selected. `None` when there are none.
+/// The next rows to visit, from `row` on, of the first `rows` rows of a table: those that lie in
+/// one chunk of every column and, where there is a selection, are selected. `None` when there are
+/// none.
 ///
 /// # Safety
 ///

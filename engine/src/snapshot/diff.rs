@@ -245,8 +245,8 @@ impl<'a> Diff<'a> {
             }))
     }
 
-    /// The entities that have `T` in both pictures and switched on in only one, each with whether it
-    /// is on in the newer one. In the order of [`Diff::changed`].
+    /// The entities that have `T` in both pictures and switched on in only one, each with whether
+    /// it is on in the newer one. In the order of [`Diff::changed`].
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World, diff};

@@ -39,8 +39,8 @@ impl View {
         self.resource::<T>().is_ok()
     }
 
-    /// A cursor that starts with the first event of type `T` after the capture, for reading the world
-    /// or a later view; with the oldest one where this view can't read the log.
+    /// A cursor that starts with the first event of type `T` after the capture, for reading the
+    /// world or a later view; with the oldest one where this view can't read the log.
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
@@ -56,8 +56,8 @@ impl View {
         EventCursor::starting_at(log.map_or(0, |(rows, first, _)| first + rows.len() as u64))
     }
 
-    /// Bytes of the rows in the columns of `mask` that this view may read, and of its resources: what
-    /// one packed copy of them would take, as [`World::row_bytes`](crate::World).
+    /// Bytes of the rows in the columns of `mask` that this view may read, and of its resources:
+    /// what one packed copy of them would take, as [`World::row_bytes`](crate::World).
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};

@@ -13,7 +13,8 @@ impl View {
     /// [`World::state_hash`](crate::World::state_hash) at the capture, where it may read
     /// everything. Hashes of views with different masks tell nothing about each other.
     ///
-    /// Reads every row. Allocates only where handles had been reserved through `&World` just before.
+    /// Reads every row. Allocates only where handles had been reserved through `&World` just
+    /// before.
     pub fn state_hash(&self) -> u64 {
         let (frozen, readable) = (self.frozen(), self.mask());
         let schema = frozen.schema();

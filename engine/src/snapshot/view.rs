@@ -314,8 +314,8 @@ impl View {
         self.is_of(world) && !self.is_superseded()
     }
 
-    /// Whether a restore or a sync has put another state in the place of what the world was or became
-    /// after the capture: [`View::is_past_of`] without the world, on any thread.
+    /// Whether a restore or a sync has put another state in the place of what the world was or
+    /// became after the capture: [`View::is_past_of`] without the world, on any thread.
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};

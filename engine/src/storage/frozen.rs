@@ -374,11 +374,12 @@ impl Recycle for Frozen {
 
 thread_local! {
     /// Whether this thread is letting go of a base, and the base of that one, which comes next.
-    static RELEASE: (Cell<bool>, Cell<Option<Lease<Frozen>>>) = const { (Cell::new(false), Cell::new(None)) };
+    static RELEASE: (Cell<bool>, Cell<Option<Lease<Frozen>>>) =
+        const { (Cell::new(false), Cell::new(None)) };
 }
 
-/// Lets go of the snapshot that a branch came from. Its last reader recycles it, and so lets go of the
-/// one that it came from itself: one after the other and not within each other, as branches of
+/// Lets go of the snapshot that a branch came from. Its last reader recycles it, and so lets go of
+/// the one that it came from itself: one after the other and not within each other, as branches of
 /// branches may be many.
 fn release_base(base: Lease<Frozen>) {
     let mut next = Some(base);

@@ -167,8 +167,8 @@ impl Memory {
     ///
     /// # Safety
     ///
-    /// `chunk` came from this memory's arena with `class`, unless it is foreign, belonged to a column of `component`
-    /// with this `born`, and the world does not reach it any more.
+    /// `chunk` came from this memory's arena with `class`, unless it is foreign, belonged to a
+    /// column of `component` with this `born`, and the world does not reach it any more.
     pub(crate) unsafe fn release(
         &mut self,
         chunk: ChunkPtr,

@@ -1,10 +1,11 @@
 //! State hashes: one number for what columns hold, chunk by chunk, so that chunks that were not
 //! written since the last time need not be read again.
 //!
-//! A column's hash joins those of its chunks in their order; a table's adds up those of its columns,
-//! each joined with a key that tells the component; a state's adds up those of its parts. So order
-//! counts among rows, and neither among the ids of components nor among archetypes. A chunk's hash
-//! follows from its rows alone: not from where it lies, what it has room for, or its epochs.
+//! A column's hash joins those of its chunks in their order; a table's adds up those of its
+//! columns, each joined with a key that tells the component; a state's adds up those of its parts.
+//! So order counts among rows, and neither among the ids of components nor among archetypes. A
+//! chunk's hash follows from its rows alone: not from where it lies, what it has room for, or its
+//! epochs.
 
 use std::ops::Range;
 

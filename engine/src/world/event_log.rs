@@ -135,10 +135,10 @@ impl EventLog {
         self.column.truncate(0, memory);
     }
 
-    /// Takes the records of a capture back, under the numbers that they had. What is sent next
-    /// gets the number after the last of them, as it did after the capture; cursors that have come
-    /// further learn of it by the fork. A branch forks the captured log where that ended. Returns how
-    /// many chunks were taken back.
+    /// Takes the records of a capture back, under the numbers that they had. What is sent next gets
+    /// the number after the last of them, as it did after the capture; cursors that have come
+    /// further learn of it by the fork. A branch forks the captured log where that ended. Returns
+    /// how many chunks were taken back.
     pub(crate) fn restore(&mut self, captured: LogEntries<'_>, memory: &mut Memory) -> u64 {
         let LogEntries { first, forks, entries, rows } = captured;
         let end = self.end();
@@ -220,8 +220,8 @@ impl EventLog {
         self.changed = false;
     }
 
-    /// Up to which number the records are those of `source`, as far as that can be told, and have not
-    /// been sent anew there. Compares what was sent since the two were last equal.
+    /// Up to which number the records are those of `source`, as far as that can be told, and have
+    /// not been sent anew there. Compares what was sent since the two were last equal.
     fn common_with(&self, source: &Self, another: bool) -> u64 {
         let Followed { own, theirs, end, .. } = self.followed;
         let sent_anew = if another { None } else { source.forks.common_since(theirs) };

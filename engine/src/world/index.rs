@@ -264,8 +264,8 @@ impl EntityIndex {
         Ok(())
     }
 
-    /// The free slots that were reserved through `&World` and are not marked yet, in ascending order.
-    /// Allocates only where there are some.
+    /// The free slots that were reserved through `&World` and are not marked yet, in ascending
+    /// order. Allocates only where there are some.
     pub(crate) fn unsettled(slots: &Rows<'_>, head: &IndexHead) -> Vec<u32> {
         let mut unsettled = Vec::new();
         let mut next = if head.reserved_from == NONE { head.free_head } else { head.reserved_from };

@@ -27,8 +27,9 @@ impl World {
     /// [`WorldConfig`](crate::WorldConfig). It is no protection against somebody who makes up data.
     ///
     /// Reads the chunks that were written since the last call, and looks at the mark of every
-    /// other. Settles what was reserved through `&World`. Allocates only when a table has grown. Every chunk is marked as written once more by
-    /// its first write after the call, as after a [`World::sync_from`].
+    /// other. Settles what was reserved through `&World`. Allocates only when a table has grown.
+    /// Every chunk is marked as written once more by its first write after the call, as after a
+    /// [`World::sync_from`].
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};

@@ -14,10 +14,10 @@ pub struct WorldMemory {
     pub live_bytes: usize,
     /// Chunks in the world's tables, index, event logs and resources.
     pub live_chunks: usize,
-    /// Bytes of live chunks that an active snapshot sees as well: what writing to all of them
-    /// would copy, but for chunks of the snapshot that a branch came from, which are not its own. A chunk counts when the snapshot holds its column and the world has not come
-    /// to own the chunk since; those without rows, of which a growing column has up to a quarter,
-    /// are not told apart.
+    /// Bytes of live chunks that an active snapshot sees as well: what writing to all of them would
+    /// copy, but for chunks of the snapshot that a branch came from, which are not its own. A chunk
+    /// counts when the snapshot holds its column and the world has not come to own the chunk since;
+    /// those without rows, of which a growing column has up to a quarter, are not told apart.
     pub shared_bytes: usize,
     /// Live chunks that an active snapshot sees as well.
     pub shared_chunks: usize,
@@ -84,8 +84,8 @@ impl World {
         if id.world == self.id { self.memory.history.use_of(id, self.tick) } else { None }
     }
 
-    /// Bytes that snapshot `id` alone keeps alive: what would be free if it ended now. Zero when
-    /// it has ended or is of another world. The cost grows with the chunks that it retains, times the
+    /// Bytes that snapshot `id` alone keeps alive: what would be free if it ended now. Zero when it
+    /// has ended or is of another world. The cost grows with the chunks that it retains, times the
     /// older snapshots.
     pub fn exclusive_bytes(&self, id: SnapshotId) -> usize {
         if id.world == self.id { self.memory.history.exclusive_bytes(id) } else { 0 }

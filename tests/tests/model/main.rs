@@ -1,14 +1,14 @@
 //! Random programs against a naive model.
 //!
 //! Four worlds share one schema. Each of them is mutated in every way that the engine knows, is
-//! captured, synced from any other, and replaced by branches, while a [`Model`] of each does the same in ordinary
-//! maps. Whatever can be read, worlds, snapshots and replicas, must equal its model at any time.
-//! Some programs run with so little memory that operations fail at random: a failure must change
-//! nothing.
+//! captured, synced from any other, and replaced by branches, while a [`Model`] of each does the
+//! same in ordinary maps. Whatever can be read, worlds, snapshots and replicas, must equal its
+//! model at any time. Some programs run with so little memory that operations fail at random: a
+//! failure must change nothing.
 //!
-//! `CONVOY_OPERATIONS` sets how many operations run in all (100,000 by default; a million take about
-//! a minute), `CONVOY_SEED` which programs. A failure is shrunk to few operations and printed.
-//! `tests/fuzz` makes the same programs of a fuzzer's bytes.
+//! `CONVOY_OPERATIONS` sets how many operations run in all (100,000 by default; a million take
+//! about a minute), `CONVOY_SEED` which programs. A failure is shrunk to few operations and
+//! printed. `tests/fuzz` makes the same programs of a fuzzer's bytes.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod cursors;

@@ -581,8 +581,8 @@ impl Pair {
         }
     }
 
-    /// Ends a world: with every view and branch gone, nothing may be retained, and with every entity
-    /// gone, nothing may leak.
+    /// Ends a world: with every view and branch gone, nothing may be retained, and with every
+    /// entity gone, nothing may leak.
     pub(crate) fn finish(mut self) {
         self.assert_all();
         self.views.clear();

@@ -10,8 +10,8 @@ use crate::program::{Action, Setting, WORLDS, actions};
 /// What is done to which world.
 pub(crate) type Program = (Setting, Vec<(usize, Action)>);
 
-/// One operation, and the number of the world that it is done to. Most hit the first worlds, so that
-/// these live longer than a sync.
+/// One operation, and the number of the world that it is done to. Most hit the first worlds, so
+/// that these live longer than a sync.
 pub(crate) fn operations() -> impl Strategy<Value = (usize, Action)> {
     let world = prop_oneof![4 => Just(0_usize), 2 => Just(1), 2 => Just(2), 1 => Just(3)];
     (world, actions())
