@@ -281,3 +281,18 @@ fn readers_on_four_threads_see_whole_frames_while_the_world_runs() {
     assert_eq!((memory.retained_bytes, memory.active_captures), (0, 0));
     assert!(frame > 50, "{frame} frames");
 }
+
+#[test]
+fn views_go_to_any_thread_and_outlive_what_they_came_from() {
+    fn is_shared_and_owned<T: Clone + Send + Sync + 'static>(value: T) -> T {
+        value
+    }
+    let view = {
+        let (mut world, pool) = (World::new(), SnapshotPool::default());
+        world.spawn((1_u32,));
+        is_shared_and_owned(world.capture(ComponentMask::ALL, &pool))
+    };
+    let readers = [view.clone(), view]
+        .map(|view| std::thread::spawn(move || view.query::<&u32>().unwrap().iter().sum::<u32>()));
+    assert_eq!(readers.map(|reader| reader.join().unwrap()), [1, 1]);
+}
