@@ -88,6 +88,9 @@ impl World {
 /// index in which they are.
 pub(crate) fn hash_index(slots: &Rows<'_>, head: &IndexHead) -> u64 {
     let unsettled = EntityIndex::unsettled(slots, head);
+    if unsettled.is_empty() {
+        return hash_rows(slots, hash_slots);
+    }
     let mut next = unsettled.into_iter().peekable();
     hash_rows(slots, |slots, run| {
         hash_slots_as(slots, run, |index, slot| match next.next_if_eq(&(index as u32)) {

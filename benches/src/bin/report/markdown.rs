@@ -28,7 +28,11 @@ bytes. Entities have 96 bytes in 4 components; both axes are logarithmic.
 ";
 
 const ELSEWHERE: &str = "
-## On another machine
+## From run to run, and on another machine
+
+Four full runs on this machine gave 0.92, 1.02, 1.04 and 1.08 of `memcpy` for all columns written
+with everything shared, and 1.09 to 1.10 for the convoy tax; three gave 0.079, 0.104 and 0.113 for the
+sync of five modules. The table has the last run of each.
 
 The targets that depend most on the processor, on 2 cores of a Zen 4 virtual machine (the engine of
 the day before, memory for `memcpy` without huge pages): all columns written with everything shared
