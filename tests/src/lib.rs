@@ -7,6 +7,7 @@
 //! [`Model`] keeps only those numbers, in ordinary maps that are copied in full at every capture.
 #![deny(unsafe_code)]
 
+mod alone;
 mod model;
 mod picture;
 mod readable;
@@ -14,6 +15,7 @@ mod shapes;
 mod sources;
 mod values;
 
+pub use alone::run_alone;
 pub use model::{EventKind, KindMask, Model, RESOURCES, Row};
 pub use picture::Picture;
 pub use readable::{Readable, assert_equals};

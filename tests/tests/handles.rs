@@ -7,7 +7,7 @@ use std::thread;
 use convoy_engine::{
     Commands, ComponentError, ComponentMask, Entity, SnapshotPool, SpawnError, World, WorldConfig,
 };
-use convoy_tests::Mixer;
+use convoy_tests::{Mixer, run_alone};
 
 fn not_reserved(result: Result<(), SpawnError>, handle: Entity) -> bool {
     matches!(result, Err(SpawnError::NotReserved { entity }) if entity == handle)
@@ -230,4 +230,44 @@ fn program(seed: u64) -> Vec<Entity> {
 fn same_operations_reserve_the_same_handles() {
     assert_eq!(program(5), program(5));
     assert_ne!(program(5), program(6));
+}
+
+/// Reserving handles by the thousand million took no memory, but what was not taken out made a list
+/// of them when it was dropped, and the next tick a slot for each.
+#[test]
+fn thousands_of_millions_of_handles_are_given_back_without_a_list() {
+    run_alone("reserve_thousands_of_millions", Some(2_000_000)).unwrap();
+}
+
+#[test]
+#[ignore = "run by another one"]
+fn reserve_thousands_of_millions() {
+    const MANY: usize = 4_000_000_000;
+    let mut world = World::new();
+    let pool = SnapshotPool::default();
+    let mut reserved = world.reserve_entities(MANY).unwrap();
+    let kept = reserved.next().unwrap();
+    drop(reserved);
+    assert!(matches!(world.reserve_entities(MANY), Err(SpawnError::Entities)));
+    let view = world.capture(ComponentMask::ALL, &pool);
+    // Spawning takes back what it needs, and does not go on above the range.
+    let spawned = world.spawn((1_u32,));
+    assert_eq!(spawned.index(), 1);
+    world.spawn_at(kept, (2_u32,)).unwrap();
+    // A snapshot knows what was given back.
+    world.restore(&view).unwrap();
+    assert_eq!(world.spawn((1_u32,)), spawned);
+    let mut branch = World::branch(&view).unwrap();
+    assert_eq!(branch.spawn((1_u32,)), spawned);
+    // What lies below a handle that is reserved is used up, too.
+    let range = world.reserve_entities(1_000_000).unwrap();
+    let above = world.reserve_entity();
+    drop(range);
+    (0..64_u32).for_each(|number| _ = world.spawn((number,)));
+    let batch = world.spawn_batch((0..900_000_u32).map(|number| (number,))).unwrap();
+    assert!(batch.map(Entity::index).max() < Some(above.index()));
+    drop(world.reserve_entities(MANY).unwrap());
+    world.advance_tick();
+    drop(world.reserve_entities(MANY).unwrap());
+    world.spawn_at(above, (3_u32,)).unwrap();
 }

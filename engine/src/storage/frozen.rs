@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "vouches for captured chunks")]
 
-use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use convoy_pool::{Lease, Mapping, Recycle};
@@ -62,6 +62,14 @@ pub(crate) struct BufferId(pub(crate) u64);
 impl BufferId {
     /// Stands for no buffer.
     pub(crate) const NONE: Self = Self(0);
+}
+
+/// Entity indices that were reserved and given back, and that never had a slot.
+#[derive(Clone, Debug)]
+pub(crate) struct GivenBack {
+    pub(crate) range: Range<u32>,
+    /// Whether the world had noticed.
+    pub(crate) recalled: bool,
 }
 
 /// What an entity index is, apart from its slots: which handles it gives out next.
@@ -142,6 +150,7 @@ pub(crate) struct Frozen {
     /// Handles that were reserved for command buffers.
     handles: Vec<(BufferId, Entity)>,
     /// In a snapshot of a branch: the one that it was branched from, whose chunks it may hold.
+    given_back: Vec<GivenBack>,
     base: Option<Lease<Frozen>>,
 }
 
@@ -160,6 +169,7 @@ impl Frozen {
             resources: Vec::with_capacity(shape.resources),
             handles: Vec::with_capacity(shape.handles),
             base: None,
+            given_back: Vec::new(),
         }
     }
 
@@ -269,6 +279,16 @@ impl Frozen {
 
     fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
         let start = self.chunks.len() as u32;
+    /// Adds indices that were given back.
+    pub(crate) fn push_given_back(&mut self, given_back: GivenBack) {
+        self.given_back.push(given_back);
+    }
+
+    /// The indices that were given back.
+    pub(crate) fn given_back(&self) -> &[GivenBack] {
+        &self.given_back
+    }
+
         self.chunks.extend_from_slice(chunks);
         FrozenRows { start, rows: rows as u32 }
     }
@@ -354,6 +374,7 @@ impl Recycle for Frozen {
         self.handles.clear();
         self.index = None;
         self.schema = None;
+        self.given_back.clear();
         self.lineage = None;
         // Last: where the world is gone, this unmaps the chunks.
         self.mapping = None;
@@ -371,6 +392,7 @@ impl Recycle for Frozen {
             + self.handles.capacity() * size_of::<(BufferId, Entity)>()
     }
 }
+            + self.given_back.capacity() * size_of::<GivenBack>()
 
 thread_local! {
     /// Whether this thread is letting go of a base, and the base of that one, which comes next.

@@ -18,7 +18,9 @@ use super::error::SpawnError;
 use super::index::{EntityIndex, TakenHandles};
 
 /// Handles that [`World::reserve_entities`] reserved. Those that are not taken out before it is
-/// dropped go back to the world at its next tick.
+/// dropped go back to the world: free slots at its next tick, and indices that were never used when
+/// it claims its next ones, at the next tick at the latest. These are kept as a range, however many
+/// they are.
 #[must_use = "handles that are not taken out are given back"]
 pub struct ReservedEntities<'w> {
     index: &'w EntityIndex,
@@ -42,9 +44,13 @@ impl ExactSizeIterator for ReservedEntities<'_> {}
 
 impl Drop for ReservedEntities<'_> {
     fn drop(&mut self) {
+        let fresh = self.taken.take_fresh();
+        let handles = self.index.handles();
+        if !fresh.is_empty() {
+            handles.give_back_fresh(self.lineage, fresh);
+        }
         if self.len() > 0 {
-            let (handles, lineage) = (self.index.handles(), self.lineage);
-            handles.give_back(lineage, self);
+            handles.give_back(self.lineage, self);
         }
     }
 }

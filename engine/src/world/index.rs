@@ -15,6 +15,7 @@
 //! first: it walks from there to where the head is now, and marks those slots as reserved. That is
 //! one comparison when nothing was reserved.
 
+use std::mem;
 use std::ops::Range;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +28,7 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
-use crate::storage::frozen::IndexHead;
+use crate::storage::frozen::{Frozen, GivenBack, IndexHead};
 use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
 
@@ -115,11 +116,14 @@ pub(crate) struct ManySlots {
     free: usize,
     /// The rest of the world's block.
     block: Range<u32>,
+    /// Fresh indices that had come back.
+    recalled: Range<u32>,
     /// Fresh indices claimed for the purpose.
     claimed: Range<u32>,
 }
 
 mod handles;
+mod recall;
 mod restore;
 mod stocks;
 
@@ -135,6 +139,8 @@ pub(crate) struct EntityIndex {
     /// Where the head stood before `&World` reserved what is not settled yet, or `NONE`.
     reserved_from: AtomicU32,
     block: Range<u32>,
+    /// Fresh indices that came back while the counter had gone on: what the world claims next.
+    recalled: Vec<Range<u32>>,
     handles: Handles,
     stocks: Stocks,
 }
@@ -151,6 +157,11 @@ impl TakenHandles {
     pub(crate) fn len(&self) -> usize {
         self.free + self.fresh.len()
     }
+
+    /// Takes the fresh indices away.
+    pub(crate) fn take_fresh(&mut self) -> Range<u32> {
+        mem::replace(&mut self.fresh, 0..0)
+    }
 }
 
 impl EntityIndex {
@@ -163,6 +174,7 @@ impl EntityIndex {
             free_head: AtomicU32::new(NONE),
             reserved_from: AtomicU32::new(NONE),
             block: 0..0,
+            recalled: Vec::new(),
             handles: Handles::new(),
             stocks: Stocks::default(),
         }
@@ -305,6 +317,7 @@ impl EntityIndex {
 
     /// Frees the slots of the handles that dropped command buffers gave back.
     pub(crate) fn take_returned(&mut self, memory: &mut Memory) {
+        self.recall_fresh();
         if !self.handles.0.has_returned.swap(false, Ordering::Relaxed) {
             return;
         }
@@ -400,6 +413,11 @@ impl EntityIndex {
 
     fn allocate_fresh(&mut self, memory: &mut Memory) -> Result<Entity, SpawnError> {
         if self.block.is_empty() {
+            self.recall_fresh();
+            self.block = self.first_recalled(BLOCK);
+            self.forget_recalled(&self.block.clone());
+        }
+        if self.block.is_empty() {
             self.block = self.handles.claim(BLOCK);
         }
         let index = self.block.start;
@@ -427,16 +445,18 @@ impl EntityIndex {
             free += run;
         }
         let wanted = u32::try_from(count - free).map_err(|_| SpawnError::Entities)?;
+        self.recall_fresh();
         let block = self.block.start..self.block.end.min(self.block.start.saturating_add(wanted));
-        let claim = wanted - block.len() as u32;
+        let recalled = self.first_recalled(wanted - block.len() as u32);
+        let claim = wanted - (block.len() + recalled.len()) as u32;
         let claimed = self.handles.claim_exact(claim).ok_or(SpawnError::Entities)?;
-        for range in [&block, &claimed] {
+        for range in [&block, &recalled, &claimed] {
             if let Err(error) = self.prepare_fresh(range, memory) {
                 self.handles.unclaim(&claimed);
                 return Err(error.into());
             }
         }
-        Ok(ManySlots { free, block, claimed })
+        Ok(ManySlots { free, block, recalled, claimed })
     }
 
     /// Makes the slots of a range of claimed indices exist and writable.
@@ -468,14 +488,15 @@ impl EntityIndex {
     /// Puts entities into the slots that [`EntityIndex::prepare_many`] made writable: at `first`
     /// and the rows after it. Writes their handles to those rows of `handles`.
     pub(crate) fn place_many(&mut self, slots: ManySlots, first: Location, handles: &mut Column) {
-        let ManySlots { free, block, claimed } = slots;
+        let ManySlots { free, block, recalled, claimed } = slots;
         self.block.start = block.end;
+        self.forget_recalled(&recalled);
         let mut row = first.row as usize;
         let end = row + free;
         while row < end {
             row += self.place_free_run(Location { row: row as u32, ..first }, end, handles);
         }
-        for indices in [block, claimed] {
+        for indices in [block, recalled, claimed] {
             let (mut index, end) = (indices.start as usize, indices.end as usize);
             while index < end {
                 let count = self.slots.run_end(index, end) - index;
@@ -540,6 +561,7 @@ impl EntityIndex {
         memory: &mut Memory,
     ) -> Result<Option<()>, MemoryError> {
         self.settle(memory)?;
+        self.recall_fresh();
         if !self.is_reserved(entity) {
             return Ok(None);
         }
@@ -552,6 +574,9 @@ impl EntityIndex {
         let (index, generation) = (entity.index(), entity.generation());
         let claimed = index < self.handles.0.fresh.load(Ordering::Relaxed);
         if !claimed || self.block.contains(&index) {
+            return false;
+        }
+        if self.recalled.iter().any(|range| range.contains(&index)) {
             return false;
         }
         if index < self.len {
@@ -675,6 +700,7 @@ impl EntityIndex {
     pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
         self.handles.begin_lineage(lineage);
         self.stocks.clear();
+        self.recalled.clone_from(&source.recalled);
         self.captured = self.captured.max(self.len);
         self.len = source.len;
         self.alive = source.alive;
@@ -690,6 +716,7 @@ impl EntityIndex {
     pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Memory) {
         self.handles.begin_lineage(lineage);
         self.stocks.clear();
+        self.recalled.clear();
         self.captured = self.captured.max(self.len);
         self.slots.truncate(0, memory);
         self.len = 0;

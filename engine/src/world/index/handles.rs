@@ -21,6 +21,8 @@ pub(super) struct SharedHandles {
     pub(super) fresh: AtomicU32,
     /// Whether `returned` may hold something, so that the world need not look.
     pub(super) has_returned: AtomicBool,
+    /// Whether `returned` may hold ranges of fresh indices.
+    pub(super) has_fresh: AtomicBool,
     pub(super) returned: Mutex<Returned>,
 }
 
@@ -31,6 +33,9 @@ pub(super) struct Returned {
     /// holds which handle.
     lineage: u64,
     pub(super) handles: Vec<Entity>,
+    /// Indices that were never used, and whose handles nobody has seen: ranges, as they may be more
+    /// than could be listed.
+    pub(super) fresh: Vec<Range<u32>>,
     /// Command buffers that were dropped, of any lineage.
     pub(super) buffers: Vec<BufferId>,
 }
@@ -40,6 +45,7 @@ impl Handles {
         Self(Arc::new(SharedHandles {
             fresh: AtomicU32::new(0),
             has_returned: AtomicBool::new(false),
+            has_fresh: AtomicBool::new(false),
             returned: Mutex::default(),
         }))
     }
@@ -56,6 +62,16 @@ impl Handles {
         self.0.has_returned.store(true, Ordering::Relaxed);
     }
 
+    /// Gives fresh indices back of which nobody has seen a handle, as [`Handles::give_back`].
+    pub(crate) fn give_back_fresh(&self, lineage: u64, range: Range<u32>) {
+        let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        if returned.lineage == lineage {
+            returned.fresh.push(range);
+            // Relaxed: as in `give_back`.
+            self.0.has_fresh.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Notes that a command buffer is gone.
     pub(crate) fn drop_buffer(&self, buffer: BufferId) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,6 +84,7 @@ impl Handles {
     pub(super) fn begin_lineage(&self, lineage: u64) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
         returned.handles.clear();
+        returned.fresh.clear();
         returned.lineage = lineage;
     }
 
@@ -99,11 +116,11 @@ impl Handles {
     }
 
     /// Gives a claimed range back, unless somebody has claimed more since; then it stays unused.
-    pub(super) fn unclaim(&self, range: &Range<u32>) {
-        if !range.is_empty() {
-            let (ordering, fresh) = (Ordering::Relaxed, &self.0.fresh);
-            // Relaxed: the count itself is all that is shared.
-            _ = fresh.compare_exchange(range.end, range.start, ordering, ordering);
-        }
+    /// Tells whether it did.
+    pub(super) fn unclaim(&self, range: &Range<u32>) -> bool {
+        let (ordering, fresh) = (Ordering::Relaxed, &self.0.fresh);
+        // Relaxed: the count itself is all that is shared.
+        range.is_empty()
+            || fresh.compare_exchange(range.end, range.start, ordering, ordering).is_ok()
     }
 }

@@ -1,7 +1,7 @@
 //! Restore: the index goes back to the slots of a capture, and gives out the same handles again.
 
 use super::*;
-use crate::storage::frozen::{BufferId, Frozen};
+use crate::storage::frozen::BufferId;
 
 impl EntityIndex {
     /// Which handles the index gives out next.
@@ -25,6 +25,7 @@ impl EntityIndex {
         self.captured = self.captured.max(self.len);
         self.handles.begin_lineage(lineage);
         self.restore_stocks(frozen);
+        self.restore_recalled(frozen);
         (self.len, self.alive) = (rows as u32, frozen.head.alive);
         let IndexHead { free_head, reserved_from, block_start, block_end, fresh } =
             frozen.head.index;
@@ -73,6 +74,7 @@ impl EntityIndex {
             let returned = self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
             frozen.push_handles(BufferId::NONE, &returned.handles);
         }
+        self.freeze_recalled(frozen);
     }
 
     /// Goes back to the lists of a snapshot. The handles of buffers that are gone are given back.

@@ -62,6 +62,43 @@ fn reservations_settle_before_the_free_list_changes() {
     assert!(index.prepare_reserved(reserved, &mut memory).unwrap().is_some());
     assert!(index.prepare_reserved(Entity::new(40, 1), &mut memory).unwrap().is_none());
 }
+
+/// Gives fresh indices back that were taken from the index at once.
+fn give_back(index: &EntityIndex, mut taken: TakenHandles) {
+    index.handles.give_back_fresh(0, taken.take_fresh());
+}
+
+/// Indices that were given back were listed one by one, and got a slot each.
+#[test]
+fn fresh_indices_come_back_as_ranges() {
+    let (mut index, mut memory) = index();
+    let first = index.take_handles(1_000_000_000);
+    let (second, third) = (index.take_handle().unwrap(), index.take_handles(1_000_000_000));
+    give_back(&index, third);
+    give_back(&index, first);
+    assert!(index.prepare_reserved(Entity::new(7, 1), &mut memory).unwrap().is_none());
+    assert_eq!(index.handles.0.fresh.load(Ordering::Relaxed), 1_000_000_001, "the last ones");
+    assert!(index.prepare_reserved(Entity::new(999_999_999, 1), &mut memory).unwrap().is_none());
+    assert!(
+        index.recalled.iter().eq([&(0..1_000_000_000)]),
+        "what lies below one that is reserved"
+    );
+    for number in 0..BLOCK {
+        assert_eq!(spawn(&mut index, &mut memory), Entity::new(number, 1));
+    }
+    let slots = index.prepare_many(100, &mut memory).unwrap();
+    assert_eq!((slots.recalled.clone(), &slots.claimed), (BLOCK..BLOCK + 100, &(0..0)));
+    index.forget_recalled(&slots.recalled);
+    assert_eq!(index.len(), BLOCK as usize + 100);
+    give_back(
+        &index,
+        TakenHandles { next: NONE, free: 0, fresh: second.index()..second.index() + 1 },
+    );
+    index.recall_fresh();
+    assert_eq!(index.handles.0.fresh.load(Ordering::Relaxed), BLOCK + 100, "all above");
+    assert!(index.recalled.is_empty());
+}
+
 #[test]
 fn a_batch_takes_the_slots_that_single_spawns_would_take_in_the_same_order() {
     let shape = ChunkShape { bytes_max: 16 * 1024, rows_max: 8 };
