@@ -1,13 +1,14 @@
 //! Branch: a second world from a snapshot, which shares what it does not write.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::cell::RefCell;
 use std::thread;
 
 use convoy_engine::{
     Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool, View, World,
     WorldConfig,
 };
-use convoy_tests::Picture;
+use convoy_tests::{Picture, run_alone};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 const ROWS: u32 = 1_000;
@@ -296,4 +297,52 @@ fn a_long_chain_of_branches_ends_one_by_one() {
     // A stack that holds a tenth of what one call within the other took.
     let end = thread::Builder::new().stack_size(256 * 1024).spawn(move || drop(world));
     end.unwrap().join().unwrap();
+}
+
+/// Branches let go of each other by means of a value of the thread. Where that was gone, because the
+/// thread was ending and dropped the last view with its other values, each let go of the one before
+/// it within its own call, until the stack was full.
+#[test]
+fn a_long_chain_of_branches_may_end_with_its_thread() {
+    run_alone("a_chain_ends_on_a_thread_that_released_nothing", None).unwrap();
+    run_alone("a_chain_ends_on_a_thread_that_released_a_branch", None).unwrap();
+}
+
+thread_local! {
+    static HELD: RefCell<Option<View>> = const { RefCell::new(None) };
+}
+
+/// The last of so many branches, each of the one before.
+fn last_of_a_chain(length: usize, pool: &SnapshotPool) -> View {
+    let mut world = World::new();
+    world.spawn((0_u32,));
+    let mut view = world.capture(ALL, pool);
+    for _ in 0..length {
+        view = World::branch(&view).unwrap().capture(ALL, pool);
+    }
+    view
+}
+
+fn end_with_a_thread(released_before: bool) {
+    let pool = SnapshotPool::default();
+    let view = last_of_a_chain(20_000, &pool);
+    let thread = thread::spawn(move || {
+        HELD.with(|held| *held.borrow_mut() = Some(view));
+        if released_before {
+            drop(last_of_a_chain(1, &pool));
+        }
+    });
+    thread.join().unwrap();
+}
+
+#[test]
+#[ignore = "run by another one"]
+fn a_chain_ends_on_a_thread_that_released_nothing() {
+    end_with_a_thread(false);
+}
+
+#[test]
+#[ignore = "run by another one"]
+fn a_chain_ends_on_a_thread_that_released_a_branch() {
+    end_with_a_thread(true);
 }

@@ -10,6 +10,9 @@ pub(crate) mod schema;
 pub(crate) mod state_hash;
 pub(crate) mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use diff::{Change, Diff, DiffError, ResourceChange, diff};
 pub use pool::{SnapshotPool, SnapshotPoolConfig, VacantSnapshot};
 pub use restore::RestoreError;

@@ -89,8 +89,9 @@ pub(crate) struct IndexHead {
 /// Chunks of one captured column: where they start in the list, and their rows.
 #[derive(Clone, Copy, Debug, Default)]
 struct FrozenRows {
-    start: u32,
-    rows: u32,
+    start: usize,
+    /// May be more than fit 32 bits: events without bytes take no memory.
+    rows: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -149,8 +150,8 @@ pub(crate) struct Frozen {
     resources: Vec<FrozenResource>,
     /// Handles that were reserved for command buffers.
     handles: Vec<(BufferId, Entity)>,
-    /// In a snapshot of a branch: the one that it was branched from, whose chunks it may hold.
     given_back: Vec<GivenBack>,
+    /// In a snapshot of a branch: the one that it was branched from, whose chunks it may hold.
     base: Option<Lease<Frozen>>,
 }
 
@@ -168,8 +169,8 @@ impl Frozen {
             logs: Vec::with_capacity(shape.logs),
             resources: Vec::with_capacity(shape.resources),
             handles: Vec::with_capacity(shape.handles),
-            base: None,
             given_back: Vec::new(),
+            base: None,
         }
     }
 
@@ -242,7 +243,8 @@ impl Frozen {
     /// Adds the next captured column of the table: the chunks of its rows.
     #[inline]
     pub(crate) fn push_column(&mut self, chunks: &[ChunkEntry]) {
-        self.starts.push(self.chunks.len() as u32);
+        let start = u32::try_from(self.chunks.len());
+        self.starts.push(start.expect("a list of 2^32 chunks takes 96 GiB"));
         self.chunks.extend_from_slice(chunks);
     }
 
@@ -277,8 +279,6 @@ impl Frozen {
         self.handles.extend(handles.iter().map(|&handle| (buffer, handle)));
     }
 
-    fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
-        let start = self.chunks.len() as u32;
     /// Adds indices that were given back.
     pub(crate) fn push_given_back(&mut self, given_back: GivenBack) {
         self.given_back.push(given_back);
@@ -289,8 +289,10 @@ impl Frozen {
         &self.given_back
     }
 
+    fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
+        let start = self.chunks.len();
         self.chunks.extend_from_slice(chunks);
-        FrozenRows { start, rows: rows as u32 }
+        FrozenRows { start, rows }
     }
 
     /// The schema, to share.
@@ -330,8 +332,8 @@ impl Frozen {
         }
         let (rows, starts) = self.table(table);
         let info = self.schema().registry.info(id);
-        let start = starts[captured.rank(id)];
-        Some(self.rows(FrozenRows { start, rows: rows as u32 }, info.size(), info.rows_log2()))
+        let start = starts[captured.rank(id)] as usize;
+        Some(self.rows(FrozenRows { start, rows }, info.size(), info.rows_log2()))
     }
 
     /// The slots of the entity index, if it was captured.
@@ -355,11 +357,11 @@ impl Frozen {
     }
 
     fn rows(&self, at: FrozenRows, size: usize, rows_log2: u8) -> Rows<'_> {
-        let count = if size == 0 { 0 } else { (at.rows as usize).div_ceil(1 << rows_log2) };
-        let chunks = &self.chunks[at.start as usize..at.start as usize + count];
+        let count = if size == 0 { 0 } else { at.rows.div_ceil(1 << rows_log2) };
+        let chunks = &self.chunks[at.start..at.start + count];
         // SAFETY: `resident` through the mapping that the cell holds, and `frozen`: the capture
         // is active while the cell can be read, and these are the lengths that it took.
-        unsafe { Rows::new(chunks, at.rows as usize, size, rows_log2) }
+        unsafe { Rows::new(chunks, at.rows, size, rows_log2) }
     }
 }
 
@@ -372,9 +374,9 @@ impl Recycle for Frozen {
         self.logs.clear();
         self.resources.clear();
         self.handles.clear();
+        self.given_back.clear();
         self.index = None;
         self.schema = None;
-        self.given_back.clear();
         self.lineage = None;
         // Last: where the world is gone, this unmaps the chunks.
         self.mapping = None;
@@ -390,31 +392,16 @@ impl Recycle for Frozen {
             + self.logs.capacity() * size_of::<FrozenLog>()
             + self.resources.capacity() * size_of::<FrozenResource>()
             + self.handles.capacity() * size_of::<(BufferId, Entity)>()
+            + self.given_back.capacity() * size_of::<GivenBack>()
     }
 }
-            + self.given_back.capacity() * size_of::<GivenBack>()
 
-thread_local! {
-    /// Whether this thread is letting go of a base, and the base of that one, which comes next.
-    static RELEASE: (Cell<bool>, Cell<Option<Lease<Frozen>>>) =
-        const { (Cell::new(false), Cell::new(None)) };
-}
-
-/// Lets go of the snapshot that a branch came from. Its last reader recycles it, and so lets go of
-/// the one that it came from itself: one after the other and not within each other, as branches of
-/// branches may be many.
+/// Lets go of the snapshot that a branch came from, and, where this was its last reader, of the one
+/// that it came from itself: one after the other and not within each other, as branches of branches
+/// may be many. Needs nothing of the thread, so that it may run as the thread ends.
 fn release_base(base: Lease<Frozen>) {
     let mut next = Some(base);
-    // Where the thread is ending, what is left of `next` is dropped as it is.
-    let _ = RELEASE.try_with(|(releasing, following)| {
-        if releasing.replace(true) {
-            following.set(next.take());
-            return;
-        }
-        while let Some(base) = next.take() {
-            drop(base);
-            next = following.take();
-        }
-        releasing.set(false);
-    });
+    while let Some(base) = next {
+        next = base.release_with(|frozen| frozen.base.take()).flatten();
+    }
 }

@@ -29,7 +29,7 @@ impl Frozen {
     /// The chunks of the captured entity index, and how many slots they hold.
     pub(crate) fn index_entries(&self) -> Option<(&[ChunkEntry], usize)> {
         let (rows, log2) = self.index?;
-        Some((self.list(rows, (rows.rows as usize).div_ceil(1 << log2)), rows.rows as usize))
+        Some((self.list(rows, rows.rows.div_ceil(1 << log2)), rows.rows))
     }
 
     /// The handles that were reserved for command buffers, buffer by buffer, or, with no buffer,
@@ -42,7 +42,7 @@ impl Frozen {
     pub(crate) fn log_entries(&self, id: ComponentId) -> Option<LogEntries<'_>> {
         let log = self.logs.iter().find(|log| log.component == id)?;
         let chunks = self.chunk_count(id, log.rows);
-        let (entries, rows) = (self.list(log.rows, chunks), log.rows.rows as usize);
+        let (entries, rows) = (self.list(log.rows, chunks), log.rows.rows);
         Some(LogEntries { first: log.first, forks: log.forks, entries, rows })
     }
 
@@ -50,15 +50,15 @@ impl Frozen {
     pub(crate) fn resource_entries(&self, id: ComponentId) -> Option<(&[ChunkEntry], usize)> {
         let resource = self.resources.iter().find(|resource| resource.component == id)?;
         let chunks = self.chunk_count(id, resource.rows);
-        Some((self.list(resource.rows, chunks), resource.rows.rows as usize))
+        Some((self.list(resource.rows, chunks), resource.rows.rows))
     }
 
     fn chunk_count(&self, id: ComponentId, rows: FrozenRows) -> usize {
         let info = self.schema().registry.info(id);
-        if info.size() == 0 { 0 } else { (rows.rows as usize).div_ceil(info.chunk_rows()) }
+        if info.size() == 0 { 0 } else { rows.rows.div_ceil(info.chunk_rows()) }
     }
 
     fn list(&self, rows: FrozenRows, chunks: usize) -> &[ChunkEntry] {
-        &self.chunks[rows.start as usize..rows.start as usize + chunks]
+        &self.chunks[rows.start..rows.start + chunks]
     }
 }
