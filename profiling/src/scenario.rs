@@ -24,8 +24,8 @@ use convoy_engine::{
 
 use crate::analysis::Checksum;
 use crate::modules::{
-    ArrivalWatch, ConflictDetection, DelayWatch, Egress, FrameTicker, Ledger, LedgerReader,
-    ModuleResult, Recorder, SectorWatch, Watch, declare, mask_of,
+    ArrivalWatch, ConflictDetection, ConflictPeak, DelayWatch, Egress, FrameTicker, Ledger,
+    LedgerReader, ModuleResult, Recorder, SectorWatch, Watch, declare, mask_of,
 };
 use crate::traffic::{Simulation, Timetable};
 
@@ -154,6 +154,7 @@ pub struct Scenario {
     host: ModuleHost,
     simulation: Simulation,
     ledgers: Vec<LedgerReader>,
+    conflicts: ConflictPeak,
     replicas: Replicas,
     seed: u64,
     overlap: bool,
@@ -191,16 +192,17 @@ impl Scenario {
         config: ScenarioConfig,
         add: impl FnOnce(&mut ModuleHost) -> Result<(), HostError>,
     ) -> Result<Self, ScenarioError> {
-        let mut world = World::with_config(Simulation::world_config());
-        world.set_copy_timing(true);
         let airports = timetable.airports();
-        let simulation = Simulation::new(&mut world, timetable, config.frame_s)?;
+        let (mut world, simulation) = Simulation::start(timetable, config.frame_s)?;
+        world.set_copy_timing(true);
         let mut crew = Crew::new(&mut world, config)?;
         let (clock, airborne_max) = (simulation.clock(), simulation.airborne_max());
         let (departures, landings) = (world.event_cursor(), world.event_cursor());
         let delay_landings = landings.clone();
         crew.add(&mut world, FrameTicker::new)?;
-        crew.add(&mut world, |ledger| ConflictDetection::new(airborne_max, ledger))?;
+        let conflicts = ConflictPeak::default();
+        let peak = conflicts.clone();
+        crew.add(&mut world, |ledger| ConflictDetection::new(airborne_max, peak, ledger))?;
         crew.add(&mut world, SectorWatch::new)?;
         crew.add(&mut world, |ledger| ArrivalWatch::new(airports, clock, ledger))?;
         crew.add(&mut world, |ledger| DelayWatch::new(delay_landings, ledger))?;
@@ -212,7 +214,17 @@ impl Scenario {
         host.initialize(&mut world)?;
         let ScenarioConfig { seed, overlap, .. } = config;
         let simulation_time = Duration::ZERO;
-        Ok(Self { world, host, simulation, ledgers, replicas, seed, overlap, simulation_time })
+        Ok(Self {
+            world,
+            host,
+            simulation,
+            ledgers,
+            conflicts,
+            replicas,
+            seed,
+            overlap,
+            simulation_time,
+        })
     }
 
     /// Simulates one frame and runs the modules that are due.
@@ -292,6 +304,12 @@ impl Scenario {
     /// [`Scenario::finish`]. Allocates the list.
     pub fn results(&self) -> Vec<ModuleResult> {
         self.ledgers.iter().map(LedgerReader::result).collect()
+    }
+
+    /// The most pairs of flights that were in conflict at one time. Complete after
+    /// [`Scenario::finish`].
+    pub fn conflict_pairs_max(&self) -> u64 {
+        self.conflicts.pairs()
     }
 
     /// One checksum over the results of all modules.

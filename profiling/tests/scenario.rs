@@ -7,14 +7,15 @@ use std::sync::{Arc, OnceLock};
 
 use convoy_engine::{Entity, ProviderKind, With, Without};
 use profiling::input::{
-    EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, LoadOptions, load_airports, load_flights,
+    EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, FLIGHTS_HEADER, LoadOptions, Source, load_airports,
+    load_flights,
 };
 use profiling::measure::{Measurement, measure};
 use profiling::modules::{
     ArrivalWatch, ConflictDetection, DelayWatch, Egress, SectorWatch, mask_of,
 };
 use profiling::scenario::{CopyMasks, Scenario, ScenarioConfig, Sharing};
-use profiling::traffic::{Active, Alert, FlightPath, Position, Schedule, Timetable};
+use profiling::traffic::{Active, Alert, FlightLanded, FlightPath, Position, Schedule, Timetable};
 
 /// Two minutes in a frame: 300 frames are ten hours, and the morning's traffic is in the air.
 const FRAME_S: f64 = 120.0;
@@ -136,6 +137,30 @@ fn flights_are_where_the_timetable_says() {
         assert!(f64::from(schedule.departure_s) <= now_s);
         assert!(f64::from(schedule.arrival_s) > now_s);
     }
+}
+
+/// The world kept 16,384 events of a type, so modules at 10 Hz missed landings where more flights
+/// land between two of their runs.
+#[test]
+fn no_landing_is_lost_however_many_flights_land_at_once() {
+    let airports = load_airports(&EMBEDDED_AIRPORTS, LoadOptions::default()).unwrap().data;
+    let row = "2001-01-01T00:01,33,2176,LAS,PHL\n";
+    let text = format!("{FLIGHTS_HEADER}\n{}", row.repeat(40_000));
+    let source = Source::Bytes { name: "one minute", bytes: text.as_bytes() };
+    let flights = load_flights(&source, &airports, LoadOptions::default()).unwrap().data;
+    let timetable = Arc::new(Timetable::new(&flights, &airports));
+    let config = ScenarioConfig { frame_s: 1_000.0, threads: 0, ..config_of_one() };
+    let mut scenario = Scenario::new(timetable, config).unwrap();
+    let mut cursor = scenario.world().event_cursor::<FlightLanded>();
+    let mut landed = 0;
+    for frame in 0..60 {
+        scenario.step().unwrap();
+        // A module at 10 Hz reads in every sixth frame.
+        if frame % 6 == 5 {
+            landed += scenario.world().events(&mut cursor).count();
+        }
+    }
+    assert_eq!((landed, cursor.lost()), (40_000, 0));
 }
 
 #[test]

@@ -13,22 +13,17 @@
 //! Bands and windows only nominate; the chord between unit vectors decides, so the result equals
 //! that of comparing all pairs. Both are widened by far more than the rounding of `f32`.
 //!
-//! Cost: n log n for the sort, plus one comparison for each nominated pair.
+//! Cost: n log n for the sort, plus one comparison for each nominated pair. Where traffic is so
+//! dense that these are more than [`COMPARISONS_PER_AIRCRAFT`] for each aircraft, or conflicts are
+//! more than are listed, the search is given up and a [`Crowd`] counts them in bulk. Both ways give
+//! the same result.
 
 use std::f32::consts::{FRAC_PI_2, PI};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
+use super::crowd::Crowd;
+use super::separation::{ConflictPair, Entry, PAIRS_LISTED_MAX, SEPARATION_RAD, Separation};
 use super::{Aircraft, Checksum};
-use crate::geodesy::{EARTH_RADIUS_NM, UnitVector, chord_squared_of};
-
-/// Distance over ground below which two aircraft may be in conflict.
-pub const SEPARATION_NM: f64 = 5.0;
-
-/// Difference in height below which two aircraft may be in conflict.
-pub const SEPARATION_FT: f32 = 1_000.0;
-
-/// The separation as an angle at the Earth's centre.
-const SEPARATION_RAD: f64 = SEPARATION_NM / EARTH_RADIUS_NM;
 
 /// Height of a band: the separation and 1 %, some hundred times the rounding of a latitude.
 const BAND_RAD: f32 = (SEPARATION_RAD * 1.01) as f32;
@@ -36,14 +31,9 @@ const BAND_RAD: f32 = (SEPARATION_RAD * 1.01) as f32;
 /// Bands from pole to pole, the last of them in part beyond it: 180° / 0.084°.
 const BANDS: usize = (std::f64::consts::PI / (SEPARATION_RAD * 1.01)) as usize + 1;
 
-/// Two aircraft in conflict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConflictPair {
-    /// The smaller id.
-    pub low: u64,
-    /// The greater id.
-    pub high: u64,
-}
+/// Comparisons in a search of the bands for each aircraft, on average, above which a [`Crowd`] is
+/// cheaper: a few times what its sorts cost.
+const COMPARISONS_PER_AIRCRAFT: usize = 256;
 
 /// Finds all pairs of aircraft in conflict.
 ///
@@ -64,6 +54,7 @@ pub struct ConflictPair {
 ///     aircraft(1, -179.96, 31_500.0),
 ///     aircraft(2, -179.96, 35_000.0),
 /// ]);
+/// assert_eq!(grid.pair_count(), 1);
 /// assert_eq!(grid.pairs(), [ConflictPair { low: 1, high: 3 }]);
 /// assert_eq!(grid.ids(), [1, 3]);
 /// ```
@@ -77,86 +68,76 @@ pub struct ConflictGrid {
     band_starts: Box<[u32]>,
     /// Width of the search to either side, by band.
     windows_rad: Box<[f32]>,
-    /// Square of the chord under the separation.
-    limit_squared: f32,
+    separation: Separation,
+    /// Comparisons that the search of the bands may still make.
+    comparisons_left: usize,
+    crowd: Crowd,
+    pair_count: u64,
     pairs: Vec<ConflictPair>,
     ids: Vec<u64>,
 }
 
-/// An aircraft in the grid.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    id: u64,
-    position: UnitVector,
-    altitude_ft: f32,
-    longitude_rad: f32,
-    band: u32,
-}
-
-impl Entry {
-    fn new(aircraft: Aircraft) -> Self {
-        let Aircraft { id, position, altitude_ft } = aircraft;
-        let from_south_pole_rad = (position.latitude_rad() + FRAC_PI_2).max(0.0);
-        let band = ((from_south_pole_rad / BAND_RAD) as u32).min(BANDS as u32 - 1);
-        Self { id, position, altitude_ft, longitude_rad: position.longitude_rad(), band }
-    }
-
-    #[inline]
-    fn conflicts_with(&self, other: &Self, limit_squared: f32) -> bool {
-        (self.altitude_ft - other.altitude_ft).abs() < SEPARATION_FT
-            && self.position.chord_squared(other.position) < limit_squared
-    }
-}
-
 impl ConflictGrid {
-    /// An empty grid with room for `aircraft` aircraft and as many pairs.
+    /// An empty grid with room for `aircraft` aircraft, and for as many pairs as are listed.
     pub fn with_capacity(aircraft: usize) -> Self {
+        let separation = Separation::new();
+        let pairs = (aircraft.saturating_mul(aircraft) / 2).min(PAIRS_LISTED_MAX);
         Self {
             arrived: Vec::with_capacity(aircraft),
             sorted: Vec::with_capacity(aircraft),
             band_starts: vec![0; BANDS + 1].into_boxed_slice(),
             windows_rad: (0..BANDS).map(window_rad).collect(),
-            limit_squared: chord_squared_of(SEPARATION_NM),
-            pairs: Vec::with_capacity(aircraft),
-            // A pair brings two aircraft, at most, before equal ones are removed.
-            ids: Vec::with_capacity(2 * aircraft),
+            separation,
+            comparisons_left: 0,
+            crowd: Crowd::with_capacity(separation, aircraft),
+            pair_count: 0,
+            pairs: Vec::with_capacity(pairs),
+            // A listed pair brings two aircraft, at most, before equal ones are removed.
+            ids: Vec::with_capacity((2 * pairs).max(aircraft)),
         }
     }
 
     /// Forgets the previous aircraft and finds all conflicts among these.
     ///
     /// An aircraft whose position or altitude is not finite is in conflict with nobody. Allocates
-    /// only if there are more aircraft or pairs than ever before and than the capacity.
+    /// only if there are more aircraft than ever before and than the capacity.
     pub fn update(&mut self, aircraft: impl IntoIterator<Item = Aircraft>) {
         let usable =
             |aircraft: &Aircraft| aircraft.position.is_finite() && aircraft.altitude_ft.is_finite();
         self.arrived.clear();
-        self.arrived.extend(aircraft.into_iter().filter(usable).map(Entry::new));
+        let in_band = |aircraft: Aircraft| Entry::new(aircraft, band_of(&aircraft));
+        self.arrived.extend(aircraft.into_iter().filter(usable).map(in_band));
         self.sort();
-        self.pairs.clear();
-        for band in 0..BANDS {
-            self.search_band(band);
+        if self.search_bands().is_break() {
+            self.pair_count = self.crowd.count(&self.sorted, &mut self.ids, &mut self.pairs);
+            return;
         }
         self.pairs.sort_unstable();
+        self.pair_count = self.pairs.len() as u64;
         self.ids.clear();
         self.ids.extend(self.pairs.iter().flat_map(|pair| [pair.low, pair.high]));
         self.ids.sort_unstable();
         self.ids.dedup();
     }
 
-    /// The conflicts found, in ascending order.
+    /// How many conflicts there are, listed or not.
+    pub fn pair_count(&self) -> u64 {
+        self.pair_count
+    }
+
+    /// The conflicts in ascending order: all of them, or the first [`PAIRS_LISTED_MAX`].
     pub fn pairs(&self) -> &[ConflictPair] {
         &self.pairs
     }
 
-    /// The ids of all aircraft in a conflict, ascending and each once.
+    /// The ids of all aircraft in a conflict, listed or not, ascending and each once.
     pub fn ids(&self) -> &[u64] {
         &self.ids
     }
 
-    /// Adds all pairs to `checksum`.
+    /// Adds the count of pairs and all that are listed to `checksum`.
     pub fn fold(&self, checksum: &mut Checksum) {
-        checksum.add_u64(self.pairs.len() as u64);
+        checksum.add_u64(self.pair_count);
         for pair in &self.pairs {
             checksum.add_u64(pair.low);
             checksum.add_u64(pair.high);
@@ -185,17 +166,22 @@ impl ConflictGrid {
         }
         for band in 0..BANDS {
             let range = self.band_range(band);
-            self.sorted[range].sort_unstable_by(|left, right| {
-                left.longitude_rad.total_cmp(&right.longitude_rad).then(left.id.cmp(&right.id))
-            });
+            self.sorted[range].sort_unstable_by(Entry::order);
         }
     }
 
+    /// Fills `pairs`, in no order. Breaks off if there are too many comparisons or pairs.
+    fn search_bands(&mut self) -> ControlFlow<()> {
+        self.pairs.clear();
+        self.comparisons_left = PAIRS_LISTED_MAX + COMPARISONS_PER_AIRCRAFT * self.sorted.len();
+        (0..BANDS).try_for_each(|band| self.search_band(band))
+    }
+
     /// Finds the conflicts of one band's aircraft within the band and with the next.
-    fn search_band(&mut self, band: usize) {
+    fn search_band(&mut self, band: usize) -> ControlFlow<()> {
         let own = self.band_range(band);
         if own.is_empty() {
-            return;
+            return ControlFlow::Continue(());
         }
         let next = if band + 1 < BANDS { self.band_range(band + 1) } else { 0..0 };
         let window = self.windows_rad[band];
@@ -203,41 +189,65 @@ impl ConflictGrid {
             let longitude = self.sorted[index].longitude_rad;
             let (west, east) = (longitude - window, longitude + window);
             // Within the band, each pair is found from its western aircraft.
-            self.search(index, index + 1..own.end, f32::NEG_INFINITY, east);
-            self.search(index, next.clone(), west, east);
+            self.search(index, index + 1..own.end, f32::NEG_INFINITY, east)?;
+            self.search(index, next.clone(), west, east)?;
             if window < PI {
                 if east > PI {
                     let beyond = east - 2.0 * PI;
-                    self.search(index, own.start..index, f32::NEG_INFINITY, beyond);
-                    self.search(index, next.clone(), f32::NEG_INFINITY, beyond);
+                    self.search(index, own.start..index, f32::NEG_INFINITY, beyond)?;
+                    self.search(index, next.clone(), f32::NEG_INFINITY, beyond)?;
                 }
                 if west < -PI {
-                    self.search(index, next.clone(), west + 2.0 * PI, f32::INFINITY);
+                    self.search(index, next.clone(), west + 2.0 * PI, f32::INFINITY)?;
                 }
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// Finds the conflicts of the aircraft at `index` with those of `range`, which lies in one
     /// band, at longitudes from `west` to `east`.
-    fn search(&mut self, index: usize, range: Range<usize>, west: f32, east: f32) {
+    fn search(
+        &mut self,
+        index: usize,
+        range: Range<usize>,
+        west: f32,
+        east: f32,
+    ) -> ControlFlow<()> {
         let one = self.sorted[index];
         let candidates = &self.sorted[range];
         let first = candidates.partition_point(|other| other.longitude_rad < west);
+        let mut compared = 0;
         for other in &candidates[first..] {
             if other.longitude_rad > east {
                 break;
             }
-            if one.conflicts_with(other, self.limit_squared) {
-                let (low, high) = (one.id.min(other.id), one.id.max(other.id));
-                self.pairs.push(ConflictPair { low, high });
+            compared += 1;
+            if self.separation.is_violated(&one, other) {
+                if self.pairs.len() == PAIRS_LISTED_MAX {
+                    return ControlFlow::Break(());
+                }
+                self.pairs.push(ConflictPair::of(one.id, other.id));
             }
+        }
+        match self.comparisons_left.checked_sub(compared) {
+            Some(left) => {
+                self.comparisons_left = left;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
         }
     }
 
     fn band_range(&self, band: usize) -> Range<usize> {
         self.band_starts[band] as usize..self.band_starts[band + 1] as usize
     }
+}
+
+/// The band of an aircraft.
+fn band_of(aircraft: &Aircraft) -> u32 {
+    let from_south_pole_rad = (aircraft.position.latitude_rad() + FRAC_PI_2).max(0.0);
+    ((from_south_pole_rad / BAND_RAD) as u32).min(BANDS as u32 - 1)
 }
 
 /// How far apart in longitude two aircraft in conflict can be, if one is in `band` and the other in

@@ -1,10 +1,11 @@
-//! The grid against a comparison of all pairs.
+//! The grid, and the crowd that it hands dense traffic to, against a comparison of all pairs.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::{SEPARATION_FT, SEPARATION_NM};
 use super::*;
-use crate::geodesy::Coordinates;
+use crate::geodesy::{Coordinates, EARTH_RADIUS_NM, UnitVector, chord_squared_of};
 
 fn aircraft(id: u64, latitude_deg: f64, longitude_deg: f64, altitude_ft: f32) -> Aircraft {
     let position = Coordinates { latitude_deg, longitude_deg }.into();
@@ -39,8 +40,14 @@ fn numbered(places: Vec<(f64, f64, f32)>) -> Vec<Aircraft> {
 fn assert_exact(aircraft: &[Aircraft]) -> usize {
     let mut grid = ConflictGrid::with_capacity(aircraft.len());
     grid.update(aircraft.iter().copied());
-    assert_eq!(grid.pairs(), compare_all(aircraft));
-    grid.pairs().len()
+    let all = compare_all(aircraft);
+    assert_eq!(grid.pair_count(), all.len() as u64);
+    assert_eq!(grid.pairs(), &all[..all.len().min(PAIRS_LISTED_MAX)]);
+    // Whichever way the grid took, the crowd finds the same.
+    let (mut ids, mut pairs) = (Vec::new(), Vec::new());
+    assert_eq!(grid.crowd.count(&grid.sorted, &mut ids, &mut pairs), all.len() as u64);
+    assert_eq!((ids.as_slice(), pairs.as_slice()), (grid.ids(), grid.pairs()));
+    all.len()
 }
 
 #[test]
@@ -127,7 +134,70 @@ fn order_of_input_does_not_matter_and_buffers_are_reused() {
     assert!(grid.pairs().is_empty() && grid.ids().is_empty());
 }
 
+/// The grid listed all pairs of flights in conflict and visited each: 200,000 flights of one minute
+/// on one route are 20,000 million pairs, 320 GB.
+#[test]
+fn flights_of_one_minute_on_one_route_are_counted_in_bulk() {
+    let aircraft: Vec<Aircraft> =
+        (0..200_000).map(|id| aircraft(id, 36.1, -115.2, 3_000.0)).collect();
+    let mut grid = ConflictGrid::with_capacity(aircraft.len());
+    let capacities = |grid: &ConflictGrid| (grid.pairs.capacity(), grid.ids.capacity());
+    let before = capacities(&grid);
+    grid.update(aircraft.iter().rev().copied());
+    assert_eq!(grid.pair_count(), 200_000 * 199_999 / 2);
+    assert_eq!(grid.pairs().len(), PAIRS_LISTED_MAX);
+    let first = (1..=PAIRS_LISTED_MAX as u64).map(|high| ConflictPair { low: 0, high });
+    assert!(grid.pairs().iter().copied().eq(first));
+    assert!(grid.ids().iter().copied().eq(0..200_000));
+    assert_eq!(capacities(&grid), before);
+}
+
+#[test]
+fn dense_traffic_that_is_spread_out_is_exact() {
+    // A lattice of 60 x 40 aircraft 0.3 NM apart, in five heights 700 ft apart.
+    let place = |step: u32| {
+        let (row, column) = (f64::from(step / 60), f64::from(step % 60));
+        (41.9 + row * 0.005, -87.9 + column * 0.0067, (step % 5) as f32 * 700.0)
+    };
+    assert!(assert_exact(&numbered((0..2_400).map(place).collect())) > PAIRS_LISTED_MAX);
+}
+
+#[test]
+fn longest_list_is_no_longer_than_its_bound() {
+    // 363 aircraft at one place have 65,703 pairs, 362 have 65,341.
+    for (count, pairs) in [(362, 65_341), (363, 65_703)] {
+        let crowd: Vec<Aircraft> =
+            (0..count).map(|id| aircraft(7 * id, 36.1, -115.2, 0.0)).collect();
+        assert_eq!(assert_exact(&crowd), pairs);
+    }
+}
+
+#[test]
+fn crowd_keeps_within_its_capacity() {
+    for count in [1, 2, 8, 9, 17, 33, 1_000, 4_099] {
+        let place = |step: u32| (40.0 + f64::from(step) * 1e-4, 7.0, 0.0);
+        let aircraft = numbered((0..count).map(place).collect());
+        let mut grid = ConflictGrid::with_capacity(aircraft.len());
+        grid.update(aircraft);
+        let before = grid.crowd.capacities();
+        grid.crowd.count(&grid.sorted, &mut grid.ids, &mut grid.pairs);
+        assert_eq!(grid.crowd.capacities(), before, "{count}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn crowd_equals_comparison_of_all_pairs(
+        places in vec((0..20_u32, 0..20_u32, 0..12_u32), 0..400),
+        step_deg in prop_oneof![Just(0.004), Just(0.02), Just(0.0833)],
+    ) {
+        let place = |(north, east, up): (u32, u32, u32)| {
+            let north_deg = 40.0 + f64::from(north) * step_deg;
+            (north_deg, -100.0 + f64::from(east) * step_deg, up as f32 * 250.0)
+        };
+        assert_exact(&numbered(places.into_iter().map(place).collect()));
+    }
+
     #[test]
     fn grid_equals_comparison_of_all_pairs(
         south in prop_oneof![Just(-90.0), Just(89.0), Just(40.0), Just(71.0), -90.0..89.0],

@@ -19,14 +19,17 @@
 mod arrival;
 mod checksum;
 mod conflict;
+mod crowd;
 mod delay;
 mod sector;
+mod separation;
 
 pub use arrival::{ARRIVING_NM, ARRIVING_S, Arrival, ArrivalQueue, ArrivalQueues};
 pub use checksum::Checksum;
-pub use conflict::{ConflictGrid, ConflictPair, SEPARATION_FT, SEPARATION_NM};
+pub use conflict::ConflictGrid;
 pub use delay::{DELAY_BOUNDS_MIN, DelayStatistics, HourDelays, LandedFlight};
 pub use sector::{FlightLevelBand, SECTOR_DEG, Sector, SectorCount, SectorLoad};
+pub use separation::{ConflictPair, PAIRS_LISTED_MAX, SEPARATION_FT, SEPARATION_NM};
 
 use crate::geodesy::UnitVector;
 

@@ -49,6 +49,8 @@ pub struct Measurement {
     pub faults: u64,
     /// Alerts that conflict detection inserted and removed.
     pub alert_commands: u64,
+    /// The most pairs of flights in conflict at one time.
+    pub conflict_pairs_max: u64,
 }
 
 /// Runs `frames` frames of a scenario that has not begun yet. `on_frame` is told the number of each
@@ -99,6 +101,7 @@ pub fn measure(
         checksum: scenario.checksum(),
         faults: faults.sum(),
         alert_commands: modules.iter().map(|module| module.playback.applied).sum(),
+        conflict_pairs_max: scenario.conflict_pairs_max(),
     })
 }
 

@@ -1,5 +1,8 @@
 //! [`ConflictDetection`]: the module that changes the world.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use convoy_engine::{Commands, Entity, Module, ModuleContext, Rate, With};
 
 use crate::analysis::ConflictGrid;
@@ -15,16 +18,33 @@ pub struct ConflictDetection {
     grid: ConflictGrid,
     /// Flights with an alert, ascending.
     alerted: Vec<u64>,
+    peak: ConflictPeak,
     ledger: Ledger,
 }
 
+/// The most pairs in conflict that a [`ConflictDetection`] has counted at one time, readable from
+/// outside. Clones share it.
+///
+/// Accesses are relaxed, as those of a ledger.
+#[derive(Debug, Clone, Default)]
+pub struct ConflictPeak(Arc<AtomicU64>);
+
+impl ConflictPeak {
+    /// The most pairs up to the last run that the host has taken back. Of so many, a detection lists
+    /// no more than the first [`PAIRS_LISTED_MAX`](crate::analysis::PAIRS_LISTED_MAX).
+    pub fn pairs(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl ConflictDetection {
-    /// A detection with room for `airborne_max` aircraft.
-    pub fn new(airborne_max: usize, ledger: Ledger) -> Self {
+    /// A detection with room for `airborne_max` aircraft, which keeps `peak`.
+    pub fn new(airborne_max: usize, peak: ConflictPeak, ledger: Ledger) -> Self {
         Self {
             grid: ConflictGrid::with_capacity(airborne_max),
             // Every aircraft of one run may have landed by the next.
             alerted: Vec::with_capacity(2 * airborne_max),
+            peak,
             ledger,
         }
     }
@@ -47,6 +67,7 @@ impl Module for ConflictDetection {
         self.alerted.sort_unstable();
         let alert = Alert { since_tick: view.tick() };
         command_alerts(context.commands(), alert, &self.alerted, self.grid.ids());
+        self.peak.0.fetch_max(self.grid.pair_count(), Ordering::Relaxed);
         self.ledger.enter(view, |checksum| {
             self.grid.fold(checksum);
             checksum.add_u64(self.alerted.len() as u64);

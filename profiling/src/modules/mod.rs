@@ -28,7 +28,7 @@ mod ticker;
 mod watch;
 
 pub use arrivals::ArrivalWatch;
-pub use conflicts::ConflictDetection;
+pub use conflicts::{ConflictDetection, ConflictPeak};
 pub use delays::DelayWatch;
 pub use egress::Egress;
 pub use ledger::{Ledger, LedgerReader, ModuleResult};

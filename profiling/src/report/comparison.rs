@@ -73,6 +73,7 @@ impl Comparison {
         let (individual, convoy) = (&self.individual, &self.convoy);
         individual.results == convoy.results
             && individual.checksum == convoy.checksum
+            && individual.conflict_pairs_max == convoy.conflict_pairs_max
             && individual.faults + convoy.faults == 0
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::comparison::Comparison;
+use crate::analysis::PAIRS_LISTED_MAX;
 
 /// The comparison for programs. Times are nanoseconds, sizes bytes, ratios and rates shares of one;
 /// checksums are hexadecimal text, as 64 bits don't fit every reader's numbers. Counts of the heap
@@ -44,6 +45,8 @@ pub fn to_json(comparison: &Comparison) -> Value {
         "steady_frees": convoy.heap.map(|heap| heap.frees),
         "mapped_growth_bytes": convoy.mapped_growth_bytes,
         "alert_commands": convoy.alert_commands,
+        "conflict_pairs_max": convoy.conflict_pairs_max,
+        "conflict_pairs_listed_max": convoy.conflict_pairs_max.min(PAIRS_LISTED_MAX as u64),
         "faults": individual.faults + convoy.faults,
         "results_equal": comparison.results_equal(),
         "checksum": format!("{:016x}", convoy.checksum),

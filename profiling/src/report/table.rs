@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::analysis::PAIRS_LISTED_MAX;
 use crate::measure::{AllocationCounts, Measurement};
 
 use super::comparison::{Comparison, MEMORY_RATIO_MAX, REUSE_RATE_MIN, SYNC_RATIO_MAX, Verdict};
@@ -40,11 +41,21 @@ pub fn to_table(comparison: &Comparison) -> String {
     append(&mut text, &module_lines(comparison));
     let _ = writeln!(
         text,
-        "\n{} alerts set or cleared by commands, {} faults of modules",
+        "\n{} alerts set or cleared by commands, at most {}, {} faults of modules",
         count(convoy.alert_commands),
+        conflicts(convoy.conflict_pairs_max),
         count(individual.faults + convoy.faults),
     );
     text
+}
+
+fn conflicts(pairs_max: u64) -> String {
+    let listed_max = PAIRS_LISTED_MAX as u64;
+    let cut = match pairs_max > listed_max {
+        true => format!(" (all counted, {} listed)", count(listed_max)),
+        false => String::new(),
+    };
+    format!("{} pairs in conflict at one time{cut}", count(pairs_max))
 }
 
 fn threads(comparison: &Comparison) -> String {

@@ -13,7 +13,7 @@
 //! * Flights are spawned from the last departure to the first, so the next one to depart is the
 //!   last row of its table, and taking it out moves no other row. Landed rows are only appended.
 //!   So only the few chunks of airborne flights are ever rewritten under a snapshot.
-//! * After [`Simulation::new`] no step touches the heap: every archetype and every way between two
+//! * After [`Simulation::start`] no step touches the heap: every archetype and every way between two
 //!   of them was used once before the first flight was spawned, and all lists have their final
 //!   size.
 
@@ -38,8 +38,12 @@ type Alerted = (Route, Schedule, Delay, Active, FlightPath, Position, Alert);
 /// A landed flight whose alert is still to be cleared.
 type LandedAlerted = (Route, Schedule, Delay, Alert);
 
-/// Events of one type that a world keeps: those of a whole day of the embedded week.
-const EVENTS_KEPT: usize = 16 * 1024;
+/// Events of one type that a world keeps at least: those of a whole day of the embedded week.
+const EVENTS_KEPT_MIN: usize = 16 * 1024;
+
+/// Events of so many frames are kept, whatever their number: twice as many as lie between two runs
+/// at 10 Hz, so that no module loses one.
+const EVENTS_KEPT_FRAMES: f64 = 12.0;
 
 /// Handles beside those of flights that the world will give out: 64 to the command buffer of each
 /// of seven modules, rounded up to a whole chunk of slots.
@@ -68,34 +72,30 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// What a world for this traffic is made with.
-    pub fn world_config() -> WorldConfig {
-        let mut config = WorldConfig::default();
-        config.event_retention = EVENTS_KEPT;
-        config
-    }
-
-    /// Spawns all flights of `timetable` in `world`, which must be empty, with frames of `frame_s`
-    /// simulated seconds. The time before the first frame is that of the first departure.
+    /// A world in which all flights of `timetable` are spawned, and the simulation that moves them,
+    /// with frames of `frame_s` simulated seconds. The time before the first frame is that of the
+    /// first departure.
     ///
     /// # Errors
     ///
     /// When memory runs out.
-    pub fn new(
-        world: &mut World,
-        timetable: Arc<Timetable>,
-        frame_s: f64,
-    ) -> Result<Self, ComponentError> {
+    pub fn start(timetable: Arc<Timetable>, frame_s: f64) -> Result<(World, Self), ComponentError> {
+        let events_kept = EVENTS_KEPT_MIN.max(timetable.events_max(EVENTS_KEPT_FRAMES * frame_s));
+        let mut config = WorldConfig::default();
+        config.event_retention = events_kept;
+        let mut world = World::with_config(config);
         let clock = Clock::new(timetable.start_s(), frame_s);
         let airborne_max = timetable.airborne_max(frame_s);
-        rehearse(world)?;
+        rehearse(&mut world, events_kept)?;
         let flights = timetable.flights().len();
-        reserve(world, flights, airborne_max)?;
+        reserve(&mut world, flights, airborne_max)?;
         let mut entities = vec![Entity::default(); flights].into_boxed_slice();
         for (entity, flight) in entities.iter_mut().zip(timetable.flights()).rev() {
             *entity = world.try_spawn((flight.route, flight.schedule, flight.delay, Active))?;
         }
-        Ok(Self { timetable, clock, frame: 0, entities, departed: 0, landed: 0, airborne_max })
+        let (frame, departed, landed) = (0, 0, 0);
+        let simulation = Self { timetable, clock, frame, entities, departed, landed, airborne_max };
+        Ok((world, simulation))
     }
 
     /// The simulated time of each frame.
@@ -175,7 +175,7 @@ impl Simulation {
 /// Takes one entity through every change that a flight can see, in every archetype where it can
 /// see it, fills the logs of events, and empties the world again: so archetypes, the ways between
 /// them and lists of their final size exist before the first flight.
-fn rehearse(world: &mut World) -> Result<(), ComponentError> {
+fn rehearse(world: &mut World, events_kept: usize) -> Result<(), ComponentError> {
     let scheduled = (Route::zeroed(), Schedule::zeroed(), Delay::zeroed(), Active);
     let alert = (Alert::zeroed(),);
     // An alert ends in the air, ends on the ground, or begins and ends there.
@@ -196,16 +196,20 @@ fn rehearse(world: &mut World) -> Result<(), ComponentError> {
             world.remove::<(Alert,)>(flight)?;
         }
     }
-    fill_log(world, FlightDeparted::zeroed())?;
-    fill_log(world, FlightLanded::zeroed())?;
+    fill_log(world, FlightDeparted::zeroed(), events_kept)?;
+    fill_log(world, FlightLanded::zeroed(), events_kept)?;
     world.clear()?;
     Ok(())
 }
 
 /// Sends `event` until the log drops its oldest chunk, and so is as long as it ever gets.
-fn fill_log<T: Component>(world: &mut World, event: T) -> Result<(), ComponentError> {
+fn fill_log<T: Component>(
+    world: &mut World,
+    event: T,
+    events_kept: usize,
+) -> Result<(), ComponentError> {
     let id = world.register_event::<T>().map_err(SpawnError::from)?;
-    let events = EVENTS_KEPT + 2 * world.component_info(id).chunk_rows();
+    let events = events_kept + 2 * world.component_info(id).chunk_rows();
     for _ in 0..events {
         world.try_send_event(event)?;
     }

@@ -111,11 +111,35 @@ impl Timetable {
         airborne_max
     }
 
+    /// The most flights that leave within `window_s`, or that land within it, whichever are more.
+    /// Walks over all flights.
+    pub fn events_max(&self, window_s: f64) -> usize {
+        let departures = self.flights.iter().map(|flight| flight.schedule.departure_s);
+        let arrivals = self.arrivals.iter();
+        let arrivals = arrivals.map(|&position| self.flights[position as usize].schedule.arrival_s);
+        most_within(departures, window_s).max(most_within(arrivals, window_s))
+    }
+
     /// The way through the air along `route`.
     pub fn path(&self, route: &Route) -> FlightPath {
         let way = way(&self.airports, route.origin, route.destination);
         FlightPath { way, cruise_ft: cruise_altitude_ft(route.distance_nm, way.heads_east()) }
     }
+}
+
+/// The most of ascending `times_s` that lie within `window_s` of each other.
+fn most_within(times_s: impl Iterator<Item = i32> + Clone, window_s: f64) -> usize {
+    let mut oldest_s = times_s.clone().peekable();
+    let (mut within, mut most) = (0_usize, 0);
+    for time_s in times_s {
+        within += 1;
+        let is_over = |oldest_s: &i32| f64::from(time_s) - f64::from(*oldest_s) > window_s;
+        while oldest_s.next_if(is_over).is_some() {
+            within -= 1;
+        }
+        most = most.max(within);
+    }
+    most
 }
 
 fn way(airports: &[Coordinates], origin: AirportIndex, destination: AirportIndex) -> GreatCircle {
@@ -173,6 +197,20 @@ mod tests {
         ));
         assert_eq!(timetable.airborne_max(10.0), 1);
         assert_eq!(timetable.airborne_max(3_600.0), 2);
+    }
+
+    #[test]
+    fn departures_and_arrivals_count_within_a_window() {
+        let timetable = timetable(concat!(
+            "2001-01-01T01:00,0,2176,LAS,PHL\n",
+            "2001-01-01T01:10,0,215,ATL,SAV\n",
+            "2001-01-01T01:10,0,215,ATL,SAV\n",
+            "2001-01-01T02:00,0,215,ATL,SAV\n",
+        ));
+        assert_eq!(timetable.events_max(0.0), 2);
+        assert_eq!(timetable.events_max(599.0), 2);
+        assert_eq!(timetable.events_max(600.0), 3);
+        assert_eq!(timetable.events_max(86_400.0), 4);
     }
 
     #[test]
