@@ -76,7 +76,9 @@ impl SnapshotProvider for ReplicaProvider {
         let replica = replica.get_or_insert_with(|| empty_replica(world));
         replica.sync_from(world, self.mask)?;
         *syncs += 1;
-        Ok(replica.capture(self.mask, &self.pool))
+        // After another world the replica has ids of its own for what is new in this one.
+        let mask = replica.source_ids.mask(&self.mask);
+        Ok(replica.capture(mask, &self.pool))
     }
 
     fn update(&self, _: &mut World) -> Result<(), AcquireError> {

@@ -12,6 +12,7 @@
 use std::any::type_name;
 use std::fmt;
 
+use crate::storage::archetype::Schema;
 use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::difference::DifferentRows;
 use crate::storage::frozen::Frozen;
@@ -87,6 +88,7 @@ pub fn diff<'a>(older: &'a View, newer: &'a View) -> Result<Diff<'a>, DiffError>
     }
     Ok(Diff {
         mask: older.mask().intersection(&newer.mask()),
+        common: common_archetypes(older.frozen().schema(), newer.frozen().schema()),
         older: Side::new(older).ok_or(DiffError::NoEntities { newer: false })?,
         newer: Side::new(newer).ok_or(DiffError::NoEntities { newer: true })?,
     })
@@ -101,6 +103,8 @@ pub struct Diff<'a> {
     older: Side<'a>,
     newer: Side<'a>,
     mask: ComponentMask,
+    /// Archetypes below this number have it in both pictures.
+    common: usize,
 }
 
 /// What an entity or its component was and is: two values, or their bytes.
@@ -356,22 +360,26 @@ impl<'a> Diff<'a> {
         diff.mask.iter().filter(is_kind)
     }
 
-    /// Who is in the slots of the index that differ.
+    /// Who is in the slots of the index that differ. Where a sync has put the archetypes in another
+    /// order between the pictures, equal slots may tell of different places, and all are looked at.
     fn occupants(&self) -> impl Iterator<Item = (Occupant, Occupant)> + use<'a> {
         let Self { older, newer, .. } = *self;
         let lens = (older.slots.len(), newer.slots.len());
-        let common = DifferentRows::new(older.slots, newer.slots);
-        let one_sided = lens.0.min(lens.1)..lens.0.max(lens.1);
-        common.chain(one_sided).map(move |index| (older.occupant(index), newer.occupant(index)))
+        let (both, either) = (lens.0.min(lens.1), lens.0.max(lens.1));
+        let is_comparable = self.common == usize::MAX;
+        let different = is_comparable.then(|| DifferentRows::new(older.slots, newer.slots));
+        let others = if is_comparable { both..either } else { 0..either };
+        let slots = different.into_iter().flatten().chain(others);
+        slots.map(move |index| (older.occupant(index), newer.occupant(index)))
     }
 
     /// The entities of both pictures that are not at the same place.
     fn moved(&self) -> impl Iterator<Item = Moved> + use<'a> {
-        self.occupants().filter_map(|pair| match pair {
-            (Some((entity, older)), Some((same, newer))) if entity == same && older != newer => {
-                Some(Moved { entity, older, newer })
-            }
-            _ => None,
+        let common = self.common;
+        self.occupants().filter_map(move |pair| {
+            let ((entity, older), (same, newer)) = (pair.0?, pair.1?);
+            let is_elsewhere = older != newer || older.archetype.index() >= common;
+            (entity == same && is_elsewhere).then_some(Moved { entity, older, newer })
         })
     }
 
@@ -387,7 +395,7 @@ impl<'a> Diff<'a> {
     /// Those of entities that are at the same place in both pictures.
     fn row_pairs_in_place(&self, id: ComponentId) -> impl Iterator<Item = RowPair<'a>> + use<'a> {
         let (older, newer) = (self.older.frozen, self.newer.frozen);
-        let tables = 0..older.table_count().min(newer.table_count());
+        let tables = 0..older.table_count().min(newer.table_count()).min(self.common);
         let columns = tables.filter_map(move |table| {
             let column = (older.column(table, id)?, newer.column(table, id)?);
             let handles = ComponentId::ENTITY;
@@ -429,6 +437,16 @@ impl fmt::Debug for Diff<'_> {
             .field("removed", &self.removed().count())
             .finish_non_exhaustive()
     }
+}
+
+/// Below which number both schemas have the same archetypes: there is no bound where one begins with
+/// the other.
+fn common_archetypes(older: &Schema, newer: &Schema) -> usize {
+    if older.begins_with(newer) || newer.begins_with(older) {
+        return usize::MAX;
+    }
+    let pairs = older.archetypes().iter().zip(newer.archetypes());
+    pairs.take_while(|(older, newer)| older.mask() == newer.mask()).count()
 }
 
 /// The entity of `newer`, unless it is that of `older`.

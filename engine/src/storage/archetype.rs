@@ -86,6 +86,39 @@ impl Schema {
         id
     }
 
+    /// A schema of `registry`, which knows at least the types of this one, whose archetypes begin with
+    /// those of `order`; those of this schema that are not among them follow. An archetype keeps its
+    /// stamp as long as all before it stay.
+    pub(crate) fn arranged(
+        &self,
+        registry: Registry,
+        order: impl Iterator<Item = ComponentMask>,
+    ) -> Self {
+        let mut arranged = Self { registry, archetypes: Vec::new(), by_mask: HashMap::new() };
+        let mut stays = true;
+        for mask in order.chain(self.archetypes.iter().map(|archetype| archetype.mask)) {
+            let id = ArchetypeId::new(arranged.archetypes.len());
+            if arranged.by_mask.contains_key(&mask) {
+                continue;
+            }
+            let known = self.archetypes.get(id.index());
+            stays &= known.is_none_or(|known| known.mask == mask);
+            let stamp = known.filter(|_| stays).map_or_else(Stamp::next, Archetype::stamp);
+            arranged.by_mask.insert(mask, id);
+            arranged.archetypes.push(Archetype { mask, stamp });
+        }
+        arranged
+    }
+
+    /// Whether the archetypes of `other`, a schema of the same world, are the first ones of this one.
+    pub(crate) fn begins_with(&self, other: &Self) -> bool {
+        let last = other.archetypes.len() - 1;
+        let Some(own) = self.archetypes.get(last) else { return false };
+        let pairs = || self.archetypes.iter().zip(&other.archetypes);
+        own.stamp == other.archetypes[last].stamp
+            || pairs().all(|(own, other)| own.mask == other.mask)
+    }
+
     /// Whether `self` holds the same types and archetypes as the first ones of `other`.
     pub(crate) fn is_prefix_of(&self, other: &Self) -> bool {
         self.registry.is_prefix_of(&other.registry)

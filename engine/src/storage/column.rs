@@ -522,19 +522,6 @@ impl Column {
         // that is not this column's, and `row` and `last` differ.
         unsafe { move_row(row, last, to, self.size()) };
     }
-
-    /// Copies the first `rows` rows of `chunk` from the same chunk of another world's column.
-    /// The chunk must be owned.
-    pub(crate) fn copy_chunk_from(&mut self, chunk: usize, source: &Self, rows: usize) {
-        assert!(0 < rows && rows <= self.chunk_rows(), "the rows lie in one chunk");
-        let (first, last) = (chunk << self.rows_log2, (chunk << self.rows_log2) + rows - 1);
-        assert!(last < self.capacity() && last < source.capacity(), "both chunks hold the rows");
-        assert_eq!(source.size, self.size, "both columns hold the same component");
-        assert_eq!(source.rows_log2, self.rows_log2, "both columns have chunks of one shape");
-        let (from, to) = (source.row_ptr(first), self.row_ptr(first));
-        // SAFETY: the rows lie in one chunk on either side, as the last one is inside too.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), rows * self.size()) };
-    }
 }
 
 /// What a compaction gave back.

@@ -14,6 +14,8 @@ use super::names::intern;
 use super::stamp::Stamp;
 use super::type_map::{NearIds, TypeMap};
 
+pub(crate) mod adopt;
+
 /// What can be a component, and an event: any plain old data that may cross threads.
 ///
 /// Implemented for every such type; there is nothing to derive but `bytemuck::Pod`.
@@ -306,11 +308,21 @@ impl Registry {
         &mut self,
         kind: Kind,
     ) -> Result<ComponentId, RegisterError> {
-        if let Some(id) = self.id_of::<T>(kind) {
+        let shape = (type_name::<T>(), size_of::<T>(), align_of::<T>());
+        self.register_shape(TypeId::of::<T>(), shape, kind)
+    }
+
+    /// The id of the type `type_id`, registered now if it is new, whose name, size and alignment
+    /// are those of `shape`.
+    fn register_shape(
+        &mut self,
+        type_id: TypeId,
+        shape: (&'static str, usize, usize),
+        kind: Kind,
+    ) -> Result<ComponentId, RegisterError> {
+        if let Some(&id) = self.map(kind).get(type_id) {
             return Ok(id);
         }
-        let type_id = TypeId::of::<T>();
-        let shape = (type_name::<T>(), size_of::<T>(), align_of::<T>());
         let described = match kind {
             // Whoever describes a link by its name gets no say in the hierarchy.
             Kind::Component if !engine_owns(type_id) => self.find_described(shape)?,
@@ -357,13 +369,19 @@ impl Registry {
             return Err(RegisterError::TooManyTypes { component });
         }
         let id = self.register::<T>(Kind::Component)?;
-        let name = intern(&format!("{component} (toggle)"));
+        self.add_toggle(id)?;
+        Ok(id)
+    }
+
+    /// Gives a component that has none a column that tells where it is switched off.
+    fn add_toggle(&mut self, id: ComponentId) -> Result<ComponentId, RegisterError> {
+        let name = intern(&format!("{} (toggle)", self.info(id).name));
         let toggle = self.add((name, 1, 1), None, Kind::Toggle)?;
         self.infos[id.index()].toggle = Some(toggle);
         self.toggled.insert(id);
         self.toggles.insert(toggle);
         self.has_toggles = true;
-        Ok(id)
+        Ok(toggle)
     }
 
     /// The columns that tell which rows have a component switched off.

@@ -125,10 +125,16 @@ impl Iterator for Bits {
 impl FromIterator<ComponentId> for ComponentMask {
     fn from_iter<I: IntoIterator<Item = ComponentId>>(ids: I) -> Self {
         let mut mask = Self::NONE;
-        for id in ids {
-            mask.insert(id);
-        }
+        mask.extend(ids);
         mask
+    }
+}
+
+impl Extend<ComponentId> for ComponentMask {
+    fn extend<I: IntoIterator<Item = ComponentId>>(&mut self, ids: I) {
+        for id in ids {
+            self.insert(id);
+        }
     }
 }
 

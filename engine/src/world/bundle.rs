@@ -32,10 +32,7 @@ pub(crate) mod sealed {
         const LEN: usize;
 
         #[doc(hidden)]
-        fn register(
-            registry: &mut Registry,
-            found: &mut dyn FnMut(ComponentId),
-        ) -> Result<(), RegisterError>;
+        fn register(registry: &mut Registry) -> Result<(), RegisterError>;
 
         #[doc(hidden)]
         fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>));
@@ -71,11 +68,8 @@ macro_rules! tuple_bundle {
             const LEN: usize = 0 $(+ { let _ = $index; 1 })*;
 
             #[allow(unused_variables, reason = "the empty tuple has nothing to register")]
-            fn register(
-                registry: &mut Registry,
-                found: &mut dyn FnMut(ComponentId),
-            ) -> Result<(), RegisterError> {
-                $(found(registry.register::<$name>(Kind::Component)?);)*
+            fn register(registry: &mut Registry) -> Result<(), RegisterError> {
+                $(registry.register::<$name>(Kind::Component)?;)*
                 Ok(())
             }
 
@@ -137,8 +131,8 @@ pub(crate) struct BundleInfo {
 }
 
 impl BundleInfo {
-    /// Registers the components of `B` and checks that they differ.
-    pub(crate) fn new<B: Bundle>(registry: &mut Registry) -> Result<Self, SpawnError> {
+    /// Checks that the components of `B`, which are registered, differ and may be used.
+    pub(crate) fn new<B: Bundle>(registry: &Registry) -> Result<Self, SpawnError> {
         let mut info = Self {
             mask: ComponentMask::NONE,
             archetype: None,
@@ -148,14 +142,15 @@ impl BundleInfo {
         };
         let mut duplicate = None;
         let mut reserved = false;
-        B::register(registry, &mut |id| {
+        B::find(registry, &mut |id| {
+            let id = id.expect("the components of a bundle are registered first");
             info.ids[usize::from(info.len)] = id;
             info.len += 1;
             reserved |= id == ComponentId::ENTITY;
             if !info.mask.insert(id) {
                 duplicate = Some(id);
             }
-        })?;
+        });
         if let Some(id) = duplicate {
             return Err(SpawnError::Duplicate { component: registry.info(id).name() });
         }

@@ -32,6 +32,7 @@ use super::moves::Moves;
 #[cfg(feature = "rayon")]
 use super::pass_memory::PassMemory;
 use super::resource::Resource;
+use super::source_ids::SourceIds;
 use super::sync_mark::SyncMark;
 
 /// What a world is made with.
@@ -99,6 +100,8 @@ pub struct World {
     /// How often a sync or a restore has replaced all entities, which voids command buffers.
     pub(crate) lineage: Lineage,
     pub(crate) synced: Option<SyncMark>,
+    /// Which types of the source of the last sync are which ones here.
+    pub(crate) source_ids: SourceIds,
     pub(crate) bundles: Bundles,
     pub(crate) edges: Edges,
     /// What a list of entities came to, kept for its memory.
@@ -159,6 +162,7 @@ impl World {
             tick: 0,
             lineage: Lineage::default(),
             synced: None,
+            source_ids: SourceIds::default(),
             bundles: Bundles::new(),
             edges: Edges::default(),
             runs: RowRuns::default(),
@@ -199,18 +203,37 @@ impl World {
     /// assert_eq!(world.mask_of::<(Entity, f32, u8)>().unwrap().len(), 3);
     /// ```
     pub fn mask_of<B: Bundle>(&mut self) -> Result<ComponentMask, RegisterError> {
-        let mut mask = ComponentMask::NONE;
-        let mut known = true;
-        B::find(&self.schema.registry, &mut |id| match id {
-            Some(id) => _ = mask.insert(id),
-            None => known = false,
-        });
-        if !known {
-            B::register(&mut Arc::make_mut(&mut self.schema).registry, &mut |id| {
-                mask.insert(id);
-            })?;
+        let (mask, registry) = self.look_at_types::<B, _, _>(|registry| {
+            let mut mask = ComponentMask::NONE;
+            B::find(registry, &mut |id| mask.extend(id));
+            Ok::<_, RegisterError>(registry.closed(&mask))
+        })?;
+        self.take_registry(registry);
+        Ok(mask)
+    }
+
+    /// Looks at a registry that knows the components of `B`: that of the world, or where some are
+    /// new to that, a copy, which is returned as well. So nobody registers a type for an operation
+    /// that is refused.
+    fn look_at_types<B: Bundle, R, E: From<RegisterError>>(
+        &self,
+        look: impl FnOnce(&Registry) -> Result<R, E>,
+    ) -> Result<(R, Option<Registry>), E> {
+        let mut is_known = true;
+        B::find(&self.schema.registry, &mut |id| is_known &= id.is_some());
+        if is_known {
+            return Ok((look(&self.schema.registry)?, None));
         }
-        Ok(self.schema.registry.closed(&mask))
+        let mut registry = self.schema.registry.clone();
+        B::register(&mut registry)?;
+        Ok((look(&registry)?, Some(registry)))
+    }
+
+    /// Takes a registry over that knows more than the world's.
+    fn take_registry(&mut self, registry: Option<Registry>) {
+        if let Some(registry) = registry {
+            Arc::make_mut(&mut self.schema).registry = registry;
+        }
     }
 
     /// Name, size and chunk shape of a registered type.
@@ -278,11 +301,12 @@ impl World {
         entity: Entity,
         bundle: B,
     ) -> Result<Option<()>, SpawnError> {
-        let (archetype, number) = self.target::<B>()?;
-        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
+        self.check_whole()?;
         if self.index.prepare_reserved(entity, &mut self.memory)?.is_none() {
             return Ok(None);
         }
+        let (archetype, number) = self.target::<B>()?;
+        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
         self.index.place(entity, Location { archetype, row: row as u32 });
         let positions = self.bundles.get(number).own_positions();
         fill_row(&mut self.tables[archetype.index()], entity, positions, bundle);
@@ -322,7 +346,8 @@ impl World {
         if let Some(number) = self.bundles.find(TypeId::of::<B>()) {
             return Ok(number);
         }
-        let info = BundleInfo::new::<B>(&mut Arc::make_mut(&mut self.schema).registry)?;
+        let (info, registry) = self.look_at_types::<B, _, _>(BundleInfo::new::<B>)?;
+        self.take_registry(registry);
         Ok(self.bundles.add(TypeId::of::<B>(), info))
     }
 
@@ -483,18 +508,18 @@ impl World {
     /// Checks that the entities of `archetype` have every component of `B`.
     #[cold]
     pub(crate) fn check_held<B: Bundle>(
-        &mut self,
+        &self,
         entity: Entity,
         archetype: ArchetypeId,
     ) -> Result<(), ComponentError> {
-        let number = self.bundle::<B>()?;
         let held = self.schema.archetype(archetype).mask();
-        match self.bundles.get(number).mask.difference(held).iter().next() {
+        let (missing, _) = self.look_at_types::<B, _, SpawnError>(|registry| {
+            let missing = BundleInfo::new::<B>(registry)?.mask.difference(held).iter().next();
+            Ok(missing.map(|id| registry.info(id).name()))
+        })?;
+        match missing {
             None => Ok(()),
-            Some(id) => {
-                let component = self.schema.registry.info(id).name();
-                Err(ComponentError::Missing { entity, component })
-            }
+            Some(component) => Err(ComponentError::Missing { entity, component }),
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resources;
 pub(crate) mod restore;
+pub(crate) mod source_ids;
+pub(crate) mod source_schema;
 pub(crate) mod state_hash;
 pub(crate) mod statistics;
 pub(crate) mod sync_mark;

@@ -4,40 +4,54 @@
 //! newer `written` mark, and an epoch of the replica, so that chunks that were written in the
 //! replica itself can be told and copied again. Marks are compared by order and only against the
 //! source that made them, never for equality between two worlds' counters.
+//!
+//! The two worlds need not have registered the same types in the same order, nor have chunks of the
+//! same sizes: [`SourceIds`] tells which type of the replica is which one of the source, and rows are
+//! copied by the pieces that lie in one chunk on either side.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Range;
 
 use convoy_pool::MemoryError;
 
-use crate::storage::archetype::Schema;
 use crate::storage::column::Column;
+use crate::storage::component::adopt::AdoptError;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
-use crate::storage::{ComponentId, ComponentMask};
+use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
 use super::core::World;
 use super::event_log::EventLog;
 use super::resource::Resource;
+use super::source_ids::SourceIds;
 use super::sync_mark::SyncMark;
 
-/// Why a sync did not happen. What the replica holds is unchanged.
+/// Why a sync did not happen. What the replica knows and holds is unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// The replica has types or archetypes of its own that the source doesn't have.
-    Schema,
-    /// No memory for the copies. What the replica holds is unchanged.
+    /// The replica can't know a type of the source beside its own: it has too many, or a component
+    /// of that name and another shape.
+    Register(RegisterError),
+    /// The component can be switched off in one of the two worlds only, and has rows that tell so:
+    /// make it a toggle in both, with [`World::register_toggle`].
+    Toggle {
+        /// The component at fault.
+        component: &'static str,
+    },
+    /// No memory for the copies.
     Memory(MemoryError),
 }
 
 impl fmt::Display for SyncError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema => formatter.write_str(
-                "the replica has types or archetypes that its source does not have: \
-                 sync into a world that is empty or that was only synced before",
+            Self::Register(error) => error.fmt(formatter),
+            Self::Toggle { component } => write!(
+                formatter,
+                "{component} can be switched off in one of the two worlds only: \
+                 register it as a toggle in both, before the first entity that has it"
             ),
             Self::Memory(error) => error.fmt(formatter),
         }
@@ -47,8 +61,18 @@ impl fmt::Display for SyncError {
 impl std::error::Error for SyncError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Schema => None,
+            Self::Register(error) => Some(error),
+            Self::Toggle { .. } => None,
             Self::Memory(error) => Some(error),
+        }
+    }
+}
+
+impl From<AdoptError> for SyncError {
+    fn from(error: AdoptError) -> Self {
+        match error {
+            AdoptError::Register(error) => Self::Register(error),
+            AdoptError::Toggle { component } => Self::Toggle { component },
         }
     }
 }
@@ -63,9 +87,10 @@ impl From<MemoryError> for SyncError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct SyncReport {
-    /// Chunks looked at.
+    /// Chunks looked at; where the two worlds have chunks of other sizes, the pieces that lie in
+    /// one chunk of either.
     pub chunks: u64,
-    /// Chunks copied.
+    /// Chunks, or such pieces, that were copied.
     pub chunks_copied: u64,
     /// Bytes of rows copied with them.
     pub bytes_copied: u64,
@@ -73,6 +98,9 @@ pub struct SyncReport {
 
 /// One sync under way.
 struct Sync<'a> {
+    /// The columns of the source that are copied, and which ones those are here.
+    mask: ComponentMask,
+    ids: &'a SourceIds,
     /// What is older than this in the source was copied before; `ZERO` copies everything.
     since: Epoch,
     /// What is newer than this in the replica was written there.
@@ -94,6 +122,12 @@ impl World {
     /// the replica, unless that has sent events itself or was restored. Logs outside of `mask` stay
     /// as they are in the replica.
     ///
+    /// `mask` names ids of the source. The types of the source become types of the replica, whatever
+    /// both have registered before and in which order: one that both know keeps its id here, the
+    /// others get new ones, and no id of the replica ever changes. Archetypes come to stand in the
+    /// order of the source, so that the replica is iterated as the source is; archetypes that only
+    /// the replica has follow, without rows. Chunks may be of other sizes here than there.
+    ///
     /// A replica is for memory that must be separate: other processes, files, devices. For
     /// reading in this process a [`View`](crate::View) costs a fraction.
     ///
@@ -112,17 +146,41 @@ impl World {
     ///
     /// # Errors
     ///
-    /// [`SyncError::Schema`] when this world has types or archetypes of its own;
-    /// [`SyncError::Memory`] when memory runs out. What the replica holds is unchanged.
+    /// [`SyncError::Register`] when a type of the source can't be registered here, or shares its
+    /// name with a component of another shape; [`SyncError::Toggle`] when a component is a toggle
+    /// in one of the two worlds only; [`SyncError::Memory`] when memory runs out. What the replica
+    /// knows and holds is unchanged.
     pub fn sync_from(
         &mut self,
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, SyncError> {
-        self.adopt_schema(source)?;
+        let before = self.schema_mark();
+        let is_rearranged = self.follow_schema(source)?;
+        match self.copy_columns(source, mask) {
+            Ok(report) => {
+                self.settle_schema(is_rearranged);
+                Ok(report)
+            }
+            Err(error) => {
+                self.go_back_to_schema(before);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Copies the columns of `mask` from a source whose types and archetypes are known here.
+    fn copy_columns(
+        &mut self,
+        source: &World,
+        mask: ComponentMask,
+    ) -> Result<SyncReport, MemoryError> {
         let mask = source.schema.registry.closed(&mask).intersection(&source.readable);
         let mark = self.synced.filter(|mark| mark.source == source.id && mark.mask == mask);
+        let ids = &self.source_ids;
         let mut sync = Sync {
+            mask,
+            ids,
             since: mark.map_or(Epoch::ZERO, |mark| mark.source_epoch),
             own_since: mark.map_or(Epoch::ZERO, |mark| mark.own_epoch),
             memory: &mut self.memory,
@@ -132,24 +190,26 @@ impl World {
         let index_rows = (self.index.len(), source.index.len());
         // Everything that can fail comes first and changes nothing that can be read.
         for (table, from) in self.tables.iter_mut().zip(&source.tables) {
-            sync.prepare_table(table, from, &mask)?;
+            sync.prepare_table(table, from)?;
         }
         if with_index {
             sync.prepare_column(self.index.column_mut(), source.index.column(), index_rows, 0)?;
         }
-        let logs = || source.events.iter().filter(|log| mask.contains(log.component()));
-        for (log, from) in events(&mut self.events, &mask).zip(logs()) {
+        for from in source.events.iter().filter(|log| mask.contains(log.component())) {
+            let log = log_of(&mut self.events, ids.of(from.component()));
             let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
             sync.prepare_column(log.column_mut(), from.column(), rows, outdated)?;
         }
-        let values = || source.resources.iter().filter(|each| mask.contains(each.component()));
-        for (resource, from) in resources(&mut self.resources, &mask).zip(values()) {
+        for from in source.resources.iter().filter(|each| mask.contains(each.component())) {
+            let resource = resource_of(&mut self.resources, ids.of(from.component()));
             let rows = (resource.rows(), from.rows());
             sync.prepare_column(resource.column_mut(), from.column(), rows, 0)?;
         }
-        for (table, from) in self.tables.iter_mut().zip(&source.tables) {
-            sync.copy_table(table, from, &mask);
+        let (tables, own) = self.tables.split_at_mut(source.tables.len());
+        for (table, from) in tables.iter_mut().zip(&source.tables) {
+            sync.copy_table(table, from);
         }
+        own.iter_mut().for_each(|table| table.clear(sync.memory));
         let lineage = self.lineage.advance();
         if with_index {
             sync.copy_column(self.index.column_mut(), source.index.column(), index_rows.1);
@@ -157,20 +217,25 @@ impl World {
         } else {
             self.index.adopt_count(&source.index, lineage, sync.memory);
         }
-        for (log, from) in events(&mut self.events, &mask).zip(logs()) {
+        for from in source.events.iter().filter(|log| mask.contains(log.component())) {
+            let log = log_of(&mut self.events, ids.of(from.component()));
             log.align(from, source.id, sync.memory);
             sync.copy_column(log.column_mut(), from.column(), from.rows());
         }
-        for (resource, from) in resources(&mut self.resources, &mask).zip(values()) {
+        for from in source.resources.iter().filter(|each| mask.contains(each.component())) {
+            let resource = resource_of(&mut self.resources, ids.of(from.component()));
             sync.copy_column(resource.column_mut(), from.column(), from.rows());
             resource.set_rows(from.rows());
         }
-        for resource in self.resources.iter_mut().filter(|each| !mask.contains(each.component())) {
+        let synced = ids.known(&mask.intersection(&source.schema.registry.ids()));
+        for resource in self.resources.iter_mut().filter(|each| !synced.contains(each.component()))
+        {
             resource.clear(sync.memory);
         }
         let report = sync.report;
         self.tick = source.tick;
-        (self.readable, self.partial) = (mask, mask != ComponentMask::ALL);
+        self.partial = mask != ComponentMask::ALL;
+        self.readable = ids.mask(&mask);
         self.synced = Some(SyncMark {
             source: source.id,
             mask,
@@ -179,43 +244,15 @@ impl World {
         });
         Ok(report)
     }
-
-    /// Takes over the types and archetypes of a source that has at least those of this world.
-    fn adopt_schema(&mut self, source: &World) -> Result<(), SyncError> {
-        if Arc::ptr_eq(&self.schema, &source.schema) {
-            return Ok(());
-        }
-        if !self.schema.is_prefix_of(&source.schema) {
-            return Err(SyncError::Schema);
-        }
-        self.take_schema(&source.schema);
-        Ok(())
-    }
-
-    /// Takes over a schema that has at least the types and archetypes of this world.
-    pub(crate) fn take_schema(&mut self, schema: &Arc<Schema>) {
-        self.schema = Arc::clone(schema);
-        self.bundles.close(&self.schema.registry);
-        for archetype in &self.schema.archetypes()[self.tables.len()..] {
-            self.tables.push(Table::new(archetype, &self.schema.registry));
-        }
-        self.add_logs();
-        self.add_resources();
-    }
 }
 
 impl Sync<'_> {
     /// Makes every chunk that the sync will copy exist and writable.
-    fn prepare_table(
-        &mut self,
-        table: &mut Table,
-        source: &Table,
-        mask: &ComponentMask,
-    ) -> Result<(), MemoryError> {
+    fn prepare_table(&mut self, table: &mut Table, source: &Table) -> Result<(), MemoryError> {
         let rows = (table.rows(), source.rows());
-        for (column, from) in table.columns_mut().iter_mut().zip(source.columns()) {
-            if mask.contains(column.component()) {
-                self.prepare_column(column, from, rows, 0)?;
+        for from in source.columns() {
+            if self.mask.contains(from.component()) {
+                self.prepare_column(own_column(table, self.ids, from), from, rows, 0)?;
             }
         }
         Ok(())
@@ -234,22 +271,27 @@ impl Sync<'_> {
             return Ok(());
         }
         column.reserve_list_like(source);
-        let chunk_rows = column.chunk_rows();
-        column.reserve(outdated * chunk_rows + rows, held, self.memory)?;
-        for chunk in 0..rows.div_ceil(chunk_rows) {
-            let own = outdated + chunk;
-            if self.differs((column, own), (source, chunk)) {
+        let (chunk_rows, log2) = (column.chunk_rows(), column.rows_log2());
+        let first = outdated * chunk_rows;
+        column.reserve(first + rows, held, self.memory)?;
+        let mut at = 0;
+        while at < rows {
+            let end = piece_end((column, first), source, at..rows);
+            if self.differs((column, first), source, at) {
+                let own = (first + at) >> log2;
                 column.own(own, held.saturating_sub(own * chunk_rows), self.memory)?;
             }
+            at = end;
         }
         Ok(())
     }
 
     /// Copies what a preparation made room for, and gives back what the mask leaves out.
-    fn copy_table(&mut self, table: &mut Table, source: &Table, mask: &ComponentMask) {
+    fn copy_table(&mut self, table: &mut Table, source: &Table) {
         let rows = source.rows();
-        for (column, from) in table.columns_mut().iter_mut().zip(source.columns()) {
-            if mask.contains(column.component()) {
+        for from in source.columns() {
+            let column = own_column(table, self.ids, from);
+            if self.mask.contains(from.component()) {
                 self.copy_column(column, from, rows);
             } else {
                 column.truncate(0, self.memory);
@@ -262,41 +304,52 @@ impl Sync<'_> {
         if column.size() == 0 {
             return;
         }
-        let chunk_rows = column.chunk_rows();
-        let chunks = rows.div_ceil(chunk_rows);
-        for chunk in 0..chunks {
+        let mut at = 0;
+        while at < rows {
+            let end = piece_end((column, 0), source, at..rows);
             self.report.chunks += 1;
             // Owning a chunk marked it as written, so this finds what was prepared.
-            if self.differs((column, chunk), (source, chunk)) {
-                let rows = (rows - chunk * chunk_rows).min(chunk_rows);
-                column.copy_chunk_from(chunk, source, rows);
+            if self.differs((column, 0), source, at) {
+                column.copy_run_from(at, source, at, end - at);
                 self.report.chunks_copied += 1;
-                self.report.bytes_copied += (rows * column.size()) as u64;
+                self.report.bytes_copied += ((end - at) * column.size()) as u64;
             }
+            at = end;
         }
-        column.truncate(chunks, self.memory);
+        column.truncate(rows.div_ceil(column.chunk_rows()), self.memory);
     }
 
-    /// Whether a chunk was written on either side since the last sync.
-    fn differs(&self, (column, own): (&Column, usize), (source, chunk): (&Column, usize)) -> bool {
+    /// Whether the chunk of row `at` was written on either side since the last sync. Here the rows
+    /// of the source stand from `first` on.
+    fn differs(&self, (column, first): (&Column, usize), source: &Column, at: usize) -> bool {
+        let own = (first + at) >> column.rows_log2();
         self.since == Epoch::ZERO
-            || source.written(chunk) > self.since
+            || source.written(at >> source.rows_log2()) > self.since
             || column.written(own) > self.own_since
     }
 }
 
-/// The logs of `mask`.
-fn events<'a>(
-    logs: &'a mut [EventLog],
-    mask: &'a ComponentMask,
-) -> impl Iterator<Item = &'a mut EventLog> {
-    logs.iter_mut().filter(|log| mask.contains(log.component()))
+/// Where the rows that lie in one chunk with the first of `rows`, here as well as in `source`, end.
+/// Here the rows of the source stand from `first` on.
+fn piece_end((column, first): (&Column, usize), source: &Column, rows: Range<usize>) -> usize {
+    let end = column.run_end(first + rows.start, first + rows.end) - first;
+    source.run_end(rows.start, end)
 }
 
-/// The resources of `mask`.
-fn resources<'a>(
-    resources: &'a mut [Resource],
-    mask: &'a ComponentMask,
-) -> impl Iterator<Item = &'a mut Resource> {
-    resources.iter_mut().filter(|resource| mask.contains(resource.component()))
+/// The column of a table in which the rows of a column of the source's table are.
+fn own_column<'a>(table: &'a mut Table, ids: &SourceIds, source: &Column) -> &'a mut Column {
+    let column = table.column_mut(ids.of(source.component()));
+    column.expect("both tables are of one archetype")
+}
+
+/// The log of an event type.
+fn log_of(logs: &mut [EventLog], id: ComponentId) -> &mut EventLog {
+    let log = logs.iter_mut().find(|log| log.component() == id);
+    log.expect("a registered event type has a log")
+}
+
+/// The resource of a type.
+fn resource_of(resources: &mut [Resource], id: ComponentId) -> &mut Resource {
+    let resource = resources.iter_mut().find(|each| each.component() == id);
+    resource.expect("a registered resource type has a column")
 }

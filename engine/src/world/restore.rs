@@ -23,6 +23,7 @@ impl World {
     /// Goes back to `frozen`, a complete capture of this world that is active.
     pub(crate) fn restore_frozen(&mut self, frozen: &Frozen) -> RestoreReport {
         self.memory.reclaim();
+        self.return_to_order(frozen.schema());
         self.memory.begin_revival(frozen.head.epoch);
         let memory = &mut self.memory;
         let mut restored = 0;

@@ -5,8 +5,8 @@ use convoy_engine::{
     View, With, Without, World,
 };
 use convoy_tests::{
-    Alert, Byte, Huge, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value, Wide, Word,
-    assert_equals, step,
+    Alert, Byte, Huge, Hundred, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value,
+    Wide, Word, assert_equals, step,
 };
 
 use crate::cursors::Followers;
@@ -99,6 +99,16 @@ impl Pair {
     pub(crate) fn new(setting: &Setting, template: &World) -> Self {
         let mut world = World::with_config(setting.config(setting.limit_bytes));
         world.sync_from(template, convoy_engine::ComponentMask::ALL).unwrap();
+        Self::of(world, Model::default(), setting)
+    }
+
+    /// A world that has registered all types of the model in reverse, and no archetype.
+    pub(crate) fn backwards(setting: &Setting) -> Self {
+        let mut world = World::with_config(setting.config(setting.limit_bytes));
+        world.register_event::<Alert>().unwrap();
+        world.register_event::<Ping>().unwrap();
+        world.register_resource::<Hundred>().unwrap();
+        (0..KINDS).rev().for_each(|kind| _ = with_kind!(kind, T => world.register::<T>()).unwrap());
         Self::of(world, Model::default(), setting)
     }
 
@@ -551,7 +561,7 @@ impl Pair {
 
     /// Makes this world a replica of `source`.
     pub(crate) fn sync(&mut self, source: &mut Self, mask: KindMask) {
-        let engine_mask = mask.to_mask(&mut self.world);
+        let engine_mask = mask.to_mask(&mut source.world);
         match self.world.sync_from(&source.world, engine_mask) {
             Ok(report) => {
                 assert!(report.chunks_copied <= report.chunks);

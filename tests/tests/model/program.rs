@@ -59,6 +59,8 @@ pub(crate) enum Command {
 pub(crate) struct Setting {
     pub(crate) chunk_rows_max: usize,
     pub(crate) chunk_bytes_max: usize,
+    /// Whether some worlds begin with other chunks, and with types registered in another order.
+    pub(crate) is_mixed: bool,
     pub(crate) limit_bytes: Option<usize>,
     pub(crate) event_retention: usize,
 }
@@ -140,10 +142,12 @@ pub(crate) fn settings() -> impl Strategy<Value = Setting> {
         2 => Just(None),
         1 => (16_usize..400).prop_map(|kibibytes| Some(kibibytes * 1024)),
     ];
-    (shape, limit, prop_oneof![Just(0), Just(10), Just(65_536)]).prop_map(
-        |((chunk_rows_max, chunk_bytes_max), limit_bytes, event_retention)| Setting {
+    let retention = prop_oneof![Just(0), Just(10), Just(65_536)];
+    (shape, limit, retention, any::<bool>()).prop_map(
+        |((chunk_rows_max, chunk_bytes_max), limit_bytes, event_retention, is_mixed)| Setting {
             chunk_rows_max,
             chunk_bytes_max,
+            is_mixed,
             limit_bytes,
             event_retention,
         },
@@ -151,6 +155,12 @@ pub(crate) fn settings() -> impl Strategy<Value = Setting> {
 }
 
 impl Setting {
+    /// The setting of the worlds that begin with other chunks.
+    pub(crate) fn other(&self) -> Self {
+        let rows = if self.chunk_rows_max == 4 { usize::MAX } else { 4 };
+        Self { chunk_rows_max: rows, chunk_bytes_max: 2 * 1024, ..self.clone() }
+    }
+
     pub(crate) fn config(&self, limit_bytes: Option<usize>) -> WorldConfig {
         let mut config = WorldConfig::default();
         config.chunk_rows_max = self.chunk_rows_max;

@@ -48,7 +48,15 @@ fn template(setting: &Setting) -> World {
 pub(crate) fn run_program((setting, actions): &Program) {
     let template = template(setting);
     let pool = SnapshotPool::for_world(&template);
-    let mut pairs: Vec<Pair> = (0..WORLDS).map(|_| Pair::new(setting, &template)).collect();
+    let other = setting.other();
+    let mut pairs: Vec<Pair> = (0..WORLDS)
+        .map(|number| match number {
+            // Knows nothing that the others don't, but what it knows first they know last.
+            2 if setting.is_mixed => Pair::backwards(&other),
+            3 if setting.is_mixed => Pair::new(&other, &template),
+            _ => Pair::new(setting, &template),
+        })
+        .collect();
     for (number, (world, action)) in actions.iter().enumerate() {
         match *action {
             Action::Sync { from, mask } if from != *world => {

@@ -1,0 +1,71 @@
+//! [`SourceIds`]: which type of a replica is which one of its source.
+
+use crate::storage::archetype::Schema;
+use crate::storage::stamp::Stamp;
+use crate::storage::{ComponentId, ComponentMask};
+
+/// Which id a type of the source has here.
+#[derive(Default)]
+pub(crate) struct SourceIds {
+    /// In the order of the source's ids; `None` where all ids are the same.
+    ids: Option<Box<[ComponentId]>>,
+    /// The states of both schemas for which this holds.
+    known: Option<[SchemaStamps; 2]>,
+}
+
+impl SourceIds {
+    pub(crate) fn new(ids: Box<[ComponentId]>) -> Self {
+        Self { ids: Some(ids), known: None }
+    }
+
+    /// Notes for which states of both schemas the ids are right.
+    pub(crate) fn note(&mut self, stamps: Option<[SchemaStamps; 2]>) {
+        self.known = stamps;
+    }
+
+    /// Whether the ids are right for these states.
+    pub(crate) fn hold_for(&self, stamps: Option<[SchemaStamps; 2]>) -> bool {
+        self.known.is_some() && self.known == stamps
+    }
+
+    pub(crate) fn of(&self, id: ComponentId) -> ComponentId {
+        self.ids.as_ref().map_or(id, |ids| ids[id.index()])
+    }
+
+    /// The types of `mask`, which the source knows, here. What it does not know yet is left out
+    /// where ids differ.
+    pub(crate) fn known(&self, mask: &ComponentMask) -> ComponentMask {
+        match &self.ids {
+            None => *mask,
+            Some(ids) => mask.iter().filter_map(|id| ids.get(id.index()).copied()).collect(),
+        }
+    }
+
+    /// As [`SourceIds::known`], where everything stays everything.
+    pub(crate) fn mask(&self, mask: &ComponentMask) -> ComponentMask {
+        if *mask == ComponentMask::ALL { *mask } else { self.known(mask) }
+    }
+
+    /// Whether `ids` has what is known here, and perhaps more.
+    pub(crate) fn agrees_with(&self, ids: &[ComponentId]) -> bool {
+        match &self.ids {
+            None => ids.iter().enumerate().all(|(number, id)| id.index() == number),
+            Some(known) => ids.starts_with(known),
+        }
+    }
+}
+
+/// The state of a registry and of the first archetypes of a schema.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SchemaStamps {
+    registry: Stamp,
+    last: Stamp,
+}
+
+impl SchemaStamps {
+    /// Of the first `count` archetypes.
+    pub(crate) fn of(schema: &Schema, count: usize) -> Option<Self> {
+        let last = schema.archetypes().get(count - 1)?.stamp();
+        Some(Self { registry: schema.registry.stamp(), last })
+    }
+}

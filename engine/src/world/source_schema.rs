@@ -1,0 +1,144 @@
+//! How a replica comes to know the types and archetypes of its source.
+//!
+//! A replica whose schema is the beginning of its source's shares that. Another one keeps its own:
+//! types that are new get ids of their own, as ids never change, and a map ([`SourceIds`]) leads from
+//! the source's to them; archetypes come to stand in the source's order, because the entity index speaks of them
+//! by number and passes visit them in order. Tables move along with their archetypes, so that no row
+//! is copied for it. Archetypes that the source lacks follow, as snapshots may hold rows of them.
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::storage::archetype::Schema;
+use crate::storage::component::adopt::AdoptError;
+use crate::storage::state_hash::StateHashes;
+use crate::storage::table::Table;
+
+use super::bundle::Bundles;
+use super::core::World;
+use super::edges::Edges;
+use super::source_ids::{SchemaStamps, SourceIds};
+
+/// What a world knew before it followed another one's schema.
+pub(crate) struct SchemaMark {
+    schema: Arc<Schema>,
+    logs: usize,
+    resources: usize,
+}
+
+impl World {
+    /// Notes the schema, to go back to it.
+    pub(crate) fn schema_mark(&self) -> SchemaMark {
+        let (logs, resources) = (self.events.len(), self.resources.len());
+        SchemaMark { schema: Arc::clone(&self.schema), logs, resources }
+    }
+
+    /// Makes the types of `source` known, and its archetypes the first ones, in its order. Tells
+    /// whether that moved a table: then the entity index and caches speak of other ones, until the
+    /// index is that of the source and [`World::settle_schema`] has emptied the caches. On an error
+    /// nothing has changed.
+    pub(crate) fn follow_schema(&mut self, source: &World) -> Result<bool, AdoptError> {
+        let (own, theirs) = (Arc::clone(&self.schema), &source.schema);
+        let count = theirs.archetypes().len();
+        let stamps =
+            |own: &Schema| Some([SchemaStamps::of(own, count)?, SchemaStamps::of(theirs, count)?]);
+        if self.source_ids.hold_for(stamps(&own)) {
+            return Ok(false);
+        }
+        if own.is_prefix_of(theirs) {
+            self.source_ids = SourceIds::default();
+            self.take_schema(theirs);
+            return Ok(false);
+        }
+        let mut registry = own.registry.clone();
+        let in_use = |id| own.archetypes().iter().any(|each| each.mask().contains(id));
+        let ids = registry.adopt(&theirs.registry, in_use)?;
+        if !self.source_ids.agrees_with(&ids) {
+            // Columns are those of other types now.
+            self.synced = None;
+        }
+        self.source_ids = SourceIds::new(ids);
+        let ids = &self.source_ids;
+        let order = theirs.archetypes().iter().map(|archetype| ids.known(archetype.mask()));
+        let arranged = own.arranged(registry, order);
+        self.source_ids.note(stamps(&arranged));
+        let is_rearranged = self.arrange(Arc::new(arranged));
+        self.add_logs();
+        self.add_resources();
+        Ok(is_rearranged)
+    }
+
+    /// Takes over a schema that has at least the types and archetypes of this world.
+    pub(crate) fn take_schema(&mut self, schema: &Arc<Schema>) {
+        if Arc::ptr_eq(&self.schema, schema) {
+            return;
+        }
+        self.schema = Arc::clone(schema);
+        for archetype in &self.schema.archetypes()[self.tables.len()..] {
+            self.tables.push(Table::new(archetype, &self.schema.registry));
+        }
+        self.add_logs();
+        self.add_resources();
+    }
+
+    /// Puts the archetypes in the order that `schema` has, the one of an earlier capture: there tables
+    /// stood elsewhere where a sync has moved them since.
+    pub(crate) fn return_to_order(&mut self, schema: &Schema) {
+        if !self.schema.begins_with(schema) {
+            let order = schema.archetypes().iter().map(|archetype| *archetype.mask());
+            let arranged = self.schema.arranged(self.schema.registry.clone(), order);
+            let is_rearranged = self.arrange(Arc::new(arranged));
+            self.settle_schema(is_rearranged);
+        }
+    }
+
+    /// Takes over a schema that has the types of this world in another order of archetypes. Tables
+    /// move to where their archetypes stand, and those of archetypes that it lacks are given back.
+    /// Tells whether a table moved.
+    pub(crate) fn arrange(&mut self, schema: Arc<Schema>) -> bool {
+        let own = mem::replace(&mut self.schema, schema);
+        let count = self.schema.archetypes().len();
+        let tables = Vec::with_capacity(count.max(self.tables.capacity()));
+        let tables = mem::replace(&mut self.tables, tables);
+        let mut held: Vec<_> = tables.into_iter().map(Some).collect();
+        let mut is_moved = false;
+        for (number, archetype) in self.schema.archetypes().iter().enumerate() {
+            let known = own.find(archetype.mask()).map(|id| id.index());
+            is_moved |= known.is_some_and(|known| known != number);
+            let table = known.and_then(|known| held[known].take());
+            let table = table.unwrap_or_else(|| Table::new(archetype, &self.schema.registry));
+            self.tables.push(table);
+        }
+        held.iter_mut().flatten().for_each(|table| table.clear(&mut self.memory));
+        is_moved
+    }
+
+    /// Forgets what was worked out for another order of archetypes, if there was one.
+    pub(crate) fn settle_schema(&mut self, is_rearranged: bool) {
+        self.bundles.close(&self.schema.registry);
+        if is_rearranged {
+            self.bundles = Bundles::new();
+            self.edges = Edges::default();
+            self.hashes = StateHashes::default();
+            self.compact_next = 0;
+        }
+    }
+
+    /// Goes back to what was known before [`World::follow_schema`].
+    pub(crate) fn go_back_to_schema(&mut self, before: SchemaMark) {
+        let SchemaMark { schema, logs, resources } = before;
+        if Arc::ptr_eq(&schema, &self.schema) {
+            return;
+        }
+        self.arrange(schema);
+        for log in &mut self.events[logs..] {
+            log.clear(&mut self.memory);
+        }
+        for resource in &mut self.resources[resources..] {
+            resource.clear(&mut self.memory);
+        }
+        self.events.truncate(logs);
+        self.resources.truncate(resources);
+        self.source_ids = SourceIds::default();
+    }
+}
