@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 
 use convoy_engine::{
-    ComponentMask, Entity, GetError, Has, QueryError, SharedQuery, SharedWorld, SnapshotPool,
-    Terms, With, Without, World, WorldConfig,
+    Changed, ChildOf, ComponentMask, Entity, GetError, Has, PreparedQuery, QueryError, SharedQuery,
+    SharedWorld, SnapshotPool, Terms, With, Without, World, WorldConfig,
 };
 
 fn borrowed(component: &'static str) -> Option<QueryError> {
@@ -253,4 +253,121 @@ fn single_entities_are_found_or_refused_with_the_reason() {
     assert!(matches!(filtered, GetError::Filtered { entity } if entity == entities[3]));
     drop(query);
     assert_eq!(shared.query::<&u32>().get(entities[3]).unwrap(), &30);
+}
+
+/// What a query says that may write: plain, shared, prepared, and prepared with a filter.
+fn answers<Q: Terms>(world: &mut World) -> [Option<QueryError>; 4] {
+    let mut prepared = PreparedQuery::<Q>::new();
+    let mut filtered = PreparedQuery::<Q, (Changed<u32>, With<u64>)>::new();
+    [
+        world.try_query_mut::<Q>().err(),
+        world.share().try_query::<Q>().err(),
+        prepared.try_query_mut(world).err(),
+        filtered.try_query_mut(world).err(),
+    ]
+}
+
+/// A component by its name, and whether a term writes it.
+type Use = (&'static str, bool);
+
+/// The error of a query of two terms, if they conflict.
+fn conflict(uses: &[Use]) -> Option<QueryError> {
+    for (place, &(component, writes)) in uses.iter().enumerate() {
+        let others = uses.iter().enumerate().filter(|(other, _)| *other != place);
+        if writes && component == "Entity" {
+            return Some(QueryError::WritesEntity);
+        }
+        if writes && others.into_iter().any(|(_, (other, _))| *other == component) {
+            return Some(QueryError::Conflict { component });
+        }
+    }
+    None
+}
+
+/// Asks a query on worlds that know more and more of its components. A conflict is told at all of
+/// them, and there is no other error but that of a replica that lacks what the query reads.
+fn check<Q: Terms>(uses: &[Use]) {
+    let expected = conflict(uses);
+    let mut world = World::new();
+    assert_eq!(answers::<Q>(&mut world), [expected; 4], "{uses:?}: nothing is registered");
+    world.register::<u32>().unwrap();
+    assert_eq!(answers::<Q>(&mut world), [expected; 4], "{uses:?}: a component is registered");
+    world.spawn((1_u32, 2_u64, 0.5_f32));
+    assert_eq!(answers::<Q>(&mut world), [expected; 4], "{uses:?}: an entity has all");
+    let mut replica = World::new();
+    let floats = world.mask_of::<(f32,)>().unwrap();
+    replica.sync_from(&world, floats).unwrap();
+    for answer in answers::<Q>(&mut replica) {
+        let declined = matches!(answer, Some(QueryError::NotCaptured { .. }) | None);
+        assert!(answer == expected || (expected.is_none() && declined), "{uses:?}: a replica");
+    }
+}
+
+/// Checks every pair of terms, side by side and nested.
+macro_rules! check_pairs {
+    (@with $first:ty, $use:expr, $([$($second:ty)+, $($other:expr)+])+) => {
+        $(
+            check::<($first, $($second)+)>(&[$use, $($other)+].concat());
+            check::<((&f32, Has<u32>, $first), (($($second)+,), Option<&f32>))>(
+                &[$use, $($other)+].concat(),
+            );
+        )+
+    };
+    ($([$first:ty, $use:expr])+) => {
+        check_pairs!(@each $([$first, $use])+; $([$first, $use])+);
+    };
+    (@each [$first:ty, $use:expr] $([$next:ty, $next_use:expr])*; $($all:tt)+) => {
+        check_pairs!(@with $first, $use, $($all)+);
+        check_pairs!(@each $([$next, $next_use])*; $($all)+);
+    };
+    (@each ; $($all:tt)+) => {};
+}
+
+/// A query that writes a component and used it a second time ran on a world that had never seen the
+/// component, and was refused from the day on that an entity had it: a fault of the program that
+/// its tests on small worlds did not show. What a query may do is decided by its types.
+///
+/// Ralith/hecs#161 is the report that the idea comes from.
+#[test]
+fn conflicts_are_told_by_types_whatever_the_world_knows() {
+    check_pairs! {
+        [&u32, vec![("u32", false)]]
+        [&mut u32, vec![("u32", true)]]
+        [Option<&u32>, vec![("u32", false)]]
+        [Has<u32>, vec![]]
+        [&mut u64, vec![("u64", true)]]
+        [(&u64, &mut f64), vec![("u64", false), ("f64", true)]]
+        [Entity, vec![("Entity", false)]]
+        [&Entity, vec![("Entity", false)]]
+        [&mut Entity, vec![("Entity", true)]]
+    }
+    let owned = "convoy_engine::ChildOf";
+    for answer in answers::<(&ChildOf, &mut ChildOf)>(&mut World::new()) {
+        assert_eq!(answer, Some(QueryError::EngineOwned { component: owned }));
+    }
+}
+
+/// The same between two queries of a world that is shared out: they were told apart only where an
+/// entity had had the component.
+#[test]
+fn queries_of_one_shared_world_conflict_about_types_that_nobody_has() {
+    let mut world = World::new();
+    world.spawn((1_u32,));
+    let shared = world.share();
+    let one = shared.query::<(&u32, Option<&u16>, &u16)>();
+    let other = shared.query::<&u16>();
+    assert_eq!(shared.try_query::<&mut u16>().err(), borrowed("u16"));
+    assert_eq!(shared.try_query::<(&mut f32, &mut u16)>().err(), borrowed("u16"));
+    drop(other);
+    assert_eq!(shared.try_query::<&mut u16>().err(), borrowed("u16"));
+    drop(one);
+    let writer = shared.query::<(&mut u16, &mut f32, &u32)>();
+    assert_eq!(shared.try_query::<&u16>().err(), borrowed("u16"));
+    assert_eq!(shared.try_query::<Option<&f32>>().err(), borrowed("f32"));
+    assert_eq!(shared.query::<(&u32, Has<u16>)>().count(), 1, "no row of it is reached");
+    drop(writer);
+    assert!(shared.try_query::<(&mut u16, Option<&f32>)>().is_ok());
+    std::mem::forget(shared.query::<&mut u16>());
+    assert_eq!(shared.try_query::<&u16>().err(), borrowed("u16"));
+    assert!(world.share().try_query::<&u16>().is_ok(), "what was forgotten ends with the sharing");
 }

@@ -47,7 +47,7 @@ impl<'a, S: Tables + ?Sized> DescribedQuery<'a, S> {
         if let Some(id) = required.difference(&tables.readable()).iter().next() {
             return Err(QueryError::NotCaptured { component: registry.info(id).name() });
         }
-        let mut access = Access::default();
+        let mut access = Access::of::<()>()?;
         for id in required.iter() {
             access.require_enabled(registry, id)?;
         }

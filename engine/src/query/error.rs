@@ -4,6 +4,7 @@ use std::fmt;
 
 use convoy_pool::MemoryError;
 
+use crate::storage::names::name_of;
 use crate::storage::{ComponentId, Entity};
 
 /// Why a query or a look-up on some tables can't run.
@@ -76,6 +77,12 @@ impl fmt::Display for QueryError {
 }
 
 impl std::error::Error for QueryError {}
+
+/// The error of reading `T` where it may not be read.
+#[cold]
+pub(super) fn not_captured<T>() -> QueryError {
+    QueryError::NotCaptured { component: name_of::<T>() }
+}
 
 /// Why a query does not hand out the row of an entity. Nothing has changed.
 #[derive(Debug)]

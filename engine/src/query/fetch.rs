@@ -1,7 +1,8 @@
 //! Fetch: how the terms of a query reach the rows of a run. What reads is in `terms.rs`,
 //! what writes in `write_term.rs`.
 //!
-//! A term is resolved once per query ([`Terms::resolve`]), placed once per archetype
+//! The types of the terms are checked first ([`Access::of`]): which queries conflict does not
+//! depend on what a store knows. A term is resolved once per query ([`Terms::resolve`]), placed once per archetype
 //! ([`Terms::place`]), bound once per table ([`Terms::bind`]) and started once per run
 //! ([`Terms::start`]). Only then, in the inner loop, it hands out rows. Prepared queries keep what
 //! the first two steps found.
@@ -14,7 +15,7 @@
 
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 
-use std::any::type_name;
+use std::any::TypeId;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr;
@@ -26,25 +27,46 @@ use crate::storage::column::{Column, RawColumn};
 use crate::storage::component::{Component, Kind, Registry};
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
+use crate::storage::links::engine_owns;
+use crate::storage::names::name_of;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
-use super::error::{GetError, QueryError};
+use super::error::{GetError, QueryError, not_captured};
 use super::tables::{ColumnPlace, TableRef, Tables};
 
-/// What the terms of a query touch: filled while they are resolved.
-#[derive(Clone, Copy, Default)]
+/// What the terms of a query touch: made for terms that don't conflict ([`Access::of`]), and
+/// filled while they are resolved.
+#[derive(Clone, Copy)]
 pub struct Access {
     pub(super) read: ComponentMask,
     pub(super) write: ComponentMask,
     /// What an archetype must have.
     pub(crate) required: ComponentMask,
     /// A needed component that the world does not know, so that no archetype has it.
-    pub(crate) unknown: Option<&'static str>,
+    pub(crate) unknown: Option<Name>,
     /// The toggles of what is required, which must be on.
     pub(super) enabled: ComponentMask,
     /// The toggles of what is optional: a run of rows has each of them on or off throughout.
     pub(super) uniform: ComponentMask,
+}
+
+/// The name of a component, worked out where it is wanted.
+pub(super) type Name = fn() -> &'static str;
+
+/// One use of a component by a term.
+#[derive(Clone, Copy)]
+pub struct Claim {
+    pub(super) component: TypeId,
+    pub(super) name: Name,
+    pub(super) writes: bool,
+}
+
+impl Claim {
+    #[inline(always)]
+    pub(super) fn of<T: Component>(writes: bool) -> Self {
+        Self { component: TypeId::of::<T>(), name: name_of::<T>, writes }
+    }
 }
 
 /// How many toggles the terms of a query look at, at the most.
@@ -149,6 +171,12 @@ pub unsafe trait Terms {
     #[doc(hidden)]
     type Local;
 
+    /// Calls `each` for every component whose rows a term reaches. Where the terms are known the
+    /// types are, so that comparing them costs nothing at run time.
+    #[doc(hidden)]
+    fn claims(each: &mut impl FnMut(Claim));
+
+    /// Finds the components, of terms that don't conflict.
     #[doc(hidden)]
     fn resolve<S: Tables + ?Sized>(
         tables: &S,
@@ -274,37 +302,68 @@ pub unsafe trait Terms {
 pub unsafe trait ReadOnly: Terms {}
 
 impl Access {
+    /// The access of terms that are not resolved yet.
+    ///
+    /// # Errors
+    ///
+    /// When a component is written and used by another term as well, or is
+    /// [`Entity`](crate::Entity) and written. Types decide, so the answer is the same before and
+    /// after the components are registered.
+    #[inline]
+    pub(super) fn of<Q: Terms>() -> Result<Self, QueryError> {
+        let mut conflict: Option<Claim> = None;
+        Q::claims(&mut |claim| {
+            let mut uses = 0_usize;
+            if claim.writes {
+                Q::claims(&mut |other| uses += usize::from(other.component == claim.component));
+            }
+            let written_entity = claim.writes && claim.component == TypeId::of::<Entity>();
+            if (uses > 1 || written_entity) && conflict.is_none() {
+                conflict = Some(claim);
+            }
+        });
+        match conflict {
+            Some(claim) => Err(conflict_of(claim)),
+            None => Ok(Self::NONE),
+        }
+    }
+
+    const NONE: Self = Self {
+        read: ComponentMask::NONE,
+        write: ComponentMask::NONE,
+        required: ComponentMask::NONE,
+        unknown: None,
+        enabled: ComponentMask::NONE,
+        uniform: ComponentMask::NONE,
+    };
+
     pub(super) fn check<S: Tables + ?Sized>(
         tables: &S,
         id: ComponentId,
-        component: &'static str,
+        name: Name,
     ) -> Result<(), QueryError> {
         if tables.readable().contains(id) {
             Ok(())
         } else {
-            Err(QueryError::NotCaptured { component })
+            Err(QueryError::NotCaptured { component: name() })
         }
     }
 
-    pub(super) fn read(
-        &mut self,
-        id: ComponentId,
-        component: &'static str,
-    ) -> Result<(), QueryError> {
+    pub(super) fn read(&mut self, id: ComponentId, name: Name) -> Result<(), QueryError> {
         self.read.insert(id);
-        if self.write.contains(id) { Err(QueryError::Conflict { component }) } else { Ok(()) }
+        if self.write.contains(id) {
+            Err(QueryError::Conflict { component: name() })
+        } else {
+            Ok(())
+        }
     }
 
-    pub(super) fn write(
-        &mut self,
-        id: ComponentId,
-        component: &'static str,
-    ) -> Result<(), QueryError> {
+    pub(super) fn write(&mut self, id: ComponentId, name: Name) -> Result<(), QueryError> {
         if id == ComponentId::ENTITY {
             return Err(QueryError::WritesEntity);
         }
         if !self.write.insert(id) || self.read.contains(id) {
-            return Err(QueryError::Conflict { component });
+            return Err(QueryError::Conflict { component: name() });
         }
         Ok(())
     }
@@ -345,6 +404,17 @@ impl Access {
     }
 }
 
+#[cold]
+fn conflict_of(claim: Claim) -> QueryError {
+    if claim.component == TypeId::of::<Entity>() {
+        return QueryError::WritesEntity;
+    }
+    if engine_owns(claim.component) {
+        return QueryError::EngineOwned { component: (claim.name)() };
+    }
+    QueryError::Conflict { component: (claim.name)() }
+}
+
 /// Why a table that the query does not visit has no row for it.
 #[cold]
 pub(super) fn not_visited(
@@ -353,8 +423,8 @@ pub(super) fn not_visited(
     table: &TableRef<'_>,
     entity: Entity,
 ) -> GetError {
-    if let Some(component) = access.unknown {
-        return GetError::Missing { entity, component };
+    if let Some(name) = access.unknown {
+        return GetError::Missing { entity, component: name() };
     }
     match access.required.difference(table.mask()).iter().next() {
         Some(id) => GetError::Missing { entity, component: registry.info(id).name() },
@@ -367,17 +437,16 @@ pub(super) fn resolve_read<T: Component, S: Tables + ?Sized>(
     tables: &S,
     access: &mut Access,
 ) -> Result<Option<ComponentId>, QueryError> {
-    let component = type_name::<T>();
     match tables.schema().registry.id_of::<T>(Kind::Component) {
         Some(id) => {
-            Access::check(tables, id, component)?;
-            access.read(id, component)?;
+            Access::check(tables, id, name_of::<T>)?;
+            access.read(id, name_of::<T>)?;
             Ok(Some(id))
         }
         // No entity has a component that was never registered, but only a store that may be read
         // in full can say so: elsewhere it was not among what was declared.
         None if tables.readable() == ComponentMask::ALL => Ok(None),
-        None => Err(QueryError::NotCaptured { component }),
+        None => Err(not_captured::<T>()),
     }
 }
 

@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, reason = "passes the contract of conditions on")]
 
-use std::any::type_name;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -11,7 +10,7 @@ use crate::storage::epoch::Epoch;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::condition::Condition;
-use super::error::QueryError;
+use super::error::{QueryError, not_captured};
 use super::tables::TableRef;
 
 /// Keeps the entities that have `T`, and have it switched on if it is a toggle.
@@ -256,9 +255,7 @@ fn check_toggle<T: Component>(
     let id = registry.id_of::<T>(Kind::Component);
     let toggle = id.and_then(|id| registry.info(id).toggle());
     match toggle {
-        Some(toggle) if !readable.contains(toggle) => {
-            Err(QueryError::NotCaptured { component: type_name::<T>() })
-        }
+        Some(toggle) if !readable.contains(toggle) => Err(not_captured::<T>()),
         _ => Ok(()),
     }
 }
@@ -272,7 +269,7 @@ fn check_captured<T: Component>(
         Some(id) => readable.contains(id),
         None => *readable == ComponentMask::ALL,
     };
-    if readable { Ok(()) } else { Err(QueryError::NotCaptured { component: type_name::<T>() }) }
+    if readable { Ok(()) } else { Err(not_captured::<T>()) }
 }
 
 /// Keeps the entities that pass any filter of a tuple.

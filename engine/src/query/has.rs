@@ -13,7 +13,7 @@ use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 
 use super::error::QueryError;
-use super::fetch::{Access, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
 use super::tables::{TableRef, Tables};
 
 /// A term whose item tells whether the entity has `T`. It reads no value, so a snapshot answers
@@ -38,6 +38,10 @@ unsafe impl<T: Component> Terms for Has<T> {
     type Bound = bool;
     type Run = bool;
     type Local = bool;
+
+    /// Reaches no row, so it goes with a term that writes.
+    #[inline(always)]
+    fn claims(_: &mut impl FnMut(Claim)) {}
 
     fn resolve<S: Tables + ?Sized>(
         tables: &S,

@@ -175,7 +175,7 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
             None => {
                 self.matches.clear();
                 self.numbers.clear();
-                let mut access = Access::default();
+                let mut access = Access::of::<Q>()?;
                 F::check(&tables.schema().registry, &tables.readable())?;
                 (Q::resolve(tables, &mut access)?, access)
             }

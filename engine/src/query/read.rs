@@ -45,7 +45,7 @@ pub struct Query<'a, S: ?Sized, Q: Terms, F = ()> {
 
 impl<'a, S: Tables + ?Sized, Q: ReadOnly> Query<'a, S, Q> {
     pub(crate) fn new(tables: &'a S) -> Result<Self, QueryError> {
-        let mut access = Access::default();
+        let mut access = Access::of::<Q>()?;
         let resolved = Q::resolve(tables, &mut access)?;
         Ok(Self { tables, resolved, access, since: Epoch::ZERO, filter: PhantomData })
     }

@@ -4,16 +4,16 @@
 //! window of instructions. So what a look-up does not have to find out about each entity anew is
 //! found out once: the id of the component, and the rows of its column in every table.
 
-use std::any::type_name;
 use std::fmt;
 
 use crate::storage::component::{Component, Kind};
+use crate::storage::names::name_of;
 use crate::storage::rows::{TableRows, TypedRows};
 use crate::storage::{ComponentId, Entity};
 use crate::world::World;
 use crate::world::index::Slot;
 
-use super::error::QueryError;
+use super::error::{QueryError, not_captured};
 use super::tables::Tables;
 
 /// Reads the component `T` of entities by handle, in a world or in a snapshot. Made by
@@ -38,11 +38,10 @@ pub struct Reader<'a, S: ?Sized, T> {
 
 impl<'a, S: Tables + ?Sized, T: Component> Reader<'a, S, T> {
     pub(crate) fn new(store: &'a S) -> Result<Self, QueryError> {
-        let not_captured = |component| QueryError::NotCaptured { component };
-        let slots = store.slots().ok_or(not_captured(type_name::<Entity>()))?;
+        let slots = store.slots().ok_or_else(not_captured::<Entity>)?;
         let id = store.schema().registry.id_of::<T>(Kind::Component);
         if id.is_some_and(|id| !store.readable().contains(id)) {
-            return Err(not_captured(type_name::<T>()));
+            return Err(not_captured::<T>());
         }
         let rows = |table| Some(store.rows(table, id?)?.typed());
         let columns = TableRows::new((0..store.table_count()).map(rows));
@@ -72,7 +71,7 @@ impl<'a, S: Tables + ?Sized, T: Component> Reader<'a, S, T> {
 
 impl<S: ?Sized, T> fmt::Debug for Reader<'_, S, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Reader<{}>", type_name::<T>())
+        write!(formatter, "Reader<{}>", name_of::<T>())
     }
 }
 

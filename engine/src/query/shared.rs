@@ -14,6 +14,7 @@
 
 #![allow(unsafe_code, reason = "runs the loops over fetched rows")]
 
+use std::any::TypeId;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +32,7 @@ use crate::world::World;
 use crate::world::index::{EntityIndex, Location};
 
 use super::error::{GetError, QueryError};
-use super::fetch::{Access, Terms, Visit, WriteTable, not_visited};
+use super::fetch::{Access, Claim, Terms, Visit, WriteTable, not_visited};
 use super::filter::Filter;
 use super::selection::{Selection, next_run};
 use super::tables::{TableRef, Tables};
@@ -69,6 +70,9 @@ pub struct SharedWorld<'w> {
     memory: Mutex<&'w mut Memory>,
     /// For each component how many queries read it, or `WRITTEN`.
     borrows: [AtomicI32; COMPONENTS_MAX],
+    /// The same for types that no component of the world has. Queries find nothing by them, but
+    /// two that conflict are told apart from the start, and not when the first entity comes.
+    strangers: Mutex<&'w mut Vec<(TypeId, i32)>>,
 }
 
 /// Marks a component that a query writes.
@@ -78,6 +82,8 @@ impl World {
     /// Shares the world out to queries that are alive at once. Takes no memory, and a kilobyte of
     /// counters.
     pub fn share(&mut self) -> SharedWorld<'_> {
+        // A query that was forgotten, and not dropped, has borrowed until now.
+        self.strangers.clear();
         SharedWorld {
             tables: &self.tables,
             schema: &self.schema,
@@ -86,6 +92,7 @@ impl World {
             epoch: self.memory.epoch(),
             memory: Mutex::new(&mut self.memory),
             borrows: [const { AtomicI32::new(0) }; COMPONENTS_MAX],
+            strangers: Mutex::new(&mut self.strangers),
         }
     }
 }
@@ -109,11 +116,17 @@ impl<'w> SharedWorld<'w> {
     /// # Errors
     ///
     /// [`QueryError::Borrowed`] with the component when a query that is alive writes what this one
-    /// uses, or uses what this one writes; otherwise as [`World::try_query_mut`].
+    /// uses, or uses what this one writes, whether or not an entity has the component; otherwise as
+    /// [`World::try_query_mut`].
     pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, 'w, Q>, QueryError> {
-        let mut access = Access::default();
+        let mut access = Access::of::<Q>()?;
         let resolved = Q::resolve(&Shape(self), &mut access)?;
-        let borrow = Borrow::new(self, &access)?;
+        let mut borrow = Borrow::new(self, &access)?;
+        let (registry, mut strangers) = (&self.schema.registry, false);
+        Q::claims(&mut |claim| strangers |= !registry.has_component(claim.component));
+        if strangers {
+            borrow.take_strangers(|each| Q::claims(&mut |claim| each(claim)))?;
+        }
         Ok(SharedQuery { borrow, resolved, access, filter: PhantomData })
     }
 
@@ -183,12 +196,18 @@ struct Borrow<'s, 'w> {
     shared: &'s SharedWorld<'w>,
     read: ComponentMask,
     write: ComponentMask,
+    /// The claims of the terms, if a type among them is a stranger's.
+    strangers: Option<Claims>,
 }
+
+/// Calls a function for every claim of some terms.
+type Claims = fn(&mut dyn FnMut(Claim));
 
 impl<'s, 'w> Borrow<'s, 'w> {
     fn new(shared: &'s SharedWorld<'w>, access: &Access) -> Result<Self, QueryError> {
+        let (read, write) = (ComponentMask::NONE, ComponentMask::NONE);
         // Grows as components are taken, so that an early return gives back what was taken.
-        let mut borrow = Self { shared, read: ComponentMask::NONE, write: ComponentMask::NONE };
+        let mut borrow = Self { shared, read, write, strangers: None };
         for id in access.write.iter() {
             borrow.take(id, |state| (state == 0).then_some(WRITTEN))?;
             borrow.write.insert(id);
@@ -198,6 +217,53 @@ impl<'s, 'w> Borrow<'s, 'w> {
             borrow.read.insert(id);
         }
         Ok(borrow)
+    }
+
+    /// Takes the types that no component has, all of them or none.
+    #[cold]
+    fn take_strangers(&mut self, claims: Claims) -> Result<(), QueryError> {
+        let mut taken = self.shared.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut borrowed = None;
+        self.each_stranger(claims, &mut |claim| {
+            let mut states = taken.iter().filter(|(other, _)| *other == claim.component);
+            if states.any(|(_, state)| claim.writes || *state == WRITTEN) {
+                borrowed = Some(claim.name);
+            }
+        });
+        if let Some(name) = borrowed {
+            return Err(QueryError::Borrowed { component: name() });
+        }
+        self.each_stranger(claims, &mut |claim| {
+            let state = taken.iter_mut().find(|(other, _)| *other == claim.component);
+            match state {
+                Some((_, readers)) => *readers += 1,
+                None => taken.push((claim.component, if claim.writes { WRITTEN } else { 1 })),
+            }
+        });
+        self.strangers = Some(claims);
+        Ok(())
+    }
+
+    #[cold]
+    fn drop_strangers(&self, claims: Claims) {
+        let mut taken = self.shared.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.each_stranger(claims, &mut |claim| {
+            let place = taken.iter().position(|(other, _)| *other == claim.component);
+            let place = place.expect("what a query has is taken");
+            match &mut taken[place].1 {
+                &mut (WRITTEN | 1) => _ = taken.swap_remove(place),
+                readers => *readers -= 1,
+            }
+        });
+    }
+
+    fn each_stranger(&self, claims: Claims, each: &mut dyn FnMut(Claim)) {
+        let registry = &self.shared.schema.registry;
+        claims(&mut |claim| {
+            if !registry.has_component(claim.component) {
+                each(claim);
+            }
+        });
     }
 
     fn take(&self, id: ComponentId, next: impl Fn(i32) -> Option<i32>) -> Result<(), QueryError> {
@@ -218,6 +284,9 @@ impl Drop for Borrow<'_, '_> {
         }
         for id in self.read.iter() {
             self.shared.state(id).fetch_sub(1, Ordering::Release);
+        }
+        if let Some(claims) = self.strangers {
+            self.drop_strangers(claims);
         }
     }
 }

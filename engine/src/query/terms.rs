@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 
-use std::any::type_name;
 use std::hint::assert_unchecked;
 use std::ops::Range;
 use std::slice;
@@ -13,10 +12,11 @@ use crate::storage::column::RawColumn;
 use crate::storage::component::{Component, ENABLED};
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
+use crate::storage::names::name_of;
 use crate::storage::{ComponentId, Entity};
 
 use super::error::QueryError;
-use super::fetch::{Access, RUN_LOG2_MAX, ReadOnly, Terms, Visit, resolve_read, row_ptr};
+use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit, resolve_read, row_ptr};
 use super::tables::{ColumnPlace, TableRef, Tables};
 
 /// Where the rows of one run of `T` are, for reading.
@@ -63,6 +63,11 @@ unsafe impl<T: Component> Terms for &T {
     type Run = ReadRun<T>;
     type Local = ReadRun<T>;
 
+    #[inline(always)]
+    fn claims(each: &mut impl FnMut(Claim)) {
+        each(Claim::of::<T>(false));
+    }
+
     fn resolve<S: Tables + ?Sized>(
         tables: &S,
         access: &mut Access,
@@ -73,7 +78,7 @@ unsafe impl<T: Component> Terms for &T {
                 access.required.insert(id);
                 access.require_enabled(&tables.schema().registry, id)?;
             }
-            None => access.unknown = Some(type_name::<T>()),
+            None => access.unknown = Some(name_of::<T>),
         }
         Ok(id)
     }
@@ -155,6 +160,11 @@ unsafe impl Terms for Entity {
     type Bound = RawColumn;
     type Run = ReadRun<Entity>;
     type Local = Entity;
+
+    #[inline(always)]
+    fn claims(each: &mut impl FnMut(Claim)) {
+        each(Claim::of::<Entity>(false));
+    }
 
     fn resolve<S: Tables + ?Sized>(
         tables: &S,
@@ -279,6 +289,11 @@ unsafe impl<T: Component> Terms for Option<&T> {
     type Bound = Option<OptionalColumn>;
     type Run = Option<ReadRun<T>>;
     type Local = Option<ReadRun<T>>;
+
+    #[inline(always)]
+    fn claims(each: &mut impl FnMut(Claim)) {
+        each(Claim::of::<T>(false));
+    }
 
     fn resolve<S: Tables + ?Sized>(
         tables: &S,

@@ -11,7 +11,7 @@ use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 
 use super::error::QueryError;
-use super::fetch::{Access, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
 use super::tables::{TableRef, Tables};
 
 macro_rules! tuple_terms {
@@ -27,6 +27,11 @@ macro_rules! tuple_terms {
             type Bound = ($($name::Bound,)*);
             type Run = ($($name::Run,)*);
             type Local = ($($name::Local,)*);
+
+            #[inline(always)]
+            fn claims(each: &mut impl FnMut(Claim)) {
+                $($name::claims(each);)*
+            }
 
             fn resolve<S: Tables + ?Sized>(
                 tables: &S,

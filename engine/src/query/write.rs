@@ -66,10 +66,11 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When the query writes a component and uses it a second time, wants to write
-    /// [`Entity`](crate::Entity), or, in a replica, names a component that was not synced.
+    /// When the query writes a component and uses it a second time, registered or not, wants to
+    /// write [`Entity`](crate::Entity) or a link of the hierarchy, or, in a replica, names a
+    /// component that was not synced.
     pub fn try_query_mut<Q: Terms>(&mut self) -> Result<QueryMut<'_, Q>, QueryError> {
-        let mut access = Access::default();
+        let mut access = Access::of::<Q>()?;
         let resolved = Q::resolve(self, &mut access)?;
         Ok(QueryMut { world: self, resolved, access, since: Epoch::ZERO, filter: PhantomData })
     }

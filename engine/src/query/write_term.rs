@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 use std::hint::assert_unchecked;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -16,9 +16,10 @@ use crate::storage::component::{Component, Kind};
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::links::engine_owns;
+use crate::storage::names::name_of;
 
 use super::error::QueryError;
-use super::fetch::{Access, Terms, Visit, chunk_entry, row_ptr};
+use super::fetch::{Access, Claim, Terms, Visit, chunk_entry, row_ptr};
 use super::tables::{ColumnPlace, TableRef, Tables};
 
 /// A column to write, with the chunk that will replace a shared one.
@@ -63,20 +64,24 @@ unsafe impl<T: Component> Terms for &mut T {
     type Run = WriteRun<T>;
     type Local = T;
 
+    #[inline(always)]
+    fn claims(each: &mut impl FnMut(Claim)) {
+        each(Claim::of::<T>(true));
+    }
+
     fn resolve<S: Tables + ?Sized>(
         tables: &S,
         access: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
-        let component = type_name::<T>();
         if engine_owns(TypeId::of::<T>()) {
-            return Err(QueryError::EngineOwned { component });
+            return Err(QueryError::EngineOwned { component: name_of::<T>() });
         }
         let Some(id) = tables.schema().registry.id_of::<T>(Kind::Component) else {
-            access.unknown = Some(component);
+            access.unknown = Some(name_of::<T>);
             return Ok(None);
         };
-        Access::check(tables, id, component)?;
-        access.write(id, component)?;
+        Access::check(tables, id, name_of::<T>)?;
+        access.write(id, name_of::<T>)?;
         access.required.insert(id);
         access.require_enabled(&tables.schema().registry, id)?;
         Ok(Some(id))

@@ -9,13 +9,13 @@
 //! Equal is what has equal bytes. Neither epochs nor ticks are asked: they tell when a chunk was
 //! written, and not whether it differs, least of all in a world that was restored in between.
 
-use std::any::type_name;
 use std::fmt;
 
 use crate::storage::archetype::Schema;
 use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::difference::DifferentRows;
 use crate::storage::frozen::Frozen;
+use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::index::{Location, Slot};
@@ -43,7 +43,7 @@ impl fmt::Display for DiffError {
                 formatter,
                 "the {} view was captured, or is read, without {}",
                 if *newer { "newer" } else { "older" },
-                type_name::<Entity>()
+                name_of::<Entity>()
             ),
         }
     }
@@ -272,7 +272,7 @@ impl<'a> Diff<'a> {
     ) -> Result<impl Iterator<Item = (Entity, bool)> + use<'a, T>, ReadError> {
         let id = self.readable::<T>(Kind::Component)?;
         let toggle = id.and_then(|id| self.info(id)?.toggle());
-        let toggle = toggle.ok_or(ReadError::NotToggle { component: type_name::<T>() })?;
+        let toggle = toggle.ok_or_else(|| ReadError::NotToggle { component: name_of::<T>() })?;
         let switched = self.row_pairs(toggle);
         Ok(switched
             .map(|RowPair { entity, newer, .. }| (entity, *newer.0.get::<u8>(newer.1) == ENABLED)))
@@ -336,7 +336,7 @@ impl<'a> Diff<'a> {
         match id(self.newer).or_else(|| id(self.older)) {
             Some(id) if self.mask.contains(id) => Ok(Some(id)),
             None if self.mask == ComponentMask::ALL => Ok(None),
-            _ => Err(ReadError::NotCaptured { component: type_name::<T>() }),
+            _ => Err(ReadError::NotCaptured { component: name_of::<T>() }),
         }
     }
 

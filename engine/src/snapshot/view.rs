@@ -1,6 +1,5 @@
 //! [`View`]: a reader's lease on a snapshot.
 
-use std::any::type_name;
 use std::fmt;
 
 use convoy_pool::Lease;
@@ -14,6 +13,7 @@ use crate::query::tables::{FrozenColumns, TableRef, Tables};
 use crate::storage::archetype::Schema;
 use crate::storage::component::{Component, ENABLED, Kind};
 use crate::storage::frozen::Frozen;
+use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, SnapshotId, SnapshotUse};
@@ -158,15 +158,14 @@ impl View {
     /// When `T` or [`Entity`] is not among what this view may read, the handle was stale, or the
     /// entity had no `T`.
     pub fn get<T: Component>(&self, entity: Entity) -> Result<&T, ReadError> {
-        let component = type_name::<T>();
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
-        let missing = ReadError::Missing { entity, component };
+        let missing = || ReadError::Missing { entity, component: name_of::<T>() };
         let id = match self.lease.schema().registry.id_of::<T>(Kind::Component) {
             Some(id) if self.readable.contains(id) => id,
-            None if self.readable == ComponentMask::ALL => return Err(missing),
-            _ => return Err(ReadError::NotCaptured { component }),
+            None if self.readable == ComponentMask::ALL => return Err(missing()),
+            _ => return Err(not_captured::<T>()),
         };
-        let rows = self.lease.column(at.archetype.index(), id).ok_or(missing)?;
+        let rows = self.lease.column(at.archetype.index(), id).ok_or_else(missing)?;
         Ok(rows.get(at.row as usize))
     }
 
@@ -186,17 +185,18 @@ impl View {
     /// assert_eq!(view.is_enabled::<u8>(entity), Ok(true));
     /// ```
     pub fn is_enabled<T: Component>(&self, entity: Entity) -> Result<bool, ReadError> {
-        let component = type_name::<T>();
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
         let registry = &self.lease.schema().registry;
         let id = registry.id_of::<T>(Kind::Component);
         if !id.is_some_and(|id| self.readable.contains(id)) && self.readable != ComponentMask::ALL {
-            return Err(ReadError::NotCaptured { component });
+            return Err(not_captured::<T>());
         }
         let toggle = id.and_then(|id| registry.info(id).toggle());
-        let toggle = toggle.ok_or(ReadError::NotToggle { component })?;
+        let not_toggle = || ReadError::NotToggle { component: name_of::<T>() };
+        let toggle = toggle.ok_or_else(not_toggle)?;
         let rows = self.lease.column(at.archetype.index(), toggle);
-        let rows = rows.ok_or(ReadError::Missing { entity, component })?;
+        let missing = || ReadError::Missing { entity, component: name_of::<T>() };
+        let rows = rows.ok_or_else(missing)?;
         Ok(*rows.get::<u8>(at.row as usize) == ENABLED)
     }
 
@@ -241,9 +241,10 @@ impl View {
         Ok(self.locate(entity)?.is_some())
     }
 
+    #[inline]
     fn locate(&self, entity: Entity) -> Result<Option<Location>, ReadError> {
         let slots = self.slots();
-        let slots = slots.ok_or(ReadError::NotCaptured { component: type_name::<Entity>() })?;
+        let slots = slots.ok_or_else(not_captured::<Entity>)?;
         let index = entity.index() as usize;
         if index >= slots.len() {
             return Ok(None);
@@ -260,14 +261,13 @@ impl View {
         &'a self,
         cursor: &'a mut EventCursor<T>,
     ) -> Result<Events<'a, T>, ReadError> {
-        let not_captured = ReadError::NotCaptured { component: type_name::<T>() };
         let records = match self.lease.schema().registry.id_of::<T>(Kind::Event) {
             Some(id) if self.readable.contains(id) => {
-                let (rows, first, forks) = self.lease.log(id).ok_or(not_captured)?;
+                let (rows, first, forks) = self.lease.log(id).ok_or_else(not_captured::<T>)?;
                 EventRecords { rows, first, forks: Some(forks) }
             }
             None if self.readable == ComponentMask::ALL => EventRecords::EMPTY,
-            _ => return Err(not_captured),
+            _ => return Err(not_captured::<T>()),
         };
         Ok(Events::new(records, cursor))
     }
@@ -278,18 +278,17 @@ impl View {
     ///
     /// When the resource was not captured, is not among what this view may read, or had no value.
     pub fn resource<T: Component>(&self) -> Result<&T, ReadError> {
-        let resource = type_name::<T>();
-        let not_captured = ReadError::NotCaptured { component: resource };
+        let no_resource = || ReadError::NoResource { resource: name_of::<T>() };
         match self.lease.schema().registry.id_of::<T>(Kind::Resource) {
             Some(id) if self.readable.contains(id) => {
-                let rows = self.lease.resource(id).ok_or(not_captured)?;
+                let rows = self.lease.resource(id).ok_or_else(not_captured::<T>)?;
                 if rows.len() == 0 {
-                    return Err(ReadError::NoResource { resource });
+                    return Err(no_resource());
                 }
                 Ok(rows.get(0))
             }
-            None if self.readable == ComponentMask::ALL => Err(ReadError::NoResource { resource }),
-            _ => Err(not_captured),
+            None if self.readable == ComponentMask::ALL => Err(no_resource()),
+            _ => Err(not_captured::<T>()),
         }
     }
 
@@ -436,8 +435,8 @@ impl Tables for View {
     }
 
     fn locate(&self, entity: Entity) -> Result<Option<Location>, GetError> {
-        let not_captured = GetError::NotCaptured { component: type_name::<Entity>() };
-        Self::locate(self, entity).map_err(|_| not_captured)
+        let not_captured = |_| GetError::NotCaptured { component: name_of::<Entity>() };
+        Self::locate(self, entity).map_err(not_captured)
     }
 
     fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>> {
@@ -448,6 +447,11 @@ impl Tables for View {
         let readable = self.readable.contains(ComponentId::ENTITY);
         self.lease.index(size_of::<Slot>()).filter(|_| readable)
     }
+}
+
+#[cold]
+fn not_captured<T>() -> ReadError {
+    ReadError::NotCaptured { component: name_of::<T>() }
 }
 
 impl fmt::Debug for View {

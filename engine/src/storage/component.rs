@@ -1,6 +1,6 @@
 //! The component registry: which types a world knows, under which ids, with which chunk shape.
 
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 use std::fmt;
 
 use bytemuck::Pod;
@@ -10,7 +10,7 @@ use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
 use super::links::engine_owns;
 use super::mask::ComponentMask;
-use super::names::intern;
+use super::names::{intern, name_of};
 use super::stamp::Stamp;
 use super::type_map::{NearIds, TypeMap};
 
@@ -122,7 +122,7 @@ impl ComponentInfo {
     /// The shape of a column that no component id stands for.
     pub(crate) fn unregistered<T: Component>(shape: ChunkShape) -> Self {
         Self {
-            name: type_name::<T>(),
+            name: name_of::<T>(),
             size: size_of::<T>(),
             align: align_of::<T>(),
             type_id: Some(TypeId::of::<T>()),
@@ -303,12 +303,21 @@ impl Registry {
         }
     }
 
+    /// Whether a component has the type.
+    #[inline]
+    pub(crate) fn has_component(&self, component: TypeId) -> bool {
+        self.components.get(component).is_some()
+    }
+
     /// The id of `T`, registered now if it is new.
     pub(crate) fn register<T: Component>(
         &mut self,
         kind: Kind,
     ) -> Result<ComponentId, RegisterError> {
-        let shape = (type_name::<T>(), size_of::<T>(), align_of::<T>());
+        if let Some(id) = self.id_of::<T>(kind) {
+            return Ok(id);
+        }
+        let shape = (name_of::<T>(), size_of::<T>(), align_of::<T>());
         self.register_shape(TypeId::of::<T>(), shape, kind)
     }
 
@@ -354,11 +363,11 @@ impl Registry {
         &mut self,
         in_use: impl FnOnce(ComponentId) -> bool,
     ) -> Result<ComponentId, RegisterError> {
-        let component = type_name::<T>();
         let known = self.id_of::<T>(Kind::Component);
         if known.is_some_and(|id| self.info(id).toggle.is_some()) {
             return Ok(known.expect("it was just looked at"));
         }
+        let component = name_of::<T>();
         if engine_owns(TypeId::of::<T>()) {
             return Err(RegisterError::EngineOwned { component });
         }

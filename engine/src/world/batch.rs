@@ -1,12 +1,12 @@
 //! Batches: many entities in one operation, moved by runs of rows.
 
-use std::any::type_name;
 use std::ops::Range;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
 use crate::storage::component::Component;
+use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::table::{DROPPED, enable_rows};
 
@@ -48,7 +48,7 @@ macro_rules! tuple_columns {
                 $(
                     let found = self.$index.len();
                     if found != expected {
-                        let component = type_name::<$name>();
+                        let component = name_of::<$name>();
                         return Err(SpawnError::Lengths { component, expected, found });
                     }
                 )+

@@ -4,7 +4,7 @@
 //! going to write writable, which may run out of memory and changes nothing that can be seen, and
 //! only then moves rows. So an error always leaves the world as it was.
 
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::storage::frozen::Frozen;
 use crate::storage::history::Memory;
 use crate::storage::lineage::Lineage;
 use crate::storage::links::engine_owns;
+use crate::storage::names::name_of;
 use crate::storage::run::RowRuns;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::{Table, enable_rows};
@@ -109,6 +110,8 @@ pub struct World {
     pub(crate) moves: Moves,
     /// A list for whoever finds entities first and changes them then.
     pub(crate) entity_list: Vec<Entity>,
+    /// The types that queries of a shared world use and no component has, kept for its memory.
+    pub(crate) strangers: Vec<(TypeId, i32)>,
     /// The table with which the next compaction goes on.
     pub(crate) compact_next: usize,
     #[cfg(feature = "rayon")]
@@ -168,6 +171,7 @@ impl World {
             runs: RowRuns::default(),
             moves: Moves::default(),
             entity_list: Vec::new(),
+            strangers: Vec::new(),
             compact_next: 0,
             #[cfg(feature = "rayon")]
             pass_memory: PassMemory::default(),
@@ -607,7 +611,7 @@ impl World {
     pub fn get_mut<T: Component>(&mut self, entity: Entity) -> Result<&mut T, ComponentError> {
         let at = self.locate(entity)?;
         if engine_owns(TypeId::of::<T>()) {
-            return Err(ComponentError::EngineOwned { component: type_name::<T>() });
+            return Err(ComponentError::EngineOwned { component: name_of::<T>() });
         }
         let id = self.schema.registry.id_of::<T>(Kind::Component);
         let table = &mut self.tables[at.archetype.index()];
@@ -697,12 +701,12 @@ impl ComponentSource for RowSource<'_> {
 
 #[cold]
 fn missing<T>(entity: Entity) -> ComponentError {
-    ComponentError::Missing { entity, component: type_name::<T>() }
+    ComponentError::Missing { entity, component: name_of::<T>() }
 }
 
 #[cold]
 fn not_synced<T>() -> ComponentError {
-    ComponentError::NotSynced { component: type_name::<T>() }
+    ComponentError::NotSynced { component: name_of::<T>() }
 }
 
 #[cold]

@@ -25,7 +25,8 @@ impl World {
     ///
     /// Where a type of that name and shape is registered, the description stands for its column;
     /// where the type is registered later, by [`World::register`], it takes the description's
-    /// column over. The name of a type is what `std::any::type_name` says.
+    /// column over. The name of a type is what `std::any::type_name` says; types of this crate go
+    /// by their public path, such as `convoy_engine::Entity`.
     ///
     /// The name is kept for as long as the process runs, once.
     ///

@@ -7,13 +7,13 @@
 //! Local resources are of any type and belong to the world's owner alone: snapshots and replicas
 //! leave them out.
 
-use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
 use crate::storage::component::{Component, Kind};
+use crate::storage::names::name_of;
 use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
 use super::core::World;
@@ -218,10 +218,10 @@ fn number(resources: &[Resource], id: Option<ComponentId>) -> Option<usize> {
 
 #[cold]
 fn missing<T>() -> ResourceError {
-    ResourceError::Missing { resource: type_name::<T>() }
+    ResourceError::Missing { resource: name_of::<T>() }
 }
 
 #[cold]
 fn not_synced<T>() -> ResourceError {
-    ResourceError::NotSynced { resource: type_name::<T>() }
+    ResourceError::NotSynced { resource: name_of::<T>() }
 }

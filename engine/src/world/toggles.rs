@@ -8,7 +8,6 @@
 //! Where the column is written: inserting the component switches it on, everything else goes
 //! through [`Toggles::set`].
 
-use std::any::type_name;
 use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use std::sync::Arc;
 use crate::storage::component::{Component, DISABLED, ENABLED, Kind};
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
+use crate::storage::names::name_of;
 use crate::storage::rows::TypedRows;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, Entity, RegisterError};
@@ -153,12 +153,12 @@ impl World {
         let registry = &self.schema.registry;
         let id = registry.id_of::<T>(Kind::Component);
         let toggle = id.and_then(|id| registry.info(id).toggle());
-        let component = type_name::<T>();
-        let toggle = toggle.ok_or(ComponentError::NotToggle { component })?;
+        let not_toggle = || ComponentError::NotToggle { component: name_of::<T>() };
+        let toggle = toggle.ok_or_else(not_toggle)?;
         if self.readable.contains(toggle) {
             Ok(toggle)
         } else {
-            Err(ComponentError::NotSynced { component })
+            Err(ComponentError::NotSynced { component: name_of::<T>() })
         }
     }
 }
@@ -259,5 +259,5 @@ fn not_alive(entity: Entity) -> ComponentError {
 
 #[cold]
 fn missing<T>(entity: Entity) -> ComponentError {
-    ComponentError::Missing { entity, component: type_name::<T>() }
+    ComponentError::Missing { entity, component: name_of::<T>() }
 }
