@@ -148,7 +148,7 @@ impl Simulation {
 
     fn write_component<T: Component>(&mut self, share: usize, write: impl Fn(&mut T)) {
         let id = self.world.register::<T>().expect("it is registered");
-        let rows = self.world.component_info(id).chunk_rows();
+        let rows = self.world.component_info(id).expect("the world has registered it").chunk_rows();
         // In the order of spawning, which is that of the rows.
         for chunk in self.entities.chunks(rows).step_by(share) {
             for &entity in chunk {

@@ -216,7 +216,7 @@ fn scattered(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("snapshot_pass");
     let tenth = |world: &mut World| -> Vec<Entity> {
         let id = world.register::<Transform>().expect("it is registered");
-        let rows = world.component_info(id).chunk_rows();
+        let rows = world.component_info(id).expect("the world has registered it").chunk_rows();
         let entities: Vec<Entity> = world.query::<Entity>().iter().collect();
         entities.chunks(rows).step_by(10).flatten().copied().collect()
     };

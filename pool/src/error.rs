@@ -31,7 +31,7 @@ pub enum MemoryError {
         /// The system's reason.
         source: io::Error,
     },
-    /// No size class is this large, or the size does not fit the address space.
+    /// No chunk is this large, or, of memory that is reserved, no address space.
     TooLarge {
         /// What the request asked for.
         requested_bytes: usize,
@@ -44,13 +44,17 @@ impl fmt::Display for MemoryError {
             MemoryError::Limit { requested_bytes, mapped_bytes, limit_bytes } => write!(
                 formatter,
                 "{requested_bytes} bytes requested, but {mapped_bytes} of at most {limit_bytes} \
-                 bytes are mapped"
+                 bytes are mapped: raise limit_bytes, or release memory"
             ),
             MemoryError::Map { requested_bytes, .. } => {
                 write!(formatter, "the system declined a mapping of {requested_bytes} bytes")
             }
             MemoryError::TooLarge { requested_bytes } => {
-                write!(formatter, "{requested_bytes} bytes are more than the largest chunk")
+                write!(
+                    formatter,
+                    "{requested_bytes} bytes can't be had in one piece: they are more than the \
+                     largest chunk has, or than the address space"
+                )
             }
         }
     }

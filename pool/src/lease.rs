@@ -193,6 +193,7 @@ impl<T: Recycle> Clone for Lease<T> {
     ///
     /// # Panics
     /// When the cell has 2^23 readers.
+    #[track_caller]
     fn clone(&self) -> Lease<T> {
         self.cell.state.add_reader();
         // SAFETY: the new reader was counted, and so shares the travelling count.

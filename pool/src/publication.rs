@@ -48,6 +48,7 @@ impl<T: Recycle> Publication<T> {
     /// # Panics
     /// When the cell has 2^23 readers.
     #[must_use]
+    #[track_caller]
     pub fn join(&self) -> Option<Lease<T>> {
         // Declared first, so that it outlives every look at a cell.
         let _guard = collector::pin();

@@ -120,6 +120,7 @@ impl Scratch {
     /// # Panics
     /// When the handle is of another scratch or from before the last reset.
     #[must_use]
+    #[track_caller]
     pub fn get(&self, slice: ScratchSlice) -> &[u8] {
         assert_eq!(slice.stamp, self.stamp, "the handle is of this scratch and of this frame");
         // SAFETY: `stamped`: `store` of this scratch wrote these bytes since the last reset, nobody

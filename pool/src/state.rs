@@ -116,6 +116,7 @@ impl State {
     ///
     /// # Panics
     /// When there are too many readers.
+    #[track_caller]
     pub(crate) fn try_join(&self, seen: Word) -> bool {
         assert!(!seen.is_closed(), "a closed cell gains no reader");
         assert!(seen.readers() < READERS_MAX, "a cell has fewer than {READERS_MAX} readers");
@@ -128,6 +129,7 @@ impl State {
     ///
     /// # Panics
     /// When there are too many readers.
+    #[track_caller]
     pub(crate) fn add_reader(&self) {
         // Relaxed: the new reader gets its view of the value from the old one.
         let before = Word(self.0.fetch_add(1, Ordering::Relaxed));

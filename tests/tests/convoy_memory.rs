@@ -78,7 +78,7 @@ fn write_column<T: Component + From<u64>>(
     frame: u64,
 ) -> u64 {
     let id = world.register::<T>().unwrap();
-    let chunk_rows = world.component_info(id).chunk_rows();
+    let chunk_rows = world.component_info(id).unwrap().chunk_rows();
     let (period, part) = (frame / PERIOD_FRAMES, frame % PERIOD_FRAMES);
     let chunks = entities.chunks(chunk_rows).enumerate();
     let due = chunks.filter(|&(chunk, _)| chunk as u64 % 10 == period % 10);

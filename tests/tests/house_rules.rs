@@ -282,6 +282,51 @@ fn unsafe_code_stays_in_marked_files() {
     assert!(UNSAFE_FILES.iter().all(|(_, reason)| !reason.is_empty()));
 }
 
+/// How documentation begins that tells of panics in what is called back or comes later.
+const CALLED_BACK: [&str; 3] = [
+    "/// The iterator panics",
+    "/// When `each` does, after all threads have come back.",
+    "/// As [`Query::par_for_each`].",
+];
+
+/// The public functions whose documentation says that they panic for their callers, and that don't
+/// pass the caller's place on to the panic.
+fn untracked_panics(text: &str) -> Vec<String> {
+    let (mut untracked, mut item) = (Vec::new(), Vec::new());
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("///") || line.starts_with("#[") {
+            item.push(line);
+            continue;
+        }
+        let about = item.iter().skip_while(|line| **line != "/// # Panics").nth(2);
+        let is_called_back =
+            about.is_some_and(|about| CALLED_BACK.iter().any(|start| about.starts_with(start)));
+        let panics = item.contains(&"/// # Panics") && !is_called_back;
+        let is_function = line.starts_with("pub ") && line.contains("fn ");
+        if panics && is_function && !item.contains(&"#[track_caller]") {
+            untracked.push(line.to_owned());
+        }
+        item.clear();
+    }
+    untracked
+}
+
+#[test]
+fn panics_point_at_the_caller() {
+    for package in ["pool", "engine"] {
+        for (path, text) in files_below(&root().join(package).join("src")) {
+            assert_eq!(untracked_panics(&text), Vec::<String>::new(), "in {package}/src/{path}");
+        }
+    }
+    let documented = "/// Spawns.\n///\n/// # Panics\n///\n/// When memory runs out.\n";
+    let functions = ["pub fn spawn() {", "pub const fn spawn() {", "pub(crate) fn spawn() {"];
+    for (function, found) in functions.into_iter().zip([1, 1, 0]) {
+        assert_eq!(untracked_panics(&format!("{documented}{function}\n")).len(), found);
+        let tracked = format!("{documented}#[inline]\n#[track_caller]\n{function}\n");
+        assert_eq!(untracked_panics(&tracked), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn no_file_is_longer_than_a_thousand_lines() {
     let mut files = 0;

@@ -72,15 +72,15 @@ fn bad_descriptions_are_errors_that_name_the_component() {
     assert_eq!(register(6, 4), Err(RegisterError::Stride { component, bytes: 6, align: 4 }));
     let align = 1 << 20;
     assert_eq!(register(align, align), Err(RegisterError::Alignment { component, align }));
-    let bytes = 1 << 45;
-    assert_eq!(register(bytes, 1), Err(RegisterError::TooLarge { component, bytes }));
+    let (bytes, limit_bytes) = (1 << 45, convoy_pool::SizeClass::MAX.bytes());
+    assert_eq!(register(bytes, 1), Err(RegisterError::TooLarge { component, bytes, limit_bytes }));
     let id = register(8, 4).unwrap();
     assert_eq!(register(8, 4), Ok(id), "the same description again");
     assert_eq!(register(8, 8), Err(RegisterError::Shape { component }));
     assert_eq!(register(12, 4), Err(RegisterError::Shape { component }));
     assert_eq!(world.component_id_by_name("bad"), Some(id));
     assert_eq!(world.component_id_by_name("worse"), None);
-    let info = world.component_info(id);
+    let info = world.component_info(id).unwrap();
     assert_eq!((info.name(), info.size(), info.align()), ("bad", 8, 4));
 }
 
@@ -127,13 +127,13 @@ fn typed_and_run_time_access_agree_on_one_column() {
 fn type_takes_over_the_column_that_was_described_for_it() {
     let mut world = World::new();
     let id = world.register_described(described("f64", 8, 8)).unwrap();
-    assert!(world.component_info(id).is_described());
+    assert!(world.component_info(id).unwrap().is_described());
     let entity = world.spawn_described(&[(id, bytes_of(&2.5_f64))]).unwrap();
     assert!(world.get::<f64>(entity).is_err(), "nobody said that f64 is the type");
     let pool = SnapshotPool::default();
     let view = world.capture(ComponentMask::ALL, &pool);
     assert_eq!(world.register::<f64>(), Ok(id));
-    assert!(!world.component_info(id).is_described());
+    assert!(!world.component_info(id).unwrap().is_described());
     assert_eq!(*world.get::<f64>(entity).unwrap(), 2.5);
     assert_eq!(view.get_bytes(entity, id).unwrap(), bytes_of(&2.5_f64));
     world.register_described(described("i16", 4, 4)).unwrap();

@@ -28,6 +28,7 @@ impl Rate {
     /// # Panics
     ///
     /// When `hertz` is zero.
+    #[track_caller]
     pub const fn hz(hertz: u32) -> Self {
         Self::millihertz(hertz as u64 * 1000)
     }
@@ -37,6 +38,7 @@ impl Rate {
     /// # Panics
     ///
     /// When `millihertz` is zero.
+    #[track_caller]
     pub const fn millihertz(millihertz: u64) -> Self {
         assert!(millihertz > 0, "a rate is above zero");
         Self(Unit::Millihertz(millihertz))
@@ -47,6 +49,7 @@ impl Rate {
     /// # Panics
     ///
     /// When `frames` is zero.
+    #[track_caller]
     pub const fn every_frames(frames: u64) -> Self {
         assert!(frames > 0, "a rate is above zero");
         Self(Unit::Frames(frames))

@@ -47,7 +47,8 @@ impl fmt::Display for AcquireError {
                     formatter,
                     "readers hold {generations} generations of snapshots, the newest of tick \
                      {newest_tick}, and the provider may keep no more alive; the oldest is \
-                     {oldest_lag} ticks old and retains {oldest_retained_bytes} bytes"
+                     {oldest_lag} ticks old and retains {oldest_retained_bytes} bytes: drop views, \
+                     or let the provider keep more"
                 )
             }
             Self::Sync(error) => error.fmt(formatter),

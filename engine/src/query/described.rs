@@ -185,6 +185,7 @@ impl<'a, S: Tables + ?Sized> DescribedRun<'a, S> {
     /// # Panics
     ///
     /// When the query requires fewer components.
+    #[track_caller]
     pub fn column(&self, position: usize) -> &'a [u8] {
         let rows = self.query.tables.rows(self.table, self.query.ids[position]);
         rows.expect("a matching table has the components").bytes(self.rows.clone())

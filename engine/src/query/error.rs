@@ -7,6 +7,9 @@ use convoy_pool::MemoryError;
 use crate::storage::names::name_of;
 use crate::storage::{ComponentId, Entity};
 
+/// How many toggles the terms of a query look at, at the most.
+pub(super) const TOGGLES_MAX: usize = 8;
+
 /// Why a query or a look-up on some tables can't run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -51,27 +54,45 @@ pub enum QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotCaptured { component } => write!(
-                formatter,
-                "{component} can't be read here: it was not captured, or not declared by the reader"
-            ),
-            Self::Conflict { component } => {
-                write!(formatter, "the query writes {component} and uses it once more")
+            Self::NotCaptured { component } => {
+                // Of the handles it is not obvious that they are like a component.
+                let is_entity = *component == name_of::<Entity>();
+                let added = if is_entity { "Entity" } else { "it" };
+                write!(
+                    formatter,
+                    "{component} can't be read here: add {added} to the mask of the capture or \
+                     sync, and to what the module or view reads"
+                )
             }
-            Self::Unknown { id } => write!(formatter, "no component has the id {}", id.index()),
+            Self::Conflict { component } => write!(
+                formatter,
+                "the query writes {component} and uses it once more: leave one of the terms out"
+            ),
+            Self::Unknown { id } => write!(
+                formatter,
+                "no component has the id {} here: ids are of the world that registered them",
+                id.index()
+            ),
             Self::EngineOwned { component } => write!(
                 formatter,
                 "{component} is written by the engine only: change the hierarchy by setting parents"
             ),
             Self::TooManyToggles { component } => {
-                write!(formatter, "{component} is one toggle too many: a query looks at eight")
+                write!(
+                    formatter,
+                    "{component} is one toggle too many: a query looks at {TOGGLES_MAX} at the most"
+                )
             }
-            Self::ForeignMark => formatter.write_str("the mark of changes is another world's"),
+            Self::ForeignMark => formatter.write_str(
+                "the mark of changes is another world's: make one by `change_mark` of this world",
+            ),
             Self::Borrowed { component } => write!(
                 formatter,
-                "another query is alive that uses {component}, and one of the two writes it"
+                "another query is alive that uses {component}, and one of the two writes it: \
+                 drop that one first"
             ),
-            Self::WritesEntity => formatter.write_str("entity handles can't be written"),
+            Self::WritesEntity => formatter
+                .write_str("entity handles can't be written: take `Entity` for `&mut Entity`"),
         }
     }
 }

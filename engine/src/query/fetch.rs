@@ -32,7 +32,7 @@ use crate::storage::names::name_of;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
-use super::error::{GetError, QueryError, not_captured};
+use super::error::{GetError, QueryError, TOGGLES_MAX, not_captured};
 use super::tables::{ColumnPlace, TableRef, Tables};
 
 /// What the terms of a query touch: made for terms that don't conflict ([`Access::of`]), and
@@ -68,9 +68,6 @@ impl Claim {
         Self { component: TypeId::of::<T>(), name: name_of::<T>, writes }
     }
 }
-
-/// How many toggles the terms of a query look at, at the most.
-pub(super) const TOGGLES_MAX: usize = 8;
 
 /// A table that a query visits: for reading, or with the means to write.
 #[derive(Clone, Copy)]
@@ -143,13 +140,21 @@ impl Visit<'_> {
     }
 }
 
-/// The terms of a query: `&T`, `&mut T`, `Option<&T>`, [`Entity`], and tuples of terms.
+/// The terms of a query: `&T`, `&mut T`, `Option<&T>`, [`Has<T>`](crate::Has) and [`Entity`], where
+/// `T` is a [component](crate::Component), and tuples of up to sixteen terms.
 ///
 /// # Safety
 ///
 /// Sealed by its hidden methods' types; implemented in this crate only. An implementation hands
 /// out only rows of the run that was started, writes only chunks that `start` made writable, and
 /// reports every component that it touches to `Access`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a term of a query",
+    label = "not a term",
+    note = "terms are `&T`, `&mut T`, `Option<&T>`, `Has<T>` and `Entity`, and tuples of up to \
+            sixteen terms; `T` is a component, which the page of `convoy_engine::Component` explains",
+    note = "conditions go into `filter`: `query::<&T>().filter::<With<U>>()`"
+)]
 pub unsafe trait Terms {
     /// What the loop receives for each row.
     type Item<'a>;
@@ -299,6 +304,13 @@ pub unsafe trait Terms {
 /// # Safety
 ///
 /// `bind` never asks for a column to write, and items may coexist.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a term that only reads",
+    label = "not a term that only reads",
+    note = "terms that only read are `&T`, `Option<&T>`, `Has<T>` and `Entity`, and tuples of them; \
+            `T` is a component, which the page of `convoy_engine::Component` explains",
+    note = "`&mut T` takes `query_mut` on an exclusive world; views are read-only"
+)]
 pub unsafe trait ReadOnly: Terms {}
 
 impl Access {

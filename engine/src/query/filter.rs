@@ -79,6 +79,12 @@ pub struct Added<T>(PhantomData<fn() -> T>);
 /// let without = world.query::<&u32>().filter::<(Without<f32>, Without<u8>)>().count();
 /// assert_eq!((with, without), (vec![2], 1));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a filter",
+    label = "not a filter",
+    note = "filters are `With<T>`, `Without<T>`, `Changed<T>` and `Added<T>`, where `T` is a component, \
+            tuples of up to eight filters, and `Or<(..)>` of a tuple"
+)]
 pub trait Filter {
     /// Whether the archetype alone decides where no component can be switched off, so that rows
     /// need not be asked for.

@@ -98,6 +98,7 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
     ///
     /// Where [`PreparedQuery::try_query`] returns an error.
     #[inline]
+    #[track_caller]
     pub fn query<'q, 'a, S>(&'q mut self, tables: &'a S) -> PreparedRef<'q, 'a, S, Q, F>
     where
         S: Tables + ?Sized,
@@ -133,6 +134,7 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
     ///
     /// Where [`PreparedQuery::try_query_mut`] returns an error.
     #[inline]
+    #[track_caller]
     pub fn query_mut<'q, 'w>(&'q mut self, world: &'w mut World) -> PreparedMut<'q, 'w, Q, F> {
         match self.try_query_mut(world) {
             Ok(query) => query,
@@ -398,6 +400,7 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
     /// When memory runs out for copying a chunk that a snapshot shares; see
     /// [`PreparedMut::try_for_each`].
     #[inline]
+    #[track_caller]
     pub fn for_each(self, each: impl FnMut(Q::Item<'_>)) {
         if let Err(error) = self.try_for_each(each) {
             panic!("{error}");

@@ -237,6 +237,7 @@ impl<'q, Q: Terms, F: Filter> PreparedMut<'q, '_, Q, F> {
     /// # Panics
     ///
     /// When memory runs out for copying a chunk that a snapshot shares.
+    #[track_caller]
     pub fn single(&mut self) -> Option<Q::Item<'_>> {
         let mut iter = self.iter();
         if iter.len() == 1 { iter.next() } else { None }
@@ -247,11 +248,17 @@ impl<'q, Q: Terms, F: Filter> PreparedMut<'q, '_, Q, F> {
     /// # Panics
     ///
     /// When memory runs out for copying a chunk that a snapshot shares.
+    #[track_caller]
     pub fn sorted_by_key<K: Ord>(
         &mut self,
         key: impl FnMut(&Q::Item<'_>) -> K,
     ) -> Vec<Q::Item<'_>> {
-        let mut items: Vec<_> = self.iter().collect();
+        let iter = self.iter();
+        let mut items = Vec::with_capacity(iter.len());
+        // Not by `collect`, in which a panic would be a panic of the standard library.
+        for item in iter {
+            items.push(item);
+        }
         items.sort_by_key(key);
         items
     }
@@ -268,6 +275,7 @@ impl<'w, Q: Terms, F: Filter> PreparedIterMut<'_, 'w, Q, F> {
 
     /// Goes to the next run that has rows; `false` when there is none.
     #[inline]
+    #[track_caller]
     fn advance(&mut self) -> bool {
         loop {
             while self.at.row == self.at.rows {
@@ -300,6 +308,7 @@ impl<'w, Q: Terms, F: Filter> Iterator for PreparedIterMut<'_, 'w, Q, F> {
     type Item = Q::Item<'w>;
 
     #[inline]
+    #[track_caller]
     fn next(&mut self) -> Option<Q::Item<'w>> {
         if self.at.index == self.at.len && !self.advance() {
             return None;

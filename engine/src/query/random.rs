@@ -221,6 +221,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     /// # Panics
     ///
     /// When memory runs out for copying a chunk that a snapshot shares.
+    #[track_caller]
     pub fn single(&mut self) -> Option<Q::Item<'_>> {
         let mut iter = self.iter();
         if iter.len() == 1 { iter.next() } else { None }
@@ -242,11 +243,17 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     /// # Panics
     ///
     /// When memory runs out for copying a chunk that a snapshot shares.
+    #[track_caller]
     pub fn sorted_by_key<K: Ord>(
         &mut self,
         key: impl FnMut(&Q::Item<'_>) -> K,
     ) -> Vec<Q::Item<'_>> {
-        let mut items: Vec<_> = self.iter().collect();
+        let iter = self.iter();
+        let mut items = Vec::with_capacity(iter.len());
+        // Not by `collect`, in which a panic would be a panic of the standard library.
+        for item in iter {
+            items.push(item);
+        }
         items.sort_by_key(key);
         items
     }

@@ -57,6 +57,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     /// # Panics
     ///
     /// Where [`Query::try_filter`] returns an error.
+    #[track_caller]
     pub fn filter<G: Filter>(self) -> Query<'a, S, Q, (F, G)> {
         match self.try_filter() {
             Ok(query) => query,
@@ -462,6 +463,7 @@ impl World {
     /// # Panics
     ///
     /// Where [`World::try_query`] returns an error.
+    #[track_caller]
     pub fn query<Q: ReadOnly>(&self) -> Query<'_, Self, Q> {
         match self.try_query() {
             Ok(query) => query,

@@ -24,7 +24,8 @@ use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
 
 use super::condition::{BLOCK_ROWS, ones, switched_off};
-use super::fetch::{Access, TOGGLES_MAX};
+use super::error::TOGGLES_MAX;
+use super::fetch::Access;
 use super::filter::Filter;
 use super::tables::TableRef;
 

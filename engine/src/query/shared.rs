@@ -103,6 +103,7 @@ impl<'w> SharedWorld<'w> {
     /// # Panics
     ///
     /// Where [`SharedWorld::try_query`] returns an error.
+    #[track_caller]
     pub fn query<Q: Terms>(&self) -> SharedQuery<'_, 'w, Q> {
         match self.try_query() {
             Ok(query) => query,
@@ -309,6 +310,7 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
     /// # Panics
     ///
     /// In a replica, when `G` looks at a toggle that was not synced.
+    #[track_caller]
     pub fn filter<G: Filter>(self) -> SharedQuery<'s, 'w, Q, (F, G)> {
         const { assert!(G::BY_ARCHETYPE, "a shared query can't be filtered by columns") };
         let Self { borrow, resolved, access, .. } = self;
@@ -349,6 +351,7 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
     /// # Panics
     ///
     /// When memory runs out for such a copy; see [`SharedQuery::try_for_each`].
+    #[track_caller]
     pub fn for_each(&mut self, each: impl FnMut(Q::Item<'_>)) {
         if let Err(error) = self.try_for_each(each) {
             panic!("{error}");

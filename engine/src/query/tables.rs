@@ -36,7 +36,12 @@ pub trait Tables {
     /// How many tables there are, empty ones included.
     fn table_count(&self) -> usize;
 
-    /// The table of archetype number `index`, below [`Tables::table_count`].
+    /// The table of archetype number `index`.
+    ///
+    /// # Panics
+    ///
+    /// When `index` is not below [`Tables::table_count`].
+    #[track_caller]
     fn table(&self, index: usize) -> TableRef<'_>;
 
     /// Where an entity is, if it is alive; `None` as well in a replica without handles.

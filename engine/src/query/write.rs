@@ -55,6 +55,7 @@ impl World {
     /// # Panics
     ///
     /// Where [`World::try_query_mut`] returns an error.
+    #[track_caller]
     pub fn query_mut<Q: Terms>(&mut self) -> QueryMut<'_, Q> {
         match self.try_query_mut() {
             Ok(query) => query,
@@ -82,6 +83,7 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     /// # Panics
     ///
     /// Where [`QueryMut::try_filter`] returns an error.
+    #[track_caller]
     pub fn filter<G: Filter>(self) -> QueryMut<'w, Q, (F, G)> {
         match self.try_filter() {
             Ok(query) => query,
@@ -177,6 +179,7 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     ///
     /// When memory runs out for copying a chunk that a snapshot shares; see
     /// [`QueryMut::try_for_each`].
+    #[track_caller]
     pub fn for_each(self, each: impl FnMut(Q::Item<'_>)) {
         if let Err(error) = self.try_for_each(each) {
             panic!("{error}");

@@ -65,6 +65,7 @@ impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
     /// Inlined, and lends none of the iterator's fields to a function that is not: so a loop that
     /// owns the iterator keeps them in registers.
     #[inline(always)]
+    #[track_caller]
     fn advance(&mut self) -> bool {
         loop {
             while self.row == self.rows {
@@ -138,6 +139,7 @@ pub(super) fn visits<F: Filter>(table: &Table, access: Access, schema: &Schema) 
 ///
 /// As [`start`].
 #[inline(never)]
+#[track_caller]
 pub(super) unsafe fn open_run<Q: Terms>(
     mut bound: Q::Bound,
     run: Range<usize>,
@@ -161,6 +163,7 @@ impl<'w, Q: Terms, F: Filter> Iterator for QueryIterMut<'w, Q, F> {
     type Item = Q::Item<'w>;
 
     #[inline]
+    #[track_caller]
     fn next(&mut self) -> Option<Q::Item<'w>> {
         if self.index == self.len && !self.advance() {
             return None;

@@ -41,7 +41,7 @@ impl fmt::Display for DiffError {
             Self::DifferentWorlds => formatter.write_str("the views are of two different worlds"),
             Self::NoEntities { newer } => write!(
                 formatter,
-                "the {} view was captured, or is read, without {}",
+                "the {} view was captured, or is read, without {}: add Entity to its mask",
                 if *newer { "newer" } else { "older" },
                 name_of::<Entity>()
             ),

@@ -23,10 +23,14 @@ pub enum RestoreError {
 impl fmt::Display for RestoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherWorld => formatter.write_str("the snapshot is of another world"),
-            Self::NotCaptured { component } => {
-                write!(formatter, "the snapshot was captured without {component}")
-            }
+            Self::OtherWorld => formatter.write_str(
+                "the snapshot is of another world: make a world of it by `World::branch`",
+            ),
+            Self::NotCaptured { component } => write!(
+                formatter,
+                "the snapshot was captured without {component}: capture with `ComponentMask::ALL` \
+                 what is to be restored"
+            ),
         }
     }
 }

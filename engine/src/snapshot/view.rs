@@ -72,7 +72,11 @@ impl fmt::Display for ReadError {
             }
             Self::Unknown { id } => QueryError::Unknown { id: *id }.fmt(formatter),
             Self::NotToggle { component } => {
-                write!(formatter, "{component} was no toggle when the snapshot was captured")
+                write!(
+                    formatter,
+                    "{component} was no toggle when the snapshot was captured: it is one after \
+                     `World::register_toggle`"
+                )
             }
             Self::NoResource { resource } => {
                 write!(formatter, "the world had no {resource} when the snapshot was captured")
@@ -99,11 +103,22 @@ impl std::error::Error for ReadError {}
 /// drop(view);
 /// drop(view);
 /// ```
-#[derive(Clone)]
 pub struct View {
     lease: Lease<Frozen>,
     /// What this reader may read: what was captured, or less.
     readable: ComponentMask,
+}
+
+impl Clone for View {
+    /// One more reader of the snapshot. Neither locks nor allocates.
+    ///
+    /// # Panics
+    ///
+    /// When the snapshot has 2^23 readers.
+    #[track_caller]
+    fn clone(&self) -> Self {
+        Self { lease: self.lease.clone(), readable: self.readable }
+    }
 }
 
 impl View {

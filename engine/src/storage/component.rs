@@ -16,11 +16,58 @@ use super::type_map::{NearIds, TypeMap};
 
 pub(crate) mod adopt;
 
-/// What can be a component, and an event: any plain old data that may cross threads.
+/// What can be a component, an event or a resource: any plain old data that may cross threads.
 ///
-/// Implemented for every such type; there is nothing to derive but `bytemuck::Pod`.
+/// Implemented for every such type; there is nothing to derive but `bytemuck::Pod`, which asks for
+/// `Copy` and for a layout without padding. Numbers, arrays and [`Entity`](crate::Entity) are
+/// components, and so is a struct of them:
+///
+/// ```
+/// use bytemuck::{Pod, Zeroable};
+/// use convoy_engine::{Entity, World};
+///
+/// #[derive(Clone, Copy, Pod, Zeroable)]
+/// #[repr(C)]
+/// struct Turret {
+///     target: Entity,
+///     angle: f32,
+///     rounds: u32,
+/// }
+///
+/// let mut world = World::new();
+/// world.spawn((Turret { target: Entity::default(), angle: 0.5, rounds: 20 },));
+/// ```
+///
+/// The engine copies, compares, hashes and restores components as bytes. So a `String`, a `Vec`, a
+/// `Box` or a reference is none, as its bytes only point to its value, and neither are `bool`,
+/// `char` and enums, of which not all bytes are values. Instead of
+///
+/// * a text: its bytes in an array, or a number that stands for it in a list of your own,
+/// * a `bool`: a tag, which is a component without fields, a toggle
+///   ([`World::register_toggle`](crate::World::register_toggle)), or a `u8`,
+/// * an enum: a number in a struct, with methods that turn it into the enum and back,
+/// * an array of a length that `bytemuck` does not know, as it does up to 32 and of some powers of
+///   two: the same with its feature `min_const_generics`, or several arrays,
+/// * an `Option<Entity>`: an `Entity`, where `Entity::default()` stands for none,
+/// * a type that is no plain data at all: a local resource
+///   ([`World::insert_local`](crate::World::insert_local)), which no snapshot captures.
+///
+/// ```compile_fail,E0277
+/// # use convoy_engine::World;
+/// let mut world = World::new();
+/// world.spawn((String::from("Aurora"),)); // "`String` can't be a component, an event or ..."
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be a component, an event or a resource",
+    label = "not plain old data",
+    note = "a component is plain old data: `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]` \
+            and `#[repr(C)]` make one of a struct of numbers, arrays and `Entity`",
+    note = "the page of `convoy_engine::Component` says what stands for strings, lists, `bool`, enums \
+            and long arrays"
+)]
 pub trait Component: Pod + Send + Sync {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Pod + Send + Sync> Component for T {}
 
 /// What a registered type is used for.
@@ -155,6 +202,8 @@ pub enum RegisterError {
         component: &'static str,
         /// Its size in bytes.
         bytes: usize,
+        /// The size of the largest chunk in bytes.
+        limit_bytes: usize,
     },
     /// A component was described without bytes. Only types can be tags.
     ZeroSize {
@@ -205,12 +254,15 @@ impl fmt::Display for RegisterError {
                 formatter,
                 "{component} wants an alignment of {align} bytes, chunks have {CHUNK_ALIGN}"
             ),
-            Self::TooLarge { component, bytes } => {
-                write!(formatter, "{component} has {bytes} bytes, more than the largest chunk")
-            }
-            Self::ZeroSize { component } => {
-                write!(formatter, "{component} is described without bytes")
-            }
+            Self::TooLarge { component, bytes, limit_bytes } => write!(
+                formatter,
+                "{component} has {bytes} bytes, and a chunk at most {limit_bytes}: a value lies in \
+                 one chunk"
+            ),
+            Self::ZeroSize { component } => write!(
+                formatter,
+                "{component} is described without bytes: only a type can be a tag"
+            ),
             Self::NotPowerOfTwo { component, align } => write!(
                 formatter,
                 "{component} is described with an alignment of {align}, not a power of two"
@@ -221,7 +273,8 @@ impl fmt::Display for RegisterError {
             ),
             Self::InUse { component } => write!(
                 formatter,
-                "{component} can't become a toggle: an archetype with it exists already"
+                "{component} can't become a toggle: an archetype with it exists already, so \
+                 register it before the first entity has it"
             ),
             Self::EngineOwned { component } => {
                 write!(formatter, "{component} can't become a toggle: the engine alone writes it")
@@ -486,7 +539,8 @@ impl Registry {
             return Err(RegisterError::Alignment { component: name, align });
         }
         if SizeClass::for_bytes(size).is_err() {
-            return Err(RegisterError::TooLarge { component: name, bytes: size });
+            let limit_bytes = SizeClass::MAX.bytes();
+            return Err(RegisterError::TooLarge { component: name, bytes: size, limit_bytes });
         }
         let id = ComponentId::new(self.infos.len());
         let rows_log2 = self.shape.rows_log2(size);

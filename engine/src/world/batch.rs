@@ -17,6 +17,11 @@ use super::error::{ComponentError, SpawnError};
 use super::index::Location;
 
 /// A tuple of slices, one per component: what [`World::spawn_columns`] takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tuple of slices of components",
+    label = "not a tuple of slices",
+    note = "the values of each component are one slice: `(&numbers[..], &positions[..])`"
+)]
 pub trait ColumnBundle: sealed::Sealed {
     /// The tuple of the components themselves.
     type Bundle: Bundle;

@@ -10,7 +10,8 @@ use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
 use super::error::SpawnError;
 
-/// A tuple of up to sixteen different components, `()` included.
+/// A tuple of up to sixteen different [components](crate::Component), `()` included. One component
+/// is a tuple as well: `(position,)`.
 ///
 /// ```
 /// # use convoy_engine::World;
@@ -18,12 +19,23 @@ use super::error::SpawnError;
 /// let entity = world.spawn((1.5_f32, [0_u64; 4]));
 /// assert_eq!(*world.get::<f32>(entity).unwrap(), 1.5);
 /// ```
+///
+/// ```compile_fail,E0277
+/// # use convoy_engine::World;
+/// World::new().spawn(1.5_f32); // "`f32` is not a bundle"
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a bundle: a tuple of components",
+    label = "not a tuple of up to sixteen components",
+    note = "a single component is a tuple as well, with a comma: `(position,)`, \
+            `remove::<(Position,)>`, `reads::<(Position,)>`"
+)]
 pub trait Bundle: sealed::Sealed + Send + Sync + 'static {}
 
 impl<B: sealed::Sealed + Send + Sync + 'static> Bundle for B {}
 
 pub(crate) mod sealed {
-    use super::{Component, ComponentId, ComponentSink, ComponentSource, RegisterError, Registry};
+    use super::{ComponentId, ComponentSink, ComponentSource, RegisterError, Registry};
 
     /// What the engine needs of a bundle. Sealed: only tuples implement it.
     pub trait Sealed: Copy {
@@ -43,11 +55,6 @@ pub(crate) mod sealed {
         #[doc(hidden)]
         fn take(source: &mut impl ComponentSource) -> Self;
     }
-
-    /// Named here so that the tuple implementations read plainly.
-    #[doc(hidden)]
-    pub trait Element: Component {}
-    impl<T: Component> Element for T {}
 }
 
 /// Takes the components of a bundle, in the order of the tuple.
@@ -64,7 +71,7 @@ pub trait ComponentSource {
 
 macro_rules! tuple_bundle {
     ($($name:ident $index:tt),*) => {
-        impl<$($name: sealed::Element),*> sealed::Sealed for ($($name,)*) {
+        impl<$($name: Component),*> sealed::Sealed for ($($name,)*) {
             const LEN: usize = 0 $(+ { let _ = $index; 1 })*;
 
             #[allow(unused_variables, reason = "the empty tuple has nothing to register")]

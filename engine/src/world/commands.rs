@@ -143,6 +143,7 @@ impl Commands {
     /// # Panics
     ///
     /// When all 2^32 - 2 entity slots are taken.
+    #[track_caller]
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
         let entity = self.reserve();
         self.record_spawn_at(entity, bundle);
@@ -220,6 +221,7 @@ impl Commands {
         self.queue.push(Command { apply, entity, payload, spawns: false });
     }
 
+    #[track_caller]
     fn reserve(&mut self) -> Entity {
         if let Some(entity) = self.stock.pop() {
             return entity;
@@ -295,6 +297,7 @@ impl World {
     /// # Panics
     ///
     /// When `commands` was made for another world.
+    #[track_caller]
     pub fn play_back(&mut self, commands: &mut Commands) -> Playback {
         assert!(
             commands.handles.same(self.index.handles()),

@@ -240,13 +240,17 @@ impl World {
         }
     }
 
-    /// Name, size and chunk shape of a registered type.
+    /// Name, size and chunk shape of a registered type; `None` when none of this world has the id.
     ///
-    /// # Panics
-    ///
-    /// When `id` is not of this world.
-    pub fn component_info(&self, id: ComponentId) -> &ComponentInfo {
-        self.schema.registry.info(id)
+    /// ```
+    /// # use convoy_engine::World;
+    /// let (mut world, other) = (World::new(), World::new());
+    /// let id = world.register::<[f32; 3]>().unwrap();
+    /// assert_eq!(world.component_info(id).unwrap().size(), 12);
+    /// assert!(other.component_info(id).is_none(), "ids are of one world");
+    /// ```
+    pub fn component_info(&self, id: ComponentId) -> Option<&ComponentInfo> {
+        self.schema.registry.get(id)
     }
 
     /// Entities alive.
@@ -273,6 +277,7 @@ impl World {
     ///
     /// Where [`World::try_spawn`] returns an error.
     #[inline]
+    #[track_caller]
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
         match self.try_spawn(bundle) {
             Ok(entity) => entity,
@@ -709,7 +714,9 @@ fn not_synced<T>() -> ComponentError {
     ComponentError::NotSynced { component: name_of::<T>() }
 }
 
+/// Panics for the caller, whose function is tracked as this one is.
 #[cold]
+#[track_caller]
 pub(crate) fn fail(action: &str, error: &dyn fmt::Display) -> ! {
     panic!("{action}: {error}")
 }

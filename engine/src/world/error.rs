@@ -120,7 +120,11 @@ const PARTIAL_REPLICA: &str = "the world is a replica of some columns only: \
      its rows can't be added, moved or removed, only synced or cleared";
 
 fn write_unknown(formatter: &mut fmt::Formatter<'_>, id: ComponentId) -> fmt::Result {
-    write!(formatter, "no component has the id {}", id.index())
+    write!(
+        formatter,
+        "no component has the id {} here: ids are of the world that registered them",
+        id.index()
+    )
 }
 
 fn write_engine_owned(formatter: &mut fmt::Formatter<'_>, component: &str) -> fmt::Result {
@@ -135,7 +139,7 @@ impl fmt::Display for SpawnError {
         match self {
             Self::Register(error) => error.fmt(formatter),
             Self::Duplicate { component } => {
-                write!(formatter, "the bundle holds {component} more than once")
+                write!(formatter, "the bundle holds {component} more than once: name it once")
             }
             Self::Lengths { component, expected, found } => write!(
                 formatter,
@@ -149,11 +153,17 @@ impl fmt::Display for SpawnError {
                 write!(formatter, "a value of {component} has {expected} bytes, not {found}")
             }
             Self::NotReserved { entity } => {
-                write!(formatter, "the handle {entity} is not reserved for an entity to come")
+                write!(
+                    formatter,
+                    "the handle {entity} is not reserved for an entity to come: reserve one by \
+                     `World::reserve_entity`, and spawn it once"
+                )
             }
             Self::EngineOwned { component } => write_engine_owned(formatter, component),
             Self::Memory(error) => error.fmt(formatter),
-            Self::Entities => formatter.write_str("all entity slots of the world are taken"),
+            Self::Entities => {
+                formatter.write_str("all 2^32 - 2 entity slots of the world are taken or reserved")
+            }
             Self::PartialReplica => formatter.write_str(PARTIAL_REPLICA),
         }
     }
@@ -175,10 +185,17 @@ impl fmt::Display for ComponentError {
                 write!(formatter, "entity {entity} has no {component}")
             }
             Self::NotSynced { component } => {
-                write!(formatter, "{component} was not synced into this replica")
+                write!(
+                    formatter,
+                    "{component} was not synced into this replica: add it to the mask of the sync"
+                )
             }
             Self::NotToggle { component } => {
-                write!(formatter, "{component} can't be switched off: it is not a toggle")
+                write!(
+                    formatter,
+                    "{component} can't be switched off: it is a toggle after \
+                     `World::register_toggle`, before the first entity has it"
+                )
             }
             Self::Unknown { id } => write_unknown(formatter, *id),
             Self::EngineOwned { component } => write_engine_owned(formatter, component),

@@ -210,6 +210,7 @@ impl World {
     /// # Panics
     ///
     /// Where [`World::try_send_event`] returns an error.
+    #[track_caller]
     pub fn send_event<T: Component>(&mut self, event: T) {
         if let Err(error) = self.try_send_event(event) {
             fail("send an event", &error);

@@ -83,6 +83,7 @@ impl World {
     /// # Panics
     ///
     /// Where [`World::try_reserve_entity`] returns an error.
+    #[track_caller]
     pub fn reserve_entity(&self) -> Entity {
         match self.try_reserve_entity() {
             Ok(entity) => entity,

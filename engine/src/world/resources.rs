@@ -42,10 +42,14 @@ pub enum ResourceError {
 impl fmt::Display for ResourceError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { resource } => write!(formatter, "the world has no {resource}"),
-            Self::NotSynced { resource } => {
-                write!(formatter, "{resource} was not synced into this replica")
-            }
+            Self::Missing { resource } => write!(
+                formatter,
+                "the world has no {resource}: give it one by `World::insert_resource`"
+            ),
+            Self::NotSynced { resource } => write!(
+                formatter,
+                "{resource} was not synced into this replica: add it to the mask of the sync"
+            ),
             Self::Register(error) => error.fmt(formatter),
             Self::Memory(error) => error.fmt(formatter),
         }

@@ -209,7 +209,8 @@ fn fill_log<T: Component>(
     events_kept: usize,
 ) -> Result<(), ComponentError> {
     let id = world.register_event::<T>().map_err(SpawnError::from)?;
-    let events = events_kept + 2 * world.component_info(id).chunk_rows();
+    let info = world.component_info(id).expect("the world has registered it");
+    let events = events_kept + 2 * info.chunk_rows();
     for _ in 0..events {
         world.try_send_event(event)?;
     }

@@ -53,6 +53,7 @@ impl<Q: ParallelTerms, F: Filter> QueryMut<'_, Q, F> {
     /// world.query_mut::<&mut [f32; 2]>().par_for_each(|[x, y]| *x += *y);
     /// assert!(world.query::<&[f32; 2]>().iter().all(|value| *value == [3.0, 2.0]));
     /// ```
+    #[track_caller]
     pub fn par_for_each(self, each: impl Fn(Q::Item<'_>) + Send + Sync) {
         if let Err(error) = self.try_par_for_each(each) {
             panic!("{error}");
