@@ -82,9 +82,9 @@ pub use storage::{
 };
 pub use world::{
     ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
-    ComponentError, Descendants, EntityError, EventCursor, Events, HierarchyError, ListReport,
-    Playback, ReservedEntities, ResourceError, RestoreReport, SpawnError, SpawnedEntities,
-    SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
+    ComponentError, Descendants, DetachReport, EntityError, EventCursor, Events, HierarchyError,
+    ListReport, Playback, ReservedEntities, ResourceError, RestoreReport, SpawnError,
+    SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
 };
 
 /// The example of the README, run as a test.

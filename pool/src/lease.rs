@@ -142,45 +142,6 @@ impl<T: Recycle> Lease<T> {
         self.cell.state.load().generation().number()
     }
 
-    /// Releases the lease. The last reader first lends the value to `take`, to take out what must
-    /// not be dropped from within [`Recycle::recycle`]: values that hold leases of each other may
-    /// form a chain of any length, which a loop lets go of one by one. `None` when there are other
-    /// readers. If `take` panics, the value is recycled all the same.
-    ///
-    /// ```
-    /// # use convoy_pool::{CellPool, CellPoolConfig, Lease, Recycle};
-    /// # #[derive(Default)]
-    /// struct Link(Option<Lease<Link>>);
-    /// impl Recycle for Link {
-    ///     fn recycle(&mut self) {
-    ///         let mut next = self.0.take();
-    ///         while let Some(link) = next {
-    ///             next = link.release_with(|link| link.0.take()).flatten();
-    ///         }
-    ///     }
-    ///     fn retained_bytes(&self) -> usize { 0 }
-    /// }
-    /// let pool = CellPool::new(CellPoolConfig::default(), Link::default);
-    /// let mut chain = pool.take().share();
-    /// for _ in 0..100_000 {
-    ///     let mut link = pool.take();
-    ///     link.0 = Some(chain);
-    ///     chain = link.share();
-    /// }
-    /// drop(chain);
-    /// ```
-    pub fn release_with<R>(self, take: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let lease = ManuallyDrop::new(self);
-        if !lease.cell.state.leave() {
-            return None;
-        }
-        // SAFETY: the last reader has the whole of the travelling count.
-        let closed = Closed(unsafe { lease.cell.again() });
-        // SAFETY: `closed`: nobody joins any more, so the last reader is the sole owner, and the
-        // reference ends before the cell is retired.
-        Some(take(unsafe { closed.0.value_mut() }))
-    }
-
     /// Whether both read the same value.
     #[must_use]
     pub fn same_cell(&self, other: &Lease<T>) -> bool {
@@ -216,20 +177,10 @@ impl<T: Recycle> Drop for Lease<T> {
         // A reader that is not the last must not touch the cell again: it may be gone.
         if self.cell.state.leave() {
             // SAFETY: the last reader has the whole of the travelling count.
-            drop(Closed(unsafe { self.cell.again() }));
+            let cell = unsafe { self.cell.again() };
+            // SAFETY: `closed`: nobody joins any more, so the last reader is the sole owner.
+            unsafe { cell.retire() };
         }
-    }
-}
-
-/// A cell whose last reader has left: sole owner and holder of the travelling count.
-struct Closed<T: Recycle>(Held<T>);
-
-impl<T: Recycle> Drop for Closed<T> {
-    fn drop(&mut self) {
-        // SAFETY: the closed cell ends here and passes its count on.
-        let cell = unsafe { self.0.again() };
-        // SAFETY: `closed`: nobody joins any more, so the last reader is the sole owner.
-        unsafe { cell.retire() };
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::cell::RefCell;
 use std::thread;
+use std::time::Duration;
 
 use convoy_engine::{
-    Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool, View, World,
+    Changed, Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool, View, World,
     WorldConfig,
 };
 use convoy_tests::{Picture, run_alone};
@@ -345,4 +346,164 @@ fn a_chain_ends_on_a_thread_that_released_nothing() {
 #[ignore = "run by another one"]
 fn a_chain_ends_on_a_thread_that_released_a_branch() {
     end_with_a_thread(true);
+}
+
+/// A branch held what it came from until it ended, also when nothing of that was left in it.
+#[test]
+fn branch_lets_go_of_its_base_with_the_last_chunk_of_it() {
+    let (mut world, entities) = source();
+    let numbers = world.mask_of::<(u32,)>().unwrap();
+    let view = complete(&mut world);
+    let mut branch = World::branch(&view).unwrap();
+    let pool = SnapshotPool::default();
+    let untouched = complete(&mut branch);
+    assert_eq!(view.readers(), 3, "the branch and its snapshot");
+    branch.query_mut::<&mut u32>().for_each(|number| *number += 1);
+    let written = branch.capture(numbers, &pool);
+    assert_eq!(view.readers(), 3, "a snapshot of what was written needs no base");
+
+    branch.clear().unwrap();
+    branch.remove_resource::<f32>().unwrap();
+    assert_eq!(branch.memory().foreign_chunks, 0);
+    branch.advance_tick();
+    assert_eq!(view.readers(), 2, "the snapshot alone");
+    let cleared = Picture::of_world(&branch);
+    // Who goes back to it shares the base again, until that is undone.
+    let later = complete(&mut branch);
+    for _ in 0..3 {
+        branch.restore(&untouched).unwrap();
+        assert_eq!(Picture::of_world(&branch), Picture::of_view(&view));
+        branch.advance_tick();
+        assert_eq!(view.readers(), 3);
+        *branch.get_mut::<u32>(entities[9]).unwrap() = 1;
+        branch.restore(&later).unwrap();
+        assert_eq!(Picture::of_world(&branch), cleared);
+        branch.advance_tick();
+        assert_eq!(view.readers(), 2);
+    }
+    drop(untouched);
+    assert_eq!(view.readers(), 1);
+    world.query_mut::<&mut u64>().for_each(|number| *number += 1);
+    let copied = world.copy_statistics().chunks_copied;
+    drop(view);
+    world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+    assert_eq!(world.copy_statistics().chunks_copied, copied, "nobody else sees the chunks");
+    drop(written);
+}
+
+#[test]
+fn spare_chunks_and_values_taken_out_keep_no_base() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    type Drain = fn(&mut World, &[Entity]);
+    let drains: [Drain; 4] = [
+        |branch, entities| entities.iter().rev().for_each(|&each| _ = branch.despawn(each)),
+        |branch, entities| _ = branch.despawn_many(entities).unwrap(),
+        |branch, _| _ = branch.query_mut::<()>().despawn().unwrap(),
+        |branch, entities| {
+            branch.insert_many(entities, (1_u8,)).unwrap();
+            branch.despawn(entities[0]).unwrap();
+            branch.remove_parent(entities[1]).unwrap();
+        },
+    ];
+    for drain in drains {
+        let mut branch = World::branch(&view).unwrap();
+        drain(&mut branch, &entities);
+        branch.remove_resource::<f32>().unwrap();
+        // The records of the log, and slots that nothing was done to.
+        let left = branch.memory().foreign_chunks;
+        assert!(left <= 3 + 1, "{left}");
+        (0..100_u16).for_each(|number| branch.send_event(number));
+        assert!(branch.detach(Duration::MAX).unwrap().chunks <= 3 + 1);
+        assert_eq!(view.readers(), 1);
+    }
+}
+
+#[test]
+fn detached_chunks_are_as_they_were_and_count_as_unwritten() {
+    let (mut world, entities) = source();
+    let view = complete(&mut world);
+    let mut branch = World::branch(&view).unwrap();
+    let mut config = WorldConfig::default();
+    config.chunk_rows_max = 16;
+    let mut replica = World::with_config(config);
+    replica.sync_from(&branch, ALL).unwrap();
+    let (hash, mark) = (branch.state_hash(), branch.change_mark());
+    let shared = branch.memory().foreign_chunks;
+    let mut copied = 0;
+    while !branch.detach(Duration::ZERO).unwrap().complete {
+        copied += 1;
+        assert_eq!(branch.memory().foreign_chunks, shared - copied);
+        assert_eq!(Picture::of_world(&branch), Picture::of_view(&view));
+    }
+    assert_eq!((copied + 1, view.readers()), (shared, 1));
+    assert_eq!(branch.detach(Duration::MAX).unwrap().chunks, 0);
+    assert_eq!(branch.state_hash(), hash);
+    assert_eq!(replica.sync_from(&branch, ALL).unwrap().chunks_copied, 0);
+    let changed = |branch: &World| {
+        branch.query::<Entity>().filter::<Changed<u32>>().since(mark).unwrap().count()
+    };
+    assert_eq!(changed(&branch), 0);
+    // A write after that is seen by all three.
+    let before = complete(&mut branch);
+    *branch.get_mut::<u32>(entities[77]).unwrap() = 1_000_000;
+    assert_eq!(changed(&branch), 16);
+    assert_ne!(branch.state_hash(), hash);
+    assert_eq!(replica.sync_from(&branch, ALL).unwrap().chunks_copied, 1);
+    assert_eq!(Picture::of_view(&before), Picture::of_view(&view));
+    assert_eq!(*replica.get::<u32>(entities[77]).unwrap(), 1_000_000);
+    assert_eq!(world.detach(Duration::MAX).unwrap().chunks, 0, "this one is no branch");
+}
+
+#[test]
+fn detaching_without_memory_is_an_error_and_loses_nothing() {
+    let (mut world, _) = source();
+    let view = complete(&mut world);
+    for kibibytes in (0..).step_by(4) {
+        let mut memory = WorldConfig::default().memory;
+        memory.limit_bytes = Some(kibibytes * 1024);
+        let mut branch = World::branch_with(&view, memory).unwrap();
+        let result = branch.detach(Duration::MAX);
+        assert_eq!(Picture::of_world(&branch), Picture::of_view(&view));
+        let left = branch.memory().foreign_chunks;
+        match result {
+            Ok(report) => {
+                assert!(report.complete && left == 0 && view.readers() == 1);
+                break;
+            }
+            Err(error) => {
+                assert!(left > 0 && kibibytes < 1024, "{error}");
+                assert_eq!(view.readers(), 2);
+            }
+        }
+    }
+}
+
+/// A branch of a branch that had not written everything itself held the one in between for the sake
+/// of the first.
+#[test]
+fn branch_of_a_branch_has_a_base_of_each_and_lets_go_of_either() {
+    let (mut world, entities) = source();
+    let first = complete(&mut world);
+    let mut middle = World::branch(&first).unwrap();
+    middle.query_mut::<&mut u32>().for_each(|number| *number += 5);
+    let second = complete(&mut middle);
+    let shown = Picture::of_view(&second);
+    let mut last = World::branch(&second).unwrap();
+    assert_eq!((first.readers(), second.readers()), (4, 2), "both branches and the second view");
+    last.query_mut::<&mut u32>().for_each(|number| *number -= 5);
+    last.advance_tick();
+    assert_eq!((first.readers(), second.readers()), (4, 1), "nothing of the middle one is left");
+    let here = complete(&mut last);
+    last.restore(&here).unwrap();
+    drop(here);
+    assert!(last.query::<&u32>().iter().all(|&number| number < ROWS));
+    drop((middle, world));
+    assert_eq!(Picture::of_view(&second), shown);
+    drop(second);
+    assert_eq!(first.readers(), 2);
+    last.detach(Duration::MAX).unwrap();
+    assert_eq!(first.readers(), 1);
+    drop(first);
+    assert_eq!(*last.get::<u64>(entities[9]).unwrap(), 9);
 }

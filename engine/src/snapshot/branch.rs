@@ -14,8 +14,10 @@ impl World {
     ///
     /// Copies no component data: the branch shares the chunks of the snapshot, and copies one when
     /// it first writes to it, into memory of its own. So its own memory is what it wrote. For as
-    /// long as the branch or a snapshot of it lives, it counts as a reader of the snapshot; all
-    /// three may be dropped in any order.
+    /// long as the branch, or a snapshot of it, has a chunk of the snapshot, it counts as a reader
+    /// of that; all three may be dropped in any order. A branch that has written every chunk is on
+    /// its own, so a world may be replaced by its branch in every frame. What nobody writes
+    /// [`World::detach`] copies when there is time for it.
     ///
     /// Types, archetypes and the retention of events are those of the first world. Handles that
     /// were reserved there are reserved in the branch; command buffers and local resources stay
@@ -63,7 +65,7 @@ impl World {
     pub fn branch_with(view: &View, memory: ArenaConfig) -> Result<Self, RestoreError> {
         match view.frozen().missing() {
             Some(component) => Err(RestoreError::NotCaptured { component }),
-            None => Ok(Self::branch_frozen(view.lease().clone(), memory)),
+            None => Ok(Self::branch_frozen(view.frozen(), memory)),
         }
     }
 }

@@ -72,11 +72,14 @@ impl World {
             index: self.index.head(),
         };
         let shared = (&self.schema, self.memory.arena.mapping());
-        cell.begin(head, &self.lineage, shared, self.base.as_ref());
+        cell.begin(head, &self.lineage, shared);
         self.fill_cell(&mut cell, &mask);
         let chunks = cell.capacity().chunks;
         let known = mask.intersection(&self.schema.registry.ids());
-        self.memory.history.add((epoch, self.tick), known, cell.watch(), chunks);
+        let history = &mut self.memory.history;
+        let holds = history.add((epoch, self.tick), known, cell.watch(), chunks);
+        let bases = &mut history.bases;
+        cell.finish(holds, bases.live() > 0, |number| bases.needed_by(epoch, number));
         open(cell)
     }
 

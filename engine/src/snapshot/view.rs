@@ -127,10 +127,6 @@ impl View {
         Self { lease, readable }
     }
 
-    pub(crate) fn lease(&self) -> &Lease<Frozen> {
-        &self.lease
-    }
-
     pub(crate) fn frozen(&self) -> &Frozen {
         &self.lease
     }
@@ -402,9 +398,10 @@ impl View {
         self
     }
 
-    /// How many views of this snapshot there are.
+    /// How many views of this snapshot there are, and how many branches, and snapshots of those, that
+    /// have chunks of it.
     pub fn readers(&self) -> usize {
-        self.lease.readers() as usize
+        self.lease.readers() as usize + self.frozen().holds().count()
     }
 
     /// Whether both are views of one snapshot.

@@ -352,6 +352,17 @@ impl Column {
         }
     }
 
+    /// Gives chunks of another world back that hold none of the first `rows` rows, and those after
+    /// them: they would be copied before a row comes, and keep a base for nothing.
+    pub(crate) fn release_foreign_spares(&mut self, rows: usize, memory: &mut Memory) {
+        if memory.history.bases.live() == 0 {
+            return;
+        }
+        let used = self.chunks_for(rows).min(self.chunks.len());
+        let kept = self.chunks[used..].iter().take_while(|entry| !entry.born.is_foreign()).count();
+        self.truncate(used + kept, memory);
+    }
+
     /// Gives back the memory that `live` rows don't need: chunks without rows, and a lone chunk
     /// that a much smaller one can replace. What a snapshot sees is given back when the snapshot
     /// ends; a lone chunk is then left alone, as a second one would cost more. The list of chunks

@@ -2,21 +2,50 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One span between two captures. The first epoch is 1; 0 stands for "before everything".
+/// One span between two captures, or, as the birth of a chunk, the world that it belongs to.
+///
+/// | number | |
+/// |---|---|
+/// | 0 | before everything |
+/// | below 2^32 | a chunk of the base of this number: see [`Epoch::foreign`] |
+/// | 2^32 - 1 | before every capture: [`Epoch::NEVER`] |
+/// | 2^32 and more | the spans of a world |
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(u64);
+
+/// The number of a world's first span.
+const FIRST: u64 = 1 << 32;
 
 impl Epoch {
     pub(crate) const ZERO: Self = Self(0);
 
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
-    /// The birth of a chunk that belongs to another world: one that a branch shares with the world
-    /// that it comes from. It is never written and never recycled here.
-    pub(crate) const FOREIGN: Self = Self::ZERO;
+    /// The end of a capture that never was: not before the birth of any foreign chunk, so that these
+    /// count as seen, and before that of all others.
+    pub(crate) const NEVER: Self = Self(FIRST - 1);
     /// Comes after every epoch that there will be.
     pub(crate) const MAX: Self = Self(u64::MAX);
+
+    /// How many spans there were with this one.
+    pub(crate) fn number(self) -> u64 {
+        self.0.saturating_sub(Self::NEVER.0)
+    }
+
+    /// The birth of a chunk of another world, which is the base of this number in a branch. It is
+    /// never written and never recycled there.
+    pub(crate) fn foreign(base: u32) -> Self {
+        Self(u64::from(base))
+    }
+
+    /// Which base a chunk of this birth is of, if it is foreign.
+    #[inline]
+    pub(crate) fn base(self) -> Option<u32> {
+        u32::try_from(self.0).ok()
+    }
+
+    #[inline]
+    pub(crate) fn is_foreign(self) -> bool {
+        self.0 < FIRST
+    }
 }
 
 /// A world's capture counter.
@@ -27,7 +56,7 @@ pub(crate) struct EpochCounter(AtomicU64);
 
 impl EpochCounter {
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(1))
+        Self(AtomicU64::new(FIRST))
     }
 
     #[inline]

@@ -9,9 +9,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use convoy_pool::{Lease, Mapping, Recycle};
+use convoy_pool::{Mapping, Recycle};
 
 use super::archetype::Schema;
+use super::base::{Base, Holds};
 use super::chunk_entry::ChunkEntry;
 use super::component_id::ComponentId;
 use super::entity::Entity;
@@ -151,8 +152,10 @@ pub(crate) struct Frozen {
     /// Handles that were reserved for command buffers.
     handles: Vec<(BufferId, Entity)>,
     given_back: Vec<GivenBack>,
-    /// In a snapshot of a branch: the one that it was branched from, whose chunks it may hold.
-    base: Option<Lease<Frozen>>,
+    /// In a snapshot of a branch: the bases of the foreign chunks in it, with their numbers.
+    bases: Vec<(u32, Base)>,
+    /// Counts the branches of this snapshot.
+    holds: Option<Holds>,
 }
 
 impl Frozen {
@@ -170,7 +173,8 @@ impl Frozen {
             resources: Vec::with_capacity(shape.resources),
             handles: Vec::with_capacity(shape.handles),
             given_back: Vec::new(),
-            base: None,
+            bases: Vec::new(),
+            holds: None,
         }
     }
 
@@ -219,19 +223,50 @@ impl Frozen {
             + size_of_val(&*self.handles)
     }
 
-    /// Starts a capture. In a branch it keeps the snapshot `base`, which the branch comes from.
+    /// Starts a capture.
     pub(crate) fn begin(
         &mut self,
         head: FrozenHead,
         lineage: &Lineage,
         (schema, mapping): (&Arc<Schema>, &Arc<Mapping>),
-        base: Option<&Lease<Frozen>>,
     ) {
         self.head = head;
         self.lineage = Some(lineage.clone());
-        self.base = base.cloned();
         self.schema = Some(Arc::clone(schema));
         self.mapping = Some(Arc::clone(mapping));
+    }
+
+    /// Ends a capture, whose branches `holds` counts. Where there may be foreign chunks in it, `base`
+    /// is asked for the base of each, and gives it once.
+    pub(crate) fn finish(
+        &mut self,
+        holds: Holds,
+        is_branch: bool,
+        mut base: impl FnMut(u32) -> Option<Base>,
+    ) {
+        self.holds = Some(holds);
+        if !is_branch {
+            return;
+        }
+        for number in self.chunks.iter().filter_map(|entry| entry.born.base()) {
+            self.bases.extend(base(number).map(|base| (number, base)));
+        }
+    }
+
+    /// A hold on the snapshot, for a branch.
+    pub(crate) fn hold(&self) -> Base {
+        let mapping = self.mapping.as_ref().expect("a shared snapshot was captured");
+        Base::new(self.holds(), mapping)
+    }
+
+    /// Counts the branches of the snapshot.
+    pub(crate) fn holds(&self) -> &Holds {
+        self.holds.as_ref().expect("a shared snapshot was captured")
+    }
+
+    /// The bases of the foreign chunks, under their numbers in the world.
+    pub(crate) fn bases(&self) -> &[(u32, Base)] {
+        &self.bases
     }
 
     /// Starts the next table; its captured columns follow in the order of their ids.
@@ -378,11 +413,10 @@ impl Recycle for Frozen {
         self.index = None;
         self.schema = None;
         self.lineage = None;
-        // Last: where the world is gone, this unmaps the chunks.
+        self.holds = None;
+        // Last: where the worlds are gone, this unmaps the chunks.
         self.mapping = None;
-        if let Some(base) = self.base.take() {
-            release_base(base);
-        }
+        self.bases.clear();
     }
 
     fn retained_bytes(&self) -> usize {
@@ -393,15 +427,6 @@ impl Recycle for Frozen {
             + self.resources.capacity() * size_of::<FrozenResource>()
             + self.handles.capacity() * size_of::<(BufferId, Entity)>()
             + self.given_back.capacity() * size_of::<GivenBack>()
-    }
-}
-
-/// Lets go of the snapshot that a branch came from, and, where this was its last reader, of the one
-/// that it came from itself: one after the other and not within each other, as branches of branches
-/// may be many. Needs nothing of the thread, so that it may run as the thread ends.
-fn release_base(base: Lease<Frozen>) {
-    let mut next = Some(base);
-    while let Some(base) = next {
-        next = base.release_with(|frozen| frozen.base.take()).flatten();
+            + self.bases.capacity() * size_of::<(u32, Base)>()
     }
 }

@@ -17,12 +17,15 @@ use std::time::{Duration, Instant};
 
 use convoy_pool::{Arena, ArenaConfig, ChunkPtr, MemoryError, SizeClass, Watch};
 
+use super::base::Holds;
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::epoch::{Epoch, EpochCounter};
 use super::frozen::Frozen;
 use super::mask::ComponentMask;
+use bases::Bases;
 use ledger::{Ledger, Tallies};
 
+pub(crate) mod bases;
 mod ledger;
 pub(crate) mod usage;
 
@@ -61,11 +64,18 @@ struct CaptureLists {
     /// Live chunks that this capture is the oldest to see, for the components of its mask; what
     /// stands there for others means nothing.
     oldest: Tallies,
+    /// The branches that hold the capture.
+    holds: Holds,
 }
 
 impl CaptureLists {
     fn with_capacity(chunks: usize) -> Self {
-        Self { dead: Vec::with_capacity(chunks), dead_bytes: 0, oldest: Tallies::new() }
+        Self {
+            dead: Vec::with_capacity(chunks),
+            dead_bytes: 0,
+            oldest: Tallies::new(),
+            holds: Holds::default(),
+        }
     }
 
     fn push(&mut self, dead: DeadChunk) {
@@ -86,6 +96,12 @@ struct ActiveCapture {
 }
 
 impl ActiveCapture {
+    /// Whether the last reader has left, and the last branch has let go.
+    fn ended(&self) -> bool {
+        // In this order: while there are readers there may be more branches.
+        self.watch.ended() && self.lists.holds.count() == 0
+    }
+
     fn sees(&self, born: Epoch, component: ComponentId) -> bool {
         born <= self.epoch && self.mask.contains(component)
     }
@@ -176,10 +192,11 @@ impl Memory {
         born: Epoch,
         component: ComponentId,
     ) {
-        if born == Epoch::FOREIGN {
+        let history = &mut self.history;
+        if let Some(base) = born.base() {
+            history.bases.forget(base);
             return;
         }
-        let history = &mut self.history;
         if born <= history.newest(component) {
             let mut viewers =
                 history.active.iter_mut().filter(|capture| capture.sees(born, component));
@@ -195,14 +212,16 @@ impl Memory {
         }
     }
 
-    /// Ends the captures that have no reader left and passes on what their dead lists hold.
+    /// Lets go of the bases of which nothing is left, ends the captures that have no reader left and
+    /// passes on what their dead lists hold.
     /// Returns how many captures ended.
     pub(crate) fn reclaim(&mut self) -> usize {
         let Self { arena, history } = self;
+        history.bases.let_go();
         let mut ended = 0;
         let mut index = 0;
         while index < history.active.len() {
-            if !history.active[index].watch.ended() {
+            if !history.active[index].ended() {
                 index += 1;
                 continue;
             }
@@ -244,6 +263,8 @@ pub(crate) struct History {
     pub(crate) timing: bool,
     /// Whether the world is being made from a snapshot of another one, whose chunks it shares.
     pub(crate) branching: bool,
+    /// In a branch: the worlds whose chunks it shares.
+    pub(crate) bases: Bases,
     /// The epoch of the capture that chunks are, or were last, revived of.
     pub(crate) revival: Epoch,
 }
@@ -255,13 +276,14 @@ impl History {
     fn new() -> Self {
         Self {
             epoch: EpochCounter::new(),
-            newest: Box::new([Epoch::ZERO; COMPONENTS_MAX]),
+            newest: Box::new([Epoch::NEVER; COMPONENTS_MAX]),
             active: Vec::with_capacity(Self::ACTIVE_EXPECTED),
             spare: Vec::with_capacity(Self::ACTIVE_EXPECTED),
             ledger: Ledger::new(),
             statistics: CopyStatistics::default(),
             timing: false,
             branching: false,
+            bases: Bases::default(),
             revival: Epoch::ZERO,
         }
     }
@@ -285,14 +307,14 @@ impl History {
     ///
     /// `chunks` bounds how many chunk pointers it took. Its dead list never holds more: every
     /// entry is a different one of them, retired once. Only after a restore to an older capture it
-    /// may grow, by chunks of that one.
+    /// may grow, by chunks of that one. Returns the count of the branches that hold the capture.
     pub(crate) fn add(
         &mut self,
         (epoch, tick): (Epoch, u64),
         mask: ComponentMask,
         watch: Watch<Frozen>,
         chunks: usize,
-    ) {
+    ) -> Holds {
         let spare = self.spare.pop();
         let mut lists = spare.unwrap_or_else(|| CaptureLists::with_capacity(chunks));
         if lists.dead.capacity() < chunks {
@@ -302,7 +324,9 @@ impl History {
             self.newest[id.index()] = epoch;
             *lists.oldest.of(id) = self.ledger.share(id);
         }
+        let holds = lists.holds.clone();
         self.active.push(ActiveCapture { epoch, tick, mask, watch, lists, sorted: 0 });
+        holds
     }
 
     /// Makes lists for `count` captures of `chunks` chunks each.
@@ -340,7 +364,7 @@ impl History {
     fn find_newest(&mut self, mask: &ComponentMask) {
         for id in mask.iter() {
             let holder = self.active.iter().rfind(|capture| capture.mask.contains(id));
-            self.newest[id.index()] = holder.map_or(Epoch::ZERO, |capture| capture.epoch);
+            self.newest[id.index()] = holder.map_or(Epoch::NEVER, |capture| capture.epoch);
         }
     }
 

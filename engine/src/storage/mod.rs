@@ -5,6 +5,7 @@
 //! has ended ([`history`]).
 
 pub(crate) mod archetype;
+pub(crate) mod base;
 pub(crate) mod chunk_entry;
 pub(crate) mod column;
 pub(crate) mod component;

@@ -417,6 +417,7 @@ impl Table {
         for column in &mut self.columns {
             if column.size() > 0 && rows & (column.chunk_rows() - 1) == 0 {
                 column.truncate((rows >> column.rows_log2()) + 1, memory);
+                column.release_foreign_spares(rows, memory);
             }
         }
     }
@@ -443,6 +444,7 @@ impl Table {
             if column.size() > 0 && keep < old >> log2 {
                 column.truncate(keep + 1, memory);
             }
+            column.release_foreign_spares(rows, memory);
         }
     }
 

@@ -8,11 +8,10 @@ use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
-use convoy_pool::{ArenaConfig, Lease, MemoryError};
+use convoy_pool::{ArenaConfig, MemoryError};
 
 use crate::storage::archetype::{ArchetypeId, Schema};
 use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
-use crate::storage::frozen::Frozen;
 use crate::storage::history::Memory;
 use crate::storage::lineage::Lineage;
 use crate::storage::links::engine_owns;
@@ -117,8 +116,8 @@ pub struct World {
     #[cfg(feature = "rayon")]
     pub(crate) pass_memory: PassMemory,
     pub(crate) hashes: StateHashes,
-    /// In a branch: the snapshot that it comes from, some of whose chunks it may still hold.
-    pub(crate) base: Option<Lease<Frozen>>,
+    /// In a branch: the table with which the next detaching goes on.
+    pub(crate) detach_next: usize,
 }
 
 impl Default for World {
@@ -176,7 +175,7 @@ impl World {
             #[cfg(feature = "rayon")]
             pass_memory: PassMemory::default(),
             hashes: StateHashes::default(),
-            base: None,
+            detach_next: 0,
         }
     }
 

@@ -36,6 +36,7 @@ pub(crate) mod toggles;
 
 pub use archetypes::ArchetypeStatistics;
 pub use batch::{ColumnBundle, SpawnedEntities};
+pub use branch::DetachReport;
 pub use bundle::Bundle;
 pub use change_mark::ChangeMark;
 pub use commands::{Commands, Playback};

@@ -77,10 +77,11 @@ impl Resource {
         Ok(None)
     }
 
-    /// Takes the value out. Its chunk stays for the next one.
-    pub(crate) fn remove<T: Component>(&mut self) -> Option<T> {
+    /// Takes the value out. Its chunk stays for the next one, unless it is another world's.
+    pub(crate) fn remove<T: Component>(&mut self, memory: &mut Memory) -> Option<T> {
         let value = self.get().copied();
         self.present = false;
+        self.column.release_foreign_spares(0, memory);
         value
     }
 

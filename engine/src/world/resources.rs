@@ -157,7 +157,7 @@ impl World {
     /// As [`World::resource`].
     pub fn remove_resource<T: Component>(&mut self) -> Result<T, ResourceError> {
         let number = self.find_resource::<T>()?;
-        self.resources[number].remove().ok_or_else(missing::<T>)
+        self.resources[number].remove(&mut self.memory).ok_or_else(missing::<T>)
     }
 
     /// Whether there is a resource of type `T` that may be read.

@@ -24,6 +24,9 @@ impl World {
     pub(crate) fn restore_frozen(&mut self, frozen: &Frozen) -> RestoreReport {
         self.memory.reclaim();
         self.return_to_order(frozen.schema());
+        if !self.memory.history.branching {
+            self.memory.history.bases.take_back(frozen.bases());
+        }
         self.memory.begin_revival(frozen.head.epoch);
         let memory = &mut self.memory;
         let mut restored = 0;
@@ -43,6 +46,7 @@ impl World {
         memory.end_revival();
         self.tick = frozen.head.tick;
         (self.readable, self.partial) = (ComponentMask::ALL, false);
+        self.detach_next = 0;
         // What a sync has copied is not what is here any more.
         self.synced = None;
         RestoreReport { chunks: frozen.shape().chunks as u64, chunks_restored: restored }

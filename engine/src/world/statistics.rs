@@ -31,6 +31,9 @@ pub struct WorldMemory {
     pub retained_chunks: usize,
     /// Captures whose readers have not all left, or whose end was not noticed yet.
     pub active_captures: usize,
+    /// In a branch: chunks that belong to the worlds that it comes from, and that
+    /// [`World::detach`] would copy. They are neither live nor mapped here.
+    pub foreign_chunks: usize,
 }
 
 impl World {
@@ -60,6 +63,7 @@ impl World {
             free_bytes: arena.free_bytes,
             retained_chunks: ledger.retained.chunks,
             active_captures: self.memory.history.active_count(),
+            foreign_chunks: self.memory.history.bases.live(),
         }
     }
 

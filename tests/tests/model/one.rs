@@ -36,6 +36,7 @@ pub(crate) enum One {
     RemoveResource { which: usize },
     Compact,
     Trim,
+    Detach { at_once: bool },
 }
 
 pub(crate) fn one() -> impl Strategy<Value = One> {
@@ -82,7 +83,9 @@ pub(crate) fn one() -> impl Strategy<Value = One> {
             .prop_map(|(which, factor)| One::WriteResource { which, factor }),
         1 => resource().prop_map(|which| One::RemoveResource { which }),
     ];
-    let memory = prop_oneof![Just(One::Compact), Just(One::Trim)];
+    let detach = prop_oneof![2 => Just(false), 1 => Just(true)];
+    let detach = detach.prop_map(|at_once| One::Detach { at_once });
+    let memory = prop_oneof![Just(One::Compact), Just(One::Trim), detach];
     prop_oneof![4 => bytes, 3 => handles, 5 => links, 3 => resources, 1 => memory]
 }
 
@@ -122,8 +125,26 @@ impl Pair {
             One::RemoveResource { which } => self.remove_resource(which),
             One::Compact => drop(self.world.compact(Duration::MAX)),
             One::Trim => drop(self.world.trim(Duration::MAX)),
+            One::Detach { at_once } => self.detach(at_once),
             _ => self.run_link(one),
         }
+    }
+
+    /// Copies chunks of the worlds that this one comes from: one, or all.
+    fn detach(&mut self, at_once: bool) {
+        let (shared, copies) = (self.world.memory().foreign_chunks, self.world.copy_statistics());
+        match self.world.detach(if at_once { Duration::MAX } else { Duration::ZERO }) {
+            Ok(report) => {
+                assert_eq!(report.chunks + report.chunks_left, shared);
+                assert_eq!(report.chunks_left, self.world.memory().foreign_chunks);
+                assert!(report.chunks > 0 || shared == 0);
+                if report.complete && self.views.is_empty() {
+                    self.ties.cut();
+                }
+            }
+            Err(_) => self.assert_memory(true),
+        }
+        assert_eq!(self.world.copy_statistics(), copies);
     }
 
     fn described(&mut self, shape: &Shape, seed: u64) -> Vec<(ComponentId, Vec<u8>, usize, u64)> {

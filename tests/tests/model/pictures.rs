@@ -33,6 +33,11 @@ impl Ties {
         Self { own: Rc::new(()), bases }
     }
 
+    /// The world shares nothing any more.
+    pub(crate) fn cut(&mut self) {
+        self.bases.clear();
+    }
+
     /// Whether a branch is alive.
     pub(crate) fn is_base(&self) -> bool {
         Rc::strong_count(&self.own) > 1

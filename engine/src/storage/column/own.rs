@@ -59,6 +59,35 @@ impl Column {
         Ok(())
     }
 
+    /// Puts a copy of the first `live` rows of a foreign `chunk` in its place, which counts as written
+    /// when the chunk did. `born` is an epoch that was closed without a capture, so that the next write
+    /// finds a chunk that nobody sees, and marks it.
+    pub(crate) fn detach(
+        &mut self,
+        chunk: usize,
+        live: usize,
+        born: Epoch,
+        memory: &mut Memory,
+    ) -> Result<usize, MemoryError> {
+        let (old, class) = (self.chunks[chunk], self.class(chunk));
+        assert!(old.born.is_foreign() && born < memory.epoch(), "a chunk of another world");
+        let own = memory.allocate(class, self.component)?;
+        let bytes = live.min(self.rows_in(chunk)) * self.size();
+        // SAFETY: both chunks are of the class that holds these rows. The base of the old one is held
+        // while it is live, and the new one is not reachable yet.
+        unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), own.as_ptr(), bytes) };
+        self.chunks[chunk] = ChunkEntry { chunk: own, born, written: old.written };
+        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
+        unsafe { memory.release(old.chunk, class, old.born, self.component) };
+        Ok(bytes)
+    }
+
+    /// The first chunk of another world from `chunk` on.
+    pub(crate) fn next_foreign(&self, chunk: usize) -> Option<usize> {
+        let mut entries = self.chunks.iter().skip(chunk);
+        entries.position(|entry| entry.born.is_foreign()).map(|found| chunk + found)
+    }
+
     /// Makes every chunk that holds one of `rows` writable, of which those below `live` are in use.
     pub(crate) fn own_rows(
         &mut self,

@@ -29,6 +29,7 @@ impl Column {
         let mut taken = 0;
         // Spare chunks that were there at the capture stay.
         let since = memory.history.revival;
+        self.release_foreign_spares(rows, memory);
         let added = self.chunks[entries.len().min(self.chunks.len())..].iter().rev();
         let added = added.take_while(|entry| entry.born > since).count();
         self.truncate(self.chunks.len() - added, memory);
@@ -38,7 +39,7 @@ impl Column {
                 taken += 1;
             }
         }
-        if self.chunks.first().is_some_and(|first| first.born == Epoch::FOREIGN) {
+        if self.chunks.first().is_some_and(|first| first.born.is_foreign()) {
             // It holds as many rows as any capture of it has, and stays when another one had more.
             self.first_rows = self.first_rows.max(rows.min(self.chunk_rows()) as u32);
             self.update_capacity();
@@ -112,14 +113,13 @@ impl Column {
     /// The entry of a chunk that is taken back, and the chunk's class, or `None` for one of another
     /// world: of that no more is known than that it holds the captured rows.
     fn revived(&self, entry: &ChunkEntry, memory: &mut Memory) -> (ChunkEntry, Option<SizeClass>) {
-        let class = memory.revive(entry);
-        let born = if class.is_some() { entry.born } else { Epoch::FOREIGN };
+        let (born, class) = memory.revive(entry);
         (ChunkEntry { chunk: entry.chunk, born, written: memory.epoch() }, class)
     }
 
     /// Whether rows may be added to `chunk` in place, past the `captured` ones: to one of another
     /// world that world itself may add.
     pub(super) fn may_append(&self, chunk: usize, row: usize, captured: usize) -> bool {
-        row >= captured && self.chunks[chunk].born != Epoch::FOREIGN
+        row >= captured && !self.chunks[chunk].born.is_foreign()
     }
 }

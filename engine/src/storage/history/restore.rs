@@ -30,16 +30,22 @@ impl Memory {
     }
 
     /// Takes a chunk off the dead list that it is on; the caller puts it back into its column.
-    /// Returns its class, or `None` for the chunk of another world, which is on no list.
+    /// Returns its birth, and its class, or `None` for the chunk of another world, which is on no list.
     ///
     /// # Panics
     ///
     /// When the chunk is not one that the capture of the revival sees and that the world has let
     /// go of.
-    pub(crate) fn revive(&mut self, entry: &ChunkEntry) -> Option<SizeClass> {
+    pub(crate) fn revive(&mut self, entry: &ChunkEntry) -> (Epoch, Option<SizeClass>) {
         let history = &mut self.history;
-        if entry.born == Epoch::FOREIGN || history.branching {
-            return None;
+        let base = if history.branching {
+            Some(history.bases.number_of(entry.born))
+        } else {
+            entry.born.base()
+        };
+        if let Some(base) = base {
+            history.bases.count(base);
+            return (Epoch::foreign(base), None);
         }
         let address = entry.chunk.as_ptr().addr();
         let (class, component) = history
@@ -59,7 +65,7 @@ impl Memory {
         let oldest = viewers.find(|capture| capture.sees(entry.born, component));
         let oldest = oldest.expect("the capture that is restored to sees the chunk");
         history.ledger.revive(oldest.lists.oldest.of(component), class);
-        Some(class)
+        (entry.born, Some(class))
     }
 
     /// Ends a revival: the dead lists forget what was revived.

@@ -30,7 +30,7 @@ pub struct SnapshotUse {
     pub tick: u64,
     /// How many ticks the world has advanced since.
     pub lag: u64,
-    /// Views of it.
+    /// Views of it, and branches of which it keeps chunks, with their snapshots.
     pub readers: usize,
     /// Chunks on its dead list: those that the world has replaced and that no newer snapshot
     /// keeps. The dead lists of all snapshots add up to
@@ -46,7 +46,7 @@ impl ActiveCapture {
             id: SnapshotId { world, epoch: self.epoch },
             tick: self.tick,
             lag: tick.saturating_sub(self.tick),
-            readers: self.watch.readers() as usize,
+            readers: self.watch.readers() as usize + self.lists.holds.count(),
             retained_chunks: self.lists.dead.len(),
             retained_bytes: self.lists.dead_bytes,
         }

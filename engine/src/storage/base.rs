@@ -1,0 +1,66 @@
+//! Bases: what keeps the chunks that a branch shares with another world.
+//!
+//! A branch needs two things of the snapshot that it comes from: that the other world does not use
+//! the captured chunks again, and that they stay mapped. Neither needs the snapshot's cell, which
+//! its last view gives back as ever. So a [`Base`] says to the other world's history that the capture
+//! is held, through a count that both share, and holds the mapping. It holds nothing else, no other
+//! base above all: where a branch of a branch still shares chunks of the first world, it has a base
+//! of each, and lets go of either by itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use convoy_pool::Mapping;
+
+/// How many bases hold a capture. The world that captured, the cell and the bases share one count.
+///
+/// Only a view, or a base, of the capture makes one more: where both its readers and this count
+/// have come to nothing, the count stays at zero, and serves the next capture.
+#[derive(Clone, Default)]
+pub(crate) struct Holds(Arc<AtomicUsize>);
+
+impl Holds {
+    /// How many there are. Who sees zero, and has seen before that the readers are gone, comes
+    /// after everything that the holders did.
+    pub(crate) fn count(&self) -> usize {
+        // Acquire: pairs with the Release in the drop of `Base`.
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Keeps the chunks of one capture, mapped and unchanged.
+pub(crate) struct Base {
+    holds: Holds,
+    mapping: Arc<Mapping>,
+}
+
+impl Base {
+    /// A hold on the capture that `holds` counts, by who reads it or has a base of it. Its chunks
+    /// lie in `mapping`.
+    pub(crate) fn new(holds: &Holds, mapping: &Arc<Mapping>) -> Self {
+        // Relaxed: the reader or base that is there already keeps the capture until after this, as
+        // with the count of an `Arc`.
+        holds.0.fetch_add(1, Ordering::Relaxed);
+        Self { holds: holds.clone(), mapping: Arc::clone(mapping) }
+    }
+}
+
+impl Clone for Base {
+    fn clone(&self) -> Self {
+        Self::new(&self.holds, &self.mapping)
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `Holds::count`.
+        self.holds.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Base {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Base").finish_non_exhaustive()
+    }
+}
