@@ -53,7 +53,8 @@ pub struct HeapArguments {
 /// What to simulate, and how.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct ScenarioArguments {
-    /// Flights to replay, as CSV or gzip; the first week of 2001 if absent.
+    /// Flights to replay, as CSV or gzip, also as the Bureau of Transportation Statistics publishes
+    /// them; the first week of 2001 if absent.
     #[arg(long, value_name = "FILE")]
     pub flights: Option<PathBuf>,
 

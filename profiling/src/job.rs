@@ -82,6 +82,8 @@ pub struct Prepared {
     pub timetable: Arc<Timetable>,
     /// Rows of both files that could not be used.
     pub skipped_rows: u64,
+    /// Flights that are left out because they were cancelled.
+    pub cancelled_flights: u64,
     /// How long loading took.
     pub load_s: f64,
 }
@@ -122,9 +124,15 @@ pub fn prepare(arguments: &ScenarioArguments) -> Result<Prepared, LoadError> {
     note_skipped(&airports_source, airports.rows, &airports.skipped);
     let flights = load_flights(&flights_source, &airports.data, arguments.load_options())?;
     note_skipped(&flights_source, flights.rows, &flights.skipped);
+    let cancelled_flights = flights.data.cancelled();
+    if cancelled_flights > 0 {
+        let path = flights_source.path();
+        note(&format!("{}: cancelled flights left out: {cancelled_flights}", path.display()));
+    }
     let load_s = began.elapsed().as_secs_f64();
     let timetable = Arc::new(Timetable::new(&flights.data, &airports.data));
-    Ok(Prepared { timetable, skipped_rows: airports.skipped.count + flights.skipped.count, load_s })
+    let skipped_rows = airports.skipped.count + flights.skipped.count;
+    Ok(Prepared { timetable, skipped_rows, cancelled_flights, load_s })
 }
 
 fn note_skipped(source: &Source<'_>, rows: u64, skipped: &SkippedRows) {
@@ -137,7 +145,7 @@ fn note_skipped(source: &Source<'_>, rows: u64, skipped: &SkippedRows) {
     }
     let more = skipped.count - skipped.first.len() as u64;
     if more > 0 {
-        note(&format!("  and {more} more"));
+        note(&format!("  and {more} more; in all: {}", skipped.by_reason()));
     }
 }
 
@@ -155,6 +163,7 @@ pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
     Ok(Comparison {
         flights: prepared.timetable.flights().len(),
         skipped_rows: prepared.skipped_rows,
+        cancelled_flights: prepared.cancelled_flights,
         threads: scenario.worker_threads(),
         overlap: scenario.overlap,
         load_s: prepared.load_s,

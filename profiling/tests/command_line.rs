@@ -57,12 +57,20 @@ fn files_that_cannot_be_used_are_refused_in_one_line() {
     let binary = file("binary.csv", b"\x7fELF\0\0\xff\xfe\n");
     refuses(&["--flights", &binary], "neither CSV text nor gzip");
     let header = file("header.csv", "from,to\nLAS,PHL\n");
-    refuses(&["--flights", &header], "wrong header `from,to`");
-    refuses(&["--airports", &header], "wrong header `from,to`");
+    refuses(&["--flights", &header], "wrong header: column 1 is `from`, expected `departure`");
+    refuses(&["--airports", &header], "wrong header: column 1 is `from`, expected `iata`");
     let empty = file("empty.csv", "");
     refuses(&["--flights", &empty], "the file is empty");
     let no_rows = flights("no-rows.csv", "");
     refuses(&["--flights", &no_rows], "no usable row");
+    let unknown = flights("unknown.csv", &ROW.replace("LAS", "QQQ"));
+    refuses(
+        &["--flights", &unknown],
+        "no usable row of 1: unknown origin in 1 (line 2; first `QQQ`)",
+    );
+    let garbage = file("garbage.csv.gz", [packed.as_slice(), b"garbage"].concat());
+    let place = format!("trailing garbage after the gzip data: `garbage` at byte {}", packed.len());
+    refuses(&["--flights", &garbage], &place);
     let airports = file("airports.csv", format!("{AIRPORTS_HEADER}\n"));
     refuses(&["--airports", &airports], "no usable row");
 }
@@ -96,6 +104,18 @@ fn unusable_rows_are_skipped_counted_and_shown() {
     }
     assert!(!notes.contains("line 8"), "only five are shown: {notes}");
     assert!(notes.contains("and 2 more"), "{notes}");
+}
+
+#[test]
+fn file_of_the_bureau_is_replayed() {
+    let sample =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/reporting-carrier-2001-1.csv");
+    let path = sample.to_str().unwrap();
+    let output = airtraffic(&["--json", "--strict", "--frames", "60", "--flights", path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["flights"], &report["cancelled_flights"]), (&9.into(), &1.into()));
+    assert!(stderr(&output).contains("cancelled flights left out: 1"), "{}", stderr(&output));
 }
 
 #[test]

@@ -5,8 +5,9 @@
 
 use super::code::{AirportCode, AirportIndex};
 use super::error::LoadError;
-use super::lines::Lines;
+use super::header::{Layout, Names};
 use super::problem::{Fragment, LoadOptions, Loaded, RowProblem};
+use super::records::Records;
 use super::source::Source;
 use crate::geodesy::{Coordinates, GreatCircle};
 
@@ -115,12 +116,13 @@ pub fn load_airports(
     source: &Source<'_>,
     options: LoadOptions,
 ) -> Result<Loaded<Airports>, LoadError> {
-    let mut lines = Lines::open(source, AIRPORTS_HEADER, options)?;
+    let recognise = |names: &Names<'_>| Layout::exact(names, AIRPORTS_HEADER);
+    let (mut records, layout) = Records::open(source, options, AIRPORTS_HEADER, recognise)?;
     let mut airports = Airports::new();
-    lines.for_each(|fields| airports.add(fields))?;
-    let (path, rows, skipped) = lines.finish();
+    records.for_each(layout, |fields| airports.add(fields))?;
+    let (path, rows, skipped) = records.finish();
     if airports.airports.is_empty() {
-        return Err(LoadError::Empty { path, skipped: skipped.count });
+        return Err(LoadError::Empty { path, skipped, cancelled: 0 });
     }
     Ok(Loaded { data: airports, rows, skipped })
 }
@@ -187,7 +189,11 @@ mod tests {
 
     #[test]
     fn list_without_airports_is_an_error() {
-        assert!(matches!(load(""), Err(LoadError::Empty { skipped: 0, .. })));
-        assert!(matches!(load("x\n"), Err(LoadError::Empty { skipped: 1, .. })));
+        for (rows, count) in [("", 0), ("x\n", 1)] {
+            match load(rows) {
+                Err(LoadError::Empty { skipped, .. }) => assert_eq!(skipped.count, count),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -5,7 +5,21 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::problem::RowProblem;
+use super::header::HeaderProblem;
+use super::problem::{Fragment, RowProblem, SkippedRows};
+use super::window::LINE_BYTES_MAX;
+
+/// First bytes of files that people have in place of text or gzip, and what to call them.
+const FORMATS: [(&[u8], &str); 8] = [
+    (b"PK\x03\x04", "a zip archive, which has to be unpacked first"),
+    (b"\x1f\x8b", "gzip within gzip, which has to be unpacked once first"),
+    (b"BZh", "bzip2, which has to be unpacked first"),
+    (b"\xfd7zXZ", "xz, which has to be unpacked first"),
+    (b"\x28\xb5\x2f\xfd", "zstd, which has to be unpacked first"),
+    (b"PAR1", "Parquet"),
+    (b"\xff\xfe", "text in UTF-16, which has to be saved as UTF-8 first"),
+    (b"\xfe\xff", "text in UTF-16, which has to be saved as UTF-8 first"),
+];
 
 /// Why [`load_airports`](super::load_airports) or [`load_flights`](super::load_flights) failed.
 ///
@@ -36,19 +50,32 @@ pub enum LoadError {
         /// What the decoder says.
         source: io::Error,
     },
+    /// Something that isn't gzip stands behind the last gzip member. Zero bytes may.
+    TrailingBytes {
+        /// The file at fault.
+        path: PathBuf,
+        /// Where it begins, in bytes of the compressed file.
+        offset: u64,
+        /// How it begins.
+        found: Fragment,
+    },
     /// The first line is not text, so the file is neither CSV nor gzip.
     NotText {
         /// The file at fault.
         path: PathBuf,
+        /// The line.
+        line: u64,
+        /// What is there instead.
+        problem: TextProblem,
     },
-    /// The first line does not name the expected columns.
+    /// The header does not name the expected columns.
     Header {
         /// The file at fault.
         path: PathBuf,
-        /// The columns that are needed.
-        expected: &'static str,
-        /// The first line, shortened; empty if the file is.
-        found: String,
+        /// Line of the header: the first one that isn't blank.
+        line: u64,
+        /// The first column that differs.
+        problem: HeaderProblem,
     },
     /// A row is unusable and the load is strict.
     Row {
@@ -63,9 +90,46 @@ pub enum LoadError {
     Empty {
         /// The file at fault.
         path: PathBuf,
-        /// How many rows there are, all of them skipped.
-        skipped: u64,
+        /// The rows, none of which was usable.
+        skipped: SkippedRows,
+        /// Rows of flights that were cancelled, which are none of the skipped.
+        cancelled: u64,
     },
+}
+
+/// What a file is that isn't text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TextProblem {
+    /// Another format.
+    Format(&'static str),
+    /// A first line that is longer than any header.
+    LongLine,
+    /// Bytes that are not UTF-8, or zeros.
+    Binary,
+}
+
+impl TextProblem {
+    /// Why `line` can't be a header: a line of text, or the beginning of one that doesn't fit.
+    pub(super) fn of_line(line: &[u8], fits: bool) -> Option<Self> {
+        if let Some((_, name)) = FORMATS.iter().find(|(magic, _)| line.starts_with(magic)) {
+            return Some(Self::Format(name));
+        }
+        if line.contains(&0) || (fits && std::str::from_utf8(line).is_err()) {
+            return Some(Self::Binary);
+        }
+        (!fits).then_some(Self::LongLine)
+    }
+}
+
+impl fmt::Display for TextProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(name) => write!(formatter, "it is {name}"),
+            Self::LongLine => write!(formatter, "it is longer than {LINE_BYTES_MAX} bytes"),
+            Self::Binary => write!(formatter, "it has bytes that are no text in UTF-8"),
+        }
+    }
 }
 
 impl fmt::Display for LoadError {
@@ -82,24 +146,41 @@ impl fmt::Display for LoadError {
                 "{}: truncated or corrupt gzip at line {line} of the text: {source}",
                 path.display()
             ),
-            Self::NotText { path } => {
-                write!(formatter, "{}: neither CSV text nor gzip", path.display())
-            }
-            Self::Header { path, expected, found } if found.is_empty() => write!(
+            Self::TrailingBytes { path, offset, found } => write!(
+                formatter,
+                "{}: trailing garbage after the gzip data: `{found}` at byte {offset}, where \
+                 only zeros or more gzip may stand",
+                path.display()
+            ),
+            Self::NotText { path, line, problem } => write!(
+                formatter,
+                "{}: line {line}: neither CSV text nor gzip: {problem}",
+                path.display()
+            ),
+            Self::Header { path, problem: HeaderProblem::Absent { expected }, .. } => write!(
                 formatter,
                 "{}: the file is empty, expected the header `{expected}`",
                 path.display()
             ),
-            Self::Header { path, expected, found } => write!(
-                formatter,
-                "{}: wrong header `{found}`, expected `{expected}`",
-                path.display()
-            ),
+            Self::Header { path, line, problem } => {
+                write!(formatter, "{}: line {line}: wrong header: {problem}", path.display())
+            }
             Self::Row { path, line, problem } => {
                 write!(formatter, "{}: line {line}: {problem}", path.display())
             }
-            Self::Empty { path, skipped } => {
-                write!(formatter, "{}: no usable row, {skipped} skipped", path.display())
+            Self::Empty { path, skipped, cancelled } => {
+                write!(formatter, "{}: no usable row", path.display())?;
+                match (skipped.count, cancelled) {
+                    (0, 0) => write!(formatter, ", as there is none after the header"),
+                    (0, _) => write!(formatter, ", as all flights are cancelled ({cancelled})"),
+                    (count, 0) => write!(formatter, " of {count}: {}", skipped.by_reason()),
+                    (count, _) => write!(
+                        formatter,
+                        " of {}: {cancelled} cancelled, {}",
+                        count + cancelled,
+                        skipped.by_reason()
+                    ),
+                }
             }
         }
     }

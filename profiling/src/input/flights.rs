@@ -8,19 +8,11 @@ use bytemuck::{Pod, Zeroable};
 use super::airports::Airports;
 use super::code::{AirportCode, AirportIndex};
 use super::error::LoadError;
-use super::lines::Lines;
 use super::problem::{Fragment, LoadOptions, Loaded, RowProblem};
+use super::records::Records;
+use super::rows::{FLIGHTS_HEADER, FlightLayout, FlightRow};
 use super::source::Source;
-use super::timestamp::{CalendarDate, DAY_S, parse_seconds_since_1970};
-
-/// The header of a list of flights.
-pub const FLIGHTS_HEADER: &str = "departure,delay_min,distance_mi,origin,destination";
-
-/// Delays that a flight can have: a day early to two days late.
-pub const DELAY_MIN_RANGE: std::ops::RangeInclusive<i32> = -1_440..=2_880;
-
-/// The longest distance that a flight can have: half the Earth's circumference.
-pub const DISTANCE_MI_MAX: u32 = 12_451;
+use super::timestamp::{CalendarDate, DAY_S};
 
 /// One flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -48,22 +40,13 @@ impl Flight {
         i64::from(self.departure_s) + i64::from(self.delay_s)
     }
 
-    /// The flight in `fields`, with its departure counted from 1 January 1970.
-    fn parse(fields: [&[u8]; 5], airports: &Airports) -> Result<Self, RowProblem> {
-        let [departure, delay, distance, origin, destination] = fields;
+    /// The flight in `row`, with its departure counted from 1 January 1970.
+    fn new(row: FlightRow<'_>, airports: &Airports) -> Result<Self, RowProblem> {
+        let FlightRow { departure_s, delay_s, distance_mi, origin, destination } = row;
         let find = |code| AirportCode::parse(code).and_then(|code| airports.find(code));
-        let departure_s = parse_seconds_since_1970(departure)
-            .ok_or(RowProblem::Departure(Fragment::of(departure)))?;
-        let delay_min = whole_number(delay)
-            .filter(|delay_min| DELAY_MIN_RANGE.contains(delay_min))
-            .ok_or(RowProblem::Delay(Fragment::of(delay)))?;
-        let distance_mi = whole_number(distance)
-            .and_then(|distance_mi| u32::try_from(distance_mi).ok())
-            .filter(|distance_mi| (1..=DISTANCE_MI_MAX).contains(distance_mi))
-            .ok_or(RowProblem::Distance(Fragment::of(distance)))?;
         let flight = Self {
             departure_s,
-            delay_s: delay_min * 60,
+            delay_s,
             distance_mi,
             origin: find(origin).ok_or(RowProblem::Origin(Fragment::of(origin)))?,
             destination: find(destination)
@@ -80,6 +63,7 @@ impl Flight {
 #[derive(Debug, Clone)]
 pub struct FlightSet {
     flights: Vec<Flight>,
+    cancelled: u64,
     first_date: CalendarDate,
 }
 
@@ -93,6 +77,12 @@ impl FlightSet {
     #[expect(clippy::len_without_is_empty, reason = "a loaded set is never empty")]
     pub fn len(&self) -> usize {
         self.flights.len()
+    }
+
+    /// How many flights of the file were cancelled. They are left out, and none of the rows that
+    /// can't be used.
+    pub fn cancelled(&self) -> u64 {
+        self.cancelled
     }
 
     /// The day of the earliest scheduled departure. Its midnight is second 0.
@@ -111,21 +101,25 @@ impl FlightSet {
     }
 
     /// Counts departures from the midnight before the earliest instead of from 1970.
-    fn from_1970(mut flights: Vec<Flight>) -> Option<Self> {
+    fn from_1970(mut flights: Vec<Flight>, cancelled: u64) -> Option<Self> {
         let earliest_s = flights.iter().map(|flight| flight.departure_s).min()?;
         let first_day = earliest_s / DAY_S;
         for flight in &mut flights {
             flight.departure_s -= first_day * DAY_S;
         }
-        Some(Self { flights, first_date: CalendarDate::after_1970(first_day) })
+        let first_date = CalendarDate::after_1970(first_day);
+        Some(Self { flights, cancelled, first_date })
     }
 }
 
-/// Loads a list of flights between `airports`.
+/// Loads a list of flights between `airports`, in this project's layout with the header
+/// [`FLIGHTS_HEADER`] or in the Bureau's, which has the columns
+/// [`BUREAU_COLUMNS`](super::BUREAU_COLUMNS) among others.
 ///
 /// Skipped are rows with a wrong number of columns, a departure that does not exist or lies outside
-/// 1970 to 2099, a delay outside [`DELAY_MIN_RANGE`], a distance that is not positive or above
-/// [`DISTANCE_MI_MAX`], an airport that is not on the list, or one airport for both ends.
+/// 1970 to 2099, a delay outside [`DELAY_MIN_RANGE`](super::DELAY_MIN_RANGE), a distance that is not positive or above
+/// [`DISTANCE_MI_MAX`](super::DISTANCE_MI_MAX), an airport that is not on the list, or one airport for both ends. Flights that were
+/// cancelled are left out without being unusable.
 ///
 /// # Errors
 ///
@@ -151,22 +145,27 @@ pub fn load_flights(
     airports: &Airports,
     options: LoadOptions,
 ) -> Result<Loaded<FlightSet>, LoadError> {
-    let mut lines = Lines::open(source, FLIGHTS_HEADER, options)?;
-    let mut flights = Vec::new();
-    lines.for_each(|fields| {
-        flights.push(Flight::parse(fields, airports)?);
-        Ok(())
-    })?;
-    let (path, rows, skipped) = lines.finish();
-    match FlightSet::from_1970(flights) {
-        Some(data) => Ok(Loaded { data, rows, skipped }),
-        None => Err(LoadError::Empty { path, skipped: skipped.count }),
+    let recognise = FlightLayout::recognise;
+    let (mut records, layout) = Records::open(source, options, FLIGHTS_HEADER, recognise)?;
+    let (mut flights, mut cancelled) = (Vec::new(), 0);
+    match layout {
+        FlightLayout::Own(layout) => records.for_each(layout, |fields| {
+            flights.push(Flight::new(FlightRow::own(fields)?, airports)?);
+            Ok(())
+        })?,
+        FlightLayout::Bureau(layout) => records.for_each(layout, |fields| {
+            match FlightRow::bureau(fields)? {
+                Some(row) => flights.push(Flight::new(row, airports)?),
+                None => cancelled += 1,
+            }
+            Ok(())
+        })?,
     }
-}
-
-/// The whole number that `field` writes in decimal.
-fn whole_number(field: &[u8]) -> Option<i32> {
-    std::str::from_utf8(field).ok()?.parse().ok()
+    let (path, rows, skipped) = records.finish();
+    match FlightSet::from_1970(flights, cancelled) {
+        Some(data) => Ok(Loaded { data, rows, skipped }),
+        None => Err(LoadError::Empty { path, skipped, cancelled }),
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::super::airports::load_airports;
 use super::super::embedded::{EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS};
+use super::super::error::TextProblem;
 use super::*;
 
 const GOOD_ROW: &str = "2001-01-01T00:01,33,2176,LAS,PHL";
@@ -150,9 +151,147 @@ fn file_as_a_whole_at_fault_is_named() {
     assert!(matches!(error(b"\x7fELF\0\0\xff\xff"), LoadError::NotText { .. }));
     assert!(matches!(error(&[b'x'; 10_000]), LoadError::NotText { .. }));
     assert!(matches!(error(b"\x1f\x8b"), LoadError::Compression { .. }));
-    assert!(matches!(error(FLIGHTS_HEADER.as_bytes()), LoadError::Empty { skipped: 0, .. }));
+    let header_only = error(FLIGHTS_HEADER.as_bytes()).to_string();
+    assert_eq!(header_only, "test.csv: no usable row, as there is none after the header");
     let reversed = FLIGHTS_HEADER.replace("origin,destination", "destination,origin");
     assert!(matches!(error(reversed.as_bytes()), LoadError::Header { .. }));
+}
+
+/// Messages named the whole first line, cut after 22 bytes, so that a slip in the last column of a
+/// header didn't show.
+#[test]
+fn wrong_header_is_told_by_the_first_column_that_differs() {
+    let long = "x".repeat(70);
+    for (header, message) in [
+        (
+            "departure,delay_min,distance_mi,origin,dest",
+            "column 5 is `dest`, expected `destination`",
+        ),
+        (
+            "departure,delay,distance,origin,destination",
+            "column 2 is `delay`, expected `delay_min`",
+        ),
+        ("Departure,delay_min", "column 1 is `Departure`, expected `departure`"),
+        ("departure,delay_min,distance_mi", "column 4 is missing, expected `origin`"),
+        ("departure,,distance_mi,origin,destination", "column 2 is ``, expected `delay_min`"),
+        (
+            "departure,delay_min,distance_mi,origin,destination,carrier",
+            "column 6 is `carrier`, expected no more columns",
+        ),
+        (
+            "departure,delay_min,distance_mi,origin,destination,",
+            "column 6 is ``, expected no more columns",
+        ),
+        ("departure;delay_min;distance_mi", "columns are separated by `;`, expected commas"),
+        ("departure\tdelay_min\tdistance_mi", "columns are separated by `\\t`, expected commas"),
+        ("départ,delay_min", "column 1 is `départ`, expected `departure`"),
+        ("2001-01-01T00:01,33", "column 1 is `2001-01-01T00:01`, expected `departure`"),
+        (&long, &format!("column 1 is `{}…`, expected `departure`", "x".repeat(64))),
+        (&",".repeat(4_096), "column 1 is ``, expected `departure`"),
+    ] {
+        let error = load_bytes(format!("{header}\n{GOOD_ROW}\n").as_bytes(), false).unwrap_err();
+        assert_eq!(error.to_string(), format!("test.csv: line 1: wrong header: {message}"));
+    }
+    let late = load_bytes(b"\n \nfrom,to\n", false).unwrap_err();
+    assert!(late.to_string().contains("line 3: wrong header: column 1 is `from`"), "{late}");
+    for empty in ["", "\n\r\n  \n"] {
+        let error = load_bytes(empty.as_bytes(), false).unwrap_err();
+        let expected =
+            format!("test.csv: the file is empty, expected the header `{FLIGHTS_HEADER}`");
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn file_that_is_no_text_is_told_by_what_it_is() {
+    for (bytes, message) in [
+        (&b"PK\x03\x04\x14\0\0\0"[..], "it is a zip archive, which has to be unpacked first"),
+        (b"BZh91AY&SY", "it is bzip2, which has to be unpacked first"),
+        (b"\xff\xfed\0e\0\n\0", "it is text in UTF-16, which has to be saved as UTF-8 first"),
+        (b"\x7fELF\x02\x01\0\0", "it has bytes that are no text in UTF-8"),
+        (b"d\xe9part\n", "it has bytes that are no text in UTF-8"),
+        (&[0; 10_000], "it has bytes that are no text in UTF-8"),
+        (&[b'x'; 10_000], "it is longer than 4096 bytes"),
+        (&[b','; 1_000_000], "it is longer than 4096 bytes"),
+        (
+            &[&b"PK\x03\x04"[..], &[1; 10_000]].concat(),
+            "it is a zip archive, which has to be unpacked first",
+        ),
+        (&compress(&compress(b"x")), "it is gzip within gzip, which has to be unpacked once first"),
+    ] {
+        let error = load_bytes(bytes, false).unwrap_err();
+        let expected = format!("test.csv: line 1: neither CSV text nor gzip: {message}");
+        assert_eq!(error.to_string(), expected);
+        assert!(matches!(error, LoadError::NotText { line: 1, .. }));
+    }
+    let endless = std::io::repeat(0);
+    let text = Box::new(std::io::BufReader::new(endless));
+    let mut window = super::super::window::Window::new(text);
+    let line = window.line(0).unwrap().unwrap();
+    assert_eq!(
+        TextProblem::of_line(&window.bytes()[..line.end], line.fits),
+        Some(TextProblem::Binary)
+    );
+}
+
+/// A message only counted the rows, so nothing said why a file was refused.
+#[test]
+fn file_without_a_usable_row_tells_all_reasons() {
+    let unknown = "2001-01-01T00:01,33,2176,QQQ,PHL\n";
+    let error = load_rows(&format!("what,is,this\n{}", unknown.repeat(5))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "test.csv: no usable row of 6: wrong number of columns in 1 (line 2; first 3 instead of 5), \
+         unknown origin in 5 (lines 3, 4, 5, …; first `QQQ`)"
+    );
+}
+
+/// A quoted field could not go on in the next line.
+#[test]
+fn quoted_field_goes_on_over_lines_where_that_makes_a_record() {
+    let broken = "2001-01-01T00:01,33,\"2176\n\",LAS,\"\r\nPHL\n\"\n";
+    let loaded = load_rows(&format!("{GOOD_ROW}\n{broken}{GOOD_ROW}\n")).unwrap();
+    assert_eq!((loaded.data.len(), loaded.rows, loaded.skipped.count), (3, 3, 0));
+    assert_eq!(loaded.data.as_slice()[0], loaded.data.as_slice()[1]);
+}
+
+#[test]
+fn quote_that_is_not_closed_costs_its_own_line() {
+    let quoted = "\"2001-01-01T00:01\",\"33\",\"2176\",\"LAS\",\"PHL\"";
+    let stray = "2001-01-01T00:01,\"33,2176,LAS,PHL";
+    for after in [1, 3, 6, 7, 8, 9, 200] {
+        for row in [GOOD_ROW, quoted] {
+            let rows = format!("{stray}\n{}", format!("{row}\n").repeat(after));
+            let loaded = load_rows(&rows).unwrap();
+            assert_eq!((loaded.data.len(), loaded.skipped.count), (after, 1), "{after} of {row}");
+            assert_eq!(loaded.skipped.first[0].line, 2);
+        }
+    }
+    // Each line ends within quotes, alone and behind the one before.
+    let hostile = "a\",b,\"c\n".repeat(20_000);
+    let loaded = load_rows(&format!("{GOOD_ROW}\n{hostile}")).unwrap();
+    assert_eq!((loaded.rows, loaded.skipped.count), (20_001, 20_000));
+}
+
+/// Zeros behind the last member, as tapes leave them, were taken for a corrupt member, and so was
+/// text, though all of the data was there.
+#[test]
+fn bytes_behind_the_last_gzip_member_are_padding_or_an_error() {
+    let mut bytes = compress(format!("{FLIGHTS_HEADER}\n{GOOD_ROW}\n").as_bytes());
+    let length = bytes.len();
+    bytes.extend([0; 512]);
+    assert_eq!(load_bytes(&bytes, true).unwrap().data.len(), 1);
+    bytes.extend(b"#!/bin/sh\nexit 0 # and so on\n");
+    let error = load_bytes(&bytes, false).unwrap_err();
+    assert!(matches!(error, LoadError::TrailingBytes { .. }));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "test.csv: trailing garbage after the gzip data: `#!/bin/sh\\nexit 0 # and…` at byte {}, \
+             where only zeros or more gzip may stand",
+            length + 512
+        )
+    );
 }
 
 #[test]

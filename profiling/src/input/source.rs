@@ -4,15 +4,11 @@
 //! bytes are read one after the other and not sought, so a pipe serves as well as a file.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
 use super::error::LoadError;
-
-/// First bytes of every gzip member.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+use super::gzip::{Input, Members};
 
 /// Unpacked bytes held at a time: many lines for each call of the decoder.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -46,28 +42,20 @@ impl<'a> Source<'a> {
     ///
     /// [`LoadError::Open`] or [`LoadError::Read`] if there is no such file or it cannot be read.
     pub(super) fn open(&self) -> Result<Opened<'a>, LoadError> {
-        match *self {
-            Self::Bytes { bytes, .. } => self.unpack(Box::new(bytes)),
+        let reader: Box<dyn Read + 'a> = match *self {
+            Self::Bytes { bytes, .. } => Box::new(bytes),
             Self::File(path) => match File::open(path) {
-                Ok(file) => self.unpack(Box::new(file)),
-                Err(source) => Err(LoadError::Open { path: self.path(), source }),
+                Ok(file) => Box::new(file),
+                Err(source) => return Err(LoadError::Open { path: self.path(), source }),
             },
-        }
-    }
-
-    fn unpack(&self, mut bytes: Box<dyn Read + 'a>) -> Result<Opened<'a>, LoadError> {
-        let mut magic = Vec::with_capacity(GZIP_MAGIC.len());
-        bytes
-            .by_ref()
-            .take(GZIP_MAGIC.len() as u64)
-            .read_to_end(&mut magic)
-            .map_err(|source| LoadError::Read { path: self.path(), source })?;
-        let compressed = magic == GZIP_MAGIC;
-        let whole = io::Cursor::new(magic).chain(bytes);
+        };
+        let mut input = Input::new(reader);
+        let compressed =
+            input.is_at_gzip().map_err(|source| LoadError::Read { path: self.path(), source })?;
         let text: Box<dyn BufRead + 'a> = if compressed {
-            Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(whole)))
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, Members::new(input)))
         } else {
-            Box::new(BufReader::with_capacity(BUFFER_BYTES, whole))
+            Box::new(input)
         };
         Ok(Opened { text, compressed })
     }

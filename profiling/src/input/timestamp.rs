@@ -1,4 +1,4 @@
-//! Local dates and times of the form `2001-01-01T00:01`.
+//! Local dates and times of the form `2001-01-01T00:01`, or `2001-01-01` and `0001`.
 //!
 //! Airlines publish departures in the local time of the origin. The simulation takes all of them as
 //! one clock: time zones are not applied, so flights of different coasts that leave at the same
@@ -79,7 +79,19 @@ impl fmt::Display for CalendarDate {
 /// Seconds since 1 January 1970 on the local clock, or `None` if `field` is no such moment.
 pub(super) fn parse_seconds_since_1970(field: &[u8]) -> Option<u32> {
     let field: &[u8; 16] = field.try_into().ok()?;
-    if [field[4], field[7], field[10], field[13]] != *b"--T:" {
+    if [field[10], field[13]] != *b"T:" {
+        return None;
+    }
+    let midnight_s = parse_date_s(&field[..10])?;
+    let (hour, minute) = (digits(&field[11..13])?, digits(&field[14..16])?);
+    (hour < 24 && minute < 60).then(|| midnight_s + hour * 3_600 + minute * 60)
+}
+
+/// Seconds from 1 January 1970 to the midnight before the date `YYYY-MM-DD`, or `None` if `field`
+/// is no such date.
+pub(super) fn parse_date_s(field: &[u8]) -> Option<u32> {
+    let field: &[u8; 10] = field.try_into().ok()?;
+    if [field[4], field[7]] != *b"--" {
         return None;
     }
     let date = CalendarDate {
@@ -87,9 +99,18 @@ pub(super) fn parse_seconds_since_1970(field: &[u8]) -> Option<u32> {
         month: digits(&field[5..7])?,
         day: digits(&field[8..10])?,
     };
-    let (hour, minute) = (digits(&field[11..13])?, digits(&field[14..16])?);
-    let exists = date.exists() && hour < 24 && minute < 60;
-    exists.then(|| date.days_since_1970() * DAY_S + hour * 3_600 + minute * 60)
+    date.exists().then(|| date.days_since_1970() * DAY_S)
+}
+
+/// Seconds from midnight to the time `hhmm`, or `None` if `field` is no such time. Zeros in front
+/// may be absent, and `2400` is the midnight at the end of the day.
+pub(super) fn parse_clock_s(field: &[u8]) -> Option<u32> {
+    if !(1..=4).contains(&field.len()) {
+        return None;
+    }
+    let (hour, minute) = (digits(field)? / 100, digits(field)? % 100);
+    let exists = (hour < 24 && minute < 60) || (hour, minute) == (24, 0);
+    exists.then_some(hour * 3_600 + minute * 60)
 }
 
 /// The number that `field`, of at most four decimal digits, writes.
@@ -108,6 +129,17 @@ mod tests {
         assert_eq!(parse_seconds_since_1970(b"1970-01-01T00:00"), Some(0));
         assert_eq!(parse_seconds_since_1970(b"2001-01-01T00:01"), Some(978_307_260));
         assert_eq!(parse_seconds_since_1970(b"2099-12-31T23:59"), Some(4_102_444_740));
+    }
+
+    #[test]
+    fn clock_has_four_digits_and_a_midnight_at_either_end() {
+        let times = [("0000", 0), ("0659", 25_140), ("5", 300), ("130", 5_400), ("2359", 86_340)];
+        for (field, seconds) in times.into_iter().chain([("2400", DAY_S)]) {
+            assert_eq!(parse_clock_s(field.as_bytes()), Some(seconds), "{field}");
+        }
+        for field in ["", "2401", "2500", "0060", "00000", "-100", "6:59", "06.5", "9999"] {
+            assert_eq!(parse_clock_s(field.as_bytes()), None, "{field}");
+        }
     }
 
     #[test]

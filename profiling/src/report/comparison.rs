@@ -45,6 +45,8 @@ pub struct Comparison {
     pub flights: usize,
     /// Rows of both input files that could not be used.
     pub skipped_rows: u64,
+    /// Flights of the input that were cancelled, and are not simulated.
+    pub cancelled_flights: u64,
     /// Worker threads; 0 if the modules ran on the simulation's thread.
     pub threads: usize,
     /// Whether frames began while modules still read.

@@ -25,6 +25,7 @@ pub fn to_json(comparison: &Comparison) -> Value {
         "frames": convoy.frames,
         "flights": comparison.flights,
         "skipped_rows": comparison.skipped_rows,
+        "cancelled_flights": comparison.cancelled_flights,
         "threads": comparison.threads,
         "overlap": comparison.overlap,
         "load_s": comparison.load_s,

@@ -114,10 +114,11 @@ impl Timetable {
     /// The most flights that leave within `window_s`, or that land within it, whichever are more.
     /// Walks over all flights.
     pub fn events_max(&self, window_s: f64) -> usize {
-        let departures = self.flights.iter().map(|flight| flight.schedule.departure_s);
-        let arrivals = self.arrivals.iter();
-        let arrivals = arrivals.map(|&position| self.flights[position as usize].schedule.arrival_s);
-        most_within(departures, window_s).max(most_within(arrivals, window_s))
+        let departure_s = |position: usize| self.flights[position].schedule.departure_s;
+        let arrival_s =
+            |position: usize| self.flights[self.arrivals[position] as usize].schedule.arrival_s;
+        let flights = self.flights.len();
+        most_within(flights, departure_s, window_s).max(most_within(flights, arrival_s, window_s))
     }
 
     /// The way through the air along `route`.
@@ -127,17 +128,16 @@ impl Timetable {
     }
 }
 
-/// The most of ascending `times_s` that lie within `window_s` of each other.
-fn most_within(times_s: impl Iterator<Item = i32> + Clone, window_s: f64) -> usize {
-    let mut oldest_s = times_s.clone().peekable();
-    let (mut within, mut most) = (0_usize, 0);
-    for time_s in times_s {
-        within += 1;
-        let is_over = |oldest_s: &i32| f64::from(time_s) - f64::from(*oldest_s) > window_s;
-        while oldest_s.next_if(is_over).is_some() {
-            within -= 1;
+/// The most of `count` ascending times that lie within `window_s` of each other.
+fn most_within(count: usize, time_s: impl Fn(usize) -> i32, window_s: f64) -> usize {
+    // Times are whole seconds, so a whole window has room for the same of them.
+    let window_s = window_s.min(f64::from(u32::MAX)) as i64;
+    let (mut oldest, mut most) = (0, 0);
+    for newest in 0..count {
+        while i64::from(time_s(newest)) - i64::from(time_s(oldest)) > window_s {
+            oldest += 1;
         }
-        most = most.max(within);
+        most = most.max(newest + 1 - oldest);
     }
     most
 }
