@@ -67,7 +67,8 @@ pub struct ScenarioArguments {
     pub strict: bool,
 
     /// Frames to simulate, at least 1. At the default time scale a week has 60,480.
-    #[arg(long, value_name = "N", default_value = "60480", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "60480", value_parser = parse_frames)]
+    #[arg(allow_negative_numbers = true)]
     pub frames: NonZeroU64,
 
     /// Simulated seconds in a second of frames: at 600, a frame of 1/60 s is 10 s.
@@ -129,6 +130,10 @@ impl ScenarioArguments {
             seed: self.seed,
         }
     }
+}
+
+fn parse_frames(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| format!("not a whole number from 1 to {}", u64::MAX))
 }
 
 fn parse_time_scale(text: &str) -> Result<f64, String> {
@@ -212,6 +217,7 @@ mod tests {
             ("--frames", "0"),
             ("--frames", "-1"),
             ("--frames", "many"),
+            ("--frames", "18446744073709551616"),
             ("--time-scale", "0"),
             ("--time-scale", "-600"),
             ("--time-scale", "NaN"),
@@ -226,6 +232,7 @@ mod tests {
             let error = parse(&[argument, value]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{argument} {value}");
             assert!(error.to_string().contains(argument), "{error}");
+            assert!(!error.to_string().contains("type"), "no Rust in messages: {error}");
         }
         assert_eq!(parse(&["--unknown"]).unwrap_err().exit_code(), 2);
     }

@@ -325,7 +325,8 @@ impl Scenario {
 
 /// The host's time after `frames` frames. Differences of it add up without drift.
 fn host_time(frames: u64) -> Duration {
-    Duration::from_nanos(frames * 1_000_000_000 / u64::from(FRAMES_PER_S))
+    let per_s = u64::from(FRAMES_PER_S);
+    Duration::new(frames / per_s, (frames % per_s * 1_000_000_000 / per_s) as u32)
 }
 
 /// A host on the way to having all its modules.

@@ -217,10 +217,32 @@ fn heap_profile_is_one_that_the_viewer_opens() {
     let profile: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!((&profile["dhatFileVersion"], &profile["mode"]), (&2.into(), &"rust-heap".into()));
     assert!(!profile["pps"].as_array().unwrap().is_empty());
-    let refused = Command::new(env!("CARGO_BIN_EXE_heap"))
-        .args(["--output", "/no/such/folder/heap.json"])
-        .output()
-        .unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(stderr(&refused).contains("/no/such/folder/heap.json"));
+    heap_refuses(&["--output", "/no/such/folder/heap.json"], "/no/such/folder/heap.json");
+}
+
+/// Runs the heap profile and expects one line on standard error that has `message` in it.
+fn heap_refuses(arguments: &[&str], message: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_heap")).args(arguments).output().unwrap();
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains(message), "{error}");
+}
+
+/// A profile was begun by emptying its file, so an input that could not be used cost the last
+/// profile, and one that was to be profiled into itself was lost.
+#[test]
+fn heap_profile_that_fails_leaves_files_alone() {
+    let kept = file("kept.json", "a profile");
+    heap_refuses(&["--flights", "/no/such/file.csv", "--output", &kept], "/no/such/file.csv");
+    assert_eq!(fs::read(&kept).unwrap(), b"a profile");
+    let fresh = Path::new(&kept).with_file_name("fresh.json");
+    let _ = fs::remove_file(&fresh);
+    let output = fresh.to_str().unwrap();
+    heap_refuses(&["--flights", "/no/such/file.csv", "--output", output], "/no/such/file.csv");
+    assert!(!fresh.exists());
+    let input = flights("input.csv", &format!("{ROW}\n"));
+    let before = fs::read(&input).unwrap();
+    heap_refuses(&["--flights", &input, "--output", &input], "it is the input");
+    assert_eq!(fs::read(&input).unwrap(), before);
 }

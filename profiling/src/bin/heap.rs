@@ -1,13 +1,15 @@
 //! The heap profile of the main job: the run with shared snapshots under dhat.
 //!
-//! Writes a file for dhat's viewer and prints the totals.
+//! Writes a file for dhat's viewer and prints the totals. A run that fails leaves the file as it
+//! was.
 
-use std::fs::File;
+use std::fs::{self, OpenOptions};
+use std::mem;
 use std::process::ExitCode;
 
 use clap::Parser;
 use dhat::HeapStats;
-use profiling::arguments::HeapArguments;
+use profiling::arguments::{HeapArguments, ScenarioArguments};
 use profiling::job::{self, JobError};
 use profiling::measure::measure;
 use profiling::scenario::{Scenario, Sharing};
@@ -17,17 +19,39 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 fn main() -> ExitCode {
     let arguments = HeapArguments::parse();
+    let output = &arguments.output;
+    if is_input(&arguments) {
+        return job::fail(&format!("cannot write {}: it is the input", output.display()));
+    }
     // The profiler writes when it is dropped, which is too late to find out that it can't.
-    if let Err(error) = File::create(&arguments.output) {
-        return job::fail(&format!("cannot write {}: {error}", arguments.output.display()));
+    let existed = output.exists();
+    if let Err(error) = OpenOptions::new().append(true).create(true).open(output) {
+        return job::fail(&format!("cannot write {}: {error}", output.display()));
     }
-    let profiler = dhat::Profiler::builder().file_name(&arguments.output).build();
-    let outcome = run(&arguments);
-    drop(profiler);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => job::fail(&error),
+    let profiler = dhat::Profiler::builder().file_name(output).build();
+    match run(&arguments) {
+        Ok(()) => {
+            drop(profiler);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // A profiler that isn't dropped writes nothing.
+            mem::forget(profiler);
+            if !existed {
+                // An empty file left behind is a smaller fault than the one that is reported.
+                let _ = fs::remove_file(output);
+            }
+            job::fail(&error)
+        }
     }
+}
+
+/// Whether the profile would be written over one of the files that are read.
+fn is_input(arguments: &HeapArguments) -> bool {
+    let Ok(output) = fs::canonicalize(&arguments.output) else { return false };
+    let ScenarioArguments { flights, airports, .. } = &arguments.scenario;
+    let mut inputs = flights.iter().chain(airports).filter_map(|path| fs::canonicalize(path).ok());
+    inputs.any(|input| input == output)
 }
 
 fn run(arguments: &HeapArguments) -> Result<(), JobError> {
