@@ -140,6 +140,8 @@ fn json_has_all_keys_in_their_types() {
             "frames",
             "flights",
             "skipped_rows",
+            "departed_flights",
+            "landed_flights",
             "airborne_peak",
             "snapshot_bytes_individual",
             "snapshot_bytes_convoy",
@@ -185,6 +187,18 @@ fn flights_of_one_minute_on_one_route_fit_in_two_gibibytes() {
     assert_eq!(report["conflict_pairs_listed_max"], 65_536);
     assert_eq!((&report["alert_commands"], &report["faults"]), (&400_000.into(), &0.into()));
     assert_eq!(report["results_equal"], true);
+}
+
+/// One row of another year moved the beginning of the simulation there, and the report of a week
+/// without traffic looked like any other.
+#[test]
+fn report_tells_how_many_flights_departed() {
+    let typo = ROW.replace("2001", "1971");
+    let path = flights("typo.csv", &format!("{}{typo}\n", format!("{ROW}\n").repeat(3)));
+    let output = airtraffic(&["--frames", "60", "--time-scale", "60000", "--flights", &path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("\n1 of 4 flights departed and 1 landed\n"), "{table}");
 }
 
 #[test]

@@ -22,6 +22,10 @@ pub struct Measurement {
     pub frames: u64,
     /// Frames after the warm-up.
     pub steady_frames: u64,
+    /// Flights that had left after the last frame, landed ones included.
+    pub departed: usize,
+    /// Flights that had landed after the last frame.
+    pub landed: usize,
     /// The most flights that were in the air after a frame.
     pub airborne_peak: usize,
     /// Time that pictures cost the simulation's thread in steady frames: captures, joins and
@@ -89,6 +93,8 @@ pub fn measure(
     Ok(Measurement {
         frames,
         steady_frames: frames - warm_up,
+        departed: scenario.simulation().departed(),
+        landed: scenario.simulation().landed(),
         airborne_peak: peaks.airborne,
         sync_time: end.sync_time - steady.sync_time,
         simulation_time: end.simulation_time - steady.simulation_time,

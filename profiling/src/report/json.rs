@@ -29,6 +29,8 @@ pub fn to_json(comparison: &Comparison) -> Value {
         "threads": comparison.threads,
         "overlap": comparison.overlap,
         "load_s": comparison.load_s,
+        "departed_flights": convoy.departed,
+        "landed_flights": convoy.landed,
         "airborne_peak": convoy.airborne_peak,
         "memory_ratio": comparison.memory_ratio(),
         "sync_ratio": comparison.sync_ratio(),

@@ -41,7 +41,11 @@ pub fn to_table(comparison: &Comparison) -> String {
     append(&mut text, &module_lines(comparison));
     let _ = writeln!(
         text,
-        "\n{} alerts set or cleared by commands, at most {}, {} faults of modules",
+        "\n{} of {} flights departed and {} landed\n\
+         {} alerts set or cleared by commands, at most {}, {} faults of modules",
+        count(convoy.departed as u64),
+        count(comparison.flights as u64),
+        count(convoy.landed as u64),
         count(convoy.alert_commands),
         conflicts(convoy.conflict_pairs_max),
         count(individual.faults + convoy.faults),

@@ -108,6 +108,11 @@ impl Simulation {
         self.departed - self.landed
     }
 
+    /// Flights that have left, landed ones included.
+    pub fn departed(&self) -> usize {
+        self.departed
+    }
+
     /// Flights that have landed.
     pub fn landed(&self) -> usize {
         self.landed
