@@ -36,6 +36,7 @@ const UNSAFE_FILES: [(&str, &str); 34] = [
     ("engine/src/query/write.rs", "runs the loops over fetched rows"),
     ("engine/src/query/write_iter.rs", "hands out fetched rows"),
     ("engine/src/storage/column.rs", "reads and writes rows of raw chunks"),
+    ("engine/src/storage/column/blank.rs", "fills the chunk that stands for unused rows"),
     ("engine/src/storage/column/own.rs", "copies shared chunks and returns unused ones"),
     ("engine/src/storage/frozen.rs", "vouches for captured chunks"),
     ("engine/src/storage/history.rs", "returns retired chunks to the arena"),

@@ -342,6 +342,77 @@ fn commands_recorded_before_a_restore_are_discarded_and_no_handle_is_lost() {
     assert!(spawned.contains(&handles.iter().next().unwrap().index()));
 }
 
+/// Commands that were recorded after a restore were discarded with those from before it, where the
+/// buffer was not played back in between: it noticed only then.
+#[test]
+fn commands_recorded_after_a_restore_are_applied_also_without_a_playback_before() {
+    let pool = SnapshotPool::default();
+    for (before, played) in [(0, false), (0, true), (3, false), (70, true), (70, false)] {
+        let mut world = World::new();
+        let ship = world.spawn((1_u32,));
+        let mut commands = Commands::new(&mut world);
+        let view = world.capture(ALL, &pool);
+        let record = |commands: &mut Commands, count: u32| -> Vec<Entity> {
+            (0..count).map(|number| commands.spawn((number,))).collect()
+        };
+        // What they would have been without a detour.
+        let mut expected = None;
+        for _ in 0..3 {
+            record(&mut commands, before);
+            if played {
+                assert_eq!(world.play_back(&mut commands).applied, u64::from(before));
+            }
+            world.restore(&view).unwrap();
+            let spawned = record(&mut commands, 100);
+            commands.insert(ship, (4_u8,));
+            let outdated = if played { 0 } else { u64::from(before) };
+            assert_eq!(commands.len() as u64, 101 + outdated);
+            let playback = world.play_back(&mut commands);
+            assert_eq!((playback.applied, playback.dead), (101, outdated), "{before} {played}");
+            assert!(spawned.iter().all(|&entity| world.contains(entity)));
+            assert!(world.get::<u8>(ship).is_ok() && world.entity_count() == 101);
+            assert_eq!(*expected.get_or_insert_with(|| spawned.clone()), spawned);
+        }
+        // Nothing is left of it in a buffer that was cleared.
+        record(&mut commands, 5);
+        world.restore(&view).unwrap();
+        record(&mut commands, 5);
+        commands.clear();
+        assert!(commands.is_empty() && world.play_back(&mut commands).total() == 0);
+    }
+}
+
+/// The same on another thread, which has no world to ask, and in a replica.
+#[test]
+fn buffers_notice_restores_and_syncs_on_any_thread() {
+    let mut world = World::new();
+    let mut commands = Commands::new(&mut world);
+    let view = world.capture(ALL, &SnapshotPool::default());
+    let mut replica = World::new();
+    let mut ahead = Commands::new(&mut replica);
+    for round in 0..5_u32 {
+        world.restore(&view).unwrap();
+        replica.sync_from(&world, ALL).unwrap();
+        for (world, commands) in [(&mut world, &mut commands), (&mut replica, &mut ahead)] {
+            let spawned: Vec<_> = std::thread::scope(|scope| {
+                let record = || (0..90).map(|_| commands.spawn((round,))).collect();
+                scope.spawn(record).join().unwrap()
+            });
+            assert_eq!(world.play_back(commands).applied, 90);
+            assert!(spawned.into_iter().all(|entity| world.contains(entity)));
+        }
+    }
+    // Two restores, and what is recorded between them is of no future.
+    commands.spawn((1_u32,));
+    world.restore(&view).unwrap();
+    commands.spawn((2_u32,));
+    world.restore(&view).unwrap();
+    let last = commands.spawn((3_u32,));
+    let playback = world.play_back(&mut commands);
+    assert_eq!((playback.applied, playback.dead), (1, 2));
+    assert_eq!(*world.get::<u32>(last).unwrap(), 3);
+}
+
 #[test]
 fn provider_gives_nobody_a_picture_of_a_future_that_was_taken_back() {
     let mut world = World::new();

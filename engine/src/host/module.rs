@@ -97,6 +97,8 @@ pub struct ModuleSpec {
     pub(super) rate: Rate,
     pub(super) deadline: Option<Duration>,
     pub(super) provider: Option<Arc<dyn SnapshotProvider>>,
+    /// Whether the module's commands may spawn entities.
+    pub(super) spawns: bool,
     reads: Vec<MaskOf>,
 }
 
@@ -110,6 +112,7 @@ impl ModuleSpec {
             rate: Rate::EVERY_FRAME,
             deadline: None,
             provider: None,
+            spawns: true,
             reads: Vec::new(),
         }
     }
@@ -176,6 +179,26 @@ impl ModuleSpec {
     #[must_use]
     pub fn provider(mut self, provider: Arc<dyn SnapshotProvider>) -> Self {
         self.provider = Some(provider);
+        self
+    }
+
+    /// Declares that the module's commands spawn no entities; [`Commands::spawn`](crate::Commands)
+    /// panics then, which is a fault of the module as any panic.
+    ///
+    /// Modules that may spawn have indices of their own, numbered by the order of registration, for
+    /// what a run spawns beyond its stock. A module that declares this, or is added last, leaves the
+    /// handles of all others as they are without it. One that is added before others and spawns
+    /// nothing without declaring it may change their handles, though not from run to run.
+    ///
+    /// ```
+    /// use convoy_engine::{ModuleSpec, Rate};
+    ///
+    /// let spec = ModuleSpec::slow("statistics", Rate::hz(2)).spawns_nothing();
+    /// assert_eq!(spec.name(), "statistics");
+    /// ```
+    #[must_use]
+    pub fn spawns_nothing(mut self) -> Self {
+        self.spawns = false;
         self
     }
 

@@ -231,8 +231,9 @@ impl ModuleHost {
         }
         // Command buffers first: the handles that they reserve make the world's lists grow.
         for (number, module) in self.waiting.drain(..).enumerate() {
-            let mode = self.modules[number].spec.mode;
-            let job = Box::new(Job::new(number, mode, module, Commands::new(world)));
+            let ModuleSpec { mode, spawns, .. } = self.modules[number].spec;
+            let commands = Commands::for_module(world, spawns);
+            let job = Box::new(Job::new(number, mode, module, commands));
             self.modules[number].state = SlotState::Idle(job);
         }
         let pool = self.make_pool(world, candidates.len());

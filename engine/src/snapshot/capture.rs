@@ -101,7 +101,7 @@ impl World {
         if mask.contains(ComponentId::ENTITY) {
             let (column, rows) = (self.index.column(), self.index.len());
             cell.push_index(column.chunks_of(rows), rows, column.rows_log2());
-            self.index.freeze_stocks(cell);
+            self.index.freeze_lanes(cell);
         }
         for log in &self.events {
             if mask.contains(log.component()) {
@@ -144,6 +144,7 @@ impl World {
         if mask.contains(ComponentId::ENTITY) {
             shape.chunks += self.index.column().chunk_capacity();
             shape.handles = self.index.stock_capacity();
+            shape.lanes = self.index.lane_count();
         }
         for log in &self.events {
             if mask.contains(log.component()) {

@@ -32,6 +32,7 @@ use super::rows::{Rows, no_bytes};
 
 #[cfg(feature = "rayon")]
 mod apart;
+mod blank;
 mod own;
 mod restore;
 
@@ -385,12 +386,15 @@ impl Column {
         shrink_list(&mut self.chunks)
     }
 
-    /// Bytes of all chunks.
+    /// Bytes of all chunks that are not blank.
     pub(crate) fn reserved_bytes(&self) -> usize {
         match self.chunks.len() {
             0 => 0,
             1 => self.class(0).bytes(),
-            chunks => chunks * self.class(1).bytes(),
+            chunks => {
+                let blank = self.chunks.iter().filter(|entry| entry.born == Epoch::BLANK).count();
+                (chunks - blank) * self.class(1).bytes()
+            }
         }
     }
 

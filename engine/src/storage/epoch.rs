@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// | number | |
 /// |---|---|
 /// | 0 | before everything |
-/// | below 2^32 | a chunk of the base of this number: see [`Epoch::foreign`] |
+/// | below 2^32 - 2 | a chunk of the base of this number: see [`Epoch::foreign`] |
+/// | 2^32 - 2 | a chunk that no world owns: [`Epoch::BLANK`] |
 /// | 2^32 - 1 | before every capture: [`Epoch::NEVER`] |
 /// | 2^32 and more | the spans of a world |
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -19,6 +20,8 @@ const FIRST: u64 = 1 << 32;
 impl Epoch {
     pub(crate) const ZERO: Self = Self(0);
 
+    /// The birth of a blank chunk, which belongs to the process: no world writes or recycles it.
+    pub(crate) const BLANK: Self = Self(FIRST - 2);
     /// The end of a capture that never was: not before the birth of any foreign chunk, so that these
     /// count as seen, and before that of all others.
     pub(crate) const NEVER: Self = Self(FIRST - 1);
@@ -36,12 +39,13 @@ impl Epoch {
         Self(u64::from(base))
     }
 
-    /// Which base a chunk of this birth is of, if it is foreign.
+    /// Which base a chunk of this birth is of, if it is another world's.
     #[inline]
     pub(crate) fn base(self) -> Option<u32> {
-        u32::try_from(self.0).ok()
+        if self < Self::BLANK { Some(self.0 as u32) } else { None }
     }
 
+    /// Whether a chunk of this birth is never the world's own: another world's, or blank.
     #[inline]
     pub(crate) fn is_foreign(self) -> bool {
         self.0 < FIRST

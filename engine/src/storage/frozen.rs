@@ -52,17 +52,26 @@ impl FrozenHead {
         mask: ComponentMask::NONE,
         alive: 0,
         event_retention: 0,
-        index: IndexHead { free_head: 0, reserved_from: 0, block_start: 0, block_end: 0, fresh: 0 },
+        index: IndexHead { free_head: 0, reserved_from: 0, fresh: 0 },
     };
 }
 
-/// The number of a command buffer in its world.
+/// The number of a lane: of a command buffer, and of the indices that are its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct BufferId(pub(crate) u64);
+pub(crate) struct LaneId(pub(crate) u32);
 
-impl BufferId {
-    /// Stands for no buffer.
-    pub(crate) const NONE: Self = Self(0);
+impl LaneId {
+    /// Stands for no lane.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
+
+/// What a lane is, apart from the handles that its buffer holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LaneHead {
+    /// How many indices were drawn from it by recordings that were played back.
+    pub(crate) used: u32,
+    /// How many handles a recording starts with: what the largest one so far has needed.
+    pub(crate) need: u32,
 }
 
 /// Entity indices that were reserved and given back, and that never had a slot.
@@ -80,10 +89,7 @@ pub(crate) struct IndexHead {
     pub(crate) free_head: u32,
     /// The first slot that was reserved and not marked yet.
     pub(crate) reserved_from: u32,
-    /// Fresh indices that the world has claimed for itself.
-    pub(crate) block_start: u32,
-    pub(crate) block_end: u32,
-    /// The first index that nobody has claimed.
+    /// The world's first index that was never given out.
     pub(crate) fresh: u32,
 }
 
@@ -133,6 +139,8 @@ pub struct SnapshotShape {
     pub resources: usize,
     /// Handles that are reserved for command buffers.
     pub handles: usize,
+    /// Lanes of command buffers: as many as there were buffers at one time.
+    pub lanes: usize,
 }
 
 /// One captured picture of a world.
@@ -150,7 +158,9 @@ pub(crate) struct Frozen {
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
     /// Handles that were reserved for command buffers.
-    handles: Vec<(BufferId, Entity)>,
+    handles: Vec<(LaneId, Entity)>,
+    /// The lanes of command buffers, in the order of their numbers.
+    lanes: Vec<LaneHead>,
     given_back: Vec<GivenBack>,
     /// In a snapshot of a branch: the bases of the foreign chunks in it, with their numbers.
     bases: Vec<(u32, Base)>,
@@ -172,6 +182,7 @@ impl Frozen {
             logs: Vec::with_capacity(shape.logs),
             resources: Vec::with_capacity(shape.resources),
             handles: Vec::with_capacity(shape.handles),
+            lanes: Vec::with_capacity(shape.lanes),
             given_back: Vec::new(),
             bases: Vec::new(),
             holds: None,
@@ -187,6 +198,7 @@ impl Frozen {
         self.logs.reserve(shape.logs);
         self.resources.reserve(shape.resources);
         self.handles.reserve(shape.handles);
+        self.lanes.reserve(shape.lanes);
     }
 
     /// What the lists hold.
@@ -198,6 +210,7 @@ impl Frozen {
             logs: self.logs.len(),
             resources: self.resources.len(),
             handles: self.handles.len(),
+            lanes: self.lanes.len(),
         }
     }
 
@@ -210,6 +223,7 @@ impl Frozen {
             logs: self.logs.capacity(),
             resources: self.resources.capacity(),
             handles: self.handles.capacity(),
+            lanes: self.lanes.capacity(),
         }
     }
 
@@ -221,6 +235,7 @@ impl Frozen {
             + size_of_val(&*self.logs)
             + size_of_val(&*self.resources)
             + size_of_val(&*self.handles)
+            + size_of_val(&*self.lanes)
     }
 
     /// Starts a capture.
@@ -310,8 +325,13 @@ impl Frozen {
     }
 
     /// Adds handles that were reserved for a command buffer.
-    pub(crate) fn push_handles(&mut self, buffer: BufferId, handles: &[Entity]) {
-        self.handles.extend(handles.iter().map(|&handle| (buffer, handle)));
+    pub(crate) fn push_handles(&mut self, lane: LaneId, handles: &[Entity]) {
+        self.handles.extend(handles.iter().map(|&handle| (lane, handle)));
+    }
+
+    /// Adds the next lane.
+    pub(crate) fn push_lane(&mut self, lane: LaneHead) {
+        self.lanes.push(lane);
     }
 
     /// Adds indices that were given back.
@@ -409,6 +429,7 @@ impl Recycle for Frozen {
         self.logs.clear();
         self.resources.clear();
         self.handles.clear();
+        self.lanes.clear();
         self.given_back.clear();
         self.index = None;
         self.schema = None;
@@ -425,7 +446,8 @@ impl Recycle for Frozen {
             + self.chunks.capacity() * size_of::<ChunkEntry>()
             + self.logs.capacity() * size_of::<FrozenLog>()
             + self.resources.capacity() * size_of::<FrozenResource>()
-            + self.handles.capacity() * size_of::<(BufferId, Entity)>()
+            + self.handles.capacity() * size_of::<(LaneId, Entity)>()
+            + self.lanes.capacity() * size_of::<LaneHead>()
             + self.given_back.capacity() * size_of::<GivenBack>()
             + self.bases.capacity() * size_of::<(u32, Base)>()
     }

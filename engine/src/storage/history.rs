@@ -193,8 +193,8 @@ impl Memory {
         component: ComponentId,
     ) {
         let history = &mut self.history;
-        if let Some(base) = born.base() {
-            history.bases.forget(base);
+        if born.is_foreign() {
+            born.base().into_iter().for_each(|base| history.bases.forget(base));
             return;
         }
         if born <= history.newest(component) {

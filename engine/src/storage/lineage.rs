@@ -13,15 +13,18 @@ pub(crate) struct Lineage(Arc<AtomicU64>);
 impl Lineage {
     #[inline]
     pub(crate) fn current(&self) -> u64 {
-        // Relaxed: the number is all that is shared. Only the world's thread changes it.
-        self.0.load(Ordering::Relaxed)
+        // Acquire: pairs with the release in `begin`, for what buffers go on with.
+        self.0.load(Ordering::Acquire)
     }
 
-    /// Begins the next one and returns it.
-    pub(crate) fn advance(&self) -> u64 {
-        let next = self.current() + 1;
-        // Relaxed: as above.
-        self.0.store(next, Ordering::Relaxed);
-        next
+    /// The number of the one that comes after the current one.
+    pub(crate) fn next(&self) -> u64 {
+        self.current() + 1
+    }
+
+    /// Begins the next one. Only the world's thread does.
+    pub(crate) fn begin_next(&self) {
+        // Release: pairs with the acquire in `current`.
+        self.0.store(self.next(), Ordering::Release);
     }
 }

@@ -72,6 +72,11 @@ impl<'a> Rows<'a> {
         self.rows_log2 == other.rows_log2 && self.chunks[chunk].chunk == other.chunks[chunk].chunk
     }
 
+    /// Whether two rows, which have bytes, lie in the same memory.
+    pub(crate) fn is_same_chunk(&self, row: usize, other: usize) -> bool {
+        self.chunks[row >> self.rows_log2].chunk == self.chunks[other >> self.rows_log2].chunk
+    }
+
     /// The values from `row` on that lie in its chunk.
     pub(crate) fn chunk_from<T: Component>(&self, row: usize) -> &'a [T] {
         self.run(self.rest_of_chunk(row))

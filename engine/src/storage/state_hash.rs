@@ -44,7 +44,19 @@ pub(crate) fn hash_rows(
     rows: &Rows<'_>,
     mut hash_chunk: impl FnMut(&Rows<'_>, Range<usize>) -> u64,
 ) -> u64 {
-    chunk_runs(rows).fold(NO_CHUNKS, |hash, run| join(hash, hash_chunk(rows, run)))
+    let (mut last, mut last_hash) = (0..0, 0);
+    chunk_runs(rows).fold(NO_CHUNKS, |hash, run| {
+        if !repeats(rows, &last, &run) {
+            last_hash = hash_chunk(rows, run.clone());
+        }
+        last = run;
+        join(hash, last_hash)
+    })
+}
+
+/// Whether a run is the memory of the run before it once more: that of unused slots.
+fn repeats(rows: &Rows<'_>, before: &Range<usize>, run: &Range<usize>) -> bool {
+    before.len() == run.len() && rows.is_same_chunk(before.start, run.start)
 }
 
 /// The rows of each chunk.
@@ -81,20 +93,24 @@ impl ChunkHashes {
         let room = column.chunk_capacity().saturating_sub(self.hashes.len());
         self.hashes.reserve(room);
         let (values, mut hash, mut chunks) = (column.rows(rows), NO_CHUNKS, 0);
+        let mut last = 0..0;
         for run in chunk_runs(&values) {
             let rows_then = self.rows.min(run.start + column.chunk_rows());
             let is_known = chunks < self.hashes.len()
                 && rows_then == run.end
                 && column.written(chunks) <= since;
             if !is_known {
-                let fresh = hash_chunk(&values, run);
+                let fresh = match repeats(&values, &last, &run) {
+                    true => self.hashes[chunks - 1],
+                    false => hash_chunk(&values, run.clone()),
+                };
                 match self.hashes.get_mut(chunks) {
                     Some(known) => *known = fresh,
                     None => self.hashes.push(fresh),
                 }
             }
             hash = join(hash, self.hashes[chunks]);
-            chunks += 1;
+            (chunks, last) = (chunks + 1, run);
         }
         // What is not read this time may be written unnoticed before the next.
         self.hashes.truncate(chunks);

@@ -2,24 +2,29 @@
 //!
 //! A buffer records on scratch memory: one fixed-size entry per command and the bytes of its
 //! bundle. Handles of entities to be spawned come from a stock that the world fills at playback,
-//! and from the shared counter of fresh indices when that runs out, so that recording needs
-//! neither the world nor a lock.
+//! and from a lane of the buffer's own when that runs out, so that recording needs neither the world
+//! nor a lock, and no handle depends on what other buffers record.
+//!
+//! A command belongs to the lineage in which it was recorded: a restore or a sync replaces all
+//! entities, and with them whom handles are about. So a buffer asks at each command whether there
+//! has been one. The buffer of a host's module asks when a run begins, on the world's thread: a run
+//! is about one picture, and counts whole or not at all.
 
 use std::mem;
-use std::ops::Range;
+use std::sync::Arc;
 
 use bytemuck::{bytes_of, pod_read_unaligned};
 use convoy_pool::{Scratch, ScratchSlice};
 
 use crate::storage::Entity;
 use crate::storage::component::Component;
-use crate::storage::frozen::BufferId;
+use crate::storage::lineage::Lineage;
 
 use super::bundle::{Bundle, ComponentSink, ComponentSource};
 use super::core::World;
 use super::error::ComponentError;
 use super::hierarchy::HierarchyError;
-use super::index::Handles;
+use super::index::{Handles, LaneCursor, Renewal};
 
 /// What became of a command.
 enum Outcome {
@@ -87,22 +92,29 @@ impl Playback {
 pub struct Commands {
     scratch: Scratch,
     queue: Vec<Command>,
-    /// Handles that the world has reserved, the next one last.
+    /// Commands of an earlier lineage, which the next playback counts as dead.
+    outdated: u64,
+    /// Handles that the world has reserved, in the order of their use.
     stock: Vec<Entity>,
-    /// How many handles a recording starts with: what the largest one so far has needed, so that
-    /// a steady recording lives on recycled slots.
-    stock_target: usize,
-    block: Range<u32>,
+    /// How many of the stock the recording has used.
+    taken: usize,
+    /// Where handles come from when the stock is used up; nowhere in a buffer that spawns nothing.
+    cursor: Option<LaneCursor>,
+    /// How many handles the stock has at the least.
+    stock_min: usize,
     handles: Handles,
-    /// Which number the buffer has in its world.
-    id: BufferId,
-    /// Which state of the world the handles are for: a restore or a sync replaces all slots.
-    lineage: u64,
+    /// The world's current lineage, and the one that the recording and its handles belong to.
+    lineage: Lineage,
+    recorded_in: u64,
+    /// What the buffer goes on with after a restore; nothing in that of a module.
+    renewal: Option<Arc<Renewal>>,
+    /// Handles whose spawning failed in the playback that goes on.
+    failed: Vec<Entity>,
     /// Bytes of the bundle being recorded.
     bytes: Vec<u8>,
 }
 
-/// How many reserved handles a buffer starts a recording with at the least.
+/// How many handles the stock of a buffer of its own has at the least.
 const STOCK: usize = 64;
 /// How many commands a buffer takes before its list grows.
 const QUEUE: usize = 256;
@@ -110,31 +122,53 @@ const QUEUE: usize = 256;
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 impl Commands {
-    /// An empty buffer whose entities will be spawned in `world`.
+    /// An empty buffer whose entities will be spawned in `world`. It may be recorded to on any
+    /// thread, whatever others record at the same time: its handles follow from the order in which
+    /// the world's buffers were made and played back.
     pub fn new(world: &mut World) -> Self {
-        let mut commands = Self {
-            scratch: Scratch::with_capacity(SCRATCH_BYTES),
-            queue: Vec::with_capacity(QUEUE),
-            stock: Vec::with_capacity(STOCK),
-            stock_target: STOCK,
-            block: 0..0,
-            handles: world.index.handles().clone(),
-            id: world.index.make_buffer(),
-            lineage: world.lineage.current(),
-            bytes: Vec::with_capacity(256),
-        };
-        commands.fill_stock(world);
+        let renewal = Arc::new(Renewal::default());
+        let cursor = world.index.make_lane(Some(Arc::clone(&renewal)));
+        let mut commands = Self::with_lane(world, Some(cursor), STOCK);
+        commands.renewal = Some(renewal);
+        commands.take_up(world);
         commands
     }
 
-    /// Commands recorded.
+    /// The buffer of a host's module. It holds no handle before it has spawned; one that never
+    /// `spawns` leaves everybody else's handles as they are.
+    pub(crate) fn for_module(world: &mut World, spawns: bool) -> Self {
+        let cursor = spawns.then(|| world.index.make_lane(None));
+        let mut commands = Self::with_lane(world, cursor, 0);
+        commands.take_up(world);
+        commands
+    }
+
+    fn with_lane(world: &World, cursor: Option<LaneCursor>, stock_min: usize) -> Self {
+        Self {
+            scratch: Scratch::with_capacity(SCRATCH_BYTES),
+            queue: Vec::with_capacity(QUEUE),
+            outdated: 0,
+            stock: Vec::with_capacity(STOCK),
+            taken: 0,
+            cursor,
+            stock_min,
+            handles: world.index.handles().clone(),
+            lineage: world.lineage.clone(),
+            recorded_in: world.lineage.current(),
+            renewal: None,
+            failed: Vec::new(),
+            bytes: Vec::with_capacity(256),
+        }
+    }
+
+    /// Commands recorded since the last playback, those from before a restore included.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.outdated as usize
     }
 
     /// Whether no command is recorded.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
     /// Records the spawning of an entity. Its handle is valid in later commands at once, and in
@@ -142,14 +176,14 @@ impl Commands {
     ///
     /// # Panics
     ///
-    /// When all 2^32 - 2 entity slots are taken.
+    /// When the buffer's own indices are used up, of which the first 63 buffers of a world have
+    /// four and a half million each: see [`World::play_back`]. In a module that declared that it
+    /// spawns nothing.
     #[track_caller]
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
+        self.notice_restore();
         let entity = self.reserve();
-        self.record_spawn_at(entity, bundle);
-        if let Some(command) = self.queue.last_mut() {
-            command.spawns = true;
-        }
+        self.push(spawn_apply::<B>, entity, bundle, true);
         entity
     }
 
@@ -206,76 +240,103 @@ impl Commands {
     }
 
     /// Discards everything that is recorded. The handles of entities that were to be spawned are
-    /// given again.
+    /// given again, in the same order.
     pub fn clear(&mut self) {
-        let spawned = self.queue.iter().rev().filter(|command| command.spawns);
-        self.stock.extend(spawned.map(|command| command.entity));
         self.queue.clear();
         self.scratch.reset();
+        self.outdated = 0;
+        self.taken = 0;
+        if let Some(cursor) = &mut self.cursor {
+            cursor.rewind();
+        }
     }
 
     fn record<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: B) {
+        self.notice_restore();
+        self.push(apply, entity, bundle, false);
+    }
+
+    fn push<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: B, spawns: bool) {
         self.bytes.clear();
         bundle.put(&mut ByteSink { bytes: &mut self.bytes });
         let payload = self.scratch.store(&self.bytes);
-        self.queue.push(Command { apply, entity, payload, spawns: false });
+        self.queue.push(Command { apply, entity, payload, spawns });
     }
 
     #[track_caller]
     fn reserve(&mut self) -> Entity {
-        if let Some(entity) = self.stock.pop() {
+        if let Some(&entity) = self.stock.get(self.taken) {
+            self.taken += 1;
             return entity;
         }
-        if self.block.is_empty() {
-            self.block = self.handles.claim(STOCK as u32);
-        }
-        let index = self.block.next().expect("fewer than 2^32 - 2 entity slots are taken");
-        Entity::new(index, 1)
+        let cursor = self.cursor.as_mut();
+        let cursor = cursor.expect("a module that spawns does not declare that it spawns nothing");
+        cursor.draw().expect("a recording spawns no more entities than the buffer's lane has left")
     }
 
-    /// Tops the stock up, so that recycled slots are used before fresh ones.
+    /// Leaves behind what was recorded before a restore.
+    #[inline]
+    fn notice_restore(&mut self) {
+        if self.lineage.current() > self.recorded_in && self.renewal.is_some() {
+            self.begin_anew();
+        }
+    }
+
+    #[cold]
+    fn begin_anew(&mut self) {
+        self.outdated += self.queue.len() as u64;
+        self.queue.clear();
+        self.scratch.reset();
+        self.taken = 0;
+        if let (Some(renewal), Some(cursor)) = (&self.renewal, &mut self.cursor) {
+            self.recorded_in = renewal.take_up(&mut self.stock, cursor);
+        }
+    }
+
+    /// Takes over what the lane holds, and tops it up, so that recycled slots are used before fresh
+    /// ones.
+    fn take_up(&mut self, world: &mut World) {
+        self.taken = 0;
+        self.recorded_in = world.lineage.current();
+        if let Some(cursor) = &mut self.cursor {
+            world.index.take_up(&mut self.stock, cursor);
+        }
+        self.fill_stock(world);
+    }
+
     fn fill_stock(&mut self, world: &mut World) {
-        let missing = self.stock_target.saturating_sub(self.stock.len());
-        let start = self.stock.len();
-        for _ in 0..missing {
-            // Short stock is no error: recording falls back to fresh indices.
-            let Ok(entity) = world.index.allocate(&mut world.memory) else { break };
-            self.stock.push(entity);
+        if let Some(cursor) = &self.cursor {
+            let World { index, memory, .. } = world;
+            index.fill_stock(cursor.lane, self.stock_min, &mut self.stock, memory);
         }
-        self.stock[start..].reverse();
-        world.index.note_stock(self.id, &self.stock);
     }
 
-    /// Whether the buffer is for a state that `world` has left by a restore or a sync: what is
-    /// recorded before the next playback is discarded then.
+    /// Whether the recording is of a state that `world` has left by a restore or a sync, so that the
+    /// next playback discards it.
     pub(crate) fn is_outdated(&self, world: &World) -> bool {
-        self.lineage != world.lineage.current()
+        self.recorded_in != world.lineage.current()
     }
 
     /// Discards what was recorded for a state that the world has left, and goes on with the handles
     /// that are reserved for this buffer now.
     #[cold]
     fn renew(&mut self, world: &mut World) -> Playback {
-        let dead = self.queue.len() as u64;
+        let dead = self.len() as u64;
         self.queue.clear();
         self.scratch.reset();
-        self.stock.clear();
-        self.stock.extend_from_slice(world.index.stock(self.id));
-        self.stock_target = self.stock.len().max(STOCK);
-        self.block = 0..0;
-        self.lineage = world.lineage.current();
-        self.fill_stock(world);
+        self.outdated = 0;
+        self.take_up(world);
         Playback { dead, ..Playback::default() }
     }
 }
 
 impl Drop for Commands {
-    /// Gives the handles that were not used back to the world, which takes them at its next tick.
+    /// Gives the lane back with all that it holds: to the next buffer that is made, or to the world
+    /// at its next tick.
     fn drop(&mut self) {
-        self.clear();
-        let block = self.block.clone().map(|index| Entity::new(index, 1));
-        self.handles.give_back(self.lineage, self.stock.drain(..).chain(block));
-        self.handles.drop_buffer(self.id);
+        if let Some(cursor) = &self.cursor {
+            self.handles.give_back_lane(cursor.lane);
+        }
     }
 }
 
@@ -290,9 +351,15 @@ impl World {
     /// on dead entities are skipped and counted; nothing is applied twice. The handle of an entity
     /// whose spawning failed is given again.
     ///
-    /// Commands of a buffer that was filled before the last [`World::restore`], or in a replica
-    /// before its last sync, are about entities that are not there any more: they are discarded
-    /// and counted as dead.
+    /// Commands that were recorded before the last [`World::restore`], or in a replica before its
+    /// last sync, are about entities that are not there any more: they are discarded and counted as
+    /// dead. What was recorded since is applied.
+    ///
+    /// **Handles** follow from the order in which buffers are made, recorded to and played back,
+    /// whatever threads do: a recording first uses the *stock* that the playback before it has
+    /// filled, with as many handles as the largest recording so far has needed, and then indices
+    /// that are the buffer's own. The next buffer that is made after one was dropped goes on with
+    /// its stock and its indices.
     ///
     /// # Panics
     ///
@@ -306,11 +373,16 @@ impl World {
         if commands.is_outdated(self) {
             return commands.renew(self);
         }
-        let mut playback = Playback::default();
-        let spawns = commands.queue.iter().filter(|command| command.spawns).count();
-        commands.stock_target = commands.stock_target.max(spawns.next_power_of_two());
+        let mut playback = Playback { dead: commands.outdated, ..Playback::default() };
+        commands.outdated = 0;
         // Taken out, so that a panic on the way leaves nothing to play back twice.
         let mut queue = mem::take(&mut commands.queue);
+        let taken = mem::take(&mut commands.taken);
+        commands.stock.drain(..taken);
+        if let Some(cursor) = &mut commands.cursor {
+            self.index.note_use(cursor, taken + cursor.drawn as usize);
+            cursor.advance();
+        }
         for command in &queue {
             let payload = commands.scratch.get(command.payload);
             match (command.apply)(self, command.entity, payload) {
@@ -319,7 +391,7 @@ impl World {
                 Outcome::Failed => {
                     playback.failed += 1;
                     if command.spawns {
-                        commands.stock.push(command.entity);
+                        commands.failed.push(command.entity);
                     }
                 }
             }
@@ -327,6 +399,7 @@ impl World {
         queue.clear();
         commands.queue = queue;
         commands.scratch.reset();
+        commands.stock.splice(0..0, commands.failed.drain(..));
         commands.fill_stock(self);
         playback
     }

@@ -310,11 +310,13 @@ impl World {
         bundle: B,
     ) -> Result<Option<()>, SpawnError> {
         self.check_whole()?;
-        if self.index.prepare_reserved(entity, &mut self.memory)?.is_none() {
+        if !self.index.check_reserved(entity, &mut self.memory)? {
             return Ok(None);
         }
         let (archetype, number) = self.target::<B>()?;
         let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
+        // Last, as it may make slots, which the state hash tells.
+        self.index.prepare_reserved(entity, &mut self.memory)?;
         self.index.place(entity, Location { archetype, row: row as u32 });
         let positions = self.bundles.get(number).own_positions();
         fill_row(&mut self.tables[archetype.index()], entity, positions, bundle);

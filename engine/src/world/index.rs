@@ -4,9 +4,8 @@
 //! up for the price of the chunk pointers. A free slot holds the next free one in place of its
 //! row: the free list needs no memory, and travels with the chunks.
 //!
-//! Command buffers on other threads take ids from a stock that the world filled, and from the
-//! shared counter of fresh indices when that runs out. The world itself takes fresh indices in
-//! blocks, so that its own spawns exchange no atomic.
+//! Fresh indices are divided between the world and the lanes of command buffers, so that handles
+//! never depend on which thread comes first: see [`territory`] and [`lanes`].
 //!
 //! **Reserving through `&World`.** While the world is borrowed shared, the links of the free list
 //! don't change, so any thread may take slots off it by moving `free_head` along: a
@@ -17,8 +16,8 @@
 
 use std::mem;
 use std::ops::Range;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
 use convoy_pool::MemoryError;
@@ -33,11 +32,13 @@ use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
 
 use handles::{NONE, Returned};
-use stocks::Stocks;
+use lanes::Lanes;
+use territory::END;
 
 use super::error::SpawnError;
 
 pub(crate) use handles::Handles;
+pub(crate) use lanes::{LaneCursor, Renewal};
 
 /// Where an entity's components are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,8 +62,6 @@ pub(crate) struct Slot {
 const FREE: u32 = u32::MAX;
 /// Marks a slot whose handle has been given out and that holds no entity yet.
 const RESERVED: u32 = u32::MAX - 1;
-/// How many fresh indices are claimed from the shared counter at once.
-const BLOCK: u32 = 64;
 
 impl Slot {
     /// Where the entity of `generation` is, if this slot holds it.
@@ -114,18 +113,17 @@ impl Slot {
 pub(crate) struct ManySlots {
     /// How many come from the free list.
     free: usize,
-    /// The rest of the world's block.
-    block: Range<u32>,
     /// Fresh indices that had come back.
     recalled: Range<u32>,
-    /// Fresh indices claimed for the purpose.
-    claimed: Range<u32>,
+    /// The world's fresh indices in a range: those that belong to no lane.
+    fresh: Range<u32>,
 }
 
 mod handles;
+mod lanes;
 mod recall;
 mod restore;
-mod stocks;
+mod territory;
 
 pub(crate) struct EntityIndex {
     slots: Column,
@@ -138,11 +136,14 @@ pub(crate) struct EntityIndex {
     free_head: AtomicU32,
     /// Where the head stood before `&World` reserved what is not settled yet, or `NONE`.
     reserved_from: AtomicU32,
-    block: Range<u32>,
+    /// The world's first index that was never given out; it belongs to no lane.
+    fresh: AtomicU32,
     /// Fresh indices that came back while the counter had gone on: what the world claims next.
     recalled: Vec<Range<u32>>,
     handles: Handles,
-    stocks: Stocks,
+    lanes: Lanes,
+    /// Whether chunks may be blank.
+    is_sparse: bool,
 }
 
 /// Handles that were taken off the index at once: free slots first, then fresh indices.
@@ -150,16 +151,21 @@ pub(crate) struct TakenHandles {
     /// The next free slot, and how many follow its links.
     next: u32,
     free: usize,
+    /// The range that the fresh indices lie in, and how many they are.
     fresh: Range<u32>,
+    fresh_left: u32,
 }
 
 impl TakenHandles {
+    const NONE: Self = Self { next: NONE, free: 0, fresh: 0..0, fresh_left: 0 };
+
     pub(crate) fn len(&self) -> usize {
-        self.free + self.fresh.len()
+        self.free + self.fresh_left as usize
     }
 
     /// Takes the fresh indices away.
     pub(crate) fn take_fresh(&mut self) -> Range<u32> {
+        self.fresh_left = 0;
         mem::replace(&mut self.fresh, 0..0)
     }
 }
@@ -173,10 +179,11 @@ impl EntityIndex {
             captured: 0,
             free_head: AtomicU32::new(NONE),
             reserved_from: AtomicU32::new(NONE),
-            block: 0..0,
+            fresh: AtomicU32::new(0),
             recalled: Vec::new(),
             handles: Handles::new(),
-            stocks: Stocks::default(),
+            lanes: Lanes::default(),
+            is_sparse: false,
         }
     }
 
@@ -191,12 +198,30 @@ impl EntityIndex {
                 Err(now) => head = now,
             }
         }
-        let claimed = self.handles.claim_exact(1).ok_or(SpawnError::Entities)?;
+        let claimed = self.claim(1).ok_or(SpawnError::Entities)?;
         Ok(Entity::new(claimed.start, 1))
     }
 
-    /// Takes `count` handles, or fewer when there are not as many: one exchange for the free slots
-    /// and one for the fresh indices, of which it takes all that are missing or none.
+    /// Claims the range of the world's next `count` fresh indices; `None` when there are fewer.
+    fn claim(&self, count: u32) -> Option<Range<u32>> {
+        // Relaxed: the number itself is all that is shared.
+        let (ordering, fresh) = (Ordering::Relaxed, &self.fresh);
+        let after = |start| territory::own_after(start, count);
+        let start = fresh.fetch_update(ordering, ordering, after).ok()?;
+        Some(start..after(start)?)
+    }
+
+    /// Gives a claimed range back, unless somebody has claimed more since. Tells whether it did.
+    fn unclaim(&self, range: &Range<u32>) -> bool {
+        // Relaxed: as above.
+        let (ordering, fresh) = (Ordering::Relaxed, &self.fresh);
+        range.is_empty()
+            || fresh.compare_exchange(range.end, range.start, ordering, ordering).is_ok()
+    }
+
+    /// Takes `count` handles, or none when there are not as many: one exchange for the free slots
+    /// and one for the fresh indices. Only where other threads take the last ones at the same time
+    /// may it be fewer.
     pub(crate) fn take_handles(&self, count: usize) -> TakenHandles {
         // Acquire: as in `move_head`, with which it pairs.
         let mut head = self.free_head.load(Ordering::Acquire);
@@ -206,6 +231,12 @@ impl EntityIndex {
                 next = self.slots.get::<Slot>(next as usize).row;
                 free += 1;
             }
+            // What can't be had whole is left whole.
+            let fresh = self.fresh.load(Ordering::Relaxed);
+            let missing = u32::try_from(count - free).ok();
+            if missing.and_then(|missing| territory::own_after(fresh, missing)).is_none() {
+                return TakenHandles::NONE;
+            }
             if free == 0 {
                 break free;
             }
@@ -214,9 +245,10 @@ impl EntityIndex {
                 Err(now) => head = now,
             }
         };
-        let fresh = u32::try_from(count - free).ok();
-        let fresh = fresh.and_then(|wanted| self.handles.claim_exact(wanted)).unwrap_or(0..0);
-        TakenHandles { next: head, free, fresh }
+        let missing = (count - free) as u32;
+        let fresh = if missing == 0 { Some(0..0) } else { self.claim(missing) };
+        let fresh_left = if fresh.is_some() { missing } else { 0 };
+        TakenHandles { next: head, free, fresh: fresh.unwrap_or(0..0), fresh_left }
     }
 
     /// Moves the head of the free list along through a shared reference. Fails with where it is.
@@ -228,20 +260,9 @@ impl EntityIndex {
             _ = from.compare_exchange(NONE, head, ordering, ordering);
         }
         // Release: pairs with the acquiring loads of the head here, in `take_handle`, in
-        // `take_handles` and in `first_free`, for what was just noted.
+        // `take_handles` and in `head`, for what was just noted.
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         self.free_head.compare_exchange_weak(head, next, success, failure).map(drop)
-    }
-
-    /// Where the free list starts when what is not settled yet counts as free.
-    fn first_free(&self) -> u32 {
-        // Acquire: pairs with the exchange in `move_head`. If the head has moved, what it moved
-        // from is seen.
-        let head = self.free_head.load(Ordering::Acquire);
-        match self.reserved_from.load(Ordering::Relaxed) {
-            NONE => head,
-            from => from,
-        }
     }
 
     /// The next one of the handles that were taken at once. The world must have stayed shared.
@@ -252,7 +273,10 @@ impl EntityIndex {
             taken.free -= 1;
             return Some(Entity::new(index, slot.generation));
         }
-        taken.fresh.next().map(|index| Entity::new(index, 1))
+        taken.fresh_left = taken.fresh_left.checked_sub(1)?;
+        let index = taken.fresh.start;
+        taken.fresh.start = territory::own(index + 1);
+        Some(Entity::new(index, 1))
     }
 
     /// Marks the slots that were reserved through `&World` since the last exclusive operation.
@@ -315,7 +339,8 @@ impl EntityIndex {
         &self.handles
     }
 
-    /// Frees the slots of the handles that dropped command buffers gave back.
+    /// Frees the slots of the handles that were given back, and of the stocks of lanes that no
+    /// buffer draws from.
     pub(crate) fn take_returned(&mut self, memory: &mut Memory) {
         self.recall_fresh();
         if !self.handles.0.has_returned.swap(false, Ordering::Relaxed) {
@@ -328,10 +353,11 @@ impl EntityIndex {
         }
         let handles = self.handles.clone();
         let mut returned = handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        let Returned { buffers, handles, .. } = &mut *returned;
-        for buffer in buffers.drain(..) {
-            // Of a buffer that was dropped after a restore nobody else gives back what is noted.
-            handles.extend(self.stocks.remove(buffer));
+        let Returned { lanes, handles, .. } = &mut *returned;
+        lanes.drain(..).for_each(|lane| self.lanes.vacate(lane));
+        for lane in self.lanes.lanes.iter_mut().filter(|lane| !lane.is_taken) {
+            // The next one of a stock is freed last, and so is the next one of the world.
+            handles.extend(lane.held.drain(..).rev());
         }
         handles.retain(|&entity| match self.prepare_reserved(entity, memory) {
             Ok(Some(())) => {
@@ -366,10 +392,17 @@ impl EntityIndex {
 
     /// Makes room for `count` more entities.
     pub(crate) fn reserve(&mut self, count: usize, memory: &mut Memory) -> Result<(), MemoryError> {
-        let len = self.len as usize;
-        let wanted = len + count + BLOCK as usize;
-        self.slots.reserve_list(wanted);
-        self.slots.reserve(wanted, len, memory)
+        let start = *self.fresh.get_mut();
+        let end = u32::try_from(count).ok().and_then(|count| territory::own_after(start, count));
+        for run in territory::own_runs(start..end.unwrap_or(END)) {
+            let (start, end) = (run.start as usize, run.end as usize);
+            let len = self.len as usize;
+            self.slots.own_rows(start..end.min(len).max(start), len, memory)?;
+            self.slots.reserve_list(end);
+            self.add_blank_chunks(start, memory)?;
+            self.slots.reserve(end, len, memory)?;
+        }
+        Ok(())
     }
 
     /// Takes a free slot, or a fresh one, and makes it writable. It is marked as reserved.
@@ -412,25 +445,22 @@ impl EntityIndex {
     }
 
     fn allocate_fresh(&mut self, memory: &mut Memory) -> Result<Entity, SpawnError> {
-        if self.block.is_empty() {
-            self.recall_fresh();
-            self.block = self.first_recalled(BLOCK);
-            self.forget_recalled(&self.block.clone());
-        }
-        if self.block.is_empty() {
-            self.block = self.handles.claim(BLOCK);
-        }
-        let index = self.block.start;
-        if self.block.is_empty() {
+        self.recall_fresh();
+        let recalled = self.first_recalled(1);
+        let index = recalled.clone().next().unwrap_or(*self.fresh.get_mut());
+        if index >= END {
             return Err(SpawnError::Entities);
         }
         self.ensure(index, memory)?;
-        self.block.start += 1;
+        if recalled.is_empty() {
+            *self.fresh.get_mut() = territory::own(index + 1);
+        }
+        self.forget_recalled(&recalled);
         Ok(Entity::new(index, 1))
     }
 
     /// Makes `count` slots writable for [`EntityIndex::place_many`]: free ones first, then fresh
-    /// ones.
+    /// ones. On an error no slot was made and no index given out.
     pub(crate) fn prepare_many(
         &mut self,
         count: usize,
@@ -446,31 +476,34 @@ impl EntityIndex {
         }
         let wanted = u32::try_from(count - free).map_err(|_| SpawnError::Entities)?;
         self.recall_fresh();
-        let block = self.block.start..self.block.end.min(self.block.start.saturating_add(wanted));
-        let recalled = self.first_recalled(wanted - block.len() as u32);
-        let claim = wanted - (block.len() + recalled.len()) as u32;
-        let claimed = self.handles.claim_exact(claim).ok_or(SpawnError::Entities)?;
-        for range in [&block, &recalled, &claimed] {
+        let recalled = self.first_recalled(wanted);
+        let (known, start) = (self.len, *self.fresh.get_mut());
+        let end = territory::own_after(start, wanted - territory::own_count(&recalled));
+        let fresh = start..end.ok_or(SpawnError::Entities)?;
+        for range in [&recalled, &fresh] {
             if let Err(error) = self.prepare_fresh(range, memory) {
-                self.handles.unclaim(&claimed);
+                self.len = known;
                 return Err(error.into());
             }
         }
-        Ok(ManySlots { free, block, recalled, claimed })
+        Ok(ManySlots { free, recalled, fresh })
     }
 
-    /// Makes the slots of a range of claimed indices exist and writable.
+    /// Makes the slots of the world's indices in `range` exist and writable.
     fn prepare_fresh(
         &mut self,
         range: &Range<u32>,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let known = self.len;
-        if let Some(last) = range.clone().last() {
-            self.ensure(last, memory)?;
-        }
-        for index in range.clone().take_while(|&index| index < known) {
-            self.slots.own_row(index as usize, self.len as usize, memory)?;
+        for run in territory::own_runs(range.clone()) {
+            self.ensure(run.start, memory)?;
+            let (len, end) = (self.len as usize, run.end as usize);
+            self.slots.own_rows(run.start as usize..end.min(len), len, memory)?;
+            if len < end {
+                let captured = len.max(self.captured as usize);
+                self.slots.prepare_append_run(len..end, captured, memory)?;
+                self.len = run.end;
+            }
         }
         Ok(())
     }
@@ -488,15 +521,15 @@ impl EntityIndex {
     /// Puts entities into the slots that [`EntityIndex::prepare_many`] made writable: at `first`
     /// and the rows after it. Writes their handles to those rows of `handles`.
     pub(crate) fn place_many(&mut self, slots: ManySlots, first: Location, handles: &mut Column) {
-        let ManySlots { free, block, recalled, claimed } = slots;
-        self.block.start = block.end;
+        let ManySlots { free, recalled, fresh } = slots;
         self.forget_recalled(&recalled);
+        *self.fresh.get_mut() = fresh.end;
         let mut row = first.row as usize;
         let end = row + free;
         while row < end {
             row += self.place_free_run(Location { row: row as u32, ..first }, end, handles);
         }
-        for indices in [block, recalled, claimed] {
+        for indices in [recalled, fresh].into_iter().flat_map(territory::own_runs) {
             let (mut index, end) = (indices.start as usize, indices.end as usize);
             while index < end {
                 let count = self.slots.run_end(index, end) - index;
@@ -538,19 +571,83 @@ impl EntityIndex {
     }
 
     /// Makes slots up to `index` exist and `index` writable. New ones are reserved: their handles
-    /// belong to whoever claimed the indices.
+    /// belong to whoever is given the indices. On an error none was made.
+    ///
+    /// Whole chunks of them that lie before that of `index` are *blank*: one chunk that nobody
+    /// writes stands for all, and the first write to such a slot copies it. So slots that nobody
+    /// has used yet, in lanes and before them, cost an entry in the list for each chunk.
     fn ensure(&mut self, index: u32, memory: &mut Memory) -> Result<(), MemoryError> {
         if index < self.len {
             return self.slots.own_row(index as usize, self.len as usize, memory);
         }
-        while self.len <= index {
-            let row = self.len as usize;
+        let mut row = self.len as usize;
+        let mask = self.slots.chunk_rows() - 1;
+        if self.is_sparse || index as usize & !mask > row {
+            row = self.ensure_far(row, index as usize & !mask, memory)?;
+            // A chunk by itself, as an extent would be a part of all that the list stands for.
+            self.add_blank_chunks((index as usize | mask) + 1, memory)?;
+        }
+        while row <= index as usize {
             // Nothing can be captured at or past `len`, unless a restore has shortened the index.
             self.slots.prepare_append(row, row.max(self.captured as usize), memory)?;
             self.slots.write(row, Slot::reserved(1));
-            self.len += 1;
+            row += 1;
         }
+        self.len = row as u32;
         Ok(())
+    }
+
+    /// Fills slots from `row` on, with blank chunks where there is no chunk yet, up to `end`, where
+    /// one begins. Returns the row to go on with.
+    #[cold]
+    fn ensure_far(
+        &mut self,
+        mut row: usize,
+        end: usize,
+        memory: &mut Memory,
+    ) -> Result<usize, MemoryError> {
+        let captured = self.captured as usize;
+        while row < end {
+            let next = (row | (self.slots.chunk_rows() - 1)) + 1;
+            let is_start = next - row == self.slots.chunk_rows();
+            if is_start && row > 0 && row >= self.slots.capacity() {
+                self.add_blank_chunks(end, memory)?;
+                return Ok(end);
+            }
+            self.slots.prepare_append_run(row..next, row.max(captured), memory)?;
+            self.slots.fill_run(row, next - row, Slot::reserved(1));
+            row = next;
+        }
+        Ok(row)
+    }
+
+    /// Adds blank chunks before that of row `end`, where no chunk is yet. The first chunk is never
+    /// blank.
+    fn add_blank_chunks(&mut self, end: usize, memory: &mut Memory) -> Result<(), MemoryError> {
+        let end = end & !(self.slots.chunk_rows() - 1);
+        if end <= self.slots.chunk_rows() || end <= self.slots.capacity() {
+            return Ok(());
+        }
+        if self.slots.capacity() < self.slots.chunk_rows() {
+            self.slots.reserve(self.slots.chunk_rows(), self.len as usize, memory)?;
+        }
+        self.is_sparse = true;
+        self.slots.push_blank(Slot::reserved(1), end, memory)
+    }
+
+    /// Adds blank chunks where another index that has some has more chunks than this one.
+    pub(crate) fn prepare_blank_like(
+        &mut self,
+        source: &Self,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if !source.is_sparse {
+            return Ok(());
+        }
+        // Those that are not blank there are replaced one by one: an extent would be a part of all
+        // that the list stands for.
+        self.slots.reserve_list_like(&source.slots);
+        self.add_blank_chunks(source.len().next_multiple_of(self.slots.chunk_rows()), memory)
     }
 
     /// Makes the slot of `entity`, which must be reserved, ready for [`EntityIndex::place`].
@@ -560,23 +657,35 @@ impl EntityIndex {
         entity: Entity,
         memory: &mut Memory,
     ) -> Result<Option<()>, MemoryError> {
-        self.settle(memory)?;
-        self.recall_fresh();
-        if !self.is_reserved(entity) {
+        if !self.check_reserved(entity, memory)? {
             return Ok(None);
         }
         self.ensure(entity.index(), memory)?;
         Ok(Some(()))
     }
 
+    /// Whether the handle is reserved. Makes no slot.
+    pub(crate) fn check_reserved(
+        &mut self,
+        entity: Entity,
+        memory: &mut Memory,
+    ) -> Result<bool, MemoryError> {
+        self.settle(memory)?;
+        self.recall_fresh();
+        Ok(self.is_reserved(entity))
+    }
+
     /// Whether `entity` is a handle that was given out for an entity that was not spawned yet.
     fn is_reserved(&self, entity: Entity) -> bool {
         let (index, generation) = (entity.index(), entity.generation());
-        let claimed = index < self.handles.0.fresh.load(Ordering::Relaxed);
-        if !claimed || self.block.contains(&index) {
-            return false;
-        }
-        if self.recalled.iter().any(|range| range.contains(&index)) {
+        let is_given = match territory::lane_of(index) {
+            Some((lane, ordinal)) => ordinal < self.lanes.used(lane),
+            None => {
+                let claimed = index < self.fresh.load(Ordering::Relaxed);
+                claimed && !self.recalled.iter().any(|range| range.contains(&index))
+            }
+        };
+        if !is_given {
             return false;
         }
         if index < self.len {
@@ -662,14 +771,26 @@ impl EntityIndex {
         *self.free_head.get_mut() = entity.index();
     }
 
-    /// Makes every slot writable.
+    /// Makes the slots of all living entities writable.
     pub(crate) fn prepare_all(&mut self, memory: &mut Memory) -> Result<(), MemoryError> {
         self.settle(memory)?;
         let len = self.len as usize;
         for row in (0..len).step_by(self.slots.chunk_rows()) {
-            self.slots.own_row(row, len, memory)?;
+            if self.holds_entities(row) {
+                self.slots.own_row(row, len, memory)?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether there are entities in the slots of the chunk that begins with `row`.
+    fn holds_entities(&self, row: usize) -> bool {
+        let chunk = row >> self.slots.rows_log2();
+        if self.slots.is_blank(chunk) {
+            return false;
+        }
+        let slots = self.slots().chunk_from::<Slot>(row);
+        slots.iter().any(|slot| slot.archetype < RESERVED)
     }
 
     /// Gives back the memory that the slots in use don't need.
@@ -686,44 +807,58 @@ impl EntityIndex {
     /// the next one given out. Reserved slots stay reserved.
     pub(crate) fn free_all(&mut self) {
         self.assert_settled();
-        for index in (0..self.len).rev() {
-            let slot = *self.slots.get::<Slot>(index as usize);
-            if slot.archetype < RESERVED {
-                self.free_slot(Entity::new(index, slot.generation));
+        let (len, rows) = (self.len as usize, self.slots.chunk_rows());
+        for first in (0..len).step_by(rows).rev() {
+            if !self.holds_entities(first) {
+                continue;
+            }
+            for index in (first..len.min(first + rows)).rev() {
+                let slot = *self.slots.get::<Slot>(index);
+                if slot.archetype < RESERVED {
+                    self.free_slot(Entity::new(index as u32, slot.generation));
+                }
             }
         }
         // A replica without slots counts entities all the same.
         self.alive = 0;
     }
 
-    /// Takes over the scalar part of another index, after its slots were copied.
+    /// Takes over the scalar part of another index, after its slots were copied: what is reserved
+    /// there is reserved here, settled or not, and the same handles are given out next. What this
+    /// world has given out since the last sync is of an earlier lineage, so its indices are used
+    /// again.
     pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
-        self.handles.begin_lineage(lineage);
-        self.stocks.clear();
+        self.adopt_lanes(source, lineage);
         self.recalled.clone_from(&source.recalled);
         self.captured = self.captured.max(self.len);
         self.len = source.len;
         self.alive = source.alive;
-        *self.free_head.get_mut() = source.first_free();
-        *self.reserved_from.get_mut() = NONE;
-        self.block = source.block.clone();
-        let fresh = source.handles.0.fresh.load(Ordering::Relaxed);
-        self.handles.0.fresh.fetch_max(fresh, Ordering::Relaxed);
+        let IndexHead { free_head, reserved_from, fresh } = source.head();
+        *self.free_head.get_mut() = free_head;
+        *self.reserved_from.get_mut() = reserved_from;
+        *self.fresh.get_mut() = fresh;
     }
 
-    /// Forgets all slots and takes over only the number of living entities, for a replica that
-    /// can't look entities up.
+    /// Forgets all slots and takes over only the number of living entities, and which indices were
+    /// given out, for a replica that can't look entities up.
     pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Memory) {
-        self.handles.begin_lineage(lineage);
-        self.stocks.clear();
+        self.adopt_lanes(source, lineage);
         self.recalled.clear();
         self.captured = self.captured.max(self.len);
         self.slots.truncate(0, memory);
         self.len = 0;
         *self.free_head.get_mut() = NONE;
         *self.reserved_from.get_mut() = NONE;
-        self.block = 0..0;
+        *self.fresh.get_mut() = source.fresh.load(Ordering::Relaxed);
         self.alive = source.alive;
+    }
+
+    fn adopt_lanes(&mut self, source: &Self, lineage: u64) {
+        self.vacate_lanes();
+        self.handles.begin_lineage(lineage);
+        self.lanes.clear();
+        self.lanes.adopt(&source.lanes);
+        self.lanes.announce(lineage);
     }
 }
 

@@ -177,6 +177,10 @@ impl World {
     ) -> Result<SyncReport, MemoryError> {
         let mask = source.schema.registry.closed(&mask).intersection(&source.readable);
         let mark = self.synced.filter(|mark| mark.source == source.id && mark.mask == mask);
+        let with_index = mask.contains(ComponentId::ENTITY);
+        if with_index {
+            self.index.prepare_blank_like(&source.index, &mut self.memory)?;
+        }
         let ids = &self.source_ids;
         let mut sync = Sync {
             mask,
@@ -186,7 +190,6 @@ impl World {
             memory: &mut self.memory,
             report: SyncReport::default(),
         };
-        let with_index = mask.contains(ComponentId::ENTITY);
         let index_rows = (self.index.len(), source.index.len());
         // Everything that can fail comes first and changes nothing that can be read.
         for (table, from) in self.tables.iter_mut().zip(&source.tables) {
@@ -210,13 +213,14 @@ impl World {
             sync.copy_table(table, from);
         }
         own.iter_mut().for_each(|table| table.clear(sync.memory));
-        let lineage = self.lineage.advance();
+        let lineage = self.lineage.next();
         if with_index {
             sync.copy_column(self.index.column_mut(), source.index.column(), index_rows.1);
             self.index.adopt(&source.index, lineage);
         } else {
             self.index.adopt_count(&source.index, lineage, sync.memory);
         }
+        self.lineage.begin_next();
         for from in source.events.iter().filter(|log| mask.contains(log.component())) {
             let log = log_of(&mut self.events, ids.of(from.component()));
             log.align(from, source.id, sync.memory);
@@ -323,8 +327,12 @@ impl Sync<'_> {
     /// of the source stand from `first` on.
     fn differs(&self, (column, first): (&Column, usize), source: &Column, at: usize) -> bool {
         let own = (first + at) >> column.rows_log2();
+        let chunk = at >> source.rows_log2();
+        if source.is_blank(chunk) && column.is_blank(own) {
+            return false;
+        }
         self.since == Epoch::ZERO
-            || source.written(at >> source.rows_log2()) > self.since
+            || source.written(chunk) > self.since
             || column.written(own) > self.own_since
     }
 }

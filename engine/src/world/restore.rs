@@ -33,7 +33,8 @@ impl World {
         for (number, table) in self.tables.iter_mut().enumerate() {
             restored += table.restore(frozen, number, memory);
         }
-        restored += self.index.restore(frozen, self.lineage.advance(), memory);
+        restored += self.index.restore(frozen, self.lineage.next(), memory);
+        self.lineage.begin_next();
         for log in &mut self.events {
             let captured = frozen.log_entries(log.component());
             restored += log.restore(captured.unwrap_or_default(), memory);

@@ -24,6 +24,7 @@ pub(crate) enum One {
     SetBytes { pick: u16, kind: usize, seed: u64 },
     Exchange { pick: u16, which: u8, seed: u64 },
     Reserve,
+    ReserveTooMany,
     SpawnReserved { which: usize, shape: usize, seed: u64 },
     Unreserve { which: usize },
     SetParent { child: u16, parent: u16 },
@@ -63,6 +64,7 @@ pub(crate) fn one() -> impl Strategy<Value = One> {
     ];
     let handles = prop_oneof![
         2 => Just(One::Reserve),
+        1 => Just(One::ReserveTooMany),
         2 => (which(), shape(), seed())
             .prop_map(|(which, shape, seed)| One::SpawnReserved { which, shape, seed }),
         1 => which().prop_map(|which| One::Unreserve { which }),
@@ -116,6 +118,7 @@ impl Pair {
                 self.exchange(entity, which, seed);
             }
             One::Reserve => self.reserve(),
+            One::ReserveTooMany => self.reserve_too_many(),
             One::SpawnReserved { which, shape, seed } => {
                 self.spawn_reserved(which, &SHAPES[shape], seed);
             }
@@ -257,6 +260,13 @@ impl Pair {
             self.reserved_max = self.reserved_max.max(handle.index() as usize);
             self.reserved.push(handle);
         }
+    }
+
+    /// A reservation that fails is none.
+    fn reserve_too_many(&mut self) {
+        let before = self.world.state_hash();
+        assert!(self.world.reserve_entities(u32::MAX as usize).is_err());
+        assert_eq!(self.world.state_hash(), before);
     }
 
     fn spawn_reserved(&mut self, which: usize, shape: &Shape, seed: u64) {

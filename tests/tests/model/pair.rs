@@ -15,6 +15,7 @@ use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX
 
 const ENTITIES_MAX: usize = 300;
 const HUGE_MAX: usize = 6;
+const SPAWN_MANY: u64 = 90;
 
 /// A recorded command, and the handle that it acts upon.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub(crate) struct Kept {
     /// The cursors at the capture.
     pub(crate) followers: Followers,
     hash: u64,
+    /// The handles that were reserved at the capture.
+    pub(crate) reserved: Vec<Entity>,
 }
 
 /// A world beside its model.
@@ -43,8 +46,8 @@ pub(crate) struct Pair {
     pub(crate) readable: KindMask,
     commands: Commands,
     recorded: Vec<Recorded>,
-    /// Whether the recording is from before a restore.
-    outdated: bool,
+    /// How many recorded commands are from before a restore or a sync.
+    outdated: u64,
     pub(crate) views: Vec<Kept>,
     pub(crate) prepared: Prepared,
     pub(crate) followers: Followers,
@@ -121,7 +124,7 @@ impl Pair {
             readable: KindMask::ALL,
             commands,
             recorded: Vec::new(),
-            outdated: false,
+            outdated: 0,
             views: Vec::new(),
             prepared: Prepared::default(),
             followers: Followers::default(),
@@ -346,6 +349,12 @@ impl Pair {
         }
         let commands = &mut self.commands;
         let entity = match *command {
+            Command::SpawnMany { shape, seed } => {
+                for each in 0..SPAWN_MANY {
+                    self.record(&Command::Spawn { shape, seed: step(seed, each) });
+                }
+                return;
+            }
             Command::Spawn { shape, seed } => (SHAPES[shape].record_spawn)(commands, seed),
             Command::Insert { pick, .. }
             | Command::Remove { pick, .. }
@@ -377,23 +386,28 @@ impl Pair {
             }
         };
         self.recorded.push(Recorded { command: command.clone(), entity });
-        assert_eq!(self.commands.len(), self.recorded.len());
+        assert_eq!(self.commands.len() as u64, self.recorded.len() as u64 + self.outdated);
+    }
+
+    /// Discards what is recorded, as the world's entities are replaced.
+    fn outdate(&mut self) {
+        self.outdated += self.recorded.len() as u64;
+        self.recorded.clear();
+        self.followers.disturb();
     }
 
     fn play_back(&mut self) {
         let recorded = std::mem::take(&mut self.recorded);
         let playback = self.world.play_back(&mut self.commands);
         assert!(self.commands.is_empty());
-        assert_eq!(playback.total(), recorded.len() as u64);
-        if std::mem::take(&mut self.outdated) {
-            assert_eq!(playback.dead, recorded.len() as u64);
-            return;
-        }
+        let dead = std::mem::take(&mut self.outdated);
+        assert_eq!(playback.total(), recorded.len() as u64 + dead);
         if self.limited && playback.failed == 1 {
             // It lacked a component, or memory: nothing has changed either way.
             return;
         }
         let mut expected = Playback::default();
+        expected.dead = dead;
         for each in recorded {
             match self.apply(&each) {
                 Ok(true) => expected.applied += 1,
@@ -413,6 +427,7 @@ impl Pair {
                 let seed = if kind == 0 { seed } else { Alert::from_seed(seed).seed() };
                 self.model.events[kind].push(seed);
             }
+            Command::SpawnMany { .. } => unreachable!("they are recorded one by one"),
             Command::Spawn { .. } if !whole => return Err(()),
             Command::Spawn { shape, seed } => self.model.spawn(entity, &SHAPES[shape], seed),
             _ if !alive => return Ok(false),
@@ -430,6 +445,7 @@ impl Pair {
     fn forget_commands(&mut self) {
         self.commands.clear();
         self.recorded.clear();
+        self.outdated = 0;
         assert!(self.commands.is_empty());
     }
 
@@ -459,8 +475,17 @@ impl Pair {
         }
         let (hash, copy) = (view.state_hash(), self.model.clone());
         assert!(mask != KindMask::ALL || self.world.state_hash() == hash);
-        let followers = self.followers.clone();
-        self.views.push(Kept { view, copy, mask, captured: mask, events, followers, hash });
+        let (followers, reserved) = (self.followers.clone(), self.reserved.clone());
+        self.views.push(Kept {
+            view,
+            copy,
+            mask,
+            captured: mask,
+            events,
+            followers,
+            hash,
+            reserved,
+        });
     }
 
     fn narrow(&mut self, view: usize, mask: KindMask) {
@@ -472,9 +497,9 @@ impl Pair {
             let mask = kept.mask.intersection(mask);
             let (copy, events, captured) = (kept.copy.clone(), kept.events.clone(), kept.captured);
             let hash = narrowed.state_hash();
-            let followers = kept.followers.clone();
+            let (followers, reserved) = (kept.followers.clone(), kept.reserved.clone());
             let view = narrowed;
-            self.views.push(Kept { view, copy, mask, captured, events, followers, hash });
+            self.views.push(Kept { view, copy, mask, captured, events, followers, hash, reserved });
         }
     }
 
@@ -486,13 +511,12 @@ impl Pair {
                 assert!(kept.captured == KindMask::ALL && report.chunks_restored <= report.chunks);
                 self.model = kept.copy.clone();
                 self.readable = KindMask::ALL;
-                self.outdated = true;
-                self.followers.disturb();
-                self.reserved.clear();
+                self.reserved.clone_from(&kept.reserved);
                 let again = self.world.restore(&kept.view).unwrap();
                 assert_eq!(again.chunks_restored, 0, "the world is there already");
                 // Last, as this marks handles that were reserved at the capture.
                 hashed = kept.mask == KindMask::ALL;
+                self.outdate();
             }
             Err(RestoreError::NotCaptured { .. }) => assert!(kept.captured != KindMask::ALL),
             Err(error) => panic!("{error}"),
@@ -565,7 +589,8 @@ impl Pair {
         match self.world.sync_from(&source.world, engine_mask) {
             Ok(report) => {
                 assert!(report.chunks_copied <= report.chunks);
-                self.reserved.clear();
+                self.reserved.clone_from(&source.reserved);
+                self.reserved_max = self.reserved_max.max(source.reserved_max);
                 let own = std::mem::take(&mut self.model);
                 self.model = source.model.clone();
                 self.readable = mask.intersection(source.readable);
@@ -575,15 +600,12 @@ impl Pair {
                 }
                 if !self.readable.entities() {
                     self.model.stale.clear();
+                    self.reserved.clear();
                 }
                 if !self.readable.resources() {
                     self.model.resources = Default::default();
                 }
-                // The handles that the buffer holds belong to entities that are gone.
-                self.recorded.clear();
-                self.outdated = false;
-                self.followers.disturb();
-                self.commands = Commands::new(&mut self.world);
+                self.outdate();
                 std::mem::swap(&mut self.prepared, &mut source.prepared);
             }
             Err(SyncError::Memory(_)) => self.assert_memory(true),

@@ -74,6 +74,7 @@ impl Pair {
         let mut branch = Self::of(world, kept.copy.clone(), setting);
         branch.ties = self.ties.branch();
         branch.reserved_max = self.reserved_max;
+        branch.reserved.clone_from(&kept.reserved);
         branch.followers = kept.followers.clone();
         branch.followers.disturb();
         branch.prepared = std::mem::take(&mut self.prepared);

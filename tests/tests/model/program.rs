@@ -47,11 +47,31 @@ pub(crate) enum Action {
 /// What a program records into a command buffer.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    Spawn { shape: usize, seed: u64 },
-    Insert { pick: u16, shape: usize, seed: u64 },
-    Remove { pick: u16, shape: usize },
-    Despawn { pick: u16 },
-    SendEvent { kind: usize, seed: u64 },
+    Spawn {
+        shape: usize,
+        seed: u64,
+    },
+    /// More than a buffer's first stock.
+    SpawnMany {
+        shape: usize,
+        seed: u64,
+    },
+    Insert {
+        pick: u16,
+        shape: usize,
+        seed: u64,
+    },
+    Remove {
+        pick: u16,
+        shape: usize,
+    },
+    Despawn {
+        pick: u16,
+    },
+    SendEvent {
+        kind: usize,
+        seed: u64,
+    },
 }
 
 /// How the worlds of a program are made.
@@ -83,6 +103,15 @@ fn picks() -> impl Strategy<Value = u16> {
 }
 
 fn commands() -> impl Strategy<Value = Command> {
+    // The last two shapes are too large to be spawned in numbers.
+    let small = 0..SHAPES.len() - 2;
+    prop_oneof![
+        30 => one_command(),
+        1 => (small, numbers()).prop_map(|(shape, seed)| Command::SpawnMany { shape, seed }),
+    ]
+}
+
+fn one_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => (shapes(), numbers()).prop_map(|(shape, seed)| Command::Spawn { shape, seed }),
         3 => (picks(), shapes(), numbers())

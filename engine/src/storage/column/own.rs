@@ -70,7 +70,7 @@ impl Column {
         memory: &mut Memory,
     ) -> Result<usize, MemoryError> {
         let (old, class) = (self.chunks[chunk], self.class(chunk));
-        assert!(old.born.is_foreign() && born < memory.epoch(), "a chunk of another world");
+        assert!(old.born.base().is_some() && born < memory.epoch(), "a chunk of another world");
         let own = memory.allocate(class, self.component)?;
         let bytes = live.min(self.rows_in(chunk)) * self.size();
         // SAFETY: both chunks are of the class that holds these rows. The base of the old one is held
@@ -85,7 +85,7 @@ impl Column {
     /// The first chunk of another world from `chunk` on.
     pub(crate) fn next_foreign(&self, chunk: usize) -> Option<usize> {
         let mut entries = self.chunks.iter().skip(chunk);
-        entries.position(|entry| entry.born.is_foreign()).map(|found| chunk + found)
+        entries.position(|entry| entry.born.base().is_some()).map(|found| chunk + found)
     }
 
     /// Makes every chunk that holds one of `rows` writable, of which those below `live` are in use.

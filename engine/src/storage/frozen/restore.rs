@@ -32,10 +32,15 @@ impl Frozen {
         Some((self.list(rows, rows.rows.div_ceil(1 << log2)), rows.rows))
     }
 
-    /// The handles that were reserved for command buffers, buffer by buffer, or, with no buffer,
-    /// given back and not free yet.
-    pub(crate) fn handles(&self) -> &[(BufferId, Entity)] {
+    /// The handles that were reserved for command buffers, lane by lane, or, with no lane, given
+    /// back and not free yet.
+    pub(crate) fn handles(&self) -> &[(LaneId, Entity)] {
         &self.handles
+    }
+
+    /// The lanes of command buffers.
+    pub(crate) fn lanes(&self) -> &[LaneHead] {
+        &self.lanes
     }
 
     /// A captured log.

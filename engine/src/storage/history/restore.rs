@@ -30,13 +30,17 @@ impl Memory {
     }
 
     /// Takes a chunk off the dead list that it is on; the caller puts it back into its column.
-    /// Returns its birth, and its class, or `None` for the chunk of another world, which is on no list.
+    /// Returns its birth, and its class, or `None` for a chunk that is not this world's, which is on
+    /// no list.
     ///
     /// # Panics
     ///
     /// When the chunk is not one that the capture of the revival sees and that the world has let
     /// go of.
     pub(crate) fn revive(&mut self, entry: &ChunkEntry) -> (Epoch, Option<SizeClass>) {
+        if entry.born == Epoch::BLANK {
+            return (Epoch::BLANK, None);
+        }
         let history = &mut self.history;
         let base = if history.branching {
             Some(history.bases.number_of(entry.born))

@@ -1,24 +1,21 @@
-//! What the index shares with other threads: the counter of indices that were never used, and the
-//! handles that come back.
+//! What the index shares with other threads: the handles and the lanes that come back.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::storage::entity::Entity;
-use crate::storage::frozen::BufferId;
+use crate::storage::frozen::LaneId;
 
 /// No slot has this number: it ends the free list, and stays above all indices.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Where handles come from and go to outside the world: the counter of indices that were never
-/// used, and the reserved handles that dropped command buffers gave back.
+/// Where handles go to outside the world: reserved ones that nobody took out, and the lanes of
+/// dropped command buffers.
 #[derive(Clone)]
 pub(crate) struct Handles(pub(super) Arc<SharedHandles>);
 
 pub(super) struct SharedHandles {
-    /// Indices from here on were never used.
-    pub(super) fresh: AtomicU32,
     /// Whether `returned` may hold something, so that the world need not look.
     pub(super) has_returned: AtomicBool,
     /// Whether `returned` may hold ranges of fresh indices.
@@ -36,22 +33,21 @@ pub(super) struct Returned {
     /// Indices that were never used, and whose handles nobody has seen: ranges, as they may be more
     /// than could be listed.
     pub(super) fresh: Vec<Range<u32>>,
-    /// Command buffers that were dropped, of any lineage.
-    pub(super) buffers: Vec<BufferId>,
+    /// The lanes of command buffers that were dropped, of any lineage.
+    pub(super) lanes: Vec<LaneId>,
 }
 
 impl Handles {
     pub(super) fn new() -> Self {
         Self(Arc::new(SharedHandles {
-            fresh: AtomicU32::new(0),
             has_returned: AtomicBool::new(false),
             has_fresh: AtomicBool::new(false),
             returned: Mutex::default(),
         }))
     }
 
-    /// Gives reserved handles back, on any thread. Called when a command buffer is dropped. Those
-    /// of an earlier lineage are forgotten: their slots belong to others now.
+    /// Gives reserved handles back, on any thread. Those of an earlier lineage are forgotten: their
+    /// slots belong to others now.
     pub(crate) fn give_back(&self, lineage: u64, handles: impl Iterator<Item = Entity>) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
         if returned.lineage != lineage {
@@ -72,10 +68,10 @@ impl Handles {
         }
     }
 
-    /// Notes that a command buffer is gone.
-    pub(crate) fn drop_buffer(&self, buffer: BufferId) {
+    /// Notes that the command buffer of a lane is gone.
+    pub(crate) fn give_back_lane(&self, lane: LaneId) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        returned.buffers.push(buffer);
+        returned.lanes.push(lane);
         // Relaxed: as in `give_back`.
         self.0.has_returned.store(true, Ordering::Relaxed);
     }
@@ -91,36 +87,5 @@ impl Handles {
     /// Whether both are those of one world.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Claims up to `count` indices; an empty range when all are taken.
-    pub(crate) fn claim(&self, count: u32) -> Range<u32> {
-        // Relaxed: the count itself is all that is shared.
-        let claimed = self.0.fresh.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            Some(next.saturating_add(count).min(NONE - 1))
-        });
-        let start = claimed.unwrap_or(NONE - 1);
-        start..start.saturating_add(count).min(NONE - 1)
-    }
-
-    /// Claims exactly `count` indices; `None` when there are not as many left.
-    pub(crate) fn claim_exact(&self, count: u32) -> Option<Range<u32>> {
-        if count == 0 {
-            return Some(0..0);
-        }
-        // Relaxed: the count itself is all that is shared.
-        let claimed = self.0.fresh.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            next.checked_add(count).filter(|&end| end < NONE)
-        });
-        claimed.ok().map(|start| start..start + count)
-    }
-
-    /// Gives a claimed range back, unless somebody has claimed more since; then it stays unused.
-    /// Tells whether it did.
-    pub(super) fn unclaim(&self, range: &Range<u32>) -> bool {
-        let (ordering, fresh) = (Ordering::Relaxed, &self.0.fresh);
-        // Relaxed: the count itself is all that is shared.
-        range.is_empty()
-            || fresh.compare_exchange(range.end, range.start, ordering, ordering).is_ok()
     }
 }

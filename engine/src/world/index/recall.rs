@@ -24,16 +24,16 @@ impl EntityIndex {
         self.recalled.append(&mut returned.fresh);
         drop(returned);
         self.recalled.sort_unstable_by_key(|range| range.start);
-        while self.recalled.last().is_some_and(|last| self.handles.unclaim(last)) {
+        while self.recalled.last().is_some_and(|last| self.unclaim(last)) {
             self.recalled.pop();
         }
     }
 
-    /// The lowest of the recalled ranges, up to `count` of it.
+    /// The lowest of the recalled ranges, up to `count` of the world's indices in it.
     pub(super) fn first_recalled(&self, count: u32) -> Range<u32> {
-        let lowest = self.recalled.first();
-        lowest
-            .map_or(0..0, |lowest| lowest.start..lowest.end.min(lowest.start.saturating_add(count)))
+        let Some(lowest) = self.recalled.first() else { return 0..0 };
+        let end = territory::own_after(lowest.start, count);
+        lowest.start..end.map_or(lowest.end, |end| end.min(lowest.end))
     }
 
     /// Forgets what [`EntityIndex::first_recalled`] found, which has been claimed.

@@ -1,0 +1,72 @@
+//! Blank chunks: full chunks of equal rows that nobody has written, all of them one piece of memory.
+//!
+//! A column of which most rows are never used, the entity index with its lanes, has an entry for
+//! each blank chunk and no memory. The piece belongs to the process, so that snapshots, branches and
+//! replicas have the same one, and nobody has to keep it for anybody. Its birth is [`Epoch::BLANK`],
+//! so a write to one of its rows copies it first.
+
+#![allow(unsafe_code, reason = "fills the chunk that stands for unused rows")]
+
+use std::sync::{Mutex, PoisonError};
+
+use convoy_pool::ArenaConfig;
+
+use super::*;
+
+/// A piece of memory that is never given back, and what is in it.
+struct Blank {
+    value: Box<[u8]>,
+    rows: usize,
+    chunk: ChunkPtr,
+    /// Keeps the chunk mapped.
+    _memory: Memory,
+}
+
+/// One for each value and number of rows, which follow from a world's configuration.
+static BLANKS: Mutex<Vec<Blank>> = Mutex::new(Vec::new());
+
+impl Column {
+    /// Adds blank chunks, whose rows are `value`, until `rows` rows fit. The last chunk is full.
+    pub(crate) fn push_blank<T: Component>(
+        &mut self,
+        value: T,
+        rows: usize,
+        memory: &Memory,
+    ) -> Result<(), MemoryError> {
+        assert!(self.capacity >= self.chunk_rows(), "nothing comes after a chunk that is not full");
+        let (chunk, written) = (self.blank_chunk(value)?, memory.epoch());
+        while self.capacity < rows {
+            self.chunks.push(ChunkEntry { chunk, born: Epoch::BLANK, written });
+            self.update_capacity();
+        }
+        Ok(())
+    }
+
+    /// Whether `chunk` is blank.
+    #[inline]
+    pub(crate) fn is_blank(&self, chunk: usize) -> bool {
+        self.chunks[chunk].born == Epoch::BLANK
+    }
+
+    fn blank_chunk<T: Component>(&self, value: T) -> Result<ChunkPtr, MemoryError> {
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+        let (bytes, rows) = (bytemuck::bytes_of(&value), self.chunk_rows());
+        let mut blanks = BLANKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = blanks.iter().find(|blank| blank.rows == rows && *blank.value == *bytes);
+        if let Some(blank) = known {
+            return Ok(blank.chunk);
+        }
+        let class = SizeClass::for_bytes(rows * self.size())?;
+        let slab_bytes = class.bytes().next_power_of_two();
+        let config = ArenaConfig { first_slab_bytes: slab_bytes, ..ArenaConfig::default() };
+        let mut memory = Memory::new(config);
+        let chunk = memory.allocate(class, self.component)?;
+        let first = chunk.as_ptr().cast::<T>();
+        // SAFETY: a full chunk has this many rows, aligned and initialised without invalid bit
+        // patterns, and nobody else has it.
+        unsafe { slice::from_raw_parts_mut(first, rows) }.fill(value);
+        blanks.push(Blank { value: bytes.into(), rows, chunk, _memory: memory });
+        Ok(chunk)
+    }
+}

@@ -1,0 +1,174 @@
+//! Lanes: what each command buffer holds and draws from, as the world knows it.
+//!
+//! A buffer starts a recording with a *stock* of handles that the world's thread took off the index
+//! for it: as many as its largest recording so far has needed. Beyond that it draws from its lane
+//! (see [`territory`](super::territory)), on whichever thread records. Lanes are numbered in the
+//! order in which buffers are made, and the lane of a dropped buffer goes to the next one that is
+//! made, with all that it holds. So handles follow from the order in which buffers are made, recorded
+//! to and played back, and from nothing else.
+//!
+//! A snapshot takes stocks, needs and counters along: after a restore each buffer goes on with what
+//! its lane held then, and in a branch the buffer that is made for the lane does. Nobody else could
+//! tell what a reserved slot was reserved for.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::storage::Entity;
+use crate::storage::frozen::{LaneHead, LaneId};
+
+use super::territory::lane_run;
+
+/// The lanes of a world, in the order of their numbers.
+#[derive(Default)]
+pub(super) struct Lanes {
+    pub(super) lanes: Vec<Lane>,
+}
+
+/// A lane, and what the buffer that draws from it holds.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// Whether a buffer draws from the lane.
+    pub(super) is_taken: bool,
+    /// What that buffer goes on with after a restore, where it finds out by itself.
+    renewal: Option<Arc<Renewal>>,
+    pub(super) head: LaneHead,
+    /// The stock as of its last filling.
+    pub(super) held: Vec<Entity>,
+}
+
+/// What a buffer that is recorded to away from the world goes on with after a restore.
+#[derive(Default)]
+pub(crate) struct Renewal(Mutex<Renewed>);
+
+#[derive(Default)]
+struct Renewed {
+    lineage: u64,
+    used: u32,
+    held: Vec<Entity>,
+}
+
+impl Renewal {
+    fn set(&self, lineage: u64, lane: &Lane) {
+        let mut renewed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (renewed.lineage, renewed.used) = (lineage, lane.head.used);
+        renewed.held.clear();
+        renewed.held.extend_from_slice(&lane.held);
+    }
+
+    /// Sets a buffer's stock and cursor to what they are in the lineage that is returned.
+    pub(crate) fn take_up(&self, stock: &mut Vec<Entity>, cursor: &mut LaneCursor) -> u64 {
+        let renewed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stock.clear();
+        stock.extend_from_slice(&renewed.held);
+        cursor.reset(renewed.used);
+        renewed.lineage
+    }
+}
+
+/// Where a recording draws handles from a lane.
+pub(crate) struct LaneCursor {
+    pub(crate) lane: LaneId,
+    /// How many indices earlier recordings have drawn, and this one.
+    used: u32,
+    pub(crate) drawn: u32,
+    /// The indices that come next.
+    run: Range<u32>,
+}
+
+impl LaneCursor {
+    pub(crate) fn new(lane: LaneId, used: u32) -> Self {
+        Self { lane, used, drawn: 0, run: 0..0 }
+    }
+
+    /// Goes to what is unused after `used` indices.
+    pub(crate) fn reset(&mut self, used: u32) {
+        (self.used, self.drawn, self.run) = (used, 0, 0..0);
+    }
+
+    /// Takes back what was drawn.
+    pub(crate) fn rewind(&mut self) {
+        self.reset(self.used);
+    }
+
+    /// Goes on behind what was drawn.
+    pub(crate) fn advance(&mut self) {
+        self.reset(self.used + self.drawn);
+    }
+
+    /// The next handle; `None` when the lane is used up.
+    pub(crate) fn draw(&mut self) -> Option<Entity> {
+        if self.run.is_empty() {
+            self.run = lane_run(self.lane.0, self.used + self.drawn);
+        }
+        let index = self.run.next()?;
+        self.drawn += 1;
+        Some(Entity::new(index, 1))
+    }
+}
+
+impl Lanes {
+    /// The lane with the lowest number that nobody draws from, for a new buffer.
+    pub(super) fn take(&mut self, renewal: Option<Arc<Renewal>>) -> LaneId {
+        let vacant = self.lanes.iter().position(|lane| !lane.is_taken);
+        let number = vacant.unwrap_or_else(|| {
+            self.lanes.push(Lane::default());
+            self.lanes.len() - 1
+        });
+        let lane = &mut self.lanes[number];
+        (lane.is_taken, lane.renewal) = (true, renewal);
+        LaneId(number as u32)
+    }
+
+    pub(super) fn vacate(&mut self, lane: LaneId) {
+        let lane = &mut self.lanes[lane.0 as usize];
+        (lane.is_taken, lane.renewal) = (false, None);
+    }
+
+    pub(super) fn of(&mut self, lane: LaneId) -> &mut Lane {
+        &mut self.lanes[lane.0 as usize]
+    }
+
+    /// How many indices of the lane of number `lane` recordings have drawn that were played back.
+    pub(super) fn used(&self, lane: u32) -> u32 {
+        self.lanes.get(lane as usize).map_or(0, |lane| lane.head.used)
+    }
+
+    /// Whether a lane that nobody draws from holds handles.
+    pub(super) fn hold_surplus(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.is_taken && !lane.held.is_empty())
+    }
+
+    /// Empties the lanes: what they hold belongs to others now.
+    pub(super) fn clear(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.held.clear());
+    }
+
+    /// Takes over how far the lanes of another world are used.
+    pub(super) fn adopt(&mut self, source: &Self) {
+        let count = self.lanes.len().max(source.lanes.len());
+        self.lanes.resize_with(count, Lane::default);
+        for (number, lane) in self.lanes.iter_mut().enumerate() {
+            lane.head.used = source.used(number as u32);
+        }
+    }
+
+    /// Goes back to the lanes of a snapshot, which hold nothing yet.
+    pub(super) fn restore(&mut self, heads: &[LaneHead]) {
+        let count = self.lanes.len().max(heads.len());
+        self.lanes.resize_with(count, Lane::default);
+        for (number, lane) in self.lanes.iter_mut().enumerate() {
+            lane.head = heads.get(number).copied().unwrap_or_default();
+            lane.held.clear();
+        }
+    }
+
+    /// Tells the buffers with what they go on in `lineage`.
+    pub(super) fn announce(&self, lineage: u64) {
+        for lane in &self.lanes {
+            if let Some(renewal) = &lane.renewal {
+                renewal.set(lineage, lane);
+            }
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Handles follow from operations: from the order in which buffers and modules are made, recorded to
+//! and played back, and never from which thread comes first.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use bytemuck::{Pod, Zeroable};
+use convoy_engine::{
+    Commands, ComponentMask, Entity, HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate,
+    SnapshotPool, World,
+};
+use convoy_tests::Mixer;
+
+const FRAME: Duration = Duration::from_millis(10);
+const FRAMES: u64 = 8;
+const SPAWNS_MAX: usize = 2000;
+
+/// What a module spawns: who it was, and the handle that it got before this one.
+#[derive(Clone, Copy, Pod, Zeroable, PartialEq, Eq, Debug)]
+#[repr(C)]
+struct Mark {
+    module: u32,
+    step: u32,
+    previous: Entity,
+}
+
+/// The handles of a module's runs.
+type Handles = Arc<Mutex<Vec<Vec<Entity>>>>;
+
+/// Sleeps or yields by a number that has nothing to do with what a module does.
+fn dawdle(noise: &Mutex<Mixer>) {
+    match noise.lock().unwrap().below(8) {
+        0 => thread::sleep(Duration::from_micros(300)),
+        1..=4 => thread::yield_now(),
+        _ => {}
+    }
+}
+
+/// A module that despawns some of what it sees and spawns up to `spawns_max` entities, all of it by
+/// its number and the tick, so that it does the same again after a restore.
+fn module(
+    number: u32,
+    spawns_max: usize,
+    noise: &Arc<Mutex<Mixer>>,
+    handles: &Handles,
+) -> impl FnMut(&mut ModuleContext<'_>) + Send + use<> {
+    let (noise, handles) = (Arc::clone(noise), Arc::clone(handles));
+    move |context| {
+        let tick = context.view().tick();
+        let mut mixer = Mixer::new(tick * 100 + u64::from(number));
+        let divisor = 2 + mixer.below(4);
+        for (place, (entity, mark)) in
+            context.view().query::<(Entity, &Mark)>().unwrap().iter().enumerate()
+        {
+            if mark.module == number && place % divisor == 0 {
+                context.commands().despawn(entity);
+            }
+        }
+        let (mut spawned, mut previous) = (Vec::new(), Entity::default());
+        let count = if mixer.below(4) == 0 { 0 } else { mixer.below(spawns_max + 1) };
+        for step in 0..count as u32 {
+            if step % 256 == 0 {
+                dawdle(&noise);
+            }
+            previous = context.commands().spawn((Mark { module: number, step, previous },));
+            spawned.push(previous);
+        }
+        handles.lock().unwrap().push(spawned);
+    }
+}
+
+/// What is added to the modules of a game.
+#[derive(Clone, Copy, PartialEq)]
+enum Extra {
+    None,
+    /// One that declares that it spawns nothing, before all others.
+    SpawnsNothing,
+    /// One that does nothing, after all others.
+    IdleLast,
+    /// One that spawns, after all others.
+    SpawnsLast,
+}
+
+const MODES: [(Mode, u64); 6] = [
+    (Mode::FrameSynced, 1),
+    (Mode::Synchronous, 1),
+    (Mode::Asynchronous, 1),
+    (Mode::FrameSynced, 2),
+    (Mode::Asynchronous, 3),
+    (Mode::Synchronous, 2),
+];
+
+fn host(workers: usize, seed: u64, extra: Extra) -> (ModuleHost, Vec<Handles>) {
+    let mut config = HostConfig::default();
+    (config.workers, config.lock_step) = (workers, NonZeroU32::new(2));
+    let mut host = ModuleHost::new(config);
+    let noise = Arc::new(Mutex::new(Mixer::new(seed)));
+    if extra == Extra::SpawnsNothing {
+        let spec = ModuleSpec::slow("idle", Rate::EVERY_FRAME).spawns_nothing();
+        host.add(spec.mode(Mode::FrameSynced), |_: &mut ModuleContext<'_>| {}).unwrap();
+    }
+    let mut handles = Vec::new();
+    for (number, (mode, frames)) in (0..).zip(MODES) {
+        handles.push(Handles::default());
+        let spec = ModuleSpec::slow(format!("module {number}"), Rate::every_frames(frames));
+        let run = module(number, SPAWNS_MAX, &noise, handles.last().unwrap());
+        host.add(spec.mode(mode), run).unwrap();
+    }
+    let last = ModuleSpec::slow("last", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+    match extra {
+        Extra::None | Extra::SpawnsNothing => {}
+        Extra::IdleLast => _ = host.add(last, |_: &mut ModuleContext<'_>| {}).unwrap(),
+        Extra::SpawnsLast => {
+            let run = module(77, SPAWNS_MAX, &noise, &Handles::default());
+            _ = host.add(last, run).unwrap();
+        }
+    }
+    (host, handles)
+}
+
+/// Runs `frames` frames, between which the simulation spawns and despawns. Returns the state hashes.
+fn play(world: &mut World, host: &mut ModuleHost, frames: u64) -> Vec<u64> {
+    let hashes = (0..frames).map(|_| {
+        let mut mixer = Mixer::new(world.tick());
+        let found: Vec<Entity> = world.query::<(Entity, &u32)>().iter().map(|(e, _)| e).collect();
+        for entity in found.into_iter().skip(mixer.below(40)).step_by(3) {
+            world.despawn(entity).unwrap();
+        }
+        (0..mixer.below(300)).for_each(|each| _ = world.spawn((each as u32,)));
+        host.run_frame(world, FRAME).unwrap();
+        world.state_hash()
+    });
+    let mut hashes: Vec<u64> = hashes.collect();
+    host.finish(world);
+    hashes.push(world.state_hash());
+    hashes
+}
+
+fn whole_game(workers: usize, seed: u64, extra: Extra) -> (Vec<u64>, Vec<Vec<Vec<Entity>>>) {
+    let mut world = World::new();
+    let (mut host, handles) = host(workers, seed, extra);
+    let hashes = play(&mut world, &mut host, FRAMES);
+    let panics = host.statistics(&world).modules.iter().map(|module| module.panics).sum::<u64>();
+    assert_eq!(panics, 0);
+    (hashes, handles.iter().map(|handles| handles.lock().unwrap().clone()).collect())
+}
+
+/// Beyond the 64 handles of their stock, buffers drew from one counter that all threads shared. So
+/// two modules that spawned more in one frame got other handles from run to run.
+#[test]
+fn same_frames_give_the_same_handles_whatever_workers_do() {
+    let expected = whole_game(1, 0, Extra::None);
+    assert!(expected.1.iter().flatten().any(|run| run.len() > 1000));
+    for (workers, seed) in [(2, 1), (4, 2), (4, 3)] {
+        assert!(whole_game(workers, seed, Extra::None) == expected, "{workers} workers, {seed}");
+    }
+}
+
+/// The buffer of every module took 64 handles when it was made, also of one that never spawned.
+#[test]
+fn modules_that_spawn_nothing_leave_the_handles_of_others_as_they_are() {
+    let expected = whole_game(2, 4, Extra::None);
+    for extra in [Extra::SpawnsNothing, Extra::IdleLast] {
+        assert!(whole_game(2, 5, extra) == expected);
+    }
+    // One that spawns leaves the others' alone until what it has spawned is there.
+    let (_, handles) = whole_game(2, 6, Extra::SpawnsLast);
+    for (with, without) in handles.iter().zip(&expected.1) {
+        assert_eq!(with[0], without[0]);
+    }
+}
+
+#[test]
+fn the_same_frames_after_a_restore_and_in_a_branch_give_the_same_handles() {
+    let mut world = World::new();
+    let (mut first, _) = host(2, 7, Extra::None);
+    play(&mut world, &mut first, 4);
+    let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    // The rates of a host count its own frames, so those that are compared begin with theirs.
+    let (mut other, handles) = host(4, 8, Extra::None);
+    drop(first);
+    let expected = play(&mut world, &mut other, 4);
+    let taken = |handles: &[Handles]| -> Vec<_> {
+        handles.iter().map(|handles| std::mem::take(&mut *handles.lock().unwrap())).collect()
+    };
+    let expected = (expected, taken(&handles));
+    drop(other);
+    for workers in [1, 4] {
+        world.restore(&view).unwrap();
+        let (mut again, handles) = host(workers, 9, Extra::None);
+        assert!((play(&mut world, &mut again, 4), taken(&handles)) == expected, "restored");
+        let mut branch = World::branch(&view).unwrap();
+        let (mut ahead, handles) = host(workers, 10, Extra::None);
+        assert!((play(&mut branch, &mut ahead, 4), taken(&handles)) == expected, "in a branch");
+    }
+}
+
+#[test]
+fn replicas_of_one_world_give_the_same_handles_to_the_same_frames() {
+    let mut world = World::new();
+    let (mut source, _) = host(2, 11, Extra::None);
+    play(&mut world, &mut source, 3);
+    let replicas = [1, 4].map(|workers| {
+        let mut replica = World::new();
+        replica.sync_from(&world, ComponentMask::ALL).unwrap();
+        assert_eq!(replica.state_hash(), world.state_hash());
+        play(&mut replica, &mut host(workers, 12, Extra::None).0, 4)
+    });
+    assert_eq!(replicas[0], replicas[1]);
+}
+
+/// Two buffers of more than 64 spawns got handles by which of them was recorded to first.
+#[test]
+fn buffers_of_many_spawns_have_the_same_handles_in_any_order_of_recording() {
+    let record = |commands: &mut Commands, count: u32| -> Vec<Entity> {
+        (0..count).map(|number| commands.spawn((number,))).collect()
+    };
+    let games = [0, 1, 2].map(|order| {
+        let mut world = World::new();
+        let mut buffers = [(); 2].map(|()| Commands::new(&mut world));
+        let mut rounds = Vec::new();
+        for round in 0..4_u32 {
+            let [one, two] = &mut buffers;
+            let (many, more) = (65 + 100 * round, 700 * round + 65);
+            let (first, second) = match order {
+                0 => (record(one, many), record(two, more)),
+                1 => {
+                    let second = record(two, more);
+                    (record(one, many), second)
+                }
+                _ => thread::scope(|scope| {
+                    let second = scope.spawn(move || record(two, more));
+                    (record(one, many), second.join().unwrap())
+                }),
+            };
+            buffers.iter_mut().for_each(|buffer| _ = world.play_back(buffer));
+            assert!(first.iter().chain(&second).all(|&entity| world.contains(entity)));
+            for &entity in first.iter().step_by(2).chain(second.iter().step_by(3)) {
+                world.despawn(entity).unwrap();
+            }
+            rounds.push((first, second, world.spawn(()), world.state_hash()));
+        }
+        rounds
+    });
+    assert!(games[1] == games[0] && games[2] == games[0]);
+}
+
+/// What a buffer spawns beyond its stock gets indices far away. Every slot before them took memory.
+#[test]
+fn indices_far_away_take_no_memory_for_the_slots_before_them() {
+    let mut world = World::new();
+    let mut buffers: Vec<_> = (0..70).map(|_| Commands::new(&mut world)).collect();
+    let before = world.memory().live_bytes;
+    let commands = buffers.last_mut().unwrap();
+    let spawned: Vec<Entity> = (0..6_000_u32).map(|number| commands.spawn((number,))).collect();
+    assert!(spawned.iter().all(|entity| !world.contains(*entity)));
+    assert_eq!(world.play_back(commands).applied, 6_000);
+    assert!(spawned.iter().any(|entity| entity.index() > 1_000_000));
+    // Handles, numbers, and chunks of 48 KiB for the slots of some levels, of the next stock, and
+    // the one that stands for all others.
+    let taken = world.memory().live_bytes - before;
+    assert!(taken < 6_000 * 12 + 14 * 48 * 1024, "{taken} bytes");
+    let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    let mut replica = World::new();
+    replica.sync_from(&world, ComponentMask::ALL).unwrap();
+    assert!(replica.memory().live_bytes < 2 * taken + before);
+    assert_eq!((replica.state_hash(), view.state_hash()), (world.state_hash(), world.state_hash()));
+    let branch = World::branch(&view).unwrap();
+    for world in [&mut world, &mut replica] {
+        world.clear().unwrap();
+        assert!(world.memory().live_bytes < before + 4 * taken);
+        world.spawn_batch((0..40_000_u32).map(|number| (number,))).unwrap();
+    }
+    world.restore(&view).unwrap();
+    for entity in spawned {
+        assert!(world.contains(entity) && branch.contains(entity));
+    }
+    assert_eq!(world.query::<&u32>().count(), 6_000);
+    assert_eq!((world.state_hash(), view.state_hash()), (view.state_hash(), world.state_hash()));
+}
+
+/// A replica that spawned between syncs went on from its own counter, so that each sync left as many
+/// slots behind as were spawned.
+#[test]
+fn replicas_that_spawn_ahead_use_the_same_indices_again() {
+    let mut source = World::new();
+    (0..100_u32).for_each(|number| _ = source.spawn((number,)));
+    let mut replica = World::new();
+    let mut commands = Commands::new(&mut replica);
+    let mut first = None;
+    for frame in 0..400_u32 {
+        *source.query_mut::<&mut u32>().into_iter().next().unwrap() = frame;
+        replica.sync_from(&source, ComponentMask::ALL).unwrap();
+        let mut handles: Vec<Entity> =
+            replica.spawn_batch((0..200_u32).map(|number| (number,))).unwrap().collect();
+        handles.push(replica.spawn((1_u32,)));
+        handles.extend(replica.reserve_entities(10).unwrap());
+        handles.extend((0..150_u32).map(|number| commands.spawn((number,))));
+        assert_eq!(replica.play_back(&mut commands).applied, 150);
+        let state = (handles, replica.memory().live_bytes);
+        match &first {
+            // By the second frame the stock is what the buffer needs.
+            _ if frame < 2 => {}
+            None => first = Some(state),
+            Some(first) => assert!(*first == state, "frame {frame}"),
+        }
+    }
+}
+
+/// A reservation that could not be had whole kept what it had got hold of.
+#[test]
+fn reservation_that_fails_reserves_nothing() {
+    let mut world = World::new();
+    let old: Vec<_> = world.spawn_batch((0..9_u32).map(|number| (number,))).unwrap().collect();
+    old.iter().for_each(|&entity| world.despawn(entity).unwrap());
+    let (hash, view) =
+        (world.state_hash(), world.capture(ComponentMask::ALL, &SnapshotPool::default()));
+    let expected = World::branch(&view).unwrap().spawn(());
+    for count in [usize::MAX, 1 << 32, u32::MAX as usize - 3] {
+        assert!(world.reserve_entities(count).is_err());
+        assert_eq!(world.state_hash(), hash);
+    }
+    assert_eq!(world.spawn(()), expected);
+}
+
+/// A replica gave out handles that its source had reserved, unless another operation had marked them
+/// in the meantime.
+#[test]
+fn replicas_restores_and_branches_know_reserved_handles_at_once() {
+    for between in [true, false] {
+        let mut world = World::new();
+        let old: Vec<_> = world.spawn_batch((0..9_u32).map(|number| (number,))).unwrap().collect();
+        old.iter().for_each(|&entity| world.despawn(entity).unwrap());
+        let reserved: Vec<_> = (0..12).map(|_| world.reserve_entity()).collect();
+        if between {
+            let entity = world.spawn(());
+            world.despawn(entity).unwrap();
+        }
+        let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+        let mut replica = World::new();
+        replica.sync_from(&world, ComponentMask::ALL).unwrap();
+        let branch = World::branch(&view).unwrap();
+        reserved.iter().for_each(|&handle| world.spawn_at(handle, ()).unwrap());
+        world.restore(&view).unwrap();
+        let hash = view.state_hash();
+        for mut world in [world, replica, branch] {
+            assert_eq!(world.state_hash(), hash, "an operation between: {between}");
+            let spawned: Vec<_> = (0..20).map(|_| world.spawn(())).collect();
+            assert!(spawned.iter().all(|entity| !reserved.contains(entity)), "{between}");
+            reserved.iter().for_each(|&handle| world.spawn_at(handle, ()).unwrap());
+        }
+    }
+}
+
+/// A batch that ran out of memory on the way left slots behind, and so another state hash.
+#[test]
+fn batch_that_fails_leaves_the_hash_and_the_next_handles_as_they_were() {
+    use convoy_engine::WorldConfig;
+    let mut failed = 0;
+    for pages in 1..20 {
+        let mut config = WorldConfig::default();
+        (config.memory.limit_bytes, config.memory.first_slab_bytes) = (Some(pages * 4096), 4096);
+        config.chunk_bytes_max = 1024;
+        let mut world = World::with_config(config);
+        loop {
+            let before = world.state_hash();
+            if let Err(error) = world.spawn_batch((0..300_u32).map(|number| (number,))) {
+                assert_eq!(world.state_hash(), before, "{pages} pages: {error}");
+                failed += 1;
+                break;
+            }
+        }
+    }
+    assert_eq!(failed, 19);
+    // Nor does a spawn under a reserved handle that has no slot yet.
+    let mut world = World::new();
+    let handle = world.reserve_entity();
+    let before = world.state_hash();
+    assert!(world.spawn_at(handle, (1_u8, 2_u8)).is_err());
+    assert_eq!(world.state_hash(), before);
+}
+
+/// The handle of a recorded spawn is the buffer's, and not one that was reserved for anybody.
+#[test]
+fn handles_that_a_lane_has_not_given_are_not_reserved() {
+    let mut world = World::new();
+    let mut commands = Commands::new(&mut world);
+    let handles: Vec<_> = (0..70).map(|_| commands.spawn(())).collect();
+    let beyond = *handles.last().unwrap();
+    let forged = Entity::from_bits(beyond.to_bits() + 1);
+    for handle in [beyond, forged] {
+        assert!(world.spawn_at(handle, ()).is_err(), "{handle}");
+    }
+    assert_eq!(world.play_back(&mut commands).applied, 70);
+    assert!(world.contains(beyond) && world.spawn_at(forged, ()).is_err());
+}
