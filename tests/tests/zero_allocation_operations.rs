@@ -470,6 +470,11 @@ fn commands() -> Frame {
             commands.remove_parent(entity);
             commands.despawn(entity);
         }
+        // More than a buffer's first stock.
+        for number in 0..100_u32 {
+            let entity = commands.spawn((number,));
+            commands.despawn(entity);
+        }
         let root = commands.spawn((frame, [0.0_f32; 3]));
         for number in 0..30_u32 {
             let entity = commands.spawn((number, [0.0_f32; 3]));

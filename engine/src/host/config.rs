@@ -13,7 +13,8 @@ pub struct HostConfig {
     /// cores, and at least one, unless set. They are started only when there is such a module.
     pub workers: usize,
     /// Lands the results of asynchronous modules exactly this many frames after they were
-    /// started, waiting for them if need be, so that runs can be reproduced. Off by default: then
+    /// started, waiting for them if need be, so that runs can be reproduced: the same
+    /// frames then give the same world, handles and row order included. Off by default: then
     /// results land on the first frame after they are ready, and the frame never waits.
     pub lock_step: Option<NonZeroU32>,
     /// A module that panics this many times in a row is switched off: 3 unless set.

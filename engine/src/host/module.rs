@@ -71,7 +71,10 @@ pub enum Mode {
     /// synchronous modules and each other. The frame waits for all of them, and their commands
     /// are played back in it.
     FrameSynced,
-    /// On a worker thread. The frame never waits, unless in lock step.
+    /// On a worker thread. The frame never waits, unless in lock step. Without it, the frame in which
+    /// a run lands depends on the clock, and so do the handles that are given out from then on. In
+    /// lock step, and in the other modes, the same frames give the same handles and the same
+    /// [`World::state_hash`], whatever the threads do and however many there are.
     Asynchronous,
 }
 

@@ -6,8 +6,9 @@
 //! gains a row, or an error, from it.
 //!
 //! Handles come from the free list first and from fresh indices then. On one thread the order is
-//! that of the calls, so that the same operations give the same handles. The module
-//! [`index`](super::index) tells how reserving works without a lock.
+//! that of the calls, so that the same operations give the same handles. Threads that reserve at the
+//! same time race for them; command buffers, which do not, are what the host gives its modules. The
+//! module [`index`](super::index) tells how reserving works without a lock.
 
 use crate::storage::Entity;
 
@@ -65,7 +66,9 @@ impl World {
     /// Reserves a handle for an entity to come. Any thread may, at the same time as others: one
     /// atomic exchange, and no lock.
     ///
-    /// The handle is not alive until [`World::spawn_at`] gives it an entity.
+    /// The handle is not alive until [`World::spawn_at`] gives it an entity. Which thread gets which
+    /// handle depends on who comes first: where runs must be reproduced, reserve on one thread, or let
+    /// threads record [`Commands`], whose handles never depend on timing.
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -95,7 +98,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When all 2^32 - 2 entity slots are taken.
+    /// When all 4,007,358,462 entity slots are taken.
     pub fn try_reserve_entity(&self) -> Result<Entity, SpawnError> {
         self.index.take_handle()
     }
