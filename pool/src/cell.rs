@@ -215,8 +215,11 @@ impl<T: Recycle> Drop for Retirement<T> {
         match self.retained_bytes {
             // SAFETY: sole ownership and the travelling count go to the home.
             Some(retained_bytes) => unsafe { home.give(cell, retained_bytes) },
-            // SAFETY: as above.
-            None => unsafe { home.discard(cell) },
+            None => {
+                // SAFETY: as above.
+                unsafe { home.discard(cell) };
+                collector::collect();
+            }
         }
     }
 }
@@ -300,6 +303,7 @@ impl<T: Recycle> Home<T> {
         self.count_out(retained_bytes);
         // SAFETY: no slot took the cell, so the count is still the caller's to pass on.
         unsafe { self.discard(cell) };
+        collector::collect();
     }
 
     /// Lets a cell leave for good.
@@ -319,6 +323,7 @@ impl<T: Recycle> Home<T> {
             // SAFETY: the cell was just taken, with its count.
             unsafe { self.discard(cell) };
         }
+        collector::collect();
     }
 
     /// Counts one idle cell less.

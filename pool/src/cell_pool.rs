@@ -36,7 +36,9 @@ struct Maker<T> {
 }
 
 /// A pool of reusable values. Clones are the same pool, and it may be dropped while leases live:
-/// the last of them to leave frees the rest.
+/// the last of them to leave frees the rest, then and there. Only where a thread stays in the
+/// middle of a [`Publication::join`](crate::Publication::join) meanwhile, the memory is freed later,
+/// by whichever thread joins or drops a pool then.
 ///
 /// ```
 /// use convoy_pool::{CellPool, CellPoolConfig, Recycle};
@@ -122,14 +124,11 @@ impl<T: Recycle> CellPool<T> {
         }
     }
 
-    /// Discards all idle cells. Their memory is freed when no thread can look at them any more,
-    /// usually before this returns. Allocates; not for the steady state.
+    /// Discards all idle cells. Their memory is freed when no thread can look at them any more:
+    /// before this returns, unless a thread stays in the middle of a join. Allocates; not for the
+    /// steady state.
     pub fn trim(&self) {
         self.home.discard_idle();
-        // The collector destroys what is two epochs old; each round may advance it by one.
-        for _ in 0..3 {
-            collector::collect();
-        }
     }
 
     /// Makes a cell and counts it.

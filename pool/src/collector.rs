@@ -4,13 +4,37 @@
 //! for good is destroyed only when every thread pinned at that moment has unpinned (`pinned`).
 //! Pinning does not allocate once a thread is registered. Deferring does, now and then, which
 //! is why cells that stay in their pool never come here.
+//!
+//! Nothing tells whose garbage the collector holds: what is left in it is freed by whichever thread
+//! pins next, in the middle of a frame that has nothing to do with it. So whoever defers collects
+//! as well, until it is gone ([`collect`]). Something is left only where a thread stays pinned for
+//! as long as that: where the system takes the processor away from it between two instructions of
+//! a join.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
 /// The collector of all pools. Its own, so that pins elsewhere in the process do not delay it.
 static COLLECTOR: OnceLock<Collector> = OnceLock::new();
+
+/// What was deferred and is not destroyed yet.
+static PENDING: AtomicUsize = AtomicUsize::new(0);
+
+/// How often a thread pins until the collector looks for garbage by itself.
+///
+/// That is the way to collect to the end. A flush collects as well, but first it hands on what the
+/// last one took out of the queue, the nodes of the queue themselves: it never leaves it empty.
+const PINS_PER_ROUND: usize = 128;
+
+/// Rounds that free what nobody looks at: what is two epochs old is destroyed, and a round advances
+/// the epoch by one. One more, as the first may have begun already.
+const ROUNDS_MIN: usize = 4;
+
+/// Rounds without progress after which the rest is left to others.
+const ROUNDS_IN_VAIN_MAX: usize = 64;
 
 thread_local! {
     /// This thread's registration.
@@ -33,15 +57,42 @@ pub(crate) fn register_thread() {
     drop(pin());
 }
 
-/// Drops `value` when no thread pinned now is pinned any more. Allocates.
+/// Drops `value` when no thread pinned now is pinned any more. Allocates. [`collect`] comes next.
 pub(crate) fn defer_drop(value: impl Send + 'static) {
     let guard = pin();
-    guard.defer(move || drop(value));
+    // Relaxed: a count that only tells whether it is worth going on.
+    PENDING.fetch_add(1, Ordering::Relaxed);
+    guard.defer(move || {
+        // Counted out first, whatever the drop does.
+        PENDING.fetch_sub(1, Ordering::Relaxed);
+        drop(value);
+    });
     guard.flush();
 }
 
-/// Destroys what is due. What was deferred just now is due after a few calls, unless a thread stays
-/// pinned.
+/// Destroys what is due, what was deferred just now included, and forgets the threads that have
+/// ended. Waits a little for threads that are pinned, and not for long.
+///
+/// Within a destruction it does nothing: what is deferred there waits for the end of it, and so for
+/// the caller, who goes on with it.
 pub(crate) fn collect() {
+    // A thread that is shutting down has lost its registration: others go on.
+    if HANDLE.try_with(LocalHandle::is_pinned).unwrap_or(true) {
+        return;
+    }
     pin().flush();
+    let (mut rounds, mut in_vain) = (0, 0);
+    while in_vain < ROUNDS_IN_VAIN_MAX {
+        let before = PENDING.load(Ordering::Relaxed);
+        (0..PINS_PER_ROUND).for_each(|_| drop(pin()));
+        let left = PENDING.load(Ordering::Relaxed);
+        rounds += 1;
+        if rounds >= ROUNDS_MIN {
+            if left == 0 {
+                return;
+            }
+            in_vain = if left < before { 0 } else { in_vain + 1 };
+            thread::yield_now();
+        }
+    }
 }

@@ -80,6 +80,13 @@ impl<T: Recycle> Publication<T> {
         self.board.clear();
     }
 
+    /// Frees what threads that have ended had registered. Otherwise that is done by whichever thread
+    /// joins next, in the middle of what it does. Call it where such threads were waited for; pools
+    /// that are dropped do so as well. Allocates.
+    pub fn forget_ended_threads() {
+        collector::collect();
+    }
+
     /// Registers the calling thread with the collector, so that joining later does not allocate.
     pub fn register_thread() {
         collector::register_thread();

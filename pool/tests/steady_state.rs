@@ -57,6 +57,33 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
+/// Makes pools on threads that end, shows cells of them, and drops all of it. What they left to the
+/// collector came up in the frames of whoever joined cells of quite other pools next, as freed
+/// memory there, thousands of frames later.
+fn drop_pools_elsewhere() {
+    for number in 0..100 {
+        let thread = thread::spawn(move || {
+            let config = CellPoolConfig { idle_max: 4 };
+            let pool = CellPool::new(config, || Numbers(Vec::with_capacity(64)));
+            pool.warm_up(4);
+            let publication = Publication::new();
+            let leases = [0; 8].map(|_| pool.take().publish(&publication));
+            drop(publication.join());
+            if number % 2 == 0 {
+                drop(pool);
+                drop(leases);
+            } else {
+                drop(leases);
+                drop(pool);
+            }
+        });
+        thread.join().unwrap();
+    }
+    // The registrations of the threads go with the next pool that goes.
+    let config = CellPoolConfig::default();
+    drop(CellPool::new(config, || Numbers(Vec::new())).take());
+}
+
 const FRAMES: u64 = 20_000;
 
 fn main() {
@@ -86,6 +113,12 @@ fn main() {
         }
         scratch.reset();
     };
+    (0..100).for_each(&mut frame);
+    drop_pools_elsewhere();
+    let before = CALLS.load(Ordering::Relaxed);
+    (0..FRAMES).for_each(&mut frame);
+    let calls_after_drops = CALLS.load(Ordering::Relaxed) - before;
+
     let (start, stop) = (Barrier::new(3), AtomicBool::new(false));
     let (mut steady_calls, mut control_calls) = (0, 0);
     thread::scope(|scope| {
@@ -114,6 +147,7 @@ fn main() {
         drop(stop_at_the_end);
     });
     assert!(last_ended || publication.join().is_none(), "everybody has left");
+    assert_eq!(calls_after_drops, 0, "allocator calls after other pools were dropped");
     assert_eq!(steady_calls, 0, "allocator calls in {FRAMES} frames");
     assert_ne!(control_calls, 0, "allocator calls of a trim");
     println!("steady state: no allocator call in {FRAMES} frames");

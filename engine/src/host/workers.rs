@@ -79,6 +79,7 @@ impl Drop for Workers {
             // A worker contains its modules' panics, so there is nothing to pass on.
             let _ = thread.join();
         }
+        Publication::<Frozen>::forget_ended_threads();
     }
 }
 

@@ -42,6 +42,9 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     /// Threads take runs of up to 2,048 rows that lie in one chunk of every column, and several
     /// runs at once, also of several tables, where these are small.
     ///
+    /// Allocates nothing on the threads of the pool; a caller from outside does once in 63 passes,
+    /// as for [`QueryMut::par_for_each`](crate::QueryMut::par_for_each).
+    ///
     /// # Panics
     ///
     /// When `each` does, after all threads have come back. Which entities were visited is open.

@@ -36,9 +36,12 @@ impl<Q: ParallelTerms, F: Filter> QueryMut<'_, Q, F> {
     /// of up to 2,048 rows that lie in one chunk of every column, and several runs at once, also of
     /// several tables, where these are small.
     ///
-    /// The lists of a pass are kept by the world, so a pass like the last one allocates nothing.
-    /// Rayon does now and then when the caller is not one of its threads; under
-    /// `ThreadPool::install` it doesn't.
+    /// The lists of a pass are kept by the world, so a pass like the last one allocates nothing, on
+    /// none of the threads, if the caller is a thread of the pool: run the frames under
+    /// `ThreadPool::install`, or make the thread that runs them one of the pool's by
+    /// `ThreadPoolBuilder::use_current_thread`. A caller from outside passes through rayon's queue
+    /// for such callers, which takes a block of memory for every 63 passes and frees it after them;
+    /// no other way into its threads takes less.
     ///
     /// # Panics
     ///
