@@ -41,7 +41,7 @@ type Frame = Box<dyn FnMut(u32) -> usize>;
 type SetUp = fn() -> Frame;
 
 /// Every phase by its name.
-const PHASES: [(&str, SetUp); 37] = [
+const PHASES: [(&str, SetUp); 38] = [
     ("spawn, despawn", spawn_and_despawn),
     ("spawn_batch, QueryMut::despawn", spawn_batch),
     ("spawn_columns, despawn_many", spawn_columns),
@@ -78,6 +78,7 @@ const PHASES: [(&str, SetUp); 37] = [
     ("restore", restores),
     ("diff, state_hash", comparisons),
     ("statistics", statistics),
+    ("errors as answers", errors),
     ("spawn, despawn while views overlap", churn_under_views),
 ];
 
@@ -747,6 +748,27 @@ fn comparisons() -> Frame {
     })
 }
 
+/// Errors are made where their message is not wanted, too: whatever they name costs no memory.
+fn errors() -> Frame {
+    type Pair = [Entity; 2];
+    let (mut world, entities) = filled();
+    let ids = world.mask_of::<(u32,)>().unwrap();
+    world.register::<Pair>().unwrap();
+    let view = world.capture(ids, &SnapshotPool::for_world(&world));
+    on(world, move |world, frame| {
+        let entity = entities[frame as usize % entities.len()];
+        assert_eq!(world.parent(entity).unwrap(), None);
+        assert!(world.get::<Pair>(entity).is_err() && world.get_mut::<u64>(entity).is_err());
+        assert!(world.remove::<(Pair,)>(entity).is_err() && world.resource::<Pair>().is_err());
+        assert!(world.toggles::<u32>().is_err() && world.despawn(Entity::default()).is_err());
+        assert!(world.try_query_mut::<(&Pair, &mut Pair)>().is_err());
+        assert!(world.share().query::<&mut u64>().get(entity).is_err());
+        assert!(view.get::<u32>(entity).is_err() && view.query::<&Pair>().is_err());
+        assert!(view.resource::<Pair>().is_err() && view.reader::<u32>().is_err());
+        assert!(world.restore(&view).is_err());
+    })
+}
+
 fn control_allocates() -> Frame {
     let (world, _) = filled();
     on(world, |_, frame| {
@@ -794,7 +816,7 @@ fn main() {
 /// before, and one block for every 63 passes where it is not. The second is what rayon's queue for
 /// such callers takes; it is the control of the first, too.
 fn check_callers_of_a_pool() {
-    let (passes_per_frame, passes_per_block) = (4, 63);
+    let (passes_per_frame, passes_per_block) = (20 * 4, 63);
     let mut frame = parallel_queries();
     (0..WARM_UP_FRAMES).for_each(|number| _ = frame(number));
     let before = dhat::HeapStats::get().total_blocks;

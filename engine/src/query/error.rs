@@ -5,7 +5,7 @@ use std::fmt;
 use convoy_pool::MemoryError;
 
 use crate::storage::names::name_of;
-use crate::storage::{ComponentId, Entity};
+use crate::storage::{Component, ComponentId, Entity};
 
 /// How many toggles the terms of a query look at, at the most.
 pub(super) const TOGGLES_MAX: usize = 8;
@@ -101,7 +101,7 @@ impl std::error::Error for QueryError {}
 
 /// The error of reading `T` where it may not be read.
 #[cold]
-pub(super) fn not_captured<T>() -> QueryError {
+pub(super) fn not_captured<T: Component>() -> QueryError {
     QueryError::NotCaptured { component: name_of::<T>() }
 }
 

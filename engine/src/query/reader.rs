@@ -4,10 +4,11 @@
 //! window of instructions. So what a look-up does not have to find out about each entity anew is
 //! found out once: the id of the component, and the rows of its column in every table.
 
+use std::any::type_name;
 use std::fmt;
 
 use crate::storage::component::{Component, Kind};
-use crate::storage::names::name_of;
+use crate::storage::names::public_name;
 use crate::storage::rows::{TableRows, TypedRows};
 use crate::storage::{ComponentId, Entity};
 use crate::world::World;
@@ -71,7 +72,7 @@ impl<'a, S: Tables + ?Sized, T: Component> Reader<'a, S, T> {
 
 impl<S: ?Sized, T> fmt::Debug for Reader<'_, S, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Reader<{}>", name_of::<T>())
+        write!(formatter, "Reader<{}>", public_name(type_name::<T>()))
     }
 }
 

@@ -462,7 +462,7 @@ impl Tables for View {
 }
 
 #[cold]
-fn not_captured<T>() -> ReadError {
+fn not_captured<T: Component>() -> ReadError {
     ReadError::NotCaptured { component: name_of::<T>() }
 }
 

@@ -706,12 +706,12 @@ impl ComponentSource for RowSource<'_> {
 }
 
 #[cold]
-fn missing<T>(entity: Entity) -> ComponentError {
+fn missing<T: Component>(entity: Entity) -> ComponentError {
     ComponentError::Missing { entity, component: name_of::<T>() }
 }
 
 #[cold]
-fn not_synced<T>() -> ComponentError {
+fn not_synced<T: Component>() -> ComponentError {
     ComponentError::NotSynced { component: name_of::<T>() }
 }
 

@@ -5,11 +5,12 @@
 //! reader exactly once and in order, whatever its rate; what was dropped before it came is
 //! counted.
 
+use std::any::type_name;
 use std::marker::PhantomData;
 
 use crate::storage::component::{Component, Kind};
 use crate::storage::forks::Forks;
-use crate::storage::names::name_of;
+use crate::storage::names::public_name;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, RegisterError};
 
@@ -98,7 +99,7 @@ impl<T> std::fmt::Debug for EventCursor<T> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("EventCursor")
-            .field("event", &name_of::<T>())
+            .field("event", &public_name(type_name::<T>()))
             .field("next", &self.next)
             .field("lost", &self.lost)
             .field("taken_back", &self.taken_back)

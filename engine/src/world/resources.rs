@@ -221,11 +221,11 @@ fn number(resources: &[Resource], id: Option<ComponentId>) -> Option<usize> {
 }
 
 #[cold]
-fn missing<T>() -> ResourceError {
+fn missing<T: Component>() -> ResourceError {
     ResourceError::Missing { resource: name_of::<T>() }
 }
 
 #[cold]
-fn not_synced<T>() -> ResourceError {
+fn not_synced<T: Component>() -> ResourceError {
     ResourceError::NotSynced { resource: name_of::<T>() }
 }

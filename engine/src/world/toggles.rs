@@ -258,6 +258,6 @@ fn not_alive(entity: Entity) -> ComponentError {
 }
 
 #[cold]
-fn missing<T>(entity: Entity) -> ComponentError {
+fn missing<T: Component>(entity: Entity) -> ComponentError {
     ComponentError::Missing { entity, component: name_of::<T>() }
 }
