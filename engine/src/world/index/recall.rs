@@ -2,7 +2,7 @@
 //!
 //! They have no slots and may be thousands of millions, so they stay ranges. The counter goes back
 //! over those at its end. What lies below indices that were claimed since waits for the world, which
-//! takes its next block from there, the lowest first.
+//! takes its next indices from there, the lowest first.
 
 use super::*;
 
