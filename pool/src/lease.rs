@@ -9,6 +9,7 @@
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 
 use crate::cell::{Board, Cell, Held, Recycle};
 use crate::state::Generation;
@@ -213,6 +214,31 @@ impl<T: Recycle> Watch<T> {
         }
         // One generation earlier the cell is vacant and waits to be opened.
         word.generation().next() != self.generation
+    }
+
+    /// One more reader of that generation, unless its last one has left. Lock-free and without
+    /// allocation.
+    ///
+    /// # Panics
+    /// When the cell has 2^23 readers.
+    #[must_use]
+    #[track_caller]
+    pub fn join(&self) -> Option<Lease<T>> {
+        loop {
+            let seen = self.cell.state.load();
+            if seen.generation() != self.generation || seen.is_closed() {
+                return None;
+            }
+            if self.cell.state.try_join(seen) {
+                let raw = NonNull::new(Arc::as_ptr(&self.cell).cast_mut());
+                let raw = raw.expect("an Arc is not at null");
+                // SAFETY: the exchange made us a reader of the open cell, which shares the
+                // travelling count, and the pointer is that of the `Arc` which the count is of.
+                let cell = unsafe { Held::from_raw(raw) };
+                // SAFETY: the exchange counted this reader.
+                return Some(unsafe { Lease::new(cell) });
+            }
+        }
     }
 
     /// How many read that generation now.

@@ -121,6 +121,22 @@ fn each_use_is_another_generation_and_ends_for_good() {
 }
 
 #[test]
+fn watch_joins_its_generation_until_that_has_ended() {
+    let (pool, _) = pool(1);
+    let (lease, watch) = share(&pool, 1);
+    let joined = watch.join().unwrap();
+    assert!(joined.same_cell(&lease));
+    assert_eq!((lease.readers(), joined.check()), (2, 1));
+    drop(lease);
+    assert!(watch.join().is_some() && !watch.ended());
+    drop(joined);
+    assert!(watch.join().is_none());
+    let (_again, newer) = share(&pool, 2);
+    assert!(watch.join().is_none(), "the same cell, and another generation");
+    assert_eq!(newer.join().unwrap().check(), 2);
+}
+
+#[test]
 fn vacant_cell_is_unended_until_shared_and_ended_when_dropped() {
     let (pool, _) = pool(1);
     let mut vacant = pool.take();

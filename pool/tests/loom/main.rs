@@ -162,6 +162,20 @@ fn joiner_meets_the_last_leaver() {
 }
 
 #[test]
+fn watcher_joins_its_own_generation_or_none() {
+    explore(None, || {
+        let (pool, publication) = (pool(1), Publication::new());
+        let (lease, watch) = publish(&pool, &publication, 7);
+        let watcher = thread::spawn(move || watch.join().map(|lease| lease.check()));
+        drop(lease);
+        drop(publish(&pool, &publication, 8));
+        let seen = watcher.join().unwrap();
+        assert!(seen.is_none_or(|number| number == 7));
+        assert_at_rest(&pool, &publication);
+    });
+}
+
+#[test]
 fn joiner_meets_the_last_leaver_and_a_new_capture() {
     for idle_max in [1, 2] {
         explore(Some(4), move || {
