@@ -130,3 +130,67 @@ fn a_log_whose_middle_is_shared_is_restored() {
     replica.restore(&first).unwrap();
     assert_eq!(read(&replica, &mut EventCursor::default()), [0, 1, 2, 3]);
 }
+
+/// A cursor that had read a branch took all that the base sent from then on for the past, and one of
+/// another branch the same.
+#[test]
+fn a_cursor_comes_back_from_a_branch_and_goes_on_in_another() {
+    let (mut world, pool) = (World::new(), SnapshotPool::default());
+    let mut cursor = EventCursor::default();
+    (1..4_u32).for_each(|number| world.send_event(number));
+    assert_eq!(read(&world, &mut cursor), [1, 2, 3]);
+    let start = world.capture(ALL, &pool);
+    let [mut left, mut right] = [(); 2].map(|()| World::branch(&start).unwrap());
+    (10..13_u32).for_each(|number| left.send_event(number));
+    right.send_event(20_u32);
+    assert_eq!(read(&left, &mut cursor), [10, 11, 12]);
+    assert_eq!(read(&world, &mut cursor), [], "the base has sent nothing since");
+    assert_eq!(start.events(&mut cursor).unwrap().count(), 0, "nor is its picture news");
+    left.send_event(13_u32);
+    assert_eq!((read(&left, &mut cursor), cursor.taken_back()), (vec![13], 0));
+    world.send_event(4_u32);
+    assert_eq!((read(&world, &mut cursor), cursor.taken_back()), (vec![4], 4));
+    assert_eq!((read(&right, &mut cursor), cursor.taken_back()), (vec![20], 5));
+    right.send_event(21_u32);
+    assert_eq!((read(&right, &mut cursor), cursor.taken_back()), (vec![21], 5));
+    assert_eq!(cursor.lost(), 0);
+}
+
+/// A cursor waited in another world until as many events had been sent as in the one before.
+#[test]
+fn a_cursor_begins_anew_in_a_world_that_has_nothing_in_common_with_the_last() {
+    let mut worlds = [World::new(), World::new()];
+    let mut cursor = EventCursor::default();
+    for (round, place) in [0, 1, 0, 1].into_iter().enumerate() {
+        let world = &mut worlds[place];
+        let before = read(world, &mut EventCursor::default());
+        let events = [round as u32, 100 + round as u32];
+        events.iter().for_each(|&event| world.send_event(event));
+        let all = [&before[..], &events].concat();
+        assert_eq!(read(world, &mut cursor), all, "all that it has sent");
+        world.send_event(7_u32);
+        assert_eq!(read(world, &mut cursor), [7]);
+    }
+    // An empty world says nothing, and makes nobody read again.
+    assert_eq!(read(&World::new(), &mut cursor), []);
+    worlds[1].send_event(8_u32);
+    assert_eq!((read(&worlds[1], &mut cursor), cursor.lost()), (vec![8], 0));
+}
+
+/// A replica had its own timelines before its first sync, which are not those of its source.
+#[test]
+fn a_cursor_of_a_replica_that_was_read_before_its_first_sync_goes_on() {
+    let (mut source, mut replica) = (World::new(), World::new());
+    replica.register_event::<u32>().unwrap();
+    let empty = replica.capture(ALL, &SnapshotPool::default());
+    let mut cursor = EventCursor::default();
+    assert_eq!(read(&replica, &mut cursor), []);
+    for number in 0..3_u32 {
+        source.send_event(number);
+        replica.sync_from(&source, ALL).unwrap();
+        assert_eq!(read(&replica, &mut cursor), [number], "each once");
+        assert_eq!(empty.events(&mut cursor).unwrap().count(), 0);
+        assert_eq!(read(&source, &mut cursor), [], "the source has sent the same");
+    }
+    assert_eq!((cursor.taken_back(), cursor.lost()), (0, 0));
+}

@@ -275,7 +275,7 @@ impl View {
         let records = match self.lease.schema().registry.id_of::<T>(Kind::Event) {
             Some(id) if self.readable.contains(id) => {
                 let (rows, first, forks) = self.lease.log(id).ok_or_else(not_captured::<T>)?;
-                EventRecords { rows, first, forks: Some(forks) }
+                EventRecords { world: self.lease.head.world, rows, first, forks: Some(forks) }
             }
             None if self.readable == ComponentMask::ALL => EventRecords::EMPTY,
             _ => return Err(not_captured::<T>()),

@@ -5,7 +5,8 @@
 //! records of a timeline agree with all earlier ones only up to a number. A cursor knows the
 //! timeline that it last read in; among the forks since, the lowest is as far as what it has read
 //! still holds. Timelines have numbers that no other log in the process has, each higher than all
-//! before, so that cursors can be taken from a world to a branch or a replica.
+//! before, and a log begins with one, its *origin*. So a cursor can be taken from any world to any
+//! other: what both logs have in common is what both have been through.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,17 +23,66 @@ struct Fork {
 const FORKS: usize = 8;
 
 /// The current timeline of a log, and its forks.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Forks {
+    /// The first timeline of the log, which it shares with its branches and replicas.
+    origin: u64,
     timeline: u64,
     count: usize,
     /// In ascending order of timelines and of numbers: a fork hides earlier ones that are higher.
     forks: [Fork; FORKS],
 }
 
+impl Default for Forks {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// A timeline that no log has had.
+fn new_timeline() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: only the order of the numbers matters, which one counter has by itself.
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Forks {
+    /// Those of no log.
+    pub(crate) const NONE: Self =
+        Self { origin: 0, timeline: 0, count: 0, forks: [Fork { timeline: 0, number: 0 }; FORKS] };
+
+    /// Those of a new log.
+    pub(crate) fn new() -> Self {
+        let origin = new_timeline();
+        Self { origin, timeline: origin, ..Self::NONE }
+    }
+
     pub(crate) fn timeline(&self) -> u64 {
         self.timeline
+    }
+
+    /// Whether the log has left its first timeline.
+    pub(crate) fn has_forked(&self) -> bool {
+        self.count > 0
+    }
+
+    /// Whether both are of logs that have begun as one.
+    pub(crate) fn same_origin(&self, other: &Self) -> bool {
+        self.origin == other.origin
+    }
+
+    /// Up to which number the records of two logs are the same, as far as that can be told: what
+    /// both had when they were last in one timeline, unless one has forked lower since.
+    pub(crate) fn common_with(&self, other: &Self) -> u64 {
+        if !self.same_origin(other) {
+            return 0;
+        }
+        let own = self.forks[..self.count].iter().map(|fork| fork.timeline);
+        let theirs = &other.forks[..other.count];
+        let shared = own.rev().find(|&own| theirs.iter().any(|fork| fork.timeline == own));
+        let shared = shared.unwrap_or(self.origin);
+        let common = [self, other].map(|forks| forks.common_since(shared).unwrap_or(u64::MAX));
+        common[0].min(common[1])
     }
 
     /// How far the records of `timeline` are those of the current one, where they are not all.
@@ -43,9 +93,7 @@ impl Forks {
 
     /// Begins a timeline that agrees with the present one up to `number`.
     pub(crate) fn fork(&mut self, number: u64) {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        // Relaxed: only the order of the numbers matters, which one counter has by itself.
-        self.timeline = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.timeline = new_timeline();
         while self.count > 0 && self.forks[self.count - 1].number >= number {
             self.count -= 1;
         }
@@ -71,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_lowest_fork_since_a_timeline_counts() {
-        let mut forks = Forks::default();
+        let mut forks = Forks::new();
         assert_eq!(forks.common_since(0), None);
         let [one, two, three] = [10, 14, 12].map(|number| forked(&mut forks, number));
         assert!(0 < one && one < two && two < three);
@@ -88,7 +136,7 @@ mod tests {
 
     #[test]
     fn too_many_forks_never_hide_how_low_one_was() {
-        let mut forks = Forks::default();
+        let mut forks = Forks::new();
         let timelines: Vec<_> = (1..=20).map(|number| forked(&mut forks, 10 * number)).collect();
         for (number, &timeline) in (2..).zip(&timelines) {
             let common = forks.common_since(timeline).unwrap_or(0);
@@ -96,5 +144,22 @@ mod tests {
         }
         assert_eq!(forks.common_since(timelines[17]), Some(190));
         assert_eq!(forks.common_since(timelines[19]), None);
+    }
+
+    #[test]
+    fn two_logs_have_in_common_what_both_have_been_through() {
+        let mut base = Forks::new();
+        let other = Forks::new();
+        assert_eq!((base.common_with(&base), base.common_with(&other)), (u64::MAX, 0));
+        base.fork(20);
+        let (mut left, mut right) = (base, base);
+        left.fork(30);
+        right.fork(28);
+        assert_eq!((base.common_with(&left), left.common_with(&base)), (30, 30));
+        assert_eq!((left.common_with(&right), right.common_with(&left)), (28, 28));
+        base.fork(7);
+        assert_eq!((base.common_with(&left), right.common_with(&base)), (7, 7));
+        (0..FORKS as u64).for_each(|number| right.fork(40 + number));
+        assert!(left.common_with(&right) <= 28);
     }
 }

@@ -53,7 +53,7 @@ impl EventLog {
             first: 0,
             rows: 0,
             captured_end: 0,
-            forks: Forks::default(),
+            forks: Forks::new(),
             followed: Followed {
                 world: WorldId::NONE,
                 own: 0,

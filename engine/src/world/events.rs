@@ -4,6 +4,9 @@
 //! world. A reader's [`EventCursor`] holds the number it wants next, so each event reaches each
 //! reader exactly once and in order, whatever its rate; what was dropped before it came is
 //! counted.
+//!
+//! A cursor knows the log that it last read, so it can be taken to any other world: it goes on where
+//! what the two have sent differs, and where they have nothing in common at the beginning.
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -12,6 +15,7 @@ use crate::storage::component::{Component, Kind};
 use crate::storage::forks::Forks;
 use crate::storage::names::public_name;
 use crate::storage::rows::Rows;
+use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, RegisterError};
 
 use super::core::{World, fail};
@@ -26,18 +30,18 @@ pub struct EventCursor<T> {
     next: u64,
     lost: u64,
     taken_back: u64,
-    /// The timeline of the log that the cursor last read in, or `UNREAD`.
-    timeline: u64,
+    /// The world that the cursor last read in; none before it has read.
+    world: WorldId,
+    /// The forks of the log as it last read it.
+    forks: Forks,
     events: PhantomData<fn() -> T>,
 }
-
-/// The timeline of a cursor that has not read yet.
-const UNREAD: u64 = u64::MAX;
 
 impl<T> EventCursor<T> {
     /// A cursor that wants event number `next` first. Nothing before it counts as lost.
     pub const fn starting_at(next: u64) -> Self {
-        Self { next, lost: 0, taken_back: 0, timeline: UNREAD, events: PhantomData }
+        let (world, forks) = (WorldId::NONE, Forks::NONE);
+        Self { next, lost: 0, taken_back: 0, world, forks, events: PhantomData }
     }
 
     /// The number of the event that comes next.
@@ -46,7 +50,9 @@ impl<T> EventCursor<T> {
     }
 
     /// Events that this cursor has read and that a [`World::restore`](crate::World::restore) took
-    /// back. It goes on with those that were sent in their place, under the same numbers.
+    /// back. It goes on with those that were sent in their place, under the same numbers. Taken
+    /// back are also those of another world that this one has not sent, when the cursor comes from
+    /// there.
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, EventCursor, SnapshotPool, World};
@@ -72,14 +78,36 @@ impl<T> EventCursor<T> {
 }
 
 impl<T> EventCursor<T> {
-    /// Goes on in the timeline of a log, with the first event that is not as it was read.
-    fn enter(&mut self, forks: &Forks) {
-        let common = forks.common_since(self.timeline).unwrap_or(self.next);
-        if common < self.next {
-            self.taken_back += self.next - common;
-            self.next = common;
+    /// Goes on in a log, with the first event that is not as it was read. Tells whether the records
+    /// are any of the cursor's business: a picture of a future that was taken back, or of before,
+    /// has nothing new, and what it has lost the cursor has not.
+    fn enter(&mut self, records: &EventRecords<'_>) -> bool {
+        let Some(forks) = records.forks else { return true };
+        if self.world == WorldId::NONE {
+            self.forks = *forks;
+        } else if self.forks.timeline() != forks.timeline() {
+            let older = self.forks.timeline() > forks.timeline();
+            let common = if self.world == records.world && self.forks.same_origin(forks) {
+                if older {
+                    return false;
+                }
+                forks.common_since(self.forks.timeline()).unwrap_or(self.next)
+            } else {
+                let common = forks.common_with(&self.forks);
+                let has_begun = records.end() > 0 || forks.has_forked();
+                if records.end() <= common.min(self.next) && (older || !has_begun) {
+                    return false;
+                }
+                common
+            };
+            if common < self.next {
+                self.taken_back += self.next - common;
+                self.next = common;
+            }
+            self.forks = *forks;
         }
-        self.timeline = forks.timeline();
+        self.world = records.world;
+        true
     }
 }
 
@@ -110,6 +138,7 @@ impl<T> std::fmt::Debug for EventCursor<T> {
 /// The records of one event type, live or captured.
 #[derive(Clone, Copy)]
 pub(crate) struct EventRecords<'a> {
+    pub(crate) world: WorldId,
     pub(crate) rows: Rows<'a>,
     /// The sequence number of the first record.
     pub(crate) first: u64,
@@ -119,7 +148,12 @@ pub(crate) struct EventRecords<'a> {
 
 impl EventRecords<'_> {
     pub(crate) const EMPTY: EventRecords<'static> =
-        EventRecords { rows: Rows::EMPTY, first: 0, forks: None };
+        EventRecords { world: WorldId::NONE, rows: Rows::EMPTY, first: 0, forks: None };
+
+    /// The number after the last record.
+    fn end(&self) -> u64 {
+        self.first + self.rows.len() as u64
+    }
 }
 
 /// The events that a cursor has not seen yet, oldest first. Each one that is taken moves the
@@ -131,14 +165,8 @@ pub struct Events<'a, T> {
 
 impl<'a, T: Component> Events<'a, T> {
     pub(crate) fn new(mut records: EventRecords<'a>, cursor: &'a mut EventCursor<T>) -> Self {
-        if let Some(forks) = records.forks {
-            if cursor.timeline == UNREAD || cursor.timeline < forks.timeline() {
-                cursor.enter(forks);
-            } else if cursor.timeline > forks.timeline() {
-                // A picture of a future that was taken back, or of before: it has nothing new, and
-                // what it has lost is none of the cursor's.
-                records = EventRecords::EMPTY;
-            }
+        if !cursor.enter(&records) {
+            records = EventRecords::EMPTY;
         }
         if cursor.next < records.first {
             cursor.lost += records.first - cursor.next;
@@ -237,6 +265,7 @@ impl World {
         let id = self.schema.registry.id_of::<T>(Kind::Event);
         let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
         let records = log.map_or(EventRecords::EMPTY, |log| EventRecords {
+            world: self.id,
             rows: log.column().rows(log.rows()),
             first: log.first(),
             forks: Some(log.forks()),
