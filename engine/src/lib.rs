@@ -60,7 +60,7 @@ pub use host::{
     ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate, SlowConvoy, Tier,
 };
 pub use provider::{
-    AcquireError, DoubleBufferProvider, OnDemandProvider, ProviderKind, ProviderStatistics,
+    AcquireError, DoubleBufferProvider, Member, OnDemandProvider, ProviderKind, ProviderStatistics,
     ReplicaProvider, SharedSnapshotProvider, SlowReader, SlowReaderLimits, SlowReason,
     SnapshotProvider, WhenBusy,
 };

@@ -636,7 +636,6 @@ fn statistics() -> Frame {
         let rows: usize = world.archetypes().map(|archetype| archetype.rows).sum();
         assert_eq!(rows, ENTITIES as usize);
         let numbers = (world.memory(), world.copy_statistics(), world.row_bytes(&mask));
-        world.reset_retained_peak();
         black_box((numbers, frame));
     })
 }

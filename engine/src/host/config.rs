@@ -10,18 +10,26 @@ use crate::storage::RegisterError;
 #[non_exhaustive]
 pub struct HostConfig {
     /// Threads that run asynchronous and frame-synced modules: one fewer than the machine has
-    /// cores, and at least one, unless set. They are started only when there is such a module.
+    /// cores, and at least one, unless set. No more are started than there are such modules.
     pub workers: usize,
     /// Lands the results of asynchronous modules exactly this many frames after they were
     /// started, waiting for them if need be, so that runs can be reproduced: the same
     /// frames then give the same world, handles and row order included. Off by default: then
     /// results land on the first frame after they are ready, and the frame never waits.
     pub lock_step: Option<NonZeroU32>,
-    /// A module that panics this many times in a row is switched off: 3 unless set.
+    /// A module that panics this many times in a row is switched off: 3 unless set. Zero means
+    /// that none ever is.
     pub panics_max: u32,
     /// A module that is switched off is tried again after having been due this often: 100 unless
     /// set.
     pub probe_after: u32,
+}
+
+impl HostConfig {
+    /// Whether a module is switched off after this many panics in a row.
+    pub(super) fn switches_off(&self, panics_in_a_row: u32) -> bool {
+        self.panics_max > 0 && panics_in_a_row >= self.panics_max
+    }
 }
 
 impl Default for HostConfig {
@@ -36,7 +44,7 @@ impl Default for HostConfig {
     }
 }
 
-/// Why a host can't start.
+/// Why a host can't start, or go on with another world.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HostError {
@@ -49,6 +57,12 @@ pub enum HostError {
     },
     /// A module is asynchronous or frame-synced and the host has no workers.
     NoWorkers {
+        /// The module's name.
+        module: String,
+    },
+    /// The provider that a module was given does not capture what the module reads in the world
+    /// that has taken the place of the host's, because types have other ids there.
+    ProviderMask {
         /// The module's name.
         module: String,
     },
@@ -65,6 +79,12 @@ impl fmt::Display for HostError {
             Self::NoWorkers { module } => {
                 write!(formatter, "module {module} needs workers and the host has none")
             }
+            Self::ProviderMask { module } => write!(
+                formatter,
+                "the provider of module {module} does not capture what it reads in this world, \
+                 where types have other ids than in the one before; register them in the same \
+                 order"
+            ),
             Self::Threads(error) => write!(formatter, "worker threads can't be started: {error}"),
             Self::Running => formatter.write_str("modules are added before the first frame"),
         }

@@ -1,11 +1,12 @@
 //! Convoys: which modules share a provider, and when they are due.
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::provider::contain::{Contained, contain};
 use crate::provider::{
-    DoubleBufferProvider, OnDemandProvider, SharedSnapshotProvider, SlowReader, SlowReaderLimits,
-    SnapshotProvider,
+    DoubleBufferProvider, OnDemandProvider, ProviderKind, SharedSnapshotProvider, SlowReader,
+    SlowReaderLimits, SnapshotProvider,
 };
 use crate::snapshot::SnapshotPool;
 use crate::storage::ComponentMask;
@@ -18,14 +19,54 @@ pub(super) struct Convoy {
     pub(super) key: ConvoyKey,
     /// The union of what the members read.
     pub(super) mask: ComponentMask,
-    pub(super) provider: Arc<dyn SnapshotProvider>,
+    pub(super) provider: ConvoyProvider,
+    /// The provider's policy.
+    pub(super) kind: ProviderKind,
     /// Numbers of the member modules, in the order of registration.
     pub(super) members: Vec<usize>,
     pub(super) schedule: Schedule,
-    /// Whether the members chose the provider themselves.
-    pub(super) manual: bool,
     /// Whether this is the first convoy with its provider, which is updated once per frame.
     pub(super) updates: bool,
+}
+
+/// A provider as a host uses it: it may be the user's, so whatever it panics in ends here.
+pub(super) struct ConvoyProvider {
+    provider: Contained<Arc<dyn SnapshotProvider>>,
+    /// Gives the provider another mask; none where the members chose it themselves.
+    set_mask: Option<Box<dyn Fn(ComponentMask) + Send>>,
+    /// Panics contained.
+    panics: Cell<u64>,
+}
+
+impl ConvoyProvider {
+    /// A provider that the members chose.
+    fn manual(provider: Arc<dyn SnapshotProvider>) -> Self {
+        Self { provider: Contained::new(provider), set_mask: None, panics: Cell::new(0) }
+    }
+
+    pub(super) fn is_manual(&self) -> bool {
+        self.set_mask.is_none()
+    }
+
+    /// Captures `mask` from now on, unless the members chose the provider.
+    pub(super) fn set_mask(&self, mask: ComponentMask) {
+        if let Some(set_mask) = &self.set_mask {
+            set_mask(mask);
+        }
+    }
+
+    /// What `ask` returns; `None` when the provider panics, which is counted.
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&dyn SnapshotProvider) -> T) -> Option<T> {
+        let answer = contain(|| ask(&**self.provider));
+        if answer.is_none() {
+            self.panics.set(self.panics.get() + 1);
+        }
+        answer
+    }
+
+    pub(super) fn panics(&self) -> u64 {
+        self.panics.get()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,19 +121,26 @@ pub(super) fn group(
     }
     let mut convoys: Vec<Convoy> = Vec::with_capacity(groups.len());
     for members in groups {
-        let Candidate { key, provider, .. } = &candidates[members[0]];
-        let (key, manual) = (*key, provider.is_some());
-        let masks = members.iter().map(|&number| candidates[number].mask);
-        let mask = masks.fold(ComponentMask::NONE, |union, mask| union.union(&mask));
+        let Candidate { key, provider: chosen, .. } = &candidates[members[0]];
+        let key = *key;
+        let mask = union_of(members.iter().map(|&number| candidates[number].mask));
         let slow = slow.map(|slow| slow.of(convoys.len()));
-        let provider = provider
-            .clone()
-            .unwrap_or_else(|| choose((key.tier, members.len()), mask, pool.clone(), slow));
-        let schedule = Schedule::new(key.rate, Duration::ZERO, 0);
-        let updates = !convoys.iter().any(|other| Arc::ptr_eq(&other.provider, &provider));
-        convoys.push(Convoy { key, mask, provider, members, schedule, manual, updates });
+        let provider = match chosen {
+            Some(provider) => ConvoyProvider::manual(Arc::clone(provider)),
+            None => choose((key.tier, members.len()), mask, pool.clone(), slow),
+        };
+        let kind = provider.ask(|provider| provider.kind()).unwrap_or(ProviderKind::Other);
+        let schedule = Schedule::new(key.rate);
+        let same = |other: &Convoy| Arc::ptr_eq(&other.provider.provider, &provider.provider);
+        let updates = !convoys.iter().any(same);
+        convoys.push(Convoy { key, mask, provider, kind, members, schedule, updates });
     }
     convoys
+}
+
+/// What any of the members reads.
+pub(super) fn union_of(masks: impl Iterator<Item = ComponentMask>) -> ComponentMask {
+    masks.fold(ComponentMask::NONE, |union, mask| union.union(&mask))
 }
 
 impl SlowConvoys {
@@ -111,13 +159,18 @@ fn choose(
     mask: ComponentMask,
     pool: SnapshotPool,
     slow: Option<(SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static)>,
-) -> Arc<dyn SnapshotProvider> {
+) -> ConvoyProvider {
     macro_rules! make {
         ($provider:ident) => {{
             let provider = $provider::new(mask, pool);
-            match slow {
-                Some((limits, tell)) => Arc::new(provider.with_slow_readers(limits, tell)),
-                None => Arc::new(provider),
+            let provider = Arc::new(match slow {
+                Some((limits, tell)) => provider.with_slow_readers(limits, tell),
+                None => provider,
+            });
+            let same = Arc::clone(&provider);
+            ConvoyProvider {
+                set_mask: Some(Box::new(move |mask| same.set_mask(mask))),
+                ..ConvoyProvider::manual(provider)
             }
         }};
     }

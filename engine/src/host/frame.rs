@@ -16,12 +16,13 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::world::{Commands, World};
 
-use super::config::HostError;
+use super::config::{HostConfig, HostError};
 use super::job::Job;
 use super::module::Mode;
 use super::module_host::{ModuleHost, Slot, SlotState};
+use super::time::Time;
 use super::workers::Workers;
 
 impl ModuleHost {
@@ -29,12 +30,13 @@ impl ModuleHost {
     ///
     /// # Errors
     ///
-    /// Those of [`ModuleHost::initialize`], on the first frame only. A module's fault is never an
+    /// Those of [`ModuleHost::initialize`], on the first frame and on the first with another world
+    /// only; the frame has not been run then. The fault of a module or of a provider is never an
     /// error of the frame; see [`HostStatistics`](super::HostStatistics).
     pub fn run_frame(&mut self, world: &mut World, dt: Duration) -> Result<(), HostError> {
         self.initialize(world)?;
         self.frame += 1;
-        self.now += dt;
+        self.now = self.now.after(dt);
         world.advance_tick();
         self.land(world);
         self.acquire(world);
@@ -42,7 +44,8 @@ impl ModuleHost {
         Ok(())
     }
 
-    /// Waits for every module that is away and plays its commands back.
+    /// Waits for every module that is away and plays its commands back, unless they are for
+    /// another world.
     pub fn finish(&mut self, world: &mut World) {
         while self.modules.iter().any(|slot| matches!(slot.state, SlotState::Away { .. })) {
             self.receive();
@@ -51,12 +54,14 @@ impl ModuleHost {
     }
 
     /// Waits until every asynchronous module has ended the run that it is in, for `timeout` at the
-    /// most; tells whether they all have. Nothing lands: that is left to the frames.
+    /// most (`Duration::MAX`: for as long as it takes); tells whether they all have. Nothing lands:
+    /// that is left to the frames.
     ///
     /// A simulation that is not paced by a clock calls it between two frames to give modules the
     /// time that they would have had.
     pub fn wait(&mut self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        // One that lies past the end of the clock is none.
+        let deadline = Instant::now().checked_add(timeout);
         while self.modules.iter().any(|slot| matches!(slot.state, SlotState::Away { .. })) {
             let workers = self.workers.as_ref().expect("a module is away with the workers");
             let Some(job) = workers.receive_until(deadline) else { return false };
@@ -119,20 +124,21 @@ impl ModuleHost {
         for convoy in &mut self.convoys {
             if convoy.updates {
                 // A refused update leaves the last picture published, which is counted.
-                let _ = convoy.provider.update(world);
+                _ = convoy.provider.ask(|provider| provider.update(world));
             }
             if !convoy.schedule.is_due(self.now, self.frame) {
                 continue;
             }
             for &number in &convoy.members {
                 let slot = &mut self.modules[number];
-                if !slot.is_ready(self.config.panics_max, self.config.probe_after) {
+                if !slot.is_ready(&self.config) {
                     continue;
                 }
                 slot.renew_commands(world);
-                match convoy.provider.acquire(world) {
-                    Ok(view) => slot.lend(view.narrow(slot.mask), self.now),
-                    Err(_) => slot.refused += 1,
+                let member = &mut slot.member;
+                match convoy.provider.ask(|provider| provider.acquire_for(world, member)) {
+                    Some(Ok(view)) => slot.lend(view.narrow(slot.mask), self.now),
+                    Some(Err(_)) | None => slot.refused += 1,
                 }
             }
         }
@@ -196,7 +202,7 @@ impl ModuleHost {
 
 impl Slot {
     /// Whether the module can be given a view; counts why not.
-    fn is_ready(&mut self, panics_max: u32, probe_after: u32) -> bool {
+    fn is_ready(&mut self, config: &HostConfig) -> bool {
         let skips = mem::take(&mut self.skips_next);
         self.skipped += u64::from(skips);
         if !matches!(self.state, SlotState::Idle(_)) {
@@ -206,11 +212,11 @@ impl Slot {
         if skips {
             return false;
         }
-        if self.record.panics_in_a_row < panics_max {
+        if !config.switches_off(self.record.panics_in_a_row) {
             return true;
         }
         self.off_for += 1;
-        if self.off_for < probe_after {
+        if self.off_for < config.probe_after {
             return false;
         }
         self.off_for = 0;
@@ -218,11 +224,11 @@ impl Slot {
     }
 
     /// Notes when a run that is still going has missed its deadline.
-    fn check_deadline(&mut self, now: Duration) {
+    fn check_deadline(&mut self, now: Time) {
         let Some(deadline) = self.spec.deadline else { return };
         if let SlotState::Away { late, .. } = &mut self.state
             && !*late
-            && now - self.last_run > deadline
+            && now.since(self.began) > deadline.as_nanos()
         {
             *late = true;
             self.missed_deadlines += 1;
@@ -230,10 +236,21 @@ impl Slot {
         }
     }
 
+    /// Gives the module a buffer for a world that has taken the place of the one before.
+    pub(super) fn change_world(&mut self, world: &mut World) {
+        let commands = Commands::for_module(world, self.spec.spawns);
+        match &mut self.state {
+            // Nothing is recorded between two runs, so nothing is lost here.
+            SlotState::Idle(job) => job.commands = commands,
+            _ => self.next_commands = Some(commands),
+        }
+    }
+
     /// Readies the buffer of a module that is about to run in a world that was restored since the
     /// last run.
     fn renew_commands(&mut self, world: &mut World) {
         if let SlotState::Idle(job) = &mut self.state
+            && job.commands.is_of(world)
             && job.commands.is_outdated(world)
         {
             // Nothing is recorded between two runs, so this only takes handles of the new state.
@@ -241,10 +258,12 @@ impl Slot {
         }
     }
 
-    fn lend(&mut self, view: crate::snapshot::View, now: Duration) {
+    fn lend(&mut self, view: crate::snapshot::View, now: Time) {
         if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
-            job.lend(view, now - self.last_run);
-            self.last_run = now;
+            let dt = now.duration_since(self.told);
+            job.lend(view, dt);
+            self.began = now;
+            self.told = self.told.after(dt);
             self.state = SlotState::Leased(job);
         }
     }
@@ -259,14 +278,21 @@ impl Slot {
         }
     }
 
-    /// Plays back what the module recorded in the run that has ended.
+    /// Plays back what the module recorded in the run that has ended, unless that is for a world
+    /// whose place another one has taken.
     fn settle(&mut self, world: &mut World) {
         let state = mem::replace(&mut self.state, SlotState::Added);
         let (SlotState::Back { mut job, .. } | SlotState::Leased(mut job)) = state else {
             unreachable!("only a module whose run has ended is settled");
         };
-        let playback = world.play_back(&mut job.commands);
-        job.record.playback.add(playback);
+        if job.commands.is_of(world) {
+            let playback = world.play_back(&mut job.commands);
+            job.record.playback.add(playback);
+        } else {
+            self.dropped_commands += job.commands.len() as u64;
+            let next = self.next_commands.take().filter(|commands| commands.is_of(world));
+            job.commands = next.unwrap_or_else(|| Commands::for_module(world, self.spec.spawns));
+        }
         self.record = job.record;
         self.state = SlotState::Idle(job);
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::provider::contain::contain;
+use crate::provider::contain::{Contained, contain};
 use crate::snapshot::View;
 use crate::world::{Commands, Playback};
 
@@ -17,7 +17,7 @@ pub(super) struct Job {
     pub(super) record: RunRecord,
     /// Whether the frame waits for the runs.
     pub(super) frame_synced: bool,
-    module: Box<dyn Module>,
+    module: Contained<Box<dyn Module>>,
     view: Option<View>,
 }
 
@@ -36,7 +36,7 @@ impl Job {
     pub(super) fn new(
         number: usize,
         mode: Mode,
-        module: Box<dyn Module>,
+        module: Contained<Box<dyn Module>>,
         commands: Commands,
     ) -> Self {
         Self {
@@ -69,11 +69,11 @@ impl Job {
         let record = &mut self.record;
         record.run_time += began.elapsed();
         record.runs += 1;
-        if ended_well {
+        if ended_well.is_some() {
             record.panics_in_a_row = 0;
         } else {
             record.panics += 1;
-            record.panics_in_a_row += 1;
+            record.panics_in_a_row = record.panics_in_a_row.saturating_add(1);
             self.commands.clear();
         }
     }

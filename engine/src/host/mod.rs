@@ -9,6 +9,7 @@ mod module;
 mod module_host;
 mod rate;
 mod statistics;
+mod time;
 mod workers;
 
 pub use config::{HostConfig, HostError};

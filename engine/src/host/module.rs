@@ -45,7 +45,8 @@ impl<'a> ModuleContext<'a> {
         self.commands
     }
 
-    /// Time since the module's last run. The sum over all runs is the time that has passed.
+    /// Time since the module's last run. The sum over all runs is the time that has passed: what a
+    /// `Duration` can't hold is added to that of the next run.
     pub fn dt(&self) -> Duration {
         self.dt
     }
@@ -178,7 +179,8 @@ impl ModuleSpec {
     }
 
     /// Assigns a provider, which the host then leaves alone. Modules with the same one, and of
-    /// one tier, mode and rate, form a convoy.
+    /// one tier, mode and rate, form a convoy. A panic of the provider is contained and counted, and
+    /// the module that a view was wanted for is refused.
     #[must_use]
     pub fn provider(mut self, provider: Arc<dyn SnapshotProvider>) -> Self {
         self.provider = Some(provider);

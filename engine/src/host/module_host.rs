@@ -4,16 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::provider::SlowReaderLimits;
+use crate::provider::contain::Contained;
+use crate::provider::{Member, SlowReaderLimits, SnapshotProvider};
 use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
+use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentMask, SnapshotShape};
 use crate::world::{Commands, World};
 
 use super::config::{HostConfig, HostError};
-use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoys, group};
+use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoys, group, union_of};
 use super::job::{Job, RunRecord};
 use super::module::{Mode, Module, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
+use super::time::Time;
 use super::workers::Workers;
 
 /// The number of a module in its host: the order of registration.
@@ -31,6 +34,12 @@ impl ModuleId {
 ///
 /// Modules are added first; the first frame groups them by tier, mode and rate. Every frame, the
 /// simulation changes the world and then calls [`ModuleHost::run_frame`].
+///
+/// The world may be replaced by another one between two frames: restored, synced, or another value
+/// in its place, as a branch that a rollback goes on with, or the next scene. Modules go on with it
+/// on their next runs, and keep what they have: their state, the time that their next run is given,
+/// their counts. Runs that are under way end on the picture that they have, and what they record is
+/// dropped and counted, as it is about entities that are not there any more.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -69,21 +78,32 @@ pub struct ModuleHost {
     pub(super) convoys: Vec<Convoy>,
     pub(super) pool: Option<SnapshotPool>,
     pub(super) frame: u64,
-    pub(super) now: Duration,
+    pub(super) now: Time,
     pub(super) acquire_time: Duration,
+    /// The world that the masks and the idle modules' buffers are for.
+    world: WorldId,
     /// Whom to tell of slow readers.
     slow_readers: Option<SlowConvoys>,
     /// Modules that were added and wait for the first frame.
-    waiting: Vec<Box<dyn Module>>,
+    waiting: Vec<Contained<Box<dyn Module>>>,
 }
 
 /// One module as the host keeps it.
 pub(super) struct Slot {
+    /// What the module declared, without its provider.
     pub(super) spec: ModuleSpec,
+    /// The provider that the module chose.
+    provider: Option<Contained<Arc<dyn SnapshotProvider>>>,
+    /// The module, as its provider knows it.
+    pub(super) member: Member,
     pub(super) mask: ComponentMask,
+    /// The buffer that a module goes on with which was away when another world came.
+    pub(super) next_commands: Option<Commands>,
     pub(super) state: SlotState,
     /// When the module last got a view.
-    pub(super) last_run: Duration,
+    pub(super) began: Time,
+    /// Up to when the module was told that time has passed.
+    pub(super) told: Time,
     /// Times due since the module was switched off.
     pub(super) off_for: u32,
     pub(super) overruns: u64,
@@ -137,8 +157,9 @@ impl ModuleHost {
             convoys: Vec::new(),
             pool: None,
             frame: 0,
-            now: Duration::ZERO,
+            now: Time::ZERO,
             acquire_time: Duration::ZERO,
+            world: WorldId::NONE,
             slow_readers: None,
             waiting: Vec::new(),
         }
@@ -169,16 +190,24 @@ impl ModuleHost {
     /// # Errors
     ///
     /// [`HostError::Running`] after the first frame.
-    pub fn add(&mut self, spec: ModuleSpec, module: impl Module) -> Result<ModuleId, HostError> {
+    pub fn add(
+        &mut self,
+        mut spec: ModuleSpec,
+        module: impl Module,
+    ) -> Result<ModuleId, HostError> {
         if self.is_running() {
             return Err(HostError::Running);
         }
-        self.waiting.push(Box::new(module));
+        self.waiting.push(Contained::new(Box::new(module)));
         self.modules.push(Slot {
+            provider: spec.provider.take().map(Contained::new),
             spec,
+            member: Member::new(),
             mask: ComponentMask::NONE,
+            next_commands: None,
             state: SlotState::Added,
-            last_run: Duration::ZERO,
+            began: Time::ZERO,
+            told: Time::ZERO,
             off_for: 0,
             overruns: 0,
             refused: 0,
@@ -197,16 +226,17 @@ impl ModuleHost {
 
     /// Groups the modules into convoys, makes their providers, and starts the workers. The first
     /// frame does it if it was not done before; doing it early keeps it out of the frame, and
-    /// sizes the snapshots for `world` as it is now.
+    /// sizes the snapshots for `world` as it is now. The same goes for a world that has taken the
+    /// place of the one before: a frame with it calls this first.
     ///
     /// # Errors
     ///
     /// When a declared type can't be registered, an asynchronous or frame-synced module has no
-    /// workers, or
-    /// threads can't be started. The host can be tried again.
+    /// workers, threads can't be started, or a provider that was assigned by hand captures
+    /// something else in a world with other ids. The host can be tried again, with any world.
     pub fn initialize(&mut self, world: &mut World) -> Result<(), HostError> {
         if self.is_running() {
-            return Ok(());
+            return self.adopt(world);
         }
         let threaded = self.modules.iter().filter(|slot| slot.spec.mode != Mode::Synchronous);
         if let Some(slot) = threaded.clone().next()
@@ -222,7 +252,7 @@ impl ModuleHost {
                 .mask(world)
                 .map_err(|error| HostError::Register { module: spec.name.clone(), error })?;
             let key = ConvoyKey { tier: spec.tier, mode: spec.mode, rate: spec.rate };
-            let provider = spec.provider.clone();
+            let provider = slot.provider.as_deref().cloned();
             candidates.push(Candidate { key, mask: slot.mask, provider });
         }
         if away_max > 0 {
@@ -236,16 +266,64 @@ impl ModuleHost {
             let job = Box::new(Job::new(number, mode, module, commands));
             self.modules[number].state = SlotState::Idle(job);
         }
-        let pool = self.make_pool(world, candidates.len());
+        let pool = self.make_pool(world);
         self.convoys = group(&candidates, &pool, self.slow_readers.as_ref());
+        for convoy in &self.convoys {
+            for &number in &convoy.members {
+                let member = convoy.provider.ask(|provider| provider.enroll());
+                self.modules[number].member = member.unwrap_or_default();
+            }
+        }
         self.pool = Some(pool);
+        self.world = world.id;
         Ok(())
     }
 
-    /// A pool with a cell for every picture that the modules can hold at once, and one more for
-    /// each, because the next picture is captured before the last one ends.
-    fn make_pool(&self, world: &mut World, modules: usize) -> SnapshotPool {
-        let idle_max = 2 * modules + 2;
+    /// Goes on with `world`, which has taken the place of the one before: with the ids that types
+    /// have there, and buffers for its entities. Nothing of the host changes where that fails.
+    pub(super) fn adopt(&mut self, world: &mut World) -> Result<(), HostError> {
+        if self.world == world.id {
+            return Ok(());
+        }
+        let mut masks = Vec::with_capacity(self.modules.len());
+        for Slot { spec, .. } in &self.modules {
+            let mask = spec.mask(world);
+            masks.push(
+                mask.map_err(|error| HostError::Register { module: spec.name.clone(), error })?,
+            );
+        }
+        for convoy in self.convoys.iter().filter(|convoy| convoy.provider.is_manual()) {
+            let captured = convoy.provider.ask(|provider| provider.mask()).unwrap_or_default();
+            for &number in &convoy.members {
+                let slot = &self.modules[number];
+                if slot.mask.is_subset(&captured) && !masks[number].is_subset(&captured) {
+                    return Err(HostError::ProviderMask { module: slot.spec.name.clone() });
+                }
+            }
+        }
+        // Nothing can fail any more. Buffers are made in the order of registration, whoever is away.
+        world.reserve_captures(self.captures_max());
+        for (slot, mask) in self.modules.iter_mut().zip(masks) {
+            slot.mask = mask;
+            slot.change_world(world);
+        }
+        for convoy in &mut self.convoys {
+            convoy.mask = union_of(convoy.members.iter().map(|&number| self.modules[number].mask));
+            convoy.provider.set_mask(convoy.mask);
+        }
+        self.world = world.id;
+        Ok(())
+    }
+
+    /// A picture for every module at once, and one more for each, because the next picture is
+    /// captured before the last one ends.
+    fn captures_max(&self) -> usize {
+        2 * self.modules.len() + 2
+    }
+
+    /// A pool with a cell for every picture that the modules hold at once.
+    fn make_pool(&self, world: &mut World) -> SnapshotPool {
+        let idle_max = self.captures_max();
         world.reserve_captures(idle_max);
         SnapshotPool::new(SnapshotPoolConfig {
             idle_max,
@@ -269,22 +347,26 @@ impl ModuleHost {
     pub fn statistics(&self, world: &World) -> HostStatistics {
         let convoys = self.convoys.iter().map(|convoy| {
             let copy_bytes = world.row_bytes(&convoy.mask);
-            let members = convoy.members.len();
-            let copied = convoy.provider.copied_bytes();
-            let held = convoy.provider.held(world);
+            let (members, provider) = (convoy.members.len(), &convoy.provider);
+            let held = provider.ask(|provider| provider.held(world)).unwrap_or_default();
+            let copied = provider.ask(|provider| provider.copied_bytes()).unwrap_or_default();
+            let retained = provider.ask(|provider| provider.retained_bytes(world));
+            let retained_bytes = retained.unwrap_or_default();
+            let provider_statistics = provider.ask(|provider| provider.statistics());
             ConvoyStatistics {
                 tier: convoy.key.tier,
                 mode: convoy.key.mode,
                 rate: convoy.key.rate,
-                kind: convoy.provider.kind(),
-                manual: convoy.manual,
+                kind: convoy.kind,
+                manual: provider.is_manual(),
                 members,
                 mask: convoy.mask,
-                provider: convoy.provider.statistics(),
-                oldest_lag: held.first().map_or(0, |usage| usage.lag),
-                retained_bytes: held.iter().map(|usage| usage.retained_bytes).sum(),
+                provider: provider_statistics.unwrap_or_default(),
+                provider_panics: provider.panics(),
+                oldest_lag: held.iter().map(|usage| usage.lag).max().unwrap_or(0),
+                retained_bytes,
                 copy_bytes,
-                saved_bytes: (members * copy_bytes).saturating_sub(copied),
+                saved_bytes: (members * copy_bytes).saturating_sub(copied + retained_bytes),
             }
         });
         let modules = self.modules.iter().map(|slot| ModuleStatistics {
@@ -292,9 +374,10 @@ impl ModuleHost {
             reads_all: slot.spec.reads_all(),
             runs: slot.record.runs,
             panics: slot.record.panics,
-            switched_off: slot.record.panics_in_a_row >= self.config.panics_max,
+            switched_off: self.config.switches_off(slot.record.panics_in_a_row),
             overruns: slot.overruns,
             refused: slot.refused,
+            snapshots_held: slot.member.snapshots_held(),
             missed_deadlines: slot.missed_deadlines,
             dropped_commands: slot.dropped_commands,
             skipped: slot.skipped,

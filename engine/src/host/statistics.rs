@@ -51,13 +51,17 @@ pub struct ConvoyStatistics {
     pub mask: ComponentMask,
     /// What the provider did.
     pub provider: ProviderStatistics,
+    /// Panics of the provider, in whatever the host asked of it. A module whose view it was asked
+    /// for is refused then.
+    pub provider_panics: u64,
     /// How many ticks old the oldest picture is that a reader holds; zero when none is held.
     pub oldest_lag: u64,
-    /// Bytes of replaced chunks that the convoy's pictures retain.
+    /// Bytes of replaced chunks that the provider's pictures retain in the world.
     pub retained_bytes: usize,
     /// Bytes that one private copy of the convoy's columns would take now.
     pub copy_bytes: usize,
-    /// Bytes that private copies for all members would take, less what the provider copies.
+    /// Bytes that private copies for all members would take, less what the provider's pictures
+    /// retain and what it copies; zero where these are more.
     pub saved_bytes: usize,
 }
 
@@ -73,15 +77,19 @@ pub struct ModuleStatistics {
     pub runs: u64,
     /// Runs that ended in a panic.
     pub panics: u64,
-    /// Whether the module is switched off after panics.
+    /// Whether the module is switched off after panics, and only tried now and then.
     pub switched_off: bool,
-    /// Times that the module was due while its last run had not ended.
+    /// Times that the module was due while its last run had not landed.
     pub overruns: u64,
-    /// Times that the module was due and its provider refused a view.
+    /// Times that the module was due and its provider refused a view, or panicked.
     pub refused: u64,
+    /// Pictures that views of the module hold now: that of its run, and what it keeps. They are
+    /// charged to it: see [`WhenBusy`](crate::WhenBusy).
+    pub snapshots_held: usize,
     /// Runs that were still going when their deadline had passed.
     pub missed_deadlines: u64,
-    /// Commands of such runs, which were dropped.
+    /// Commands that were dropped: of runs that had missed their deadline, and of those that ended
+    /// when another world had taken the place of the one that they were recorded for.
     pub dropped_commands: u64,
     /// Due runs that were skipped because the run before had missed its deadline: at most one for
     /// each.

@@ -26,8 +26,9 @@ struct Mailboxes {
 }
 
 impl Workers {
-    /// Starts `count` threads that serve `modules` modules.
+    /// Starts `count` threads that serve `modules` modules, or as many as can be busy at once.
     pub(super) fn start(count: usize, modules: usize) -> io::Result<Self> {
+        let count = count.min(modules);
         let mailboxes = Mailboxes { jobs: Mailbox::new(modules), done: Mailbox::new(modules) };
         let mailboxes = Arc::new(mailboxes);
         // Made first, so that threads that were started end when a later one can't be.
@@ -66,9 +67,12 @@ impl Workers {
 }
 
 impl Workers {
-    /// Waits for a finished job until `deadline`.
-    pub(super) fn receive_until(&self, deadline: Instant) -> Option<Box<Job>> {
-        self.mailboxes.done.pop_until(deadline)
+    /// Waits for a finished job until `deadline`, or without a limit.
+    pub(super) fn receive_until(&self, deadline: Option<Instant>) -> Option<Box<Job>> {
+        match deadline {
+            Some(deadline) => self.mailboxes.done.pop_until(deadline),
+            None => Some(self.receive()),
+        }
     }
 }
 

@@ -1,21 +1,52 @@
 //! Containing panics of code that is not the engine's.
 
 use std::mem;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `run` and tells whether it ended well. A panic ends here.
+/// Runs `run` and returns what it does; `None` when it panics. The panic ends here.
 ///
 /// Unwind safety is the caller's affair: what `run` may leave half done must be its own.
-pub(crate) fn contain(run: impl FnOnce()) -> bool {
+pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(()) => true,
+        Ok(result) => Some(result),
         Err(payload) => {
             // Dropping what it panicked with may panic in turn, and what it panics with then is
             // leaked, because dropping it might never come to an end.
             if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 mem::forget(next);
             }
-            false
+            None
         }
+    }
+}
+
+/// A value of the user's whose drop may panic, which ends here.
+pub(crate) struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T> Deref for Contained<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("the value is there until it is dropped")
+    }
+}
+
+impl<T> DerefMut for Contained<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("the value is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        let value = self.0.take();
+        contain(|| drop(value));
     }
 }

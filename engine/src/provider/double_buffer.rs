@@ -6,14 +6,16 @@ use crate::snapshot::{SnapshotPool, View};
 use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::World;
 
-use super::generations::{GENERATIONS_MAX, Generations};
+use super::generations::{GENERATIONS_MAX, Generations, Opener};
+use super::member::Member;
 use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
 /// Captures at every update and publishes; all readers of the tick join. The provider holds the
 /// newest picture itself, so that it can be joined at any time and from any thread. Who acquires on
 /// a tick that had no update makes up for it. Where the bound on generations refuses an update,
-/// readers join the last picture, and it counts as stale.
+/// readers join the last picture, and it counts as stale. Members go on getting fresh ones, but for
+/// those who hold their share or more, who are refused: see [`WhenBusy`](crate::WhenBusy).
 ///
 /// ```
 /// use convoy_engine::{
@@ -69,6 +71,11 @@ impl DoubleBufferProvider {
         self
     }
 
+    /// Captures `mask` from the next update on.
+    pub(crate) fn set_mask(&self, mask: ComponentMask) {
+        self.generations.set_mask(mask);
+    }
+
     /// The picture that the last update made.
     fn newest(&self) -> View {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,9 +83,28 @@ impl DoubleBufferProvider {
     }
 
     /// Joins the newest picture: on any thread, without a lock and without the world. `None`
-    /// before the first update, and between a restore of the world and the next update.
+    /// before the first update, and between a restore of the world and the next update. Where
+    /// another world takes the place of that one, the next update is the first of the new one.
     pub fn join(&self) -> Option<View> {
         self.generations.join()
+    }
+
+    fn give(&self, world: &mut World, reader: Option<&mut Member>) -> Result<View, AcquireError> {
+        let published = self.generations.published().filter(|view| view.is_past_of(world));
+        let (view, joined, stale) = match published {
+            Some(view) if self.generations.is_fresh(&view, world) => (view, true, false),
+            old => match (self.update(world), old) {
+                (Err(AcquireError::Backpressure { .. }), Some(view)) => (view, true, true),
+                (updated, _) => (updated.map(|()| self.newest())?, false, false),
+            },
+        };
+        let given = self.generations.admit(view, reader, world)?;
+        if stale {
+            self.generations.count_stale();
+        } else if joined {
+            self.generations.count_join();
+        }
+        Ok(given)
     }
 }
 
@@ -88,28 +114,23 @@ impl SnapshotProvider for DoubleBufferProvider {
     }
 
     fn mask(&self) -> ComponentMask {
-        self.generations.mask
+        self.generations.mask()
     }
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
-        let published = self.generations.join().filter(|view| view.is_past_of(world));
-        match published {
-            Some(view) if self.generations.is_fresh(&view, world) => {
-                self.generations.count_join();
-                Ok(view)
-            }
-            stale => match (self.update(world), stale) {
-                (Err(AcquireError::Backpressure { .. }), Some(view)) => {
-                    self.generations.count_stale();
-                    Ok(view)
-                }
-                (updated, _) => updated.map(|()| self.newest()),
-            },
-        }
+        self.give(world, None)
+    }
+
+    fn enroll(&self) -> Member {
+        self.generations.enroll()
+    }
+
+    fn acquire_for(&self, world: &mut World, member: &mut Member) -> Result<View, AcquireError> {
+        self.give(world, Some(member))
     }
 
     fn update(&self, world: &mut World) -> Result<(), AcquireError> {
-        let opened = self.generations.open(world).map(|view| {
+        let opened = self.generations.open(world, Opener::Provider).map(|view| {
             // The picture before leaves only now, so that there is always one to join.
             *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
         });
@@ -120,7 +141,12 @@ impl SnapshotProvider for DoubleBufferProvider {
     fn statistics(&self) -> ProviderStatistics {
         self.generations.statistics()
     }
+
     fn held(&self, world: &World) -> Vec<SnapshotUse> {
         self.generations.held(world)
+    }
+
+    fn retained_bytes(&self, world: &World) -> usize {
+        self.generations.retained_bytes(world)
     }
 }

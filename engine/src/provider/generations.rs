@@ -1,5 +1,12 @@
 //! Generations: the snapshots of one provider that readers may still hold, and their bound.
+//!
+//! The bound is charged to those who hold. Readers without a membership are all one, and are
+//! refused at the bound. Members have a *share* of it each. A member that holds fewer generations
+//! than that is served at the bound, too; one that holds its share or more is refused. So nobody is
+//! kept from running by what others keep, and what is alive at a time is bounded all the same: see
+//! [`Generations::generations_max`].
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use convoy_pool::{Publication, Watch};
@@ -10,26 +17,45 @@ use crate::storage::{ComponentMask, SnapshotId, SnapshotUse};
 use crate::world::World;
 
 use super::contain::contain;
+use super::member::{Member, Seat};
 use super::slow_readers::{SlowReader, SlowReaderLimits, SlowReaders, Told};
 use super::traits::{AcquireError, ProviderStatistics};
 
 /// What a provider does when readers hold as many generations as it may keep alive.
+///
+/// What is held is charged to its holder. Each [`Member`] of a provider, as every module of a host
+/// is, has a share of the bound: of `b` generations, `m` members have `b / m` each, but not less
+/// than two (one, where `b` is one), so that each can compare two pictures. A member whose views
+/// hold fewer than its share gets a fresh picture at the bound, too, whatever the others keep. What
+/// a member gets that holds its share or more depends on this choice, until it has let go of some.
+/// Readers without a membership are charged together, and refused at the bound.
+///
+/// At most `b + m * share` generations are alive at a time: `b` when the bound is passed, and
+/// since then each member has got its share. With the default bound of 8, two members come to 16 at
+/// the worst, five to 18 and `m` to `8 + 2 * m`. Views that are joined without a membership count
+/// among these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum WhenBusy {
-    /// Refuses with [`AcquireError::Backpressure`].
+    /// Refuses with [`AcquireError::Backpressure`]. A module of a host is not run then, which is
+    /// counted as refused. It stays so until views that it keeps are dropped; one that lets go of
+    /// old ones only in its runs is never run again, so give it a bound above what it keeps.
     #[default]
     Refuse,
-    /// Gives the newest picture there is; [`View::lag`] tells its age.
+    /// Gives the newest picture there is, and a member the newest of those that it holds already,
+    /// so that it comes to hold no more; [`View::lag`] tells its age, and it counts as stale. Where
+    /// none of them is of the present world, it is refused.
     Newest,
 }
 
 /// The most generations that a provider keeps alive unless told otherwise.
 pub(super) const GENERATIONS_MAX: usize = 8;
 
+/// How many generations a list has room for before it grows, at the most.
+const LISTED_MAX: usize = 256;
+
 /// The published snapshots of one provider.
 pub(super) struct Generations {
-    pub(super) mask: ComponentMask,
     pool: SnapshotPool,
     publication: Publication<Frozen>,
     limit: usize,
@@ -37,10 +63,14 @@ pub(super) struct Generations {
     /// Views that the provider itself keeps of its newest generation.
     own_views: usize,
     slow: Option<SlowReaders>,
+    seat: Seat,
+    /// Views given of a generation that was there, also those that no lock was taken for.
+    joins: AtomicU64,
     state: Mutex<State>,
 }
 
 struct State {
+    mask: ComponentMask,
     /// Oldest first.
     live: Vec<Generation>,
     statistics: ProviderStatistics,
@@ -53,7 +83,22 @@ struct Generation {
     told: Told,
 }
 
+/// For whom a generation is opened.
+#[derive(Clone, Copy)]
+pub(super) enum Opener<'a> {
+    /// A reader without a membership.
+    Anybody,
+    Member(&'a Member),
+    /// The provider, which drops the generation before.
+    Provider,
+}
+
 impl Generation {
+    /// Whether nobody holds it: no view, and no branch of `world`.
+    fn has_ended(&self, world: &World) -> bool {
+        self.watch.ended() && world.snapshot(self.id).is_none()
+    }
+
     /// What it costs `world`; `None` when it is of another world or has ended.
     fn usage(&self, world: &World, own_views: usize) -> Option<SnapshotUse> {
         let mut usage = world.snapshot(self.id)?;
@@ -65,17 +110,19 @@ impl Generation {
 impl Generations {
     pub(super) fn new(mask: ComponentMask, pool: SnapshotPool, limit: usize) -> Self {
         let state = State {
+            mask,
             live: Vec::with_capacity(limit.clamp(1, GENERATIONS_MAX)),
             statistics: ProviderStatistics::default(),
         };
         Self {
-            mask,
             pool,
             publication: Publication::new(),
             limit: limit.max(1),
             max_age: 0,
             own_views: 0,
             slow: None,
+            seat: Seat::default(),
+            joins: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
@@ -87,9 +134,41 @@ impl Generations {
 
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit.max(1);
+        self.reserve();
+    }
+
+    /// A member, for whom there is room in the list.
+    pub(super) fn enroll(&self) -> Member {
+        let member = Member::seated(&self.seat);
+        self.reserve();
+        member
+    }
+
+    fn reserve(&self) {
         let mut state = self.state();
-        let more = self.limit.saturating_sub(state.live.len());
+        let more = self.generations_max().min(LISTED_MAX).saturating_sub(state.live.len());
         state.live.reserve(more);
+    }
+
+    pub(super) fn mask(&self) -> ComponentMask {
+        self.state().mask
+    }
+
+    /// Captures `mask` from now on.
+    pub(super) fn set_mask(&self, mask: ComponentMask) {
+        self.state().mask = mask;
+    }
+
+    /// How many generations a member comes to hold whatever the others do.
+    fn share(&self) -> usize {
+        (self.limit / self.seat.members().max(1)).max(self.limit.min(2))
+    }
+
+    /// The most generations that are alive at a time: the bound, and a share for each member. What
+    /// is opened past the bound is held by members that have come to their share since, so only
+    /// readers without a membership, who may join that, ever make it a limit.
+    fn generations_max(&self) -> usize {
+        self.limit.saturating_add(self.seat.members().saturating_mul(self.share()))
     }
 
     pub(super) fn set_max_age(&mut self, ticks: u64) {
@@ -117,18 +196,64 @@ impl Generations {
     /// The published snapshot, whatever its age, unless a restore has taken it back. Lock-free, on
     /// any thread.
     pub(super) fn join(&self) -> Option<View> {
+        self.published().inspect(|_| self.count_join())
+    }
+
+    /// What [`Generations::join`] gives, which is not given yet.
+    pub(super) fn published(&self) -> Option<View> {
         self.publication.join().map(View::new).filter(|view| !view.is_superseded())
     }
 
-    /// Captures a new generation and publishes it, unless too many are held.
-    pub(super) fn open(&self, world: &mut World) -> Result<View, AcquireError> {
+    /// Gives a picture that is there to a reader, unless that is a member which holds too many.
+    pub(super) fn admit(
+        &self,
+        view: View,
+        reader: Option<&mut Member>,
+        world: &World,
+    ) -> Result<View, AcquireError> {
+        let Some(member) = reader else { return Ok(view) };
         let mut state = self.state();
-        state.live.retain(|generation| !generation.watch.ended());
-        if state.live.len() >= self.limit {
-            state.statistics.refused += 1;
-            return Err(backpressure(&state.live, world));
+        state.forget_ended(world);
+        let free = member.holds(view.id()) || state.live.len() <= self.limit;
+        if free || state.held_by(member) < self.share() {
+            return Ok(member.charge(view));
         }
-        let (view, watch) = world.capture_published(&self.pool, self.mask, &self.publication);
+        state.statistics.refused += 1;
+        Err(state.backpressure(Some(member), world))
+    }
+
+    /// The newest picture of `world` that somebody holds, or that views of a member hold.
+    pub(super) fn newest(&self, reader: Option<&mut Member>, world: &World) -> Option<View> {
+        let state = self.state();
+        let holds = |id| reader.as_ref().is_none_or(|member| member.holds(id));
+        let mut held = state.live.iter().rev().filter(|generation| holds(generation.id));
+        let newest = held.find_map(|generation| {
+            generation.watch.join().map(View::new).filter(|view| view.is_past_of(world))
+        });
+        match reader {
+            Some(member) => newest.map(|view| member.charge(view)),
+            None => newest,
+        }
+    }
+
+    /// Captures a new generation and publishes it, unless too many are held.
+    pub(super) fn open(&self, world: &mut World, opener: Opener<'_>) -> Result<View, AcquireError> {
+        let mut state = self.state();
+        state.forget_ended(world);
+        let live = state.live.len();
+        let member = if let Opener::Member(member) = opener { Some(member) } else { None };
+        let may_open = live < self.limit
+            || live < self.generations_max()
+                && match opener {
+                    Opener::Anybody => false,
+                    Opener::Member(member) => state.held_by(member) < self.share(),
+                    Opener::Provider => true,
+                };
+        if !may_open {
+            state.statistics.refused += 1;
+            return Err(state.backpressure(member, world));
+        }
+        let (view, watch) = world.capture_published(&self.pool, state.mask, &self.publication);
         let (id, tick) = (view.id(), view.tick());
         state.live.push(Generation { watch, id, tick, told: Told::default() });
         state.statistics.captures += 1;
@@ -140,7 +265,7 @@ impl Generations {
     pub(super) fn tell_slow(&self, world: &World) {
         let Some(slow) = &self.slow else { return };
         while let Some(reader) = self.next_slow(&slow.limits, world) {
-            if !contain(|| (slow.tell)(&reader)) {
+            if contain(|| (slow.tell)(&reader)).is_none() {
                 self.state().statistics.callback_panics += 1;
             }
         }
@@ -168,27 +293,51 @@ impl Generations {
         held.collect()
     }
 
-    pub(super) fn count_join(&self) {
-        self.state().statistics.joins += 1;
+    /// What the generations of `world` retain, whoever holds them.
+    pub(super) fn retained_bytes(&self, world: &World) -> usize {
+        let state = self.state();
+        let uses = state.live.iter().filter_map(|generation| generation.usage(world, 0));
+        uses.map(|usage| usage.retained_bytes).sum()
     }
 
+    pub(super) fn count_join(&self) {
+        // Relaxed: a statistic that orders nothing.
+        self.joins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a join whose view is too old.
     pub(super) fn count_stale(&self) {
+        self.count_join();
         self.state().statistics.stale += 1;
     }
 
     pub(super) fn statistics(&self) -> ProviderStatistics {
         let state = self.state();
         let live = state.live.iter().filter(|generation| !generation.watch.ended());
-        ProviderStatistics { live_generations: live.count(), ..state.statistics }
+        // Relaxed: a statistic that orders nothing.
+        let joins = self.joins.load(Ordering::Relaxed);
+        ProviderStatistics { live_generations: live.count(), joins, ..state.statistics }
     }
 }
 
-fn backpressure(live: &[Generation], world: &World) -> AcquireError {
-    let oldest = live.first().and_then(|generation| generation.usage(world, 0));
-    AcquireError::Backpressure {
-        generations: live.len(),
-        newest_tick: live.last().map_or(0, |generation| generation.tick),
-        oldest_lag: oldest.map_or(0, |usage| usage.lag),
-        oldest_retained_bytes: oldest.map_or(0, |usage| usage.retained_bytes),
+impl State {
+    fn forget_ended(&mut self, world: &World) {
+        self.live.retain(|generation| !generation.has_ended(world));
+    }
+
+    /// How many of the generations views of `member` hold.
+    fn held_by(&self, member: &Member) -> usize {
+        self.live.iter().filter(|generation| member.holds(generation.id)).count()
+    }
+
+    fn backpressure(&self, member: Option<&Member>, world: &World) -> AcquireError {
+        let oldest = self.live.first().and_then(|generation| generation.usage(world, 0));
+        AcquireError::Backpressure {
+            generations: self.live.len(),
+            own_generations: member.map_or(0, |member| self.held_by(member)),
+            newest_tick: self.live.last().map_or(0, |generation| generation.tick),
+            oldest_lag: oldest.map_or(0, |usage| usage.lag),
+            oldest_retained_bytes: oldest.map_or(0, |usage| usage.retained_bytes),
+        }
     }
 }

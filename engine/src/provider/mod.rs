@@ -7,6 +7,7 @@
 pub(crate) mod contain;
 mod double_buffer;
 mod generations;
+mod member;
 mod on_demand;
 mod replica;
 mod shared;
@@ -15,6 +16,7 @@ mod traits;
 
 pub use double_buffer::DoubleBufferProvider;
 pub use generations::WhenBusy;
+pub use member::Member;
 pub use on_demand::OnDemandProvider;
 pub use replica::ReplicaProvider;
 pub use shared::SharedSnapshotProvider;

@@ -4,7 +4,8 @@ use crate::snapshot::{SnapshotPool, View};
 use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::World;
 
-use super::generations::{GENERATIONS_MAX, Generations};
+use super::generations::{GENERATIONS_MAX, Generations, Opener};
+use super::member::Member;
 use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
@@ -31,7 +32,8 @@ impl OnDemandProvider {
     }
 
     /// Bounds the pictures that are held at a time (8 unless set; at least 1): at the bound,
-    /// acquiring is refused with [`AcquireError::Backpressure`].
+    /// acquiring is refused with [`AcquireError::Backpressure`], but for members that hold less
+    /// than their share: see [`WhenBusy`](crate::WhenBusy).
     #[must_use]
     pub fn with_generations_max(mut self, generations: usize) -> Self {
         self.generations.set_limit(generations);
@@ -50,6 +52,17 @@ impl OnDemandProvider {
         self.generations.set_slow_readers(limits, tell);
         self
     }
+
+    /// Captures `mask` from the next acquire on.
+    pub(crate) fn set_mask(&self, mask: ComponentMask) {
+        self.generations.set_mask(mask);
+    }
+
+    fn open(&self, world: &mut World, opener: Opener<'_>) -> Result<View, AcquireError> {
+        let opened = self.generations.open(world, opener);
+        self.generations.tell_slow(world);
+        opened
+    }
 }
 
 impl SnapshotProvider for OnDemandProvider {
@@ -58,13 +71,20 @@ impl SnapshotProvider for OnDemandProvider {
     }
 
     fn mask(&self) -> ComponentMask {
-        self.generations.mask
+        self.generations.mask()
     }
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
-        let opened = self.generations.open(world);
-        self.generations.tell_slow(world);
-        opened
+        self.open(world, Opener::Anybody)
+    }
+
+    fn enroll(&self) -> Member {
+        self.generations.enroll()
+    }
+
+    fn acquire_for(&self, world: &mut World, member: &mut Member) -> Result<View, AcquireError> {
+        let opened = self.open(world, Opener::Member(member));
+        opened.map(|view| member.charge(view))
     }
 
     fn update(&self, world: &mut World) -> Result<(), AcquireError> {
@@ -75,7 +95,12 @@ impl SnapshotProvider for OnDemandProvider {
     fn statistics(&self) -> ProviderStatistics {
         self.generations.statistics()
     }
+
     fn held(&self, world: &World) -> Vec<SnapshotUse> {
         self.generations.held(world)
+    }
+
+    fn retained_bytes(&self, world: &World) -> usize {
+        self.generations.retained_bytes(world)
     }
 }

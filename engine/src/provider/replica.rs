@@ -74,7 +74,12 @@ impl SnapshotProvider for ReplicaProvider {
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
         let State { replica, syncs } = &mut *self.state();
         let replica = replica.get_or_insert_with(|| empty_replica(world));
-        replica.sync_from(world, self.mask)?;
+        if replica.sync_from(world, self.mask).is_err() {
+            // It followed another world, of other chunks or types, whose place this one has taken.
+            let mut anew = empty_replica(world);
+            anew.sync_from(world, self.mask)?;
+            *replica = anew;
+        }
         *syncs += 1;
         // After another world the replica has ids of its own for what is new in this one.
         let mask = replica.source_ids.mask(&self.mask);
@@ -86,12 +91,19 @@ impl SnapshotProvider for ReplicaProvider {
     }
 
     fn statistics(&self) -> ProviderStatistics {
-        ProviderStatistics { captures: self.state().syncs, ..Default::default() }
+        let state = self.state();
+        let live_generations = state.replica.as_ref().map_or(0, |each| each.snapshots().count());
+        ProviderStatistics { captures: state.syncs, live_generations, ..Default::default() }
     }
 
     fn held(&self, _: &World) -> Vec<SnapshotUse> {
         let state = self.state();
         state.replica.iter().flat_map(World::snapshots).collect()
+    }
+
+    /// None: what its snapshots retain is of the replica, and among the bytes that it copies.
+    fn retained_bytes(&self, _: &World) -> usize {
+        0
     }
 
     fn copied_bytes(&self) -> usize {

@@ -4,7 +4,8 @@ use crate::snapshot::{SnapshotPool, View};
 use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::World;
 
-use super::generations::{GENERATIONS_MAX, Generations, WhenBusy};
+use super::generations::{GENERATIONS_MAX, Generations, Opener, WhenBusy};
+use super::member::Member;
 use super::slow_readers::{SlowReader, SlowReaderLimits};
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
@@ -13,7 +14,8 @@ use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProv
 ///
 /// A view is never older than `max_age` ticks (default 0: this tick). When the published snapshot
 /// is older and somebody still holds it, a new generation is opened and the old one drains, so
-/// that a slow reader never makes others read the past. Live generations are bounded.
+/// that a slow reader never makes others read the past. Live generations are bounded, and whoever
+/// holds them is charged: see [`WhenBusy`].
 ///
 /// ```
 /// use convoy_engine::{
@@ -78,8 +80,48 @@ impl SharedSnapshotProvider {
 
     /// Joins the published snapshot whatever its age: on any thread, without a lock and without
     /// the world. `None` when there is none that anybody holds, or the world was restored since.
+    /// Where another world has taken the place of that one, nobody can tell before the next capture.
     pub fn join(&self) -> Option<View> {
         self.generations.join()
+    }
+
+    /// Captures `mask` from the next generation on.
+    pub(crate) fn set_mask(&self, mask: ComponentMask) {
+        self.generations.set_mask(mask);
+    }
+
+    fn give(
+        &self,
+        world: &mut World,
+        mut reader: Option<&mut Member>,
+    ) -> Result<View, AcquireError> {
+        let given = self.fresh(world, reader.as_deref_mut());
+        let busy = matches!(given, Err(AcquireError::Backpressure { .. }));
+        if busy
+            && self.when_busy == WhenBusy::Newest
+            && let Some(view) = self.generations.newest(reader, world)
+        {
+            self.generations.count_stale();
+            return Ok(view);
+        }
+        given
+    }
+
+    /// A picture that is no older than readers may be given.
+    fn fresh(&self, world: &mut World, reader: Option<&mut Member>) -> Result<View, AcquireError> {
+        let published = self.generations.published();
+        // One that is too old is let go of before a new one is opened, so that it doesn't count.
+        if let Some(view) = published.filter(|view| self.generations.is_fresh(view, world)) {
+            let joined = self.generations.admit(view, reader, world);
+            return joined.inspect(|_| self.generations.count_join());
+        }
+        let opener = reader.as_deref().map_or(Opener::Anybody, Opener::Member);
+        let opened = self.generations.open(world, opener);
+        self.generations.tell_slow(world);
+        match reader {
+            Some(member) => opened.map(|view| member.charge(view)),
+            None => opened,
+        }
     }
 }
 
@@ -89,30 +131,19 @@ impl SnapshotProvider for SharedSnapshotProvider {
     }
 
     fn mask(&self) -> ComponentMask {
-        self.generations.mask
+        self.generations.mask()
     }
 
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
-        let published = self.generations.join();
-        let stale = match published {
-            Some(view) if self.generations.is_fresh(&view, world) => {
-                self.generations.count_join();
-                return Ok(view);
-            }
-            // What will not be given is let go of first, so that it doesn't count as held.
-            stale => {
-                stale.filter(|view| view.is_past_of(world) && self.when_busy == WhenBusy::Newest)
-            }
-        };
-        let opened = self.generations.open(world);
-        self.generations.tell_slow(world);
-        match (opened, stale) {
-            (Err(AcquireError::Backpressure { .. }), Some(view)) => {
-                self.generations.count_stale();
-                Ok(view)
-            }
-            (opened, _) => opened,
-        }
+        self.give(world, None)
+    }
+
+    fn enroll(&self) -> Member {
+        self.generations.enroll()
+    }
+
+    fn acquire_for(&self, world: &mut World, member: &mut Member) -> Result<View, AcquireError> {
+        self.give(world, Some(member))
     }
 
     fn update(&self, world: &mut World) -> Result<(), AcquireError> {
@@ -123,7 +154,12 @@ impl SnapshotProvider for SharedSnapshotProvider {
     fn statistics(&self) -> ProviderStatistics {
         self.generations.statistics()
     }
+
     fn held(&self, world: &World) -> Vec<SnapshotUse> {
         self.generations.held(world)
+    }
+
+    fn retained_bytes(&self, world: &World) -> usize {
+        self.generations.retained_bytes(world)
     }
 }

@@ -6,6 +6,8 @@ use crate::snapshot::View;
 use crate::storage::{ComponentMask, SnapshotUse};
 use crate::world::{SyncError, World};
 
+use super::member::Member;
+
 /// Which policy a provider follows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -18,6 +20,8 @@ pub enum ProviderKind {
     Shared,
     /// Fills a physical replica: the copy that the other three save.
     Replica,
+    /// A policy of the user's own.
+    Other,
 }
 
 /// Why a provider has no view to give.
@@ -28,6 +32,8 @@ pub enum AcquireError {
     Backpressure {
         /// Generations that are held.
         generations: usize,
+        /// How many of them the [`Member`] holds that asked; zero for others.
+        own_generations: usize,
         /// The tick of the newest of them.
         newest_tick: u64,
         /// How many ticks ago the oldest of them was captured.
@@ -42,14 +48,24 @@ pub enum AcquireError {
 impl fmt::Display for AcquireError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Backpressure { generations, newest_tick, oldest_lag, oldest_retained_bytes } => {
+            Self::Backpressure {
+                generations,
+                own_generations,
+                newest_tick,
+                oldest_lag,
+                oldest_retained_bytes,
+            } => {
                 write!(
                     formatter,
                     "readers hold {generations} generations of snapshots, the newest of tick \
                      {newest_tick}, and the provider may keep no more alive; the oldest is \
                      {oldest_lag} ticks old and retains {oldest_retained_bytes} bytes: drop views, \
                      or let the provider keep more"
-                )
+                )?;
+                if *own_generations > 0 {
+                    write!(formatter, "; views of this reader hold {own_generations} of them")?;
+                }
+                Ok(())
             }
             Self::Sync(error) => error.fmt(formatter),
         }
@@ -77,14 +93,16 @@ impl From<SyncError> for AcquireError {
 pub struct ProviderStatistics {
     /// Snapshots captured.
     pub captures: u64,
-    /// Views given that joined a snapshot captured before.
+    /// Views given of a snapshot that was there already, on whatever thread and however old: all
+    /// but those that captured for themselves.
     pub joins: u64,
     /// Acquires and updates that the bound on generations refused.
     pub refused: u64,
-    /// Views given that are older than the provider promises: by
+    /// Joins by an acquire whose view is older than the provider promises: by
     /// [`WhenBusy::Newest`](crate::WhenBusy), or because an update of a double buffer was refused.
     pub stale: u64,
-    /// Snapshots of this provider that still have readers.
+    /// Snapshots of this provider that views still hold, that which the provider keeps of its newest
+    /// included.
     pub live_generations: usize,
     /// Panics of the callback for slow readers.
     pub callback_panics: u64,
@@ -106,6 +124,24 @@ pub trait SnapshotProvider: Send + Sync {
     /// [`AcquireError::Sync`] when a replica can't be filled.
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError>;
 
+    /// Enrols a reader that pays for what it holds. A provider around another one passes this and
+    /// [`SnapshotProvider::acquire_for`] on to it; unless a provider implements both, its readers
+    /// are all one to it.
+    fn enroll(&self) -> Member {
+        Member::new()
+    }
+
+    /// A view of `world` for a reader that this provider has enrolled, charged to it. Where the
+    /// bound on generations is reached, those who hold their share are refused, and the others
+    /// are served: see [`WhenBusy`](crate::WhenBusy).
+    ///
+    /// # Errors
+    ///
+    /// As [`SnapshotProvider::acquire`].
+    fn acquire_for(&self, world: &mut World, member: &mut Member) -> Result<View, AcquireError> {
+        self.acquire(world).map(|view| member.charge(view))
+    }
+
     /// Called once per frame before views are acquired.
     ///
     /// # Errors
@@ -122,6 +158,12 @@ pub trait SnapshotProvider: Send + Sync {
     fn held(&self, world: &World) -> Vec<SnapshotUse> {
         let _ = world;
         Vec::new()
+    }
+
+    /// Bytes of replaced chunks of `world` that the provider's snapshots retain, its own hold on
+    /// its newest included.
+    fn retained_bytes(&self, world: &World) -> usize {
+        self.held(world).iter().map(|usage| usage.retained_bytes).sum()
     }
 
     /// Bytes of physical copies that the provider keeps; zero unless it fills replicas.

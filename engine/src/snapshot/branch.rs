@@ -65,7 +65,7 @@ impl World {
     pub fn branch_with(view: &View, memory: ArenaConfig) -> Result<Self, RestoreError> {
         match view.frozen().missing() {
             Some(component) => Err(RestoreError::NotCaptured { component }),
-            None => Ok(Self::branch_frozen(view.frozen(), memory)),
+            None => Ok(Self::branch_frozen(view.frozen(), view.charge(), memory)),
         }
     }
 }

@@ -71,7 +71,7 @@ impl SnapshotPool {
         Self::new(SnapshotPoolConfig { shape: SnapshotShape::of(world), ..Default::default() })
     }
 
-    /// Makes `count` cells, or as many as the pool keeps idle.
+    /// Makes cells until `count` are idle, or as many as the pool keeps.
     pub fn warm_up(&self, count: usize) {
         self.cells.warm_up(count);
         Publication::<Frozen>::register_thread();

@@ -11,6 +11,7 @@ use crate::query::read::Query;
 use crate::query::reader::Reader;
 use crate::query::tables::{FrozenColumns, TableRef, Tables};
 use crate::storage::archetype::Schema;
+use crate::storage::charge::Charge;
 use crate::storage::component::{Component, ENABLED, Kind};
 use crate::storage::frozen::Frozen;
 use crate::storage::names::name_of;
@@ -105,6 +106,8 @@ impl std::error::Error for ReadError {}
 /// ```
 pub struct View {
     lease: Lease<Frozen>,
+    /// Who is charged with what the lease holds, where anybody is. Dropped after the lease.
+    charge: Option<Charge>,
     /// What this reader may read: what was captured, or less.
     readable: ComponentMask,
 }
@@ -117,14 +120,25 @@ impl Clone for View {
     /// When the snapshot has 2^23 readers.
     #[track_caller]
     fn clone(&self) -> Self {
-        Self { lease: self.lease.clone(), readable: self.readable }
+        let (lease, charge) = (self.lease.clone(), self.charge.clone());
+        Self { lease, charge, readable: self.readable }
     }
 }
 
 impl View {
     pub(crate) fn new(lease: Lease<Frozen>) -> Self {
         let readable = lease.head.mask;
-        Self { lease, readable }
+        Self { lease, charge: None, readable }
+    }
+
+    /// The same view, charged to somebody with all its clones.
+    pub(crate) fn charged_to(self, charge: Charge) -> Self {
+        Self { charge: Some(charge), ..self }
+    }
+
+    /// Who is charged with the view.
+    pub(crate) fn charge(&self) -> Option<&Charge> {
+        self.charge.as_ref()
     }
 
     pub(crate) fn frozen(&self) -> &Frozen {

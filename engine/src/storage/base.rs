@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use convoy_pool::Mapping;
 
+use super::charge::Charge;
+
 /// How many bases hold a capture. The world that captured, the cell and the bases share one count.
 ///
 /// Only a view, or a base, of the capture makes one more: where both its readers and this count
@@ -33,22 +35,24 @@ impl Holds {
 pub(crate) struct Base {
     holds: Holds,
     mapping: Arc<Mapping>,
+    /// Who is charged with what is held, where anybody is.
+    charge: Option<Charge>,
 }
 
 impl Base {
     /// A hold on the capture that `holds` counts, by who reads it or has a base of it. Its chunks
-    /// lie in `mapping`.
-    pub(crate) fn new(holds: &Holds, mapping: &Arc<Mapping>) -> Self {
+    /// lie in `mapping`, and `charge` is that of the reader.
+    pub(crate) fn new(holds: &Holds, mapping: &Arc<Mapping>, charge: Option<&Charge>) -> Self {
         // Relaxed: the reader or base that is there already keeps the capture until after this, as
         // with the count of an `Arc`.
         holds.0.fetch_add(1, Ordering::Relaxed);
-        Self { holds: holds.clone(), mapping: Arc::clone(mapping) }
+        Self { holds: holds.clone(), mapping: Arc::clone(mapping), charge: charge.cloned() }
     }
 }
 
 impl Clone for Base {
     fn clone(&self) -> Self {
-        Self::new(&self.holds, &self.mapping)
+        Self::new(&self.holds, &self.mapping, self.charge.as_ref())
     }
 }
 

@@ -13,6 +13,7 @@ use convoy_pool::{Mapping, Recycle};
 
 use super::archetype::Schema;
 use super::base::{Base, Holds};
+use super::charge::Charge;
 use super::chunk_entry::ChunkEntry;
 use super::component_id::ComponentId;
 use super::entity::Entity;
@@ -268,10 +269,10 @@ impl Frozen {
         }
     }
 
-    /// A hold on the snapshot, for a branch.
-    pub(crate) fn hold(&self) -> Base {
+    /// A hold on the snapshot, for a branch, charged as the view that it is made from.
+    pub(crate) fn hold(&self, charge: Option<&Charge>) -> Base {
         let mapping = self.mapping.as_ref().expect("a shared snapshot was captured");
-        Base::new(self.holds(), mapping)
+        Base::new(self.holds(), mapping, charge)
     }
 
     /// Counts the branches of the snapshot.

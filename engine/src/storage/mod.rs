@@ -6,6 +6,7 @@
 
 pub(crate) mod archetype;
 pub(crate) mod base;
+pub(crate) mod charge;
 pub(crate) mod chunk_entry;
 pub(crate) mod column;
 pub(crate) mod component;
@@ -16,6 +17,7 @@ pub(crate) mod epoch;
 pub(crate) mod forks;
 pub(crate) mod frozen;
 pub(crate) mod history;
+
 pub(crate) mod lineage;
 pub(crate) mod links;
 pub(crate) mod mask;

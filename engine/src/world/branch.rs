@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use convoy_pool::{ArenaConfig, MemoryError};
 
+use crate::storage::charge::Charge;
 use crate::storage::column::Column;
 use crate::storage::epoch::Epoch;
 use crate::storage::frozen::Frozen;
@@ -42,7 +43,11 @@ struct Detaching {
 
 impl World {
     /// A world with everything that a complete capture has, and an empty arena.
-    pub(crate) fn branch_frozen(base: &Frozen, memory: ArenaConfig) -> Self {
+    pub(crate) fn branch_frozen(
+        base: &Frozen,
+        charge: Option<&Charge>,
+        memory: ArenaConfig,
+    ) -> Self {
         let shape = base.schema().registry.shape();
         let mut world = Self::with_config(WorldConfig {
             memory,
@@ -51,7 +56,7 @@ impl World {
             event_retention: base.head.event_retention,
         });
         world.take_schema(base.shared_schema());
-        world.memory.history.bases.begin_branch(base.hold(), base.bases());
+        world.memory.history.bases.begin_branch(base.hold(charge), base.bases());
         world.memory.history.branching = true;
         world.restore_frozen(base);
         world.memory.history.branching = false;

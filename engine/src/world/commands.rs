@@ -311,6 +311,11 @@ impl Commands {
         }
     }
 
+    /// Whether the buffer was made for `world`.
+    pub(crate) fn is_of(&self, world: &World) -> bool {
+        self.handles.same(world.index.handles())
+    }
+
     /// Whether the recording is of a state that `world` has left by a restore or a sync, so that the
     /// next playback discards it.
     pub(crate) fn is_outdated(&self, world: &World) -> bool {
@@ -367,7 +372,7 @@ impl World {
     #[track_caller]
     pub fn play_back(&mut self, commands: &mut Commands) -> Playback {
         assert!(
-            commands.handles.same(self.index.handles()),
+            commands.is_of(self),
             "a command buffer is played back on the world that it was made for"
         );
         if commands.is_outdated(self) {

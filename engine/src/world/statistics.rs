@@ -23,7 +23,7 @@ pub struct WorldMemory {
     pub shared_chunks: usize,
     /// Bytes of chunks that the world has replaced and only snapshots keep.
     pub retained_bytes: usize,
-    /// The largest value of `retained_bytes` since [`World::reset_retained_peak`].
+    /// The largest value that `retained_bytes` has had since the world was made.
     pub retained_bytes_peak: usize,
     /// Bytes that the arena can give out without mapping more.
     pub free_bytes: usize,
@@ -106,12 +106,6 @@ impl World {
         let components: usize = captured.map(|(column, rows)| column.size() * rows).sum();
         let resources = self.resources.iter().filter(|each| mask.contains(each.component()));
         components + resources.map(|each| each.column().size() * each.rows()).sum::<usize>()
-    }
-
-    /// Starts the peak of retained bytes anew.
-    pub fn reset_retained_peak(&mut self) {
-        let ledger = &mut self.memory.history.ledger;
-        ledger.retained_bytes_peak = ledger.retained.bytes;
     }
 
     /// Counts of copy-on-write since the world was created.

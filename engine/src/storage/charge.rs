@@ -1,0 +1,16 @@
+//! [`Charge`]: who is charged with a snapshot.
+
+use std::sync::Arc;
+
+/// Stands for one reader's holding of one snapshot. The views that the reader was given carry
+/// clones of it, as do the clones of those views and branches of them, so whoever keeps one can tell
+/// whether anything is left.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Charge(Arc<()>);
+
+impl Charge {
+    /// Whether a view or a branch carries it.
+    pub(crate) fn is_carried(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
