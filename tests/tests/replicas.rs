@@ -338,3 +338,78 @@ fn refused_operations_teach_a_world_nothing() {
     assert_eq!((world.component_id::<u8>(), world.component_id::<u16>()), (None, None));
     assert_eq!(world.archetypes().len(), archetypes);
 }
+
+/// An operation for which memory ran out left its archetype behind, which passes visit in the order
+/// of making: so it changed what a simulation does later.
+#[test]
+fn operations_that_lack_memory_teach_a_world_nothing() {
+    type Operation = fn(&mut World, &[Entity]) -> bool;
+    let operations: [Operation; 17] = [
+        |world, _| world.try_spawn((1_u8, [0_u64; 9])).is_ok(),
+        |world, list| world.insert(list[3], (1_u8, 2_i8)).is_ok(),
+        |world, list| world.remove::<(u32,)>(list[3]).is_ok(),
+        |world, list| world.exchange::<(u32,), _>(list[3], (1_u8,)).is_ok(),
+        |world, list| world.set_parent(list[3], list[4]).is_ok(),
+        |world, _| world.spawn_batch((0..900_u16).map(|number| (number, 1_u8))).is_ok(),
+        |world, _| world.spawn_columns((&[1_u8; 900][..], &[2_u16; 900][..])).is_ok(),
+        |world, _| world.reserve::<(u8, u16)>(900).is_ok(),
+        |world, list| world.insert_many(list, (1_u8, [0_u64; 4])).is_ok(),
+        |world, list| world.remove_many::<(u64,)>(list).is_ok(),
+        |world, _| world.query_mut::<&u32>().insert((1_u8, [0_u64; 4])).is_ok(),
+        |world, _| world.query_mut::<&u32>().remove::<(u64,)>().is_ok(),
+        |world, _| world.try_send_event([0_u64; 32]).is_ok(),
+        |world, _| world.insert_resource([0_u64; 32]).is_ok(),
+        |world, list| {
+            let id = world.component_id::<i64>().unwrap();
+            world.insert_described(list[3], &[(id, &[1; 8])]).is_ok()
+        },
+        |world, _| {
+            let id = world.component_id::<i64>().unwrap();
+            world.spawn_described(&[(id, &[1; 8])]).is_ok()
+        },
+        |world, _| {
+            let entity = world.reserve_entity();
+            world.spawn_at(entity, (1_u8, [0_u64; 9])).is_ok()
+        },
+    ];
+    let knows = |world: &World| {
+        let types = (world.component_id::<u8>(), world.component_id::<[u64; 4]>());
+        (world.archetypes().len(), types, world.contains_resource::<[u64; 32]>())
+    };
+    for (number, operation) in operations.iter().enumerate() {
+        let mut failures = 0;
+        // Less and less of the memory is taken before.
+        for rows in (8..400_u32).rev().step_by(4) {
+            let mut config = WorldConfig::default();
+            config.memory.limit_bytes = Some(16 * 1024);
+            config.memory.first_slab_bytes = 4096;
+            config.memory.slab_bytes_max = 4096;
+            config.chunk_rows_max = 16;
+            let mut world = World::with_config(config);
+            world.register::<i64>().unwrap();
+            let batch = (0..rows).map(|number| (number, 1_u64));
+            let Ok(spawned) = world.spawn_batch(batch).map(Iterator::collect::<Vec<_>>) else {
+                continue;
+            };
+            let view = complete(&mut world);
+            let (shown, known) = (Picture::of_view(&view), knows(&world));
+            if operation(&mut world, &spawned) {
+                break;
+            }
+            failures += 1;
+            assert_eq!(knows(&world), known, "operation {number} after {rows} rows");
+            if number < 15 {
+                assert_eq!(Picture::of_world(&world), shown);
+            }
+            // Types and archetypes that come now get the next numbers.
+            drop(view);
+            world.clear().unwrap();
+            world.compact(std::time::Duration::MAX);
+            assert_eq!(world.register::<u16>().unwrap().index(), 4);
+            let entity = world.spawn((1_u16,));
+            world.insert(entity, (2_i8,)).unwrap();
+            assert_eq!(*world.get::<u16>(entity).unwrap(), 1);
+        }
+        assert!(failures > 0, "operation {number} never lacked memory");
+    }
+}

@@ -35,6 +35,15 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
             self.parts().0.keep_entity_list(found);
             return Ok(report?.changed);
         }
+        let known = self.parts().0.schema_counts();
+        let result = self.insert_into_tables(bundle);
+        if result.is_err() {
+            self.parts().0.forget_schema(known);
+        }
+        result
+    }
+
+    fn insert_into_tables<B: Bundle>(&mut self, bundle: B) -> Result<usize, ComponentError> {
         let bundle_mask = self.bundle_mask::<B>()?;
         let mut inserted = 0;
         // First the archetypes that have all components already and stay where they are: rows

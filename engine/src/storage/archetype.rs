@@ -110,6 +110,16 @@ impl Schema {
         arranged
     }
 
+    /// Forgets all archetypes but the first `archetypes`, and all types but the first `types`.
+    pub(crate) fn truncate(&mut self, archetypes: usize, types: usize) {
+        for archetype in self.archetypes.drain(archetypes..) {
+            self.by_mask.remove(&archetype.mask);
+        }
+        if self.registry.len() > types {
+            self.registry.truncate(types);
+        }
+    }
+
     /// Whether the archetypes of `other`, a schema of the same world, are the first ones of this one.
     pub(crate) fn begins_with(&self, other: &Self) -> bool {
         let last = other.archetypes.len() - 1;

@@ -15,6 +15,7 @@ use super::stamp::Stamp;
 use super::type_map::{NearIds, TypeMap};
 
 pub(crate) mod adopt;
+mod forget;
 
 /// What can be a component, an event or a resource: any plain old data that may cross threads.
 ///

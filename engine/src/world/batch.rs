@@ -135,6 +135,15 @@ impl World {
         &mut self,
         columns: C,
     ) -> Result<SpawnedEntities<'_>, SpawnError> {
+        let (archetype, first) = self.all_or_nothing(|world| world.append_columns(columns))?;
+        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+    }
+
+    /// Spawns the entities of a column batch. Returns their archetype and the row of the first.
+    fn append_columns<C: ColumnBundle>(
+        &mut self,
+        columns: C,
+    ) -> Result<(ArchetypeId, usize), SpawnError> {
         let count = columns.rows()?;
         let (archetype, number) = self.target::<C::Bundle>()?;
         let table = &mut self.tables[archetype.index()];
@@ -147,7 +156,7 @@ impl World {
         self.index.place_many(slots, location, &mut table.columns_mut()[0]);
         table.enable_rows(first..first + count);
         table.commit_append_run(count);
-        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+        Ok((archetype, first))
     }
 
     /// Spawns an entity for every bundle of `bundles`.
@@ -169,6 +178,15 @@ impl World {
         bundles: impl IntoIterator<Item = B>,
     ) -> Result<SpawnedEntities<'_>, SpawnError> {
         let bundles = bundles.into_iter();
+        let (archetype, first) = self.all_or_nothing(|world| world.append_batch(bundles))?;
+        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+    }
+
+    /// Spawns the entities of a batch. Returns their archetype and the row of the first.
+    fn append_batch<B: Bundle>(
+        &mut self,
+        bundles: impl Iterator<Item = B>,
+    ) -> Result<(ArchetypeId, usize), SpawnError> {
         let (archetype, number) = self.target::<B>()?;
         let table = &mut self.tables[archetype.index()];
         let first = table.rows();
@@ -190,7 +208,7 @@ impl World {
         self.index.place_many(slots, location, &mut table.columns_mut()[0]);
         table.enable_rows(first..first + count);
         table.commit_append_run(count);
-        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+        Ok((archetype, first))
     }
 
     /// Inserts `bundle` into every entity of an archetype: all rows move at once.
@@ -200,6 +218,14 @@ impl World {
         bundle: B,
     ) -> Result<(), ComponentError> {
         self.check_whole()?;
+        self.all_or_nothing(|world| world.insert_into_rows(archetype, bundle))
+    }
+
+    fn insert_into_rows<B: Bundle>(
+        &mut self,
+        archetype: ArchetypeId,
+        bundle: B,
+    ) -> Result<(), ComponentError> {
         let number = self.edge::<B>(archetype, Change::Insert)?;
         let target = self.edges.get(number).target;
         let rows = if target == archetype {
@@ -229,6 +255,13 @@ impl World {
         archetype: ArchetypeId,
     ) -> Result<bool, ComponentError> {
         self.check_whole()?;
+        self.all_or_nothing(|world| world.remove_from_rows::<B>(archetype))
+    }
+
+    fn remove_from_rows<B: Bundle>(
+        &mut self,
+        archetype: ArchetypeId,
+    ) -> Result<bool, ComponentError> {
         let number = self.bundle::<B>()?;
         let held = self.schema.archetype(archetype).mask();
         if !self.bundles.get(number).mask.is_subset(held) {

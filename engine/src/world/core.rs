@@ -293,7 +293,30 @@ impl World {
     /// or when all entity slots are taken. The world is unchanged.
     #[inline]
     pub fn try_spawn<B: Bundle>(&mut self, bundle: B) -> Result<Entity, SpawnError> {
-        let (archetype, number) = self.target::<B>()?;
+        self.check_whole()?;
+        match self.known_target::<B>() {
+            Some(target) => self.spawn_into(target, bundle),
+            None => self.spawn_first(bundle),
+        }
+    }
+
+    /// Spawns the first entity of a bundle.
+    #[cold]
+    #[inline(never)]
+    fn spawn_first<B: Bundle>(&mut self, bundle: B) -> Result<Entity, SpawnError> {
+        self.all_or_nothing(|world| {
+            let target = world.find_target::<B>()?;
+            world.spawn_into(target, bundle)
+        })
+    }
+
+    // Always: passing a bundle in memory costs a copy of all of it.
+    #[inline(always)]
+    fn spawn_into<B: Bundle>(
+        &mut self,
+        (archetype, number): (ArchetypeId, usize),
+        bundle: B,
+    ) -> Result<Entity, SpawnError> {
         let Self { tables, index, bundles, memory, .. } = self;
         let table = &mut tables[archetype.index()];
         let row = table.prepare_append(memory)?;
@@ -313,14 +336,29 @@ impl World {
         if !self.index.check_reserved(entity, &mut self.memory)? {
             return Ok(None);
         }
-        let (archetype, number) = self.target::<B>()?;
-        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
-        // Last, as it may make slots, which the state hash tells.
-        self.index.prepare_reserved(entity, &mut self.memory)?;
+        let (archetype, number, row) = match self.known_target::<B>() {
+            Some(target) => self.prepare_spawn_at(entity, target)?,
+            None => self.all_or_nothing(|world| {
+                let target = world.find_target::<B>()?;
+                world.prepare_spawn_at(entity, target)
+            })?,
+        };
         self.index.place(entity, Location { archetype, row: row as u32 });
         let positions = self.bundles.get(number).own_positions();
         fill_row(&mut self.tables[archetype.index()], entity, positions, bundle);
         Ok(Some(()))
+    }
+
+    /// Makes the slot of a reserved handle and the next row of an archetype writable.
+    fn prepare_spawn_at(
+        &mut self,
+        entity: Entity,
+        (archetype, number): (ArchetypeId, usize),
+    ) -> Result<(ArchetypeId, usize, usize), SpawnError> {
+        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
+        // Last, as it may make slots, which the state hash tells.
+        self.index.prepare_reserved(entity, &mut self.memory)?;
+        Ok((archetype, number, row))
     }
 
     /// Bars changes of structure where rows lack columns.
@@ -334,12 +372,18 @@ impl World {
     #[inline]
     pub(crate) fn target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
         self.check_whole()?;
-        if let Some(number) = self.bundles.find(TypeId::of::<B>())
-            && let Some(archetype) = self.bundles.get(number).archetype
-        {
-            return Ok((archetype, number));
+        match self.known_target::<B>() {
+            Some(target) => Ok(target),
+            None => self.find_target::<B>(),
         }
-        self.find_target::<B>()
+    }
+
+    /// The archetype of exactly the components of `B`, and the number of the bundle, if both are
+    /// known.
+    #[inline]
+    fn known_target<B: Bundle>(&mut self) -> Option<(ArchetypeId, usize)> {
+        let number = self.bundles.find(TypeId::of::<B>())?;
+        Some((self.bundles.get(number).archetype?, number))
     }
 
     #[cold]
@@ -380,10 +424,12 @@ impl World {
     ///
     /// As [`World::try_spawn`].
     pub fn reserve<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
-        let (archetype, _) = self.target::<B>()?;
-        self.tables[archetype.index()].reserve(rows, &mut self.memory)?;
-        self.index.reserve(rows, &mut self.memory)?;
-        Ok(())
+        self.all_or_nothing(|world| {
+            let (archetype, _) = world.target::<B>()?;
+            world.tables[archetype.index()].reserve(rows, &mut world.memory)?;
+            world.index.reserve(rows, &mut world.memory)?;
+            Ok(())
+        })
     }
 
     /// Makes room to *list* the chunks of `rows` entities with exactly the components of `B`:
@@ -461,7 +507,10 @@ impl World {
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let number = self.edge::<B>(from.archetype, Change::Insert)?;
+        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Insert) {
+            Some(number) => number,
+            None => self.first_edge::<B>((entity, from), Change::Insert)?,
+        };
         let Self { edges, tables, index, memory, .. } = self;
         let edge = edges.get(number);
         let row = from.row as usize;
@@ -498,7 +547,7 @@ impl World {
             Some(number) => number,
             None => {
                 self.check_held::<B>(entity, from.archetype)?;
-                self.add_edge::<B>(from.archetype, Change::Remove)?
+                self.first_edge::<B>((entity, from), Change::Remove)?
             }
         };
         let Self { edges, tables, index, memory, .. } = self;
@@ -513,6 +562,35 @@ impl World {
             move_row(edge, (entity, from), tables, index, memory)?;
         }
         Ok(bundle)
+    }
+
+    /// The number of an edge that is new, and along which `entity` can move: memory that it needs for
+    /// that runs out here, if it does.
+    #[cold]
+    fn first_edge<B: Bundle>(
+        &mut self,
+        (entity, from): (Entity, Location),
+        change: Change,
+    ) -> Result<usize, ComponentError> {
+        self.all_or_nothing(|world| {
+            let number = world.add_edge::<B>(from.archetype, change)?;
+            world.prepare_edge(number, (entity, from))?;
+            Ok(number)
+        })
+    }
+
+    /// Makes everything writable that moving `entity` along an edge will write.
+    pub(crate) fn prepare_edge(
+        &mut self,
+        number: usize,
+        (entity, from): (Entity, Location),
+    ) -> Result<(), MemoryError> {
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(number);
+        if edge.target != from.archetype {
+            prepare_move(edge, (entity, from), tables, index, memory)?;
+        }
+        Ok(())
     }
 
     /// Checks that the entities of `archetype` have every component of `B`.
@@ -676,18 +754,32 @@ pub(crate) fn move_row(
     index: &mut EntityIndex,
     memory: &mut Memory,
 ) -> Result<Location, MemoryError> {
-    let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
-    let [source, target] = pair.expect("an edge leads to another table of the world");
+    let (to, source, target) = prepare_move(edge, (entity, from), tables, index, memory)?;
     let row = from.row as usize;
-    let to = Location { archetype: edge.target, row: target.prepare_append(memory)? as u32 };
-    index.prepare_move(entity, memory)?;
-    index.prepare_move(source.entity(source.rows() - 1), memory)?;
-    source.prepare_remove(row, memory)?;
     if let Some(moved) = source.commit_move(row, target, &edge.targets, memory) {
         index.relocate(moved, from);
     }
     index.relocate(entity, to);
     Ok(to)
+}
+
+/// Does all of a move along `edge` that can fail: nothing has moved. Returns where the entity will
+/// be, and the two tables.
+#[inline]
+fn prepare_move<'t>(
+    edge: &Edge,
+    (entity, from): (Entity, Location),
+    tables: &'t mut [Table],
+    index: &mut EntityIndex,
+    memory: &mut Memory,
+) -> Result<(Location, &'t mut Table, &'t mut Table), MemoryError> {
+    let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
+    let [source, target] = pair.expect("an edge leads to another table of the world");
+    let to = Location { archetype: edge.target, row: target.prepare_append(memory)? as u32 };
+    index.prepare_move(entity, memory)?;
+    index.prepare_move(source.entity(source.rows() - 1), memory)?;
+    source.prepare_remove(from.row as usize, memory)?;
+    Ok((to, source, target))
 }
 
 /// Reads a bundle from one row of a table.

@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use convoy_pool::MemoryError;
+
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{ComponentInfo, Kind};
 use crate::storage::table::{Table, enable_rows};
@@ -89,16 +91,18 @@ impl World {
     ) -> Result<Entity, SpawnError> {
         self.check_whole()?;
         let mask = self.check_values(components)?;
-        let archetype = self.archetype_of(&mask);
-        let table = &mut self.tables[archetype.index()];
-        let row = table.prepare_append(&mut self.memory)?;
-        let entity = self.index.allocate(&mut self.memory)?;
-        table.columns_mut()[0].write(row, entity);
-        write_values(table, row, components);
-        table.enable_rows(row..row + 1);
-        table.commit_append();
-        self.index.place(entity, Location { archetype, row: row as u32 });
-        Ok(entity)
+        self.all_or_nothing(|world| {
+            let archetype = world.archetype_of(&mask);
+            let table = &mut world.tables[archetype.index()];
+            let row = table.prepare_append(&mut world.memory)?;
+            let entity = world.index.allocate(&mut world.memory)?;
+            table.columns_mut()[0].write(row, entity);
+            write_values(table, row, components);
+            table.enable_rows(row..row + 1);
+            table.commit_append();
+            world.index.place(entity, Location { archetype, row: row as u32 });
+            Ok(entity)
+        })
     }
 
     /// Inserts components given as ids and bytes, replacing those that `entity` has already.
@@ -115,7 +119,7 @@ impl World {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let mask = self.check_values(components)?;
-        let number = self.untyped_edge(from.archetype, &mask, Change::Insert);
+        let number = self.untyped_edge((entity, from), &mask, Change::Insert)?;
         let Self { edges, tables, index, memory, .. } = self;
         let edge = edges.get(number);
         let mut row = from.row as usize;
@@ -156,7 +160,7 @@ impl World {
         if let Some(id) = mask.difference(held).iter().next() {
             return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
         }
-        let number = self.untyped_edge(from.archetype, &mask, Change::Remove);
+        let number = self.untyped_edge((entity, from), &mask, Change::Remove)?;
         let Self { edges, tables, index, memory, .. } = self;
         let edge = edges.get(number);
         if edge.target != from.archetype {
@@ -247,16 +251,30 @@ impl World {
         Ok(self.schema.registry.closed(&mask))
     }
 
-    /// The number of the edge that `components` lead along, worked out now if it is new.
+    /// The number of the edge that `components` lead along. If it is new, it is worked out now, and
+    /// the move of `entity` along it is prepared.
     fn untyped_edge(
+        &mut self,
+        (entity, from): (Entity, Location),
+        components: &ComponentMask,
+        change: Change,
+    ) -> Result<usize, MemoryError> {
+        if let Some(number) = self.edges.find_untyped(from.archetype, components, change) {
+            return Ok(number);
+        }
+        self.all_or_nothing(|world| {
+            let number = world.add_untyped_edge(from.archetype, components, change);
+            world.prepare_edge(number, (entity, from))?;
+            Ok(number)
+        })
+    }
+
+    fn add_untyped_edge(
         &mut self,
         source: ArchetypeId,
         components: &ComponentMask,
         change: Change,
     ) -> usize {
-        if let Some(number) = self.edges.find_untyped(source, components, change) {
-            return number;
-        }
         let mask = *self.schema.archetype(source).mask();
         let wanted = match change {
             Change::Insert => mask.union(components),

@@ -252,7 +252,16 @@ impl World {
     ///
     /// When the type can't be registered or memory runs out. The log is unchanged.
     pub fn try_send_event<T: Component>(&mut self, event: T) -> Result<(), SpawnError> {
-        let id = self.register_event::<T>()?;
+        match self.schema.registry.id_of::<T>(Kind::Event) {
+            Some(id) => self.push_event(id, event),
+            None => self.all_or_nothing(|world| {
+                let id = world.register_event::<T>()?;
+                world.push_event(id, event)
+            }),
+        }
+    }
+
+    fn push_event<T: Component>(&mut self, id: ComponentId, event: T) -> Result<(), SpawnError> {
         let retention = self.event_retention;
         let log = self.events.iter_mut().find(|log| log.component() == id);
         let log = log.expect("a registered event type has a log");

@@ -47,7 +47,11 @@ impl World {
             Some(number) => number,
             None => {
                 self.check_held::<R>(entity, from.archetype)?;
-                self.add_exchange::<R, I>(from.archetype)?
+                self.all_or_nothing(|world| {
+                    let number = world.add_exchange::<R, I>(from.archetype)?;
+                    world.prepare_edge(number, (entity, from))?;
+                    Ok::<_, ComponentError>(number)
+                })?
             }
         };
         let Self { edges, tables, index, memory, .. } = self;

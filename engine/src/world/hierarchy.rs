@@ -388,7 +388,7 @@ impl World {
     ) -> Result<(), SpawnError> {
         let mut moves = mem::take(&mut self.moves);
         moves.clear();
-        let prepared = prepare(self, &mut moves);
+        let prepared = self.all_or_nothing(|world| prepare(world, &mut moves));
         self.moves = moves;
         prepared
     }

@@ -60,6 +60,14 @@ impl World {
         bundle: B,
     ) -> Result<ListReport, ComponentError> {
         self.check_whole()?;
+        self.all_or_nothing(|world| world.insert_into_list(entities, bundle))
+    }
+
+    fn insert_into_list<B: Bundle>(
+        &mut self,
+        entities: &[Entity],
+        bundle: B,
+    ) -> Result<ListReport, ComponentError> {
         self.bundle::<B>()?;
         self.with_runs(entities, |world, runs| {
             world.prepare_change::<B>(runs, Change::Insert)?;
@@ -99,6 +107,13 @@ impl World {
         entities: &[Entity],
     ) -> Result<ListReport, ComponentError> {
         self.check_whole()?;
+        self.all_or_nothing(|world| world.remove_from_list::<B>(entities))
+    }
+
+    fn remove_from_list<B: Bundle>(
+        &mut self,
+        entities: &[Entity],
+    ) -> Result<ListReport, ComponentError> {
         let number = self.bundle::<B>()?;
         let removed = self.bundles.get(number).mask;
         self.with_runs(entities, |world, runs| {

@@ -1,5 +1,6 @@
 //! The world: entities, components, events and commands, written by one thread.
 
+pub(crate) mod all_or_nothing;
 pub(crate) mod archetypes;
 pub(crate) mod batch;
 pub(crate) mod branch;

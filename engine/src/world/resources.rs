@@ -123,10 +123,12 @@ impl World {
         if self.partial && !self.is_readable::<T>() {
             return Err(not_synced::<T>());
         }
-        let id = self.register_resource::<T>()?;
-        let number = number(&self.resources, Some(id));
-        let number = number.expect("a registered resource type has a column");
-        Ok(self.resources[number].insert(value, &mut self.memory)?)
+        self.all_or_nothing(|world| {
+            let id = world.register_resource::<T>()?;
+            let number = number(&world.resources, Some(id));
+            let number = number.expect("a registered resource type has a column");
+            Ok(world.resources[number].insert(value, &mut world.memory)?)
+        })
     }
 
     /// The resource of type `T`.

@@ -112,6 +112,7 @@ impl Pair {
         world.register_event::<Ping>().unwrap();
         world.register_resource::<Hundred>().unwrap();
         (0..KINDS).rev().for_each(|kind| _ = with_kind!(kind, T => world.register::<T>()).unwrap());
+        KindMask(KindMask::ALL.0 - 1).to_mask(&mut world);
         Self::of(world, Model::default(), setting)
     }
 

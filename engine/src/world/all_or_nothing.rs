@@ -1,0 +1,60 @@
+//! All or nothing: an operation that fails has registered no type and made no archetype.
+//!
+//! Passes visit archetypes in the order of their making, so an archetype that stays behind where
+//! memory ran out would change what a simulation does later. Checks come before anything is made;
+//! that memory runs out is seen later, and what was made until then is taken back here.
+
+use std::sync::Arc;
+
+use super::bundle::Bundles;
+use super::core::World;
+use super::edges::Edges;
+
+impl World {
+    /// Runs an operation that may register types and make archetypes, and takes these back where it
+    /// fails. Nobody has seen their numbers.
+    #[inline]
+    pub(crate) fn all_or_nothing<R, E>(
+        &mut self,
+        operation: impl FnOnce(&mut Self) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let known = self.schema_counts();
+        let result = operation(self);
+        if result.is_err() {
+            self.forget_schema(known);
+        }
+        result
+    }
+
+    /// How many archetypes and types there are.
+    #[inline]
+    pub(crate) fn schema_counts(&self) -> (usize, usize) {
+        (self.tables.len(), self.schema.registry.len())
+    }
+
+    /// Takes back what an operation that failed has made since there were so many archetypes and
+    /// types, unless it has come so far that some rows have moved to one of the archetypes.
+    #[cold]
+    pub(crate) fn forget_schema(&mut self, known: (usize, usize)) {
+        let used = self.tables.iter().rposition(|table| table.rows() > 0);
+        let used = used.map_or(0, |number| number + 1);
+        let counts = self.schema_counts();
+        let (archetypes, types) = if used > known.0 { (used, counts.1) } else { known };
+        if counts == (archetypes, types) {
+            return;
+        }
+        for table in &mut self.tables[archetypes..] {
+            table.clear(&mut self.memory);
+        }
+        self.tables.truncate(archetypes);
+        while self.events.last().is_some_and(|log| log.component().index() >= types) {
+            self.events.pop().into_iter().for_each(|mut log| log.clear(&mut self.memory));
+        }
+        while self.resources.last().is_some_and(|each| each.component().index() >= types) {
+            self.resources.pop().into_iter().for_each(|mut each| each.clear(&mut self.memory));
+        }
+        Arc::make_mut(&mut self.schema).truncate(archetypes, types);
+        self.bundles = Bundles::new();
+        self.edges = Edges::default();
+    }
+}
