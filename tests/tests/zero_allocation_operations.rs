@@ -41,7 +41,7 @@ type Frame = Box<dyn FnMut(u32) -> usize>;
 type SetUp = fn() -> Frame;
 
 /// Every phase by its name.
-const PHASES: [(&str, SetUp); 38] = [
+const PHASES: [(&str, SetUp); 39] = [
     ("spawn, despawn", spawn_and_despawn),
     ("spawn_batch, QueryMut::despawn", spawn_batch),
     ("spawn_columns, despawn_many", spawn_columns),
@@ -67,6 +67,7 @@ const PHASES: [(&str, SetUp); 38] = [
     ("despawn_tree, children, descendants", trees),
     ("send_event, events", events),
     ("commands", commands),
+    ("Commands::new in every frame", commands_of_a_frame),
     ("capture, View, release", captures),
     ("captures of several masks that overlap", overlapping_captures),
     ("providers", providers),
@@ -459,6 +460,30 @@ fn events() -> Frame {
         if frame % 10 == 0 {
             black_box(view.events(&mut late).unwrap().count());
         }
+    })
+}
+
+/// Two buffers a frame, made and dropped. One is played back after the other one's commands and, now
+/// and then, after a restore, and dropped with something recorded.
+fn commands_of_a_frame() -> Frame {
+    let (world, _) = filled();
+    let pool = SnapshotPool::for_world(&world);
+    on(world, move |world, frame| {
+        let view = frame.is_multiple_of(10).then(|| world.capture(ComponentMask::ALL, &pool));
+        let (mut one, mut other) = (Commands::new(world), Commands::new(world));
+        for number in 0..100_u32 {
+            let entity = one.spawn((number, [0.0_f32; 3]));
+            one.insert(entity, (2_u8,));
+            other.despawn(entity);
+        }
+        assert_eq!(world.play_back(&mut one).applied, 200);
+        if let Some(view) = view {
+            world.restore(&view).unwrap();
+            assert_eq!(world.play_back(&mut other).dead, 100);
+        } else {
+            assert_eq!(world.play_back(&mut other).applied, 100);
+        }
+        other.spawn((frame, [0.0_f32; 3]));
     })
 }
 

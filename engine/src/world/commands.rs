@@ -11,7 +11,7 @@
 //! is about one picture, and counts whole or not at all.
 
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::{bytes_of, pod_read_unaligned};
 use convoy_pool::{Scratch, ScratchSlice};
@@ -112,6 +112,67 @@ pub struct Commands {
     failed: Vec<Entity>,
     /// Bytes of the bundle being recorded.
     bytes: Vec<u8>,
+    /// Where the lists go when the buffer is dropped.
+    spares: SpareLists,
+}
+
+/// The lists of a buffer that was dropped, all of them empty, for the next one that is made. There
+/// are as many as buffers were there at once.
+#[derive(Clone, Default)]
+struct SpareLists(Arc<Mutex<Vec<Lists>>>);
+
+/// The heap of a buffer.
+struct Lists {
+    scratch: Scratch,
+    queue: Vec<Command>,
+    stock: Vec<Entity>,
+    failed: Vec<Entity>,
+    bytes: Vec<u8>,
+    renewal: Option<Arc<Renewal>>,
+}
+
+impl Lists {
+    fn new() -> Self {
+        Self {
+            scratch: Scratch::with_capacity(SCRATCH_BYTES),
+            queue: Vec::with_capacity(QUEUE),
+            stock: Vec::with_capacity(STOCK),
+            failed: Vec::new(),
+            bytes: Vec::with_capacity(256),
+            renewal: None,
+        }
+    }
+
+    /// A renewal that no lane has any more, or a new one.
+    fn take_renewal(&mut self) -> Arc<Renewal> {
+        let mut renewal = self.renewal.take().unwrap_or_default();
+        match Arc::get_mut(&mut renewal) {
+            Some(free) => free.reset(),
+            None => renewal = Arc::default(),
+        }
+        renewal
+    }
+}
+
+impl SpareLists {
+    /// Those of a world. It keeps them beside its local resources, as it does not know commands.
+    fn of(world: &mut World) -> Self {
+        if let Some(spares) = world.locals.get::<Self>() {
+            return spares.clone();
+        }
+        let spares = Self::default();
+        world.locals.insert(spares.clone());
+        spares
+    }
+
+    fn take(&self) -> Lists {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(Lists::new)
+    }
+
+    fn give(&self, lists: Lists) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(lists);
+    }
 }
 
 /// How many handles the stock of a buffer of its own has at the least.
@@ -125,10 +186,16 @@ impl Commands {
     /// An empty buffer whose entities will be spawned in `world`. It may be recorded to on any
     /// thread, whatever others record at the same time: its handles follow from the order in which
     /// the world's buffers were made and played back.
+    ///
+    /// The buffer takes over the lists of one that was dropped before, so a program that makes as
+    /// many buffers in each frame, and drops them, allocates nothing for that.
     pub fn new(world: &mut World) -> Self {
-        let renewal = Arc::new(Renewal::default());
+        let spares = SpareLists::of(world);
+        let mut lists = spares.take();
+        world.index.vacate_lanes();
+        let renewal = lists.take_renewal();
         let cursor = world.index.make_lane(Some(Arc::clone(&renewal)));
-        let mut commands = Self::with_lane(world, Some(cursor), STOCK);
+        let mut commands = Self::with_lane(world, Some(cursor), STOCK, (lists, spares));
         commands.renewal = Some(renewal);
         commands.take_up(world);
         commands
@@ -138,17 +205,23 @@ impl Commands {
     /// `spawns` leaves everybody else's handles as they are.
     pub(crate) fn for_module(world: &mut World, spawns: bool) -> Self {
         let cursor = spawns.then(|| world.index.make_lane(None));
-        let mut commands = Self::with_lane(world, cursor, 0);
+        let spares = SpareLists::of(world);
+        let mut commands = Self::with_lane(world, cursor, 0, (spares.take(), spares));
         commands.take_up(world);
         commands
     }
 
-    fn with_lane(world: &World, cursor: Option<LaneCursor>, stock_min: usize) -> Self {
+    fn with_lane(
+        world: &World,
+        cursor: Option<LaneCursor>,
+        stock_min: usize,
+        (lists, spares): (Lists, SpareLists),
+    ) -> Self {
         Self {
-            scratch: Scratch::with_capacity(SCRATCH_BYTES),
-            queue: Vec::with_capacity(QUEUE),
+            scratch: lists.scratch,
+            queue: lists.queue,
             outdated: 0,
-            stock: Vec::with_capacity(STOCK),
+            stock: lists.stock,
             taken: 0,
             cursor,
             stock_min,
@@ -156,8 +229,9 @@ impl Commands {
             lineage: world.lineage.clone(),
             recorded_in: world.lineage.current(),
             renewal: None,
-            failed: Vec::new(),
-            bytes: Vec::with_capacity(256),
+            failed: lists.failed,
+            bytes: lists.bytes,
+            spares,
         }
     }
 
@@ -337,11 +411,23 @@ impl Commands {
 
 impl Drop for Commands {
     /// Gives the lane back with all that it holds: to the next buffer that is made, or to the world
-    /// at its next tick.
+    /// at its next tick. The lists go to the next buffer as well, after the lane, which may not be
+    /// anybody's when its renewal is used again.
     fn drop(&mut self) {
         if let Some(cursor) = &self.cursor {
             self.handles.give_back_lane(cursor.lane);
         }
+        self.clear();
+        self.stock.clear();
+        self.failed.clear();
+        self.spares.give(Lists {
+            scratch: mem::take(&mut self.scratch),
+            queue: mem::take(&mut self.queue),
+            stock: mem::take(&mut self.stock),
+            failed: mem::take(&mut self.failed),
+            bytes: mem::take(&mut self.bytes),
+            renewal: self.renewal.take(),
+        });
     }
 }
 

@@ -56,6 +56,13 @@ impl Renewal {
         renewed.held.extend_from_slice(&lane.held);
     }
 
+    /// Forgets the lane that it was for, and keeps its memory.
+    pub(crate) fn reset(&mut self) {
+        let renewed = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        (renewed.lineage, renewed.used) = (0, 0);
+        renewed.held.clear();
+    }
+
     /// Sets a buffer's stock and cursor to what they are in the lineage that is returned.
     pub(crate) fn take_up(&self, stock: &mut Vec<Entity>, cursor: &mut LaneCursor) -> u64 {
         let renewed = self.0.lock().unwrap_or_else(PoisonError::into_inner);

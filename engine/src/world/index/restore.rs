@@ -89,7 +89,7 @@ impl EntityIndex {
     }
 
     /// Makes the lanes of buffers that were dropped vacant.
-    pub(super) fn vacate_lanes(&mut self) {
+    pub(crate) fn vacate_lanes(&mut self) {
         if self.handles.0.has_returned.load(Ordering::Relaxed) {
             let mut returned =
                 self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
