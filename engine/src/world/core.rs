@@ -357,7 +357,7 @@ impl World {
     ) -> Result<(ArchetypeId, usize, usize), SpawnError> {
         let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
         // Last, as it may make slots, which the state hash tells.
-        self.index.prepare_reserved(entity, &mut self.memory)?;
+        self.index.prepare_given(entity, &mut self.memory)?;
         Ok((archetype, number, row))
     }
 

@@ -31,9 +31,8 @@ use territory::END;
 
 use super::error::SpawnError;
 
-pub(crate) use handles::Handles;
+pub(crate) use handles::{Handles, TakenHandles};
 pub(crate) use lanes::{LaneCursor, Renewal};
-pub(crate) use reserve::TakenHandles;
 
 /// Where an entity's components are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -427,8 +426,15 @@ impl EntityIndex {
             return self.slots.own_row(index as usize, self.len as usize, memory);
         }
         let mut row = self.len as usize;
+        if row == index as usize && row < self.slots.capacity() {
+            self.slots.prepare_append(row, row.max(self.captured as usize), memory)?;
+            self.slots.write(row, Slot::reserved(1));
+            self.len = index + 1;
+            return Ok(());
+        }
         let mask = self.slots.chunk_rows() - 1;
-        if self.is_sparse || index as usize & !mask > row {
+        let lacks_chunk = self.is_sparse && row >= self.slots.capacity();
+        if lacks_chunk || index as usize & !mask > row {
             row = self.ensure_far(row, index as usize & !mask, memory)?;
             // A chunk by itself, as an extent would be a part of all that the list stands for.
             self.add_blank_chunks((index as usize | mask) + 1, memory)?;
@@ -524,21 +530,33 @@ impl EntityIndex {
     /// Whether `entity` is a handle that was given out for an entity that was not spawned yet.
     fn is_reserved(&self, entity: Entity) -> bool {
         let (index, generation) = (entity.index(), entity.generation());
-        let is_given = match territory::lane_of(index) {
+        if index < self.len {
+            let is_reserved = self.slots.get::<Slot>(index as usize).is_reserved(generation);
+            // A slot of a later generation was given out before.
+            return is_reserved && (generation > 1 || self.is_given(index));
+        }
+        generation == 1 && self.is_given(index)
+    }
+
+    /// Whether the index was given out.
+    fn is_given(&self, index: u32) -> bool {
+        match territory::lane_of(index) {
             Some((lane, ordinal)) => ordinal < self.lanes.used(lane),
             None => {
                 let claimed = index < self.fresh.load(Ordering::Relaxed);
                 claimed && !self.recalled.iter().any(|range| range.contains(&index))
             }
-        };
-        if !is_given {
-            return false;
         }
-        if index < self.len {
-            self.slots.get::<Slot>(index as usize).is_reserved(generation)
-        } else {
-            generation == 1
-        }
+    }
+
+    /// Makes the slot of a handle that [`EntityIndex::check_reserved`] has found reserved ready for
+    /// [`EntityIndex::place`].
+    pub(crate) fn prepare_given(
+        &mut self,
+        entity: Entity,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        self.ensure(entity.index(), memory)
     }
 
     /// Puts a reserved entity, whose slot is writable, at its first location.

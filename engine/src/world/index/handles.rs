@@ -1,5 +1,6 @@
 //! What the index shares with other threads: the handles and the lanes that come back.
 
+use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,5 +88,29 @@ impl Handles {
     /// Whether both are those of one world.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// Handles that were taken off the index at once: free slots first, then fresh indices.
+pub(crate) struct TakenHandles {
+    /// The next free slot, and how many follow its links.
+    pub(super) next: u32,
+    pub(super) free: usize,
+    /// The range that the fresh indices lie in, and how many they are.
+    pub(super) fresh: Range<u32>,
+    pub(super) fresh_left: u32,
+}
+
+impl TakenHandles {
+    pub(super) const NONE: Self = Self { next: NONE, free: 0, fresh: 0..0, fresh_left: 0 };
+
+    pub(crate) fn len(&self) -> usize {
+        self.free + self.fresh_left as usize
+    }
+
+    /// Takes the fresh indices away.
+    pub(crate) fn take_fresh(&mut self) -> Range<u32> {
+        self.fresh_left = 0;
+        mem::replace(&mut self.fresh, 0..0)
     }
 }

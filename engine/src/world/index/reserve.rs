@@ -6,33 +6,7 @@
 //! operation that gives or takes a slot *settles* first: it walks from there to where the head is
 //! now, and marks those slots as reserved. That is one comparison when nothing was reserved.
 
-use std::mem;
-
 use super::*;
-
-/// Handles that were taken off the index at once: free slots first, then fresh indices.
-pub(crate) struct TakenHandles {
-    /// The next free slot, and how many follow its links.
-    pub(super) next: u32,
-    pub(super) free: usize,
-    /// The range that the fresh indices lie in, and how many they are.
-    pub(super) fresh: Range<u32>,
-    pub(super) fresh_left: u32,
-}
-
-impl TakenHandles {
-    const NONE: Self = Self { next: NONE, free: 0, fresh: 0..0, fresh_left: 0 };
-
-    pub(crate) fn len(&self) -> usize {
-        self.free + self.fresh_left as usize
-    }
-
-    /// Takes the fresh indices away.
-    pub(crate) fn take_fresh(&mut self) -> Range<u32> {
-        self.fresh_left = 0;
-        mem::replace(&mut self.fresh, 0..0)
-    }
-}
 
 impl EntityIndex {
     /// Takes a handle off the index through a shared reference, on any thread, without a lock.

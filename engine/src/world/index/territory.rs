@@ -74,7 +74,12 @@ pub(super) fn lane_run(lane: u32, mut ordinal: u32) -> Range<u32> {
 }
 
 /// The lane that `index` belongs to, and the number that it has there. `None` for the world's.
+#[inline]
 pub(super) fn lane_of(index: u32) -> Option<(u32, u32)> {
+    if index < 1 << FIRST_LOG2 { None } else { find_lane(index) }
+}
+
+fn find_lane(index: u32) -> Option<(u32, u32)> {
     let range = level_of(index)?;
     let (mut lane, mut part) = (0, range.clone());
     let place = loop {
