@@ -2,8 +2,8 @@
 //!
 //! A request takes the chunk recycled last in its class. If there is none, a chunk is carved from
 //! an uncut *region* of a slab; if no region is large enough, a slab is mapped, each twice as large
-//! as the one before; and if the limit forbids that, a larger free chunk becomes a region again
-//! and is cut. Regions too short for the class at hand are cut into smaller free chunks, so that no
+//! as the one before, or as large as the system gives; and if the limit forbids that or the system
+//! gives nothing, a larger free chunk becomes a region again and is cut. Regions too short for the class at hand are cut into smaller free chunks, so that no
 //! byte is lost: what is mapped is either handed out, listed or uncut. Free neighbours are not
 //! merged until everything is free.
 //!
@@ -25,9 +25,10 @@ use crate::{ArenaStatistics, MemoryError, SizeClass};
 pub struct ArenaConfig {
     /// What the arena may map at most; rounded down to whole pages.
     pub limit_bytes: Option<usize>,
-    /// The size of the first slab: 2 MiB, one huge page, unless told otherwise.
+    /// The size of the first slab: 2 MiB, one huge page, unless told otherwise. At least a page; and
+    /// where the system declines as much, the arena takes half of it, and so on down to 2 MiB.
     pub first_slab_bytes: usize,
-    /// The size up to which slabs double: 64 MiB unless told otherwise.
+    /// The size up to which slabs double: 64 MiB unless told otherwise. At least a page.
     pub slab_bytes_max: usize,
     /// Whether to ask for huge pages.
     pub huge_pages: bool,
@@ -43,6 +44,9 @@ impl Default for ArenaConfig {
         }
     }
 }
+
+/// More than any system maps, and a size that can be rounded and padded.
+const SLAB_BYTES_MAX: usize = (isize::MAX as usize / 2) & !(HUGE_PAGE_BYTES - 1);
 
 /// Uncut memory.
 #[derive(Debug)]
@@ -200,6 +204,27 @@ impl Arena {
         self.map_slab(needed_bytes)
     }
 
+    /// Finds out whether chunks of together `bytes` bytes can be had: from what is free, and from
+    /// what may be mapped beyond that. Much more than is free is mapped at once, as only the system
+    /// can tell whether it gives that. So whoever is going to take many chunks learns before the
+    /// first of them that there are not as many.
+    ///
+    /// Chunks of one class may still fail to be had where free ones are of smaller classes.
+    ///
+    /// # Errors
+    /// As [`reserve`](Arena::reserve).
+    pub fn check_room(&mut self, bytes: usize) -> Result<(), MemoryError> {
+        let missing_bytes = bytes.saturating_sub(self.listed_bytes + self.uncut_bytes);
+        if let Some(limit_bytes) = self.config.limit_bytes
+            && missing_bytes > limit_bytes.saturating_sub(self.mapped_bytes)
+        {
+            let mapped_bytes = self.mapped_bytes;
+            return Err(MemoryError::Limit { requested_bytes: bytes, mapped_bytes, limit_bytes });
+        }
+        let much = self.slab_bytes_next.max(HUGE_PAGE_BYTES);
+        if missing_bytes > much { self.map_slab(missing_bytes) } else { Ok(()) }
+    }
+
     /// The slabs. Holding a clone keeps all memory of this arena mapped (`resident`).
     #[inline]
     #[must_use]
@@ -352,16 +377,14 @@ impl Arena {
 
     /// Maps a slab that has at least `needed_bytes`.
     fn map_slab(&mut self, needed_bytes: usize) -> Result<(), MemoryError> {
-        let too_large = MemoryError::TooLarge { requested_bytes: needed_bytes };
-        let Some(least_bytes) = needed_bytes.checked_next_multiple_of(PAGE_BYTES) else {
-            return Err(too_large);
+        let least_bytes = needed_bytes.checked_next_multiple_of(PAGE_BYTES);
+        let Some(least_bytes) = least_bytes.filter(|&bytes| bytes <= SLAB_BYTES_MAX) else {
+            return Err(MemoryError::TooLarge { requested_bytes: needed_bytes });
         };
-        let wanted_bytes = least_bytes.max(self.slab_bytes_next);
+        let wanted_bytes = least_bytes.max(self.slab_bytes_next.min(SLAB_BYTES_MAX));
         let huge = wanted_bytes >= HUGE_PAGE_BYTES;
         let unit_bytes = if huge { HUGE_PAGE_BYTES } else { PAGE_BYTES };
-        let Some(mut slab_bytes) = wanted_bytes.checked_next_multiple_of(unit_bytes) else {
-            return Err(too_large);
-        };
+        let mut slab_bytes = wanted_bytes.next_multiple_of(unit_bytes);
         if let Some(limit_bytes) = self.config.limit_bytes {
             let room_bytes = limit_bytes.saturating_sub(self.mapped_bytes) & !(PAGE_BYTES - 1);
             if room_bytes < least_bytes {
@@ -373,7 +396,7 @@ impl Arena {
             }
             slab_bytes = slab_bytes.min(room_bytes);
         }
-        let start = self.mapping.add_slab(slab_bytes, self.config.huge_pages)?;
+        let (start, slab_bytes) = self.map_most(slab_bytes, least_bytes)?;
         self.regions.push(Region { start, bytes: slab_bytes, untouched: true });
         self.slabs += 1;
         self.mapped_bytes += slab_bytes;
@@ -381,6 +404,31 @@ impl Arena {
         let doubled_bytes = self.slab_bytes_next.saturating_mul(2);
         self.slab_bytes_next = doubled_bytes.min(self.config.slab_bytes_max).max(PAGE_BYTES);
         Ok(())
+    }
+
+    /// Maps a slab of `slab_bytes`, or of half as much where the system declines that, and so on
+    /// down to `least_bytes` or a small slab: what is left then is the heap's, which ends the process
+    /// when it gets nothing. Returns its start and its size.
+    fn map_most(
+        &mut self,
+        mut slab_bytes: usize,
+        least_bytes: usize,
+    ) -> Result<(ChunkPtr, usize), MemoryError> {
+        let huge_pages = self.config.huge_pages;
+        let small_bytes = self.config.first_slab_bytes.clamp(PAGE_BYTES, HUGE_PAGE_BYTES);
+        let small_bytes = small_bytes.next_multiple_of(PAGE_BYTES).max(least_bytes).min(slab_bytes);
+        while slab_bytes > small_bytes {
+            if let Ok(start) = self.mapping.add_slab(slab_bytes, huge_pages, true) {
+                return Ok((start, slab_bytes));
+            }
+            // The next slab begins with what is left to try, and goes up from there again.
+            self.slab_bytes_next = self.slab_bytes_next.min(slab_bytes) / 2;
+            slab_bytes = ((slab_bytes / 2) & !(PAGE_BYTES - 1)).max(small_bytes);
+        }
+        let aligned = self.mapping.add_slab(slab_bytes, huge_pages, true);
+        // What aligns a slab may be what is missing.
+        let start = aligned.or_else(|_| self.mapping.add_slab(slab_bytes, huge_pages, false))?;
+        Ok((start, slab_bytes))
     }
 
     /// Makes every slab one region again. Nothing is allocated, so no chunk is lost.

@@ -12,18 +12,23 @@
 //! This file upholds `sole-owner` (a vacant or closed cell has one owner) and `held`.
 #![allow(unsafe_code, reason = "moves ownership of cells through raw pointers")]
 
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 use crate::collector;
 use crate::state::State;
-use crate::sync::{Arc, AtomicPtr, AtomicU64, AtomicUsize, Ordering, UnsafeCell};
+use crate::sync::{Arc, AtomicPtr, AtomicU64, AtomicUsize, Ordering, UnsafeCell, contain};
 
 /// A value that is used again and again.
 pub trait Recycle: Send + Sync + 'static {
     /// Empties the value and keeps its capacity. It runs on the thread of the last reader, after
     /// the end of the generation could be noticed: it must not touch memory that the value only
     /// pointed to. If it panics, the value is destroyed instead of used again.
+    ///
+    /// A value is destroyed on whichever thread happens to look at cells at that time, which has
+    /// nothing to do with it. So a panic of its `Drop` ends there: the panic hook tells of it, and
+    /// nobody else.
     fn recycle(&mut self);
 
     /// How much memory the value keeps while it is empty.
@@ -34,7 +39,7 @@ pub trait Recycle: Send + Sync + 'static {
 pub(crate) struct Cell<T: Recycle> {
     pub(crate) state: State,
     /// Written by the sole owner of a vacant or closed cell, read by the readers of an open one.
-    value: UnsafeCell<T>,
+    value: UnsafeCell<ManuallyDrop<T>>,
     /// The pool it goes back to; none while idle, so that the two do not keep each other alive.
     /// Touched only by the sole owner.
     home: UnsafeCell<Option<Arc<Home<T>>>>,
@@ -55,7 +60,7 @@ impl<T: Recycle> Cell<T> {
     #[inline]
     pub(crate) unsafe fn value(&self) -> &T {
         // SAFETY: nobody writes while there is a reader, or a sole owner that does not.
-        self.value.with(|value| unsafe { &*value })
+        self.value.with(|value| unsafe { &**value })
     }
 
     /// The value, for writing.
@@ -65,7 +70,7 @@ impl<T: Recycle> Cell<T> {
     #[expect(clippy::mut_from_ref, reason = "the cell's state grants the access, not a borrow")]
     pub(crate) unsafe fn value_mut(&self) -> &mut T {
         // SAFETY: the sole owner is the only one to touch the value.
-        self.value.with_mut(|value| unsafe { &mut *value })
+        self.value.with_mut(|value| unsafe { &mut **value })
     }
 
     /// Notes where the cell is about to be shown.
@@ -105,6 +110,19 @@ impl<T: Recycle> Cell<T> {
     }
 }
 
+impl<T: Recycle> Drop for Cell<T> {
+    fn drop(&mut self) {
+        contain(|| {
+            self.value.with_mut(|value| {
+                // SAFETY: nobody else has the cell any more.
+                let value = unsafe { &mut *value };
+                // SAFETY: the cell ends here, so the value is not touched again.
+                unsafe { ManuallyDrop::drop(value) };
+            });
+        });
+    }
+}
+
 /// A pointer to a cell that stays in memory meanwhile: it stands for the travelling strong count
 /// or for a reader's share of it (`held`).
 pub(crate) struct Held<T: Recycle>(NonNull<Cell<T>>);
@@ -119,7 +137,7 @@ impl<T: Recycle> Held<T> {
     pub(crate) fn make(value: T) -> Held<T> {
         let cell = Arc::new(Cell {
             state: State::new(),
-            value: UnsafeCell::new(value),
+            value: UnsafeCell::new(ManuallyDrop::new(value)),
             home: UnsafeCell::new(None),
             board: UnsafeCell::new(None),
             retained_bytes: AtomicUsize::new(0),

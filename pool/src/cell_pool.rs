@@ -16,9 +16,14 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 /// How a [`CellPool`] keeps cells.
 #[derive(Clone, Debug)]
 pub struct CellPoolConfig {
-    /// How many cells may be idle: 16 unless told otherwise. One that comes back when as many are
-    /// idle is discarded.
+    /// How many cells may be idle: 16 unless told otherwise, and [`CellPoolConfig::IDLE_MAX`] at the
+    /// most, whatever it says. One that comes back when as many are idle is discarded.
     pub idle_max: usize,
+}
+
+impl CellPoolConfig {
+    /// The most cells that a pool keeps idle: it looks through a place for each of them.
+    pub const IDLE_MAX: usize = 65_536;
 }
 
 impl Default for CellPoolConfig {
@@ -78,7 +83,10 @@ impl<T: Recycle> CellPool<T> {
             reused: AtomicU64::new(0),
             missed: AtomicU64::new(0),
         };
-        CellPool { home: Arc::new(Home::new(config.idle_max)), maker: Arc::new(maker) }
+        CellPool {
+            home: Arc::new(Home::new(config.idle_max.min(CellPoolConfig::IDLE_MAX))),
+            maker: Arc::new(maker),
+        }
     }
 
     /// Makes cells until `count` are idle, or as many as may be, and registers the calling thread

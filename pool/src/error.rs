@@ -31,6 +31,12 @@ pub enum MemoryError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The heap declined the room of a list. Asked for before anything is taken, so that a number
+    /// that is far too large is an error and not the end of the process.
+    Heap {
+        /// Bytes of the list.
+        requested_bytes: usize,
+    },
     /// No chunk is this large, or, of memory that is reserved, no address space.
     TooLarge {
         /// What the request asked for.
@@ -49,6 +55,9 @@ impl fmt::Display for MemoryError {
             MemoryError::Map { requested_bytes, .. } => {
                 write!(formatter, "the system declined a mapping of {requested_bytes} bytes")
             }
+            MemoryError::Heap { requested_bytes } => {
+                write!(formatter, "the heap declined a list of {requested_bytes} bytes")
+            }
             MemoryError::TooLarge { requested_bytes } => {
                 write!(
                     formatter,
@@ -64,7 +73,9 @@ impl error::Error for MemoryError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             MemoryError::Map { source, .. } => Some(source),
-            MemoryError::Limit { .. } | MemoryError::TooLarge { .. } => None,
+            MemoryError::Limit { .. } | MemoryError::Heap { .. } | MemoryError::TooLarge { .. } => {
+                None
+            }
         }
     }
 }

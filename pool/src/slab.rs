@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{MmapOptions, MmapRaw};
 
 use crate::MemoryError;
 use crate::chunk::ChunkPtr;
@@ -26,21 +26,25 @@ const DISCARD_BYTES: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 
 /// One mapping and the part of it that chunks come from.
 #[derive(Debug)]
 struct Slab {
-    map: MmapMut,
+    /// Raw, so that no reference to the whole can be made: chunks are read and written by their
+    /// holders at any time.
+    map: MmapRaw,
     start: ChunkPtr,
     bytes: usize,
 }
 
 impl Slab {
-    /// Maps `bytes`, a multiple of the page size.
-    fn map(bytes: usize, huge_pages: bool) -> Result<Slab, MemoryError> {
-        let align = if bytes >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { 0 };
+    /// Maps `bytes`, a multiple of the page size. A slab that is `aligned` starts on the boundary of
+    /// a huge page if it can hold one.
+    fn map(bytes: usize, huge_pages: bool, aligned: bool) -> Result<Slab, MemoryError> {
+        let align = if aligned && bytes >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { 0 };
         let requested_bytes =
             bytes.checked_add(align).ok_or(MemoryError::TooLarge { requested_bytes: bytes })?;
-        let mut map = MmapOptions::new()
+        let map = MmapOptions::new()
             .len(requested_bytes)
             .map_anon()
             .map_err(|source| MemoryError::Map { requested_bytes, source })?;
+        let map = MmapRaw::from(map);
         let base = map.as_mut_ptr();
         let offset = if align == 0 { 0 } else { base.align_offset(align) };
         assert!(offset <= align, "an address of the mapping is aligned within one huge page");
@@ -86,8 +90,13 @@ impl Mapping {
     }
 
     /// Adds a slab and returns its start.
-    pub(crate) fn add_slab(&self, bytes: usize, huge_pages: bool) -> Result<ChunkPtr, MemoryError> {
-        let slab = Slab::map(bytes, huge_pages)?;
+    pub(crate) fn add_slab(
+        &self,
+        bytes: usize,
+        huge_pages: bool,
+        aligned: bool,
+    ) -> Result<ChunkPtr, MemoryError> {
+        let slab = Slab::map(bytes, huge_pages, aligned)?;
         let start = slab.start;
         self.lock().push(slab);
         // Relaxed: a statistic that orders nothing.

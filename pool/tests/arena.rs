@@ -113,6 +113,32 @@ fn slabs_are_aligned_and_double() {
     assert_eq!(arena.statistics().slabs, 5);
 }
 
+/// One size was tried, so that these served nothing, and a system short of memory gave up early.
+#[test]
+fn slabs_are_as_large_as_the_system_gives() {
+    for bytes in [1 << 46, usize::MAX / 2, usize::MAX] {
+        let config = ArenaConfig {
+            first_slab_bytes: bytes,
+            slab_bytes_max: bytes,
+            ..ArenaConfig::default()
+        };
+        let mut arena = Arena::new(config);
+        for _ in 0..3 {
+            arena.allocate(class(16 * KIB)).unwrap();
+        }
+        assert!((64 * KIB..1 << 46).contains(&mapped_bytes(&arena)));
+        let error = arena.reserve(usize::MAX - 4096).unwrap_err();
+        assert!(matches!(error, MemoryError::TooLarge { .. }), "{error}");
+        let error = arena.reserve(1 << 50).unwrap_err();
+        assert!(matches!(error, MemoryError::Map { .. }), "{error}");
+        arena.allocate(class(16 * KIB)).unwrap();
+    }
+    let config = ArenaConfig { first_slab_bytes: 0, slab_bytes_max: 0, ..ArenaConfig::default() };
+    let mut arena = Arena::new(config);
+    (0..9).for_each(|_| _ = arena.allocate(class(4096)).unwrap());
+    assert_eq!(arena.statistics().slabs, 9);
+}
+
 #[test]
 fn recycled_chunks_come_back_last_in_first_out() {
     for bytes in [256, 12 * KIB, 100 * KIB] {

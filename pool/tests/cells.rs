@@ -267,6 +267,56 @@ fn cell_whose_recycling_panics_is_destroyed_and_the_pool_goes_on() {
     assert_eq!(share(&pool, 2).0.check(), 2);
 }
 
+/// A value that can't be destroyed without a panic.
+struct Fuse(Arc<AtomicUsize>);
+
+impl Recycle for Fuse {
+    fn recycle(&mut self) {}
+
+    fn retained_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        panic!("a value that is destroyed");
+    }
+}
+
+/// What leaves a pool for good is destroyed by whichever thread looks at cells when no other looks
+/// at them any more, and that thread got the panic.
+#[test]
+fn panics_of_values_that_are_destroyed_reach_nobody() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&alive);
+    let make = move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        Fuse(Arc::clone(&count))
+    };
+    let fuses = CellPool::new(CellPoolConfig { idle_max: 1 }, make);
+    let (first, second) = (fuses.take(), fuses.take());
+    let watch = second.watch();
+    let publication = Publication::new();
+    let shown = second.publish(&publication);
+    drop(first.share());
+    drop(shown);
+    fuses.trim();
+    let (bystander, _) = pool(1);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..200 {
+                assert!(publication.join().is_none());
+                bystander.trim();
+            }
+        });
+    });
+    await_alive(&alive, 1);
+    drop(watch);
+    await_alive(&alive, 0);
+}
+
 #[test]
 fn panicking_reader_leaves() {
     let (pool, _) = pool(4);

@@ -9,8 +9,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use convoy_engine::{
-    Commands, ComponentMask, Entity, PreparedQuery, SnapshotPool, View, World, WorldConfig,
+    ArenaConfig, Commands, ComponentMask, Entity, MemoryError, PreparedQuery, SnapshotPool,
+    SpawnError, View, World, WorldConfig,
 };
+use convoy_tests::run_alone;
 
 const ROWS: u64 = 8192;
 
@@ -181,4 +183,34 @@ fn an_iterator_that_ran_out_of_memory_gives_no_row_twice() {
     *first += 1;
     assert!(world.query::<&u32>().iter().copied().eq([12, 1, 2, 3]));
     assert!(view.query::<&u32>().unwrap().iter().copied().eq([0, 1, 2, 3]));
+}
+
+/// The system, and not the world, has a limit: `ulimit -v`. The arena tried slabs of one size, and
+/// gave up while the system would still have mapped half of that.
+#[test]
+fn all_that_the_system_maps_is_used_before_memory_runs_out() {
+    for address_space_kib in [120_000, 200_000, 300_000] {
+        run_alone("fill_the_address_space", Some(address_space_kib)).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "run by another one"]
+fn fill_the_address_space() {
+    let mut world = World::new();
+    let mut rows = 0_u64;
+    let error = loop {
+        match world.spawn_batch((0..10_000_u64).map(|number| (number, [number; 4]))) {
+            Ok(_) => rows += 10_000,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, SpawnError::Memory(MemoryError::Map { .. })), "{error}");
+    // One small slab and what aligns it.
+    let config = ArenaConfig { first_slab_bytes: 4096, slab_bytes_max: 4096, ..Default::default() };
+    let left = convoy_pool::Arena::new(config).reserve(4 << 20);
+    assert!(left.is_err(), "4 MiB are left beside {rows} rows");
+    assert_eq!(world.entity_count() as u64, rows);
+    world.query_mut::<&mut u64>().for_each(|number| *number += 1);
+    assert_eq!(world.query::<&u64>().iter().sum::<u64>(), rows / 10_000 * 50_005_000);
 }
