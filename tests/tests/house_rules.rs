@@ -328,6 +328,46 @@ fn panics_point_at_the_caller() {
     }
 }
 
+/// The public traits of a source that have hidden items: their names, and whether they are sealed.
+fn hidden_traits(text: &str) -> Vec<(String, bool)> {
+    let starts = text.match_indices("pub trait ").chain(text.match_indices("pub unsafe trait "));
+    let traits = starts.filter_map(|(start, words)| {
+        let item = &text[start + words.len()..];
+        let (header, rest) = item.split_once('{')?;
+        // Items are indented, and the trait ends where its line began.
+        let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
+        let end = format!("\n{}}}", &text[line..start]);
+        let end = if rest.starts_with('}') { Some(0) } else { rest.find(&end) };
+        let body = &rest[..end.unwrap_or(rest.len())];
+        let name: String = header.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+        body.contains("#[doc(hidden)]").then(|| (name, header.contains("Sealed")))
+    });
+    traits.collect()
+}
+
+#[test]
+fn public_traits_with_hidden_items_are_sealed_by_a_trait_above_them() {
+    let mut found = BTreeSet::new();
+    for package in ["pool", "engine"] {
+        let root_text = fs::read_to_string(root().join(package).join("src/lib.rs")).unwrap();
+        let exports: BTreeSet<String> = tokens(&root_text)
+            .into_iter()
+            .filter_map(|token| if let Token::Word(word) = token { Some(word) } else { None })
+            .collect();
+        for (path, text) in files_below(&root().join(package).join("src")) {
+            // Others can't be named, let alone implemented.
+            let public = hidden_traits(&text).into_iter();
+            for (name, is_sealed) in public.filter(|(name, _)| exports.contains(name)) {
+                assert!(is_sealed, "{package}/src/{path}: {name}");
+                found.insert(name);
+            }
+        }
+    }
+    assert!(
+        ["Filter", "Tables", "Terms", "ParallelTerms"].iter().all(|&name| found.contains(name))
+    );
+}
+
 #[test]
 fn no_file_is_longer_than_a_thousand_lines() {
     let mut files = 0;

@@ -33,6 +33,7 @@ use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::error::{GetError, QueryError, TOGGLES_MAX, not_captured};
+use super::sealed::{SealedReadOnly, SealedTerms};
 use super::tables::{ColumnPlace, TableRef, Tables};
 
 /// What the terms of a query touch: made for terms that don't conflict ([`Access::of`]), and
@@ -145,9 +146,9 @@ impl Visit<'_> {
 ///
 /// # Safety
 ///
-/// Sealed by its hidden methods' types; implemented in this crate only. An implementation hands
-/// out only rows of the run that was started, writes only chunks that `start` made writable, and
-/// reports every component that it touches to `Access`.
+/// Sealed: implemented in this crate only. An implementation hands out only rows of the run that was
+/// started, writes only chunks that `start` made writable, and reports every component that it
+/// touches to `Access`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a term of a query",
     label = "not a term",
@@ -155,7 +156,7 @@ impl Visit<'_> {
             sixteen terms; `T` is a component, which the page of `convoy_engine::Component` explains",
     note = "conditions go into `filter`: `query::<&T>().filter::<With<U>>()`"
 )]
-pub unsafe trait Terms {
+pub unsafe trait Terms: SealedTerms {
     /// What the loop receives for each row.
     type Item<'a>;
     /// What the loop receives for each run: slices of the same length.
@@ -311,7 +312,7 @@ pub unsafe trait Terms {
             `T` is a component, which the page of `convoy_engine::Component` explains",
     note = "`&mut T` takes `query_mut` on an exclusive world; views are read-only"
 )]
-pub unsafe trait ReadOnly: Terms {}
+pub unsafe trait ReadOnly: Terms + SealedReadOnly {}
 
 impl Access {
     /// The access of terms that are not resolved yet.

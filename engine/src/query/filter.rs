@@ -11,6 +11,7 @@ use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::condition::Condition;
 use super::error::{QueryError, not_captured};
+use super::sealed::SealedFilter;
 use super::tables::TableRef;
 
 /// Keeps the entities that have `T`, and have it switched on if it is a toggle.
@@ -85,7 +86,7 @@ pub struct Added<T>(PhantomData<fn() -> T>);
     note = "filters are `With<T>`, `Without<T>`, `Changed<T>` and `Added<T>`, where `T` is a component, \
             tuples of up to eight filters, and `Or<(..)>` of a tuple"
 )]
-pub trait Filter {
+pub trait Filter: SealedFilter {
     /// Whether the archetype alone decides where no component can be switched off, so that rows
     /// need not be asked for.
     #[doc(hidden)]
@@ -119,6 +120,8 @@ pub trait Filter {
     #[doc(hidden)]
     unsafe fn select(bound: &mut Self::Bound, rows: Range<usize>) -> u64;
 }
+
+impl SealedFilter for () {}
 
 impl Filter for () {
     const BY_ARCHETYPE: bool = true;
@@ -159,6 +162,8 @@ macro_rules! one_condition {
     };
 }
 
+impl<T: Component> SealedFilter for With<T> {}
+
 impl<T: Component> Filter for With<T> {
     const BY_ARCHETYPE: bool = true;
 
@@ -179,6 +184,8 @@ impl<T: Component> Filter for With<T> {
 
     one_condition!();
 }
+
+impl<T: Component> SealedFilter for Without<T> {}
 
 impl<T: Component> Filter for Without<T> {
     const BY_ARCHETYPE: bool = true;
@@ -202,6 +209,8 @@ impl<T: Component> Filter for Without<T> {
     one_condition!();
 }
 
+impl<T: Component> SealedFilter for Changed<T> {}
+
 impl<T: Component> Filter for Changed<T> {
     const BY_ARCHETYPE: bool = false;
 
@@ -223,6 +232,8 @@ impl<T: Component> Filter for Changed<T> {
 
     one_condition!();
 }
+
+impl<T: Component> SealedFilter for Added<T> {}
 
 impl<T: Component> Filter for Added<T> {
     const BY_ARCHETYPE: bool = false;
@@ -293,6 +304,8 @@ pub struct Or<F>(PhantomData<fn() -> F>);
 /// A filter of several: `$join` joins the answers of the parts to `$all` or `$bits`.
 macro_rules! joined_filter {
     ($filter:ty, $join:tt, $all:literal, $bits:literal, $($name:ident $index:tt),+) => {
+        impl<$($name: Filter),+> SealedFilter for $filter {}
+
         impl<$($name: Filter),+> Filter for $filter {
             const BY_ARCHETYPE: bool = true $(& $name::BY_ARCHETYPE)+;
             type Bound = ($($name::Bound,)+);

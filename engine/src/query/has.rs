@@ -14,6 +14,7 @@ use crate::storage::history::Memory;
 
 use super::error::QueryError;
 use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::sealed::{SealedReadOnly, SealedTerms};
 use super::tables::{TableRef, Tables};
 
 /// A term whose item tells whether the entity has `T`. It reads no value, so a snapshot answers
@@ -28,6 +29,9 @@ use super::tables::{TableRef, Tables};
 /// assert_eq!(rows, [(&1, false), (&2, true)]);
 /// ```
 pub struct Has<T>(PhantomData<fn() -> T>);
+
+impl<T: Component> SealedTerms for Has<T> {}
+impl<T: Component> SealedReadOnly for Has<T> {}
 
 // SAFETY: touches no row.
 unsafe impl<T: Component> Terms for Has<T> {

@@ -19,6 +19,7 @@ pub(crate) mod prepared_iter;
 pub(crate) mod random;
 pub(crate) mod read;
 pub(crate) mod reader;
+pub(crate) mod sealed;
 pub(crate) mod selection;
 pub(crate) mod shared;
 pub(crate) mod tables;

@@ -16,6 +16,7 @@ use crate::world::{ChangeMark, World};
 use super::error::{GetError, QueryError};
 use super::fetch::{Access, ReadOnly, Terms, Visit};
 use super::filter::Filter;
+use super::sealed::SealedTables;
 use super::selection::{Selection, next_run, run_end};
 use super::tables::{TableRef, Tables};
 
@@ -409,6 +410,8 @@ pub(super) fn epoch_of<S: Tables + ?Sized>(
 ) -> Result<Epoch, QueryError> {
     if mark.world == tables.world_id() { Ok(mark.epoch) } else { Err(QueryError::ForeignMark) }
 }
+
+impl SealedTables for World {}
 
 impl Tables for World {
     #[inline]

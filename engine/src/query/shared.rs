@@ -34,6 +34,7 @@ use crate::world::index::{EntityIndex, Location};
 use super::error::{GetError, QueryError};
 use super::fetch::{Access, Claim, Terms, Visit, WriteTable, not_visited};
 use super::filter::Filter;
+use super::sealed::SealedTables;
 use super::selection::{Selection, next_run};
 use super::tables::{TableRef, Tables};
 use super::write::start_older;
@@ -152,6 +153,8 @@ impl std::fmt::Debug for SharedWorld<'_> {
 /// What terms look at when they are resolved and placed. Not the shared world itself, as whoever
 /// has `Tables` may read every column.
 struct Shape<'s, 'w>(&'s SharedWorld<'w>);
+
+impl SealedTables for Shape<'_, '_> {}
 
 impl Tables for Shape<'_, '_> {
     fn schema(&self) -> &Schema {

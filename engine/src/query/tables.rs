@@ -10,12 +10,13 @@ use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::index::Location;
 
 use super::error::GetError;
+use super::sealed::SealedTables;
 
 /// Archetypes with their columns, live or frozen, for reading.
 ///
-/// Implemented by the world and by snapshots. Its methods hand out engine types that can't be
-/// made elsewhere, so it can be named in bounds but not implemented outside.
-pub trait Tables {
+/// Implemented by the world and by snapshots. It is sealed: it can be named in bounds but not
+/// implemented outside.
+pub trait Tables: SealedTables {
     /// The types and archetypes.
     #[doc(hidden)]
     fn schema(&self) -> &Schema;

@@ -17,6 +17,7 @@ use crate::storage::{ComponentId, Entity};
 
 use super::error::QueryError;
 use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit, resolve_read, row_ptr};
+use super::sealed::{SealedReadOnly, SealedTerms};
 use super::tables::{ColumnPlace, TableRef, Tables};
 
 /// Where the rows of one run of `T` are, for reading.
@@ -52,6 +53,9 @@ macro_rules! reads_only {
         unsafe fn store(_: Self::Run, _: usize, _: Self::Local) {}
     };
 }
+
+impl<T: Component> SealedTerms for &T {}
+impl<T: Component> SealedReadOnly for &T {}
 
 // SAFETY: hands out shared rows of the bound column only, and reports it as read.
 unsafe impl<T: Component> Terms for &T {
@@ -150,6 +154,9 @@ unsafe impl<T: Component> Terms for &T {
 
 // SAFETY: reads a shared column; items are shared references.
 unsafe impl<T: Component> ReadOnly for &T {}
+
+impl SealedTerms for Entity {}
+impl SealedReadOnly for Entity {}
 
 // SAFETY: hands out copies of rows of the entity column only, and reports it as read.
 unsafe impl Terms for Entity {
@@ -279,6 +286,9 @@ impl OptionalColumn {
         Some(ReadRun(unsafe { row_ptr(self.column, row) }))
     }
 }
+
+impl<T: Component> SealedTerms for Option<&T> {}
+impl<T: Component> SealedReadOnly for Option<&T> {}
 
 // SAFETY: as `&T`, in the tables that have the column.
 unsafe impl<T: Component> Terms for Option<&T> {

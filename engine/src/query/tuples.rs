@@ -12,10 +12,15 @@ use crate::storage::history::Memory;
 
 use super::error::QueryError;
 use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::sealed::{SealedReadOnly, SealedTerms};
 use super::tables::{TableRef, Tables};
 
 macro_rules! tuple_terms {
     ($($name:ident $index:tt),*) => {
+        impl<$($name: Terms),*> SealedTerms for ($($name,)*) {}
+
+        impl<$($name: ReadOnly),*> SealedReadOnly for ($($name,)*) {}
+
         // SAFETY: each part fulfils the contract for what it touches, and parts that touch the
         // same component conflict when they are resolved.
         #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple")]

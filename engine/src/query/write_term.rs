@@ -20,6 +20,7 @@ use crate::storage::names::name_of;
 
 use super::error::QueryError;
 use super::fetch::{Access, Claim, Terms, Visit, chunk_entry, row_ptr};
+use super::sealed::SealedTerms;
 use super::tables::{ColumnPlace, TableRef, Tables};
 
 /// A column to write, with the chunk that will replace a shared one.
@@ -52,6 +53,8 @@ impl<T> Clone for WriteRun<T> {
 }
 
 impl<T> Copy for WriteRun<T> {}
+
+impl<T: Component> SealedTerms for &mut T {}
 
 // SAFETY: hands out each row of the bound column once per pass, after its chunk was made
 // writable, and reports it as written, so that no other term reaches it.

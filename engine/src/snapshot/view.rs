@@ -9,6 +9,7 @@ use crate::query::error::{GetError, QueryError};
 use crate::query::fetch::ReadOnly;
 use crate::query::read::Query;
 use crate::query::reader::Reader;
+use crate::query::sealed::SealedTables;
 use crate::query::tables::{FrozenColumns, TableRef, Tables};
 use crate::storage::archetype::Schema;
 use crate::storage::charge::Charge;
@@ -429,6 +430,8 @@ impl View {
         self.lease.list_bytes()
     }
 }
+
+impl SealedTables for View {}
 
 impl Tables for View {
     fn schema(&self) -> &Schema {

@@ -9,6 +9,7 @@ use convoy_pool::{ChunkPtr, MemoryError};
 
 use crate::query::fetch::{Terms, row_in_chunk};
 use crate::query::has::Has;
+use crate::query::sealed::SealedTerms;
 use crate::query::write_term::WriteRun;
 use crate::storage::Entity;
 use crate::storage::component::Component;
@@ -19,9 +20,9 @@ use crate::storage::spares::Spares;
 ///
 /// # Safety
 ///
-/// Sealed by its hidden methods' types; implemented in this crate only. As for [`Terms`]; runs of
-/// different rows can be used on different threads.
-pub unsafe trait ParallelTerms: Terms {
+/// Sealed, as [`Terms`] are, whose contract it has; runs of different rows can be used on different
+/// threads.
+pub unsafe trait ParallelTerms: Terms + SealedTerms {
     /// The chunks that are replaced where the last run was started, and that hold its old values.
     #[doc(hidden)]
     type Replaced: Copy;
