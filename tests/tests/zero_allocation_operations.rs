@@ -548,7 +548,7 @@ fn overlapping_captures() -> Frame {
     ];
     let pool = SnapshotPool::for_world(&world);
     pool.warm_up(12);
-    world.reserve_captures(12);
+    world.reserve_captures(12).unwrap();
     let mut views: [Option<View>; 9] = Default::default();
     on(world, move |world, frame| {
         world.advance_tick();

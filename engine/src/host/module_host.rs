@@ -302,7 +302,8 @@ impl ModuleHost {
             }
         }
         // Nothing can fail any more. Buffers are made in the order of registration, whoever is away.
-        world.reserve_captures(self.captures_max());
+        // Short of memory, captures make room for themselves.
+        _ = world.reserve_captures(self.captures_max());
         for (slot, mask) in self.modules.iter_mut().zip(masks) {
             slot.mask = mask;
             slot.change_world(world);
@@ -324,7 +325,8 @@ impl ModuleHost {
     /// A pool with a cell for every picture that the modules hold at once.
     fn make_pool(&self, world: &mut World) -> SnapshotPool {
         let idle_max = self.captures_max();
-        world.reserve_captures(idle_max);
+        // Short of memory, captures make room for themselves.
+        _ = world.reserve_captures(idle_max);
         SnapshotPool::new(SnapshotPoolConfig {
             idle_max,
             warm_up: idle_max,

@@ -32,8 +32,8 @@ impl Workers {
         let mailboxes = Mailboxes { jobs: Mailbox::new(modules), done: Mailbox::new(modules) };
         let mailboxes = Arc::new(mailboxes);
         // Made first, so that threads that were started end when a later one can't be.
-        let mut workers = Self { mailboxes, threads: Vec::with_capacity(count) };
-        for number in 0..count {
+        let mut workers = Self { mailboxes, threads: Vec::new() };
+        for number in 0..count.min(modules) {
             let mailboxes = Arc::clone(&workers.mailboxes);
             let builder = thread::Builder::new().name(format!("convoy worker {number}"));
             workers.threads.push(builder.spawn(move || serve(&mailboxes))?);

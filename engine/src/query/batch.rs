@@ -31,7 +31,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     /// changed, none is changed in part.
     pub fn insert<B: Bundle>(mut self, bundle: B) -> Result<usize, ComponentError> {
         if let Some(found) = self.listed() {
-            let report = self.parts().0.insert_many(&found, bundle);
+            let report = self.parts().0.insert_list(&found, &bundle);
             self.parts().0.keep_entity_list(found);
             return Ok(report?.changed);
         }
@@ -54,7 +54,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
                 if bundle_mask.is_subset(&held) != stays {
                     return Ok(false);
                 }
-                world.insert_into_table(archetype, bundle).map(|()| true)
+                world.insert_into_table(archetype, &bundle).map(|()| true)
             })?;
         }
         Ok(inserted)

@@ -410,28 +410,71 @@ unsafe fn visit_shared<Q: Terms>(
     if unsafe { (*memory).history.timing } {
         // SAFETY: the caller's contract.
         unsafe { copy_timed::<Q>(run, rows, memory) };
-        for index in 0..rows {
-            // SAFETY: the index is in the run, its rows were copied, and the last item is gone.
-            each(unsafe { Q::item(run, index) });
-        }
+        // SAFETY: the rows were copied, and nothing is reclaimed before the pass goes on.
+        unsafe { visit_copied::<Q>(run, rows, each) };
         return;
     }
     // SAFETY: the caller's contract.
     unsafe { visit_fused::<Q>(run, rows, each) };
 }
 
-/// Visits a run of which a chunk was replaced: reads from the old chunk, writes to the new one.
-/// Also when `each` panics, all rows of the run are copied afterwards.
+/// Bytes of a row beyond which a loop is not fused. A row in flight is on the stack of whichever
+/// thread runs the loop; and what is copied twice on its way costs more than a second pass.
+const LOCAL_BYTES_MAX: usize = 1024;
+
+/// Visits a run of which a chunk was replaced. Also when `each` panics, all rows of the run are
+/// copied afterwards, and the row that it had is as it was.
 ///
 /// # Safety
 ///
-/// `run` has `rows` rows, none of which has been copied or visited.
+/// `run` has `rows` rows, none of which has been copied or visited, and the replaced chunks hold
+/// them until the loop ends.
 #[inline]
 pub(super) unsafe fn visit_fused<Q: Terms>(
     run: Q::Run,
     rows: usize,
     each: &mut impl FnMut(Q::Item<'_>),
 ) {
+    if const { size_of::<Q::Local>() > LOCAL_BYTES_MAX } {
+        // SAFETY: the rows are in the run, and no item of them is alive.
+        unsafe { Q::copy(run, 0, rows) };
+        // SAFETY: the caller's contract, and the rows were copied.
+        unsafe { visit_copied::<Q>(run, rows, each) };
+    } else {
+        // SAFETY: the caller's contract.
+        unsafe { visit_local::<Q>(run, rows, each) };
+    }
+}
+
+/// Visits a run in place after its rows were copied from a replaced chunk. When `each` panics, the
+/// row that it had is copied once more.
+///
+/// # Safety
+///
+/// `run` has `rows` rows that were copied and that nobody has visited, and the replaced chunks hold
+/// them until the loop ends.
+#[inline]
+pub(super) unsafe fn visit_copied<Q: Terms>(
+    run: Q::Run,
+    rows: usize,
+    each: &mut impl FnMut(Q::Item<'_>),
+) {
+    let mut undo = CopyRest::<Q> { run, next: 0, rows: 0 };
+    for index in 0..rows {
+        (undo.next, undo.rows) = (index, index + 1);
+        // SAFETY: the index is in the run, its rows were copied, and the last item is gone.
+        each(unsafe { Q::item(run, index) });
+        undo.rows = 0;
+    }
+}
+
+/// Reads each row of a run from the replaced chunk, lends it out and writes it to the new one.
+///
+/// # Safety
+///
+/// As [`visit_fused`]. A row fits the stack.
+#[inline]
+unsafe fn visit_local<Q: Terms>(run: Q::Run, rows: usize, each: &mut impl FnMut(Q::Item<'_>)) {
     let mut rest = CopyRest::<Q> { run, next: 0, rows };
     while rest.next < rows {
         let index = rest.next;
@@ -459,8 +502,8 @@ pub(super) unsafe fn copy_timed<Q: Terms>(run: Q::Run, rows: usize, memory: *mut
     statistics.copy_time += began.elapsed();
 }
 
-/// Completes the copy of a run when its loop ends early by a panic: the rows from `next` on keep
-/// their old values.
+/// Completes the copy of a run when its loop ends early by a panic: the rows from `next` on, and
+/// before `rows`, keep their old values.
 struct CopyRest<Q: Terms> {
     run: Q::Run,
     next: usize,

@@ -1,6 +1,6 @@
 //! Capture: chunk pointers and lengths into a cell, and one epoch ended. No component is copied.
 
-use convoy_pool::{Lease, Publication, VacantCell, Watch};
+use convoy_pool::{Lease, MemoryError, Publication, VacantCell, Watch};
 
 use crate::storage::frozen::{Frozen, FrozenHead, SnapshotShape};
 use crate::storage::{ComponentId, ComponentMask};
@@ -123,11 +123,16 @@ impl World {
     /// # use convoy_engine::World;
     /// let mut world = World::new();
     /// world.spawn((1_u32,));
-    /// world.reserve_captures(4);
+    /// world.reserve_captures(4).unwrap();
+    /// assert!(world.reserve_captures(usize::MAX).is_err());
     /// ```
-    pub fn reserve_captures(&mut self, count: usize) {
+    ///
+    /// # Errors
+    ///
+    /// When the heap has no room for as many lists. Nothing is taken then.
+    pub fn reserve_captures(&mut self, count: usize) -> Result<(), MemoryError> {
         let chunks = self.capture_shape(&ComponentMask::ALL).chunks;
-        self.memory.history.reserve(count, chunks);
+        self.memory.history.reserve(count, chunks)
     }
 
     /// The room that a capture of `mask` can take before a list of the world's has to grow.

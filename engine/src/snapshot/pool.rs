@@ -1,17 +1,22 @@
 //! [`SnapshotPool`]: the cells that snapshots are captured into, used again and again.
 
-use convoy_pool::{CellPool, CellPoolConfig, CellPoolStatistics, Publication, VacantCell};
+use convoy_pool::{
+    CellPool, CellPoolConfig, CellPoolStatistics, MemoryError, Publication, VacantCell,
+};
 
 use crate::storage::frozen::{Frozen, SnapshotShape};
+use crate::storage::history::ask_heap;
 use crate::world::World;
 
 /// How a [`SnapshotPool`] keeps its cells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SnapshotPoolConfig {
-    /// Idle cells that are kept at the most; more are freed when they come back. 16 by default.
+    /// Idle cells that are kept at the most; more are freed when they come back. 16 by default, and
+    /// 65,536 at the most, whatever this says.
     pub idle_max: usize,
-    /// Cells that are made at once. 2 by default: one that is read and one to capture into.
+    /// Cells that are made at once, or as many as the pool keeps idle. 2 by default: one that is
+    /// read and one to capture into.
     pub warm_up: usize,
     /// What the lists of a new cell have room for: see [`SnapshotShape::of`].
     pub shape: SnapshotShape,
@@ -58,12 +63,38 @@ impl Default for SnapshotPool {
 
 impl SnapshotPool {
     /// A pool with `config.warm_up` cells.
+    ///
+    /// # Panics
+    ///
+    /// Where [`SnapshotPool::try_new`] returns an error.
+    #[track_caller]
     pub fn new(config: SnapshotPoolConfig) -> Self {
+        match Self::try_new(config) {
+            Ok(pool) => pool,
+            Err(error) => panic!("a snapshot pool can't be made: {error}"),
+        }
+    }
+
+    /// A pool with `config.warm_up` cells.
+    ///
+    /// ```
+    /// # use convoy_engine::{SnapshotPool, SnapshotPoolConfig};
+    /// let mut config = SnapshotPoolConfig::default();
+    /// config.shape.chunks = usize::MAX;
+    /// assert!(SnapshotPool::try_new(config).is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the heap has no room for the cells with lists of `config.shape`. Nothing is taken then.
+    pub fn try_new(config: SnapshotPoolConfig) -> Result<Self, MemoryError> {
         let SnapshotPoolConfig { idle_max, warm_up, shape } = config;
+        let made = warm_up.min(idle_max).clamp(1, CellPoolConfig::IDLE_MAX);
+        ask_heap(Frozen::bytes_of(&shape).saturating_mul(made))?;
         let cells = CellPoolConfig { idle_max };
         let pool = Self { cells: CellPool::new(cells, move || Frozen::with_shape(&shape)) };
         pool.warm_up(warm_up);
-        pool
+        Ok(pool)
     }
 
     /// A pool whose cells have room for `world` as it is now.

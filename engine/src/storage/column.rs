@@ -154,15 +154,27 @@ impl Column {
             .expect("the registry limits sizes to a chunk")
     }
 
+    /// Bytes of the chunks that `rows` rows need beyond those that the column has.
+    pub(crate) fn missing_bytes(&self, rows: usize) -> usize {
+        if self.size == 0 || rows <= self.capacity() {
+            return 0;
+        }
+        let class = SizeClass::for_bytes(rows.min(self.chunk_rows()) * self.size());
+        let class = class.expect("the registry limits sizes to a chunk");
+        let bytes = rows.div_ceil(self.chunk_rows()).saturating_mul(class.bytes());
+        bytes.saturating_sub(self.reserved_bytes())
+    }
+
     /// Makes room for the list of `rows` rows' chunks without making the chunks.
-    pub(crate) fn reserve_list(&mut self, rows: usize) {
+    pub(crate) fn reserve_list(&mut self, rows: usize) -> Result<(), MemoryError> {
         if self.size == 0 {
-            return;
+            return Ok(());
         }
         let chunks = rows.div_ceil(self.chunk_rows());
         // The last extent may go beyond them.
         let more = (chunks + chunks / EXTENT_SHARE).saturating_sub(self.chunks.len());
-        self.chunks.reserve(more);
+        let requested_bytes = more.saturating_mul(size_of::<ChunkEntry>());
+        self.chunks.try_reserve(more).map_err(|_| MemoryError::Heap { requested_bytes })
     }
 
     /// Makes room for as many chunks as `other` has room for, and for no more: two worlds that sync
@@ -290,7 +302,7 @@ impl Column {
     }
 
     /// Writes `value` into `count` rows from `row` on, whose chunks must be writable there.
-    pub(crate) fn fill_run<T: Component>(&mut self, row: usize, count: usize, value: T) {
+    pub(crate) fn fill_run<T: Component>(&mut self, row: usize, count: usize, value: &T) {
         assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         let mut filled = 0;
@@ -302,7 +314,8 @@ impl Column {
             // patterns; `&mut self` bars other access through the world, and the caller has made
             // the rows writable, so that no snapshot reads them.
             let run = unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<T>(), rows) };
-            run.fill(value);
+            // Not by `fill`, which takes the value, however large it is.
+            run.iter_mut().for_each(|row| *row = *value);
             filled += rows;
         }
     }
@@ -507,6 +520,27 @@ impl Column {
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         // SAFETY: as in `get_mut`.
         unsafe { self.row_ptr(row).cast().write(value) };
+    }
+
+    /// Writes a copy of `value` into `row`, whose chunk must be writable there. However large it is,
+    /// it takes no place on the stack.
+    #[inline]
+    pub(crate) fn write_copy<T: Component>(&mut self, row: usize, value: &T) {
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+        let target = self.row_ptr(row).cast();
+        // SAFETY: as in `get_mut`; nobody borrows `value` from the row beside `&mut self`.
+        unsafe { ptr::copy_nonoverlapping(value, target.as_ptr(), 1) };
+    }
+
+    /// Writes the bytes of a value into `row`, as [`Column::write_copy`].
+    #[inline]
+    pub(crate) fn write_recorded<T: Component>(&mut self, row: usize, bytes: &[u8]) {
+        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
+        assert!(size_of::<T>() == bytes.len(), "the bytes are of one value");
+        let target = self.row_ptr(row).as_ptr();
+        // SAFETY: the row has this many bytes, which `bytes` does not overlap: as in `write_run`.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, size_of::<T>()) };
     }
 
     /// Copies the value at `from` over the one at `to`, whose chunk must be owned.

@@ -190,6 +190,21 @@ impl Frozen {
         }
     }
 
+    /// Bytes of a cell with room for `shape`.
+    pub(crate) fn bytes_of(shape: &SnapshotShape) -> usize {
+        let lists = [
+            (shape.tables, size_of::<FrozenTable>()),
+            (shape.columns, size_of::<u32>()),
+            (shape.chunks, size_of::<ChunkEntry>()),
+            (shape.logs, size_of::<FrozenLog>()),
+            (shape.resources, size_of::<FrozenResource>()),
+            (shape.handles, size_of::<(LaneId, Entity)>()),
+            (shape.lanes, size_of::<LaneHead>()),
+        ];
+        let bytes = lists.into_iter().map(|(count, bytes)| count.saturating_mul(bytes));
+        bytes.fold(size_of::<Self>(), usize::saturating_add)
+    }
+
     /// Makes room for `shape`.
     pub(crate) fn reserve(&mut self, shape: &SnapshotShape) {
         debug_assert!(self.tables.is_empty(), "a cell is filled when it is empty");

@@ -139,6 +139,16 @@ impl Memory {
         Ok(chunk)
     }
 
+    /// Finds out whether chunks of together `bytes` bytes can be had, after ended captures have
+    /// given back what they kept.
+    pub(crate) fn check_room(&mut self, bytes: usize) -> Result<(), MemoryError> {
+        if bytes > 0 {
+            self.reclaim();
+            self.arena.check_room(bytes)?;
+        }
+        Ok(())
+    }
+
     /// A chunk of `class` for a column of `component`, of memory that is free now.
     pub(crate) fn allocate_idle(
         &mut self,
@@ -251,6 +261,13 @@ impl Memory {
     }
 }
 
+/// Finds out whether the heap gives `bytes` bytes, which are about to be taken in pieces: where it
+/// doesn't, the first piece that is missing would end the process.
+pub(crate) fn ask_heap(bytes: usize) -> Result<(), MemoryError> {
+    let asked = Vec::<u8>::new().try_reserve_exact(bytes);
+    asked.map_err(|_| MemoryError::Heap { requested_bytes: bytes })
+}
+
 /// The active captures of a world, oldest first.
 pub(crate) struct History {
     epoch: EpochCounter,
@@ -330,7 +347,11 @@ impl History {
     }
 
     /// Makes lists for `count` captures of `chunks` chunks each.
-    pub(crate) fn reserve(&mut self, count: usize, chunks: usize) {
+    pub(crate) fn reserve(&mut self, count: usize, chunks: usize) -> Result<(), MemoryError> {
+        let lists_bytes = chunks.saturating_mul(size_of::<DeadChunk>());
+        let places_bytes = size_of::<ActiveCapture>() + size_of::<CaptureLists>();
+        let capture_bytes = lists_bytes.saturating_add(places_bytes + Tallies::BYTES);
+        ask_heap(capture_bytes.saturating_mul(count))?;
         self.active.reserve(count.saturating_sub(self.active.len()));
         self.spare.reserve(count);
         for lists in &mut self.spare {
@@ -339,6 +360,7 @@ impl History {
         while self.active.len() + self.spare.len() < count {
             self.spare.push(CaptureLists::with_capacity(chunks));
         }
+        Ok(())
     }
 
     /// How many captures are active.

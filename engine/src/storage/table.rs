@@ -92,7 +92,7 @@ pub(crate) fn enable_rows(columns: &mut [Column], toggles: &[u8], rows: Range<us
 #[inline(never)]
 fn enable_toggles(columns: &mut [Column], toggles: &[u8], rows: Range<usize>) {
     for &position in toggles {
-        columns[usize::from(position)].fill_run(rows.start, rows.len(), ENABLED);
+        columns[usize::from(position)].fill_run(rows.start, rows.len(), &ENABLED);
     }
 }
 
@@ -202,21 +202,26 @@ impl Table {
         *self.columns[0].get(row)
     }
 
+    /// Bytes of the chunks that `rows` more rows need.
+    pub(crate) fn missing_bytes(&self, rows: usize) -> usize {
+        let rows = self.rows() + rows;
+        let columns = self.columns.iter().map(|column| column.missing_bytes(rows));
+        columns.fold(0, usize::saturating_add)
+    }
+
     /// Makes room for `rows` more rows.
     pub(crate) fn reserve(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let live = self.rows();
         for column in &mut self.columns {
-            column.reserve_list(live + rows);
+            column.reserve_list(live + rows)?;
             column.reserve(live + rows, live, memory)?;
         }
         Ok(())
     }
 
     /// Makes room for the lists of `rows` rows' chunks, without making the chunks.
-    pub(crate) fn reserve_lists(&mut self, rows: usize) {
-        for column in &mut self.columns {
-            column.reserve_list(rows);
-        }
+    pub(crate) fn reserve_lists(&mut self, rows: usize) -> Result<(), MemoryError> {
+        self.columns.iter_mut().try_for_each(|column| column.reserve_list(rows))
     }
 
     /// Makes the row after the last one writable in every column. Nothing is added yet: the

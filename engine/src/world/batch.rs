@@ -215,7 +215,7 @@ impl World {
     pub(crate) fn insert_into_table<B: Bundle>(
         &mut self,
         archetype: ArchetypeId,
-        bundle: B,
+        bundle: &B,
     ) -> Result<(), ComponentError> {
         self.check_whole()?;
         self.all_or_nothing(|world| world.insert_into_rows(archetype, bundle))
@@ -224,7 +224,7 @@ impl World {
     fn insert_into_rows<B: Bundle>(
         &mut self,
         archetype: ArchetypeId,
-        bundle: B,
+        bundle: &B,
     ) -> Result<(), ComponentError> {
         let number = self.edge::<B>(archetype, Change::Insert)?;
         let target = self.edges.get(number).target;

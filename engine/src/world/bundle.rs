@@ -35,7 +35,9 @@ pub trait Bundle: sealed::Sealed + Send + Sync + 'static {}
 impl<B: sealed::Sealed + Send + Sync + 'static> Bundle for B {}
 
 pub(crate) mod sealed {
-    use super::{ComponentId, ComponentSink, ComponentSource, RegisterError, Registry};
+    use super::{
+        ComponentId, ComponentSink, ComponentSource, RecordedSink, RegisterError, Registry,
+    };
 
     /// What the engine needs of a bundle. Sealed: only tuples implement it.
     pub trait Sealed: Copy {
@@ -50,17 +52,28 @@ pub(crate) mod sealed {
         fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>));
 
         #[doc(hidden)]
-        fn put(self, sink: &mut impl ComponentSink);
+        fn put(&self, sink: &mut impl ComponentSink);
+
+        /// Passes recorded components on that nobody has made a bundle of.
+        #[doc(hidden)]
+        fn put_recorded(bytes: &[u8], sink: &mut impl RecordedSink);
 
         #[doc(hidden)]
         fn take(source: &mut impl ComponentSource) -> Self;
     }
 }
 
-/// Takes the components of a bundle, in the order of the tuple.
+/// Takes the components of a bundle, in the order of the tuple: lent, as they may be too large for
+/// more than one place on the stack.
 #[doc(hidden)]
 pub trait ComponentSink {
-    fn put<T: Component>(&mut self, position: usize, value: T);
+    fn put<T: Component>(&mut self, position: usize, value: &T);
+}
+
+/// Takes the bytes of the components of a bundle, in the order of the tuple.
+#[doc(hidden)]
+pub trait RecordedSink {
+    fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]);
 }
 
 /// Gives the components of a bundle, in the order of the tuple.
@@ -88,11 +101,20 @@ macro_rules! tuple_bundle {
                 $(found(registry.id_of::<$name>(Kind::Component));)*
             }
 
-            // Always: passing a bundle in memory costs a copy of all of it.
+            // Always: a bundle that is lent has to be in memory.
             #[inline(always)]
             #[allow(unused_variables, reason = "the empty tuple has nothing to put")]
-            fn put(self, sink: &mut impl ComponentSink) {
-                $(sink.put($index, self.$index);)*
+            fn put(&self, sink: &mut impl ComponentSink) {
+                $(sink.put($index, &self.$index);)*
+            }
+
+            #[inline]
+            #[allow(unused_variables, reason = "the empty tuple has nothing to put")]
+            fn put_recorded(bytes: &[u8], sink: &mut impl RecordedSink) {
+                $(
+                    let (value, bytes) = bytes.split_at(size_of::<$name>());
+                    sink.put_recorded::<$name>($index, value);
+                )*
             }
 
             #[inline]
@@ -273,7 +295,36 @@ pub(crate) struct RowSink<'a> {
 
 impl ComponentSink for RowSink<'_> {
     #[inline(always)]
-    fn put<T: Component>(&mut self, position: usize, value: T) {
-        self.columns[usize::from(self.positions[position])].write(self.row, value);
+    fn put<T: Component>(&mut self, position: usize, value: &T) {
+        self.columns[usize::from(self.positions[position])].write_copy(self.row, value);
+    }
+}
+
+impl RecordedSink for RowSink<'_> {
+    #[inline]
+    fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]) {
+        self.columns[usize::from(self.positions[position])].write_recorded::<T>(self.row, bytes);
+    }
+}
+
+/// What a row is filled with: the components of `B`.
+pub(crate) trait Values<B: Bundle> {
+    fn put_row(&self, sink: &mut RowSink<'_>);
+}
+
+impl<B: Bundle> Values<B> for B {
+    #[inline(always)]
+    fn put_row(&self, sink: &mut RowSink<'_>) {
+        self.put(sink);
+    }
+}
+
+/// The bytes of a bundle, one component after the other.
+pub(crate) struct Recorded<'a>(pub(crate) &'a [u8]);
+
+impl<B: Bundle> Values<B> for Recorded<'_> {
+    #[inline]
+    fn put_row(&self, sink: &mut RowSink<'_>) {
+        B::put_recorded(self.0, sink);
     }
 }

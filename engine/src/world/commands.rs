@@ -20,7 +20,7 @@ use crate::storage::Entity;
 use crate::storage::component::Component;
 use crate::storage::lineage::Lineage;
 
-use super::bundle::{Bundle, ComponentSink, ComponentSource};
+use super::bundle::{Bundle, ComponentSink, Recorded};
 use super::core::World;
 use super::error::ComponentError;
 use super::hierarchy::HierarchyError;
@@ -257,60 +257,60 @@ impl Commands {
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
         self.notice_restore();
         let entity = self.reserve();
-        self.push(spawn_apply::<B>, entity, bundle, true);
+        self.push(spawn_apply::<B>, entity, &bundle, true);
         entity
     }
 
     /// Records the spawning of an entity under a handle that somebody reserved.
     pub(crate) fn record_spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) {
-        self.record(spawn_apply::<B>, entity, bundle);
+        self.record(spawn_apply::<B>, entity, &bundle);
     }
 
     /// Records the insertion of components, which replace those that `entity` has already.
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) {
-        self.record(insert_apply::<B>, entity, bundle);
+        self.record(insert_apply::<B>, entity, &bundle);
     }
 
     /// Records the removal of components. It fails at playback when `entity` lacks one of them.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) {
-        self.record(remove_apply::<B>, entity, ());
+        self.record(remove_apply::<B>, entity, &());
     }
 
     /// Records the despawning of `entity`.
     pub fn despawn(&mut self, entity: Entity) {
-        self.record(despawn_apply, entity, ());
+        self.record(despawn_apply, entity, &());
     }
 
     /// Records that `T` of `entity` is switched on. It fails at playback when `entity` has no `T`
     /// or `T` is no toggle.
     pub fn enable<T: Component>(&mut self, entity: Entity) {
-        self.record(toggle_apply::<T, true>, entity, ());
+        self.record(toggle_apply::<T, true>, entity, &());
     }
 
     /// Records that `T` of `entity` is switched off, as [`Commands::enable`].
     pub fn disable<T: Component>(&mut self, entity: Entity) {
-        self.record(toggle_apply::<T, false>, entity, ());
+        self.record(toggle_apply::<T, false>, entity, &());
     }
 
     /// Records that `child` becomes the last child of `parent`. It fails at playback when `parent`
     /// descends from `child`.
     pub fn set_parent(&mut self, child: Entity, parent: Entity) {
-        self.record(set_parent_apply, child, (parent,));
+        self.record(set_parent_apply, child, &(parent,));
     }
 
     /// Records that `child` becomes a root.
     pub fn remove_parent(&mut self, child: Entity) {
-        self.record(remove_parent_apply, child, ());
+        self.record(remove_parent_apply, child, &());
     }
 
     /// Records the despawning of `entity` and all its descendants.
     pub fn despawn_tree(&mut self, entity: Entity) {
-        self.record(despawn_tree_apply, entity, ());
+        self.record(despawn_tree_apply, entity, &());
     }
 
     /// Records an event.
     pub fn send_event<T: Component>(&mut self, event: T) {
-        self.record(event_apply::<T>, Entity::default(), (event,));
+        self.record(event_apply::<T>, Entity::default(), &(event,));
     }
 
     /// Discards everything that is recorded. The handles of entities that were to be spawned are
@@ -325,12 +325,12 @@ impl Commands {
         }
     }
 
-    fn record<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: B) {
+    fn record<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: &B) {
         self.notice_restore();
         self.push(apply, entity, bundle, false);
     }
 
-    fn push<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: B, spawns: bool) {
+    fn push<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: &B, spawns: bool) {
         self.bytes.clear();
         bundle.put(&mut ByteSink { bytes: &mut self.bytes });
         let payload = self.scratch.store(&self.bytes);
@@ -505,7 +505,7 @@ fn outcome(result: Result<(), ComponentError>) -> Outcome {
 }
 
 fn spawn_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> Outcome {
-    match world.spawn_reserved(entity, B::take(&mut ByteSource { bytes })) {
+    match world.spawn_reserved::<B>(entity, &Recorded(bytes)) {
         Ok(Some(())) => Outcome::Applied,
         Ok(None) => Outcome::Dead,
         Err(_) => Outcome::Failed,
@@ -513,11 +513,11 @@ fn spawn_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> Ou
 }
 
 fn insert_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> Outcome {
-    outcome(world.insert(entity, B::take(&mut ByteSource { bytes })))
+    outcome(world.insert_values::<B>(entity, &Recorded(bytes)))
 }
 
 fn remove_apply<B: Bundle>(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
-    outcome(world.remove::<B>(entity).map(|_| ()))
+    outcome(world.remove_unseen::<B>(entity))
 }
 
 fn toggle_apply<T: Component, const ENABLED: bool>(
@@ -554,32 +554,19 @@ fn family_outcome(result: Result<(), HierarchyError>) -> Outcome {
 }
 
 fn event_apply<T: Component>(world: &mut World, _: Entity, bytes: &[u8]) -> Outcome {
-    match world.try_send_event(pod_read_unaligned::<T>(bytes)) {
+    match world.send_recorded::<T>(bytes) {
         Ok(()) => Outcome::Applied,
         Err(_) => Outcome::Failed,
     }
 }
 
-/// Writes the components of a bundle one after the other.
+/// Writes the components of a bundle one after the other: what [`Recorded`] passes on.
 struct ByteSink<'a> {
     bytes: &'a mut Vec<u8>,
 }
 
 impl ComponentSink for ByteSink<'_> {
-    fn put<T: Component>(&mut self, _position: usize, value: T) {
-        self.bytes.extend_from_slice(bytes_of(&value));
-    }
-}
-
-/// Reads what a [`ByteSink`] wrote.
-struct ByteSource<'a> {
-    bytes: &'a [u8],
-}
-
-impl ComponentSource for ByteSource<'_> {
-    fn take<T: Component>(&mut self) -> T {
-        let (value, rest) = self.bytes.split_at(size_of::<T>());
-        self.bytes = rest;
-        pod_read_unaligned(value)
+    fn put<T: Component>(&mut self, _position: usize, value: &T) {
+        self.bytes.extend_from_slice(bytes_of(value));
     }
 }

@@ -8,7 +8,7 @@ use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
-use convoy_pool::{ArenaConfig, MemoryError};
+use convoy_pool::{ArenaConfig, MemoryError, SizeClass};
 
 use crate::storage::archetype::{ArchetypeId, Schema};
 use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
@@ -22,7 +22,7 @@ use crate::storage::table::{Table, enable_rows};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
-use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, Positions, RowSink};
+use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, Positions, RowSink, Values};
 use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
@@ -42,14 +42,20 @@ pub struct WorldConfig {
     /// Limits and slab sizes of the world's arena.
     pub memory: ArenaConfig,
     /// Bytes that a chunk has at the most, unless one value is larger: 64 KiB. Smaller chunks
-    /// copy less when writes are scattered, and make captures and iteration dearer.
+    /// copy less when writes are scattered, and make captures and iteration dearer. No chunk has
+    /// more than [`WorldConfig::CHUNK_BYTES_LIMIT`], whatever this says.
     pub chunk_bytes_max: usize,
     /// Rows that a chunk has at the most; without a limit by default. Tests shrink it to cross
-    /// every boundary.
+    /// every boundary. A chunk has one row at the least.
     pub chunk_rows_max: usize,
     /// Events of one type that are kept at least, 65,536 by default. Older ones are dropped by
     /// whole chunks, and whoever had not read them is told how many were lost.
     pub event_retention: usize,
+}
+
+impl WorldConfig {
+    /// The bytes of the largest chunk there is, and so of the largest value: almost 256 MiB.
+    pub const CHUNK_BYTES_LIMIT: usize = SizeClass::MAX.bytes();
 }
 
 impl Default for WorldConfig {
@@ -63,7 +69,8 @@ impl Default for WorldConfig {
     }
 }
 
-/// The live, single-writer database of entities.
+/// The live, single-writer database of entities, 4,007,358,462 at the most: indices have 32
+/// bits, of which command buffers have their shares.
 ///
 /// Components are any `bytemuck::Pod` types, registered on first use or up front with
 /// [`World::register`]. Rows of a table are packed: despawning or moving an entity puts the last
@@ -132,7 +139,8 @@ impl World {
         Self::with_config(WorldConfig::default())
     }
 
-    /// An empty world.
+    /// An empty world. Every configuration works, up to what memory holds: each of its numbers is a
+    /// wish or a bound, and one beyond what there can be stands for as much as there can be.
     ///
     /// ```
     /// # use convoy_engine::{World, WorldConfig};
@@ -143,8 +151,8 @@ impl World {
     /// assert_eq!(world.entity_count(), 0);
     /// ```
     pub fn with_config(config: WorldConfig) -> Self {
-        let shape =
-            ChunkShape { bytes_max: config.chunk_bytes_max, rows_max: config.chunk_rows_max };
+        let bytes_max = config.chunk_bytes_max.min(WorldConfig::CHUNK_BYTES_LIMIT);
+        let shape = ChunkShape { bytes_max, rows_max: config.chunk_rows_max };
         let schema = Schema::new(Registry::new(shape));
         let tables =
             schema.archetypes().iter().map(|each| Table::new(each, &schema.registry)).collect();
@@ -278,7 +286,7 @@ impl World {
     #[inline]
     #[track_caller]
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
-        match self.try_spawn(bundle) {
+        match self.spawn_row(&bundle) {
             Ok(entity) => entity,
             Err(error) => fail("spawn", &error),
         }
@@ -293,6 +301,11 @@ impl World {
     /// or when all entity slots are taken. The world is unchanged.
     #[inline]
     pub fn try_spawn<B: Bundle>(&mut self, bundle: B) -> Result<Entity, SpawnError> {
+        self.spawn_row(&bundle)
+    }
+
+    #[inline]
+    fn spawn_row<B: Bundle>(&mut self, bundle: &B) -> Result<Entity, SpawnError> {
         self.check_whole()?;
         match self.known_target::<B>() {
             Some(target) => self.spawn_into(target, bundle),
@@ -303,25 +316,25 @@ impl World {
     /// Spawns the first entity of a bundle.
     #[cold]
     #[inline(never)]
-    fn spawn_first<B: Bundle>(&mut self, bundle: B) -> Result<Entity, SpawnError> {
+    fn spawn_first<B: Bundle>(&mut self, bundle: &B) -> Result<Entity, SpawnError> {
         self.all_or_nothing(|world| {
             let target = world.find_target::<B>()?;
             world.spawn_into(target, bundle)
         })
     }
 
-    // Always: passing a bundle in memory costs a copy of all of it.
+    // Always: a bundle that is lent has to be in memory.
     #[inline(always)]
     fn spawn_into<B: Bundle>(
         &mut self,
         (archetype, number): (ArchetypeId, usize),
-        bundle: B,
+        bundle: &B,
     ) -> Result<Entity, SpawnError> {
         let Self { tables, index, bundles, memory, .. } = self;
         let table = &mut tables[archetype.index()];
         let row = table.prepare_append(memory)?;
         let entity = index.allocate_at(Location { archetype, row: row as u32 }, memory)?;
-        fill_row(table, entity, bundles.get(number).own_positions(), bundle);
+        fill_row::<B>(table, entity, bundles.get(number).own_positions(), bundle);
         Ok(entity)
     }
 
@@ -330,7 +343,7 @@ impl World {
     pub(crate) fn spawn_reserved<B: Bundle>(
         &mut self,
         entity: Entity,
-        bundle: B,
+        values: &impl Values<B>,
     ) -> Result<Option<()>, SpawnError> {
         self.check_whole()?;
         if !self.index.check_reserved(entity, &mut self.memory)? {
@@ -345,7 +358,7 @@ impl World {
         };
         self.index.place(entity, Location { archetype, row: row as u32 });
         let positions = self.bundles.get(number).own_positions();
-        fill_row(&mut self.tables[archetype.index()], entity, positions, bundle);
+        fill_row::<B>(&mut self.tables[archetype.index()], entity, positions, values);
         Ok(Some(()))
     }
 
@@ -420,13 +433,25 @@ impl World {
     /// Makes room for `rows` more entities with exactly the components of `B`, so that spawning
     /// them takes no memory from the system.
     ///
+    /// ```
+    /// # use convoy_engine::{SpawnError, World};
+    /// let mut world = World::new();
+    /// world.reserve::<(u32,)>(1_000_000).unwrap();
+    /// assert!(matches!(world.reserve::<(u32,)>(1 << 50), Err(SpawnError::Entities)));
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As [`World::try_spawn`].
+    /// As [`World::try_spawn`]. More entities than a world has slots for, or than memory holds, are
+    /// refused before any memory is taken.
     pub fn reserve<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
         self.all_or_nothing(|world| {
             let (archetype, _) = world.target::<B>()?;
-            world.tables[archetype.index()].reserve(rows, &mut world.memory)?;
+            let missing_bytes = world.index.missing_bytes(rows)?;
+            let table = &mut world.tables[archetype.index()];
+            let missing_bytes = missing_bytes.saturating_add(table.missing_bytes(rows));
+            world.memory.check_room(missing_bytes)?;
+            table.reserve(rows, &mut world.memory)?;
             world.index.reserve(rows, &mut world.memory)?;
             Ok(())
         })
@@ -442,7 +467,8 @@ impl World {
     /// As [`World::try_spawn`].
     pub fn reserve_lists<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
         let (archetype, _) = self.target::<B>()?;
-        self.tables[archetype.index()].reserve_lists(rows);
+        self.index.missing_bytes(rows)?;
+        self.tables[archetype.index()].reserve_lists(rows)?;
         Ok(())
     }
 
@@ -504,7 +530,16 @@ impl World {
     ///
     /// When the handle is stale, the bundle can't be used, or memory runs out. The world is
     /// unchanged.
+    #[inline]
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), ComponentError> {
+        self.insert_values::<B>(entity, &bundle)
+    }
+
+    pub(crate) fn insert_values<B: Bundle>(
+        &mut self,
+        entity: Entity,
+        values: &impl Values<B>,
+    ) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Insert) {
@@ -521,14 +556,14 @@ impl World {
                 table.columns_mut()[usize::from(position)].own_row(row, rows, memory)?;
             }
             let columns = table.columns_mut();
-            bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
+            values.put_row(&mut RowSink { columns, positions: &edge.positions, row });
             enable_rows(columns, &edge.enabled, row..row + 1);
             return Ok(());
         }
         let to = move_row(edge, (entity, from), tables, index, memory)?;
         let columns = tables[edge.target.index()].columns_mut();
         let row = to.row as usize;
-        bundle.put(&mut RowSink { columns, positions: &edge.positions, row });
+        values.put_row(&mut RowSink { columns, positions: &edge.positions, row });
         enable_rows(columns, &edge.enabled, row..row + 1);
         Ok(())
     }
@@ -541,15 +576,7 @@ impl World {
     /// When the handle is stale, `entity` lacks one of the components, or memory runs out. The
     /// world is unchanged.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<B, ComponentError> {
-        let from = self.locate(entity)?;
-        self.check_whole()?;
-        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Remove) {
-            Some(number) => number,
-            None => {
-                self.check_held::<B>(entity, from.archetype)?;
-                self.first_edge::<B>((entity, from), Change::Remove)?
-            }
-        };
+        let (from, number) = self.find_removal::<B>(entity)?;
         let Self { edges, tables, index, memory, .. } = self;
         let edge = edges.get(number);
         let table = &tables[from.archetype.index()];
@@ -609,6 +636,40 @@ impl World {
             None => Ok(()),
             Some(component) => Err(ComponentError::Missing { entity, component }),
         }
+    }
+
+    /// The number of the edge that `B` leads along, worked out now if it is new. An archetype
+    /// that a removal starts from has every component of `B`.
+    /// [`World::remove`] without a look at what is removed.
+    pub(crate) fn remove_unseen<B: Bundle>(
+        &mut self,
+        entity: Entity,
+    ) -> Result<(), ComponentError> {
+        let (from, number) = self.find_removal::<B>(entity)?;
+        let Self { edges, tables, index, memory, .. } = self;
+        let edge = edges.get(number);
+        if edge.target != from.archetype {
+            move_row(edge, (entity, from), tables, index, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Where `entity` is, and the number of the edge that it takes without the components of `B`.
+    #[inline]
+    fn find_removal<B: Bundle>(
+        &mut self,
+        entity: Entity,
+    ) -> Result<(Location, usize), ComponentError> {
+        let from = self.locate(entity)?;
+        self.check_whole()?;
+        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Remove) {
+            Some(number) => number,
+            None => {
+                self.check_held::<B>(entity, from.archetype)?;
+                self.first_edge::<B>((entity, from), Change::Remove)?
+            }
+        };
+        Ok((from, number))
     }
 
     /// The number of the edge that `B` leads along, worked out now if it is new. An archetype
@@ -736,10 +797,15 @@ impl World {
 
 /// Writes the row that [`Table::prepare_append`] made writable, and adds it.
 #[inline]
-fn fill_row<B: Bundle>(table: &mut Table, entity: Entity, positions: &Positions, bundle: B) {
+fn fill_row<B: Bundle>(
+    table: &mut Table,
+    entity: Entity,
+    positions: &Positions,
+    values: &impl Values<B>,
+) {
     let (row, columns) = (table.rows(), table.columns_mut());
     columns[0].write(row, entity);
-    bundle.put(&mut RowSink { columns, positions, row });
+    values.put_row(&mut RowSink { columns, positions, row });
     table.enable_rows(row..row + 1);
     table.commit_append();
 }

@@ -69,7 +69,8 @@ impl EventLog {
     /// oldest are dropped, unless that is more than anybody will send.
     pub(crate) fn reserve_list(&mut self, retention: usize) {
         if retention <= LISTED_MAX {
-            self.column.reserve_list(retention + 2 * self.column.chunk_rows());
+            // Short of memory the list grows later.
+            _ = self.column.reserve_list(retention + 2 * self.column.chunk_rows());
         }
     }
 
@@ -98,10 +99,10 @@ impl EventLog {
         self.first + self.rows as u64
     }
 
-    /// Appends a record, after dropping the oldest chunk of records where `retention` allows it.
+    /// Appends a record by its bytes, after dropping the oldest chunk of records where `retention` allows it.
     pub(crate) fn push<T: Component>(
         &mut self,
-        event: T,
+        event: &[u8],
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
@@ -115,7 +116,7 @@ impl EventLog {
             self.first += self.column.chunk_rows() as u64;
             self.rows -= self.column.chunk_rows();
         }
-        self.column.write(self.rows, event);
+        self.column.write_recorded::<T>(self.rows, event);
         self.rows += 1;
         self.changed = true;
         Ok(())

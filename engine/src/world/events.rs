@@ -241,7 +241,7 @@ impl World {
     /// Where [`World::try_send_event`] returns an error.
     #[track_caller]
     pub fn send_event<T: Component>(&mut self, event: T) {
-        if let Err(error) = self.try_send_event(event) {
+        if let Err(error) = self.send_recorded::<T>(bytemuck::bytes_of(&event)) {
             fail("send an event", &error);
         }
     }
@@ -252,20 +252,29 @@ impl World {
     ///
     /// When the type can't be registered or memory runs out. The log is unchanged.
     pub fn try_send_event<T: Component>(&mut self, event: T) -> Result<(), SpawnError> {
+        self.send_recorded::<T>(bytemuck::bytes_of(&event))
+    }
+
+    /// Appends an event by its bytes.
+    pub(crate) fn send_recorded<T: Component>(&mut self, event: &[u8]) -> Result<(), SpawnError> {
         match self.schema.registry.id_of::<T>(Kind::Event) {
-            Some(id) => self.push_event(id, event),
+            Some(id) => self.push_event::<T>(id, event),
             None => self.all_or_nothing(|world| {
                 let id = world.register_event::<T>()?;
-                world.push_event(id, event)
+                world.push_event::<T>(id, event)
             }),
         }
     }
 
-    fn push_event<T: Component>(&mut self, id: ComponentId, event: T) -> Result<(), SpawnError> {
+    fn push_event<T: Component>(
+        &mut self,
+        id: ComponentId,
+        event: &[u8],
+    ) -> Result<(), SpawnError> {
         let retention = self.event_retention;
         let log = self.events.iter_mut().find(|log| log.component() == id);
         let log = log.expect("a registered event type has a log");
-        log.push(event, retention, &mut self.memory)?;
+        log.push::<T>(event, retention, &mut self.memory)?;
         Ok(())
     }
 

@@ -133,7 +133,7 @@ impl World {
     /// or a sync has replaced the entities since; otherwise as [`World::try_spawn`]. The world is
     /// unchanged, and the handle stays reserved.
     pub fn spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), SpawnError> {
-        self.spawn_reserved(entity, bundle)?.ok_or(SpawnError::NotReserved { entity })
+        self.spawn_reserved::<B>(entity, &bundle)?.ok_or(SpawnError::NotReserved { entity })
     }
 
     /// Gives a reserved handle back, so that its slot is used again. The handle becomes stale.

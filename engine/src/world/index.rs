@@ -235,6 +235,17 @@ impl EntityIndex {
         self.slots.get::<Slot>(entity.index() as usize).locate(entity.generation())
     }
 
+    /// Bytes that the slots of `count` more entities need at the least; an error where there are not
+    /// as many.
+    pub(crate) fn missing_bytes(&self, count: usize) -> Result<usize, SpawnError> {
+        if count > (END - self.alive) as usize {
+            return Err(SpawnError::Entities);
+        }
+        let fresh = self.fresh.load(Ordering::Relaxed) as usize;
+        let room = self.slots.capacity().saturating_sub(fresh);
+        Ok(count.saturating_sub(room).saturating_mul(size_of::<Slot>()))
+    }
+
     /// Makes room for `count` more entities.
     pub(crate) fn reserve(&mut self, count: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let start = *self.fresh.get_mut();
@@ -243,7 +254,7 @@ impl EntityIndex {
             let (start, end) = (run.start as usize, run.end as usize);
             let len = self.len as usize;
             self.slots.own_rows(start..end.min(len).max(start), len, memory)?;
-            self.slots.reserve_list(end);
+            self.slots.reserve_list(end)?;
             self.add_blank_chunks(start, memory)?;
             self.slots.reserve(end, len, memory)?;
         }
@@ -467,7 +478,7 @@ impl EntityIndex {
                 return Ok(end);
             }
             self.slots.prepare_append_run(row..next, row.max(captured), memory)?;
-            self.slots.fill_run(row, next - row, Slot::reserved(1));
+            self.slots.fill_run(row, next - row, &Slot::reserved(1));
             row = next;
         }
         Ok(row)

@@ -59,6 +59,15 @@ impl World {
         entities: &[Entity],
         bundle: B,
     ) -> Result<ListReport, ComponentError> {
+        self.insert_list(entities, &bundle)
+    }
+
+    /// [`World::insert_many`] of a bundle that may be large.
+    pub(crate) fn insert_list<B: Bundle>(
+        &mut self,
+        entities: &[Entity],
+        bundle: &B,
+    ) -> Result<ListReport, ComponentError> {
         self.check_whole()?;
         self.all_or_nothing(|world| world.insert_into_list(entities, bundle))
     }
@@ -66,7 +75,7 @@ impl World {
     fn insert_into_list<B: Bundle>(
         &mut self,
         entities: &[Entity],
-        bundle: B,
+        bundle: &B,
     ) -> Result<ListReport, ComponentError> {
         self.bundle::<B>()?;
         self.with_runs(entities, |world, runs| {
@@ -329,7 +338,7 @@ struct RunSink<'a, I> {
 }
 
 impl<I: Iterator<Item = Range<usize>> + Clone> ComponentSink for RunSink<'_, I> {
-    fn put<T: Component>(&mut self, position: usize, value: T) {
+    fn put<T: Component>(&mut self, position: usize, value: &T) {
         let column = &mut self.columns[usize::from(self.positions[position])];
         for run in self.runs.clone() {
             column.fill_run(run.start, run.len(), value);

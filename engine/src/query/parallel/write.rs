@@ -15,7 +15,7 @@ use convoy_pool::MemoryError;
 use crate::query::filter::Filter;
 use crate::query::selection::{Selection, next_run, run_end};
 use crate::query::tables::TableRef;
-use crate::query::write::{QueryMut, start, visit_fused};
+use crate::query::write::{QueryMut, start, visit_copied, visit_fused};
 use crate::query::write_iter::{bind, visits};
 use crate::storage::history::Memory;
 use crate::storage::spares::Spares;
@@ -46,8 +46,9 @@ impl<Q: ParallelTerms, F: Filter> QueryMut<'_, Q, F> {
     /// # Panics
     ///
     /// When `each` does, after all threads have come back: which entities were visited is open,
-    /// the row of the call is left as it was if a snapshot shared its chunk, all others are whole,
-    /// and nothing leaks. When memory runs out; see [`QueryMut::try_par_for_each`].
+    /// the row of the call is left as it was if a snapshot shared its chunk and the query visits
+    /// all rows of its table, all others are whole, and nothing leaks. When memory runs out; see
+    /// [`QueryMut::try_par_for_each`].
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -76,9 +77,16 @@ impl<Q: ParallelTerms, F: Filter> QueryMut<'_, Q, F> {
         let mut pass = Pass::<Q>::new(self)?;
         pass.visit(|listed, copying| {
             let (run, rows) = (listed.run, listed.rows);
-            if Q::is_shared(&run) && !copying.copy_timed::<Q>(listed) {
-                // SAFETY: the run has these rows, which nobody has visited yet.
-                unsafe { visit_fused::<Q>(run, rows, &mut &each) };
+            if Q::is_shared(&run) {
+                if copying.copy_timed::<Q>(listed) {
+                    // SAFETY: the run has these rows, which were copied and nobody has visited,
+                    // and nothing is reclaimed before the pass ends.
+                    unsafe { visit_copied::<Q>(run, rows, &mut &each) };
+                } else {
+                    // SAFETY: the run has these rows, which nobody has copied or visited; for the
+                    // rest as above.
+                    unsafe { visit_fused::<Q>(run, rows, &mut &each) };
+                }
                 return;
             }
             for index in 0..rows {

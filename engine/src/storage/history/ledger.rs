@@ -47,6 +47,8 @@ impl Tally {
 pub(super) struct Tallies(Box<[Tally; COMPONENTS_MAX]>);
 
 impl Tallies {
+    pub(super) const BYTES: usize = size_of::<[Tally; COMPONENTS_MAX]>();
+
     pub(super) fn new() -> Self {
         Self(Box::new([Tally::default(); COMPONENTS_MAX]))
     }
