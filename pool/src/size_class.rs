@@ -73,6 +73,28 @@ impl SizeClass {
         }
     }
 
+    /// The class as a number, for lists that keep many.
+    #[inline]
+    #[must_use]
+    pub const fn to_bits(self) -> u16 {
+        self.0
+    }
+
+    /// The class of a number that [`to_bits`](SizeClass::to_bits) gave. Every number is one of a
+    /// class.
+    ///
+    /// ```
+    /// # use convoy_pool::SizeClass;
+    /// let class = SizeClass::for_bytes(20_000)?;
+    /// assert_eq!(SizeClass::from_bits(class.to_bits()), class);
+    /// # Ok::<(), convoy_pool::MemoryError>(())
+    /// ```
+    #[inline]
+    #[must_use]
+    pub const fn from_bits(bits: u16) -> SizeClass {
+        SizeClass(bits)
+    }
+
     /// The position among the small classes, or a number past them.
     #[inline]
     pub(crate) const fn index(self) -> usize {

@@ -385,3 +385,26 @@ fn whole_table_leaves_without_copies_for_a_snapshot() {
 fn world_mask(world: &mut World) -> ComponentMask {
     world.mask_of::<(u32,)>().unwrap()
 }
+
+/// Batches over a query looked for the handles or the toggles of rows before they asked whether the
+/// replica has them, and panicked.
+#[test]
+fn batches_over_a_query_are_refused_by_a_partial_replica() {
+    let mut source = World::new();
+    source.register_toggle::<u32>().unwrap();
+    let (parent, child) = (source.spawn((1_u32,)), source.spawn((2_u64,)));
+    source.set_parent(child, parent).unwrap();
+    let masks = [source.mask_of::<(u32,)>(), source.mask_of::<(u64,)>()].map(Result::unwrap);
+    let [mut toggled, mut linked] = [World::new(), World::new()];
+    toggled.sync_from(&source, masks[0]).unwrap();
+    linked.sync_from(&source, masks[1]).unwrap();
+    let refused = [
+        linked.query_mut::<&u64>().despawn(),
+        toggled.query_mut::<&u32>().despawn(),
+        toggled.query_mut::<&u32>().insert((1_u8,)),
+        toggled.query_mut::<&u32>().remove::<(u32,)>(),
+    ];
+    for result in refused {
+        assert!(matches!(result, Err(ComponentError::PartialReplica)), "{result:?}");
+    }
+}

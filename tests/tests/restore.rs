@@ -455,3 +455,52 @@ fn cursor_goes_on_with_what_is_sent_in_place_of_what_was_taken_back() {
     let mut late = world.event_cursor::<u32>();
     assert_eq!((world.events(&mut late).count(), late.taken_back()), (0, 0));
 }
+
+/// A log of one full chunk, an older view of it, and a newer one of half a chunk more; then the world
+/// goes back to the older one, and is cleared.
+fn cleared_between_views() -> (World, View, u64) {
+    let (mut world, pool) = (World::new(), SnapshotPool::default());
+    let id = world.register_event::<u64>().unwrap();
+    let chunk = world.component_info(id).unwrap().chunk_rows() as u64;
+    (0..chunk).for_each(|number| world.send_event(number));
+    let older = world.capture(ALL, &pool);
+    (chunk..chunk + 500).for_each(|number| world.send_event(number));
+    let newer = world.capture(ALL, &pool);
+    world.restore(&older).unwrap();
+    world.clear().unwrap();
+    (world, newer, chunk)
+}
+
+/// A log that had been cleared where a chunk ended began with a small chunk. A restore put the
+/// captured chunks before it, and then gave it back as what is found behind others: a full one. The
+/// small chunk was handed out with sixteen times its size, and so with its neighbours.
+#[test]
+fn log_that_was_cleared_where_a_chunk_ends_goes_back_to_a_newer_view() {
+    let (mut world, newer, chunk) = cleared_between_views();
+    world.send_event(u64::MAX);
+    world.restore(&newer).unwrap();
+    let mut cursor = EventCursor::<u64>::default();
+    assert!(world.events(&mut cursor).eq(0..chunk + 500));
+    world.send_event(7_u64);
+    assert!(world.events(&mut cursor).eq([7]));
+}
+
+/// The same, with tables whose small chunks lie behind that of the log.
+#[test]
+fn no_two_chunks_overlap_after_a_cleared_log_was_restored() {
+    let (mut world, newer, _) = cleared_between_views();
+    (0..500).for_each(|_| world.send_event(u64::MAX));
+    let fill = |world: &mut World| -> Vec<Entity> {
+        (0..1000_u32).map(|number| world.spawn((number, [number as u8; 24]))).collect()
+    };
+    fill(&mut world);
+    world.restore(&newer).unwrap();
+    let entities = fill(&mut world);
+    let more: Vec<Entity> =
+        world.spawn_batch((0..8192).map(|number| (u64::MAX - number,))).unwrap().collect();
+    for (number, entity) in (0..).zip(entities) {
+        assert_eq!(*world.get::<u32>(entity).unwrap(), number);
+        assert_eq!(*world.get::<[u8; 24]>(entity).unwrap(), [number as u8; 24]);
+    }
+    world.despawn_many(&more).unwrap();
+}

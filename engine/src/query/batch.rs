@@ -30,6 +30,8 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     /// When the bundle can't be used, or when memory runs out; archetypes before that have been
     /// changed, none is changed in part.
     pub fn insert<B: Bundle>(mut self, bundle: B) -> Result<usize, ComponentError> {
+        // Before any row is looked at, as a partial replica may lack the handles or the toggles.
+        self.parts().0.check_whole()?;
         if let Some(found) = self.listed() {
             let report = self.parts().0.insert_list(&found, &bundle);
             self.parts().0.keep_entity_list(found);
@@ -67,6 +69,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     ///
     /// As [`QueryMut::insert`].
     pub fn remove<B: Bundle>(mut self) -> Result<usize, ComponentError> {
+        self.parts().0.check_whole()?;
         if let Some(found) = self.listed() {
             let report = self.parts().0.remove_many::<B>(&found);
             self.parts().0.keep_entity_list(found);
@@ -84,6 +87,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     ///
     /// As [`QueryMut::insert`]; of entities with a parent or children, those before that are gone.
     pub fn despawn(mut self) -> Result<usize, ComponentError> {
+        self.parts().0.check_whole()?;
         if let Some(found) = self.listed() {
             let report = self.parts().0.despawn_many(&found);
             self.parts().0.keep_entity_list(found);

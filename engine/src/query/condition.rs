@@ -130,7 +130,7 @@ unsafe fn is_newer(column: RawColumn, chunk: usize, since: Epoch) -> bool {
     // SAFETY: the caller's contract.
     let entry = unsafe { column.chunks.add(chunk) };
     // SAFETY: the caller's contract.
-    unsafe { (*entry).written > since }
+    unsafe { (*entry).written() > since }
 }
 
 /// Which of `rows` have a toggle off, the first in the lowest bit.

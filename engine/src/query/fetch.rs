@@ -26,7 +26,7 @@ use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::{Column, RawColumn};
 use crate::storage::component::{Component, Kind, Registry};
 use crate::storage::epoch::Epoch;
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 use crate::storage::links::engine_owns;
 use crate::storage::names::name_of;
 use crate::storage::table::Table;
@@ -173,9 +173,16 @@ pub unsafe trait Terms: SealedTerms {
     /// Where the rows of one run are.
     #[doc(hidden)]
     type Run: Copy;
+    /// Chunks that wait to take the place of shared ones of a run.
+    #[doc(hidden)]
+    type Spares;
     /// A row in flight in a fused loop.
     #[doc(hidden)]
     type Local;
+
+    /// Before anything was prepared.
+    #[doc(hidden)]
+    const NO_SPARES: Self::Spares;
 
     /// Calls `each` for every component whose rows a term reaches. Where the terms are known the
     /// types are, so that comparing them costs nothing at run time.
@@ -225,31 +232,29 @@ pub unsafe trait Terms: SealedTerms {
     /// `memory` is the one of the bound table, and exclusive; `row` is in the table.
     #[doc(hidden)]
     unsafe fn prepare(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         row: usize,
+        spares: &mut Self::Spares,
         memory: *mut Memory,
     ) -> Result<(), MemoryError>;
 
-    /// Gives back what `prepare` allocated.
-    ///
-    /// # Safety
-    ///
-    /// As `prepare`, for the same row, after it failed or instead of `start`.
+    /// Gives back what `prepare` allocated, after it failed.
     #[doc(hidden)]
-    unsafe fn abandon(bound: &mut Self::Bound, row: usize, memory: *mut Memory);
+    fn abandon(spares: Self::Spares, memory: &mut Returns);
 
     /// Makes a run writable and returns where it is. Of a chunk that has to be replaced, the rows
     /// outside the run are copied at once.
     ///
     /// # Safety
     ///
-    /// `prepare` succeeded for `run.start` (terms that only read don't need it), and the run lies
-    /// in one chunk of every bound column and in the table's `live` rows.
+    /// `prepare` succeeded for `run.start` with these spare chunks (terms that only read don't need
+    /// it), and the run lies in one chunk of every bound column and in the table's `live` rows.
     #[doc(hidden)]
     unsafe fn start(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         run: Range<usize>,
         live: usize,
+        spares: Self::Spares,
         memory: *mut Memory,
     ) -> Self::Run;
 

@@ -10,7 +10,7 @@ use convoy_pool::MemoryError;
 use crate::storage::ComponentId;
 use crate::storage::component::{Component, Kind};
 use crate::storage::epoch::Epoch;
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 
 use super::error::QueryError;
 use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
@@ -41,7 +41,10 @@ unsafe impl<T: Component> Terms for Has<T> {
     type Place = bool;
     type Bound = bool;
     type Run = bool;
+    type Spares = ();
     type Local = bool;
+
+    const NO_SPARES: () = ();
 
     /// Reaches no row, so it goes with a term that writes.
     #[inline(always)]
@@ -74,14 +77,14 @@ unsafe impl<T: Component> Terms for Has<T> {
     }
 
     #[inline]
-    unsafe fn prepare(_: &mut bool, _: usize, _: *mut Memory) -> Result<(), MemoryError> {
+    unsafe fn prepare(_: &bool, _: usize, (): &mut (), _: *mut Memory) -> Result<(), MemoryError> {
         Ok(())
     }
 
-    unsafe fn abandon(_: &mut bool, _: usize, _: *mut Memory) {}
+    fn abandon((): (), _: &mut Returns) {}
 
     #[inline]
-    unsafe fn start(bound: &mut bool, _: Range<usize>, _: usize, _: *mut Memory) -> bool {
+    unsafe fn start(bound: &bool, _: Range<usize>, _: usize, (): (), _: *mut Memory) -> bool {
         *bound
     }
 

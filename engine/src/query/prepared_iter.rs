@@ -158,12 +158,13 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedIter<'_, '_, S, Q, F> {
                 let selection = self.query.selection(&table, registry, self.since);
                 self.at.enter(selection, table.rows());
             }
-            let mut bound = self.bound.expect("a table with rows is bound");
+            let bound = self.bound.expect("a table with rows is bound");
             // SAFETY: the tables are borrowed.
             if let Some(rows) = unsafe { self.at.next_run(Q::run_log2(&bound)) } {
                 self.at.begin(rows.len());
                 // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe { Q::start(&mut bound, rows, self.at.rows, ptr::null_mut()) };
+                let run =
+                    unsafe { Q::start(&bound, rows, self.at.rows, Q::NO_SPARES, ptr::null_mut()) };
                 self.run = Some(run);
                 return true;
             }

@@ -229,7 +229,7 @@ pub(super) unsafe fn visit_table<Q: ReadOnly, F: Filter>(
     visit: &mut impl FnMut(Q::Run, usize),
 ) {
     // SAFETY: the caller's contract.
-    let mut bound = unsafe { Q::bind(place, &Visit::Read(table)) };
+    let bound = unsafe { Q::bind(place, &Visit::Read(table)) };
     let log2 = Q::run_log2(&bound);
     let mut row = 0;
     // SAFETY: the tables are borrowed.
@@ -237,7 +237,7 @@ pub(super) unsafe fn visit_table<Q: ReadOnly, F: Filter>(
         row = rows.end;
         let count = rows.len();
         // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-        let run = unsafe { Q::start(&mut bound, rows, table.rows(), ptr::null_mut()) };
+        let run = unsafe { Q::start(&bound, rows, table.rows(), Q::NO_SPARES, ptr::null_mut()) };
         visit(run, count);
     }
 }
@@ -259,9 +259,10 @@ pub(super) unsafe fn item<'a, Q: ReadOnly, F: Filter>(
         return None;
     }
     // SAFETY: the caller's contract.
-    let mut bound = unsafe { Q::bind(place, &Visit::Read(table)) };
+    let bound = unsafe { Q::bind(place, &Visit::Read(table)) };
     // SAFETY: the run of one row lies in one chunk of every column; reading needs no memory.
-    let run = unsafe { Q::start(&mut bound, row..row + 1, table.rows(), ptr::null_mut()) };
+    let run =
+        unsafe { Q::start(&bound, row..row + 1, table.rows(), Q::NO_SPARES, ptr::null_mut()) };
     // SAFETY: the run has a row, and terms that only read may coexist.
     Some(unsafe { Q::item(run, 0) })
 }
@@ -321,7 +322,7 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
                 self.selection = select(&table, schema, self.access, self.since);
                 (self.row, self.rows) = (0, table.rows());
             }
-            let mut bound = self.bound.expect("a table with rows is bound");
+            let bound = self.bound.expect("a table with rows is bound");
             let log2 = Q::run_log2(&bound);
             let mut rows = self.row..run_end(self.row, log2, self.rows);
             if let Some(selection) = self.selection {
@@ -336,7 +337,7 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
             (self.index, self.len) = (0, rows.len());
             self.later -= self.len;
             // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-            let run = unsafe { Q::start(&mut bound, rows, self.rows, ptr::null_mut()) };
+            let run = unsafe { Q::start(&bound, rows, self.rows, Q::NO_SPARES, ptr::null_mut()) };
             self.run = Some(run);
             return true;
         }

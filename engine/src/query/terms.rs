@@ -11,7 +11,7 @@ use convoy_pool::MemoryError;
 use crate::storage::column::RawColumn;
 use crate::storage::component::{Component, ENABLED};
 use crate::storage::epoch::Epoch;
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 use crate::storage::names::name_of;
 use crate::storage::{ComponentId, Entity};
 
@@ -34,15 +34,20 @@ impl<T> Copy for ReadRun<T> {}
 /// What a term that only reads does not have to do.
 macro_rules! reads_only {
     () => {
+        type Spares = ();
+
+        const NO_SPARES: () = ();
+
         unsafe fn prepare(
-            _: &mut Self::Bound,
+            _: &Self::Bound,
             _: usize,
+            (): &mut (),
             _: *mut Memory,
         ) -> Result<(), MemoryError> {
             Ok(())
         }
 
-        unsafe fn abandon(_: &mut Self::Bound, _: usize, _: *mut Memory) {}
+        fn abandon((): (), _: &mut Returns) {}
 
         fn is_shared(_: &Self::Run) -> bool {
             false
@@ -110,9 +115,10 @@ unsafe impl<T: Component> Terms for &T {
 
     #[inline]
     unsafe fn start(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         run: Range<usize>,
         _: usize,
+        (): (),
         _: *mut Memory,
     ) -> Self::Run {
         // SAFETY: the caller's contract, and `bind` found the column of `T`.
@@ -203,9 +209,10 @@ unsafe impl Terms for Entity {
 
     #[inline]
     unsafe fn start(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         run: Range<usize>,
         _: usize,
+        (): (),
         _: *mut Memory,
     ) -> Self::Run {
         // SAFETY: the caller's contract, and the column holds entities.
@@ -344,9 +351,10 @@ unsafe impl<T: Component> Terms for Option<&T> {
 
     #[inline]
     unsafe fn start(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         run: Range<usize>,
         _: usize,
+        (): (),
         _: *mut Memory,
     ) -> Self::Run {
         // SAFETY: the caller's contract.

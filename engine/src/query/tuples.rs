@@ -8,7 +8,7 @@ use std::ptr;
 use convoy_pool::MemoryError;
 
 use crate::storage::epoch::Epoch;
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 
 use super::error::QueryError;
 use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
@@ -31,7 +31,10 @@ macro_rules! tuple_terms {
             type Place = ($($name::Place,)*);
             type Bound = ($($name::Bound,)*);
             type Run = ($($name::Run,)*);
+            type Spares = ($($name::Spares,)*);
             type Local = ($($name::Local,)*);
+
+            const NO_SPARES: Self::Spares = ($($name::NO_SPARES,)*);
 
             #[inline(always)]
             fn claims(each: &mut impl FnMut(Claim)) {
@@ -78,34 +81,36 @@ macro_rules! tuple_terms {
 
             #[inline]
             unsafe fn prepare(
-                bound: &mut Self::Bound,
+                bound: &Self::Bound,
                 row: usize,
+                spares: &mut Self::Spares,
                 memory: *mut Memory,
             ) -> Result<(), MemoryError> {
                 $(
                     // SAFETY: the caller's contract.
-                    unsafe { $name::prepare(&mut bound.$index, row, memory)? };
+                    unsafe {
+                        $name::prepare(&bound.$index, row, &mut spares.$index, memory)?;
+                    };
                 )*
                 Ok(())
             }
 
-            unsafe fn abandon(bound: &mut Self::Bound, row: usize, memory: *mut Memory) {
-                $(
-                    // SAFETY: the caller's contract.
-                    unsafe { $name::abandon(&mut bound.$index, row, memory) };
-                )*
+            fn abandon(spares: Self::Spares, memory: &mut Returns) {
+                $($name::abandon(spares.$index, memory);)*
             }
 
             #[inline]
             unsafe fn start(
-                bound: &mut Self::Bound,
+                bound: &Self::Bound,
                 run: Range<usize>,
                 live: usize,
+                spares: Self::Spares,
                 memory: *mut Memory,
             ) -> Self::Run {
                 $(
+                    let (part, own) = (&bound.$index, spares.$index);
                     // SAFETY: the caller's contract.
-                    let $name = unsafe { $name::start(&mut bound.$index, run.clone(), live, memory) };
+                    let $name = unsafe { $name::start(part, run.clone(), live, own, memory) };
                 )*
                 ($($name,)*)
             }

@@ -264,7 +264,7 @@ pub(super) unsafe fn visit_table<Q: Terms, F: Filter>(
 ) -> Result<(), MemoryError> {
     let rows = table.rows();
     // SAFETY: the caller's contract, and the table is borrowed exclusively.
-    let mut bound = unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) };
+    let bound = unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) };
     let log2 = Q::run_log2(&bound);
     let mut row = 0;
     // SAFETY: the table is borrowed.
@@ -272,7 +272,7 @@ pub(super) unsafe fn visit_table<Q: Terms, F: Filter>(
         row = selected.end;
         let count = selected.len();
         // SAFETY: the caller's contract, and the run lies in one chunk of every column.
-        let run = unsafe { start::<Q>(&mut bound, selected, rows, memory)? };
+        let run = unsafe { start::<Q>(&bound, selected, rows, memory)? };
         visit(run, count, memory);
     }
     Ok(())
@@ -293,9 +293,9 @@ pub(super) unsafe fn own_row<Q: Terms>(
 ) -> Result<Q::Run, MemoryError> {
     let rows = table.rows();
     // SAFETY: the caller's contract, and the table is borrowed exclusively.
-    let mut bound = unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) };
+    let bound = unsafe { Q::bind(place, &Visit::Write(WriteTable::new(table))) };
     // SAFETY: the caller's contract; a run of one row lies in one chunk of every column.
-    let run = unsafe { start::<Q>(&mut bound, row..row + 1, rows, memory)? };
+    let run = unsafe { start::<Q>(&bound, row..row + 1, rows, memory)? };
     if Q::is_shared(&run) {
         // SAFETY: the run was just started, and has one row.
         unsafe { copy_timed::<Q>(run, 1, memory) };
@@ -311,13 +311,13 @@ pub(super) unsafe fn own_row<Q: Terms>(
 /// `memory` is the table's and exclusive.
 #[inline]
 pub(super) unsafe fn start<Q: Terms>(
-    bound: &mut Q::Bound,
+    bound: &Q::Bound,
     run: Range<usize>,
     rows: usize,
     memory: *mut Memory,
 ) -> Result<Q::Run, MemoryError> {
     // SAFETY: the caller's contract.
-    let epoch = unsafe { (*memory).epoch() };
+    let epoch = unsafe { &*memory }.epoch();
     // SAFETY: the caller's contract.
     if let Some(run) = unsafe { Q::start_owned(bound, run.start, epoch) } {
         return Ok(run);
@@ -335,20 +335,20 @@ pub(super) unsafe fn start<Q: Terms>(
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn start_older<Q: Terms>(
-    mut bound: Q::Bound,
+    bound: Q::Bound,
     run: Range<usize>,
     rows: usize,
     memory: *mut Memory,
 ) -> Result<Q::Run, MemoryError> {
-    let bound = &mut bound;
+    let mut spares = Q::NO_SPARES;
     // SAFETY: the caller's contract.
-    if let Err(error) = unsafe { Q::prepare(bound, run.start, memory) } {
-        // SAFETY: the caller's contract, and `prepare` failed for this row.
-        unsafe { Q::abandon(bound, run.start, memory) };
+    if let Err(error) = unsafe { Q::prepare(&bound, run.start, &mut spares, memory) } {
+        // SAFETY: the caller's contract.
+        Q::abandon(spares, unsafe { &mut *memory });
         return Err(error);
     }
     // SAFETY: the caller's contract, and `prepare` succeeded for this row.
-    Ok(unsafe { Q::start(bound, run, rows, memory) })
+    Ok(unsafe { Q::start(&bound, run, rows, spares, memory) })
 }
 
 /// Hands the items of a run to `each`, one by one.
@@ -407,7 +407,7 @@ unsafe fn visit_shared<Q: Terms>(
     each: &mut impl FnMut(Q::Item<'_>),
 ) {
     // SAFETY: the caller's contract.
-    if unsafe { (*memory).history.timing } {
+    if unsafe { &*memory }.history.timing {
         // SAFETY: the caller's contract.
         unsafe { copy_timed::<Q>(run, rows, memory) };
         // SAFETY: the rows were copied, and nothing is reclaimed before the pass goes on.
@@ -498,8 +498,8 @@ pub(super) unsafe fn copy_timed<Q: Terms>(run: Q::Run, rows: usize, memory: *mut
     // SAFETY: the rows are in the run, and no item of them is alive.
     unsafe { Q::copy(run, 0, rows) };
     // SAFETY: the caller's contract.
-    let statistics = unsafe { &mut (*memory).history.statistics };
-    statistics.copy_time += began.elapsed();
+    let memory = unsafe { &mut *memory };
+    memory.history.statistics.copy_time += began.elapsed();
 }
 
 /// Completes the copy of a run when its loop ends early by a panic: the rows from `next` on, and

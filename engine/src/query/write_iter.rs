@@ -141,14 +141,14 @@ pub(super) fn visits<F: Filter>(table: &Table, access: Access, schema: &Schema) 
 #[inline(never)]
 #[track_caller]
 pub(super) unsafe fn open_run<Q: Terms>(
-    mut bound: Q::Bound,
+    bound: Q::Bound,
     run: Range<usize>,
     rows: usize,
     memory: *mut Memory,
 ) -> (Q::Bound, Q::Run) {
     let count = run.len();
     // SAFETY: the caller's contract.
-    let run = match unsafe { start::<Q>(&mut bound, run, rows, memory) } {
+    let run = match unsafe { start::<Q>(&bound, run, rows, memory) } {
         Ok(run) => run,
         Err(error) => panic!("{error}"),
     };

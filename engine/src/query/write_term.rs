@@ -8,13 +8,14 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::{ptr, slice};
 
-use convoy_pool::{ChunkPtr, MemoryError};
+use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
+use crate::storage::chunk_list::LooseChunk;
 use crate::storage::column::{Column, RawColumn};
 use crate::storage::component::{Component, Kind};
 use crate::storage::epoch::Epoch;
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 use crate::storage::links::engine_owns;
 use crate::storage::names::name_of;
 
@@ -23,10 +24,9 @@ use super::fetch::{Access, Claim, Terms, Visit, chunk_entry, row_ptr};
 use super::sealed::SealedTerms;
 use super::tables::{ColumnPlace, TableRef, Tables};
 
-/// A column to write, with the chunk that will replace a shared one.
+/// A column to write.
 pub struct WriteColumn<T> {
     pub(super) column: *mut Column,
-    spare: Option<ChunkPtr>,
     pub(super) rows_log2: u8,
     component: PhantomData<fn(T)>,
 }
@@ -65,7 +65,10 @@ unsafe impl<T: Component> Terms for &mut T {
     type Place = ColumnPlace;
     type Bound = WriteColumn<T>;
     type Run = WriteRun<T>;
+    type Spares = Option<LooseChunk>;
     type Local = T;
+
+    const NO_SPARES: Option<LooseChunk> = None;
 
     #[inline(always)]
     fn claims(each: &mut impl FnMut(Claim)) {
@@ -98,7 +101,7 @@ unsafe impl<T: Component> Terms for &mut T {
     unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
         // SAFETY: the caller's contract.
         let column = unsafe { visit.column_mut(place) };
-        WriteColumn { column, spare: None, rows_log2: place.rows_log2, component: PhantomData }
+        WriteColumn { column, rows_log2: place.rows_log2, component: PhantomData }
     }
 
     #[inline]
@@ -121,8 +124,9 @@ unsafe impl<T: Component> Terms for &mut T {
     }
 
     unsafe fn prepare(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         row: usize,
+        spares: &mut Option<LooseChunk>,
         memory: *mut Memory,
     ) -> Result<(), MemoryError> {
         // SAFETY: the query has exclusive use of the memory, which no other borrow reaches now.
@@ -138,7 +142,7 @@ unsafe impl<T: Component> Terms for &mut T {
             return Ok(());
         }
         match column.allocate_spare(chunk, memory) {
-            Ok(spare) => bound.spare = Some(spare),
+            Ok(spare) => *spares = Some(spare),
             // Looking for a spare chunk may have ended the last capture that saw this one.
             Err(error) if !column.take_back(chunk, memory) => return Err(error),
             Err(_) => {}
@@ -146,34 +150,29 @@ unsafe impl<T: Component> Terms for &mut T {
         Ok(())
     }
 
-    unsafe fn abandon(bound: &mut Self::Bound, row: usize, memory: *mut Memory) {
-        let Some(spare) = bound.spare.take() else { return };
-        // SAFETY: as in `prepare`.
-        let memory = unsafe { &mut *memory };
-        // SAFETY: as in `prepare`.
-        let column = unsafe { &mut *bound.column };
-        column.discard_spare(row >> bound.rows_log2, spare, memory);
+    fn abandon(spares: Option<LooseChunk>, memory: &mut Returns) {
+        spares.into_iter().for_each(|spare| memory.release(spare));
     }
 
     unsafe fn start(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         run: Range<usize>,
         live: usize,
+        spares: Option<LooseChunk>,
         memory: *mut Memory,
     ) -> Self::Run {
         // SAFETY: as in `prepare`.
         let column = unsafe { &mut *bound.column };
         // SAFETY: the table holds the row, and the column is of `T`.
         let source = unsafe { row_ptr::<T>(column.raw(live), run.start) };
-        let Some(spare) = bound.spare.take() else {
+        let Some(spare) = spares else {
             return WriteRun { source, target: source.cast_mut() };
         };
         // SAFETY: as in `prepare`.
         let memory = unsafe { &mut *memory };
-        let chunk = run.start >> bound.rows_log2;
-        if column.take_back(chunk, memory) {
+        if column.take_back(run.start >> bound.rows_log2, memory) {
             // Finding spare chunks ended the last capture that saw this one.
-            column.discard_spare(chunk, spare, memory);
+            memory.release(spare);
             return WriteRun { source, target: source.cast_mut() };
         }
         column.replace_around(spare, run.clone(), live, memory);

@@ -71,7 +71,7 @@ impl World {
             event_retention: self.event_retention,
             index: self.index.head(),
         };
-        let shared = (&self.schema, self.memory.arena.mapping());
+        let shared = (&self.schema, self.memory.mapping());
         cell.begin(head, &self.lineage, shared);
         self.fill_cell(&mut cell, &mask);
         let chunks = cell.capacity().chunks;

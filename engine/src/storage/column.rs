@@ -24,10 +24,11 @@ use std::slice;
 use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
 
 use super::chunk_entry::ChunkEntry;
+use super::chunk_list::{ChunkList, LooseChunk};
 use super::component::{Component, ComponentInfo};
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
-use super::history::Memory;
+use super::history::{Memory, Returns, Step};
 use super::rows::{Rows, no_bytes};
 
 #[cfg(feature = "rayon")]
@@ -37,16 +38,9 @@ mod own;
 mod restore;
 
 pub struct Column {
-    chunks: Vec<ChunkEntry>,
-    /// Rows that fit into chunk 0: fewer than a full chunk's while the column is small.
-    first_rows: u32,
-    /// Rows that fit into all chunks.
-    capacity: usize,
+    chunks: ChunkList,
     /// Rows in a full chunk, less one.
     row_mask: usize,
-    size: u32,
-    rows_log2: u8,
-    component: ComponentId,
 }
 
 /// What a query needs to know of a column in order to read it, live or frozen.
@@ -66,25 +60,17 @@ const EXTENT_BYTES: usize = 1 << 20;
 
 impl Column {
     pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
-        Self {
-            chunks: Vec::new(),
-            first_rows: 0,
-            capacity: if info.size() == 0 { usize::MAX } else { 0 },
-            row_mask: info.chunk_rows() - 1,
-            size: u32::try_from(info.size()).expect("the registry limits sizes to a chunk"),
-            rows_log2: info.rows_log2(),
-            component,
-        }
+        Self { chunks: ChunkList::new(component, info), row_mask: info.chunk_rows() - 1 }
     }
 
     #[inline]
     pub(crate) fn component(&self) -> ComponentId {
-        self.component
+        self.chunks.component()
     }
 
     #[inline]
     pub(crate) fn size(&self) -> usize {
-        self.size as usize
+        self.chunks.size()
     }
 
     #[inline]
@@ -92,21 +78,22 @@ impl Column {
         self.row_mask + 1
     }
 
+    #[inline]
     pub(crate) fn rows_log2(&self) -> u8 {
-        self.rows_log2
+        self.chunks.rows_log2()
     }
 
     /// The chunks that hold the first `rows` rows.
     #[inline]
     pub(crate) fn chunks_of(&self, rows: usize) -> &[ChunkEntry] {
-        if self.size == 0 { &[] } else { &self.chunks[..rows.div_ceil(self.chunk_rows())] }
+        if self.size() == 0 { &[] } else { &self.chunks[..rows.div_ceil(self.chunk_rows())] }
     }
 
     /// The first `rows` rows, which must be below the capacity.
     pub(crate) fn rows(&self, rows: usize) -> Rows<'_> {
-        assert!(rows <= self.capacity, "the column holds the rows");
+        assert!(rows <= self.capacity(), "the column holds the rows");
         // SAFETY: the chunks hold the rows, which the borrow of the column keeps unwritten.
-        unsafe { Rows::new(self.chunks_of(rows), rows, self.size(), self.rows_log2) }
+        unsafe { Rows::new(self.chunks_of(rows), rows, self.size(), self.rows_log2()) }
     }
 
     /// The chunks, of which a table of `rows` rows is read.
@@ -119,44 +106,26 @@ impl Column {
     /// The chunks, for a caller that knows how many rows are in them.
     #[inline]
     pub(crate) fn list(&self) -> RawColumn {
-        RawColumn { chunks: self.chunks.as_ptr(), rows_log2: self.rows_log2 }
+        RawColumn { chunks: self.chunks.as_ptr(), rows_log2: self.rows_log2() }
     }
 
     /// How many rows fit into the chunks that the column has.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    fn update_capacity(&mut self) {
-        self.capacity = match self.chunks.len() {
-            0 => 0,
-            1 => self.first_rows as usize,
-            chunks => chunks << self.rows_log2,
-        };
+        self.chunks.rows()
     }
 
     pub(crate) fn chunk_capacity(&self) -> usize {
-        self.chunks.capacity()
+        self.chunks.room()
     }
 
     pub(crate) fn written(&self, chunk: usize) -> Epoch {
-        self.chunks[chunk].written
-    }
-
-    /// Rows that fit into `chunk`.
-    fn rows_in(&self, chunk: usize) -> usize {
-        if chunk == 0 { self.first_rows as usize } else { self.chunk_rows() }
-    }
-
-    fn class(&self, chunk: usize) -> SizeClass {
-        SizeClass::for_bytes(self.rows_in(chunk) * self.size())
-            .expect("the registry limits sizes to a chunk")
+        self.chunks[chunk].written()
     }
 
     /// Bytes of the chunks that `rows` rows need beyond those that the column has.
     pub(crate) fn missing_bytes(&self, rows: usize) -> usize {
-        if self.size == 0 || rows <= self.capacity() {
+        if self.size() == 0 || rows <= self.capacity() {
             return 0;
         }
         let class = SizeClass::for_bytes(rows.min(self.chunk_rows()) * self.size());
@@ -167,14 +136,13 @@ impl Column {
 
     /// Makes room for the list of `rows` rows' chunks without making the chunks.
     pub(crate) fn reserve_list(&mut self, rows: usize) -> Result<(), MemoryError> {
-        if self.size == 0 {
+        if self.size() == 0 {
             return Ok(());
         }
         let chunks = rows.div_ceil(self.chunk_rows());
         // The last extent may go beyond them.
         let more = (chunks + chunks / EXTENT_SHARE).saturating_sub(self.chunks.len());
-        let requested_bytes = more.saturating_mul(size_of::<ChunkEntry>());
-        self.chunks.try_reserve(more).map_err(|_| MemoryError::Heap { requested_bytes })
+        self.chunks.reserve(more)
     }
 
     /// Makes room for as many chunks as `other` has room for, and for no more: two worlds that sync
@@ -193,7 +161,7 @@ impl Column {
         while self.capacity() < rows {
             if self.chunks.is_empty() {
                 self.add_first(rows, memory)?;
-            } else if self.chunks.len() == 1 && (self.first_rows as usize) < self.chunk_rows() {
+            } else if !self.chunks.is_full_sized() {
                 self.grow_first(rows, live, memory)?;
             } else {
                 self.add_extent(rows, memory)?;
@@ -205,37 +173,67 @@ impl Column {
     /// Adds full chunks until `rows` rows fit, and some more if there is memory: chunks that are
     /// taken together mostly lie side by side, and a pass over the column is faster for it.
     fn add_extent(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
-        let class = self.class(1);
+        let class = self.chunks.full();
         let extent = (self.chunks.len() / EXTENT_SHARE).min(EXTENT_BYTES / class.bytes());
         let extent = self.chunks.len() + extent;
         while self.capacity() < rows {
-            let chunk = memory.allocate(class, self.component)?;
-            self.push_chunk(chunk, memory.epoch());
+            self.add_chunk(class, extent, memory)?;
         }
-        while self.chunks.len() < extent {
-            let Ok(chunk) = memory.allocate_idle(class, self.component) else { break };
-            self.push_chunk(chunk, memory.epoch());
+        if !memory.is_preparing() {
+            self.add_idle(extent, memory);
         }
         Ok(())
+    }
+
+    /// Adds full chunks until there are `count`, as far as memory is free now.
+    pub(crate) fn add_idle(&mut self, count: usize, memory: &mut Memory) {
+        while self.chunks.len() < count {
+            let Ok(chunk) = memory.allocate_idle(self.chunks.full(), self.component()) else {
+                break;
+            };
+            self.chunks.push(chunk);
+        }
     }
 
     fn add_first(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
-        let (class, first_rows) = self.first_class(rows)?;
-        let chunk = memory.allocate(class, self.component)?;
-        self.first_rows = first_rows;
+        let class = self.first_class(rows)?;
         // Most tables of a world with many stay with one chunk.
         self.chunks.reserve_exact(1);
-        self.push_chunk(chunk, memory.epoch());
+        self.add_chunk(class, 0, memory)
+    }
+
+    /// Adds a chunk that is needed. When all that an operation needs is there, idle ones may
+    /// follow until there are `extent`.
+    fn add_chunk(
+        &mut self,
+        class: SizeClass,
+        extent: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let chunk = memory.allocate(class, self.component())?;
+        memory.note_added(&chunk, self.chunks.len(), extent);
+        self.chunks.push(chunk);
         Ok(())
     }
 
-    /// The class of a first chunk for at least `rows` rows, and how many rows fit into it.
-    fn first_class(&self, rows: usize) -> Result<(SizeClass, u32), MemoryError> {
-        let rows = rows.min(self.chunk_rows());
-        let class = SizeClass::for_bytes(rows * self.size())?;
-        let fit = (class.bytes() / self.size()).min(self.chunk_rows());
-        // A full chunk's class is computed from its rows, so the rows decide, not the slack.
-        Ok((SizeClass::for_bytes(fit * self.size())?, fit as u32))
+    /// Takes a step of a preparation back.
+    pub(crate) fn undo(&mut self, step: Step, memory: &mut Returns) {
+        let new = match step.old {
+            Some(old) => self.chunks.replace(step.number, old),
+            None => self.chunks.pop().expect("a chunk that was added is there"),
+        };
+        assert_eq!(new.chunk(), step.new, "steps are taken back in reverse");
+        memory.release(new);
+    }
+
+    /// Whether a step of a preparation was one of this column.
+    pub(crate) fn took(&self, step: &Step) -> bool {
+        self.chunks.get(step.number).is_some_and(|entry| entry.chunk == step.new)
+    }
+
+    /// The class of a first chunk for at least `rows` rows.
+    fn first_class(&self, rows: usize) -> Result<SizeClass, MemoryError> {
+        SizeClass::for_bytes(rows.min(self.chunk_rows()) * self.size())
     }
 
     fn grow_first(
@@ -244,24 +242,27 @@ impl Column {
         live: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let (old, old_class) = (self.chunks[0], self.class(0));
-        let (class, first_rows) = self.first_class(rows.max(self.first_rows as usize * 3 / 2))?;
-        let grown = memory.allocate(class, self.component)?;
-        let bytes = live.min(self.first_rows as usize) * self.size();
-        // SAFETY: both chunks hold at least `bytes`, and `grown` is not reachable yet.
-        unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), grown.as_ptr(), bytes) };
+        let held = self.capacity();
+        let class = self.first_class(rows.max(held * 3 / 2))?;
+        let grown = memory.allocate(class, self.component())?;
+        let to = grown.chunk();
         // It counts as written: the row that this makes room for follows.
-        self.chunks[0] = ChunkEntry::new(grown, memory.epoch());
-        self.first_rows = first_rows;
-        self.update_capacity();
-        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
-        unsafe { memory.release(old.chunk, old_class, old.born, self.component) };
+        let old = self.chunks.replace(0, grown);
+        // SAFETY: both chunks hold the live rows, and nobody else reaches the new one.
+        unsafe { self.copy_live(&old, to, live.min(held)) };
+        memory.let_go(old, 0, to);
         Ok(())
     }
 
-    fn push_chunk(&mut self, chunk: ChunkPtr, epoch: Epoch) {
-        self.chunks.push(ChunkEntry::new(chunk, epoch));
-        self.update_capacity();
+    /// Copies the first `rows` rows of a chunk that was replaced to the one in its place.
+    ///
+    /// # Safety
+    ///
+    /// Both chunks hold the rows, and nobody else reaches the new one.
+    unsafe fn copy_live(&self, old: &LooseChunk, new: ChunkPtr, rows: usize) {
+        let bytes = rows * self.size();
+        // SAFETY: the caller's contract, and one of the chunks is loose, so that they differ.
+        unsafe { ptr::copy_nonoverlapping(old.chunk().as_ptr(), new.as_ptr(), bytes) };
     }
 
     /// Writes `values` from `row` on, whose chunks must be writable there: one copy a chunk.
@@ -284,7 +285,7 @@ impl Column {
     /// Copies `count` rows from `from` on of another column to `row` on, whose chunks must be
     /// writable there.
     pub(crate) fn copy_run_from(&mut self, row: usize, source: &Self, from: usize, count: usize) {
-        assert_eq!(source.size, self.size, "both columns hold the same component");
+        assert_eq!(source.size(), self.size(), "both columns hold the same component");
         let mut copied = 0;
         while copied < count {
             let (at, of) = (row + copied, from + copied);
@@ -355,20 +356,15 @@ impl Column {
     }
 
     /// Gives the chunks past the first `keep` back.
-    pub(crate) fn truncate(&mut self, keep: usize, memory: &mut Memory) {
+    pub(crate) fn truncate(&mut self, keep: usize, memory: &mut Returns) {
         while self.chunks.len() > keep {
-            let last = self.chunks.len() - 1;
-            let (entry, class) = (self.chunks[last], self.class(last));
-            self.chunks.pop();
-            self.update_capacity();
-            // SAFETY: the chunk was this column's with this class and epoch, and is removed.
-            unsafe { memory.release(entry.chunk, class, entry.born, self.component) };
+            self.chunks.pop().into_iter().for_each(|chunk| memory.release(chunk));
         }
     }
 
     /// Gives chunks of another world back that hold none of the first `rows` rows, and those after
     /// them: they would be copied before a row comes, and keep a base for nothing.
-    pub(crate) fn release_foreign_spares(&mut self, rows: usize, memory: &mut Memory) {
+    pub(crate) fn release_foreign_spares(&mut self, rows: usize, memory: &mut Returns) {
         if memory.history.bases.live() == 0 {
             return;
         }
@@ -382,7 +378,7 @@ impl Column {
     /// ends; a lone chunk is then left alone, as a second one would cost more. The list of chunks
     /// keeps its room, so that a column that grows again does not come to the heap for it.
     pub(crate) fn compact(&mut self, live: usize, memory: &mut Memory) -> Surplus {
-        if self.size == 0 {
+        if self.size() == 0 {
             return Surplus::default();
         }
         let held = self.reserved_bytes();
@@ -396,18 +392,15 @@ impl Column {
 
     /// Gives back room in the list of chunks. Returns its bytes.
     pub(crate) fn trim_list(&mut self) -> usize {
-        shrink_list(&mut self.chunks)
+        self.chunks.trim()
     }
 
     /// Bytes of all chunks that are not blank.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        match self.chunks.len() {
-            0 => 0,
-            1 => self.class(0).bytes(),
-            chunks => {
-                let blank = self.chunks.iter().filter(|entry| entry.born == Epoch::BLANK).count();
-                (chunks - blank) * self.class(1).bytes()
-            }
+        let blank = self.chunks.iter().filter(|entry| entry.born == Epoch::BLANK).count();
+        match *self.chunks {
+            [lone] => lone.class().bytes(),
+            [..] => (self.chunks.len() - blank) * self.chunks.full().bytes(),
         }
     }
 
@@ -418,44 +411,38 @@ impl Column {
 
     /// Replaces the only chunk by a smaller one, if one of half the bytes holds `live` rows.
     fn refit_first(&mut self, live: usize, memory: &mut Memory) {
-        let (old, class) = (self.chunks[0], self.class(0));
-        let Ok((smaller, first_rows)) = self.first_class(live) else { return };
-        let is_seen = old.born <= memory.history.newest(self.component);
-        if is_seen || 2 * smaller.bytes() > class.bytes() {
+        let old = self.chunks[0];
+        let Ok(smaller) = self.first_class(live) else { return };
+        let is_seen = old.born <= memory.history.newest(self.component());
+        if is_seen || 2 * smaller.bytes() > old.class().bytes() {
             return;
         }
         // No memory for a smaller chunk is no reason to fail: everything stays as it is.
-        let Ok(chunk) = memory.allocate_idle(smaller, self.component) else { return };
-        // SAFETY: both chunks hold the live rows, and the new one is not reachable yet.
-        unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), chunk.as_ptr(), live * self.size()) };
+        let Ok(chunk) = memory.allocate_idle(smaller, self.component()) else { return };
+        let to = chunk.chunk();
         // A chunk of the current epoch counts as written in it, so that a later write need not
         // mark it.
-        self.chunks[0] = ChunkEntry::new(chunk, memory.epoch());
-        self.first_rows = first_rows;
-        self.update_capacity();
-        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
-        unsafe { memory.release(old.chunk, class, old.born, self.component) };
+        let old = self.chunks.replace(0, chunk);
+        // SAFETY: both chunks hold the live rows, and nobody else reaches the new one.
+        unsafe { self.copy_live(&old, to, live) };
+        memory.release(old);
     }
 
     /// Gives the first chunk, which must be full, back; the rows after it move up.
-    pub(crate) fn drop_first(&mut self, memory: &mut Memory) {
+    pub(crate) fn drop_first(&mut self, memory: &mut Returns) {
         assert!(self.chunks.len() > 1, "the first chunk is full when there is a second");
-        let class = self.class(0);
-        let entry = self.chunks.remove(0);
-        self.update_capacity();
-        // SAFETY: the chunk was this column's with this class and epoch, and is removed.
-        unsafe { memory.release(entry.chunk, class, entry.born, self.component) };
+        memory.release(self.chunks.pop_front());
     }
 
     /// The address of `row`, which must be below the capacity.
     #[inline]
     fn row_ptr(&self, row: usize) -> NonNull<u8> {
         assert!(row < self.capacity(), "the row is inside the column");
-        if self.size == 0 {
+        if self.size() == 0 {
             return no_bytes();
         }
         // SAFETY: the row is below the capacity, which counts the rows of the chunks listed.
-        let chunk = unsafe { self.chunks.get_unchecked(row >> self.rows_log2) }.chunk;
+        let chunk = unsafe { self.chunks.get_unchecked(row >> self.rows_log2()) }.chunk;
         let offset = (row & self.row_mask) * self.size();
         // SAFETY: for the same reason the offset stays inside the chunk.
         let row = unsafe { chunk.as_ptr().add(offset) };
@@ -490,7 +477,7 @@ impl Column {
         const { assert!(size_of::<T>() > 0, "the column has chunks") };
         assert!(row < self.capacity(), "the row is inside the column");
         // SAFETY: the row is below the capacity, which counts the rows of the chunks listed.
-        let entry = unsafe { self.chunks.get_unchecked(row >> self.rows_log2) };
+        let entry = unsafe { self.chunks.get_unchecked(row >> self.rows_log2()) };
         (entry.born == epoch).then(|| self.get_mut(row))
     }
 
@@ -502,7 +489,7 @@ impl Column {
             return &mut [];
         }
         let (first, last) = (rows.start, rows.end - 1);
-        assert!(first >> self.rows_log2 == last >> self.rows_log2, "the rows lie in one chunk");
+        assert!(first >> self.rows_log2() == last >> self.rows_log2(), "the rows lie in one chunk");
         let (start, _) = (self.row_ptr(first), self.row_ptr(last));
         // SAFETY: the rows are inside one chunk, and otherwise as in `get_mut`.
         unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<T>(), rows.len()) }
@@ -554,7 +541,7 @@ impl Column {
     /// Copies the value at `from` of another column to `row`, whose chunk must be writable there.
     #[inline]
     pub(crate) fn copy_from(&mut self, row: usize, source: &Self, from: usize) {
-        assert_eq!(source.size, self.size, "both columns hold the same component");
+        assert_eq!(source.size(), self.size(), "both columns hold the same component");
         let (source, target) = (source.row_ptr(from), self.row_ptr(row));
         // SAFETY: both rows are inside chunks of columns with this size of row.
         unsafe { copy_row(source, target, self.size()) };
@@ -564,7 +551,7 @@ impl Column {
     /// writable there, and the value at `last` into its place.
     #[inline]
     pub(crate) fn move_row(&mut self, row: usize, last: usize, target: &mut Self, to: usize) {
-        assert_eq!(target.size, self.size, "both columns hold the same component");
+        assert_eq!(target.size(), self.size(), "both columns hold the same component");
         assert!(row < last, "the last row follows all others");
         let (last, row, to) = (self.row_ptr(last), self.row_ptr(row), target.row_ptr(to));
         // SAFETY: all three rows are inside chunks of columns with this size of row, `to` in one
@@ -587,19 +574,6 @@ impl Sum for Surplus {
             chunks: sum.chunks + part.chunks,
         })
     }
-}
-
-/// The room that a list may have beyond twice its length: small lists are left alone.
-const LIST_SLACK: usize = 8;
-
-/// Gives back the room of a list that has far more than it needs, and returns its bytes. A list
-/// that grows and shrinks by less than half keeps its room.
-pub(crate) fn shrink_list<T>(list: &mut Vec<T>) -> usize {
-    let held = list.capacity();
-    if held > 2 * list.len() + LIST_SLACK {
-        list.shrink_to(list.len() + list.len() / 2);
-    }
-    (held - list.capacity()) * size_of::<T>()
 }
 
 /// Calls `$copy` with a number of bytes that is known at compile time for the usual sizes of rows,

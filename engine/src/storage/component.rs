@@ -300,7 +300,8 @@ pub(crate) struct ChunkShape {
 impl ChunkShape {
     /// log2 of the rows of a full chunk: the largest power of two of rows that fits, or one row.
     fn rows_log2(self, size: usize) -> u8 {
-        let rows = (self.bytes_max / size.max(1)).clamp(1, self.rows_max.max(1));
+        let bytes_max = self.bytes_max.min(SizeClass::MAX.bytes());
+        let rows = (bytes_max / size.max(1)).clamp(1, self.rows_max.max(1));
         rows.ilog2() as u8
     }
 }

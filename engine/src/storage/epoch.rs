@@ -25,12 +25,24 @@ impl Epoch {
     /// The end of a capture that never was: not before the birth of any foreign chunk, so that these
     /// count as seen, and before that of all others.
     pub(crate) const NEVER: Self = Self(FIRST - 1);
-    /// Comes after every epoch that there will be.
-    pub(crate) const MAX: Self = Self(u64::MAX);
+
+    /// How many bits an epoch has: at a million captures a second, for nine years.
+    pub(crate) const BITS: u32 = 48;
 
     /// How many spans there were with this one.
     pub(crate) fn number(self) -> u64 {
         self.0.saturating_sub(Self::NEVER.0)
+    }
+
+    /// The epoch as a number of [`Epoch::BITS`] bits.
+    #[inline]
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 
     /// The birth of a chunk of another world, which is the base of this number in a branch. It is
@@ -70,6 +82,8 @@ impl EpochCounter {
 
     /// Ends the current epoch and returns it: what is written from now on is newer.
     pub(crate) fn close(&self) -> Epoch {
-        Epoch(self.0.fetch_add(1, Ordering::Relaxed))
+        let closed = self.0.fetch_add(1, Ordering::Relaxed);
+        assert!(closed < (1 << Epoch::BITS) - 1, "fewer than 2^48 captures");
+        Epoch(closed)
     }
 }

@@ -11,13 +11,19 @@
 //! Only the thread that owns the world comes here. A reader that leaves flips its cell's state,
 //! and [`History::reclaim`] notices.
 
-#![allow(unsafe_code, reason = "returns retired chunks to the arena")]
+#![allow(unsafe_code, reason = "takes chunks from the arena and returns them")]
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use convoy_pool::{Arena, ArenaConfig, ChunkPtr, MemoryError, SizeClass, Watch};
+use convoy_pool::{
+    Arena, ArenaConfig, ArenaStatistics, ChunkPtr, Mapping, MemoryError, SizeClass, Watch,
+};
 
 use super::base::Holds;
+use super::chunk_entry::ChunkEntry;
+use super::chunk_list::LooseChunk;
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::epoch::{Epoch, EpochCounter};
 use super::frozen::Frozen;
@@ -25,11 +31,14 @@ use super::mask::ComponentMask;
 use bases::Bases;
 use ledger::{Ledger, Tallies};
 
-pub(crate) mod bases;
-mod ledger;
-pub(crate) mod usage;
+pub(crate) use steps::Step;
 
-mod restore;
+pub(crate) mod bases;
+
+mod ledger;
+pub(crate) mod restore;
+mod steps;
+pub(crate) mod usage;
 
 /// Counts of copy-on-write since the world was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -49,10 +58,10 @@ pub struct CopyStatistics {
 
 /// A chunk that the world has let go of while a snapshot sees it.
 struct DeadChunk {
-    chunk: ChunkPtr,
-    born: Epoch,
-    component: ComponentId,
-    class: SizeClass,
+    /// By which a revival finds the chunk, and goes on to do so when that was taken.
+    address: usize,
+    /// Always there, but during a revival.
+    chunk: Option<LooseChunk>,
 }
 
 /// The lists of a capture, used again and again.
@@ -78,9 +87,10 @@ impl CaptureLists {
         }
     }
 
-    fn push(&mut self, dead: DeadChunk) {
-        self.dead_bytes += dead.class.bytes();
-        self.dead.push(dead);
+    fn push(&mut self, chunk: LooseChunk) {
+        self.dead_bytes += chunk.class().bytes();
+        let address = chunk.chunk().as_ptr().addr();
+        self.dead.push(DeadChunk { address, chunk: Some(chunk) });
     }
 }
 
@@ -108,35 +118,67 @@ impl ActiveCapture {
 }
 
 /// The memory of one world: its arena and the history of what snapshots keep of it.
-pub struct Memory {
-    pub(crate) arena: Arena,
+///
+/// It can give chunks out, which may fail, and so what has it in hand *prepares*. What *commits*
+/// has [`Returns`], to which a `Memory` lends itself.
+pub struct Memory(Returns);
+
+/// The memory of one world for whoever may only give back, and so can't fail.
+pub struct Returns {
+    arena: Arena,
     pub(crate) history: History,
+    steps: steps::Steps,
+}
+
+impl Deref for Memory {
+    type Target = Returns;
+
+    #[inline]
+    fn deref(&self) -> &Returns {
+        &self.0
+    }
+}
+
+impl DerefMut for Memory {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Returns {
+        &mut self.0
+    }
+}
+
+impl Drop for Returns {
+    /// The chunks of dead lists go with the slabs, when the last capture has ended.
+    fn drop(&mut self) {
+        let dead = self.history.active.iter_mut().flat_map(|each| each.lists.dead.drain(..));
+        let old = self.steps.end().into_iter().filter_map(|step| step.old);
+        dead.filter_map(|dead| dead.chunk).chain(old).for_each(|chunk| _ = chunk.into_entry());
+    }
 }
 
 impl Memory {
     pub(crate) fn new(config: ArenaConfig) -> Self {
-        Self { arena: Arena::new(config), history: History::new() }
+        let (arena, history) = (Arena::new(config), History::new());
+        Self(Returns { arena, history, steps: steps::Steps::default() })
     }
 
-    #[inline]
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.history.epoch()
+    /// Maps ahead, so that `bytes` of chunks need no new mapping.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), MemoryError> {
+        self.arena.reserve(bytes)
     }
 
-    /// A chunk of `class` for a column of `component`; ended captures are reclaimed before a limit
-    /// is reported.
+    /// A chunk of `class` for a column of `component`, born now; ended captures are reclaimed
+    /// before a limit is reported.
     #[inline]
     pub(crate) fn allocate(
         &mut self,
         class: SizeClass,
         component: ComponentId,
-    ) -> Result<ChunkPtr, MemoryError> {
-        let chunk = match self.arena.allocate(class) {
-            Ok(chunk) => chunk,
-            Err(error) => self.allocate_after_reclaim(class, error)?,
-        };
-        self.history.ledger.allocate(component, class);
-        Ok(chunk)
+    ) -> Result<LooseChunk, MemoryError> {
+        match self.allocate_idle(class, component) {
+            Err(error) if self.reclaim() == 0 => Err(error),
+            Err(_) => self.allocate_idle(class, component),
+            chunk => chunk,
+        }
     }
 
     /// Finds out whether chunks of together `bytes` bytes can be had, after ended captures have
@@ -149,62 +191,59 @@ impl Memory {
         Ok(())
     }
 
-    /// A chunk of `class` for a column of `component`, of memory that is free now.
+    /// A chunk of `class` for a column of `component`, born now, of memory that is free now.
     pub(crate) fn allocate_idle(
         &mut self,
         class: SizeClass,
         component: ComponentId,
-    ) -> Result<ChunkPtr, MemoryError> {
-        let chunk = self.arena.allocate(class)?;
+    ) -> Result<LooseChunk, MemoryError> {
+        let (chunk, epoch) = (self.arena.allocate(class)?, self.epoch());
         self.history.ledger.allocate(component, class);
-        Ok(chunk)
+        let entry = ChunkEntry::new(chunk, class, epoch, epoch);
+        // SAFETY: the arena has just given the chunk out with this class.
+        Ok(unsafe { LooseChunk::new(entry, component) })
     }
+}
 
-    /// Gives a chunk back that no column ever held.
-    ///
-    /// # Safety
-    ///
-    /// `chunk` came from [`Memory::allocate`] with `class` and `component`, and nobody reaches it.
-    pub(crate) unsafe fn discard(
-        &mut self,
-        chunk: ChunkPtr,
-        class: SizeClass,
-        component: ComponentId,
-    ) {
-        self.history.ledger.free(component, class);
-        // SAFETY: the caller's contract.
-        unsafe { self.arena.recycle(chunk, class) };
-    }
-
-    #[cold]
-    fn allocate_after_reclaim(
-        &mut self,
-        class: SizeClass,
-        error: MemoryError,
-    ) -> Result<ChunkPtr, MemoryError> {
-        if self.reclaim() == 0 {
-            return Err(error);
+impl Memory {
+    /// Notes that `chunk` becomes number `number` of its column, which had none there, if steps are
+    /// noted.
+    pub(crate) fn note_added(&mut self, chunk: &LooseChunk, number: usize, extent: usize) {
+        if self.steps.open {
+            let (component, new) = (chunk.component(), chunk.chunk());
+            self.steps.note(Step { component, new, number, old: None, extent });
         }
-        self.arena.allocate(class)
+    }
+}
+
+impl Returns {
+    #[inline]
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.history.epoch()
     }
 
-    /// Gives a chunk that the world no longer uses to the arena, or to the dead list of the
-    /// newest capture that sees it. One of another world is only forgotten.
-    ///
-    /// # Safety
-    ///
-    /// `chunk` came from this memory's arena with `class`, unless it is foreign, belonged to a
-    /// column of `component` with this `born`, and the world does not reach it any more.
-    pub(crate) unsafe fn release(
-        &mut self,
-        chunk: ChunkPtr,
-        class: SizeClass,
-        born: Epoch,
-        component: ComponentId,
-    ) {
+    /// The slabs that all chunks lie in.
+    pub(crate) fn mapping(&self) -> &Arc<Mapping> {
+        self.arena.mapping()
+    }
+
+    pub(crate) fn arena_statistics(&self) -> ArenaStatistics {
+        self.arena.statistics()
+    }
+
+    /// Gives free pages back to the system, until the budget is spent. Returns their bytes.
+    pub(crate) fn trim(&mut self, budget: Duration) -> usize {
+        self.arena.trim(budget)
+    }
+
+    /// Gives a chunk that the world no longer uses, or never did, to the arena, or to the dead list
+    /// of the newest capture that sees it. One of another world is only forgotten.
+    pub(crate) fn release(&mut self, chunk: LooseChunk) {
+        let (born, component, class) = (chunk.born(), chunk.component(), chunk.class());
         let history = &mut self.history;
         if born.is_foreign() {
             born.base().into_iter().for_each(|base| history.bases.forget(base));
+            chunk.into_entry();
             return;
         }
         if born <= history.newest(component) {
@@ -214,19 +253,54 @@ impl Memory {
             let oldest = oldest.expect("the newest epoch of a component is an active capture's");
             history.ledger.retire(oldest.lists.oldest.of(component), class);
             let newest = viewers.next_back().unwrap_or(oldest);
-            newest.lists.push(DeadChunk { chunk, born, component, class });
+            newest.lists.push(chunk);
         } else {
             history.ledger.free(component, class);
-            // SAFETY: the caller's contract, and no active capture sees the chunk.
-            unsafe { self.arena.recycle(chunk, class) };
+            recycle(&mut self.arena, chunk);
         }
+    }
+
+    /// Begins to note what a preparation takes, until [`Returns::end_steps`].
+    pub(crate) fn begin_steps(&mut self) {
+        self.steps.begin();
+    }
+
+    /// Whether steps are noted, as an operation is being prepared.
+    pub(crate) fn is_preparing(&self) -> bool {
+        self.steps.open
+    }
+
+    /// Notes no more steps, and hands those out that were noted, oldest first.
+    pub(crate) fn end_steps(&mut self) -> Vec<Step> {
+        self.steps.end()
+    }
+
+    /// Keeps an empty list of steps for its room.
+    pub(crate) fn keep_step_list(&mut self, steps: Vec<Step>) {
+        self.steps.keep_list(steps);
+    }
+
+    /// Lets go of `old`, in whose place `new` is now, as number `number` of its column: at once, or
+    /// when all has been prepared.
+    pub(crate) fn let_go(&mut self, old: LooseChunk, number: usize, new: ChunkPtr) {
+        if self.steps.open {
+            let component = old.component();
+            self.steps.note(Step { component, new, number, old: Some(old), extent: 0 });
+        } else {
+            self.release(old);
+        }
+    }
+
+    /// Gives back room of lists. Returns its bytes.
+    pub(crate) fn trim_list(&mut self) -> usize {
+        self.steps.trim_list()
     }
 
     /// Lets go of the bases of which nothing is left, ends the captures that have no reader left and
     /// passes on what their dead lists hold.
     /// Returns how many captures ended.
     pub(crate) fn reclaim(&mut self) -> usize {
-        let Self { arena, history } = self;
+        let Self { arena, history, .. } = self;
         history.bases.let_go();
         let mut ended = 0;
         let mut index = 0;
@@ -238,16 +312,15 @@ impl Memory {
             let mut capture = history.active.remove(index);
             // Backwards, so that the arena, which gives the last chunk back first, hands them out
             // in the order in which they were replaced: side by side, if they lay so.
-            for dead in capture.lists.dead.drain(..).rev() {
+            for dead in capture.lists.dead.drain(..).rev().filter_map(|dead| dead.chunk) {
                 let older = &mut history.active[..index];
-                match older.iter_mut().rfind(|older| older.sees(dead.born, dead.component)) {
+                match older.iter_mut().rfind(|older| older.sees(dead.born(), dead.component())) {
                     Some(older) => older.lists.push(dead),
                     None => {
-                        history.ledger.retained.subtract(dead.class);
-                        // SAFETY: the chunk was retired under the contract of `release`, so it is
-                        // the arena's and out of the world's reach; the last capture that saw it
-                        // has ended, which happened after its readers' last access.
-                        unsafe { arena.recycle(dead.chunk, dead.class) };
+                        // The last capture that saw it has ended, which happened after its
+                        // readers' last access.
+                        history.ledger.retained.subtract(dead.class());
+                        recycle(arena, dead);
                     }
                 }
             }
@@ -268,6 +341,14 @@ pub(crate) fn ask_heap(bytes: usize) -> Result<(), MemoryError> {
     asked.map_err(|_| MemoryError::Heap { requested_bytes: bytes })
 }
 
+/// Gives a chunk that no capture sees to the arena that it came from.
+fn recycle(arena: &mut Arena, chunk: LooseChunk) {
+    let entry = chunk.into_entry();
+    // SAFETY: a loose chunk came from the arena with its class, and is in no list. Only foreign ones
+    // are of another arena, and they don't come here.
+    unsafe { arena.recycle(entry.chunk, entry.class()) };
+}
+
 /// The active captures of a world, oldest first.
 pub(crate) struct History {
     epoch: EpochCounter,
@@ -282,8 +363,6 @@ pub(crate) struct History {
     pub(crate) branching: bool,
     /// In a branch: the worlds whose chunks it shares.
     pub(crate) bases: Bases,
-    /// The epoch of the capture that chunks are, or were last, revived of.
-    pub(crate) revival: Epoch,
 }
 
 impl History {
@@ -301,7 +380,6 @@ impl History {
             timing: false,
             branching: false,
             bases: Bases::default(),
-            revival: Epoch::ZERO,
         }
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod archetype;
 pub(crate) mod base;
 pub(crate) mod charge;
 pub(crate) mod chunk_entry;
+pub(crate) mod chunk_list;
 pub(crate) mod column;
 pub(crate) mod component;
 pub(crate) mod component_id;
@@ -22,6 +23,7 @@ pub(crate) mod lineage;
 pub(crate) mod links;
 pub(crate) mod mask;
 pub(crate) mod names;
+pub(crate) mod room;
 pub(crate) mod rows;
 pub(crate) mod run;
 #[cfg(feature = "rayon")]

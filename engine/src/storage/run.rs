@@ -13,7 +13,7 @@ use std::ops::Range;
 use convoy_pool::MemoryError;
 
 use super::archetype::ArchetypeId;
-use super::history::Memory;
+use super::history::{Memory, Returns};
 use super::table::{DROPPED, Table};
 
 /// Consecutive rows of one table.
@@ -215,7 +215,7 @@ impl Table {
     pub(crate) fn close_holes(
         &mut self,
         runs: &[RowRun],
-        memory: &mut Memory,
+        memory: &mut Returns,
         mut moved: impl FnMut(&Self, Range<usize>),
     ) {
         let rows = self.rows();

@@ -13,7 +13,7 @@ use super::component::{ENABLED, Registry};
 use super::component_id::ComponentId;
 use super::entity::Entity;
 use super::epoch::Epoch;
-use super::history::Memory;
+use super::history::{Memory, Returns};
 use super::mask::ComponentMask;
 use super::rows::Rows;
 
@@ -226,16 +226,8 @@ impl Table {
 
     /// Makes the row after the last one writable in every column. Nothing is added yet: the
     /// caller writes the columns and then calls [`Table::commit_append`].
-    #[inline]
-    pub(crate) fn prepare_append(&mut self, memory: &mut Memory) -> Result<usize, MemoryError> {
-        if self.rows < self.open_until && self.open_epoch == memory.epoch() {
-            return Ok(self.rows());
-        }
-        self.open_rows(memory)
-    }
-
     #[cold]
-    fn open_rows(&mut self, memory: &mut Memory) -> Result<usize, MemoryError> {
+    pub(crate) fn prepare_append(&mut self, memory: &mut Memory) -> Result<(), MemoryError> {
         let row = self.rows();
         let mut open = usize::MAX;
         for column in &mut self.columns {
@@ -244,7 +236,19 @@ impl Table {
         }
         self.open_until = u32::try_from(open).unwrap_or(u32::MAX);
         self.open_epoch = memory.epoch();
-        Ok(row)
+        Ok(())
+    }
+
+    /// Whether [`Table::prepare_append`] has come to the row after the last one in `epoch`, the
+    /// current one.
+    #[inline]
+    pub(crate) fn is_open(&self, epoch: Epoch) -> bool {
+        self.rows < self.open_until && self.open_epoch == epoch
+    }
+
+    /// Forgets what was made writable.
+    pub(crate) fn close(&mut self) {
+        self.open_until = 0;
     }
 
     /// Makes `count` rows after the last one writable in every column, as
@@ -345,7 +349,6 @@ impl Table {
     }
 
     /// Makes `row` writable where a removal will move the last row into it. Changes no row.
-    #[inline]
     pub(crate) fn prepare_remove(
         &mut self,
         row: usize,
@@ -359,30 +362,40 @@ impl Table {
         Ok(())
     }
 
-    /// Removes the `row` that [`Table::prepare_remove`] made writable, by moving the last row into
-    /// its place. Returns the entity that moved.
+    /// Whether `row` can be removed in `epoch`, the current one: it is writable, or the last one.
     #[inline]
-    pub(crate) fn commit_remove(&mut self, row: usize, memory: &mut Memory) -> Option<Entity> {
+    pub(crate) fn can_remove(&self, row: usize, epoch: Epoch) -> bool {
+        row + 1 == self.rows() || self.owns_row(row, epoch)
+    }
+
+    #[inline]
+    fn owns_row(&self, row: usize, epoch: Epoch) -> bool {
+        self.columns.iter().all(|column| column.is_owned(row >> column.rows_log2(), epoch))
+    }
+
+    /// Removes the `row` that [`Table::prepare_remove`] made writable, by moving the last row into
+    /// its place. Returns the entity that moved. Chunks stay, for [`Table::release_empty`].
+    #[inline]
+    pub(crate) fn commit_remove(&mut self, row: usize) -> Option<Entity> {
         let last = self.rows() - 1;
         if row != last {
             for column in &mut self.columns {
                 column.copy_within(last, row);
             }
         }
-        self.finish_remove(row, last, memory)
+        self.finish_remove(row, last)
     }
 
     /// Moves `row` to the row of `target` that [`Table::prepare_append`] made writable, and the
     /// last row into its place, which [`Table::prepare_remove`] made writable. `positions` tells
     /// for each column where its component stands in `target`, or [`DROPPED`]. Returns the entity
-    /// that took the place of the one that left.
+    /// that took the place of the one that left. Chunks stay, for [`Table::release_empty`].
     #[inline]
     pub(crate) fn commit_move(
         &mut self,
         row: usize,
         target: &mut Self,
         positions: &[u16],
-        memory: &mut Memory,
     ) -> Option<Entity> {
         let (last, to) = (self.rows() - 1, target.rows());
         for (column, &position) in self.columns.iter_mut().zip(positions) {
@@ -396,27 +409,32 @@ impl Table {
                 None => {}
             }
         }
-        target.commit_append();
-        self.finish_remove(row, last, memory)
+        target.rows += 1;
+        self.finish_remove(row, last)
     }
 
-    /// Forgets the last row after it was copied to `row`. Chunks beyond one empty spare go back.
+    /// Forgets the last row after it was copied to `row`.
     #[inline]
-    fn finish_remove(&mut self, row: usize, last: usize, memory: &mut Memory) -> Option<Entity> {
+    fn finish_remove(&mut self, row: usize, last: usize) -> Option<Entity> {
         let moved = (row != last).then(|| self.entity(row));
         self.rows = last as u32;
         if self.rows < self.captured_rows {
             // The next append may land below what a capture sees.
             self.open_until = 0;
         }
-        if self.rows & self.chunk_mask == 0 {
-            self.release_chunks(memory);
-        }
         moved
     }
 
+    /// After one row was removed: chunks beyond one empty spare go back.
+    #[inline]
+    pub(crate) fn release_empty(&mut self, memory: &mut Returns) {
+        if self.rows & self.chunk_mask == 0 {
+            self.release_chunks(memory);
+        }
+    }
+
     #[cold]
-    fn release_chunks(&mut self, memory: &mut Memory) {
+    fn release_chunks(&mut self, memory: &mut Returns) {
         let rows = self.rows();
         self.open_until = 0;
         for column in &mut self.columns {
@@ -427,9 +445,22 @@ impl Table {
         }
     }
 
+    /// After any number of rows was removed: chunks beyond one empty spare go back.
+    pub(crate) fn release_surplus(&mut self, memory: &mut Returns) {
+        let rows = self.rows();
+        for column in self.columns.iter_mut().filter(|column| column.size() > 0) {
+            let held = column.chunk_count();
+            column.truncate(rows.div_ceil(column.chunk_rows()) + 1, memory);
+            column.release_foreign_spares(rows, memory);
+            if column.chunk_count() < held {
+                self.open_until = 0;
+            }
+        }
+    }
+
     /// Removes all rows and gives their chunks back in bulk, last to first, so that they come out
     /// of the arena in ascending order. The lists of chunks keep their capacity.
-    pub(crate) fn clear(&mut self, memory: &mut Memory) {
+    pub(crate) fn clear(&mut self, memory: &mut Returns) {
         self.rows = 0;
         self.open_until = 0;
         for column in &mut self.columns {
@@ -439,7 +470,7 @@ impl Table {
 
     /// Forgets all rows from `rows` on, whose values were moved elsewhere. Where that empties
     /// whole chunks, those beyond the one that is appended to next go back.
-    pub(crate) fn shrink(&mut self, rows: usize, memory: &mut Memory) {
+    pub(crate) fn shrink(&mut self, rows: usize, memory: &mut Returns) {
         let old = self.rows();
         assert!(rows <= old, "a table shrinks to what it holds");
         self.rows = rows as u32;

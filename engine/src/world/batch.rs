@@ -146,10 +146,12 @@ impl World {
     ) -> Result<(ArchetypeId, usize), SpawnError> {
         let count = columns.rows()?;
         let (archetype, number) = self.target::<C::Bundle>()?;
+        let slots = self.attempt(|world| {
+            world.tables[archetype.index()].prepare_append_run(count, &mut world.memory)?;
+            world.index.prepare_many(count, &mut world.memory)
+        })?;
         let table = &mut self.tables[archetype.index()];
         let first = table.rows();
-        table.prepare_append_run(count, &mut self.memory)?;
-        let slots = self.index.prepare_many(count, &mut self.memory)?;
         let positions = self.bundles.get(number).own_positions();
         columns.write(table.columns_mut(), positions, first);
         let location = Location { archetype, row: first as u32 };
@@ -188,22 +190,26 @@ impl World {
         bundles: impl Iterator<Item = B>,
     ) -> Result<(ArchetypeId, usize), SpawnError> {
         let (archetype, number) = self.target::<B>()?;
-        let table = &mut self.tables[archetype.index()];
-        let first = table.rows();
-        let positions = self.bundles.get(number).own_positions();
-        // Rows past the last one belong to nobody: they are filled first and added at the end.
-        let (mut count, mut ready) = (0, 0);
-        let expected = bundles.size_hint().0;
-        for bundle in bundles {
-            if count == ready {
-                ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
-                table.prepare_append_rest(count, ready, &mut self.memory)?;
+        let first = self.tables[archetype.index()].rows();
+        let (count, slots) = self.attempt(|world| {
+            let Self { tables, index, memory, bundles: known, .. } = world;
+            let positions = known.get(number).own_positions();
+            let table = &mut tables[archetype.index()];
+            // Rows past the last one belong to nobody: they are filled first and added at the end.
+            let (mut count, mut ready) = (0, 0);
+            let expected = bundles.size_hint().0;
+            for bundle in bundles {
+                if count == ready {
+                    ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
+                    table.prepare_append_rest(count, ready, memory)?;
+                }
+                let columns = table.columns_mut();
+                bundle.put(&mut RowSink { columns, positions, row: first + count });
+                count += 1;
             }
-            let columns = table.columns_mut();
-            bundle.put(&mut RowSink { columns, positions, row: first + count });
-            count += 1;
-        }
-        let slots = self.index.prepare_many(count, &mut self.memory)?;
+            Ok::<_, SpawnError>((count, index.prepare_many(count, memory)?))
+        })?;
+        let table = &mut self.tables[archetype.index()];
         let location = Location { archetype, row: first as u32 };
         self.index.place_many(slots, location, &mut table.columns_mut()[0]);
         table.enable_rows(first..first + count);
@@ -229,13 +235,13 @@ impl World {
         let number = self.edge::<B>(archetype, Change::Insert)?;
         let target = self.edges.get(number).target;
         let rows = if target == archetype {
-            let Self { edges, tables, memory, .. } = self;
-            let table = &mut tables[archetype.index()];
-            let edge = edges.get(number);
-            for &position in edge.positions[..B::LEN].iter().chain(&edge.enabled) {
-                table.own_column(usize::from(position), memory)?;
-            }
-            0..table.rows()
+            self.attempt(|world| {
+                let Self { edges, tables, memory, .. } = world;
+                let (table, edge) = (&mut tables[archetype.index()], edges.get(number));
+                let mut written = edge.positions[..B::LEN].iter().chain(&edge.enabled);
+                written.try_for_each(|&position| table.own_column(usize::from(position), memory))
+            })?;
+            0..self.tables[archetype.index()].rows()
         } else {
             self.move_table(archetype, number)?
         };
@@ -277,11 +283,13 @@ impl World {
     /// Despawns every entity of an archetype. Chunks go back in bulk.
     pub(crate) fn despawn_table(&mut self, archetype: ArchetypeId) -> Result<(), ComponentError> {
         self.check_whole()?;
+        self.attempt(|world| {
+            let Self { tables, index, memory, .. } = world;
+            let table = &tables[archetype.index()];
+            (0..table.rows()).try_for_each(|row| index.prepare_free(table.entity(row), memory))
+        })?;
         let Self { tables, index, memory, .. } = self;
         let table = &mut tables[archetype.index()];
-        for row in 0..table.rows() {
-            index.prepare_free(table.entity(row), memory)?;
-        }
         for row in (0..table.rows()).rev() {
             index.free(table.entity(row));
         }
@@ -295,15 +303,20 @@ impl World {
         archetype: ArchetypeId,
         edge: usize,
     ) -> Result<Range<usize>, SpawnError> {
+        self.attempt(|world| {
+            let Self { edges, tables, index, memory, .. } = world;
+            let count = tables[archetype.index()].rows();
+            tables[edges.get(edge).target.index()].prepare_append_run(count, memory)?;
+            let source = &tables[archetype.index()];
+            let moved =
+                (0..count).try_for_each(|row| index.prepare_move(source.entity(row), memory));
+            Ok::<_, SpawnError>(moved?)
+        })?;
         let Self { edges, tables, index, memory, .. } = self;
         let edge = edges.get(edge);
         let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
         let [source, target] = pair.expect("an edge leads to another table of the world");
         let (count, first) = (source.rows(), target.rows());
-        target.prepare_append_run(count, memory)?;
-        for row in 0..count {
-            index.prepare_move(source.entity(row), memory)?;
-        }
         for (column, &position) in source.columns().iter().zip(&edge.targets) {
             if position != DROPPED {
                 let target = &mut target.columns_mut()[usize::from(position)];

@@ -330,12 +330,27 @@ impl World {
         (archetype, number): (ArchetypeId, usize),
         bundle: &B,
     ) -> Result<Entity, SpawnError> {
-        let Self { tables, index, bundles, memory, .. } = self;
-        let table = &mut tables[archetype.index()];
-        let row = table.prepare_append(memory)?;
-        let entity = index.allocate_at(Location { archetype, row: row as u32 }, memory)?;
-        fill_row::<B>(table, entity, bundles.get(number).own_positions(), bundle);
-        Ok(entity)
+        loop {
+            let Self { tables, index, bundles, memory, .. } = self;
+            let (table, epoch) = (&mut tables[archetype.index()], memory.epoch());
+            let location = Location { archetype, row: table.rows() as u32 };
+            if table.is_open(epoch)
+                && let Some(entity) = index.place_next(location, epoch)
+            {
+                fill_row::<B>(table, entity, bundles.get(number).own_positions(), bundle);
+                return Ok(entity);
+            }
+            self.prepare_spawn(archetype)?;
+        }
+    }
+
+    /// Makes the next row of an archetype and the next slot of the index writable.
+    #[cold]
+    pub(crate) fn prepare_spawn(&mut self, archetype: ArchetypeId) -> Result<(), SpawnError> {
+        self.attempt(|world| {
+            world.tables[archetype.index()].prepare_append(&mut world.memory)?;
+            world.index.prepare_next(&mut world.memory)
+        })
     }
 
     /// Spawns an entity under a handle that was reserved for it. `None` when the handle is not a
@@ -349,29 +364,37 @@ impl World {
         if !self.index.check_reserved(entity, &mut self.memory)? {
             return Ok(None);
         }
-        let (archetype, number, row) = match self.known_target::<B>() {
-            Some(target) => self.prepare_spawn_at(entity, target)?,
+        let (archetype, number) = match self.known_target::<B>() {
+            Some(target) => target,
             None => self.all_or_nothing(|world| {
                 let target = world.find_target::<B>()?;
-                world.prepare_spawn_at(entity, target)
+                world.prepare_spawn_at(entity, target.0)?;
+                Ok::<_, SpawnError>(target)
             })?,
         };
-        self.index.place(entity, Location { archetype, row: row as u32 });
-        let positions = self.bundles.get(number).own_positions();
-        fill_row::<B>(&mut self.tables[archetype.index()], entity, positions, values);
+        let epoch = self.memory.epoch();
+        let is_open = self.tables[archetype.index()].is_open(epoch);
+        if !is_open || !self.index.owns_known(entity, epoch) {
+            self.prepare_spawn_at(entity, archetype)?;
+        }
+        let table = &mut self.tables[archetype.index()];
+        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
+        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
         Ok(Some(()))
     }
 
-    /// Makes the slot of a reserved handle and the next row of an archetype writable.
+    /// Makes the next row of an archetype and the slot of a reserved handle writable.
+    #[cold]
     fn prepare_spawn_at(
         &mut self,
         entity: Entity,
-        (archetype, number): (ArchetypeId, usize),
-    ) -> Result<(ArchetypeId, usize, usize), SpawnError> {
-        let row = self.tables[archetype.index()].prepare_append(&mut self.memory)?;
-        // Last, as it may make slots, which the state hash tells.
-        self.index.prepare_given(entity, &mut self.memory)?;
-        Ok((archetype, number, row))
+        archetype: ArchetypeId,
+    ) -> Result<(), SpawnError> {
+        self.attempt(|world| {
+            world.tables[archetype.index()].prepare_append(&mut world.memory)?;
+            world.index.prepare_given(entity, &mut world.memory)?;
+            Ok(())
+        })
     }
 
     /// Bars changes of structure where rows lack columns.
@@ -448,10 +471,16 @@ impl World {
         self.all_or_nothing(|world| {
             let (archetype, _) = world.target::<B>()?;
             let missing_bytes = world.index.missing_bytes(rows)?;
-            let table = &mut world.tables[archetype.index()];
+            let table = &world.tables[archetype.index()];
             let missing_bytes = missing_bytes.saturating_add(table.missing_bytes(rows));
             world.memory.check_room(missing_bytes)?;
-            table.reserve(rows, &mut world.memory)?;
+            world.reserve_rows(archetype, rows)
+        })
+    }
+
+    fn reserve_rows(&mut self, archetype: ArchetypeId, rows: usize) -> Result<(), SpawnError> {
+        self.attempt(|world| {
+            world.tables[archetype.index()].reserve(rows, &mut world.memory)?;
             world.index.reserve(rows, &mut world.memory)?;
             Ok(())
         })
@@ -496,29 +525,36 @@ impl World {
         if self.tables[at.archetype.index()].is_linked() {
             return Ok(self.despawn_linked(entity)?);
         }
-        self.index.prepare_free(entity, &mut self.memory)?;
-        self.prepare_last(at)?;
-        self.tables[at.archetype.index()].prepare_remove(at.row as usize, &mut self.memory)?;
-        self.take_out(at);
-        self.index.free(entity);
-        Ok(())
-    }
-
-    /// Makes the slot of the entity that a removal at `at` will move writable.
-    #[inline]
-    fn prepare_last(&mut self, at: Location) -> Result<(), MemoryError> {
-        let table = &self.tables[at.archetype.index()];
-        let last = table.entity(table.rows() - 1);
-        self.index.prepare_move(last, &mut self.memory)
-    }
-
-    /// Removes a row whose removal was prepared, and corrects the location of what moved into it.
-    #[inline]
-    pub(crate) fn take_out(&mut self, at: Location) {
-        let table = &mut self.tables[at.archetype.index()];
-        if let Some(moved) = table.commit_remove(at.row as usize, &mut self.memory) {
-            self.index.relocate(moved, at);
+        loop {
+            let Self { tables, index, memory, .. } = self;
+            let (table, epoch) = (&mut tables[at.archetype.index()], memory.epoch());
+            let last = table.entity(table.rows() - 1);
+            let ready = index.is_settled()
+                && index.owns(entity, epoch)
+                && index.owns(last, epoch)
+                && table.can_remove(at.row as usize, epoch);
+            if ready {
+                if let Some(moved) = table.commit_remove(at.row as usize) {
+                    index.relocate(moved, at);
+                }
+                index.free(entity);
+                table.release_empty(memory);
+                return Ok(());
+            }
+            self.prepare_despawn_of(entity, at)?;
         }
+    }
+
+    /// Makes what a removal writes writable.
+    #[cold]
+    fn prepare_despawn_of(&mut self, entity: Entity, at: Location) -> Result<(), MemoryError> {
+        self.attempt(|world| {
+            let Self { tables, index, memory, .. } = world;
+            let table = &mut tables[at.archetype.index()];
+            index.prepare_free(entity, memory)?;
+            index.prepare_move(table.entity(table.rows() - 1), memory)?;
+            table.prepare_remove(at.row as usize, memory)
+        })
     }
 
     /// Inserts the components of `bundle`, replacing those that `entity` has already.
@@ -546,26 +582,58 @@ impl World {
             Some(number) => number,
             None => self.first_edge::<B>((entity, from), Change::Insert)?,
         };
-        let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(number);
-        let row = from.row as usize;
-        if edge.target == from.archetype {
-            let table = &mut tables[from.archetype.index()];
-            let rows = table.rows();
-            for &position in edge.positions[..B::LEN].iter().chain(&edge.enabled) {
-                table.columns_mut()[usize::from(position)].own_row(row, rows, memory)?;
-            }
-            let columns = table.columns_mut();
-            values.put_row(&mut RowSink { columns, positions: &edge.positions, row });
-            enable_rows(columns, &edge.enabled, row..row + 1);
-            return Ok(());
-        }
-        let to = move_row(edge, (entity, from), tables, index, memory)?;
-        let columns = tables[edge.target.index()].columns_mut();
-        let row = to.row as usize;
+        let to = self.reach::<B>(number, (entity, from))?;
+        let Self { edges, tables, .. } = self;
+        let (edge, row) = (edges.get(number), to.row as usize);
+        let columns = tables[to.archetype.index()].columns_mut();
         values.put_row(&mut RowSink { columns, positions: &edge.positions, row });
         enable_rows(columns, &edge.enabled, row..row + 1);
         Ok(())
+    }
+
+    /// Moves an entity along an edge that inserts a `B`, or, where it stays, makes writable what
+    /// the bundle replaces. Returns where it is.
+    #[inline]
+    pub(crate) fn reach<B: Bundle>(
+        &mut self,
+        number: usize,
+        (entity, from): (Entity, Location),
+    ) -> Result<Location, MemoryError> {
+        let edge = self.edges.get(number);
+        if edge.target != from.archetype {
+            return self.move_row(number, (entity, from));
+        }
+        let (row, epoch) = (from.row as usize, self.memory.epoch());
+        let columns = self.tables[from.archetype.index()].columns();
+        let mut written = edge.positions[..B::LEN].iter().chain(&edge.enabled);
+        let owned = written.all(|&position| {
+            let column = &columns[usize::from(position)];
+            column.is_owned(row >> column.rows_log2(), epoch)
+        });
+        if !owned {
+            self.own_written(number, B::LEN, from)?;
+        }
+        Ok(from)
+    }
+
+    /// Makes writable what an edge that leads nowhere writes.
+    #[cold]
+    fn own_written(
+        &mut self,
+        number: usize,
+        positions: usize,
+        at: Location,
+    ) -> Result<(), MemoryError> {
+        self.attempt(|world| {
+            let Self { edges, tables, memory, .. } = world;
+            let (edge, table) = (edges.get(number), &mut tables[at.archetype.index()]);
+            let rows = table.rows();
+            let mut written = edge.positions[..positions].iter().chain(&edge.enabled);
+            written.try_for_each(|&position| {
+                let column = &mut table.columns_mut()[usize::from(position)];
+                column.own_row(at.row as usize, rows, memory)
+            })
+        })
     }
 
     /// Removes the components of `B` from `entity` and returns them. Constant time, and one copy
@@ -577,16 +645,15 @@ impl World {
     /// world is unchanged.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<B, ComponentError> {
         let (from, number) = self.find_removal::<B>(entity)?;
-        let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(number);
-        let table = &tables[from.archetype.index()];
+        let edge = self.edges.get(number);
+        let table = &self.tables[from.archetype.index()];
         let bundle = B::take(&mut RowSource {
             table,
             positions: edge.positions.iter(),
             row: from.row as usize,
         });
         if edge.target != from.archetype {
-            move_row(edge, (entity, from), tables, index, memory)?;
+            self.move_row(number, (entity, from))?;
         }
         Ok(bundle)
     }
@@ -606,18 +673,51 @@ impl World {
         })
     }
 
+    /// Moves an entity's row to the table at the other end of an edge, without what the bundle of
+    /// an insertion brings. Returns where it is now; on an error nothing has moved.
+    #[inline]
+    pub(crate) fn move_row(
+        &mut self,
+        number: usize,
+        (entity, from): (Entity, Location),
+    ) -> Result<Location, MemoryError> {
+        loop {
+            let Self { edges, tables, index, memory, .. } = self;
+            let (edge, epoch) = (edges.get(number), memory.epoch());
+            let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
+            let [source, target] = pair.expect("an edge leads to another table of the world");
+            let last = source.entity(source.rows() - 1);
+            let ready = target.is_open(epoch)
+                && index.owns(entity, epoch)
+                && index.owns(last, epoch)
+                && source.can_remove(from.row as usize, epoch);
+            if ready {
+                let to = commit_move((edge, entity, from), source, target, index);
+                source.release_empty(memory);
+                return Ok(to);
+            }
+            self.prepare_edge(number, (entity, from))?;
+        }
+    }
+
     /// Makes everything writable that moving `entity` along an edge will write.
+    #[cold]
     pub(crate) fn prepare_edge(
         &mut self,
         number: usize,
         (entity, from): (Entity, Location),
     ) -> Result<(), MemoryError> {
-        let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(number);
-        if edge.target != from.archetype {
-            prepare_move(edge, (entity, from), tables, index, memory)?;
+        if self.edges.get(number).target == from.archetype {
+            return Ok(());
         }
-        Ok(())
+        self.attempt(|world| {
+            let Self { edges, tables, index, memory, .. } = world;
+            tables[edges.get(number).target.index()].prepare_append(memory)?;
+            let source = &mut tables[from.archetype.index()];
+            index.prepare_move(entity, memory)?;
+            index.prepare_move(source.entity(source.rows() - 1), memory)?;
+            source.prepare_remove(from.row as usize, memory)
+        })
     }
 
     /// Checks that the entities of `archetype` have every component of `B`.
@@ -646,10 +746,8 @@ impl World {
         entity: Entity,
     ) -> Result<(), ComponentError> {
         let (from, number) = self.find_removal::<B>(entity)?;
-        let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(number);
-        if edge.target != from.archetype {
-            move_row(edge, (entity, from), tables, index, memory)?;
+        if self.edges.get(number).target != from.archetype {
+            self.move_row(number, (entity, from))?;
         }
         Ok(())
     }
@@ -781,7 +879,7 @@ impl World {
     /// When memory runs out for copying the entity index that a snapshot shares. The world is
     /// unchanged.
     pub fn clear(&mut self) -> Result<(), MemoryError> {
-        self.index.prepare_all(&mut self.memory)?;
+        self.attempt(|world| world.index.prepare_all(&mut world.memory))?;
         self.index.free_all();
         for table in &mut self.tables {
             table.clear(&mut self.memory);
@@ -810,42 +908,21 @@ fn fill_row<B: Bundle>(
     table.commit_append();
 }
 
-/// Moves an entity's row to the table at the other end of `edge`, without what the bundle of an
-/// insertion brings. Returns where it is now; on an error nothing has moved.
+/// Moves an entity's row along an edge, when everything that this writes is writable. Chunks stay.
+/// Returns where the entity is now.
 #[inline]
-pub(crate) fn move_row(
-    edge: &Edge,
-    (entity, from): (Entity, Location),
-    tables: &mut [Table],
+pub(crate) fn commit_move(
+    (edge, entity, from): (&Edge, Entity, Location),
+    source: &mut Table,
+    target: &mut Table,
     index: &mut EntityIndex,
-    memory: &mut Memory,
-) -> Result<Location, MemoryError> {
-    let (to, source, target) = prepare_move(edge, (entity, from), tables, index, memory)?;
-    let row = from.row as usize;
-    if let Some(moved) = source.commit_move(row, target, &edge.targets, memory) {
+) -> Location {
+    let to = Location { archetype: edge.target, row: target.rows() as u32 };
+    if let Some(moved) = source.commit_move(from.row as usize, target, &edge.targets) {
         index.relocate(moved, from);
     }
     index.relocate(entity, to);
-    Ok(to)
-}
-
-/// Does all of a move along `edge` that can fail: nothing has moved. Returns where the entity will
-/// be, and the two tables.
-#[inline]
-fn prepare_move<'t>(
-    edge: &Edge,
-    (entity, from): (Entity, Location),
-    tables: &'t mut [Table],
-    index: &mut EntityIndex,
-    memory: &mut Memory,
-) -> Result<(Location, &'t mut Table, &'t mut Table), MemoryError> {
-    let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
-    let [source, target] = pair.expect("an edge leads to another table of the world");
-    let to = Location { archetype: edge.target, row: target.prepare_append(memory)? as u32 };
-    index.prepare_move(entity, memory)?;
-    index.prepare_move(source.entity(source.rows() - 1), memory)?;
-    source.prepare_remove(from.row as usize, memory)?;
-    Ok((to, source, target))
+    to
 }
 
 /// Reads a bundle from one row of a table.

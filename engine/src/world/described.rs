@@ -17,7 +17,7 @@ use crate::storage::{
     Component, ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError,
 };
 
-use super::core::{World, move_row};
+use super::core::World;
 use super::edges::{Change, Edge};
 use super::error::{ComponentError, SpawnError};
 use super::index::Location;
@@ -93,16 +93,31 @@ impl World {
         let mask = self.check_values(components)?;
         self.all_or_nothing(|world| {
             let archetype = world.archetype_of(&mask);
-            let table = &mut world.tables[archetype.index()];
-            let row = table.prepare_append(&mut world.memory)?;
-            let entity = world.index.allocate(&mut world.memory)?;
-            table.columns_mut()[0].write(row, entity);
-            write_values(table, row, components);
-            table.enable_rows(row..row + 1);
-            table.commit_append();
-            world.index.place(entity, Location { archetype, row: row as u32 });
-            Ok(entity)
+            world.spawn_values(archetype, components)
         })
+    }
+
+    fn spawn_values(
+        &mut self,
+        archetype: ArchetypeId,
+        components: &[(ComponentId, &[u8])],
+    ) -> Result<Entity, SpawnError> {
+        loop {
+            let Self { tables, index, memory, .. } = self;
+            let (table, epoch) = (&mut tables[archetype.index()], memory.epoch());
+            let row = table.rows();
+            if table.is_open(epoch)
+                && let Some(entity) =
+                    index.place_next(Location { archetype, row: row as u32 }, epoch)
+            {
+                table.columns_mut()[0].write(row, entity);
+                write_values(table, row, components);
+                table.enable_rows(row..row + 1);
+                table.commit_append();
+                return Ok(entity);
+            }
+            self.prepare_spawn(archetype)?;
+        }
     }
 
     /// Inserts components given as ids and bytes, replacing those that `entity` has already.
@@ -120,25 +135,36 @@ impl World {
         self.check_whole()?;
         let mask = self.check_values(components)?;
         let number = self.untyped_edge((entity, from), &mask, Change::Insert)?;
-        let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(number);
-        let mut row = from.row as usize;
-        if edge.target == from.archetype {
-            let table = &mut tables[from.archetype.index()];
-            let rows = table.rows();
-            for column in components.iter().map(|&(id, _)| id) {
-                let column = table.column_mut(column).expect("the archetype has the component");
-                column.own_row(row, rows, memory)?;
-            }
-            for &toggle in &edge.enabled {
-                table.columns_mut()[usize::from(toggle)].own_row(row, rows, memory)?;
-            }
+        let mut to = from;
+        if self.edges.get(number).target == from.archetype {
+            self.attempt(|world| world.own_values(number, from, components))?;
         } else {
-            row = move_row(edge, (entity, from), tables, index, memory)?.row as usize;
+            to = self.move_row(number, (entity, from))?;
         }
-        let table = &mut tables[edge.target.index()];
+        let row = to.row as usize;
+        let table = &mut self.tables[to.archetype.index()];
         write_values(table, row, components);
-        enable_rows(table.columns_mut(), &edge.enabled, row..row + 1);
+        enable_rows(table.columns_mut(), &self.edges.get(number).enabled, row..row + 1);
+        Ok(())
+    }
+
+    /// Makes the values of components that an entity has, and their toggles, writable.
+    fn own_values(
+        &mut self,
+        number: usize,
+        at: Location,
+        components: &[(ComponentId, &[u8])],
+    ) -> Result<(), MemoryError> {
+        let Self { edges, tables, memory, .. } = self;
+        let (table, row) = (&mut tables[at.archetype.index()], at.row as usize);
+        let rows = table.rows();
+        for &(id, _) in components {
+            let column = table.column_mut(id).expect("the archetype has the component");
+            column.own_row(row, rows, memory)?;
+        }
+        for &toggle in &edges.get(number).enabled {
+            table.columns_mut()[usize::from(toggle)].own_row(row, rows, memory)?;
+        }
         Ok(())
     }
 
@@ -161,10 +187,8 @@ impl World {
             return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
         }
         let number = self.untyped_edge((entity, from), &mask, Change::Remove)?;
-        let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(number);
-        if edge.target != from.archetype {
-            move_row(edge, (entity, from), tables, index, memory)?;
+        if self.edges.get(number).target != from.archetype {
+            self.move_row(number, (entity, from))?;
         }
         Ok(())
     }

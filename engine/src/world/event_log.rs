@@ -11,7 +11,8 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::{Component, ComponentInfo};
 use crate::storage::forks::Forks;
 use crate::storage::frozen::restore::LogEntries;
-use crate::storage::history::Memory;
+use crate::storage::history::restore::Revival;
+use crate::storage::history::{Memory, Returns};
 use crate::storage::world_id::WorldId;
 
 /// Records beyond which the list of a log's chunks is left to grow: a retention without bound is
@@ -136,7 +137,7 @@ impl EventLog {
     }
 
     /// Drops all records. Their numbers are not given again.
-    pub(crate) fn clear(&mut self, memory: &mut Memory) {
+    pub(crate) fn clear(&mut self, memory: &mut Returns) {
         self.first += self.rows as u64;
         self.rows = 0;
         self.changed = true;
@@ -147,17 +148,17 @@ impl EventLog {
     /// the number after the last of them, as it did after the capture; cursors that have come
     /// further learn of it by the fork. A branch forks the captured log where that ended. Returns
     /// how many chunks were taken back.
-    pub(crate) fn restore(&mut self, captured: LogEntries<'_>, memory: &mut Memory) -> u64 {
+    pub(crate) fn restore(&mut self, captured: LogEntries<'_>, revival: &mut Revival<'_>) -> u64 {
         let LogEntries { first, forks, entries, rows } = captured;
         let end = self.end();
         let held = (end.saturating_sub(first) as usize).min(rows);
         let numbers = (self.first, first);
-        let taken = self.column.restore_log(entries, numbers, (held, rows), memory);
+        let taken = self.column.restore_log(entries, numbers, (held, rows), revival);
         self.captured_end = self.captured_end.max(end);
         (self.first, self.rows) = (first, rows);
         self.changed = true;
         // What was read since the capture, and since every fork after it, is not in the log.
-        let common = if memory.history.branching {
+        let common = if revival.history.branching {
             self.forks = forks;
             self.end()
         } else {
@@ -193,7 +194,7 @@ impl EventLog {
 
     /// Drops what `source` does not have any more from the front and takes over its numbers. The
     /// caller copies the records. `world` is the source's.
-    pub(crate) fn align(&mut self, source: &Self, world: WorldId, memory: &mut Memory) {
+    pub(crate) fn align(&mut self, source: &Self, world: WorldId, memory: &mut Returns) {
         let outdated = self.outdated_chunks(source);
         self.follow(source, world);
         if source.rows == 0 {

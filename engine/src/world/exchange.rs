@@ -7,9 +7,8 @@ use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::table::enable_rows;
 
-use super::bundle::sealed::Sealed;
 use super::bundle::{Bundle, RowSink};
-use super::core::{RowSource, World, move_row};
+use super::core::{RowSource, World};
 use super::edges::{Change, Edge};
 use super::error::ComponentError;
 
@@ -54,20 +53,13 @@ impl World {
                 })?
             }
         };
-        let Self { edges, tables, index, memory, .. } = self;
-        let edge = edges.get(number);
-        let (mut row, stays) = (from.row as usize, edge.target == from.archetype);
-        let table = &mut tables[from.archetype.index()];
+        let (edge, row) = (self.edges.get(number), from.row as usize);
+        let table = &self.tables[from.archetype.index()];
         let removed = R::take(&mut RowSource { table, positions: edge.removed.iter(), row });
-        if stays {
-            let rows = table.rows();
-            for &position in edge.positions[..<I as Sealed>::LEN].iter().chain(&edge.enabled) {
-                table.columns_mut()[usize::from(position)].own_row(row, rows, memory)?;
-            }
-        } else {
-            row = move_row(edge, (entity, from), tables, index, memory)?.row as usize;
-        }
-        let columns = tables[edge.target.index()].columns_mut();
+        let to = self.reach::<I>(number, (entity, from))?;
+        let Self { edges, tables, .. } = self;
+        let (edge, row) = (edges.get(number), to.row as usize);
+        let columns = tables[to.archetype.index()].columns_mut();
         inserted.put(&mut RowSink { columns, positions: &edge.positions, row });
         enable_rows(columns, &edge.enabled, row..row + 1);
         Ok(removed)

@@ -23,7 +23,7 @@ use crate::storage::links::{ChildOf, Children, NOBODY, somebody};
 use crate::storage::{Entity, RegisterError};
 
 use super::bundle::BundleInfo;
-use super::core::{World, move_row};
+use super::core::{World, commit_move};
 use super::edges::{Change, Edge};
 use super::error::{ComponentError, SpawnError};
 use super::family::{ChildIter, Descendants, Links};
@@ -203,6 +203,7 @@ impl World {
         })?;
         self.unlink_child(&link);
         steps.into_iter().flatten().for_each(|step| self.take_step(step));
+        self.finish_moves();
         Ok(Some(link.parent))
     }
 
@@ -222,7 +223,8 @@ impl World {
         for descendant in Descendants::new(self, entity, self.children_of(entity)) {
             moves.add(descendant, None);
         }
-        let prepared = self.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved);
+        let prepared =
+            self.attempt(|world| world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved));
         if prepared.is_ok() {
             self.leave_parent(link.as_ref(), bereaved);
             // The root last, so that the next spawn gets its slot.
@@ -231,6 +233,7 @@ impl World {
         let count = moves.despawned().count();
         self.moves = moves;
         prepared?;
+        self.finish_moves();
         Ok(count)
     }
 
@@ -279,9 +282,10 @@ impl World {
         let mut moves = mem::take(&mut self.moves);
         moves.clear();
         moves.add(entity, None);
-        let prepared = self
-            .plan_orphans(&mut moves, entity)
-            .and_then(|()| self.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved));
+        let prepared = self.attempt(|world| {
+            world.plan_orphans(&mut moves, entity)?;
+            world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved)
+        });
         self.moves = moves;
         prepared?;
         self.leave_parent(link.as_ref(), bereaved);
@@ -293,6 +297,7 @@ impl World {
             self.take_step((child, edge.expect("the edge was planned")));
         }
         self.remove_row(entity);
+        self.finish_moves();
         Ok(())
     }
 
@@ -378,19 +383,29 @@ impl World {
             *self.link_mut(parent) = Children { first: NOBODY, last: NOBODY, count: 0 };
         }
         self.attach_child(child, parent, before);
+        self.finish_moves();
         Ok(())
     }
 
-    /// Runs a preparation with the world's list of moves.
+    /// Runs a preparation with the world's list of moves. What follows takes the steps, and then
+    /// [`World::finish_moves`].
     fn with_moves(
         &mut self,
         prepare: impl FnOnce(&mut Self, &mut Moves) -> Result<(), SpawnError>,
     ) -> Result<(), SpawnError> {
         let mut moves = mem::take(&mut self.moves);
         moves.clear();
-        let prepared = self.all_or_nothing(|world| prepare(world, &mut moves));
+        let prepared =
+            self.all_or_nothing(|world| world.attempt(|world| prepare(world, &mut moves)));
         self.moves = moves;
         prepared
+    }
+
+    /// Gives back the chunks that prepared moves have emptied. Not before the last of them: a chunk
+    /// that one empties may be the one that another fills.
+    fn finish_moves(&mut self) {
+        let Self { moves, tables, memory, .. } = self;
+        moves.finish(tables, memory);
     }
 
     fn prepare_family(&mut self, moves: &mut Moves) -> Result<(), SpawnError> {
@@ -448,15 +463,19 @@ impl World {
     /// Moves an entity whose move was prepared.
     fn take_step(&mut self, (entity, edge): Step) {
         let from = self.index.locate(entity).expect("a linked entity is alive");
-        let Self { edges, tables, index, memory, .. } = self;
-        let moved = move_row(edges.get(edge), (entity, from), tables, index, memory);
-        moved.expect("a prepared move can't fail");
+        let Self { edges, tables, index, .. } = self;
+        let edge = edges.get(edge);
+        let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
+        let [source, target] = pair.expect("an edge leads to another table of the world");
+        commit_move((edge, entity, from), source, target, index);
     }
 
     /// Despawns an entity whose removal was prepared.
     fn remove_row(&mut self, entity: Entity) {
         let at = self.index.locate(entity).expect("a listed entity is alive");
-        self.take_out(at);
+        if let Some(moved) = self.tables[at.archetype.index()].commit_remove(at.row as usize) {
+            self.index.relocate(moved, at);
+        }
         self.index.free(entity);
     }
 

@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::storage::column::{Surplus, shrink_list};
+use crate::storage::column::Surplus;
+use crate::storage::room::shrink_list;
 
 use super::core::World;
 use super::event_log::EventLog;
@@ -95,7 +96,7 @@ impl World {
     pub fn trim(&mut self, budget: Duration) -> usize {
         let began = Instant::now();
         self.memory.reclaim();
-        let bytes = self.memory.arena.trim(budget);
+        let bytes = self.memory.trim(budget);
         bytes + self.trim_lists(began, budget)
     }
 
@@ -113,7 +114,7 @@ impl World {
             }
         }
         bytes += self.index.trim_list() + self.moves.trim_list();
-        bytes += shrink_list(&mut self.entity_list);
+        bytes += shrink_list(&mut self.entity_list) + self.memory.trim_list();
         bytes += self.events.iter_mut().map(EventLog::trim_list).sum::<usize>();
         #[cfg(feature = "rayon")]
         {

@@ -22,7 +22,7 @@ use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
 use crate::storage::frozen::{Frozen, GivenBack, IndexHead};
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 use crate::storage::rows::Rows;
 
 use handles::{NONE, Returned};
@@ -115,6 +115,7 @@ pub(crate) struct ManySlots {
 
 mod handles;
 mod lanes;
+pub(crate) mod ready;
 mod recall;
 mod reserve;
 mod restore;
@@ -277,41 +278,15 @@ impl EntityIndex {
         Ok(Entity::new(index, slot.generation))
     }
 
-    /// [`EntityIndex::allocate`] and [`EntityIndex::place`] in one step.
-    #[inline]
-    pub(crate) fn allocate_at(
-        &mut self,
-        location: Location,
-        memory: &mut Memory,
-    ) -> Result<Entity, SpawnError> {
-        self.settle(memory)?;
-        let index = *self.free_head.get_mut();
-        if index == NONE {
-            let entity = self.allocate_fresh(memory)?;
-            self.place(entity, location);
-            return Ok(entity);
-        }
-        self.slots.own_row(index as usize, self.len as usize, memory)?;
-        let slot = self.slots.get_mut::<Slot>(index as usize);
-        debug_assert_eq!(slot.archetype, FREE, "the free list holds free slots");
-        *self.free_head.get_mut() = slot.row;
-        (slot.archetype, slot.row) = (location.archetype.bits(), location.row);
-        self.alive += 1;
-        Ok(Entity::new(index, slot.generation))
-    }
-
     fn allocate_fresh(&mut self, memory: &mut Memory) -> Result<Entity, SpawnError> {
-        self.recall_fresh();
-        let recalled = self.first_recalled(1);
-        let index = recalled.clone().next().unwrap_or(*self.fresh.get_mut());
-        if index >= END {
-            return Err(SpawnError::Entities);
+        let mark = self.mark();
+        if let Err(error) = self.prepare_next(memory) {
+            self.go_back(&mark);
+            return Err(error);
         }
-        self.ensure(index, memory)?;
-        if recalled.is_empty() {
-            *self.fresh.get_mut() = territory::own(index + 1);
-        }
-        self.forget_recalled(&recalled);
+        let (index, recalled) = self.next_fresh();
+        self.slots.write(index as usize, Slot::reserved(1));
+        self.give_fresh(index, &recalled);
         Ok(Entity::new(index, 1))
     }
 
@@ -436,27 +411,32 @@ impl EntityIndex {
         if index < self.len {
             return self.slots.own_row(index as usize, self.len as usize, memory);
         }
-        let mut row = self.len as usize;
-        if row == index as usize && row < self.slots.capacity() {
-            self.slots.prepare_append(row, row.max(self.captured as usize), memory)?;
-            self.slots.write(row, Slot::reserved(1));
-            self.len = index + 1;
-            return Ok(());
-        }
+        self.reserve_slot(index, memory)?;
+        self.slots.write(index as usize, Slot::reserved(1));
+        self.len = index + 1;
+        Ok(())
+    }
+
+    /// Makes slots before `index`, which has none, exist, and its own row writable. On an error none
+    /// was made.
+    fn reserve_slot(&mut self, index: u32, memory: &mut Memory) -> Result<(), MemoryError> {
+        let captured = self.captured as usize;
+        let (mut row, end) = (self.len as usize, index as usize);
         let mask = self.slots.chunk_rows() - 1;
         let lacks_chunk = self.is_sparse && row >= self.slots.capacity();
-        if lacks_chunk || index as usize & !mask > row {
-            row = self.ensure_far(row, index as usize & !mask, memory)?;
+        if lacks_chunk || end & !mask > row {
+            row = self.ensure_far(row, end & !mask, memory)?;
             // A chunk by itself, as an extent would be a part of all that the list stands for.
-            self.add_blank_chunks((index as usize | mask) + 1, memory)?;
+            self.add_blank_chunks((end | mask) + 1, memory)?;
         }
-        while row <= index as usize {
+        while row < end {
             // Nothing can be captured at or past `len`, unless a restore has shortened the index.
-            self.slots.prepare_append(row, row.max(self.captured as usize), memory)?;
+            self.slots.prepare_append(row, row.max(captured), memory)?;
             self.slots.write(row, Slot::reserved(1));
             row += 1;
         }
-        self.len = row as u32;
+        self.slots.prepare_append(row, row.max(captured), memory)?;
+        self.len = index;
         Ok(())
     }
 
@@ -716,7 +696,7 @@ impl EntityIndex {
 
     /// Forgets all slots and takes over only the number of living entities, and which indices were
     /// given out, for a replica that can't look entities up.
-    pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Memory) {
+    pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Returns) {
         self.adopt_lanes(source, lineage);
         self.recalled.clear();
         self.captured = self.captured.max(self.len);

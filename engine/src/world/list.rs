@@ -14,8 +14,8 @@ use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
 use crate::storage::component::Component;
-use crate::storage::history::Memory;
-use crate::storage::run::{RowRun, RowRuns, row_count, survivors};
+use crate::storage::history::{Memory, Returns};
+use crate::storage::run::{Incoming, RowRun, RowRuns, row_count, survivors};
 use crate::storage::table::{Table, enable_rows};
 
 use super::bundle::{Bundle, ComponentSink, Positions};
@@ -176,13 +176,15 @@ impl World {
 
     fn despawn_runs(&mut self, entities: &[Entity]) -> Result<ListReport, ComponentError> {
         self.with_runs(entities, |world, runs| {
+            world.attempt(|world| {
+                let Self { tables, index, memory, .. } = world;
+                runs.tables().try_for_each(|runs| {
+                    let table = &mut tables[runs[0].archetype().index()];
+                    prepare_slots(table, runs, index, memory)?;
+                    table.prepare_holes(runs, memory)
+                })
+            })?;
             let Self { tables, index, memory, .. } = world;
-            index.settle(memory)?;
-            for runs in runs.tables() {
-                let table = &mut tables[runs[0].archetype().index()];
-                prepare_slots(table, runs, index, memory)?;
-                table.prepare_holes(runs, memory)?;
-            }
             for runs in runs.tables() {
                 let table = &mut tables[runs[0].archetype().index()];
                 for handles in runs.iter().flat_map(|run| table.entities().runs(run.rows())) {
@@ -240,7 +242,19 @@ impl World {
         runs: &mut RowRuns,
         change: Change,
     ) -> Result<(), ComponentError> {
+        for runs in runs.tables() {
+            self.edge::<B>(runs[0].archetype(), change)?;
+        }
         let (groups, incoming) = runs.split();
+        self.attempt(|world| world.prepare_runs::<B>(groups, incoming, change))
+    }
+
+    fn prepare_runs<'r, B: Bundle>(
+        &mut self,
+        groups: impl Iterator<Item = &'r [RowRun]>,
+        incoming: &mut Incoming,
+        change: Change,
+    ) -> Result<(), ComponentError> {
         for runs in groups {
             let archetype = runs[0].archetype();
             let edge = self.edge::<B>(archetype, change)?;
@@ -316,7 +330,7 @@ fn prepare_slots(
 }
 
 /// Closes the holes that runs leave, and corrects the locations of what moved into them.
-fn close_holes(table: &mut Table, runs: &[RowRun], index: &mut EntityIndex, memory: &mut Memory) {
+fn close_holes(table: &mut Table, runs: &[RowRun], index: &mut EntityIndex, memory: &mut Returns) {
     let archetype = runs[0].archetype();
     table.close_holes(runs, memory, |table, rows| relocate(table, rows, archetype, index));
 }

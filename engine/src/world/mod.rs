@@ -2,6 +2,7 @@
 
 pub(crate) mod all_or_nothing;
 pub(crate) mod archetypes;
+pub(crate) mod attempt;
 pub(crate) mod batch;
 pub(crate) mod branch;
 pub(crate) mod bundle;

@@ -8,12 +8,13 @@
 //! At any time between two steps a table holds at least `rows - leaving` and at most
 //! `rows + arriving` rows. So an append lands in that span, the last row, which a removal moves,
 //! comes from it, and the row that it moves into belongs to an entity that leaves. The span and
-//! those rows are all there is to prepare.
+//! those rows are all there is to prepare. The steps give no chunk back, as the next one may fill
+//! what the last one has emptied: [`Moves::finish`] does when all are taken.
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::column::shrink_list;
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
+use crate::storage::room::shrink_list;
 use crate::storage::table::{SpawnRowsError, Table};
 
 use super::index::EntityIndex;
@@ -39,11 +40,14 @@ pub(crate) struct Moves {
     list: Vec<Move>,
     /// By archetype; all zero between two preparations.
     traffic: Vec<Traffic>,
+    /// The tables that rows leave.
+    left: Vec<ArchetypeId>,
 }
 
 impl Moves {
     pub(crate) fn clear(&mut self) {
         self.list.clear();
+        self.left.clear();
     }
 
     /// Adds a living entity that is not listed yet. Without a target it is despawned.
@@ -66,10 +70,14 @@ impl Moves {
         if self.traffic.len() < tables.len() {
             self.traffic.resize(tables.len(), Traffic::default());
         }
-        let Self { list, traffic } = self;
+        let Self { list, traffic, left } = self;
         for each in list.iter() {
             let at = index.locate(each.entity).expect("a listed entity is alive");
-            traffic[at.archetype.index()].leaving += 1;
+            let Traffic { leaving, .. } = &mut traffic[at.archetype.index()];
+            if *leaving == 0 {
+                left.push(at.archetype);
+            }
+            *leaving += 1;
             if let Some(target) = each.target {
                 traffic[target.index()].arriving += 1;
             }
@@ -85,9 +93,16 @@ impl Moves {
         prepared
     }
 
+    /// Gives back the chunks that the moves have emptied, after the last of them.
+    pub(crate) fn finish(&mut self, tables: &mut [Table], memory: &mut Returns) {
+        for archetype in self.left.drain(..) {
+            tables[archetype.index()].release_surplus(memory);
+        }
+    }
+
     /// Gives room back that the last operation did not need by far. Returns its bytes.
     pub(crate) fn trim_list(&mut self) -> usize {
-        shrink_list(&mut self.list)
+        shrink_list(&mut self.list) + shrink_list(&mut self.left)
     }
 }
 

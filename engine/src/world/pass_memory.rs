@@ -3,7 +3,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::storage::column::shrink_list;
+use crate::storage::room::shrink_list;
 use crate::storage::spares::Spares;
 
 /// What the last parallel pass left: empty lists, with their capacity.

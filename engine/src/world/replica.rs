@@ -17,7 +17,7 @@ use convoy_pool::MemoryError;
 use crate::storage::column::Column;
 use crate::storage::component::adopt::AdoptError;
 use crate::storage::epoch::Epoch;
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
@@ -96,8 +96,9 @@ pub struct SyncReport {
     pub bytes_copied: u64,
 }
 
-/// One sync under way.
-struct Sync<'a> {
+/// One sync under way: with the world's memory while it is prepared, with no more than may be given
+/// back once it is.
+struct Sync<'a, M> {
     /// The columns of the source that are copied, and which ones those are here.
     mask: ComponentMask,
     ids: &'a SourceIds,
@@ -105,7 +106,7 @@ struct Sync<'a> {
     since: Epoch,
     /// What is newer than this in the replica was written there.
     own_since: Epoch,
-    memory: &'a mut Memory,
+    memory: &'a mut M,
     report: SyncReport,
 }
 
@@ -177,45 +178,20 @@ impl World {
     ) -> Result<SyncReport, MemoryError> {
         let mask = source.schema.registry.closed(&mask).intersection(&source.readable);
         let mark = self.synced.filter(|mark| mark.source == source.id && mark.mask == mask);
-        let with_index = mask.contains(ComponentId::ENTITY);
-        if with_index {
-            self.index.prepare_blank_like(&source.index, &mut self.memory)?;
-        }
-        let ids = &self.source_ids;
-        let mut sync = Sync {
-            mask,
-            ids,
-            since: mark.map_or(Epoch::ZERO, |mark| mark.source_epoch),
-            own_since: mark.map_or(Epoch::ZERO, |mark| mark.own_epoch),
-            memory: &mut self.memory,
-            report: SyncReport::default(),
-        };
-        let index_rows = (self.index.len(), source.index.len());
+        let since = mark.map_or(Epoch::ZERO, |mark| mark.source_epoch);
+        let own_since = mark.map_or(Epoch::ZERO, |mark| mark.own_epoch);
         // Everything that can fail comes first and changes nothing that can be read.
-        for (table, from) in self.tables.iter_mut().zip(&source.tables) {
-            sync.prepare_table(table, from)?;
-        }
-        if with_index {
-            sync.prepare_column(self.index.column_mut(), source.index.column(), index_rows, 0)?;
-        }
-        for from in source.events.iter().filter(|log| mask.contains(log.component())) {
-            let log = log_of(&mut self.events, ids.of(from.component()));
-            let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
-            sync.prepare_column(log.column_mut(), from.column(), rows, outdated)?;
-        }
-        for from in source.resources.iter().filter(|each| mask.contains(each.component())) {
-            let resource = resource_of(&mut self.resources, ids.of(from.component()));
-            let rows = (resource.rows(), from.rows());
-            sync.prepare_column(resource.column_mut(), from.column(), rows, 0)?;
-        }
+        self.attempt(|world| world.prepare_sync(source, mask, (since, own_since)))?;
+        let (ids, memory) = (&self.source_ids, &mut *self.memory);
+        let mut sync = Sync { mask, ids, since, own_since, memory, report: SyncReport::default() };
         let (tables, own) = self.tables.split_at_mut(source.tables.len());
         for (table, from) in tables.iter_mut().zip(&source.tables) {
             sync.copy_table(table, from);
         }
         own.iter_mut().for_each(|table| table.clear(sync.memory));
         let lineage = self.lineage.next();
-        if with_index {
-            sync.copy_column(self.index.column_mut(), source.index.column(), index_rows.1);
+        if mask.contains(ComponentId::ENTITY) {
+            sync.copy_column(self.index.column_mut(), source.index.column(), source.index.len());
             self.index.adopt(&source.index, lineage);
         } else {
             self.index.adopt_count(&source.index, lineage, sync.memory);
@@ -248,9 +224,41 @@ impl World {
         });
         Ok(report)
     }
+
+    /// Makes every chunk that a sync will copy exist and writable.
+    fn prepare_sync(
+        &mut self,
+        source: &World,
+        mask: ComponentMask,
+        (since, own_since): (Epoch, Epoch),
+    ) -> Result<(), MemoryError> {
+        if mask.contains(ComponentId::ENTITY) {
+            self.index.prepare_blank_like(&source.index, &mut self.memory)?;
+        }
+        let (ids, memory) = (&self.source_ids, &mut self.memory);
+        let mut sync = Sync { mask, ids, since, own_since, memory, report: SyncReport::default() };
+        for (table, from) in self.tables.iter_mut().zip(&source.tables) {
+            sync.prepare_table(table, from)?;
+        }
+        if mask.contains(ComponentId::ENTITY) {
+            let rows = (self.index.len(), source.index.len());
+            sync.prepare_column(self.index.column_mut(), source.index.column(), rows, 0)?;
+        }
+        for from in source.events.iter().filter(|log| mask.contains(log.component())) {
+            let log = log_of(&mut self.events, ids.of(from.component()));
+            let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
+            sync.prepare_column(log.column_mut(), from.column(), rows, outdated)?;
+        }
+        for from in source.resources.iter().filter(|each| mask.contains(each.component())) {
+            let resource = resource_of(&mut self.resources, ids.of(from.component()));
+            let rows = (resource.rows(), from.rows());
+            sync.prepare_column(resource.column_mut(), from.column(), rows, 0)?;
+        }
+        Ok(())
+    }
 }
 
-impl Sync<'_> {
+impl Sync<'_, Memory> {
     /// Makes every chunk that the sync will copy exist and writable.
     fn prepare_table(&mut self, table: &mut Table, source: &Table) -> Result<(), MemoryError> {
         let rows = (table.rows(), source.rows());
@@ -289,7 +297,9 @@ impl Sync<'_> {
         }
         Ok(())
     }
+}
 
+impl Sync<'_, Returns> {
     /// Copies what a preparation made room for, and gives back what the mask leaves out.
     fn copy_table(&mut self, table: &mut Table, source: &Table) {
         let rows = source.rows();
@@ -322,7 +332,9 @@ impl Sync<'_> {
         }
         column.truncate(rows.div_ceil(column.chunk_rows()), self.memory);
     }
+}
 
+impl<M> Sync<'_, M> {
     /// Whether the chunk of row `at` was written on either side since the last sync. Here the rows
     /// of the source stand from `first` on.
     fn differs(&self, (column, first): (&Column, usize), source: &Column, at: usize) -> bool {

@@ -9,7 +9,8 @@ use crate::storage::ComponentId;
 use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::{Column, Surplus};
 use crate::storage::component::{Component, ComponentInfo};
-use crate::storage::history::Memory;
+use crate::storage::history::restore::Revival;
+use crate::storage::history::{Memory, Returns};
 
 /// The value of one resource type, if it has one.
 pub(crate) struct Resource {
@@ -86,7 +87,7 @@ impl Resource {
     }
 
     /// Drops the value and its chunk.
-    pub(crate) fn clear(&mut self, memory: &mut Memory) {
+    pub(crate) fn clear(&mut self, memory: &mut Returns) {
         self.present = false;
         self.column.truncate(0, memory);
     }
@@ -96,9 +97,9 @@ impl Resource {
         &mut self,
         entries: &[ChunkEntry],
         rows: usize,
-        memory: &mut Memory,
+        revival: &mut Revival<'_>,
     ) -> u64 {
-        let taken = self.column.restore(entries, (self.rows(), rows), memory);
+        let taken = self.column.restore(entries, (self.rows(), rows), revival);
         self.set_rows(rows);
         taken
     }

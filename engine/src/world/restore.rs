@@ -27,24 +27,23 @@ impl World {
         if !self.memory.history.branching {
             self.memory.history.bases.take_back(frozen.bases());
         }
-        self.memory.begin_revival(frozen.head.epoch);
-        let memory = &mut self.memory;
+        let mut revival = self.memory.revival(frozen.head.epoch);
         let mut restored = 0;
         for (number, table) in self.tables.iter_mut().enumerate() {
-            restored += table.restore(frozen, number, memory);
+            restored += table.restore(frozen, number, &mut revival);
         }
-        restored += self.index.restore(frozen, self.lineage.next(), memory);
+        restored += self.index.restore(frozen, self.lineage.next(), &mut revival);
         self.lineage.begin_next();
         for log in &mut self.events {
             let captured = frozen.log_entries(log.component());
-            restored += log.restore(captured.unwrap_or_default(), memory);
+            restored += log.restore(captured.unwrap_or_default(), &mut revival);
         }
         for resource in &mut self.resources {
             let captured = frozen.resource_entries(resource.component());
             let (entries, rows) = captured.unwrap_or((&[], 0));
-            restored += resource.restore(entries, rows, memory);
+            restored += resource.restore(entries, rows, &mut revival);
         }
-        memory.end_revival();
+        drop(revival);
         self.tick = frozen.head.tick;
         (self.readable, self.partial) = (ComponentMask::ALL, false);
         self.detach_next = 0;

@@ -50,7 +50,7 @@ impl World {
     /// );
     /// ```
     pub fn memory(&self) -> WorldMemory {
-        let arena = self.memory.arena.statistics();
+        let arena = self.memory.arena_statistics();
         let ledger = &self.memory.history.ledger;
         WorldMemory {
             mapped_bytes: arena.mapped_bytes,
@@ -126,6 +126,6 @@ impl World {
     ///
     /// When the limit is reached or the system declines.
     pub fn reserve_bytes(&mut self, bytes: usize) -> Result<(), convoy_pool::MemoryError> {
-        self.memory.arena.reserve(bytes)
+        self.memory.reserve(bytes)
     }
 }

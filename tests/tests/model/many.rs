@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use convoy_engine::{ComponentError, Entity, ListReport, SpawnError, With};
-use convoy_tests::{KINDS, SHAPES, Shape, Triple, Value, Word, step};
+use convoy_tests::{Byte, KINDS, SHAPES, Shape, Triple, Value, Wide, Word, step};
 use proptest::prelude::*;
 
 use crate::pair::{Pair, with_kind};
@@ -11,16 +11,54 @@ use crate::pair::{Pair, with_kind};
 /// An operation on many rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Many {
-    Spawn { shape: usize, count: u8, seed: u64 },
-    SpawnColumns { count: u8, seed: u64 },
-    InsertList { pick: u16, shape: usize, seed: u64 },
-    RemoveList { pick: u16, shape: usize },
-    DespawnList { pick: u16 },
-    InsertFound { kind: usize, seed: u64 },
-    RemoveFound { kind: usize },
-    DespawnFound { kind: usize },
-    Runs { factor: u64 },
-    Parallel { factor: u64 },
+    Spawn {
+        shape: usize,
+        count: u8,
+        seed: u64,
+    },
+    SpawnColumns {
+        count: u8,
+        seed: u64,
+    },
+    InsertList {
+        pick: u16,
+        shape: usize,
+        seed: u64,
+    },
+    RemoveList {
+        pick: u16,
+        shape: usize,
+    },
+    DespawnList {
+        pick: u16,
+    },
+    InsertFound {
+        kind: usize,
+        seed: u64,
+    },
+    RemoveFound {
+        kind: usize,
+    },
+    DespawnFound {
+        kind: usize,
+    },
+    /// Parents of one shape with a child each.
+    Families {
+        shape: usize,
+        count: u8,
+        seed: u64,
+    },
+    /// Makes room for more rows of one shape until little memory is left, or none.
+    Exhaust {
+        kind: usize,
+        left_bytes: usize,
+    },
+    Runs {
+        factor: u64,
+    },
+    Parallel {
+        factor: u64,
+    },
 }
 
 pub(crate) fn many() -> impl Strategy<Value = Many> {
@@ -37,6 +75,10 @@ pub(crate) fn many() -> impl Strategy<Value = Many> {
         2 => (0..KINDS, any::<u64>()).prop_map(|(kind, seed)| Many::InsertFound { kind, seed }),
         2 => (0..KINDS).prop_map(|kind| Many::RemoveFound { kind }),
         1 => (0..KINDS).prop_map(|kind| Many::DespawnFound { kind }),
+        2 => (shapes(), 1..20_u8, any::<u64>())
+            .prop_map(|(shape, count, seed)| Many::Families { shape, count, seed }),
+        2 => (0..3_usize, prop_oneof![Just(0), 0..64_usize])
+            .prop_map(|(kind, chunks)| Many::Exhaust { kind, left_bytes: 256 * chunks }),
         4 => any::<u64>().prop_map(|factor| Many::Runs { factor }),
         4 => any::<u64>().prop_map(|factor| Many::Parallel { factor }),
     ]
@@ -48,8 +90,12 @@ impl Pair {
             Many::Spawn { shape, count, seed } => {
                 let seeds: Vec<u64> = (0..u64::from(count)).map(|each| step(seed, each)).collect();
                 let spawned = (SHAPES[shape].spawn_batch)(&mut self.world, &seeds);
-                self.note_spawned(&SHAPES[shape], &seeds, spawned);
+                _ = self.note_spawned(&SHAPES[shape], &seeds, spawned);
             }
+            Many::Families { shape, count, seed } => {
+                self.spawn_families(&SHAPES[shape], count, seed);
+            }
+            Many::Exhaust { kind, left_bytes } => self.exhaust(kind, left_bytes),
             Many::SpawnColumns { count, seed } => self.spawn_columns(count, seed),
             Many::InsertList { pick, shape, seed } => self.insert_list(pick, &SHAPES[shape], seed),
             Many::RemoveList { pick, shape } => self.remove_list(pick, &SHAPES[shape]),
@@ -102,16 +148,61 @@ impl Pair {
         shape: &Shape,
         seeds: &[u64],
         spawned: Result<Vec<Entity>, SpawnError>,
-    ) {
+    ) -> Option<Vec<Entity>> {
         match spawned {
             Ok(entities) => {
                 assert!(self.is_whole() && entities.len() == seeds.len());
-                for (entity, &seed) in entities.into_iter().zip(seeds) {
+                for (&entity, &seed) in entities.iter().zip(seeds) {
                     self.model.spawn(entity, shape, seed);
                 }
+                return Some(entities);
             }
             Err(SpawnError::PartialReplica) => assert!(!self.is_whole()),
             Err(error) => self.assert_memory(matches!(error, SpawnError::Memory(_))),
+        }
+        None
+    }
+
+    /// Columns become long where many entities are of one shape and in families of one kind.
+    fn spawn_families(&mut self, shape: &Shape, count: u8, seed: u64) {
+        let mut last = None;
+        for each in 0..u64::from(count) {
+            let mut pair = [Entity::default(); 2];
+            for (number, entity) in (0..).zip(&mut pair) {
+                if !self.room_for(shape) {
+                    return;
+                }
+                let seed = step(seed, 2 * each + number);
+                let spawned = (shape.spawn)(&mut self.world, seed).map(|entity| vec![entity]);
+                let Some(spawned) = self.note_spawned(shape, &[seed], spawned) else { return };
+                *entity = spawned[0];
+            }
+            let [child, parent] = pair;
+            let result = self.world.set_parent(child, parent);
+            self.note_parent(child, parent, usize::MAX, result);
+            if let Some(last) = last.filter(|_| each % 4 > 0) {
+                let result = self.world.set_parent(last, parent);
+                self.note_parent(last, parent, usize::MAX, result);
+            }
+            last = Some(parent);
+        }
+    }
+
+    /// Makes room for rows until little memory is left, or none. Nothing that can be read changes.
+    fn exhaust(&mut self, kind: usize, left_bytes: usize) {
+        let Some(limit_bytes) = self.limit_bytes else { return };
+        for rows in (0..10_000).step_by(4) {
+            if self.used_bytes() + left_bytes >= limit_bytes {
+                return;
+            }
+            let reserved = match kind {
+                0 => self.world.reserve::<(Byte,)>(rows),
+                1 => self.world.reserve::<(Word, Wide)>(rows),
+                _ => self.world.reserve::<()>(rows),
+            };
+            if reserved.is_err() {
+                return;
+            }
         }
     }
 
@@ -120,11 +211,10 @@ impl Pair {
         let shape = &SHAPES[7];
         let seeds: Vec<u64> = (0..u64::from(count)).map(|each| step(seed, each)).collect();
         let words: Vec<Word> = seeds.iter().map(|&seed| Word::from_seed(step(seed, 0))).collect();
-        let wides: Vec<_> =
-            seeds.iter().map(|&seed| convoy_tests::Wide::from_seed(step(seed, 1))).collect();
+        let wides: Vec<_> = seeds.iter().map(|&seed| Wide::from_seed(step(seed, 1))).collect();
         let spawned = self.world.spawn_columns((&words[..], &wides[..]));
         let spawned = spawned.map(Iterator::collect);
-        self.note_spawned(shape, &seeds, spawned);
+        _ = self.note_spawned(shape, &seeds, spawned);
     }
 
     /// Some entities in some order, with a stale handle and a repeated one among them.

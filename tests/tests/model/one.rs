@@ -344,7 +344,7 @@ impl Pair {
     }
 
     /// Puts a child before the child at `position` of those that the parent has besides.
-    fn note_parent(
+    pub(crate) fn note_parent(
         &mut self,
         child: Entity,
         parent: Entity,

@@ -1,5 +1,7 @@
 //! A world beside its model: every operation is done to both, and both must agree on its outcome.
 
+use std::cell::Cell;
+
 use convoy_engine::{
     Commands, ComponentError, Entity, Playback, RestoreError, SnapshotPool, SpawnError, SyncError,
     View, With, Without, World,
@@ -10,12 +12,16 @@ use convoy_tests::{
 };
 
 use crate::cursors::Followers;
+use crate::many::Many;
+use crate::one::One;
 use crate::pictures::{Prepared, Ties};
 use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
 
 const ENTITIES_MAX: usize = 300;
 const HUGE_MAX: usize = 6;
 const SPAWN_MANY: u64 = 90;
+/// Rows of the largest chunks that are filled with events.
+const FILLED_ROWS_MAX: usize = 64;
 
 /// A recorded command, and the handle that it acts upon.
 #[derive(Clone)]
@@ -53,6 +59,9 @@ pub(crate) struct Pair {
     pub(crate) followers: Followers,
     pub(crate) ties: Ties,
     pub(crate) limited: bool,
+    pub(crate) limit_bytes: Option<usize>,
+    /// Whether memory ran out in the operation under way.
+    ran_out: Cell<bool>,
     retention: usize,
     /// Handles that are reserved for entities to come.
     pub(crate) reserved: Vec<Entity>,
@@ -131,6 +140,8 @@ impl Pair {
             followers: Followers::default(),
             ties: Ties::default(),
             limited: setting.limit_bytes.is_some(),
+            limit_bytes: setting.limit_bytes,
+            ran_out: Cell::new(false),
             retention: setting.event_retention,
             reserved: Vec::new(),
             reserved_max: 0,
@@ -165,6 +176,21 @@ impl Pair {
     /// Only memory may run out, and only where it is limited.
     pub(crate) fn assert_memory(&self, is_memory: bool) {
         assert!(is_memory && self.limited, "an operation failed");
+        self.ran_out.set(true);
+    }
+
+    /// Bytes that the world and its snapshots hold.
+    pub(crate) fn used_bytes(&self) -> usize {
+        let memory = self.world.memory();
+        memory.live_bytes + memory.retained_bytes
+    }
+
+    /// Runs one operation of any number of steps: where memory runs out, it has taken none.
+    fn run_whole(&mut self, operation: impl FnOnce(&mut Self)) {
+        let used_bytes = self.used_bytes();
+        self.ran_out.set(false);
+        operation(self);
+        assert!(!self.ran_out.get() || self.used_bytes() <= used_bytes, "a failure takes nothing");
     }
 
     pub(crate) fn assert_component_error(&self, error: &ComponentError) {
@@ -463,6 +489,21 @@ impl Pair {
         }
     }
 
+    /// Sends events until the last chunk of the log is full, `chunks` more chunks, and `more`.
+    fn fill_log(&mut self, kind: usize, (chunks, more): (usize, usize), seed: u64) {
+        let id = match kind {
+            0 => self.world.register_event::<Ping>(),
+            _ => self.world.register_event::<Alert>(),
+        };
+        let chunk_rows = self.world.component_info(id.unwrap()).unwrap().chunk_rows();
+        if chunk_rows > FILLED_ROWS_MAX {
+            return;
+        }
+        let sent = self.model.events[kind].len();
+        let count = sent.next_multiple_of(chunk_rows) - sent + chunks * chunk_rows + more;
+        (0..count as u64).for_each(|each| self.send(kind, step(seed, each)));
+    }
+
     fn capture(&mut self, mask: KindMask, pool: &SnapshotPool) {
         let copied = self.world.copy_statistics();
         let engine_mask = mask.to_mask(&mut self.world);
@@ -538,15 +579,16 @@ impl Pair {
                 (0..count).for_each(|each| self.spawn(&SHAPES[shape], seed ^ u64::from(each)));
             }
             Action::Despawn { pick } => {
-                self.model.pick(pick).into_iter().for_each(|entity| self.despawn(entity));
+                let entity = self.model.pick(pick);
+                self.run_whole(|pair| entity.into_iter().for_each(|entity| pair.despawn(entity)));
             }
             Action::Insert { pick, shape, seed } => {
-                let entity = self.model.pick(pick);
-                entity.into_iter().for_each(|entity| self.insert(entity, &SHAPES[shape], seed));
+                let Some(entity) = self.model.pick(pick) else { return };
+                self.run_whole(|pair| pair.insert(entity, &SHAPES[shape], seed));
             }
             Action::Remove { pick, shape } => {
-                let entity = self.model.pick(pick);
-                entity.into_iter().for_each(|entity| self.remove(entity, &SHAPES[shape]));
+                let Some(entity) = self.model.pick(pick) else { return };
+                self.run_whole(|pair| pair.remove(entity, &SHAPES[shape]));
             }
             Action::Write { pick, kind, factor } => {
                 if let Some(entity) = self.model.pick(pick) {
@@ -560,14 +602,29 @@ impl Pair {
                 with_kind!(kind, T => self.write_all::<T>(false, filter, factor));
             }
             Action::WriteTwo { factor } => self.write_two(factor),
-            Action::One { ref one } => self.run_one(one),
-            Action::Many { ref many } => self.run_many(many),
-            Action::Clear => self.clear(),
+            // What it has copied before memory runs out stays.
+            Action::One { one: ref one @ One::Detach { .. } } => self.run_one(one),
+            Action::One { ref one } => self.run_whole(|pair| pair.run_one(one)),
+            Action::Many { many: ref many @ (Many::Families { .. } | Many::Exhaust { .. }) } => {
+                self.run_many(many);
+            }
+            Action::Many { ref many } => self.run_whole(|pair| pair.run_many(many)),
+            Action::Clear => self.run_whole(Self::clear),
             Action::Record { ref command } => self.record(command),
             Action::PlayBack => self.play_back(),
             Action::ForgetCommands => self.forget_commands(),
             Action::SendEvent { kind, count, seed } => {
                 (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
+            }
+            Action::FillLog { kind, chunks, more, seed } => {
+                self.fill_log(kind, (chunks, more), seed);
+            }
+            Action::ClearAndReturn { view, kind, count, seed } => {
+                if view < self.views.len() {
+                    self.clear();
+                    (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
+                    self.restore(view);
+                }
             }
             Action::Tick => self.tick(),
             Action::Capture { mask } => self.capture(KindMask(mask), pool),
@@ -586,7 +643,7 @@ impl Pair {
 
     /// Makes this world a replica of `source`.
     pub(crate) fn sync(&mut self, source: &mut Self, mask: KindMask) {
-        let engine_mask = mask.to_mask(&mut source.world);
+        let (engine_mask, used_bytes) = (mask.to_mask(&mut source.world), self.used_bytes());
         match self.world.sync_from(&source.world, engine_mask) {
             Ok(report) => {
                 assert!(report.chunks_copied <= report.chunks);
@@ -609,7 +666,10 @@ impl Pair {
                 self.outdate();
                 std::mem::swap(&mut self.prepared, &mut source.prepared);
             }
-            Err(SyncError::Memory(_)) => self.assert_memory(true),
+            Err(SyncError::Memory(_)) => {
+                self.assert_memory(true);
+                assert!(self.used_bytes() <= used_bytes, "a failure takes nothing");
+            }
             Err(error) => panic!("{error}"),
         }
     }

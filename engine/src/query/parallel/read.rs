@@ -138,7 +138,7 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
                 continue;
             }
             // SAFETY: the table was checked to match.
-            let mut bound = unsafe { bind::<Q>(self.resolved, table) };
+            let bound = unsafe { bind::<Q>(self.resolved, table) };
             let log2 = run_log2::<Q>(&bound);
             let mut selection = self.selection(&table);
             // SAFETY: the tables are borrowed.
@@ -146,7 +146,9 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
                 row = selected.end;
                 let count = selected.len();
                 // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe { Q::start(&mut bound, selected, table.rows(), ptr::null_mut()) };
+                let run = unsafe {
+                    Q::start(&bound, selected, table.rows(), Q::NO_SPARES, ptr::null_mut())
+                };
                 visit(run, count);
             }
         }

@@ -38,7 +38,7 @@ pub unsafe trait ParallelTerms: Terms + SealedTerms {
     /// `memory` is the one of the bound table, and exclusive; `row` is where a run begins.
     #[doc(hidden)]
     unsafe fn allocate_apart(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         row: usize,
         memory: *mut Memory,
         spares: &mut Spares,
@@ -54,7 +54,7 @@ pub unsafe trait ParallelTerms: Terms + SealedTerms {
     /// before the next reclaim.
     #[doc(hidden)]
     unsafe fn start_apart(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         replaced: &mut Self::Replaced,
         run: Range<usize>,
         live: usize,
@@ -75,7 +75,7 @@ macro_rules! reads_only {
 
                 #[inline]
                 unsafe fn allocate_apart(
-                    _: &mut Self::Bound,
+                    _: &Self::Bound,
                     _: usize,
                     _: *mut Memory,
                     _: &mut Spares,
@@ -85,7 +85,7 @@ macro_rules! reads_only {
 
                 #[inline]
                 unsafe fn start_apart(
-                    bound: &mut Self::Bound,
+                    bound: &Self::Bound,
                     _: &mut (),
                     run: Range<usize>,
                     live: usize,
@@ -93,7 +93,7 @@ macro_rules! reads_only {
                     _: &mut Spares,
                 ) -> Self::Run {
                     // SAFETY: the caller's contract; reading needs no preparation.
-                    unsafe { Self::start(bound, run, live, memory) }
+                    unsafe { Self::start(bound, run, live, Self::NO_SPARES, memory) }
                 }
             }
         )+
@@ -121,7 +121,7 @@ unsafe impl<T: Component> ParallelTerms for &mut T {
 
     #[inline]
     unsafe fn allocate_apart(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         row: usize,
         memory: *mut Memory,
         spares: &mut Spares,
@@ -138,7 +138,7 @@ unsafe impl<T: Component> ParallelTerms for &mut T {
 
     #[inline]
     unsafe fn start_apart(
-        bound: &mut Self::Bound,
+        bound: &Self::Bound,
         replaced: &mut Option<ChunkPtr>,
         run: Range<usize>,
         live: usize,
@@ -153,7 +153,8 @@ unsafe impl<T: Component> ParallelTerms for &mut T {
             *replaced = column.own_apart(run.start >> bound.rows_log2, live, memory, spares);
         }
         // SAFETY: nothing was prepared, so this finds the row of the chunk that is in place now.
-        let WriteRun { target, .. } = unsafe { Self::start(bound, run.clone(), live, memory) };
+        let WriteRun { target, .. } =
+            unsafe { Self::start(bound, run.clone(), live, None, memory) };
         let source = match *replaced {
             // SAFETY: the replaced chunk is of the class of the one in place, and holds the row.
             Some(chunk) => unsafe { row_in_chunk(chunk, run.start, bound.rows_log2) },
@@ -174,21 +175,21 @@ macro_rules! tuple_terms {
 
             #[inline]
             unsafe fn allocate_apart(
-                bound: &mut Self::Bound,
+                bound: &Self::Bound,
                 row: usize,
                 memory: *mut Memory,
                 spares: &mut Spares,
             ) -> Result<(), MemoryError> {
                 $(
                     // SAFETY: the caller's contract.
-                    unsafe { $name::allocate_apart(&mut bound.$index, row, memory, spares)? };
+                    unsafe { $name::allocate_apart(&bound.$index, row, memory, spares)? };
                 )*
                 Ok(())
             }
 
             #[inline]
             unsafe fn start_apart(
-                bound: &mut Self::Bound,
+                bound: &Self::Bound,
                 replaced: &mut Self::Replaced,
                 run: Range<usize>,
                 live: usize,
@@ -196,7 +197,7 @@ macro_rules! tuple_terms {
                 spares: &mut Spares,
             ) -> Self::Run {
                 $(
-                    let (part, before) = (&mut bound.$index, &mut replaced.$index);
+                    let (part, before) = (&bound.$index, &mut replaced.$index);
                     // SAFETY: the caller's contract.
                     let $name = unsafe {
                         $name::start_apart(part, before, run.clone(), live, memory, spares)

@@ -292,11 +292,11 @@ fn allocate_apart<Q: ParallelTerms>(
 ) -> Result<usize, MemoryError> {
     let rows = table.rows();
     // SAFETY: the table matches, and is borrowed exclusively.
-    let mut bound = unsafe { bind::<Q>(resolved, table) };
+    let bound = unsafe { bind::<Q>(resolved, table) };
     let mut runs = 0;
     for run in runs_of(rows, run_log2::<Q>(&bound)) {
         // SAFETY: the memory is the table's and borrowed exclusively, and a run begins here.
-        unsafe { Q::allocate_apart(&mut bound, run.start, memory, spares)? };
+        unsafe { Q::allocate_apart(&bound, run.start, memory, spares)? };
         runs += 1;
     }
     Ok(runs)
@@ -312,13 +312,13 @@ fn start_apart<Q: ParallelTerms>(
 ) {
     let live = table.rows();
     // SAFETY: the table matches, and is borrowed exclusively.
-    let mut bound = unsafe { bind::<Q>(resolved, table) };
+    let bound = unsafe { bind::<Q>(resolved, table) };
     let mut replaced = Q::NONE_REPLACED;
     for run in runs_of(live, run_log2::<Q>(&bound)) {
         let (rows, memory) = (run.len(), ptr::from_mut(memory));
         // SAFETY: spare chunks were allocated for all runs of the table, which start in their
         // order, and the pass copies them before it gives the memory free to be reclaimed.
-        let run = unsafe { Q::start_apart(&mut bound, &mut replaced, run, live, memory, spares) };
+        let run = unsafe { Q::start_apart(&bound, &mut replaced, run, live, memory, spares) };
         list.push(ListedRun { run, rows, begun: AtomicBool::new(false) });
     }
 }
@@ -352,7 +352,7 @@ fn start_selected<Q: ParallelTerms, F: Filter>(
 ) -> Result<(), MemoryError> {
     let (live, mut selection) = (table.rows(), Some(selection));
     // SAFETY: the table matches, and is borrowed exclusively.
-    let mut bound = unsafe { bind::<Q>(resolved, table) };
+    let bound = unsafe { bind::<Q>(resolved, table) };
     let (log2, mut row) = (run_log2::<Q>(&bound), 0);
     // SAFETY: the table is borrowed.
     while let Some(rows) = unsafe { next_run(row, log2, live, &mut selection) } {
@@ -360,12 +360,12 @@ fn start_selected<Q: ParallelTerms, F: Filter>(
         let (count, memory) = (rows.len(), ptr::from_mut(memory));
         // SAFETY: the run lies in one chunk of every column, and the memory is the table's and
         // borrowed exclusively.
-        let mut run = unsafe { start::<Q>(&mut bound, rows.clone(), live, memory)? };
+        let mut run = unsafe { start::<Q>(&bound, rows.clone(), live, memory)? };
         if Q::is_shared(&run) {
             // SAFETY: the rows are in the run, and no item of them is alive.
             unsafe { Q::copy(run, 0, count) };
             // SAFETY: its chunks are writable now and need no spare ones.
-            run = unsafe { Q::start(&mut bound, rows, live, memory) };
+            run = unsafe { Q::start(&bound, rows, live, Q::NO_SPARES, memory) };
         }
         list.push(ListedRun { run, rows: count, begun: AtomicBool::new(false) });
     }

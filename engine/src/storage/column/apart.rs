@@ -3,7 +3,7 @@
 
 use convoy_pool::{ChunkPtr, MemoryError};
 
-use crate::storage::history::Memory;
+use crate::storage::history::{Memory, Returns};
 use crate::storage::spares::Spares;
 
 use super::Column;
@@ -20,7 +20,8 @@ impl Column {
         if self.is_owned(chunk, memory.epoch()) || !self.is_seen(chunk, memory) {
             return Ok(());
         }
-        spares.allocate(self.chunks[chunk].chunk, (self.class(chunk), self.component), memory)
+        spares.add(self.chunks[chunk].chunk, self.allocate_spare(chunk, memory)?);
+        Ok(())
     }
 
     /// Makes `chunk` writable after [`Column::allocate_apart`]. Where that takes a copy, returns
@@ -31,7 +32,7 @@ impl Column {
         &mut self,
         chunk: usize,
         live: usize,
-        memory: &mut Memory,
+        memory: &mut Returns,
         spares: &mut Spares,
     ) -> Option<ChunkPtr> {
         // Finding memory for spare chunks may have ended the last capture that saw this one.
@@ -40,14 +41,14 @@ impl Column {
         }
         let spare = spares.take(self.chunks[chunk].chunk);
         let spare = spare.expect("a spare chunk was allocated for every chunk that is seen");
-        let rows = (live - (chunk << self.rows_log2)).min(self.chunk_rows());
+        let rows = (live - (chunk << self.rows_log2())).min(self.chunk_rows());
         memory.history.statistics.chunks_copied += 1;
         memory.history.statistics.bytes_copied += (rows * self.size()) as u64;
         Some(self.replace(chunk, spare, memory))
     }
 
     /// Whether an active capture sees `chunk`.
-    fn is_seen(&self, chunk: usize, memory: &Memory) -> bool {
-        self.chunks[chunk].born <= memory.history.newest(self.component)
+    fn is_seen(&self, chunk: usize, memory: &Returns) -> bool {
+        self.chunks[chunk].born <= memory.history.newest(self.component())
     }
 }

@@ -31,13 +31,17 @@ impl Column {
         &mut self,
         value: T,
         rows: usize,
-        memory: &Memory,
+        memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        assert!(self.capacity >= self.chunk_rows(), "nothing comes after a chunk that is not full");
-        let (chunk, written) = (self.blank_chunk(value)?, memory.epoch());
-        while self.capacity < rows {
-            self.chunks.push(ChunkEntry { chunk, born: Epoch::BLANK, written });
-            self.update_capacity();
+        assert!(self.chunks.is_full_sized(), "nothing comes after a chunk that is not full");
+        let (chunk, class) = (self.blank_chunk(value)?, self.chunks.full());
+        while self.capacity() < rows {
+            let entry = ChunkEntry::new(chunk, class, Epoch::BLANK, memory.epoch());
+            // SAFETY: the process keeps the chunk as it is, and a blank one is neither written nor
+            // recycled here.
+            let blank = unsafe { LooseChunk::new(entry, self.component()) };
+            memory.note_added(&blank, self.chunks.len(), 0);
+            self.chunks.push(blank);
         }
         Ok(())
     }
@@ -61,7 +65,8 @@ impl Column {
         let slab_bytes = class.bytes().next_power_of_two();
         let config = ArenaConfig { first_slab_bytes: slab_bytes, ..ArenaConfig::default() };
         let mut memory = Memory::new(config);
-        let chunk = memory.allocate(class, self.component)?;
+        // It stays where it is, in no list.
+        let chunk = memory.allocate(class, self.component())?.into_entry().chunk;
         let first = chunk.as_ptr().cast::<T>();
         // SAFETY: a full chunk has this many rows, aligned and initialised without invalid bit
         // patterns, and nobody else has it.

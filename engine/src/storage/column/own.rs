@@ -3,7 +3,7 @@
 //! Everything that writes a row comes through here first, and does so before it changes anything:
 //! finding memory for a copy may fail.
 
-#![allow(unsafe_code, reason = "copies shared chunks and returns unused ones")]
+#![allow(unsafe_code, reason = "copies shared chunks")]
 
 use super::*;
 
@@ -40,22 +40,21 @@ impl Column {
         if self.take_back(chunk, memory) || self.take_back_ended(chunk, memory) {
             return Ok(());
         }
-        let spare = memory.allocate(self.class(chunk), self.component);
+        let spare = self.allocate_spare(chunk, memory);
         if self.take_back(chunk, memory) {
             // Looking for a spare chunk ended the last capture that saw this one.
-            if let Ok(spare) = spare {
-                self.discard_spare(chunk, spare, memory);
-            }
+            spare.into_iter().for_each(|spare| memory.release(spare));
             return Ok(());
         }
-        let spare = spare?;
-        let old = self.replace(chunk, spare, memory);
-        let bytes = live.min(self.rows_in(chunk)) * self.size();
-        memory.history.count_copy(bytes, || {
-            // SAFETY: both chunks are of the class that holds these rows, and the retired one stays
-            // unchanged and mapped until a reclaim.
-            unsafe { ptr::copy_nonoverlapping(old.as_ptr(), spare.as_ptr(), bytes) }
+        let (spare, live) = (spare?, live.min(self.chunk_rows()));
+        let to = spare.chunk();
+        let old = self.chunks.replace(chunk, spare);
+        memory.history.count_copy(live * self.size(), || {
+            // SAFETY: both chunks are of one class and hold the rows, and nobody else reaches the
+            // new one.
+            unsafe { self.copy_live(&old, to, live) }
         });
+        memory.let_go(old, chunk, to);
         Ok(())
     }
 
@@ -69,17 +68,16 @@ impl Column {
         born: Epoch,
         memory: &mut Memory,
     ) -> Result<usize, MemoryError> {
-        let (old, class) = (self.chunks[chunk], self.class(chunk));
-        assert!(old.born.base().is_some() && born < memory.epoch(), "a chunk of another world");
-        let own = memory.allocate(class, self.component)?;
-        let bytes = live.min(self.rows_in(chunk)) * self.size();
-        // SAFETY: both chunks are of the class that holds these rows. The base of the old one is held
-        // while it is live, and the new one is not reachable yet.
-        unsafe { ptr::copy_nonoverlapping(old.chunk.as_ptr(), own.as_ptr(), bytes) };
-        self.chunks[chunk] = ChunkEntry { chunk: own, born, written: old.written };
-        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
-        unsafe { memory.release(old.chunk, class, old.born, self.component) };
-        Ok(bytes)
+        let entry = self.chunks[chunk];
+        assert!(entry.born.base().is_some() && born < memory.epoch(), "a chunk of another world");
+        let own = self.allocate_spare(chunk, memory)?.aged(born, entry.written());
+        let (to, live) = (own.chunk(), live.min(self.chunk_rows()));
+        let old = self.chunks.replace(chunk, own);
+        // SAFETY: both chunks are of one class and hold the rows. The base of the old one is held
+        // while it is live, and nobody else reaches the new one.
+        unsafe { self.copy_live(&old, to, live) };
+        memory.release(old);
+        Ok(live * self.size())
     }
 
     /// The first chunk of another world from `chunk` on.
@@ -95,31 +93,31 @@ impl Column {
         live: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.size == 0 || rows.is_empty() {
+        if self.size() == 0 || rows.is_empty() {
             return Ok(());
         }
-        for chunk in rows.start >> self.rows_log2..=(rows.end - 1) >> self.rows_log2 {
-            self.own(chunk, live.saturating_sub(chunk << self.rows_log2), memory)?;
+        for chunk in rows.start >> self.rows_log2()..=(rows.end - 1) >> self.rows_log2() {
+            self.own(chunk, live.saturating_sub(chunk << self.rows_log2()), memory)?;
         }
         Ok(())
     }
 
     /// Takes `chunk` back without a copy when no active capture sees it.
-    pub(crate) fn take_back(&mut self, chunk: usize, memory: &mut Memory) -> bool {
-        let entry = &mut self.chunks[chunk];
-        let free = entry.born > memory.history.newest(self.component);
+    pub(crate) fn take_back(&mut self, chunk: usize, memory: &mut Returns) -> bool {
+        let entry = self.chunks[chunk];
+        let free = entry.born > memory.history.newest(self.component());
         if free {
-            *entry = ChunkEntry::new(entry.chunk, memory.epoch());
+            self.chunks.own(chunk, memory.epoch());
             let statistics = &mut memory.history.statistics;
             statistics.chunks_reowned += 1;
-            statistics.bytes_reowned += self.class(chunk).bytes() as u64;
+            statistics.bytes_reowned += entry.class().bytes() as u64;
         }
         free
     }
 
     /// Takes `chunk` back when every capture that sees it has ended, and it was only not noticed
     /// yet: asking is cheaper than a copy.
-    pub(crate) fn take_back_ended(&mut self, chunk: usize, memory: &mut Memory) -> bool {
+    pub(crate) fn take_back_ended(&mut self, chunk: usize, memory: &mut Returns) -> bool {
         memory.reclaim() > 0 && self.take_back(chunk, memory)
     }
 
@@ -128,14 +126,8 @@ impl Column {
         &self,
         chunk: usize,
         memory: &mut Memory,
-    ) -> Result<ChunkPtr, MemoryError> {
-        memory.allocate(self.class(chunk), self.component)
-    }
-
-    /// Gives back a chunk that [`Column::allocate_spare`] made and that was not used.
-    pub(crate) fn discard_spare(&self, chunk: usize, spare: ChunkPtr, memory: &mut Memory) {
-        // SAFETY: the spare chunk has this class and was never part of the column.
-        unsafe { memory.discard(spare, self.class(chunk), self.component) };
+    ) -> Result<LooseChunk, MemoryError> {
+        memory.allocate(self.chunks[chunk].class(), self.component())
     }
 
     /// Puts `spare` in the place of the shared `chunk`, retires that and returns it. Its rows
@@ -143,36 +135,37 @@ impl Column {
     pub(crate) fn replace(
         &mut self,
         chunk: usize,
-        spare: ChunkPtr,
-        memory: &mut Memory,
+        spare: LooseChunk,
+        memory: &mut Returns,
     ) -> ChunkPtr {
-        let (old, class) = (self.chunks[chunk], self.class(chunk));
-        self.chunks[chunk] = ChunkEntry::new(spare, memory.epoch());
-        // SAFETY: the old chunk was this column's with this class and epoch, and is replaced.
-        unsafe { memory.release(old.chunk, class, old.born, self.component) };
-        old.chunk
+        assert_eq!(spare.class(), self.chunks[chunk].class(), "both chunks hold the same rows");
+        let old = self.chunks.replace(chunk, spare);
+        let rows = old.chunk();
+        memory.release(old);
+        rows
     }
 
     /// Puts `spare` in the place of the shared chunk of `run` and copies the chunk's rows below
     /// `live` but those of `run`, which the caller writes.
     pub(crate) fn replace_around(
         &mut self,
-        spare: ChunkPtr,
+        spare: LooseChunk,
         run: Range<usize>,
         live: usize,
-        memory: &mut Memory,
+        memory: &mut Returns,
     ) {
-        let chunk = run.start >> self.rows_log2;
-        let first = chunk << self.rows_log2;
+        let chunk = run.start >> self.rows_log2();
+        let first = chunk << self.rows_log2();
         let end = live.min(first + self.chunk_rows());
         assert!(run.start <= run.end && run.end <= end, "the run lies in one chunk");
+        let new = spare.chunk();
         let old = self.replace(chunk, spare, memory);
         for rows in [first..run.start, run.end..end] {
             let offset = (rows.start - first) * self.size();
             // SAFETY: the rows are in the chunk, so the offset is, too.
             let from = unsafe { old.as_ptr().add(offset) };
             // SAFETY: both chunks are of one class.
-            let to = unsafe { spare.as_ptr().add(offset) };
+            let to = unsafe { new.as_ptr().add(offset) };
             // SAFETY: the retired chunk stays unchanged and mapped until a reclaim; the spare one
             // is not reachable by anybody else.
             unsafe { ptr::copy_nonoverlapping(from, to, rows.len() * self.size()) };
@@ -190,19 +183,29 @@ impl Column {
         captured: usize,
         memory: &mut Memory,
     ) -> Result<usize, MemoryError> {
-        if self.size == 0 {
+        if self.size() == 0 {
             return Ok(usize::MAX);
         }
         self.reserve(row + 1, row, memory)?;
-        let (chunk, epoch) = (row >> self.rows_log2, memory.epoch());
+        let (chunk, epoch) = (row >> self.rows_log2(), memory.epoch());
         if self.chunks[chunk].born != epoch {
             if self.may_append(chunk, row, captured) {
-                self.chunks[chunk].written = epoch;
+                self.chunks.mark_written(chunk, epoch);
             } else {
-                self.own(chunk, row - (chunk << self.rows_log2), memory)?;
+                self.own(chunk, row - (chunk << self.rows_log2()), memory)?;
             }
         }
-        Ok(self.capacity().min((chunk + 1) << self.rows_log2))
+        Ok(self.capacity().min((chunk + 1) << self.rows_log2()))
+    }
+
+    /// Whether `row`, the first free one, can be written in `epoch`, the current one, as it is:
+    /// because [`Column::prepare_append`] has come to its chunk in this epoch.
+    #[inline]
+    pub(crate) fn is_open(&self, row: usize, captured: usize, epoch: Epoch) -> bool {
+        let Some(entry) = self.chunks.get(row >> self.rows_log2()) else { return false };
+        row < self.capacity()
+            && (entry.born == epoch
+                || (row >= captured && entry.written() == epoch && !entry.born.is_foreign()))
     }
 
     /// Makes the rows of `append`, of which the first is the first free one, writable, as
@@ -213,18 +216,18 @@ impl Column {
         captured: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.size == 0 || append.is_empty() {
+        if self.size() == 0 || append.is_empty() {
             return Ok(());
         }
         self.reserve(append.end, append.start, memory)?;
         let epoch = memory.epoch();
-        for chunk in append.start >> self.rows_log2..=(append.end - 1) >> self.rows_log2 {
+        for chunk in append.start >> self.rows_log2()..=(append.end - 1) >> self.rows_log2() {
             if self.chunks[chunk].born == epoch {
                 continue;
             }
-            let first = chunk << self.rows_log2;
+            let first = chunk << self.rows_log2();
             if self.may_append(chunk, append.start.max(first), captured) {
-                self.chunks[chunk].written = epoch;
+                self.chunks.mark_written(chunk, epoch);
             } else {
                 self.own(chunk, append.start.saturating_sub(first), memory)?;
             }
@@ -240,7 +243,7 @@ impl Column {
         rows: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.is_owned(row >> self.rows_log2, memory.epoch()) {
+        if self.is_owned(row >> self.rows_log2(), memory.epoch()) {
             return Ok(());
         }
         self.own_older_row(row, rows, memory)
@@ -254,8 +257,8 @@ impl Column {
         rows: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let chunk = row >> self.rows_log2;
-        self.own_older(chunk, rows - (chunk << self.rows_log2), memory)
+        let chunk = row >> self.rows_log2();
+        self.own_older(chunk, rows - (chunk << self.rows_log2()), memory)
     }
 
     /// Makes the chunk of `row` writable in every one of the columns of a table of `rows` rows.
@@ -266,12 +269,6 @@ impl Column {
         rows: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let epoch = memory.epoch();
-        for column in columns {
-            if !column.is_owned(row >> column.rows_log2, epoch) {
-                column.own_older_row(row, rows, memory)?;
-            }
-        }
-        Ok(())
+        columns.iter_mut().try_for_each(|column| column.own_row(row, rows, memory))
     }
 }

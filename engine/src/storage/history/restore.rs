@@ -5,43 +5,76 @@
 //! each chunk is found by bisection, without memory of its own; the cost is that of the chunks
 //! retired since the capture.
 //!
+//! A [`Revival`] ends when it is dropped, also by a panic on the way: what was revived until then is
+//! on no dead list any more.
+//!
 //! A revived chunk keeps the epoch in which it was born. Captures that were made while it was
 //! retired don't see it, but by their epochs they seem to: should it be retired again while one
 //! of them is active, that one may keep it a little longer than needed.
 
+#![allow(unsafe_code, reason = "names the chunks of another world")]
+
+use std::ops::{Deref, DerefMut};
+
 use super::*;
-use crate::storage::chunk_entry::ChunkEntry;
 
-/// Marks an entry whose chunk was revived.
-const REVIVED: Epoch = Epoch::MAX;
+/// Chunks of one active capture come off the dead lists. Made by [`Returns::revival`].
+pub(crate) struct Revival<'a> {
+    pub(crate) memory: &'a mut Returns,
+    epoch: Epoch,
+}
 
-impl Memory {
+impl Deref for Revival<'_> {
+    type Target = Returns;
+
+    fn deref(&self) -> &Returns {
+        self.memory
+    }
+}
+
+impl DerefMut for Revival<'_> {
+    fn deref_mut(&mut self) -> &mut Returns {
+        self.memory
+    }
+}
+
+impl Returns {
     /// Makes the chunks of the active capture that closed `epoch` ready to be revived.
-    pub(crate) fn begin_revival(&mut self, epoch: Epoch) {
-        self.history.revival = epoch;
+    pub(crate) fn revival(&mut self, epoch: Epoch) -> Revival<'_> {
         for capture in &mut self.history.active {
             capture.sorted = 0;
             if capture.epoch >= epoch {
                 let dead = &mut capture.lists.dead;
-                dead.sort_unstable_by_key(|dead| dead.chunk.as_ptr().addr());
+                dead.sort_unstable_by_key(|dead| dead.address);
                 capture.sorted = dead.len();
             }
         }
+        Revival { memory: self, epoch }
+    }
+}
+
+impl Revival<'_> {
+    /// The epoch that the capture closed.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
-    /// Takes a chunk off the dead list that it is on; the caller puts it back into its column.
-    /// Returns its birth, and its class, or `None` for a chunk that is not this world's, which is on
-    /// no list.
+    /// Takes a chunk off the dead list that it is on; the caller puts it back into its column. A
+    /// chunk that is not this world's is on no list.
     ///
     /// # Panics
     ///
     /// When the chunk is not one that the capture of the revival sees and that the world has let
     /// go of.
-    pub(crate) fn revive(&mut self, entry: &ChunkEntry) -> (Epoch, Option<SizeClass>) {
+    pub(crate) fn revive(&mut self, entry: &ChunkEntry, component: ComponentId) -> LooseChunk {
+        let epoch = self.memory.epoch();
         if entry.born == Epoch::BLANK {
-            return (Epoch::BLANK, None);
+            let entry = ChunkEntry::new(entry.chunk, entry.class(), Epoch::BLANK, epoch);
+            // SAFETY: the process keeps the chunk as it is, and a blank one is neither written nor
+            // recycled here.
+            return unsafe { LooseChunk::new(entry, component) };
         }
-        let history = &mut self.history;
+        let history = &mut self.memory.history;
         let base = if history.branching {
             Some(history.bases.number_of(entry.born))
         } else {
@@ -49,33 +82,34 @@ impl Memory {
         };
         if let Some(base) = base {
             history.bases.count(base);
-            return (Epoch::foreign(base), None);
+            let entry = ChunkEntry::new(entry.chunk, entry.class(), Epoch::foreign(base), epoch);
+            // SAFETY: the base keeps the chunk as it is, and a foreign one is neither written nor
+            // recycled here.
+            return unsafe { LooseChunk::new(entry, component) };
         }
         let address = entry.chunk.as_ptr().addr();
-        let (class, component) = history
-            .active
-            .iter_mut()
-            .find_map(|capture| {
-                let sorted = &mut capture.lists.dead[..capture.sorted];
-                let at = sorted.binary_search_by_key(&address, |dead| dead.chunk.as_ptr().addr());
-                let dead = &mut sorted[at.ok()?];
-                assert!(dead.born != REVIVED, "a chunk is revived once");
-                dead.born = REVIVED;
-                capture.lists.dead_bytes -= dead.class.bytes();
-                Some((dead.class, dead.component))
-            })
-            .expect("a captured chunk is the world's or on a dead list");
+        let chunk = history.active.iter_mut().find_map(|capture| {
+            let sorted = &mut capture.lists.dead[..capture.sorted];
+            let at = sorted.binary_search_by_key(&address, |dead| dead.address).ok()?;
+            let chunk = sorted[at].chunk.take().expect("a chunk is revived once");
+            capture.lists.dead_bytes -= chunk.class().bytes();
+            Some(chunk)
+        });
+        let chunk = chunk.expect("a captured chunk is the world's or on a dead list");
         let mut viewers = history.active.iter_mut();
-        let oldest = viewers.find(|capture| capture.sees(entry.born, component));
+        let oldest = viewers.find(|capture| capture.sees(chunk.born(), component));
         let oldest = oldest.expect("the capture that is restored to sees the chunk");
-        history.ledger.revive(oldest.lists.oldest.of(component), class);
-        (entry.born, Some(class))
+        history.ledger.revive(oldest.lists.oldest.of(component), chunk.class());
+        let born = chunk.born();
+        chunk.aged(born, epoch)
     }
+}
 
-    /// Ends a revival: the dead lists forget what was revived.
-    pub(crate) fn end_revival(&mut self) {
-        for capture in self.history.active.iter_mut().filter(|capture| capture.sorted > 0) {
-            capture.lists.dead.retain(|dead| dead.born != REVIVED);
+impl Drop for Revival<'_> {
+    /// The dead lists forget what was revived.
+    fn drop(&mut self) {
+        for capture in self.memory.history.active.iter_mut().filter(|each| each.sorted > 0) {
+            capture.lists.dead.retain(|dead| dead.chunk.is_some());
             capture.sorted = 0;
         }
     }

@@ -78,9 +78,9 @@ impl History {
         let (older, capture) = (&self.active[..position], &self.active[position]);
         let mut bytes = capture.lists.dead_bytes;
         if !older.is_empty() {
-            for dead in &capture.lists.dead {
-                if older.iter().any(|older| older.sees(dead.born, dead.component)) {
-                    bytes -= dead.class.bytes();
+            for dead in capture.lists.dead.iter().filter_map(|dead| dead.chunk.as_ref()) {
+                if older.iter().any(|older| older.sees(dead.born(), dead.component())) {
+                    bytes -= dead.class().bytes();
                 }
             }
         }

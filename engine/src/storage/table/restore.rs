@@ -2,19 +2,25 @@
 
 use super::*;
 use crate::storage::frozen::Frozen;
+use crate::storage::history::restore::Revival;
 
 impl Table {
     /// Makes the rows that `frozen`, a complete capture of this world, has of table `number` the
     /// table's own again: none where it knows no such table. Returns how many chunks were taken
     /// back.
-    pub(crate) fn restore(&mut self, frozen: &Frozen, number: usize, memory: &mut Memory) -> u64 {
+    pub(crate) fn restore(
+        &mut self,
+        frozen: &Frozen,
+        number: usize,
+        revival: &mut Revival<'_>,
+    ) -> u64 {
         let known = number < frozen.table_count();
         let rows = if known { frozen.table(number).0 } else { 0 };
         let mut taken = 0;
         for (position, column) in self.columns.iter_mut().enumerate() {
             let chunks = column.chunks_for(rows);
             let entries = if known { frozen.entries(number, position, chunks) } else { &[] };
-            taken += column.restore(entries, (self.rows as usize, rows), memory);
+            taken += column.restore(entries, (self.rows as usize, rows), revival);
         }
         // `captured_rows` stays: active captures may see more rows than there are now.
         self.set_rows(rows);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::storage::epoch::Epoch;
 use crate::storage::frozen::LaneId;
+use crate::storage::history::restore::Revival;
 
 impl EntityIndex {
     /// Which handles the index gives out next.
@@ -18,9 +19,14 @@ impl EntityIndex {
     /// Takes the slots of a complete capture of this world back. Handles that were reserved then
     /// are reserved now, for command buffers too. Returns how many chunks were taken
     /// back.
-    pub(crate) fn restore(&mut self, frozen: &Frozen, lineage: u64, memory: &mut Memory) -> u64 {
+    pub(crate) fn restore(
+        &mut self,
+        frozen: &Frozen,
+        lineage: u64,
+        revival: &mut Revival<'_>,
+    ) -> u64 {
         let (entries, rows) = frozen.index_entries().expect("the index was captured");
-        let taken = self.slots.restore(entries, (self.len(), rows), memory);
+        let taken = self.slots.restore(entries, (self.len(), rows), revival);
         self.captured = self.captured.max(self.len);
         self.is_sparse = self.is_sparse || entries.iter().any(|entry| entry.born == Epoch::BLANK);
         self.handles.begin_lineage(lineage);

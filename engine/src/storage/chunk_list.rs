@@ -1,0 +1,247 @@
+//! [`ChunkList`]: the chunks that one column holds, and [`LooseChunk`]: one that no list holds.
+//!
+//! Each chunk of a world is in exactly one place: in the list of a column, on the dead list of a
+//! capture, free in the arena, or *loose*, on its way between these. A loose chunk can't be copied,
+//! and whatever takes it consumes it: [`ChunkList`] when it is put in, and
+//! [`Returns::release`](super::history::Returns::release) when it is given back. So a chunk is
+//! neither freed nor put in twice, and it is freed with the size class that it came with.
+//!
+//! * `full-sized`: a chunk with another one after it has the class of full chunks. So a list's rows
+//!   are counted by shifts, and only a lone chunk may be small.
+
+#![allow(unsafe_code, reason = "says what a chunk's holder vouches for")]
+
+use std::mem;
+use std::ops::Deref;
+use std::thread;
+
+use convoy_pool::{ChunkPtr, MemoryError, SizeClass};
+
+use super::chunk_entry::ChunkEntry;
+use super::component::ComponentInfo;
+use super::component_id::ComponentId;
+use super::epoch::Epoch;
+use super::room::shrink_list;
+
+/// A chunk of a column of `component` that no list holds: new, taken out, or revived.
+///
+/// Losing one loses its memory until the world is dropped, so that is a panic where assertions are
+/// on.
+#[must_use = "a loose chunk is put into a list or given back"]
+#[derive(Debug)]
+pub struct LooseChunk {
+    entry: ChunkEntry,
+    component: ComponentId,
+}
+
+impl LooseChunk {
+    /// Names a chunk that the caller has taken from where it was.
+    ///
+    /// # Safety
+    ///
+    /// The chunk has the class that the entry tells, was made for a column of `component`, and is
+    /// neither in a column's list, nor loose, nor free, nor waiting on a dead list.
+    pub(super) unsafe fn new(entry: ChunkEntry, component: ComponentId) -> Self {
+        Self { entry, component }
+    }
+
+    /// The chunk, for whoever puts it elsewhere.
+    pub(super) fn into_entry(self) -> ChunkEntry {
+        let entry = self.entry;
+        mem::forget(self);
+        entry
+    }
+
+    /// The same chunk with other epochs.
+    pub(super) fn aged(mut self, born: Epoch, written: Epoch) -> Self {
+        self.entry = ChunkEntry::new(self.entry.chunk, self.class(), born, written);
+        self
+    }
+
+    /// Where its rows are.
+    pub(crate) fn chunk(&self) -> ChunkPtr {
+        self.entry.chunk
+    }
+
+    pub(crate) fn class(&self) -> SizeClass {
+        self.entry.class()
+    }
+
+    pub(crate) fn born(&self) -> Epoch {
+        self.entry.born
+    }
+
+    pub(crate) fn component(&self) -> ComponentId {
+        self.component
+    }
+}
+
+impl Drop for LooseChunk {
+    fn drop(&mut self) {
+        debug_assert!(thread::panicking(), "a loose chunk is put into a list or given back");
+    }
+}
+
+/// The chunks of one column, in the order of its rows.
+pub(crate) struct ChunkList {
+    entries: Vec<ChunkEntry>,
+    /// Rows that fit into all chunks.
+    rows: usize,
+    size: u32,
+    component: ComponentId,
+    /// The class of full chunks.
+    full: SizeClass,
+    rows_log2: u8,
+}
+
+impl Deref for ChunkList {
+    type Target = [ChunkEntry];
+
+    #[inline]
+    fn deref(&self) -> &[ChunkEntry] {
+        &self.entries
+    }
+}
+
+impl ChunkList {
+    pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
+        let full = SizeClass::for_bytes(info.chunk_rows() * info.size());
+        Self {
+            entries: Vec::new(),
+            rows: if info.size() == 0 { usize::MAX } else { 0 },
+            size: u32::try_from(info.size()).expect("the registry limits sizes to a chunk"),
+            component,
+            full: full.expect("the registry limits sizes to a chunk"),
+            rows_log2: info.rows_log2(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    /// Bytes of a row.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.size as usize
+    }
+
+    #[inline]
+    pub(crate) fn rows_log2(&self) -> u8 {
+        self.rows_log2
+    }
+
+    /// How many rows fit into the chunks; values without bytes need none.
+    #[inline]
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The class of full chunks.
+    pub(crate) fn full(&self) -> SizeClass {
+        self.full
+    }
+
+    /// Whether a second chunk may follow the first one.
+    pub(crate) fn is_full_sized(&self) -> bool {
+        self.entries.first().is_none_or(|first| first.class() == self.full)
+    }
+
+    /// Rows that fit into a chunk of `class`.
+    pub(crate) fn rows_in(&self, class: SizeClass) -> usize {
+        (class.bytes() / self.size()).min(1 << self.rows_log2)
+    }
+
+    /// How many chunks the list has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.entries.capacity()
+    }
+
+    /// Makes room for `more` chunks, and for some after them.
+    pub(crate) fn reserve(&mut self, more: usize) -> Result<(), MemoryError> {
+        let requested_bytes = more.saturating_mul(size_of::<ChunkEntry>());
+        self.entries.try_reserve(more).map_err(|_| MemoryError::Heap { requested_bytes })
+    }
+
+    /// Makes room for `more` chunks.
+    pub(crate) fn reserve_exact(&mut self, more: usize) {
+        self.entries.reserve_exact(more);
+    }
+
+    /// Gives back most room of a list that has far more than it needs. Returns its bytes.
+    pub(crate) fn trim(&mut self) -> usize {
+        shrink_list(&mut self.entries)
+    }
+
+    /// Makes a chunk the last one.
+    pub(crate) fn push(&mut self, chunk: LooseChunk) {
+        self.check(&chunk);
+        let alone = self.entries.is_empty();
+        let fits = alone || self.is_full_sized() && chunk.class() == self.full;
+        assert!(fits, "`full-sized`: only a lone chunk is small");
+        self.entries.push(chunk.into_entry());
+        self.count_rows();
+    }
+
+    /// Makes a full chunk the first one of full chunks.
+    pub(crate) fn push_front(&mut self, chunk: LooseChunk) {
+        self.check(&chunk);
+        let fits = self.is_full_sized() && chunk.class() == self.full;
+        assert!(fits, "`full-sized`: only a lone chunk is small");
+        self.entries.insert(0, chunk.into_entry());
+        self.count_rows();
+    }
+
+    /// Puts a chunk into the place of another one, which is loose then.
+    pub(crate) fn replace(&mut self, number: usize, chunk: LooseChunk) -> LooseChunk {
+        self.check(&chunk);
+        let fits = self.entries.len() == 1 || chunk.class() == self.full;
+        assert!(fits, "`full-sized`: only a lone chunk is small");
+        let old = mem::replace(&mut self.entries[number], chunk.into_entry());
+        if old.class() != self.entries[number].class() {
+            self.count_rows();
+        }
+        LooseChunk { entry: old, component: self.component }
+    }
+
+    /// Takes the last chunk out.
+    pub(crate) fn pop(&mut self) -> Option<LooseChunk> {
+        let entry = self.entries.pop()?;
+        self.count_rows();
+        Some(LooseChunk { entry, component: self.component })
+    }
+
+    /// Takes the first chunk out; the others move up.
+    pub(crate) fn pop_front(&mut self) -> LooseChunk {
+        let entry = self.entries.remove(0);
+        self.count_rows();
+        LooseChunk { entry, component: self.component }
+    }
+
+    /// Notes that the world owns a chunk from `epoch`, the current one, on, to write to it.
+    #[inline]
+    pub(crate) fn own(&mut self, number: usize, epoch: Epoch) {
+        let entry = &mut self.entries[number];
+        *entry = ChunkEntry::new(entry.chunk, entry.class(), epoch, epoch);
+    }
+
+    /// Notes that a row of a chunk changes in `epoch`.
+    #[inline]
+    pub(crate) fn mark_written(&mut self, number: usize, epoch: Epoch) {
+        let entry = &mut self.entries[number];
+        *entry = ChunkEntry::new(entry.chunk, entry.class(), entry.born, epoch);
+    }
+
+    fn check(&self, chunk: &LooseChunk) {
+        assert_eq!(chunk.component, self.component, "a chunk stays with its component");
+    }
+
+    fn count_rows(&mut self) {
+        self.rows = match *self.entries {
+            [] => 0,
+            [lone] => self.rows_in(lone.class()),
+            [..] => self.entries.len() << self.rows_log2,
+        };
+    }
+}
