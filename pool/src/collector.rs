@@ -7,9 +7,9 @@
 //!
 //! Nothing tells whose garbage the collector holds: what is left in it is freed by whichever thread
 //! pins next, in the middle of a frame that has nothing to do with it. So whoever defers collects
-//! as well, until it is gone ([`collect`]). Something is left only where a thread stays pinned for
-//! as long as that: where the system takes the processor away from it between two instructions of
-//! a join.
+//! as well, until it is gone ([`collect`]), for a number of rounds that has a bound. Something is left
+//! only where a thread stays pinned for as long as that, because the system takes the processor
+//! away from it between two instructions of a join, or where others defer more meanwhile.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,8 +33,8 @@ const PINS_PER_ROUND: usize = 128;
 /// the epoch by one. One more, as the first may have begun already.
 const ROUNDS_MIN: usize = 4;
 
-/// Rounds without progress after which the rest is left to others.
-const ROUNDS_IN_VAIN_MAX: usize = 64;
+/// Rounds after which the rest is left to others, however many of them defer something meanwhile.
+const ROUNDS_MAX: usize = 64;
 
 thread_local! {
     /// This thread's registration.
@@ -71,7 +71,8 @@ pub(crate) fn defer_drop(value: impl Send + 'static) {
 }
 
 /// Destroys what is due, what was deferred just now included, and forgets the threads that have
-/// ended. Waits a little for threads that are pinned, and not for long.
+/// ended. Yields to threads that are pinned a number of times that has a bound, whatever they do:
+/// the drop of a reader may end here.
 ///
 /// Within a destruction it does nothing: what is deferred there waits for the end of it, and so for
 /// the caller, who goes on with it.
@@ -81,18 +82,44 @@ pub(crate) fn collect() {
         return;
     }
     pin().flush();
-    let (mut rounds, mut in_vain) = (0, 0);
-    while in_vain < ROUNDS_IN_VAIN_MAX {
-        let before = PENDING.load(Ordering::Relaxed);
+    go_on(|| {
         (0..PINS_PER_ROUND).for_each(|_| drop(pin()));
-        let left = PENDING.load(Ordering::Relaxed);
-        rounds += 1;
+        PENDING.load(Ordering::Relaxed)
+    });
+}
+
+/// Does rounds, each of which tells what it has left, until there is nothing.
+fn go_on(mut round: impl FnMut() -> usize) {
+    for rounds in 1..=ROUNDS_MAX {
+        let left = round();
         if rounds >= ROUNDS_MIN {
             if left == 0 {
                 return;
             }
-            in_vain = if left < before { 0 } else { in_vain + 1 };
             thread::yield_now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What others defer counts as left, and what they free as progress: a drop of one reader went
+    /// on for as long as others were at it.
+    #[test]
+    fn collecting_ends_however_much_others_free_and_defer() {
+        let mut rounds = 0;
+        go_on(|| {
+            rounds += 1;
+            1000 - rounds % 7
+        });
+        assert_eq!(rounds, ROUNDS_MAX);
+        let mut rounds = 0;
+        go_on(|| {
+            rounds += 1;
+            0
+        });
+        assert_eq!(rounds, ROUNDS_MIN);
     }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
     ComponentMask, HostConfig, HostError, Mode, ModuleContext, ModuleHost, ModuleSpec,
-    ModuleStatistics, ProviderKind, QueryError, Rate, ReadError, SnapshotPool, View, World,
+    ModuleStatistics, ProviderKind, QueryError, Rate, ReadError, SharedSnapshotProvider,
+    SlowReaderLimits, SnapshotPool, SnapshotProvider, View, World,
 };
 
 const FRAME: Duration = Duration::from_millis(10);
@@ -507,6 +508,32 @@ fn trap_9_a_component_registered_late_is_not_silently_absent() {
     }
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(*seen.lock().unwrap(), [Err(not_captured), Ok(7)]);
+}
+
+/// Convoys were updated and leased one after the other, so that the callback of a later provider's
+/// update found the frame half begun.
+#[test]
+fn all_providers_are_updated_before_anybody_is_given_a_view() {
+    let (mut world, mut host) = (world_of(0), ModuleHost::new(config(1, None)));
+    let pool = SnapshotPool::default();
+    let first = Arc::new(SharedSnapshotProvider::new(ComponentMask::ALL, pool.clone()));
+    let captured = Arc::new(AtomicU64::new(u64::MAX));
+    let mut limits = SlowReaderLimits::default();
+    limits.lag_max = Some(0);
+    let second = SharedSnapshotProvider::new(ComponentMask::ALL, pool);
+    let second = second.with_slow_readers(limits, {
+        let (first, captured) = (Arc::clone(&first), Arc::clone(&captured));
+        move |_| captured.store(first.statistics().captures, Ordering::Relaxed)
+    });
+    let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME);
+    host.add(spec("first").provider(first), |_: &mut ModuleContext<'_>| {}).unwrap();
+    let mut kept = None;
+    let keeping = move |context: &mut ModuleContext<'_>| {
+        kept.get_or_insert_with(|| context.view().clone());
+    };
+    host.add(spec("second").provider(Arc::new(second)), keeping).unwrap();
+    (0..2).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
+    assert_eq!(captured.load(Ordering::Relaxed), 1, "none of the second frame");
 }
 
 #[test]

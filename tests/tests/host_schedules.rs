@@ -51,7 +51,12 @@ fn check(view: &View) {
     assert!(rows.iter().all(|(number, half)| *number as u32 == *half));
 }
 
-fn module(mut mixer: Mixer, counts: Arc<Counts>) -> impl FnMut(&mut ModuleContext<'_>) + Send {
+/// A module that keeps pictures. One that never lets go of one in its runs keeps the first.
+fn module(
+    mut mixer: Mixer,
+    lets_go: bool,
+    counts: Arc<Counts>,
+) -> impl FnMut(&mut ModuleContext<'_>) + Send {
     let (keeps, slow, fails) = (mixer.below(14), mixer.below(3), mixer.below(3));
     let mut kept: VecDeque<View> = VecDeque::new();
     let mut cursor = EventCursor::<u16>::default();
@@ -59,7 +64,11 @@ fn module(mut mixer: Mixer, counts: Arc<Counts>) -> impl FnMut(&mut ModuleContex
         let view = context.view();
         check(view);
         kept.iter().for_each(check);
-        if keeps > 0 {
+        if keeps > 0 && !lets_go {
+            if kept.len() < keeps {
+                kept.push_back(view.clone());
+            }
+        } else if keeps > 0 {
             kept.push_back(view.clone());
             (kept.len() > keeps || mixer.below(16) == 0).then(|| kept.pop_front());
         }
@@ -89,13 +98,18 @@ fn module(mut mixer: Mixer, counts: Arc<Counts>) -> impl FnMut(&mut ModuleContex
 
 fn provider(mixer: &mut Mixer) -> Arc<dyn SnapshotProvider> {
     let (pool, bound) = (SnapshotPool::default(), 1 + mixer.below(4));
+    let age = mixer.below(4) as u64;
     match mixer.below(4) {
         0 => {
             let busy = [WhenBusy::Refuse, WhenBusy::Newest][mixer.below(2)];
-            Arc::new(SharedSnapshotProvider::new(ALL, pool).with_generations_max(bound, busy))
+            let provider = SharedSnapshotProvider::new(ALL, pool).with_max_age(age);
+            Arc::new(provider.with_generations_max(bound, busy))
         }
         1 => Arc::new(OnDemandProvider::new(ALL, pool).with_generations_max(bound)),
-        2 => Arc::new(DoubleBufferProvider::new(ALL, pool).with_generations_max(bound)),
+        2 => {
+            let provider = DoubleBufferProvider::new(ALL, pool).with_max_age(age);
+            Arc::new(provider.with_generations_max(bound))
+        }
         _ => Arc::new(ReplicaProvider::new(ALL)),
     }
 }
@@ -127,7 +141,10 @@ fn run(seed: u64) -> Option<String> {
             spec = spec.deadline(Duration::from_millis(mixer.below(30) as u64));
         }
         let counts = Arc::new(Counts::default());
-        let module = module(Mixer::new(mixer.next_number()), Arc::clone(&counts));
+        // What is dropped on a worker that is away for longer is dropped by the clock.
+        let delay = config.lock_step.map_or(0, NonZeroU32::get);
+        let lets_go = mode != Mode::Asynchronous || delay < 2;
+        let module = module(Mixer::new(mixer.next_number()), lets_go, Arc::clone(&counts));
         host.add(spec.mode(mode), module).unwrap();
         modules.push(counts);
     }
@@ -179,7 +196,8 @@ fn run(seed: u64) -> Option<String> {
                 (counts, each.dropped_commands, each.snapshots_held)
             })
             .collect();
-        format!("{hashes:?} {modules:?}")
+        let providers: Vec<_> = statistics.convoys.iter().map(|each| each.provider).collect();
+        format!("{hashes:?} {modules:?} {providers:?}")
     });
     let pools = host.pool().unwrap().clone();
     drop((host, past, statistics));

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
     AcquireError, ComponentMask, DoubleBufferProvider, Entity, OnDemandProvider, ProviderKind,
-    QueryError, ReplicaProvider, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View,
-    WhenBusy, World, WorldConfig,
+    QueryError, ReplicaProvider, SharedSnapshotProvider, SlowReaderLimits, SnapshotPool,
+    SnapshotProvider, View, WhenBusy, World, WorldConfig,
 };
 
 #[derive(Clone, Copy, Pod, Zeroable, PartialEq, Debug)]
@@ -393,6 +393,35 @@ fn double_buffer_at_its_bound_keeps_the_last_picture_and_counts_it_as_stale() {
     held.clear();
     provider.update(&mut world).unwrap();
     assert_eq!(provider.join().unwrap().lag(&world), Some(0));
+}
+
+/// Who made up for an update was given the newest picture there was by then, which may be of
+/// another world. Here the other world's update comes between, as that of another thread may.
+#[test]
+fn acquiring_from_a_double_buffer_of_two_worlds_gives_a_picture_of_the_own_one() {
+    let (mut world, entity) = world_with_number(1);
+    let other = Mutex::new(world_with_number(2).0);
+    let provider = Arc::new(OnceLock::<DoubleBufferProvider>::new());
+    let mut limits = SlowReaderLimits::default();
+    limits.lag_max = Some(0);
+    let double = DoubleBufferProvider::new(ALL, SnapshotPool::default());
+    let double = double.with_slow_readers(limits, {
+        let provider = Arc::downgrade(&provider);
+        move |_| {
+            let provider = provider.upgrade().unwrap();
+            let mut other = other.lock().unwrap();
+            other.advance_tick();
+            provider.get().unwrap().update(&mut other).unwrap();
+        }
+    });
+    let double = provider.get_or_init(|| double);
+    let held = double.acquire(&mut world).unwrap();
+    world.advance_tick();
+    let view = double.acquire(&mut world).unwrap();
+    assert_eq!(double.statistics().callback_panics, 0);
+    assert!(double.join().unwrap().lag(&world).is_none(), "the other world's came last");
+    assert!(view.is_past_of(&world) && held.lag(&world) == Some(1));
+    assert_eq!((*view.get::<u32>(entity).unwrap(), view.lag(&world)), (1, Some(0)));
 }
 
 #[test]

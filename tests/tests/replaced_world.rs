@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
-    AcquireError, ComponentMask, EventCursor, HostConfig, HostError, Member, Mode, ModuleContext,
-    ModuleHost, ModuleSpec, ModuleStatistics, ProviderKind, ProviderStatistics, Rate,
-    ReplicaProvider, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, SnapshotUse, View,
-    World, WorldConfig,
+    AcquireError, Commands, ComponentMask, Entity, EventCursor, HostConfig, HostError, Member,
+    Mode, ModuleContext, ModuleHost, ModuleSpec, ModuleStatistics, ProviderKind,
+    ProviderStatistics, Rate, ReplicaProvider, SharedSnapshotProvider, SlowReaderLimits,
+    SnapshotPool, SnapshotProvider, SnapshotUse, View, World, WorldConfig,
 };
 
 const ALL: ComponentMask = ComponentMask::ALL;
@@ -126,6 +126,65 @@ fn commands_for_a_world_that_is_gone_are_dropped_and_counted() {
     host.run_frame(&mut other, FRAME).unwrap();
     host.finish(&mut other);
     assert_eq!(marks(&other), [5, 5]);
+}
+
+/// A buffer of the world that a host was finished with stayed, and what the next run recorded was
+/// dropped whole.
+#[test]
+fn a_host_that_was_finished_with_another_world_goes_on_with_its_own() {
+    let mut config = lock_step(1);
+    config.lock_step = None;
+    let (mut world, mut other) = (world_of(1), world_of(2));
+    let mut host = ModuleHost::new(config);
+    let (may_end, ends) = channel();
+    let spec = ModuleSpec::slow("module", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+    let mut mark = marking();
+    host.add(spec.reads::<(u64,)>(), move |context: &mut ModuleContext<'_>| {
+        ends.recv().unwrap();
+        mark(context);
+    })
+    .unwrap();
+    host.run_frame(&mut world, FRAME).unwrap();
+    may_end.send(()).unwrap();
+    host.finish(&mut other);
+    host.run_frame(&mut world, FRAME).unwrap();
+    may_end.send(()).unwrap();
+    host.finish(&mut world);
+    let after = module(&host, &world, 0);
+    assert_eq!((after.runs, after.dropped_commands, after.playback.applied), (2, 1, 1));
+    assert_eq!((marks(&world), marks(&other)), (vec![1], vec![]));
+
+    // Away while another world comes, and finished with that of before.
+    host.run_frame(&mut world, FRAME).unwrap();
+    host.run_frame(&mut other, FRAME).unwrap();
+    may_end.send(()).unwrap();
+    host.finish(&mut world);
+    assert_eq!((marks(&world), marks(&other)), (vec![1, 1], vec![]), "it is of that world");
+    host.run_frame(&mut other, FRAME).unwrap();
+    may_end.send(()).unwrap();
+    host.finish(&mut other);
+    assert_eq!((marks(&world), marks(&other)), (vec![1, 1], vec![2]));
+    assert_eq!(module(&host, &other, 0).dropped_commands, 1);
+}
+
+/// A module that was away while its world was gone and came back had two buffers of it from then
+/// on, and with that the indices of two.
+#[test]
+fn a_detour_while_a_module_is_away_leaves_the_handles_of_others_as_they_are() {
+    let handles = [false, true].map(|detour| {
+        let (mut world, mut other) = (world_of(1), world_of(2));
+        let mut host = ModuleHost::new(lock_step(3));
+        let spec = ModuleSpec::slow("away", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        host.add(spec.reads::<(u64,)>(), marking()).unwrap();
+        host.run_frame(&mut world, FRAME).unwrap();
+        host.run_frame(if detour { &mut other } else { &mut world }, FRAME).unwrap();
+        host.run_frame(&mut world, FRAME).unwrap();
+        host.finish(&mut world);
+        assert_eq!(marks(&world), [1]);
+        let mut commands = Commands::new(&mut world);
+        (0..500).map(|_| commands.spawn((Mark(0),))).collect::<Vec<Entity>>()
+    });
+    assert_eq!(handles[0], handles[1]);
 }
 
 /// Types have other ids in a world that registered them in another order: a module read the wrong
@@ -401,16 +460,63 @@ fn a_provider_that_panics_costs_nobody_else_a_frame() {
     }
 }
 
+/// Counts its drops and panics in each.
+struct Bomb(Arc<AtomicU64>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        std::panic::resume_unwind(Box::new("a drop's fault"));
+    }
+}
+
+/// What a host refuses or replaces was dropped bare, as was the callback for slow readers.
+#[test]
+fn what_a_host_is_given_and_drops_panics_nobody() {
+    let dropped = Arc::new(AtomicU64::new(0));
+    for frames in 0..2 {
+        let mut world = world_of(1);
+        let mut host = ModuleHost::new(lock_step(1));
+        for tier in [ModuleSpec::fast("fast"), ModuleSpec::slow("slow", Rate::EVERY_FRAME)] {
+            host.add(tier, |_: &mut ModuleContext<'_>| ()).unwrap();
+        }
+        for replaced in 0..2 {
+            let bomb = Bomb(Arc::clone(&dropped));
+            host.on_slow_reader(SlowReaderLimits::default(), move |_| _ = &bomb).unwrap();
+            assert_eq!(dropped.load(Ordering::Relaxed), replaced);
+        }
+        (0..frames).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
+        drop(host);
+        assert_eq!(dropped.swap(0, Ordering::Relaxed), 2);
+    }
+    let mut world = world_of(1);
+    let mut host = ModuleHost::new(lock_step(1));
+    host.run_frame(&mut world, FRAME).unwrap();
+    let bomb = Bomb(Arc::clone(&dropped));
+    let refused = host.on_slow_reader(SlowReaderLimits::default(), move |_| _ = &bomb);
+    assert!(matches!(refused, Err(HostError::Running)));
+    let bomb = Bomb(Arc::clone(&dropped));
+    let provider = Arc::new(Panicking::new(At::Drop));
+    let refused = host
+        .add(ModuleSpec::fast("late").provider(provider), move |_: &mut ModuleContext<'_>| {
+            _ = &bomb
+        });
+    assert!(matches!(refused, Err(HostError::Running)));
+    assert_eq!(dropped.load(Ordering::Relaxed), 2);
+}
+
+/// To print what a module declares asks its provider.
+#[test]
+fn a_spec_is_printed_whatever_its_provider_does() {
+    let provider = Arc::new(Panicking::new(At::Kind));
+    let spec = ModuleSpec::fast("module").provider(provider);
+    assert!(format!("{spec:?}").contains("Other"), "it panics on every second call");
+    assert!(format!("{spec:?}").contains("Shared"));
+}
+
 /// The drop of a module that panics is its own fault and nobody else's.
 #[test]
 fn a_module_whose_drop_panics_takes_nothing_along() {
-    struct Bomb(Arc<AtomicU64>);
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            std::panic::resume_unwind(Box::new("a module's fault"));
-        }
-    }
     let dropped = Arc::new(AtomicU64::new(0));
     for frames in 0..2 {
         let mut world = world_of(1);

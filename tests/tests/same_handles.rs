@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::num::NonZeroU32;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
     Commands, ComponentMask, Entity, HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate,
-    SnapshotPool, World,
+    SharedSnapshotProvider, SnapshotPool, View, WhenBusy, World,
 };
 use convoy_tests::Mixer;
 
@@ -146,6 +147,111 @@ fn whole_game(workers: usize, seed: u64, extra: Extra) -> (Vec<u64>, Vec<Vec<Vec
     let panics = host.statistics(&world).modules.iter().map(|module| module.panics).sum::<u64>();
     assert_eq!(panics, 0);
     (hashes, handles.iter().map(|handles| handles.lock().unwrap().clone()).collect())
+}
+
+/// When the runs of a module end that is away for two frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ends {
+    /// Before the next frame.
+    AtOnce,
+    /// When they have to land.
+    Later,
+}
+
+/// Runs two modules with one provider in lock step: one that is away every so many frames, whose
+/// runs end as told and may panic at that, and `other` beside it. Returns the state hashes, and how
+/// often either was run and refused.
+fn beside_one_that_is_away(
+    (every, ends, panics): (u64, Ends, bool),
+    (rate, mode): (Rate, Mode),
+    provider: SharedSnapshotProvider,
+    other: impl FnMut(&mut ModuleContext<'_>) + Send + 'static,
+) -> (Vec<u64>, Vec<(u64, u64)>) {
+    let mut config = HostConfig::default();
+    (config.workers, config.lock_step, config.panics_max) = (2, NonZeroU32::new(2), 0);
+    let (mut world, mut host) = (World::new(), ModuleHost::new(config));
+    let provider = Arc::new(provider);
+    let spec = |name, rate| {
+        let provider = Arc::<SharedSnapshotProvider>::clone(&provider);
+        ModuleSpec::slow(name, rate).provider(provider)
+    };
+    let (may_end, gate) = channel::<()>();
+    let away = spec("away", Rate::every_frames(every)).mode(Mode::Asynchronous);
+    host.add(away, move |_: &mut ModuleContext<'_>| {
+        gate.recv().unwrap();
+        if panics {
+            std::panic::resume_unwind(Box::new("at the end of the run"));
+        }
+    })
+    .unwrap();
+    host.add(spec("other", rate).mode(mode), other).unwrap();
+    let mut hashes = Vec::new();
+    for frame in 1..=24 {
+        if ends == Ends::Later && frame > 2 && (frame - 2) % every == 0 {
+            may_end.send(()).unwrap();
+        }
+        host.run_frame(&mut world, FRAME).unwrap();
+        if ends == Ends::AtOnce && frame % every == 0 {
+            may_end.send(()).unwrap();
+            assert!(host.wait(Duration::MAX));
+        }
+        hashes.push(world.state_hash());
+    }
+    if ends == Ends::Later {
+        may_end.send(()).unwrap();
+    }
+    host.finish(&mut world);
+    let modules = host.statistics(&world).modules;
+    (hashes, modules.iter().map(|module| (module.runs, module.refused)).collect())
+}
+
+/// A worker dropped the view as the run ended. So whether a picture was still there to join in a
+/// later frame, and with that what a module saw and spawned, followed from the clock.
+#[test]
+fn what_is_joined_does_not_follow_from_when_workers_end() {
+    let play = |ends, panics| {
+        let pool = SnapshotPool::default();
+        let provider = SharedSnapshotProvider::new(ComponentMask::ALL, pool).with_max_age(1);
+        let ticks = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&ticks);
+        let (away, other) = ((2, ends, panics), (Rate::every_frames(3), Mode::Asynchronous));
+        let played = beside_one_that_is_away(away, other, provider, move |context| {
+            let tick = context.view().tick();
+            seen.lock().unwrap().push(tick);
+            (0..tick as u32 % 5).for_each(|number| _ = context.commands().spawn((number,)));
+        });
+        let ticks = ticks.lock().unwrap().clone();
+        (ticks, played)
+    };
+    for panics in [false, true] {
+        let (ticks, expected) = play(Ends::Later, panics);
+        assert_eq!(ticks, [2, 6, 8, 12, 14, 18, 20, 24], "it joins what is up to one tick old");
+        assert_eq!((ticks, expected), play(Ends::AtOnce, panics), "panics: {panics}");
+    }
+}
+
+/// The same for the bound on pictures, which decides who is refused.
+#[test]
+fn who_is_refused_does_not_follow_from_when_workers_end() {
+    let play = |ends, panics| {
+        let provider = SharedSnapshotProvider::new(ComponentMask::ALL, SnapshotPool::default())
+            .with_generations_max(3, WhenBusy::Refuse);
+        let mut kept: Vec<View> = Vec::new();
+        let (away, other) = ((3, ends, panics), (Rate::EVERY_FRAME, Mode::Synchronous));
+        beside_one_that_is_away(away, other, provider, move |context| {
+            if kept.len() < 2 {
+                kept.push(context.view().clone());
+            }
+            let tick = context.view().tick();
+            context.commands().spawn((tick,));
+        })
+    };
+    for panics in [false, true] {
+        let (hashes, counts) = play(Ends::Later, panics);
+        // It keeps its share, and the picture of the one that is away is the third, for a frame.
+        assert_eq!(counts[1], (24 - 7, 7));
+        assert_eq!((hashes, counts), play(Ends::AtOnce, panics), "panics: {panics}");
+    }
 }
 
 /// Beyond the 64 handles of their stock, buffers drew from one counter that all threads shared. So

@@ -16,6 +16,12 @@ pub struct HostConfig {
     /// started, waiting for them if need be, so that runs can be reproduced: the same
     /// frames then give the same world, handles and row order included. Off by default: then
     /// results land on the first frame after they are ready, and the frame never waits.
+    ///
+    /// In lock step a run holds its picture until it lands, so that what others are given does not
+    /// follow from when its thread ends. Outside of that are modules which, on their own threads,
+    /// drop clones of views that they have kept, or join a provider: where such a clone is the
+    /// last of its picture, others may find that published or not, and a bound reached or not, by
+    /// the clock.
     pub lock_step: Option<NonZeroU32>,
     /// A module that panics this many times in a row is switched off: 3 unless set. Zero means
     /// that none ever is.

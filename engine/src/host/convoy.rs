@@ -89,8 +89,11 @@ pub struct SlowConvoy {
 /// The limits of a host, and whom to tell.
 pub(super) struct SlowConvoys {
     pub(super) limits: SlowReaderLimits,
-    pub(super) tell: Arc<dyn Fn(&SlowConvoy) + Send + Sync>,
+    pub(super) tell: SlowConvoyCallback,
 }
+
+/// Whom a host tells of slow readers. Shared by the providers, whichever goes last.
+pub(super) type SlowConvoyCallback = Contained<Arc<dyn Fn(&SlowConvoy) + Send + Sync>>;
 
 /// What grouping needs to know of a module.
 pub(super) struct Candidate {
@@ -149,7 +152,7 @@ impl SlowConvoys {
         &self,
         convoy: usize,
     ) -> (SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static) {
-        let tell = Arc::clone(&self.tell);
+        let tell: SlowConvoyCallback = Contained::new(Arc::clone(&self.tell));
         (self.limits, move |reader: &SlowReader| tell(&SlowConvoy { convoy, reader: *reader }))
     }
 }

@@ -111,21 +111,27 @@ impl ModuleHost {
     /// Plays back the commands of the jobs that are back, if they were sent out on a frame that
     /// `lands`.
     fn play_back_landed(&mut self, world: &mut World, lands: impl Fn(u64) -> bool) {
-        for slot in &mut self.modules {
-            if matches!(slot.state, SlotState::Back { since, .. } if lands(since)) {
-                slot.settle(world);
+        let landing =
+            |slot: &Slot| matches!(slot.state, SlotState::Back { since, .. } if lands(since));
+        // Pictures end first: playing back copies what one of them still shows.
+        for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
+            if let SlotState::Back { job, .. } = &mut slot.state {
+                job.land();
             }
+        }
+        for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
+            slot.settle(world);
         }
     }
 
-    /// Takes the leases of all convoys that are due.
+    /// Updates all providers, then takes the leases of all convoys that are due.
     fn acquire(&mut self, world: &mut World) {
         let began = Instant::now();
+        for convoy in self.convoys.iter().filter(|convoy| convoy.updates) {
+            // A refused update leaves the last picture published, which is counted.
+            _ = convoy.provider.ask(|provider| provider.update(world));
+        }
         for convoy in &mut self.convoys {
-            if convoy.updates {
-                // A refused update leaves the last picture published, which is counted.
-                _ = convoy.provider.ask(|provider| provider.update(world));
-            }
             if !convoy.schedule.is_due(self.now, self.frame) {
                 continue;
             }
@@ -238,22 +244,26 @@ impl Slot {
 
     /// Gives the module a buffer for a world that has taken the place of the one before.
     pub(super) fn change_world(&mut self, world: &mut World) {
-        let commands = Commands::for_module(world, self.spec.spawns);
+        let spawns = self.spec.spawns;
         match &mut self.state {
+            SlotState::Idle(job) if job.commands.is_of(world) => {}
             // Nothing is recorded between two runs, so nothing is lost here.
-            SlotState::Idle(job) => job.commands = commands,
-            _ => self.next_commands = Some(commands),
+            SlotState::Idle(job) => job.commands = Commands::for_module(world, spawns),
+            _ => self.next_commands = Some(Commands::for_module(world, spawns)),
         }
     }
 
-    /// Readies the buffer of a module that is about to run in a world that was restored since the
-    /// last run.
+    /// Readies the buffer of a module that is about to run: one of this world, in its state. The
+    /// last run may have been for another world, and the world may have been restored since.
     fn renew_commands(&mut self, world: &mut World) {
-        if let SlotState::Idle(job) = &mut self.state
-            && job.commands.is_of(world)
-            && job.commands.is_outdated(world)
-        {
-            // Nothing is recorded between two runs, so this only takes handles of the new state.
+        let SlotState::Idle(job) = &mut self.state else { return };
+        // Nothing is recorded between two runs, so nothing is lost here.
+        if !job.commands.is_of(world) {
+            let next = self.next_commands.take().filter(|commands| commands.is_of(world));
+            job.commands = next.unwrap_or_else(|| Commands::for_module(world, self.spec.spawns));
+        }
+        if job.commands.is_outdated(world) {
+            // This only takes handles of the new state.
             world.play_back(&mut job.commands);
         }
     }
@@ -285,13 +295,18 @@ impl Slot {
         let (SlotState::Back { mut job, .. } | SlotState::Leased(mut job)) = state else {
             unreachable!("only a module whose run has ended is settled");
         };
+        let next = self.next_commands.take_if(|commands| commands.is_of(world));
         if job.commands.is_of(world) {
+            // What waited is not needed, where the world is that of before again.
+            drop(next);
             let playback = world.play_back(&mut job.commands);
             job.record.playback.add(playback);
         } else {
             self.dropped_commands += job.commands.len() as u64;
-            let next = self.next_commands.take().filter(|commands| commands.is_of(world));
-            job.commands = next.unwrap_or_else(|| Commands::for_module(world, self.spec.spawns));
+            job.commands.clear();
+            if let Some(next) = next {
+                job.commands = next;
+            }
         }
         self.record = job.record;
         self.state = SlotState::Idle(job);

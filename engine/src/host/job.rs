@@ -19,6 +19,9 @@ pub(super) struct Job {
     pub(super) frame_synced: bool,
     module: Contained<Box<dyn Module>>,
     view: Option<View>,
+    /// Whether the view stays with the job until the run lands. Which pictures there are decides
+    /// what others are given, so in lock step it must not follow from when a worker ends.
+    keeps_view: bool,
 }
 
 /// What has become of a module's runs.
@@ -35,7 +38,7 @@ pub(super) struct RunRecord {
 impl Job {
     pub(super) fn new(
         number: usize,
-        mode: Mode,
+        (mode, lock_step): (Mode, bool),
         module: Contained<Box<dyn Module>>,
         commands: Commands,
     ) -> Self {
@@ -47,6 +50,7 @@ impl Job {
             record: RunRecord::default(),
             module,
             view: None,
+            keeps_view: lock_step && mode == Mode::Asynchronous,
         }
     }
 
@@ -56,8 +60,13 @@ impl Job {
         self.dt = dt;
     }
 
-    /// Runs the module on its view, and lets go of the view. A panic ends here: the commands of
-    /// the run are discarded.
+    /// Lets go of the view of a run that lands.
+    pub(super) fn land(&mut self) {
+        self.view = None;
+    }
+
+    /// Runs the module on its view, and lets go of the view, unless that is left to [`Job::land`].
+    /// A panic ends here: the commands of the run are discarded.
     pub(super) fn run(&mut self) {
         let Some(view) = self.view.take() else { return };
         let began = Instant::now();
@@ -65,7 +74,11 @@ impl Job {
         // Unwind safety: the commands are cleared below, and whether a module copes with its own
         // interrupted run is its own affair; it is switched off when it goes on failing.
         let ended_well = contain(|| module.run(&mut ModuleContext { view: &view, commands, dt }));
-        drop(view);
+        if self.keeps_view {
+            self.view = Some(view);
+        } else {
+            drop(view);
+        }
         let record = &mut self.record;
         record.run_time += began.elapsed();
         record.runs += 1;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::provider::SnapshotProvider;
+use crate::provider::contain::contain;
+use crate::provider::{ProviderKind, SnapshotProvider};
 use crate::snapshot::View;
 use crate::storage::component::Component;
 use crate::storage::{ComponentMask, RegisterError};
@@ -75,7 +76,8 @@ pub enum Mode {
     /// On a worker thread. The frame never waits, unless in lock step. Without it, the frame in which
     /// a run lands depends on the clock, and so do the handles that are given out from then on. In
     /// lock step, and in the other modes, the same frames give the same handles and the same
-    /// [`World::state_hash`], whatever the threads do and however many there are.
+    /// [`World::state_hash`], whatever the threads do and however many there are; for modules
+    /// that keep clones of views see [`HostConfig::lock_step`](crate::HostConfig::lock_step).
     Asynchronous,
 }
 
@@ -226,13 +228,16 @@ impl ModuleSpec {
 
 impl std::fmt::Debug for ModuleSpec {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = |provider: &Arc<dyn SnapshotProvider>| {
+            contain(|| provider.kind()).unwrap_or(ProviderKind::Other)
+        };
         formatter
             .debug_struct("ModuleSpec")
             .field("name", &self.name)
             .field("tier", &self.tier)
             .field("mode", &self.mode)
             .field("rate", &self.rate)
-            .field("provider", &self.provider.as_ref().map(|provider| provider.kind()))
+            .field("provider", &self.provider.as_ref().map(kind))
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,9 @@ use crate::storage::{ComponentMask, SnapshotShape};
 use crate::world::{Commands, World};
 
 use super::config::{HostConfig, HostError};
-use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoys, group, union_of};
+use super::convoy::{
+    Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoyCallback, SlowConvoys, group, union_of,
+};
 use super::job::{Job, RunRecord};
 use super::module::{Mode, Module, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
@@ -167,8 +169,8 @@ impl ModuleHost {
 
     /// Calls `tell`, on the thread of the frame, when the picture of a convoy comes past a limit
     /// while readers hold it: once for each picture and limit. A panic of `tell` is contained and
-    /// counted in the convoy's [`ProviderStatistics`](crate::ProviderStatistics). Providers that
-    /// were assigned by hand are left alone; they have callbacks of their own.
+    /// counted in the convoy's [`ProviderStatistics`](crate::ProviderStatistics); one of its drop is
+    /// contained. Providers that were assigned by hand are left alone; they have callbacks of their own.
     ///
     /// # Errors
     ///
@@ -178,10 +180,11 @@ impl ModuleHost {
         limits: SlowReaderLimits,
         tell: impl Fn(&SlowConvoy) + Send + Sync + 'static,
     ) -> Result<(), HostError> {
+        let tell: SlowConvoyCallback = Contained::new(Arc::new(tell));
         if self.is_running() {
             return Err(HostError::Running);
         }
-        self.slow_readers = Some(SlowConvoys { limits, tell: Arc::new(tell) });
+        self.slow_readers = Some(SlowConvoys { limits, tell });
         Ok(())
     }
 
@@ -195,12 +198,15 @@ impl ModuleHost {
         mut spec: ModuleSpec,
         module: impl Module,
     ) -> Result<ModuleId, HostError> {
+        // First, because what is refused is dropped here.
+        let module: Contained<Box<dyn Module>> = Contained::new(Box::new(module));
+        let provider = spec.provider.take().map(Contained::new);
         if self.is_running() {
             return Err(HostError::Running);
         }
-        self.waiting.push(Contained::new(Box::new(module)));
+        self.waiting.push(module);
         self.modules.push(Slot {
-            provider: spec.provider.take().map(Contained::new),
+            provider,
             spec,
             member: Member::new(),
             mask: ComponentMask::NONE,
@@ -263,7 +269,8 @@ impl ModuleHost {
         for (number, module) in self.waiting.drain(..).enumerate() {
             let ModuleSpec { mode, spawns, .. } = self.modules[number].spec;
             let commands = Commands::for_module(world, spawns);
-            let job = Box::new(Job::new(number, mode, module, commands));
+            let lock_step = self.config.lock_step.is_some();
+            let job = Box::new(Job::new(number, (mode, lock_step), module, commands));
             self.modules[number].state = SlotState::Idle(job);
         }
         let pool = self.make_pool(world);

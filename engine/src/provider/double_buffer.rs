@@ -76,15 +76,23 @@ impl DoubleBufferProvider {
         self.generations.set_mask(mask);
     }
 
-    /// The picture that the last update made.
-    fn newest(&self) -> View {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.clone().expect("an update publishes a picture")
+    /// Captures and publishes a picture and keeps it, after `take` has taken what it needs of it.
+    fn renew<T>(&self, world: &mut World, take: fn(&View) -> T) -> Result<T, AcquireError> {
+        let opened = self.generations.open(world, Opener::Provider).map(|view| {
+            let taken = take(&view);
+            // The picture before leaves only now, so that there is always one to join.
+            *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+            taken
+        });
+        self.generations.tell_slow(world);
+        opened
     }
 
     /// Joins the newest picture: on any thread, without a lock and without the world. `None`
     /// before the first update, and between a restore of the world and the next update. Where
     /// another world takes the place of that one, the next update is the first of the new one.
+    /// Nobody is charged with what joins hold: who keeps many pictures takes them from the members,
+    /// see [`WhenBusy`](crate::WhenBusy).
     pub fn join(&self) -> Option<View> {
         self.generations.join()
     }
@@ -93,9 +101,10 @@ impl DoubleBufferProvider {
         let published = self.generations.published().filter(|view| view.is_past_of(world));
         let (view, joined, stale) = match published {
             Some(view) if self.generations.is_fresh(&view, world) => (view, true, false),
-            old => match (self.update(world), old) {
+            // Its own picture, whatever another world's thread publishes by then.
+            old => match (self.renew(world, View::clone), old) {
                 (Err(AcquireError::Backpressure { .. }), Some(view)) => (view, true, true),
-                (updated, _) => (updated.map(|()| self.newest())?, false, false),
+                (renewed, _) => (renewed?, false, false),
             },
         };
         let given = self.generations.admit(view, reader, world)?;
@@ -130,12 +139,7 @@ impl SnapshotProvider for DoubleBufferProvider {
     }
 
     fn update(&self, world: &mut World) -> Result<(), AcquireError> {
-        let opened = self.generations.open(world, Opener::Provider).map(|view| {
-            // The picture before leaves only now, so that there is always one to join.
-            *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
-        });
-        self.generations.tell_slow(world);
-        opened
+        self.renew(world, |_| ())
     }
 
     fn statistics(&self) -> ProviderStatistics {

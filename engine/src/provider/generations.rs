@@ -6,7 +6,7 @@
 //! kept from running by what others keep, and what is alive at a time is bounded all the same: see
 //! [`Generations::generations_max`].
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use convoy_pool::{Publication, Watch};
@@ -16,7 +16,7 @@ use crate::storage::frozen::Frozen;
 use crate::storage::{ComponentMask, SnapshotId, SnapshotUse};
 use crate::world::World;
 
-use super::contain::contain;
+use super::contain::{Contained, contain};
 use super::member::{Member, Seat};
 use super::slow_readers::{SlowReader, SlowReaderLimits, SlowReaders, Told};
 use super::traits::{AcquireError, ProviderStatistics};
@@ -32,8 +32,13 @@ use super::traits::{AcquireError, ProviderStatistics};
 ///
 /// At most `b + m * share` generations are alive at a time: `b` when the bound is passed, and
 /// since then each member has got its share. With the default bound of 8, two members come to 16 at
-/// the worst, five to 18 and `m` to `8 + 2 * m`. Views that are joined without a membership count
-/// among these.
+/// the worst, five to 18 and `m` to `8 + 2 * m`.
+///
+/// Views that are joined without a membership count among these, also those of pictures that were
+/// opened past the bound for a member. Nobody is refused a join, as that takes no lock. So readers
+/// who join one picture after the other and keep them all can come to hold `b + m * share`: then
+/// every member is refused a fresh picture, also one that holds nothing, until they let go of some.
+/// Let such readers keep few, or enrol them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum WhenBusy {
@@ -66,6 +71,8 @@ pub(super) struct Generations {
     seat: Seat,
     /// Views given of a generation that was there, also those that no lock was taken for.
     joins: AtomicU64,
+    /// How long the list of the live ones is. Written under the lock.
+    listed: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -123,6 +130,7 @@ impl Generations {
             slow: None,
             seat: Seat::default(),
             joins: AtomicU64::new(0),
+            listed: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
     }
@@ -176,6 +184,7 @@ impl Generations {
     }
 
     /// Whether a picture is of `world` and no older than readers may be given.
+    #[inline]
     pub(super) fn is_fresh(&self, view: &View, world: &World) -> bool {
         view.is_past_of(world) && view.lag(world).is_some_and(|lag| lag <= self.max_age)
     }
@@ -185,7 +194,7 @@ impl Generations {
         limits: SlowReaderLimits,
         tell: impl Fn(&SlowReader) + Send + Sync + 'static,
     ) {
-        self.slow = Some(SlowReaders { limits, tell: Box::new(tell) });
+        self.slow = Some(SlowReaders { limits, tell: Contained::new(Box::new(tell)) });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -195,16 +204,19 @@ impl Generations {
 
     /// The published snapshot, whatever its age, unless a restore has taken it back. Lock-free, on
     /// any thread.
+    #[inline]
     pub(super) fn join(&self) -> Option<View> {
         self.published().inspect(|_| self.count_join())
     }
 
     /// What [`Generations::join`] gives, which is not given yet.
+    #[inline]
     pub(super) fn published(&self) -> Option<View> {
         self.publication.join().map(View::new).filter(|view| !view.is_superseded())
     }
 
     /// Gives a picture that is there to a reader, unless that is a member which holds too many.
+    #[inline]
     pub(super) fn admit(
         &self,
         view: View,
@@ -212,8 +224,23 @@ impl Generations {
         world: &World,
     ) -> Result<View, AcquireError> {
         let Some(member) = reader else { return Ok(view) };
+        // Relaxed: the list is of this thread, unless threads share the provider, and then either
+        // answer is right. What has ended since only makes it shorter.
+        if self.listed.load(Ordering::Relaxed) <= self.limit {
+            return Ok(member.charge(view));
+        }
+        self.admit_at_the_bound(view, member, world)
+    }
+
+    #[cold]
+    fn admit_at_the_bound(
+        &self,
+        view: View,
+        member: &mut Member,
+        world: &World,
+    ) -> Result<View, AcquireError> {
         let mut state = self.state();
-        state.forget_ended(world);
+        self.forget_ended(&mut state, world);
         let free = member.holds(view.id()) || state.live.len() <= self.limit;
         if free || state.held_by(member) < self.share() {
             return Ok(member.charge(view));
@@ -236,10 +263,16 @@ impl Generations {
         }
     }
 
+    fn forget_ended(&self, state: &mut State, world: &World) {
+        state.live.retain(|generation| !generation.has_ended(world));
+        // Relaxed: as where it is read.
+        self.listed.store(state.live.len(), Ordering::Relaxed);
+    }
+
     /// Captures a new generation and publishes it, unless too many are held.
     pub(super) fn open(&self, world: &mut World, opener: Opener<'_>) -> Result<View, AcquireError> {
         let mut state = self.state();
-        state.forget_ended(world);
+        self.forget_ended(&mut state, world);
         let live = state.live.len();
         let member = if let Opener::Member(member) = opener { Some(member) } else { None };
         let may_open = live < self.limit
@@ -256,6 +289,8 @@ impl Generations {
         let (view, watch) = world.capture_published(&self.pool, state.mask, &self.publication);
         let (id, tick) = (view.id(), view.tick());
         state.live.push(Generation { watch, id, tick, told: Told::default() });
+        // Relaxed: as where it is read.
+        self.listed.store(state.live.len(), Ordering::Relaxed);
         state.statistics.captures += 1;
         Ok(view)
     }
@@ -321,10 +356,6 @@ impl Generations {
 }
 
 impl State {
-    fn forget_ended(&mut self, world: &World) {
-        self.live.retain(|generation| !generation.has_ended(world));
-    }
-
     /// How many of the generations views of `member` hold.
     fn held_by(&self, member: &Member) -> usize {
         self.live.iter().filter(|generation| member.holds(generation.id)).count()

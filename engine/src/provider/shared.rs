@@ -81,6 +81,8 @@ impl SharedSnapshotProvider {
     /// Joins the published snapshot whatever its age: on any thread, without a lock and without
     /// the world. `None` when there is none that anybody holds, or the world was restored since.
     /// Where another world has taken the place of that one, nobody can tell before the next capture.
+    /// Nobody is charged with what joins hold: who keeps many pictures takes them from the members,
+    /// see [`WhenBusy`].
     pub fn join(&self) -> Option<View> {
         self.generations.join()
     }
@@ -109,11 +111,15 @@ impl SharedSnapshotProvider {
 
     /// A picture that is no older than readers may be given.
     fn fresh(&self, world: &mut World, reader: Option<&mut Member>) -> Result<View, AcquireError> {
-        let published = self.generations.published();
         // One that is too old is let go of before a new one is opened, so that it doesn't count.
-        if let Some(view) = published.filter(|view| self.generations.is_fresh(view, world)) {
+        if let Some(view) = self.generations.published()
+            && self.generations.is_fresh(&view, world)
+        {
             let joined = self.generations.admit(view, reader, world);
-            return joined.inspect(|_| self.generations.count_join());
+            if joined.is_ok() {
+                self.generations.count_join();
+            }
+            return joined;
         }
         let opener = reader.as_deref().map_or(Opener::Anybody, Opener::Member);
         let opened = self.generations.open(world, opener);

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::storage::SnapshotUse;
 
+use super::contain::Contained;
+
 /// What a snapshot may cost before its readers count as slow. Nothing is slow by default.
 ///
 /// ```
@@ -97,8 +99,10 @@ impl SlowReaderLimits {
     }
 }
 
+type Callback = dyn Fn(&SlowReader) + Send + Sync;
+
 /// The limits and whom to tell.
 pub(super) struct SlowReaders {
     pub(super) limits: SlowReaderLimits,
-    pub(super) tell: Box<dyn Fn(&SlowReader) + Send + Sync>,
+    pub(super) tell: Contained<Box<Callback>>,
 }

@@ -101,6 +101,7 @@ impl EventLog {
     }
 
     /// Appends a record by its bytes, after dropping the oldest chunk of records where `retention` allows it.
+    #[inline]
     pub(crate) fn push<T: Component>(
         &mut self,
         event: &[u8],

@@ -255,7 +255,8 @@ impl World {
         self.send_recorded::<T>(bytemuck::bytes_of(&event))
     }
 
-    /// Appends an event by its bytes.
+    /// Appends an event by its bytes, whose number is a constant where this is inlined.
+    #[inline]
     pub(crate) fn send_recorded<T: Component>(&mut self, event: &[u8]) -> Result<(), SpawnError> {
         match self.schema.registry.id_of::<T>(Kind::Event) {
             Some(id) => self.push_event::<T>(id, event),
@@ -266,6 +267,7 @@ impl World {
         }
     }
 
+    #[inline]
     fn push_event<T: Component>(
         &mut self,
         id: ComponentId,
