@@ -507,3 +507,40 @@ fn branch_of_a_branch_has_a_base_of_each_and_lets_go_of_either() {
     drop(first);
     assert_eq!(*last.get::<u64>(entities[9]).unwrap(), 9);
 }
+
+/// Rows that left a table by links (`set_parent` moves them elsewhere) took its end below a chunk
+/// boundary, and the table went on to take the chunk before it for writable: the next row was
+/// written over one of the world that the branch came from, in its snapshots too.
+#[test]
+fn rows_that_leave_by_links_leave_no_chunk_open_that_nobody_owns() {
+    let config = || {
+        let mut config = WorldConfig::default();
+        config.chunk_rows_max = 4;
+        config
+    };
+    let mut world = World::with_config(config());
+    let rows: Vec<_> = (0..8_u32).map(|number| world.spawn((number,))).collect();
+    let parent = world.spawn((1_u8,));
+    let mut replica = World::with_config(config());
+    replica.sync_from(&world, ALL).unwrap();
+    let view = world.capture(ALL, &SnapshotPool::default());
+    let mut branch = World::branch(&view).unwrap();
+    let across = |world: &mut World| {
+        world.spawn((8_u32,));
+        world.set_parent(rows[0], parent).unwrap();
+        world.set_parent(rows[1], parent).unwrap();
+        world.spawn((99_u32,))
+    };
+    across(&mut branch);
+    assert_eq!(*world.get::<u32>(rows[7]).unwrap(), 7);
+    assert_eq!(*view.get::<u32>(rows[7]).unwrap(), 7);
+    drop((branch, view));
+
+    // Nor is it written without a mark, by which replicas and filters know of it.
+    let mark = world.change_mark();
+    let last = across(&mut world);
+    replica.sync_from(&world, ALL).unwrap();
+    assert_eq!(*replica.get::<u32>(last).unwrap(), 99);
+    let changed = world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap();
+    assert!(changed.iter().any(|&number| number == 99));
+}

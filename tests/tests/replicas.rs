@@ -2,6 +2,8 @@
 //! other chunk sizes.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use convoy_engine::{
     ComponentDescription, ComponentError, ComponentMask, Entity, EventCursor, PreparedQuery,
     RegisterError, SnapshotPool, SpawnError, SyncError, View, World, WorldConfig, diff,
@@ -412,4 +414,39 @@ fn operations_that_lack_memory_teach_a_world_nothing() {
         }
         assert!(failures > 0, "operation {number} never lacked memory");
     }
+}
+
+/// Families kept the archetypes that a despawn at the limit had planned, reserving lists that of its
+/// bundle, and a batch those of an iterator that panicked.
+#[test]
+fn families_lists_and_panics_teach_a_world_nothing() {
+    let mut world = World::new();
+    world.spawn((1_u32,));
+    let known = world.archetypes().len();
+    assert!(world.reserve_lists::<(i16,)>(usize::MAX).is_err());
+    let panicking =
+        (0..2_u64).map(|number| if number == 1 { panic!("on purpose") } else { (number,) });
+    let batch = catch_unwind(AssertUnwindSafe(|| drop(world.spawn_batch(panicking))));
+    assert!(batch.is_err());
+    assert_eq!((world.archetypes().len(), world.component_id::<u64>()), (known, None));
+
+    let mut refused = 0;
+    for rows in 0..400_u32 {
+        let mut config = WorldConfig::default();
+        (config.memory.limit_bytes, config.memory.first_slab_bytes) = (Some(64 * 1024), 4096);
+        config.chunk_rows_max = 4;
+        let mut world = World::with_config(config);
+        let (parent, child) = (world.spawn((1_u32,)), world.spawn((2_u64,)));
+        world.set_parent(child, parent).unwrap();
+        // The parent without children has an archetype that nobody else has.
+        world.insert(parent, (3_u16,)).unwrap();
+        let _view = complete(&mut world);
+        (0..rows).all(|_| world.try_spawn(([0_u64; 9],)).is_ok());
+        let known = world.archetypes().len();
+        if world.despawn_tree(child).is_err() {
+            refused += 1;
+            assert_eq!(world.archetypes().len(), known, "after {rows} rows");
+        }
+    }
+    assert!(refused > 0, "memory never ran out");
 }

@@ -1,7 +1,8 @@
 //! [`ChunkList`]: the chunks that one column holds, and [`LooseChunk`]: one that no list holds.
 //!
 //! Each chunk of a world is in exactly one place: in the list of a column, on the dead list of a
-//! capture, free in the arena, or *loose*, on its way between these. A loose chunk can't be copied,
+//! capture, free in the arena, or *loose*, on its way between these. (Only chunks that are foreign or
+//! blank, which a world neither writes nor recycles, stand in lists of others too.) A loose chunk can't be copied,
 //! and whatever takes it consumes it: [`ChunkList`] when it is put in, and
 //! [`Returns::release`](super::history::Returns::release) when it is given back. So a chunk is
 //! neither freed nor put in twice, and it is freed with the size class that it came with.
@@ -39,8 +40,10 @@ impl LooseChunk {
     ///
     /// # Safety
     ///
-    /// The chunk has the class that the entry tells, was made for a column of `component`, and is
-    /// neither in a column's list, nor loose, nor free, nor waiting on a dead list.
+    /// The chunk has the class that the entry tells, and was made for a column of `component`. Where
+    /// its birth is neither foreign nor blank it is of the arena of the world that will hold it, and
+    /// neither in a column's list, nor loose, nor free, nor waiting on a dead list. A foreign or blank
+    /// one may stand in other lists as well: it is neither written nor recycled.
     pub(super) unsafe fn new(entry: ChunkEntry, component: ComponentId) -> Self {
         Self { entry, component }
     }
@@ -52,8 +55,9 @@ impl LooseChunk {
         entry
     }
 
-    /// The same chunk with other epochs.
+    /// The same chunk with other epochs. Whose it is stays.
     pub(super) fn aged(mut self, born: Epoch, written: Epoch) -> Self {
+        assert_eq!(born.is_foreign(), self.born().is_foreign(), "a chunk stays with its world");
         self.entry = ChunkEntry::new(self.entry.chunk, self.class(), born, written);
         self
     }
@@ -223,6 +227,7 @@ impl ChunkList {
     #[inline]
     pub(crate) fn own(&mut self, number: usize, epoch: Epoch) {
         let entry = &mut self.entries[number];
+        assert!(!entry.born.is_foreign(), "a chunk of another world is copied, not taken");
         *entry = ChunkEntry::new(entry.chunk, entry.class(), epoch, epoch);
     }
 

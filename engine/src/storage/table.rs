@@ -246,6 +246,13 @@ impl Table {
         self.rows < self.open_until && self.open_epoch == epoch
     }
 
+    /// Whether every column says of the row after the last one what the table notes of them all.
+    fn is_writable_at_end(&self) -> bool {
+        let (row, captured) = (self.rows(), self.captured_rows as usize);
+        let mut columns = self.columns.iter().filter(|column| column.size() > 0);
+        columns.all(|column| column.is_open(row, captured, self.open_epoch))
+    }
+
     /// Forgets what was made writable.
     pub(crate) fn close(&mut self) {
         self.open_until = 0;
@@ -345,6 +352,7 @@ impl Table {
     #[inline]
     pub(crate) fn commit_append(&mut self) {
         debug_assert!(self.rows < self.open_until, "an append is prepared first");
+        debug_assert!(self.is_writable_at_end(), "an append is prepared in its own chunk");
         self.rows += 1;
     }
 
@@ -418,8 +426,9 @@ impl Table {
     fn finish_remove(&mut self, row: usize, last: usize) -> Option<Entity> {
         let moved = (row != last).then(|| self.entity(row));
         self.rows = last as u32;
-        if self.rows < self.captured_rows {
-            // The next append may land below what a capture sees.
+        // The next append may land below what a capture sees, or in a chunk before the one that was
+        // made writable.
+        if self.rows < self.captured_rows || (self.rows + 1) & self.chunk_mask == 0 {
             self.open_until = 0;
         }
         moved

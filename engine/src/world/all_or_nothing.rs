@@ -2,7 +2,8 @@
 //!
 //! Passes visit archetypes in the order of their making, so an archetype that stays behind where
 //! memory ran out would change what a simulation does later. Checks come before anything is made;
-//! that memory runs out is seen later, and what was made until then is taken back here.
+//! that memory runs out, or that an iterator of a user panics, is seen later, and what was made until
+//! then is taken back here.
 
 use std::sync::Arc;
 
@@ -12,16 +13,16 @@ use super::edges::Edges;
 
 impl World {
     /// Runs an operation that may register types and make archetypes, and takes these back where it
-    /// fails. Nobody has seen their numbers.
+    /// fails or panics. Nobody has seen their numbers.
     #[inline]
     pub(crate) fn all_or_nothing<R, E>(
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<R, E>,
     ) -> Result<R, E> {
-        let known = self.schema_counts();
-        let result = operation(self);
-        if result.is_err() {
-            self.forget_schema(known);
+        let mut unfinished = Unfinished { known: Some(self.schema_counts()), world: self };
+        let result = operation(unfinished.world);
+        if result.is_ok() {
+            unfinished.known = None;
         }
         result
     }
@@ -56,5 +57,21 @@ impl World {
         Arc::make_mut(&mut self.schema).truncate(archetypes, types);
         self.bundles = Bundles::new();
         self.edges = Edges::default();
+    }
+}
+
+/// An operation that has not come to a good end.
+struct Unfinished<'w> {
+    /// What was known before, unless the operation has succeeded.
+    known: Option<(usize, usize)>,
+    world: &'w mut World,
+}
+
+impl Drop for Unfinished<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(known) = self.known {
+            self.world.forget_schema(known);
+        }
     }
 }

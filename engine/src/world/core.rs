@@ -495,10 +495,12 @@ impl World {
     ///
     /// As [`World::try_spawn`].
     pub fn reserve_lists<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
-        let (archetype, _) = self.target::<B>()?;
-        self.index.missing_bytes(rows)?;
-        self.tables[archetype.index()].reserve_lists(rows)?;
-        Ok(())
+        self.all_or_nothing(|world| {
+            let (archetype, _) = world.target::<B>()?;
+            world.index.missing_bytes(rows)?;
+            world.tables[archetype.index()].reserve_lists(rows)?;
+            Ok(())
+        })
     }
 
     /// Whether `entity` is alive in this world.

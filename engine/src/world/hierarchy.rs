@@ -223,8 +223,9 @@ impl World {
         for descendant in Descendants::new(self, entity, self.children_of(entity)) {
             moves.add(descendant, None);
         }
-        let prepared =
-            self.attempt(|world| world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved));
+        let prepared = self.all_or_nothing(|world| {
+            world.attempt(|world| world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved))
+        });
         if prepared.is_ok() {
             self.leave_parent(link.as_ref(), bereaved);
             // The root last, so that the next spawn gets its slot.
@@ -282,9 +283,11 @@ impl World {
         let mut moves = mem::take(&mut self.moves);
         moves.clear();
         moves.add(entity, None);
-        let prepared = self.attempt(|world| {
-            world.plan_orphans(&mut moves, entity)?;
-            world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved)
+        let prepared = self.all_or_nothing(|world| {
+            world.attempt(|world| {
+                world.plan_orphans(&mut moves, entity)?;
+                world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved)
+            })
         });
         self.moves = moves;
         prepared?;

@@ -46,7 +46,8 @@ impl Column {
             spare.into_iter().for_each(|spare| memory.release(spare));
             return Ok(());
         }
-        let (spare, live) = (spare?, live.min(self.chunk_rows()));
+        let spare = spare?;
+        let live = live.min(self.chunks.rows_in(spare.class()));
         let to = spare.chunk();
         let old = self.chunks.replace(chunk, spare);
         memory.history.count_copy(live * self.size(), || {
@@ -71,7 +72,7 @@ impl Column {
         let entry = self.chunks[chunk];
         assert!(entry.born.base().is_some() && born < memory.epoch(), "a chunk of another world");
         let own = self.allocate_spare(chunk, memory)?.aged(born, entry.written());
-        let (to, live) = (own.chunk(), live.min(self.chunk_rows()));
+        let (to, live) = (own.chunk(), live.min(self.chunks.rows_in(own.class())));
         let old = self.chunks.replace(chunk, own);
         // SAFETY: both chunks are of one class and hold the rows. The base of the old one is held
         // while it is live, and nobody else reaches the new one.
