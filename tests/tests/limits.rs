@@ -344,3 +344,16 @@ fn a_middle_that_is_despawned_at_the_limit_takes_all_of_its_links_along_or_none(
     }
     assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
 }
+
+/// Blank slots that a reserve had passed over, those of the lanes of command buffers, got chunks of their
+/// own when spawning came past them, so that a spawn after a successful reserve could lack memory.
+#[test]
+fn spawning_what_was_reserved_takes_no_memory() {
+    for rows in [40_000_u32, 600_000] {
+        let mut world = World::new();
+        world.reserve::<(u32,)>(rows as usize).unwrap();
+        let reserved = world.memory().live_bytes;
+        (0..rows).for_each(|number| _ = world.spawn((number,)));
+        assert_eq!(world.memory().live_bytes, reserved, "{rows} rows");
+    }
+}

@@ -457,6 +457,11 @@ impl EntityIndex {
                 self.add_blank_chunks(end, memory)?;
                 return Ok(end);
             }
+            if is_start && row > 0 && self.slots.is_blank(row >> self.slots.rows_log2()) {
+                // It says of its slots already what would be written.
+                row = next;
+                continue;
+            }
             self.slots.prepare_append_run(row..next, row.max(captured), memory)?;
             self.slots.fill_run(row, next - row, &Slot::reserved(1));
             row = next;
