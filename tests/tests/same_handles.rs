@@ -503,3 +503,145 @@ fn handles_that_a_lane_has_not_given_are_not_reserved() {
     assert_eq!(world.play_back(&mut commands).applied, 70);
     assert!(world.contains(beyond) && world.spawn_at(forged, ()).is_err());
 }
+
+/// Spawns `count` entities by a recording.
+fn spawn_recorded(world: &mut World, commands: &mut Commands, count: u32) -> Vec<Entity> {
+    let spawned = (0..count).map(|number| commands.spawn((number,))).collect();
+    assert_eq!(world.play_back(commands).applied, u64::from(count));
+    spawned
+}
+
+/// A replica knew which handles were given out, but not whose they are: the slots of stocks, and of
+/// handles that had come back and were not free yet, stayed reserved for ever.
+#[test]
+fn replicas_give_the_handles_that_a_restore_and_a_branch_give() {
+    let mut world = World::new();
+    let mut commands = [(); 3].map(|()| Commands::new(&mut world));
+    let old = spawn_recorded(&mut world, &mut commands[1], 300);
+    old.iter().step_by(2).for_each(|&entity| world.despawn(entity).unwrap());
+    let [dropped, taken, _kept] = commands;
+    drop(dropped);
+    let first = world.reserve_entities(200).unwrap();
+    let second = world.reserve_entities(50).unwrap();
+    drop((first, world.reserve_entity(), second));
+    let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    let mut replica = World::new();
+    replica.sync_from(&world, ComponentMask::ALL).unwrap();
+    let branch = World::branch(&view).unwrap();
+    drop(taken);
+    world.restore(&view).unwrap();
+    let games = [branch, replica].map(|mut world| {
+        // The buffers of the world go on with what they hold, and others have lanes of their own.
+        let mut commands = [(); 2].map(|()| Commands::new(&mut world));
+        world.advance_tick();
+        let mut handles = spawn_recorded(&mut world, &mut commands[0], 100);
+        handles.extend(spawn_recorded(&mut world, &mut commands[1], 900));
+        handles.extend((0..500_u32).map(|number| world.spawn((number,))));
+        drop(commands);
+        world.advance_tick();
+        handles.extend((0..1200_u32).map(|number| world.spawn((number,))));
+        (handles, world.state_hash())
+    });
+    assert!(games[0] == games[1]);
+}
+
+/// The slots of a stock whose buffer is the source's are free in a replica, and used first.
+#[test]
+fn replicas_use_the_slots_of_stocks_that_nobody_draws_from() {
+    let mut source = World::new();
+    let _commands = Commands::new(&mut source);
+    let mut replica = World::new();
+    replica.sync_from(&source, ComponentMask::ALL).unwrap();
+    replica.advance_tick();
+    let spawned: Vec<Entity> = (0..64).map(|_| replica.spawn(())).collect();
+    assert!(spawned.iter().all(|entity| entity.index() < 64));
+}
+
+/// The stock of a buffer stayed as large as its largest recording had needed.
+#[test]
+fn a_stock_becomes_smaller_after_recordings_that_need_less() {
+    let mut world = World::new();
+    let mut commands = Commands::new(&mut world);
+    let spawned = spawn_recorded(&mut world, &mut commands, 100_000);
+    spawned.into_iter().for_each(|entity| world.despawn(entity).unwrap());
+    (0..8).for_each(|_| _ = spawn_recorded(&mut world, &mut commands, 2));
+    let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    let mut branch = World::branch(&view).unwrap();
+    let mut replica = World::new();
+    replica.sync_from(&world, ComponentMask::ALL).unwrap();
+    let end = |world: &mut World, commands: &mut Commands| {
+        let mut handles = Vec::new();
+        for round in 0..8 {
+            handles.extend(spawn_recorded(world, commands, 3 + round));
+        }
+        handles.extend(spawn_recorded(world, commands, 60));
+        let spawned = world.spawn_batch((0..131_000_u32).map(|number| (number,))).unwrap();
+        handles.extend(spawned);
+        let is_reused = handles.iter().skip(200).all(|entity| entity.generation() > 1);
+        assert!(is_reused, "the surplus has become free slots");
+        (handles, world.state_hash())
+    };
+    let expected = end(&mut world, &mut commands);
+    for other in [&mut branch, &mut replica] {
+        let mut commands = Commands::new(other);
+        assert!(end(other, &mut commands) == expected);
+    }
+    world.restore(&view).unwrap();
+    assert!(end(&mut world, &mut commands) == expected);
+}
+
+/// The 253rd module of a host could not spawn anything, and a buffer that had spawned all that its
+/// lane had could not do so again.
+#[test]
+fn thousands_of_buffers_can_spawn_and_one_that_runs_out_goes_on() {
+    let mut world = World::new();
+    let mut buffers: Vec<_> = (0..2000).map(|_| Commands::new(&mut world)).collect();
+    let mut all = Vec::new();
+    for commands in &mut buffers {
+        all.extend(spawn_recorded(&mut world, commands, 80));
+    }
+    all.sort_unstable_by_key(|entity| entity.index());
+    all.dedup_by_key(|entity| entity.index());
+    assert_eq!(all.len(), 2000 * 80);
+    let commands = &mut buffers[1999];
+    let run = |commands: &mut Commands| {
+        let spawned = std::panic::AssertUnwindSafe(|| {
+            (0..10_000_u32).map(|number| commands.spawn((number,))).collect::<Vec<_>>()
+        });
+        std::panic::catch_unwind(spawned)
+    };
+    let mut failures = 0;
+    let spawned = loop {
+        match run(commands) {
+            Ok(spawned) => break spawned,
+            Err(_) => failures += 1,
+        }
+        // As a host does after a panic.
+        commands.clear();
+        assert_eq!(world.play_back(commands).total(), 0);
+    };
+    // The stock at least doubles each time.
+    assert!((1..=3).contains(&failures), "{failures}");
+    assert_eq!(world.play_back(commands).applied, 10_000);
+    assert!(spawned.iter().all(|&entity| world.contains(entity)));
+}
+
+/// A restore forgot the lanes of buffers that another thread dropped at that moment.
+#[test]
+fn a_lane_that_is_given_back_during_a_restore_is_free_at_the_next_tick() {
+    let mut world = World::new();
+    for round in 0..300 {
+        let commands = Commands::new(&mut world);
+        let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..round % 16).for_each(|_| std::hint::spin_loop());
+                drop(commands);
+            });
+            world.restore(&view).unwrap();
+        });
+        world.advance_tick();
+        assert!((0..64).all(|_| world.reserve_entity().index() < 64), "round {round}");
+        world = World::new();
+    }
+}

@@ -194,7 +194,8 @@ impl ModuleSpec {
     ///
     /// Modules that may spawn have indices of their own, numbered by the order of registration, for
     /// what a run spawns beyond its stock. A module that declares this, or is added last, leaves the
-    /// handles of all others as they are without it. One that is added before others and spawns
+    /// handles of all others as they are without it, but those of [`Commands`](crate::Commands) that
+    /// are made after one that does not declare it. One that is added before others and spawns
     /// nothing without declaring it may change their handles, though not from run to run.
     ///
     /// ```

@@ -69,7 +69,6 @@ impl World {
             mask,
             alive: self.index.alive(),
             event_retention: self.event_retention,
-            index: self.index.head(),
         };
         let shared = (&self.schema, self.memory.mapping());
         cell.begin(head, &self.lineage, shared);
@@ -101,7 +100,7 @@ impl World {
         if mask.contains(ComponentId::ENTITY) {
             let (column, rows) = (self.index.column(), self.index.len());
             cell.push_index(column.chunks_of(rows), rows, column.rows_log2());
-            self.index.freeze_lanes(cell);
+            self.index.note_handles(&mut cell.handles);
         }
         for log in &self.events {
             if mask.contains(log.component()) {

@@ -6,7 +6,6 @@
 
 #![allow(unsafe_code, reason = "vouches for captured chunks")]
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use convoy_pool::{Mapping, Recycle};
@@ -19,6 +18,7 @@ use super::component_id::ComponentId;
 use super::entity::Entity;
 use super::epoch::Epoch;
 use super::forks::Forks;
+use super::handle_state::{HandleState, LaneHead, LaneId};
 use super::lineage::Lineage;
 use super::mask::ComponentMask;
 use super::rows::Rows;
@@ -41,7 +41,6 @@ pub(crate) struct FrozenHead {
     pub(crate) alive: u32,
     /// How many events of a type the world keeps at least.
     pub(crate) event_retention: usize,
-    pub(crate) index: IndexHead,
 }
 
 impl FrozenHead {
@@ -53,45 +52,7 @@ impl FrozenHead {
         mask: ComponentMask::NONE,
         alive: 0,
         event_retention: 0,
-        index: IndexHead { free_head: 0, reserved_from: 0, fresh: 0 },
     };
-}
-
-/// The number of a lane: of a command buffer, and of the indices that are its own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct LaneId(pub(crate) u32);
-
-impl LaneId {
-    /// Stands for no lane.
-    pub(crate) const NONE: Self = Self(u32::MAX);
-}
-
-/// What a lane is, apart from the handles that its buffer holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LaneHead {
-    /// How many indices were drawn from it by recordings that were played back.
-    pub(crate) used: u32,
-    /// How many handles a recording starts with: what the largest one so far has needed.
-    pub(crate) need: u32,
-}
-
-/// Entity indices that were reserved and given back, and that never had a slot.
-#[derive(Clone, Debug)]
-pub(crate) struct GivenBack {
-    pub(crate) range: Range<u32>,
-    /// Whether the world had noticed.
-    pub(crate) recalled: bool,
-}
-
-/// What an entity index is, apart from its slots: which handles it gives out next.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IndexHead {
-    /// The first free slot.
-    pub(crate) free_head: u32,
-    /// The first slot that was reserved and not marked yet.
-    pub(crate) reserved_from: u32,
-    /// The world's first index that was never given out.
-    pub(crate) fresh: u32,
 }
 
 /// Chunks of one captured column: where they start in the list, and their rows.
@@ -158,11 +119,8 @@ pub(crate) struct Frozen {
     index: Option<(FrozenRows, u8)>,
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
-    /// Handles that were reserved for command buffers.
-    handles: Vec<(LaneId, Entity)>,
-    /// The lanes of command buffers, in the order of their numbers.
-    lanes: Vec<LaneHead>,
-    given_back: Vec<GivenBack>,
+    /// Which handles the index gave out next.
+    pub(crate) handles: HandleState,
     /// In a snapshot of a branch: the bases of the foreign chunks in it, with their numbers.
     bases: Vec<(u32, Base)>,
     /// Counts the branches of this snapshot.
@@ -182,9 +140,11 @@ impl Frozen {
             index: None,
             logs: Vec::with_capacity(shape.logs),
             resources: Vec::with_capacity(shape.resources),
-            handles: Vec::with_capacity(shape.handles),
-            lanes: Vec::with_capacity(shape.lanes),
-            given_back: Vec::new(),
+            handles: HandleState {
+                lanes: Vec::with_capacity(shape.lanes),
+                reserved: Vec::with_capacity(shape.handles),
+                ..HandleState::default()
+            },
             bases: Vec::new(),
             holds: None,
         }
@@ -213,8 +173,8 @@ impl Frozen {
         self.chunks.reserve(shape.chunks);
         self.logs.reserve(shape.logs);
         self.resources.reserve(shape.resources);
-        self.handles.reserve(shape.handles);
-        self.lanes.reserve(shape.lanes);
+        self.handles.reserved.reserve(shape.handles);
+        self.handles.lanes.reserve(shape.lanes);
     }
 
     /// What the lists hold.
@@ -225,8 +185,8 @@ impl Frozen {
             chunks: self.chunks.len(),
             logs: self.logs.len(),
             resources: self.resources.len(),
-            handles: self.handles.len(),
-            lanes: self.lanes.len(),
+            handles: self.handles.reserved.len(),
+            lanes: self.handles.lanes.len(),
         }
     }
 
@@ -238,8 +198,8 @@ impl Frozen {
             chunks: self.chunks.capacity(),
             logs: self.logs.capacity(),
             resources: self.resources.capacity(),
-            handles: self.handles.capacity(),
-            lanes: self.lanes.capacity(),
+            handles: self.handles.reserved.capacity(),
+            lanes: self.handles.lanes.capacity(),
         }
     }
 
@@ -250,8 +210,8 @@ impl Frozen {
             + size_of_val(&*self.chunks)
             + size_of_val(&*self.logs)
             + size_of_val(&*self.resources)
-            + size_of_val(&*self.handles)
-            + size_of_val(&*self.lanes)
+            + size_of_val(&*self.handles.reserved)
+            + size_of_val(&*self.handles.lanes)
     }
 
     /// Starts a capture.
@@ -340,26 +300,6 @@ impl Frozen {
         self.resources.push(FrozenResource { component, rows });
     }
 
-    /// Adds handles that were reserved for a command buffer.
-    pub(crate) fn push_handles(&mut self, lane: LaneId, handles: &[Entity]) {
-        self.handles.extend(handles.iter().map(|&handle| (lane, handle)));
-    }
-
-    /// Adds the next lane.
-    pub(crate) fn push_lane(&mut self, lane: LaneHead) {
-        self.lanes.push(lane);
-    }
-
-    /// Adds indices that were given back.
-    pub(crate) fn push_given_back(&mut self, given_back: GivenBack) {
-        self.given_back.push(given_back);
-    }
-
-    /// The indices that were given back.
-    pub(crate) fn given_back(&self) -> &[GivenBack] {
-        &self.given_back
-    }
-
     fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
         let start = self.chunks.len();
         self.chunks.extend_from_slice(chunks);
@@ -445,8 +385,6 @@ impl Recycle for Frozen {
         self.logs.clear();
         self.resources.clear();
         self.handles.clear();
-        self.lanes.clear();
-        self.given_back.clear();
         self.index = None;
         self.schema = None;
         self.lineage = None;
@@ -462,9 +400,7 @@ impl Recycle for Frozen {
             + self.chunks.capacity() * size_of::<ChunkEntry>()
             + self.logs.capacity() * size_of::<FrozenLog>()
             + self.resources.capacity() * size_of::<FrozenResource>()
-            + self.handles.capacity() * size_of::<(LaneId, Entity)>()
-            + self.lanes.capacity() * size_of::<LaneHead>()
-            + self.given_back.capacity() * size_of::<GivenBack>()
+            + self.handles.retained_bytes()
             + self.bases.capacity() * size_of::<(u32, Base)>()
     }
 }

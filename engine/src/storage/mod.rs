@@ -17,6 +17,7 @@ pub(crate) mod entity;
 pub(crate) mod epoch;
 pub(crate) mod forks;
 pub(crate) mod frozen;
+pub(crate) mod handle_state;
 pub(crate) mod history;
 
 pub(crate) mod lineage;

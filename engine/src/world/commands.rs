@@ -143,6 +143,14 @@ impl Lists {
         }
     }
 
+    /// Bytes that the lists have room for.
+    fn bytes(&self) -> usize {
+        self.scratch.statistics().capacity_bytes
+            + self.queue.capacity() * size_of::<Command>()
+            + (self.stock.capacity() + self.failed.capacity()) * size_of::<Entity>()
+            + self.bytes.capacity()
+    }
+
     /// A renewal that no lane has any more, or a new one.
     fn take_renewal(&mut self) -> Arc<Renewal> {
         let mut renewal = self.renewal.take().unwrap_or_default();
@@ -175,6 +183,14 @@ impl SpareLists {
     }
 }
 
+/// Gives back the lists of dropped buffers. Returns their bytes.
+pub(crate) fn trim_spares(world: &World) -> usize {
+    let Some(spares) = world.locals.get::<SpareLists>() else { return 0 };
+    let spares = mem::take(&mut *spares.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let bytes = spares.iter().map(Lists::bytes).sum::<usize>();
+    bytes + spares.capacity() * size_of::<Lists>()
+}
+
 /// How many handles the stock of a buffer of its own has at the least.
 const STOCK: usize = 64;
 /// How many commands a buffer takes before its list grows.
@@ -185,7 +201,9 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 impl Commands {
     /// An empty buffer whose entities will be spawned in `world`. It may be recorded to on any
     /// thread, whatever others record at the same time: its handles follow from the order in which
-    /// the world's buffers were made and played back.
+    /// the world's buffers are made, dropped and played back. A module that may spawn has a buffer as
+    /// well, also while it is idle. So where handles must be the same from run to run, don't leave it
+    /// to threads which comes first: dropping a buffer, or making one.
     ///
     /// The buffer takes over the lists of one that was dropped before, so a program that makes as
     /// many buffers in each frame, and drops them, allocates nothing for that.
@@ -250,9 +268,12 @@ impl Commands {
     ///
     /// # Panics
     ///
-    /// When the buffer's own indices are used up, of which the first 63 buffers of a world have
-    /// four and a half million each: see [`World::play_back`]. In a module that declared that it
-    /// spawns nothing.
+    /// When the recording spawns more than the buffer's stock and its own indices are: of these
+    /// the first 64 buffers of a world have 2,246,912 each, the next 128 have 561,728, the next 256
+    /// 140,432, the next 512 35,108, and so on. The playback after that fills the stock with as many
+    /// handles as were asked for, so that the recording can be made again: see [`World::play_back`].
+    ///
+    /// In a module that declared that it spawns nothing.
     #[track_caller]
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
         self.notice_restore();
@@ -345,7 +366,11 @@ impl Commands {
         }
         let cursor = self.cursor.as_mut();
         let cursor = cursor.expect("a module that spawns does not declare that it spawns nothing");
-        cursor.draw().expect("a recording spawns no more entities than the buffer's lane has left")
+        let drawn = cursor.draw();
+        if drawn.is_none() {
+            cursor.wish(self.taken);
+        }
+        drawn.expect("a recording spawns no more entities than the buffer's lane has left")
     }
 
     /// Leaves behind what was recorded before a restore.
@@ -375,13 +400,14 @@ impl Commands {
         if let Some(cursor) = &mut self.cursor {
             world.index.take_up(&mut self.stock, cursor);
         }
-        self.fill_stock(world);
+        self.fill_stock(world, true);
     }
 
-    fn fill_stock(&mut self, world: &mut World) {
+    fn fill_stock(&mut self, world: &mut World, is_held: bool) {
         if let Some(cursor) = &self.cursor {
             let World { index, memory, .. } = world;
-            index.fill_stock(cursor.lane, self.stock_min, &mut self.stock, memory);
+            let stock = (&mut self.stock, is_held);
+            index.fill_stock(cursor.lane, self.stock_min, stock, memory);
         }
     }
 
@@ -448,8 +474,9 @@ impl World {
     ///
     /// **Handles** follow from the order in which buffers are made, recorded to and played back,
     /// whatever threads do: a recording first uses the *stock* that the playback before it has
-    /// filled, with as many handles as the largest recording so far has needed, and then indices
-    /// that are the buffer's own. The next buffer that is made after one was dropped goes on with
+    /// filled, with as many handles as the largest recording has needed, and then indices that are
+    /// the buffer's own. After some recordings in a row that need far less, a stock of thousands
+    /// becomes smaller, and the rest goes back to the world. The next buffer that is made after one was dropped goes on with
     /// its stock and its indices.
     ///
     /// # Panics
@@ -472,7 +499,6 @@ impl World {
         commands.stock.drain(..taken);
         if let Some(cursor) = &mut commands.cursor {
             self.index.note_use(cursor, taken + cursor.drawn as usize);
-            cursor.advance();
         }
         for command in &queue {
             let payload = commands.scratch.get(command.payload);
@@ -490,8 +516,9 @@ impl World {
         queue.clear();
         commands.queue = queue;
         commands.scratch.reset();
+        let is_held = taken == 0 && commands.failed.is_empty();
         commands.stock.splice(0..0, commands.failed.drain(..));
-        commands.fill_stock(self);
+        commands.fill_stock(self, is_held);
         playback
     }
 }

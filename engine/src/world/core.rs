@@ -69,7 +69,7 @@ impl Default for WorldConfig {
     }
 }
 
-/// The live, single-writer database of entities, 4,007,358,462 at the most: indices have 32
+/// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
 /// bits, of which command buffers have their shares.
 ///
 /// Components are any `bytemuck::Pod` types, registered on first use or up front with

@@ -55,7 +55,7 @@ pub enum SpawnError {
     },
     /// No memory for the rows.
     Memory(MemoryError),
-    /// All 4,007,358,462 indices that the world gives out are taken; command buffers have others.
+    /// All 4,007,362,558 indices that the world gives out are taken; command buffers have others.
     Entities,
     /// The world is a replica of some columns only, where rows can't be added, moved or removed.
     PartialReplica,
@@ -162,7 +162,7 @@ impl fmt::Display for SpawnError {
             Self::EngineOwned { component } => write_engine_owned(formatter, component),
             Self::Memory(error) => error.fmt(formatter),
             Self::Entities => formatter
-                .write_str("all 4,007,358,462 entity slots of the world are taken or reserved"),
+                .write_str("all 4,007,362,558 entity slots of the world are taken or reserved"),
             Self::PartialReplica => formatter.write_str(PARTIAL_REPLICA),
         }
     }

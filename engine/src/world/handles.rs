@@ -98,7 +98,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When all 4,007,358,462 entity slots are taken.
+    /// When all 4,007,362,558 entity slots are taken.
     pub fn try_reserve_entity(&self) -> Result<Entity, SpawnError> {
         self.index.take_handle()
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::storage::column::Surplus;
 use crate::storage::room::shrink_list;
 
+use super::commands::trim_spares;
 use super::core::World;
 use super::event_log::EventLog;
 
@@ -113,7 +114,7 @@ impl World {
                 return bytes;
             }
         }
-        bytes += self.index.trim_list() + self.moves.trim_list();
+        bytes += self.index.trim_lists() + trim_spares(self) + self.moves.trim_list();
         bytes += shrink_list(&mut self.entity_list) + self.memory.trim_list();
         bytes += self.events.iter_mut().map(EventLog::trim_list).sum::<usize>();
         #[cfg(feature = "rayon")]

@@ -9,6 +9,7 @@
 //!
 //! Reserving through `&World` has a module of its own, [`reserve`].
 
+use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -21,11 +22,13 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
-use crate::storage::frozen::{Frozen, GivenBack, IndexHead};
+use crate::storage::frozen::Frozen;
+use crate::storage::handle_state::{GivenBack, HandleState, IndexHead};
 use crate::storage::history::{Memory, Returns};
+use crate::storage::room::shrink_list;
 use crate::storage::rows::Rows;
 
-use handles::{NONE, Returned};
+use handles::NONE;
 use lanes::Lanes;
 use territory::END;
 
@@ -41,7 +44,7 @@ pub struct Location {
     pub(crate) row: u32,
 }
 
-/// One slot: 12 bytes, so that 1,024 of them fill a chunk.
+/// One slot: 12 bytes, so that 4,096 of them fill a chunk of 48 KiB, if chunks may be as large.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Slot {
@@ -138,6 +141,10 @@ pub(crate) struct EntityIndex {
     recalled: Vec<Range<u32>>,
     handles: Handles,
     lanes: Lanes,
+    /// Room for handles that came back, while their slots are freed.
+    freeing: Vec<Entity>,
+    /// Room for what a sync takes over.
+    adopted: HandleState,
     /// Whether chunks may be blank.
     is_sparse: bool,
 }
@@ -155,6 +162,8 @@ impl EntityIndex {
             recalled: Vec::new(),
             handles: Handles::new(),
             lanes: Lanes::default(),
+            freeing: Vec::new(),
+            adopted: HandleState::default(),
             is_sparse: false,
         }
     }
@@ -197,26 +206,33 @@ impl EntityIndex {
             self.handles.0.has_returned.store(true, Ordering::Relaxed);
             return;
         }
-        let handles = self.handles.clone();
-        let mut returned = handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        let Returned { lanes, handles, .. } = &mut *returned;
-        lanes.drain(..).for_each(|lane| self.lanes.vacate(lane));
+        let shared = self.handles.clone();
+        let mut freeing = mem::take(&mut self.freeing);
+        {
+            let mut returned = shared.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+            returned.lanes.drain(..).for_each(|lane| self.lanes.vacate(lane));
+            freeing.append(&mut returned.handles);
+        }
         for lane in self.lanes.lanes.iter_mut().filter(|lane| !lane.is_taken) {
             // The next one of a stock is freed last, and so is the next one of the world.
-            handles.extend(lane.held.drain(..).rev());
+            freeing.extend(lane.held.drain(..).rev());
         }
-        handles.retain(|&entity| match self.prepare_reserved(entity, memory) {
-            Ok(Some(())) => {
-                self.free(entity);
-                false
-            }
-            Ok(None) => false,
-            // Short of memory, as above.
-            Err(_) => true,
-        });
-        if !handles.is_empty() {
-            self.handles.0.has_returned.store(true, Ordering::Relaxed);
+        // What is short of memory is freed at a later tick, as above.
+        freeing.retain(|&entity| self.free_reserved(entity, memory).is_err());
+        if !freeing.is_empty() {
+            let mut returned = shared.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+            returned.handles.splice(0..0, freeing.drain(..));
+            shared.0.has_returned.store(true, Ordering::Relaxed);
         }
+        self.freeing = freeing;
+    }
+
+    /// Frees the slot of a reserved handle. One that is not reserved any more is somebody else's.
+    fn free_reserved(&mut self, entity: Entity, memory: &mut Memory) -> Result<(), MemoryError> {
+        if self.prepare_reserved(entity, memory)?.is_some() {
+            self.free(entity);
+        }
+        Ok(())
     }
 
     /// [`Slot::place_of`] the slot of `entity`.
@@ -540,7 +556,7 @@ impl EntityIndex {
             Some((lane, ordinal)) => ordinal < self.lanes.used(lane),
             None => {
                 let claimed = index < self.fresh.load(Ordering::Relaxed);
-                claimed && !self.recalled.iter().any(|range| range.contains(&index))
+                claimed && !self.is_recalled(index)
             }
         }
     }
@@ -658,9 +674,13 @@ impl EntityIndex {
         self.slots.compact(self.len as usize, memory)
     }
 
-    /// Gives back room in the list of chunks. Returns its bytes.
-    pub(crate) fn trim_list(&mut self) -> usize {
+    /// Gives back room in the list of chunks and those of handles. Returns its bytes.
+    pub(crate) fn trim_lists(&mut self) -> usize {
         self.slots.trim_list()
+            + shrink_list(&mut self.freeing)
+            + shrink_list(&mut self.recalled)
+            + self.adopted.trim_lists()
+            + self.lanes.trim_lists()
     }
 
     /// Frees the slots of all living entities, which are writable, so that the lowest index is
@@ -681,44 +701,6 @@ impl EntityIndex {
         }
         // A replica without slots counts entities all the same.
         self.alive = 0;
-    }
-
-    /// Takes over the scalar part of another index, after its slots were copied: what is reserved
-    /// there is reserved here, settled or not, and the same handles are given out next. What this
-    /// world has given out since the last sync is of an earlier lineage, so its indices are used
-    /// again.
-    pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
-        self.adopt_lanes(source, lineage);
-        self.recalled.clone_from(&source.recalled);
-        self.captured = self.captured.max(self.len);
-        self.len = source.len;
-        self.alive = source.alive;
-        let IndexHead { free_head, reserved_from, fresh } = source.head();
-        *self.free_head.get_mut() = free_head;
-        *self.reserved_from.get_mut() = reserved_from;
-        *self.fresh.get_mut() = fresh;
-    }
-
-    /// Forgets all slots and takes over only the number of living entities, and which indices were
-    /// given out, for a replica that can't look entities up.
-    pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Returns) {
-        self.adopt_lanes(source, lineage);
-        self.recalled.clear();
-        self.captured = self.captured.max(self.len);
-        self.slots.truncate(0, memory);
-        self.len = 0;
-        *self.free_head.get_mut() = NONE;
-        *self.reserved_from.get_mut() = NONE;
-        *self.fresh.get_mut() = source.fresh.load(Ordering::Relaxed);
-        self.alive = source.alive;
-    }
-
-    fn adopt_lanes(&mut self, source: &Self, lineage: u64) {
-        self.vacate_lanes();
-        self.handles.begin_lineage(lineage);
-        self.lanes.clear();
-        self.lanes.adopt(&source.lanes);
-        self.lanes.announce(lineage);
     }
 }
 

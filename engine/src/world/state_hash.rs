@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::Zeroable;
 
 use crate::storage::ComponentId;
-use crate::storage::frozen::IndexHead;
+use crate::storage::handle_state::IndexHead;
 use crate::storage::rows::Rows;
 use crate::storage::state_hash::{StateHasher, hash_bytes, hash_rows, hash_run, join};
 

@@ -32,17 +32,6 @@ impl Frozen {
         Some((self.list(rows, rows.rows.div_ceil(1 << log2)), rows.rows))
     }
 
-    /// The handles that were reserved for command buffers, lane by lane, or, with no lane, given
-    /// back and not free yet.
-    pub(crate) fn handles(&self) -> &[(LaneId, Entity)] {
-        &self.handles
-    }
-
-    /// The lanes of command buffers.
-    pub(crate) fn lanes(&self) -> &[LaneHead] {
-        &self.lanes
-    }
-
     /// A captured log.
     pub(crate) fn log_entries(&self, id: ComponentId) -> Option<LogEntries<'_>> {
         let log = self.logs.iter().find(|log| log.component == id)?;

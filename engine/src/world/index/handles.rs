@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::storage::entity::Entity;
-use crate::storage::frozen::LaneId;
+use crate::storage::handle_state::LaneId;
 
 /// No slot has this number: it ends the free list, and stays above all indices.
 pub(super) const NONE: u32 = u32::MAX;

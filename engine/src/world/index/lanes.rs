@@ -1,21 +1,24 @@
 //! Lanes: what each command buffer holds and draws from, as the world knows it.
 //!
 //! A buffer starts a recording with a *stock* of handles that the world's thread took off the index
-//! for it: as many as its largest recording so far has needed. Beyond that it draws from its lane
+//! for it: as many as its largest recording has needed, until that is long ago
+//! ([`LaneHead::note_recording`]). Beyond that it draws from its lane
 //! (see [`territory`](super::territory)), on whichever thread records. Lanes are numbered in the
 //! order in which buffers are made, and the lane of a dropped buffer goes to the next one that is
 //! made, with all that it holds. So handles follow from the order in which buffers are made, recorded
 //! to and played back, and from nothing else.
 //!
-//! A snapshot takes stocks, needs and counters along: after a restore each buffer goes on with what
-//! its lane held then, and in a branch the buffer that is made for the lane does. Nobody else could
+//! Snapshots and replicas take stocks, needs and counters along: after a restore each buffer goes on
+//! with what its lane held then, and in a branch or a replica the buffer that is made for the lane does. Nobody else could
 //! tell what a reserved slot was reserved for.
 
+use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::storage::Entity;
-use crate::storage::frozen::{LaneHead, LaneId};
+use crate::storage::handle_state::{LaneHead, LaneId};
+use crate::storage::room::shrink_list;
 
 use super::territory::lane_run;
 
@@ -56,6 +59,10 @@ impl Renewal {
         renewed.held.extend_from_slice(&lane.held);
     }
 
+    fn trim(&self) -> usize {
+        shrink_list(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).held)
+    }
+
     /// Forgets the lane that it was for, and keeps its memory.
     pub(crate) fn reset(&mut self) {
         let renewed = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -81,26 +88,40 @@ pub(crate) struct LaneCursor {
     pub(crate) drawn: u32,
     /// The indices that come next.
     run: Range<u32>,
+    /// How many handles a recording would have needed for which the lane had too few.
+    wish: usize,
 }
 
 impl LaneCursor {
     pub(crate) fn new(lane: LaneId, used: u32) -> Self {
-        Self { lane, used, drawn: 0, run: 0..0 }
+        Self { lane, used, drawn: 0, run: 0..0, wish: 0 }
     }
 
-    /// Goes to what is unused after `used` indices.
+    /// Goes to what is unused after `used` indices, in another lineage or lane.
     pub(crate) fn reset(&mut self, used: u32) {
-        (self.used, self.drawn, self.run) = (used, 0, 0..0);
+        *self = Self::new(self.lane, used);
     }
 
-    /// Takes back what was drawn.
+    /// Takes back what was drawn. What would have been needed stays known, also where the recording
+    /// is discarded for it: the next one finds a stock of as many.
     pub(crate) fn rewind(&mut self) {
-        self.reset(self.used);
+        (self.drawn, self.run) = (0, 0..0);
     }
 
     /// Goes on behind what was drawn.
     pub(crate) fn advance(&mut self) {
-        self.reset(self.used + self.drawn);
+        (self.used, self.drawn) = (self.used + self.drawn, 0);
+    }
+
+    /// Notes that a recording needs one handle more than the `taken` ones of its stock and those
+    /// that it has drawn.
+    #[cold]
+    pub(crate) fn wish(&mut self, taken: usize) {
+        self.wish = self.wish.max(taken + self.drawn as usize + 1);
+    }
+
+    pub(crate) fn take_wish(&mut self) -> usize {
+        mem::take(&mut self.wish)
     }
 
     /// The next handle; `None` when the lane is used up.
@@ -146,21 +167,15 @@ impl Lanes {
         self.lanes.iter().any(|lane| !lane.is_taken && !lane.held.is_empty())
     }
 
-    /// Empties the lanes: what they hold belongs to others now.
-    pub(super) fn clear(&mut self) {
-        self.lanes.iter_mut().for_each(|lane| lane.held.clear());
+    /// Gives back room in the lists. Returns its bytes.
+    pub(super) fn trim_lists(&mut self) -> usize {
+        let lists = self.lanes.iter_mut().map(|lane| {
+            shrink_list(&mut lane.held) + lane.renewal.as_ref().map_or(0, |renewal| renewal.trim())
+        });
+        lists.sum()
     }
 
-    /// Takes over how far the lanes of another world are used.
-    pub(super) fn adopt(&mut self, source: &Self) {
-        let count = self.lanes.len().max(source.lanes.len());
-        self.lanes.resize_with(count, Lane::default);
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
-            lane.head.used = source.used(number as u32);
-        }
-    }
-
-    /// Goes back to the lanes of a snapshot, which hold nothing yet.
+    /// Goes on with the lanes of a snapshot or of another world, which hold nothing yet.
     pub(super) fn restore(&mut self, heads: &[LaneHead]) {
         let count = self.lanes.len().max(heads.len());
         self.lanes.resize_with(count, Lane::default);

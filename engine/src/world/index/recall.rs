@@ -2,7 +2,7 @@
 //!
 //! They have no slots and may be thousands of millions, so they stay ranges. The counter goes back
 //! over those at its end. What lies below indices that were claimed since waits for the world, which
-//! takes its next indices from there, the lowest first.
+//! takes its next indices from there, the lowest first: ranges in ascending order, neighbours joined.
 
 use super::*;
 
@@ -24,6 +24,13 @@ impl EntityIndex {
         self.recalled.append(&mut returned.fresh);
         drop(returned);
         self.recalled.sort_unstable_by_key(|range| range.start);
+        self.recalled.dedup_by(|next, range| {
+            let are_neighbours = range.end == next.start;
+            if are_neighbours {
+                range.end = next.end;
+            }
+            are_neighbours
+        });
         while self.recalled.last().is_some_and(|last| self.unclaim(last)) {
             self.recalled.pop();
         }
@@ -48,28 +55,9 @@ impl EntityIndex {
         }
     }
 
-    /// Adds to a snapshot which fresh indices were given back.
-    pub(super) fn freeze_recalled(&self, frozen: &mut Frozen) {
-        for range in &self.recalled {
-            frozen.push_given_back(GivenBack { range: range.clone(), recalled: true });
-        }
-        if self.handles.0.has_fresh.load(Ordering::Relaxed) {
-            let returned = self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-            for range in &returned.fresh {
-                frozen.push_given_back(GivenBack { range: range.clone(), recalled: false });
-            }
-        }
-    }
-
-    /// Goes back to the ranges of a snapshot.
-    pub(super) fn restore_recalled(&mut self, frozen: &Frozen) {
-        let mut returned = self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        self.recalled.clear();
-        returned.fresh.clear();
-        for GivenBack { range, recalled } in frozen.given_back() {
-            let list = if *recalled { &mut self.recalled } else { &mut returned.fresh };
-            list.push(range.clone());
-        }
-        self.handles.0.has_fresh.store(!returned.fresh.is_empty(), Ordering::Relaxed);
+    /// Whether the world's index `index` has come back.
+    pub(super) fn is_recalled(&self, index: u32) -> bool {
+        let at = self.recalled.partition_point(|range| range.end <= index);
+        self.recalled.get(at).is_some_and(|range| range.start <= index)
     }
 }

@@ -1,8 +1,9 @@
 //! Restore: the index goes back to the slots of a capture, and gives out the same handles again.
 
+use super::handles::SharedHandles;
 use super::*;
 use crate::storage::epoch::Epoch;
-use crate::storage::frozen::LaneId;
+use crate::storage::handle_state::LaneId;
 use crate::storage::history::restore::Revival;
 
 impl EntityIndex {
@@ -29,15 +30,8 @@ impl EntityIndex {
         let taken = self.slots.restore(entries, (self.len(), rows), revival);
         self.captured = self.captured.max(self.len);
         self.is_sparse = self.is_sparse || entries.iter().any(|entry| entry.born == Epoch::BLANK);
-        self.handles.begin_lineage(lineage);
-        self.restore_lanes(frozen);
-        self.restore_recalled(frozen);
-        self.lanes.announce(lineage);
         (self.len, self.alive) = (rows as u32, frozen.head.alive);
-        let IndexHead { free_head, reserved_from, fresh } = frozen.head.index;
-        *self.free_head.get_mut() = free_head;
-        *self.reserved_from.get_mut() = reserved_from;
-        *self.fresh.get_mut() = fresh;
+        self.take_over(&frozen.handles, lineage);
         taken
     }
 
@@ -51,37 +45,98 @@ impl EntityIndex {
         self.lanes.lanes.len()
     }
 
-    /// Adds to a snapshot the lanes, and which handles are reserved for command buffers, or were
-    /// given back and are not free yet.
-    pub(crate) fn freeze_lanes(&self, frozen: &mut Frozen) {
+    /// Writes down which handles the index gives out next, for a snapshot or a replica: `state` is
+    /// empty.
+    pub(crate) fn note_handles(&self, state: &mut HandleState) {
+        state.head = self.head();
         for (number, lane) in self.lanes.lanes.iter().enumerate() {
-            frozen.push_lane(lane.head);
-            frozen.push_handles(LaneId(number as u32), &lane.held);
+            state.lanes.push(lane.head);
+            state.push_reserved(LaneId(number as u32), &lane.held);
         }
+        let recalled = self.recalled.iter().map(|range| (range, true));
+        state.given_back.extend(recalled.map(given_back));
+        let SharedHandles { has_returned, has_fresh, returned } = &*self.handles.0;
         // Relaxed: what another thread gives back just now may as well come later.
-        if self.handles.0.has_returned.load(Ordering::Relaxed) {
-            let returned = self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-            frozen.push_handles(LaneId::NONE, &returned.handles);
+        if has_returned.load(Ordering::Relaxed) || has_fresh.load(Ordering::Relaxed) {
+            let returned = returned.lock().unwrap_or_else(PoisonError::into_inner);
+            state.push_reserved(LaneId::NONE, &returned.handles);
+            let fresh = returned.fresh.iter().map(|range| (range, false));
+            state.given_back.extend(fresh.map(given_back));
         }
-        self.freeze_recalled(frozen);
     }
 
-    /// Goes back to the lanes of a snapshot. The handles of lanes that no buffer draws from are
-    /// free at the next tick, unless a buffer was made by then.
-    fn restore_lanes(&mut self, frozen: &Frozen) {
-        self.vacate_lanes();
-        let mut returned = self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        self.lanes.restore(frozen.lanes());
-        for &(lane, handle) in frozen.handles() {
+    /// Goes on in `lineage` with the handles that [`EntityIndex::note_handles`] wrote down, after
+    /// the slots. Those of lanes that no buffer draws from are free at the next tick, unless a
+    /// buffer was made by then.
+    fn take_over(&mut self, state: &HandleState, lineage: u64) {
+        self.handles.begin_lineage(lineage);
+        // One lock for all of it: other threads give lanes back at any time.
+        let SharedHandles { has_returned, has_fresh, returned } = &*self.handles.0;
+        let mut returned = returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.lanes.drain(..).for_each(|lane| self.lanes.vacate(lane));
+        self.lanes.restore(&state.lanes);
+        for &(lane, handle) in &state.reserved {
             match lane {
                 LaneId::NONE => returned.handles.push(handle),
                 lane => self.lanes.of(lane).held.push(handle),
             }
         }
+        self.recalled.clear();
+        for GivenBack { range, recalled } in &state.given_back {
+            let list = if *recalled { &mut self.recalled } else { &mut returned.fresh };
+            list.push(range.clone());
+        }
         let surplus = !returned.handles.is_empty() || self.lanes.hold_surplus();
         // Relaxed: as in `Handles::give_back`.
-        self.handles.0.has_returned.store(surplus, Ordering::Relaxed);
+        has_returned.store(surplus, Ordering::Relaxed);
+        has_fresh.store(!returned.fresh.is_empty(), Ordering::Relaxed);
+        drop(returned);
+        self.lanes.announce(lineage);
+        let IndexHead { free_head, reserved_from, fresh } = state.head;
+        *self.free_head.get_mut() = free_head;
+        *self.reserved_from.get_mut() = reserved_from;
+        *self.fresh.get_mut() = fresh;
     }
+
+    /// Takes over which handles another index gives out next, after its slots were copied: what is
+    /// reserved there is reserved here, for whom it is there. What this world has given out since
+    /// the last sync is of an earlier lineage, so its indices are used again.
+    pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
+        self.captured = self.captured.max(self.len);
+        (self.len, self.alive) = (source.len, source.alive);
+        self.adopt_handles(source, lineage, |_| {});
+    }
+
+    /// Forgets all slots and takes over only the number of living entities, and which indices were
+    /// given out, for a replica that can't look entities up.
+    pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Returns) {
+        self.captured = self.captured.max(self.len);
+        self.slots.truncate(0, memory);
+        (self.len, self.alive) = (0, source.alive);
+        self.adopt_handles(source, lineage, |state| {
+            (state.head.free_head, state.head.reserved_from) = (NONE, NONE);
+            state.reserved.clear();
+            state.given_back.clear();
+        });
+    }
+
+    fn adopt_handles(
+        &mut self,
+        source: &Self,
+        lineage: u64,
+        leave_out: impl FnOnce(&mut HandleState),
+    ) {
+        let mut state = mem::take(&mut self.adopted);
+        state.clear();
+        source.note_handles(&mut state);
+        leave_out(&mut state);
+        self.take_over(&state, lineage);
+        self.adopted = state;
+    }
+}
+
+fn given_back((range, recalled): (&Range<u32>, bool)) -> GivenBack {
+    GivenBack { range: range.clone(), recalled }
 }
 
 /// What command buffers need of the index.
@@ -105,13 +160,12 @@ impl EntityIndex {
 
     /// Notes that a recording that is played back has used `spawned` handles, of which its lane
     /// gave those that `cursor` has drawn. They are reserved from now on.
-    pub(crate) fn note_use(&mut self, cursor: &LaneCursor, spawned: usize) {
-        let head = &mut self.lanes.of(cursor.lane).head;
+    pub(crate) fn note_use(&mut self, cursor: &mut LaneCursor, spawned: usize) {
+        let (lane, head) = (cursor.lane, &mut self.lanes.of(cursor.lane).head);
         head.used += cursor.drawn;
-        if spawned > 0 {
-            let need = u32::try_from(spawned.next_power_of_two()).unwrap_or(u32::MAX);
-            head.need = head.need.max(need);
-        }
+        let (used, wanted) = (head.used, spawned.max(cursor.take_wish()));
+        head.note_recording(wanted, || territory::lane_len(lane.0) - used);
+        cursor.advance();
     }
 
     /// Sets a buffer's stock and cursor to what its lane has.
@@ -122,15 +176,25 @@ impl EntityIndex {
         cursor.reset(lane.head.used);
     }
 
-    /// Tops a stock up to what the recordings of its lane have needed, or to `least` handles.
+    /// Brings a stock to what the recordings of its lane need, or to `least` handles. Nothing to do
+    /// where it `is_held`, as of the last filling, and as many.
     pub(crate) fn fill_stock(
         &mut self,
         lane: LaneId,
         least: usize,
-        stock: &mut Vec<Entity>,
+        (stock, is_held): (&mut Vec<Entity>, bool),
         memory: &mut Memory,
     ) {
         let target = (self.lanes.of(lane).head.need as usize).max(least);
+        if is_held && stock.len() == target {
+            return;
+        }
+        while stock.len() > target
+            && let Some(&last) = stock.last()
+            && self.free_reserved(last, memory).is_ok()
+        {
+            stock.pop();
+        }
         while stock.len() < target {
             // A short stock is no error: recording goes on in the lane.
             let Ok(entity) = self.allocate(memory) else { break };

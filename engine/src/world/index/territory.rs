@@ -5,11 +5,21 @@
 //! all: each buffer has a *lane*, and the world has what belongs to no lane. Which index comes next
 //! then follows from the owner's own history, never from somebody else's.
 //!
-//! Lanes lie in seven *levels*, each eight times as large as the one before: level 0 is 4,096..8,192,
-//! level 1 is 32,768..65,536, and so on. A level has 64 blocks. Lanes 0 to 62 have one block each,
-//! the last block is divided in the same way among lanes 63 to 125, and so on. So a lane never moves
-//! because there are more of them. The first lanes have 64 + 512 + 4,096 + ... = 4.5 million
-//! indices, and all lanes together 7 % of the indices that there are.
+//! Lanes lie in six *levels*, each eight times as large as the one before: level 0 is
+//! 32,768..65,536, level 1 is 262,144..524,288, and so on. Half of a level is divided among the lanes
+//! of group 0, half of what is left among those of group 1, and so on. Each group has twice as many
+//! lanes as the one before, so that a lane has a quarter of what one of the group before has:
+//!
+//! | lanes | each has in the levels | and in all |
+//! | --- | --- | --- |
+//! | 0..64 | 256, 2,048, 16,384, ... | 2,246,912 |
+//! | 64..192 | 64, 512, 4,096, ... | 561,728 |
+//! | 192..448 | 16, 128, 1,024, ... | 140,432 |
+//! | 448..960 | 4, 32, 256, ... | 35,108 |
+//! | 960..1,984 | 1, 8, 64, ... | 8,777 |
+//!
+//! So a lane never moves because there are more of them, and thousands of buffers have lanes that
+//! are worth having. All lanes together have 7 % of the indices that there are.
 //!
 //! A lane is for what its buffer needs beyond its stock, which grows with the need. Indices far
 //! away cost a list entry for each chunk of slots that nobody has used (see
@@ -22,18 +32,26 @@ use super::handles::NONE;
 /// No index from here on is given out.
 pub(super) const END: u32 = NONE - 1;
 
-const LEVELS: u32 = 7;
+const LEVELS: u32 = 6;
 /// The first index of level 0 is two to the power of this.
-const FIRST_LOG2: u32 = 12;
+const FIRST_LOG2: u32 = 15;
 /// Each level starts at eight times the index of the one before.
 const GROWTH_LOG2: u32 = 3;
 /// A level is as long as its first index says, but the last one, so that the world can have four
 /// thousand million.
 const LAST_LOG2: u32 = 27;
-/// A level has 64 blocks.
-const BLOCKS_LOG2: u32 = 6;
-/// Lanes that share the blocks of a group: all blocks but the last, which the next group divides.
-const LANES: u32 = (1 << BLOCKS_LOG2) - 1;
+/// Group 0 has 64 lanes, and each group twice as many as the one before.
+const GROUP_LOG2: u32 = 6;
+
+/// The group of a lane, and its place there.
+fn place_of(lane: u32) -> (u32, u32) {
+    let group = ((lane >> GROUP_LOG2) + 1).ilog2();
+    (group, lane - first_lane(group))
+}
+
+fn first_lane(group: u32) -> u32 {
+    ((1 << group) - 1) << GROUP_LOG2
+}
 
 /// The indices of a level.
 const fn level(number: u32) -> Range<u32> {
@@ -50,14 +68,23 @@ fn level_of(index: u32) -> Option<Range<u32>> {
     (number < LEVELS && range.contains(&index)).then_some(range)
 }
 
-/// What `lane` has in a level; empty where the level is too short for it.
+/// How much of a level a lane of `group` has: half of what the groups before have left, divided among
+/// the lanes of the group. Nothing where the level is too short for that.
+fn block_len(group: u32, level: &Range<u32>) -> u32 {
+    level.len() as u32 >> (2 * group + GROUP_LOG2 + 1).min(u32::BITS - 1)
+}
+
+/// What `lane` has in a level.
 fn block(lane: u32, level: &Range<u32>) -> Range<u32> {
-    let (group, place) = (lane / LANES, lane % LANES);
-    let size = level.end - level.start;
-    let Some(part) = size.checked_shr(group.saturating_mul(BLOCKS_LOG2)) else { return 0..0 };
-    let block = part >> BLOCKS_LOG2;
-    let start = level.end - part + place * block;
-    start..start + block
+    let (group, place) = place_of(lane);
+    let len = block_len(group, level);
+    let start = level.end - (level.len() as u32 >> group) + place * len;
+    start..start + len
+}
+
+/// How many indices `lane` has.
+pub(super) fn lane_len(lane: u32) -> u32 {
+    (0..LEVELS).map(|number| block_len(place_of(lane).0, &level(number))).sum()
 }
 
 /// The indices that follow each other from number `ordinal` of `lane` on; empty past the last.
@@ -81,19 +108,14 @@ pub(super) fn lane_of(index: u32) -> Option<(u32, u32)> {
 
 fn find_lane(index: u32) -> Option<(u32, u32)> {
     let range = level_of(index)?;
-    let (mut lane, mut part) = (0, range.clone());
-    let place = loop {
-        let block = (part.end - part.start) >> BLOCKS_LOG2;
-        let place = (index - part.start).checked_div(block)?;
-        if place < LANES {
-            break place;
-        }
-        (lane, part.start) = (lane + LANES, part.end - block);
-    };
-    let lane = lane + place;
+    // What is left of the level from `index` on tells the group: each one begins with half of it.
+    let (size, left) = (range.len() as u32, range.end - index);
+    let group = size.ilog2() - left.next_power_of_two().ilog2();
+    let start = range.end - (size >> group);
+    let place = (index - start).checked_div(block_len(group, &range))?;
     let before = (0..LEVELS).map(level).take_while(|level| level.start < range.start);
-    let before: u32 =
-        before.map(|level| block(lane, &level)).map(|block| block.end - block.start).sum();
+    let before: u32 = before.map(|level| block_len(group, &level)).sum();
+    let lane = first_lane(group) + place;
     Some((lane, before + (index - block(lane, &range).start)))
 }
 
@@ -167,7 +189,7 @@ mod tests {
 
     #[test]
     fn lanes_are_apart_and_stay_where_they_are_when_there_are_more() {
-        for lane in [0, 1, 62, 63, 64, 125, 126, 200] {
+        for lane in [0, 1, 63, 64, 65, 191, 192, 447, 448, 959, 960, 1983, 1984, 5000, 65_000] {
             let mut ordinal = 0;
             loop {
                 let run = lane_run(lane, ordinal);
@@ -181,7 +203,12 @@ mod tests {
                 }
                 ordinal += run.end - run.start;
             }
-            assert!(ordinal > 0 && (lane >= LANES || ordinal > 4_490_000), "{lane}: {ordinal}");
+            assert_eq!(ordinal, lane_len(lane));
+            let least =
+                [(64, 2_246_912), (192, 561_728), (448, 140_432), (960, 35_108), (1984, 8777)];
+            let least =
+                least.into_iter().find(|&(end, _)| lane < end).map_or(1, |(_, least)| least);
+            assert!(ordinal >= least, "{lane}: {ordinal}");
         }
         assert_eq!(lane_run(1_000_000, 0), 0..0);
         assert_eq!(lane_of(0), None);
@@ -192,9 +219,9 @@ mod tests {
     fn the_world_has_four_thousand_million_indices_without_those_of_lanes() {
         let end = own_after(0, 4_000_000_000).unwrap();
         assert!(end < END && own_after(0, u32::MAX).is_none());
-        let runs: Vec<_> = own_runs(4000..own_after(4000, 200).unwrap()).collect();
-        assert_eq!(runs, [4000..4096, 8192..8296]);
-        assert_eq!((own_after(4000, 96), own_after(4000, 97)), (Some(8192), Some(8193)));
+        let runs: Vec<_> = own_runs(32_700..own_after(32_700, 200).unwrap()).collect();
+        assert_eq!(runs, [32_700..32_768, 65_536..65_668]);
+        assert_eq!((own_after(32_700, 68), own_after(32_700, 69)), (Some(65_536), Some(65_537)));
         assert_eq!(own_after(END - 3, 3), Some(END));
         assert_eq!((own_after(END - 3, 4), own_after(END, 1)), (None, None));
         assert_eq!((own_after(7, 0), own_after(END - 3, 0)), (Some(7), Some(END - 3)));
