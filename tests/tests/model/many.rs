@@ -11,59 +11,34 @@ use crate::pair::{Pair, with_kind};
 /// An operation on many rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Many {
-    Spawn {
-        shape: usize,
-        count: u8,
-        seed: u64,
-    },
-    SpawnColumns {
-        count: u8,
-        seed: u64,
-    },
-    InsertList {
-        pick: u16,
-        shape: usize,
-        seed: u64,
-    },
-    RemoveList {
-        pick: u16,
-        shape: usize,
-    },
-    DespawnList {
-        pick: u16,
-    },
-    InsertFound {
-        kind: usize,
-        seed: u64,
-    },
-    RemoveFound {
-        kind: usize,
-    },
-    DespawnFound {
-        kind: usize,
-    },
-    /// Parents of one shape with a child each.
-    Families {
-        shape: usize,
-        count: u8,
-        seed: u64,
-    },
-    /// Makes room for more rows of one shape until little memory is left, or none.
-    Exhaust {
-        kind: usize,
-        left_bytes: usize,
-    },
-    Runs {
-        factor: u64,
-    },
-    Parallel {
-        factor: u64,
-    },
+    Spawn { shape: usize, count: u8, seed: u64 },
+    SpawnColumns { count: u8, seed: u64 },
+    InsertList { pick: u16, shape: usize, seed: u64 },
+    RemoveList { pick: u16, shape: usize },
+    DespawnList { pick: u16 },
+    InsertFound { kind: usize, seed: u64 },
+    RemoveFound { kind: usize },
+    DespawnFound { kind: usize },
+    Families { shape: usize, count: u8, seed: u64 },
+    DespawnMiddle { shape: usize, count: u8, children: u8, left_bytes: usize, seed: u64 },
+    Exhaust { kind: usize, left_bytes: usize },
+    Runs { factor: u64 },
+    Parallel { factor: u64 },
+}
+
+impl Many {
+    /// Whether it is more than one operation of the engine. The despawning of a list begins with
+    /// entities that have a parent or children, one by one.
+    pub(crate) fn is_several(&self) -> bool {
+        use Many::{DespawnList, DespawnMiddle, Exhaust, Families};
+        matches!(self, Families { .. } | DespawnMiddle { .. } | Exhaust { .. } | DespawnList { .. })
+    }
 }
 
 pub(crate) fn many() -> impl Strategy<Value = Many> {
     // The last two shapes are too large to be spawned in numbers.
     let shapes = || 0..SHAPES.len() - 2;
+    let left_bytes = || (0..64_usize).prop_map(|chunks| 256 * chunks);
     prop_oneof![
         4 => (shapes(), 0..20_u8, any::<u64>())
             .prop_map(|(shape, count, seed)| Many::Spawn { shape, count, seed }),
@@ -75,10 +50,15 @@ pub(crate) fn many() -> impl Strategy<Value = Many> {
         2 => (0..KINDS, any::<u64>()).prop_map(|(kind, seed)| Many::InsertFound { kind, seed }),
         2 => (0..KINDS).prop_map(|kind| Many::RemoveFound { kind }),
         1 => (0..KINDS).prop_map(|kind| Many::DespawnFound { kind }),
-        2 => (shapes(), 1..20_u8, any::<u64>())
+        1 => (shapes(), 1..20_u8, any::<u64>())
             .prop_map(|(shape, count, seed)| Many::Families { shape, count, seed }),
-        2 => (0..3_usize, prop_oneof![Just(0), 0..64_usize])
-            .prop_map(|(kind, chunks)| Many::Exhaust { kind, left_bytes: 256 * chunks }),
+        2 => (shapes(), 1..60_u8, 1..9_u8, left_bytes(), any::<u64>()).prop_map(
+            |(shape, count, children, left_bytes, seed)| {
+                Many::DespawnMiddle { shape, count, children, left_bytes, seed }
+            }
+        ),
+        1 => (0..3_usize, left_bytes())
+            .prop_map(|(kind, left_bytes)| Many::Exhaust { kind, left_bytes }),
         4 => any::<u64>().prop_map(|factor| Many::Runs { factor }),
         4 => any::<u64>().prop_map(|factor| Many::Parallel { factor }),
     ]
@@ -93,7 +73,11 @@ impl Pair {
                 _ = self.note_spawned(&SHAPES[shape], &seeds, spawned);
             }
             Many::Families { shape, count, seed } => {
-                self.spawn_families(&SHAPES[shape], count, seed);
+                _ = self.spawn_families(&SHAPES[shape], count, seed);
+            }
+            Many::DespawnMiddle { shape, count, children, left_bytes, seed } => {
+                let found = self.spawn_families(&SHAPES[shape], count, seed);
+                self.despawn_middle(&SHAPES[shape], &found, (children, left_bytes));
             }
             Many::Exhaust { kind, left_bytes } => self.exhaust(kind, left_bytes),
             Many::SpawnColumns { count, seed } => self.spawn_columns(count, seed),
@@ -164,28 +148,45 @@ impl Pair {
     }
 
     /// Columns become long where many entities are of one shape and in families of one kind.
-    fn spawn_families(&mut self, shape: &Shape, count: u8, seed: u64) {
-        let mut last = None;
+    /// Returns the parents.
+    fn spawn_families(&mut self, shape: &Shape, count: u8, seed: u64) -> Vec<Entity> {
+        let mut parents = Vec::new();
         for each in 0..u64::from(count) {
-            let mut pair = [Entity::default(); 2];
-            for (number, entity) in (0..).zip(&mut pair) {
-                if !self.room_for(shape) {
-                    return;
-                }
-                let seed = step(seed, 2 * each + number);
-                let spawned = (shape.spawn)(&mut self.world, seed).map(|entity| vec![entity]);
-                let Some(spawned) = self.note_spawned(shape, &[seed], spawned) else { return };
-                *entity = spawned[0];
-            }
-            let [child, parent] = pair;
+            let seed = step(seed, each);
+            let Some(child) = self.spawn_one(shape, seed) else { break };
+            let Some(parent) = self.spawn_one(shape, seed) else { break };
             let result = self.world.set_parent(child, parent);
             self.note_parent(child, parent, usize::MAX, result);
-            if let Some(last) = last.filter(|_| each % 4 > 0) {
-                let result = self.world.set_parent(last, parent);
-                self.note_parent(last, parent, usize::MAX, result);
-            }
-            last = Some(parent);
+            parents.push(parent);
         }
+        parents
+    }
+
+    fn spawn_one(&mut self, shape: &Shape, seed: u64) -> Option<Entity> {
+        if !self.room_for(shape) {
+            return None;
+        }
+        let spawned = (shape.spawn)(&mut self.world, seed).map(|entity| vec![entity]);
+        self.note_spawned(shape, &[seed], spawned).map(|spawned| spawned[0])
+    }
+
+    /// Puts some parents below a middle, and that below a top, of which nothing else is, and
+    /// despawns the middle when few bytes are left.
+    fn despawn_middle(
+        &mut self,
+        shape: &Shape,
+        parents: &[Entity],
+        (children, left_bytes): (u8, usize),
+    ) {
+        let (top, middle) = (self.spawn_one(shape, 1), self.spawn_one(shape, 2));
+        let (Some(top), Some(middle)) = (top, middle) else { return };
+        let below = parents.iter().take(usize::from(children)).map(|&each| (each, middle));
+        for (child, parent) in [(middle, top)].into_iter().chain(below) {
+            let result = self.world.set_parent(child, parent);
+            self.note_parent(child, parent, usize::MAX, result);
+        }
+        self.exhaust(2, left_bytes);
+        self.run_whole(|pair| pair.despawn(middle));
     }
 
     /// Makes room for rows until little memory is left, or none. Nothing that can be read changes.

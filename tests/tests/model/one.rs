@@ -259,6 +259,7 @@ impl Pair {
             assert!(!self.world.contains(handle) && !self.model.entities.contains_key(&handle));
             self.reserved_max = self.reserved_max.max(handle.index() as usize);
             self.reserved.push(handle);
+            self.is_unsettled = true;
         }
     }
 

@@ -12,7 +12,6 @@ use convoy_tests::{
 };
 
 use crate::cursors::Followers;
-use crate::many::Many;
 use crate::one::One;
 use crate::pictures::{Prepared, Ties};
 use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
@@ -60,6 +59,8 @@ pub(crate) struct Pair {
     pub(crate) ties: Ties,
     pub(crate) limited: bool,
     pub(crate) limit_bytes: Option<usize>,
+    /// Whether handles were reserved that may not have been marked yet.
+    pub(crate) is_unsettled: bool,
     /// Whether memory ran out in the operation under way.
     ran_out: Cell<bool>,
     retention: usize,
@@ -141,6 +142,7 @@ impl Pair {
             ties: Ties::default(),
             limited: setting.limit_bytes.is_some(),
             limit_bytes: setting.limit_bytes,
+            is_unsettled: false,
             ran_out: Cell::new(false),
             retention: setting.event_retention,
             reserved: Vec::new(),
@@ -185,12 +187,15 @@ impl Pair {
         memory.live_bytes + memory.retained_bytes
     }
 
-    /// Runs one operation of any number of steps: where memory runs out, it has taken none.
-    fn run_whole(&mut self, operation: impl FnOnce(&mut Self)) {
+    /// Runs one operation of any number of steps: where memory runs out, it has taken none. One that
+    /// comes after a reservation may mark that, which takes a chunk and stays.
+    pub(crate) fn run_whole(&mut self, operation: impl FnOnce(&mut Self)) {
+        let marks = self.is_unsettled;
         let used_bytes = self.used_bytes();
         self.ran_out.set(false);
         operation(self);
-        assert!(!self.ran_out.get() || self.used_bytes() <= used_bytes, "a failure takes nothing");
+        let kept = self.ran_out.get() && self.used_bytes() > used_bytes;
+        assert!(!kept || marks, "a failure takes nothing");
     }
 
     pub(crate) fn assert_component_error(&self, error: &ComponentError) {
@@ -217,7 +222,7 @@ impl Pair {
         }
     }
 
-    fn despawn(&mut self, entity: Entity) {
+    pub(crate) fn despawn(&mut self, entity: Entity) {
         let alive = self.is_alive(entity);
         match self.world.despawn(entity) {
             Ok(()) => {
@@ -489,8 +494,8 @@ impl Pair {
         }
     }
 
-    /// Sends events until the last chunk of the log is full, `chunks` more chunks, and `more`.
-    fn fill_log(&mut self, kind: usize, (chunks, more): (usize, usize), seed: u64) {
+    /// Sends events until the last chunk of the log is full, and `chunks` more chunks.
+    fn fill_log(&mut self, kind: usize, chunks: usize, seed: u64) {
         let id = match kind {
             0 => self.world.register_event::<Ping>(),
             _ => self.world.register_event::<Alert>(),
@@ -499,8 +504,8 @@ impl Pair {
         if chunk_rows > FILLED_ROWS_MAX {
             return;
         }
-        let sent = self.model.events[kind].len();
-        let count = sent.next_multiple_of(chunk_rows) - sent + chunks * chunk_rows + more;
+        let held = self.model.events[kind].len() - self.model.cleared[kind];
+        let count = held.next_multiple_of(chunk_rows) - held + chunks * chunk_rows;
         (0..count as u64).for_each(|each| self.send(kind, step(seed, each)));
     }
 
@@ -516,7 +521,11 @@ impl Pair {
             self.views.remove(0);
         }
         let (hash, copy) = (view.state_hash(), self.model.clone());
-        assert!(mask != KindMask::ALL || self.world.state_hash() == hash);
+        if mask == KindMask::ALL {
+            // This marks what is reserved.
+            assert_eq!(self.world.state_hash(), hash);
+            self.is_unsettled = false;
+        }
         let (followers, reserved) = (self.followers.clone(), self.reserved.clone());
         self.views.push(Kept {
             view,
@@ -605,9 +614,8 @@ impl Pair {
             // What it has copied before memory runs out stays.
             Action::One { one: ref one @ One::Detach { .. } } => self.run_one(one),
             Action::One { ref one } => self.run_whole(|pair| pair.run_one(one)),
-            Action::Many { many: ref many @ (Many::Families { .. } | Many::Exhaust { .. }) } => {
-                self.run_many(many);
-            }
+            // Several operations, some of which may be done before one fails.
+            Action::Many { ref many } if many.is_several() => self.run_many(many),
             Action::Many { ref many } => self.run_whole(|pair| pair.run_many(many)),
             Action::Clear => self.run_whole(Self::clear),
             Action::Record { ref command } => self.record(command),
@@ -617,10 +625,15 @@ impl Pair {
                 (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
             }
             Action::FillLog { kind, chunks, more, seed } => {
-                self.fill_log(kind, (chunks, more), seed);
+                self.fill_log(kind, chunks, seed);
+                if seed % 2 == 0 {
+                    self.capture(KindMask::ALL, pool);
+                }
+                (0..more as u64).for_each(|each| self.send(kind, step(seed, each)));
             }
-            Action::ClearAndReturn { view, kind, count, seed } => {
+            Action::ClearAndReturn { through, view, kind, count, seed } => {
                 if view < self.views.len() {
+                    self.restore(through);
                     self.clear();
                     (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
                     self.restore(view);

@@ -16,104 +16,33 @@ pub(crate) const OPERATIONS_PER_PROGRAM: usize = 500;
 /// What a program does to one of its worlds.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    Spawn {
-        shape: usize,
-        count: u8,
-        seed: u64,
-    },
-    Despawn {
-        pick: u16,
-    },
-    Insert {
-        pick: u16,
-        shape: usize,
-        seed: u64,
-    },
-    Remove {
-        pick: u16,
-        shape: usize,
-    },
-    Write {
-        pick: u16,
-        kind: usize,
-        factor: u64,
-    },
-    ForEach {
-        kind: usize,
-        filter: u8,
-        factor: u64,
-    },
-    Iterate {
-        kind: usize,
-        filter: u8,
-        factor: u64,
-    },
-    WriteTwo {
-        factor: u64,
-    },
-    One {
-        one: One,
-    },
-    Many {
-        many: Many,
-    },
+    Spawn { shape: usize, count: u8, seed: u64 },
+    Despawn { pick: u16 },
+    Insert { pick: u16, shape: usize, seed: u64 },
+    Remove { pick: u16, shape: usize },
+    Write { pick: u16, kind: usize, factor: u64 },
+    ForEach { kind: usize, filter: u8, factor: u64 },
+    Iterate { kind: usize, filter: u8, factor: u64 },
+    WriteTwo { factor: u64 },
+    One { one: One },
+    Many { many: Many },
     Clear,
-    Record {
-        command: Command,
-    },
+    Record { command: Command },
     PlayBack,
     ForgetCommands,
-    SendEvent {
-        kind: usize,
-        count: u8,
-        seed: u64,
-    },
-    /// Sends events up to where a chunk of the log ends, and some more.
-    FillLog {
-        kind: usize,
-        chunks: usize,
-        more: usize,
-        seed: u64,
-    },
-    /// Clears the world, sends some events, and restores a view.
-    ClearAndReturn {
-        view: usize,
-        kind: usize,
-        count: u8,
-        seed: u64,
-    },
+    SendEvent { kind: usize, count: u8, seed: u64 },
+    FillLog { kind: usize, chunks: usize, more: usize, seed: u64 },
+    ClearAndReturn { through: usize, view: usize, kind: usize, count: u8, seed: u64 },
     Tick,
-    Capture {
-        mask: u16,
-    },
-    Narrow {
-        view: usize,
-        mask: u16,
-    },
-    DropView {
-        view: usize,
-    },
-    Restore {
-        view: usize,
-    },
-    Diff {
-        older: usize,
-        newer: usize,
-    },
-    Prepared {
-        factor: u64,
-    },
-    Follow {
-        view: usize,
-    },
-    Branch {
-        from: usize,
-        view: usize,
-    },
-    Sync {
-        from: usize,
-        mask: u16,
-    },
+    Capture { mask: u16 },
+    Narrow { view: usize, mask: u16 },
+    DropView { view: usize },
+    Restore { view: usize },
+    Diff { older: usize, newer: usize },
+    Prepared { factor: u64 },
+    Follow { view: usize },
+    Branch { from: usize, view: usize },
+    Sync { from: usize, mask: u16 },
     Check,
 }
 
@@ -220,9 +149,11 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
             .prop_map(|(kind, count, seed)| Action::SendEvent { kind, count, seed }),
         2 => (0..2_usize, 0..2_usize, prop_oneof![Just(0_usize), 0..40_usize], numbers())
             .prop_map(|(kind, chunks, more, seed)| Action::FillLog { kind, chunks, more, seed }),
-        1 => (0..VIEWS_MAX, 0..2_usize, 0..9_u8, numbers()).prop_map(|(view, kind, count, seed)| {
-            Action::ClearAndReturn { view, kind, count, seed }
-        }),
+        2 => (0..VIEWS_MAX, 0..VIEWS_MAX, 0..2_usize, 0..9_u8, numbers()).prop_map(
+            |(through, view, kind, count, seed)| {
+                Action::ClearAndReturn { through, view, kind, count, seed }
+            }
+        ),
         4 => Just(Action::Tick),
         8 => masks().prop_map(|mask| Action::Capture { mask }),
         2 => (0..VIEWS_MAX, masks()).prop_map(|(view, mask)| Action::Narrow { view, mask }),
