@@ -50,11 +50,17 @@ impl Column {
         let live = live.min(self.chunks.rows_in(spare.class()));
         let to = spare.chunk();
         let old = self.chunks.replace(chunk, spare);
-        memory.history.count_copy(live * self.size(), || {
+        let copy = || {
             // SAFETY: both chunks are of one class and hold the rows, and nobody else reaches the
             // new one.
             unsafe { self.copy_live(&old, to, live) }
-        });
+        };
+        if old.born() == Epoch::BLANK {
+            // No snapshot made it necessary: it is how unused rows get memory.
+            copy();
+        } else {
+            memory.history.count_copy(live * self.size(), copy);
+        }
         memory.let_go(old, chunk, to);
         Ok(())
     }
