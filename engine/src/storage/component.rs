@@ -325,7 +325,15 @@ pub struct Registry {
 
 impl Registry {
     pub(crate) fn new(shape: ChunkShape) -> Self {
-        let mut registry = Self {
+        let mut registry = Self::empty(shape);
+        let entity = registry.register::<Entity>(Kind::Component);
+        assert_eq!(entity, Ok(ComponentId::ENTITY), "the entity column comes first");
+        registry
+    }
+
+    /// A registry that lacks even the handles of entities.
+    fn empty(shape: ChunkShape) -> Self {
+        Self {
             shape,
             infos: Vec::new(),
             near: NearIds::new(),
@@ -336,10 +344,7 @@ impl Registry {
             toggled: ComponentMask::NONE,
             toggles: ComponentMask::NONE,
             has_toggles: false,
-        };
-        let entity = registry.register::<Entity>(Kind::Component);
-        assert_eq!(entity, Ok(ComponentId::ENTITY), "the entity column comes first");
-        registry
+        }
     }
 
     /// The id of `T`, if it is registered.

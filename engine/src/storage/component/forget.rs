@@ -10,18 +10,7 @@ impl Registry {
 
     /// Forgets all types but the first `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
-        let mut kept = Self {
-            shape: self.shape,
-            infos: Vec::with_capacity(len),
-            near: NearIds::new(),
-            components: TypeMap::default(),
-            events: TypeMap::default(),
-            resources: TypeMap::default(),
-            stamp: Stamp::next(),
-            toggled: ComponentMask::NONE,
-            toggles: ComponentMask::NONE,
-            has_toggles: false,
-        };
+        let mut kept = Self::empty(self.shape);
         for info in self.infos.drain(..).take(len) {
             kept.keep(info);
         }
