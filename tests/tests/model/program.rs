@@ -173,7 +173,7 @@ pub(crate) fn settings() -> impl Strategy<Value = Setting> {
     let shape = prop_oneof![
         3 => Just((4, 16 * 1024)),
         1 => Just((1, 16 * 1024)),
-        1 => Just((usize::MAX, 512)),
+        2 => Just((usize::MAX, 512)),
         1 => Just((usize::MAX, 16 * 1024)),
     ];
     let limit = prop_oneof![
