@@ -481,6 +481,27 @@ impl Column {
         (entry.born == epoch).then(|| self.get_mut(row))
     }
 
+    /// Writes the bytes of a value into `row`, if the column has it in a chunk that is owned in
+    /// `epoch`, the current one. Tells whether it has.
+    #[inline]
+    pub(crate) fn write_owned<T: Component>(
+        &mut self,
+        row: usize,
+        bytes: &[u8],
+        epoch: Epoch,
+    ) -> bool {
+        if size_of::<T>() == 0 || row >= self.capacity() {
+            return false;
+        }
+        // SAFETY: the row is below the capacity, which counts the rows of the chunks listed.
+        let entry = unsafe { self.chunks.get_unchecked(row >> self.rows_log2()) };
+        let is_owned = entry.born == epoch;
+        if is_owned {
+            self.write_recorded::<T>(row, bytes);
+        }
+        is_owned
+    }
+
     /// The values of `rows`, which lie in one chunk that must be writable there.
     pub(crate) fn run_mut<T: Component>(&mut self, rows: Range<usize>) -> &mut [T] {
         assert!(size_of::<T>() == self.size(), "the column holds values of this type");

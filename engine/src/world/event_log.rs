@@ -100,9 +100,29 @@ impl EventLog {
         self.first + self.rows as u64
     }
 
-    /// Appends a record by its bytes, after dropping the oldest chunk of records where `retention` allows it.
+    /// Appends a record by its bytes, after dropping the oldest chunk of records where `retention`
+    /// allows it.
     #[inline]
     pub(crate) fn push<T: Component>(
+        &mut self,
+        event: &[u8],
+        retention: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let epoch = memory.history.epoch();
+        let is_within = self.rows <= retention.saturating_add(self.column.chunk_rows());
+        if !is_within || !self.column.write_owned::<T>(self.rows, event, epoch) {
+            return self.push_slowly::<T>(event, retention, memory);
+        }
+        self.rows += 1;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Appends a record that needs a chunk, a chunk of one's own, or that older ones are dropped.
+    #[cold]
+    #[inline(never)]
+    fn push_slowly<T: Component>(
         &mut self,
         event: &[u8],
         retention: usize,

@@ -258,26 +258,24 @@ impl World {
     /// Appends an event by its bytes, whose number is a constant where this is inlined.
     #[inline]
     pub(crate) fn send_recorded<T: Component>(&mut self, event: &[u8]) -> Result<(), SpawnError> {
-        match self.schema.registry.id_of::<T>(Kind::Event) {
-            Some(id) => self.push_event::<T>(id, event),
-            None => self.all_or_nothing(|world| {
-                let id = world.register_event::<T>()?;
-                world.push_event::<T>(id, event)
-            }),
-        }
-    }
-
-    #[inline]
-    fn push_event<T: Component>(
-        &mut self,
-        id: ComponentId,
-        event: &[u8],
-    ) -> Result<(), SpawnError> {
+        let Some(id) = self.schema.registry.id_of::<T>(Kind::Event) else {
+            return self.send_first::<T>(event);
+        };
         let retention = self.event_retention;
         let log = self.events.iter_mut().find(|log| log.component() == id);
         let log = log.expect("a registered event type has a log");
         log.push::<T>(event, retention, &mut self.memory)?;
         Ok(())
+    }
+
+    /// Sends the first event of its type, which it registers.
+    #[cold]
+    #[inline(never)]
+    fn send_first<T: Component>(&mut self, event: &[u8]) -> Result<(), SpawnError> {
+        self.all_or_nothing(|world| {
+            world.register_event::<T>()?;
+            world.send_recorded::<T>(event)
+        })
     }
 
     /// The events of type `T` that `cursor` has not seen yet.

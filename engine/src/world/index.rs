@@ -396,6 +396,7 @@ impl EntityIndex {
 
     /// Fills free slots that lie side by side from the head of the list on, for rows from `first`
     /// on and before `end`. Returns how many.
+    #[inline(never)]
     fn place_free_run(&mut self, first: Location, end: usize, handles: &mut Column) -> usize {
         let (head, row) = (*self.free_head.get_mut() as usize, first.row as usize);
         let count = handles.run_end(row, end) - row;
@@ -403,18 +404,18 @@ impl EntityIndex {
         let slots = self.slots.run_mut::<Slot>(head..head + count);
         let handles = handles.run_mut::<Entity>(row..row + count);
         let archetype = first.archetype.bits();
-        let (mut index, mut row, mut next) = (head as u32, first.row, head as u32);
+        let (mut filled, mut next) = (0, head as u32);
         for (slot, handle) in slots.iter_mut().zip(handles) {
-            if next != index {
+            let Slot { generation, row, .. } = *slot;
+            *handle = Entity::new(head as u32 + filled, generation);
+            (slot.archetype, slot.row) = (archetype, first.row + filled);
+            (filled, next) = (filled + 1, row);
+            if next != head as u32 + filled {
                 break;
             }
-            next = slot.row;
-            *handle = Entity::new(index, slot.generation);
-            (slot.archetype, slot.row) = (archetype, row);
-            (index, row) = (index + 1, row + 1);
         }
         *self.free_head.get_mut() = next;
-        (row - first.row) as usize
+        filled as usize
     }
 
     /// Makes slots up to `index` exist and `index` writable. New ones are reserved: their handles
