@@ -1,22 +1,27 @@
 //! The arena: chunks by size class, cut from slabs and recycled for ever.
 //!
-//! A request takes the chunk recycled last in its class. If there is none, a chunk is carved from
-//! an uncut *region* of a slab; if no region is large enough, a slab is mapped, each twice as large
-//! as the one before, or as large as the system gives; and if the limit forbids that or the system
-//! gives nothing, a larger free chunk becomes a region again and is cut. Regions too short for the class at hand are cut into smaller free chunks, so that no
-//! byte is lost: what is mapped is either handed out, listed or uncut. Free neighbours are not
-//! merged until everything is free.
+//! Memory is mapped in *slabs*, each twice as large as the one before. Free pages of them are cut
+//! into *blocks* of chunks of one class (`blocks.rs`), which give chunks out and take them back by
+//! bits. Where a class has no free chunk, it gets another block: of pages that are free, of blocks of
+//! any class that have become empty, or of a new slab; and if the limit forbids that or the system
+//! gives nothing, of all free pages that are left in blocks which have chunks in use (`pages.rs`
+//! merges neighbours). So what is free serves any class, as far as it lies side by side.
+//!
+//! Nothing is written into free memory: a chunk that was never used is never touched.
 //!
 //! One thread owns the arena, so nothing here is atomic. The arena knows bytes and classes, never
 //! what they hold.
-#![allow(unsafe_code, reason = "turns uncut memory into free chunks and back")]
+#![allow(unsafe_code, reason = "takes the word of callers for chunks that they give back")]
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::chunk::{ChunkPtr, FreeList};
-use crate::size_class::{CHUNK_ALIGN, CHUNK_BYTES_MIN, PAGE_BYTES, SMALL_CLASSES};
+use crate::blocks::{BLOCK_CHUNKS_MAX, Blocks, ChunkRun};
+use crate::chunk::ChunkPtr;
+use crate::pages::Pages;
+use crate::size_class::PAGE_BYTES;
 use crate::slab::{HUGE_PAGE_BYTES, Mapping};
 use crate::{ArenaStatistics, MemoryError, SizeClass};
 
@@ -48,39 +53,8 @@ impl Default for ArenaConfig {
 /// More than any system maps, and a size that can be rounded and padded.
 const SLAB_BYTES_MAX: usize = (isize::MAX as usize / 2) & !(HUGE_PAGE_BYTES - 1);
 
-/// Uncut memory.
-#[derive(Debug)]
-struct Region {
-    start: ChunkPtr,
-    bytes: usize,
-    /// Whether no page of it was touched since the system last provided it.
-    untouched: bool,
-}
-
-impl Region {
-    /// Whether a chunk of `bytes` can be cut off so that the rest is empty or can be cut up
-    /// without loss. Every multiple of 128 from 256 on is a sum of 256s and 384s.
-    fn fits(&self, bytes: usize) -> bool {
-        self.bytes == bytes || self.bytes >= bytes + CHUNK_BYTES_MIN
-    }
-
-    /// Cuts a chunk off the front.
-    fn carve(&mut self, bytes: usize) -> ChunkPtr {
-        debug_assert!(self.fits(bytes));
-        let chunk = self.start;
-        self.start = chunk.offset(bytes);
-        self.bytes -= bytes;
-        chunk
-    }
-}
-
-/// The free chunks of one large class. The entry appears when the class is first allocated, so
-/// that recycling never allocates.
-#[derive(Debug)]
-struct LargeClass {
-    class: SizeClass,
-    free: FreeList,
-}
+/// Bytes that blocks of all classes may have left over when memory was mapped ahead for them.
+const LEFT_OVER_BYTES: usize = 256 << 10;
 
 /// Hands out chunks by size class. It can move between threads and is used by one at a time.
 ///
@@ -99,19 +73,16 @@ struct LargeClass {
 /// # Ok::<(), convoy_pool::MemoryError>(())
 /// ```
 pub struct Arena {
-    small: [FreeList; SMALL_CLASSES],
-    /// Sorted by class.
-    large: Vec<LargeClass>,
-    /// Uncut memory, oldest first: at most a region for every slab and for every split chunk.
-    regions: Vec<Region>,
+    blocks: Blocks,
+    pages: Pages,
     mapping: Arc<Mapping>,
     config: ArenaConfig,
     slab_bytes_next: usize,
     slabs: usize,
     mapped_bytes: usize,
     allocated_bytes: usize,
-    listed_bytes: usize,
-    uncut_bytes: usize,
+    /// As long as no more than this is mapped, memory was mapped ahead for what is asked for.
+    ahead_bytes: usize,
 }
 
 impl fmt::Debug for Arena {
@@ -125,83 +96,107 @@ impl Arena {
     #[must_use]
     pub fn new(config: ArenaConfig) -> Arena {
         Arena {
-            small: Default::default(),
-            large: Vec::new(),
-            regions: Vec::new(),
+            blocks: Blocks::default(),
+            pages: Pages::default(),
             mapping: Arc::default(),
             slab_bytes_next: config.first_slab_bytes.max(PAGE_BYTES),
             config,
             slabs: 0,
             mapped_bytes: 0,
             allocated_bytes: 0,
-            listed_bytes: 0,
-            uncut_bytes: 0,
+            ahead_bytes: 0,
         }
     }
 
-    /// A chunk of the class, with arbitrary but initialised contents. It is the caller's alone
-    /// until it is recycled. A few instructions when the class has a free chunk.
+    /// A chunk of the class, with arbitrary but initialised contents: the one that was recycled
+    /// last, as that is warm in the caches. It is the caller's alone until it is recycled. Some tens
+    /// of instructions when the class has a free chunk.
     ///
     /// # Errors
     /// [`MemoryError::Limit`] or [`MemoryError::Map`] when no memory is free and none can be
-    /// mapped.
+    /// mapped, and [`MemoryError::Heap`] when the heap gives no room to note what is free.
     #[inline]
     pub fn allocate(&mut self, class: SizeClass) -> Result<ChunkPtr, MemoryError> {
-        if let Some(list) = self.small.get_mut(class.index())
-            && let Some(chunk) = list.pop()
-        {
-            self.listed_bytes -= class.bytes();
-            self.allocated_bytes += class.bytes();
-            return Ok(chunk);
-        }
-        self.allocate_large_or_carve(class)
+        let chunk = match self.blocks.take(class, &mut self.pages) {
+            Some(chunk) => chunk,
+            None => self.allocate_from_pages(class)?,
+        };
+        self.allocated_bytes += class.bytes();
+        Ok(chunk)
     }
 
-    /// Takes a chunk back. It is the next one that its class hands out. Never allocates.
+    /// As [`allocate`](Arena::allocate), for one who takes many chunks that are visited one after the
+    /// other: each is the neighbour of the one before, as long as the run lasts. Then another run is
+    /// kept for the caller, of `want` chunks if as many lie side by side, and of at most 64. Chunks
+    /// that are kept are free, and others get them where nothing else is left.
+    ///
+    /// ```
+    /// use convoy_pool::{Arena, ArenaConfig, ChunkRun, SizeClass};
+    ///
+    /// let mut arena = Arena::new(ArenaConfig::default());
+    /// let class = SizeClass::for_bytes(4096)?;
+    /// let (mut ours, mut theirs) = (ChunkRun::default(), ChunkRun::default());
+    /// let first = arena.allocate_next(class, &mut ours, 8)?;
+    /// let other = arena.allocate_next(class, &mut theirs, 8)?;
+    /// let second = arena.allocate_next(class, &mut ours, 8)?;
+    /// assert_eq!(second.as_ptr().addr() - first.as_ptr().addr(), 4096);
+    /// assert_ne!(other, second);
+    /// arena.end_run(&mut ours);
+    /// # Ok::<(), convoy_pool::MemoryError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`allocate`](Arena::allocate).
+    #[inline]
+    pub fn allocate_next(
+        &mut self,
+        class: SizeClass,
+        run: &mut ChunkRun,
+        want: usize,
+    ) -> Result<ChunkPtr, MemoryError> {
+        match self.blocks.take_next(class, run) {
+            Some(chunk) => {
+                self.allocated_bytes += class.bytes();
+                Ok(chunk)
+            }
+            None => self.allocate_in_new_run(class, run, want),
+        }
+    }
+
+    /// Lets go of the chunks that were kept for `run`, which is empty then. Whoever goes away, or has
+    /// no use for neighbours any more, does so.
+    pub fn end_run(&mut self, run: &mut ChunkRun) {
+        self.blocks.end_run(run);
+    }
+
+    /// Takes a chunk back. It is the next one that its class hands out. Never touches the heap.
     ///
     /// # Safety
-    /// The chunk came from this arena's [`allocate`](Arena::allocate) with this class, was not
-    /// recycled since, and nobody reads or writes it any more.
+    /// The chunk came from this arena with this class, was not recycled since, and nobody reads or
+    /// writes it any more.
     #[inline]
     pub unsafe fn recycle(&mut self, chunk: ChunkPtr, class: SizeClass) {
         debug_assert!(self.mapping.contains(chunk, class.bytes()), "the chunk is of this arena");
-        let list = self.free_list(class).expect("a class that was allocated has a list");
-        // SAFETY: `resident`: the arena keeps its slabs mapped; the caller gives the chunk up.
-        unsafe { list.warm.push(chunk) };
+        self.blocks.recycle(chunk, class, &mut self.pages);
         self.allocated_bytes -= class.bytes();
-        self.listed_bytes += class.bytes();
     }
 
-    /// Takes many chunks of one class back, so that they are handed out again in the order given.
-    ///
-    /// # Safety
-    /// As for [`recycle`](Arena::recycle), for each chunk.
-    pub unsafe fn recycle_all(
-        &mut self,
-        chunks: impl DoubleEndedIterator<Item = ChunkPtr>,
-        class: SizeClass,
-    ) {
-        for chunk in chunks.rev() {
-            // SAFETY: the caller vouches for every chunk.
-            unsafe { self.recycle(chunk, class) };
-        }
-    }
-
-    /// Maps ahead, so that chunks of together `bytes` bytes, of any classes, can be carved without
-    /// a new mapping. Pages become resident only when touched.
+    /// Maps ahead, so that chunks of together `bytes` bytes, of any classes, can be had without a
+    /// new mapping. Pages become resident only when touched.
     ///
     /// # Errors
-    /// [`MemoryError::Limit`], [`MemoryError::Map`] or [`MemoryError::TooLarge`].
+    /// [`MemoryError::Limit`], [`MemoryError::Map`], [`MemoryError::Heap`] or
+    /// [`MemoryError::TooLarge`].
     pub fn reserve(&mut self, bytes: usize) -> Result<(), MemoryError> {
-        // The last chunk leaves a rest that can itself be cut, whatever the classes were.
-        let needed_bytes = match bytes.checked_add(CHUNK_BYTES_MIN) {
-            Some(needed_bytes) => needed_bytes,
-            None => return Err(MemoryError::TooLarge { requested_bytes: bytes }),
+        let Some(most_bytes) = bytes.checked_add(LEFT_OVER_BYTES + bytes / 8) else {
+            return Err(MemoryError::TooLarge { requested_bytes: bytes });
         };
-        if self.regions.iter().any(|region| region.bytes >= needed_bytes) {
-            return Ok(());
+        if self.pages.longest() < most_bytes {
+            // Where the limit leaves less, it is what there is.
+            self.map_slab(most_bytes, bytes).or_else(|_| self.map_slab(bytes, bytes))?;
         }
-        self.map_slab(needed_bytes)
+        self.ahead_bytes = self.mapped_bytes;
+        Ok(())
     }
 
     /// Finds out whether chunks of together `bytes` bytes can be had: from what is free, and from
@@ -209,12 +204,12 @@ impl Arena {
     /// can tell whether it gives that. So whoever is going to take many chunks learns before the
     /// first of them that there are not as many.
     ///
-    /// Chunks of one class may still fail to be had where free ones are of smaller classes.
+    /// Chunks may still fail to be had where what is free does not lie side by side.
     ///
     /// # Errors
     /// As [`reserve`](Arena::reserve).
     pub fn check_room(&mut self, bytes: usize) -> Result<(), MemoryError> {
-        let missing_bytes = bytes.saturating_sub(self.listed_bytes + self.uncut_bytes);
+        let missing_bytes = bytes.saturating_sub(self.mapped_bytes - self.allocated_bytes);
         if let Some(limit_bytes) = self.config.limit_bytes
             && missing_bytes > limit_bytes.saturating_sub(self.mapped_bytes)
         {
@@ -222,7 +217,7 @@ impl Arena {
             return Err(MemoryError::Limit { requested_bytes: bytes, mapped_bytes, limit_bytes });
         }
         let much = self.slab_bytes_next.max(HUGE_PAGE_BYTES);
-        if missing_bytes > much { self.map_slab(missing_bytes) } else { Ok(()) }
+        if missing_bytes > much { self.map_slab(missing_bytes, bytes) } else { Ok(()) }
     }
 
     /// The slabs. Holding a clone keeps all memory of this arena mapped (`resident`).
@@ -235,12 +230,10 @@ impl Arena {
     /// Where the bytes are. Constant cost.
     #[must_use]
     pub fn statistics(&self) -> ArenaStatistics {
-        let free_bytes = self.listed_bytes + self.uncut_bytes;
-        debug_assert_eq!(self.allocated_bytes + free_bytes, self.mapped_bytes);
         ArenaStatistics {
             mapped_bytes: self.mapped_bytes,
             allocated_bytes: self.allocated_bytes,
-            free_bytes,
+            free_bytes: self.mapped_bytes - self.allocated_bytes,
             slabs: self.slabs,
             limit_bytes: self.config.limit_bytes,
         }
@@ -248,138 +241,112 @@ impl Arena {
 
     /// Gives free pages back to the system until the budget is spent, and returns their bytes,
     /// resident before or not; call it again until it returns 0. The address space stays mapped and
-    /// counted. When nothing at all is allocated, every slab becomes uncut again and goes back
-    /// whole; otherwise a free chunk keeps the page that holds its link.
+    /// counted.
     pub fn trim(&mut self, budget: Duration) -> usize {
         let started = Instant::now();
-        if self.allocated_bytes == 0 && self.listed_bytes > 0 {
-            self.merge_everything();
-        }
+        let Self { blocks, pages, mapping, .. } = self;
+        // Short of room to note free pages they stay with their blocks, and are given back there.
+        _ = blocks.dissolve_empty(true, pages);
         let mut trimmed_bytes = 0;
-        for region in self.regions.iter_mut().filter(|region| !region.untouched) {
-            if started.elapsed() >= budget {
-                return trimmed_bytes;
+        let mut discard = |start, bytes| {
+            let in_time = started.elapsed() < budget;
+            if in_time {
+                // SAFETY: free memory is nobody's, and has no contents.
+                trimmed_bytes += unsafe { mapping.discard(start, bytes) };
             }
-            // SAFETY: uncut memory belongs to nobody and has no contents.
-            trimmed_bytes += unsafe { self.mapping.discard(region.start, region.bytes) };
-            region.untouched = true;
-        }
-        let small = self.small.iter_mut().zip(SizeClass::small());
-        let large = self.large.iter_mut().map(|large| (&mut large.free, large.class));
-        for (list, class) in small.chain(large).filter(|(_, class)| class.bytes() > PAGE_BYTES) {
-            while started.elapsed() < budget {
-                let Some(chunk) = list.warm.pop() else { break };
-                let past_link = chunk.offset(CHUNK_ALIGN);
-                // SAFETY: `listed`: nobody uses the chunk, and only its link has to survive.
-                trimmed_bytes +=
-                    unsafe { self.mapping.discard(past_link, class.bytes() - CHUNK_ALIGN) };
-                // SAFETY: `resident`, and the chunk was on a list of this arena just now.
-                unsafe { list.cold.push(chunk) };
-            }
-        }
+            in_time
+        };
+        pages.discard_free(&mut discard);
+        blocks.discard_free(&mut discard);
         trimmed_bytes
     }
 
-    /// The slow half of [`allocate`](Arena::allocate).
+    /// A chunk of a class that has none free and unreserved.
     #[cold]
     #[inline(never)]
-    fn allocate_large_or_carve(&mut self, class: SizeClass) -> Result<ChunkPtr, MemoryError> {
-        let large = class.index() >= SMALL_CLASSES;
-        let listed = if large { self.free_list(class).and_then(FreeList::pop) } else { None };
-        let chunk = match listed {
-            Some(chunk) => {
-                self.listed_bytes -= class.bytes();
-                chunk
-            }
-            None => {
-                let chunk = self.carve(class)?;
-                self.uncut_bytes -= class.bytes();
-                chunk
-            }
+    fn allocate_from_pages(&mut self, class: SizeClass) -> Result<ChunkPtr, MemoryError> {
+        let least = Blocks::least_chunks(class);
+        let error = match self.add_block(class, least, self.blocks.block_chunks(class, 1)) {
+            Ok(()) => return Ok(self.take_new(class)),
+            Err(error) => error,
         };
-        if large && let Err(position) = self.find_large(class) {
-            self.large.insert(position, LargeClass { class, free: FreeList::default() });
-        }
-        self.allocated_bytes += class.bytes();
-        Ok(chunk)
-    }
-
-    /// Carves a chunk from a region, from a new slab, or from a larger free chunk.
-    fn carve(&mut self, class: SizeClass) -> Result<ChunkPtr, MemoryError> {
-        if let Some(chunk) = self.carve_region(class) {
+        if let Some(chunk) = self.blocks.take_reserved(class) {
             return Ok(chunk);
         }
-        if let Err(error) = self.map_slab(class.bytes())
-            && !self.split_larger(class.bytes())
-        {
-            if self.allocated_bytes > 0 {
-                return Err(error);
-            }
-            // Everything is free, only in too small pieces.
-            self.merge_everything();
-            return self.carve_region(class).ok_or(error);
+        let bytes = class.bytes() * least as usize;
+        if self.mapped_bytes - self.allocated_bytes < bytes {
+            return Err(error);
         }
-        Ok(self.carve_region(class).expect("a new slab or a split chunk fits the class"))
+        self.blocks.cut_free(&mut self.pages).map_err(heap)?;
+        let added = self.blocks.add_block(class, least, &mut self.pages).map_err(heap)?;
+        if added { Ok(self.take_new(class)) } else { Err(error) }
     }
 
-    /// Carves a chunk from the oldest region that fits. Regions too short for a small class are
-    /// cut up on the way; a large class leaves them for others.
-    fn carve_region(&mut self, class: SizeClass) -> Option<ChunkPtr> {
-        let mut index = 0;
-        while let Some(region) = self.regions.get_mut(index) {
-            if region.fits(class.bytes()) {
-                let chunk = region.carve(class.bytes());
-                if region.bytes == 0 {
-                    self.regions.remove(index);
-                }
-                return Some(chunk);
-            }
-            if class.index() < SMALL_CLASSES {
-                let region = self.regions.remove(index);
-                self.cut_up(region);
-            } else {
-                index += 1;
-            }
-        }
-        None
+    /// A chunk of the block that was added just now.
+    fn take_new(&mut self, class: SizeClass) -> ChunkPtr {
+        self.blocks.take(class, &mut self.pages).expect("a new block is free")
     }
 
-    /// Cuts a region into free small chunks, the largest first.
-    fn cut_up(&mut self, mut region: Region) {
-        self.uncut_bytes -= region.bytes;
-        self.listed_bytes += region.bytes;
-        while region.bytes > 0 {
-            let class = SizeClass::small_descending().find(|class| region.fits(class.bytes()));
-            let class = class.expect("a rest is a multiple of 128 from 256 on");
-            let chunk = region.carve(class.bytes());
-            let list = &mut self.small[class.index()];
-            // SAFETY: `resident`: the arena keeps its slabs mapped, and uncut memory is nobody's.
-            unsafe { list.warm.push(chunk) };
+    /// The first chunk of another run.
+    #[cold]
+    #[inline(never)]
+    fn allocate_in_new_run(
+        &mut self,
+        class: SizeClass,
+        run: &mut ChunkRun,
+        want: usize,
+    ) -> Result<ChunkPtr, MemoryError> {
+        self.blocks.end_run(run);
+        let want = want.clamp(1, BLOCK_CHUNKS_MAX) as u32;
+        // A run that is much shorter than it might be is taken where a longer one would cost memory.
+        let least = if self.blocks.is_roomy(class) { 1 } else { want.div_ceil(4) };
+        if want > 1 && !self.blocks.start_run(class, want, least, run) {
+            let count = self.blocks.block_chunks(class, want);
+            let least = least.next_multiple_of(Blocks::least_chunks(class));
+            // Without a block there is a shorter run, or none.
+            _ = self.add_block(class, least.min(count), count);
+            self.blocks.start_run(class, want, 1, run);
+        }
+        match self.blocks.take_next(class, run) {
+            Some(chunk) => {
+                self.allocated_bytes += class.bytes();
+                Ok(chunk)
+            }
+            None => self.allocate(class),
         }
     }
 
-    /// Turns the smallest free chunk that fits `bytes` into a region, if there is one.
-    fn split_larger(&mut self, bytes: usize) -> bool {
-        let small = self.small.iter_mut().zip(SizeClass::small());
-        let large = self.large.iter_mut().map(|large| (&mut large.free, large.class));
-        for (list, class) in small.chain(large) {
-            if class.bytes() >= bytes + CHUNK_BYTES_MIN
-                && let Some(start) = list.pop()
-            {
-                self.listed_bytes -= class.bytes();
-                self.uncut_bytes += class.bytes();
-                self.regions.push(Region { start, bytes: class.bytes(), untouched: false });
-                return true;
+    /// Adds a block of `count` chunks, or of fewer, but at least `least`, where free pages or the
+    /// limit don't suffice.
+    fn add_block(&mut self, class: SizeClass, least: u32, count: u32) -> Result<(), MemoryError> {
+        let Self { blocks, pages, .. } = self;
+        if add_from_pages(class, least, count, blocks, pages)? {
+            return Ok(());
+        }
+        blocks.dissolve_empty(false, pages).map_err(heap)?;
+        if add_from_pages(class, least, count, blocks, pages)? {
+            return Ok(());
+        }
+        let least_bytes = class.bytes() * least as usize;
+        if self.mapped_bytes <= self.ahead_bytes {
+            blocks.cut_free(pages).map_err(heap)?;
+            if add_from_pages(class, least, count, blocks, pages)? {
+                return Ok(());
             }
         }
-        false
+        let count_bytes = class.bytes() * count as usize;
+        let mapped = self.map_slab(count_bytes, class.bytes());
+        mapped.or_else(|_| self.map_slab(least_bytes, class.bytes()))?;
+        let added = add_from_pages(class, least, count, &mut self.blocks, &mut self.pages)?;
+        assert!(added, "a new slab has room for the block");
+        Ok(())
     }
 
-    /// Maps a slab that has at least `needed_bytes`.
-    fn map_slab(&mut self, needed_bytes: usize) -> Result<(), MemoryError> {
+    /// Maps a slab that has at least `needed_bytes`, for a request of `requested_bytes`.
+    fn map_slab(&mut self, needed_bytes: usize, requested_bytes: usize) -> Result<(), MemoryError> {
         let least_bytes = needed_bytes.checked_next_multiple_of(PAGE_BYTES);
         let Some(least_bytes) = least_bytes.filter(|&bytes| bytes <= SLAB_BYTES_MAX) else {
-            return Err(MemoryError::TooLarge { requested_bytes: needed_bytes });
+            return Err(MemoryError::TooLarge { requested_bytes });
         };
         let wanted_bytes = least_bytes.max(self.slab_bytes_next.min(SLAB_BYTES_MAX));
         let huge = wanted_bytes >= HUGE_PAGE_BYTES;
@@ -388,19 +355,14 @@ impl Arena {
         if let Some(limit_bytes) = self.config.limit_bytes {
             let room_bytes = limit_bytes.saturating_sub(self.mapped_bytes) & !(PAGE_BYTES - 1);
             if room_bytes < least_bytes {
-                return Err(MemoryError::Limit {
-                    requested_bytes: needed_bytes,
-                    mapped_bytes: self.mapped_bytes,
-                    limit_bytes,
-                });
+                let mapped_bytes = self.mapped_bytes;
+                return Err(MemoryError::Limit { requested_bytes, mapped_bytes, limit_bytes });
             }
             slab_bytes = slab_bytes.min(room_bytes);
         }
-        let (start, slab_bytes) = self.map_most(slab_bytes, least_bytes)?;
-        self.regions.push(Region { start, bytes: slab_bytes, untouched: true });
+        let slab_bytes = self.map_most(slab_bytes, least_bytes)?;
         self.slabs += 1;
         self.mapped_bytes += slab_bytes;
-        self.uncut_bytes += slab_bytes;
         let doubled_bytes = self.slab_bytes_next.saturating_mul(2);
         self.slab_bytes_next = doubled_bytes.min(self.config.slab_bytes_max).max(PAGE_BYTES);
         Ok(())
@@ -408,57 +370,60 @@ impl Arena {
 
     /// Maps a slab of `slab_bytes`, or of half as much where the system declines that, and so on
     /// down to `least_bytes` or a small slab: what is left then is the heap's, which ends the process
-    /// when it gets nothing. Returns its start and its size.
+    /// when it gets nothing. Returns its size.
     fn map_most(
         &mut self,
         mut slab_bytes: usize,
         least_bytes: usize,
-    ) -> Result<(ChunkPtr, usize), MemoryError> {
-        let huge_pages = self.config.huge_pages;
+    ) -> Result<usize, MemoryError> {
         let small_bytes = self.config.first_slab_bytes.clamp(PAGE_BYTES, HUGE_PAGE_BYTES);
         let small_bytes = small_bytes.next_multiple_of(PAGE_BYTES).max(least_bytes).min(slab_bytes);
         while slab_bytes > small_bytes {
-            if let Ok(start) = self.mapping.add_slab(slab_bytes, huge_pages, true) {
-                return Ok((start, slab_bytes));
+            if self.add_slab(slab_bytes, true).is_ok() {
+                return Ok(slab_bytes);
             }
             // The next slab begins with what is left to try, and goes up from there again.
             self.slab_bytes_next = self.slab_bytes_next.min(slab_bytes) / 2;
             slab_bytes = ((slab_bytes / 2) & !(PAGE_BYTES - 1)).max(small_bytes);
         }
-        let aligned = self.mapping.add_slab(slab_bytes, huge_pages, true);
         // What aligns a slab may be what is missing.
-        let start = aligned.or_else(|_| self.mapping.add_slab(slab_bytes, huge_pages, false))?;
-        Ok((start, slab_bytes))
+        self.add_slab(slab_bytes, true).or_else(|_| self.add_slab(slab_bytes, false))?;
+        Ok(slab_bytes)
     }
 
-    /// Makes every slab one region again. Nothing is allocated, so no chunk is lost.
-    fn merge_everything(&mut self) {
-        assert_eq!(self.allocated_bytes, 0, "all chunks were recycled");
-        self.small = Default::default();
-        for large in &mut self.large {
-            large.free = FreeList::default();
-        }
-        let regions = &mut self.regions;
-        regions.clear();
-        self.mapping.for_each_slab(|start, bytes| {
-            regions.push(Region { start, bytes, untouched: false });
-        });
-        self.uncut_bytes = self.mapped_bytes;
-        self.listed_bytes = 0;
-    }
-
-    /// The free list of a class, if it is small or was allocated before.
-    #[inline]
-    fn free_list(&mut self, class: SizeClass) -> Option<&mut FreeList> {
-        if class.index() < SMALL_CLASSES {
-            return self.small.get_mut(class.index());
-        }
-        let position = self.find_large(class).ok()?;
-        self.large.get_mut(position).map(|large| &mut large.free)
-    }
-
-    /// Where a large class is, or where it belongs.
-    fn find_large(&self, class: SizeClass) -> Result<usize, usize> {
-        self.large.binary_search_by_key(&class, |large| large.class)
+    /// Maps a slab, and what is noted of its pages.
+    fn add_slab(&mut self, bytes: usize, aligned: bool) -> Result<(), MemoryError> {
+        let pages = self.pages.prepare_slab(bytes)?;
+        let start = self.mapping.add_slab(bytes, self.config.huge_pages, aligned)?;
+        self.pages.add_slab(start, bytes, pages);
+        Ok(())
     }
 }
+
+/// Adds a block of free pages to a class: of `count` chunks, or of half as many, and so on, but at
+/// least of `least`. Tells whether there were as many pages.
+fn add_from_pages(
+    class: SizeClass,
+    least: u32,
+    mut count: u32,
+    blocks: &mut Blocks,
+    pages: &mut Pages,
+) -> Result<bool, MemoryError> {
+    loop {
+        if blocks.add_block(class, count, pages).map_err(heap)? {
+            return Ok(true);
+        }
+        if count <= least {
+            return Ok(false);
+        }
+        count = (count / 2).next_multiple_of(Blocks::least_chunks(class)).max(least);
+    }
+}
+
+/// The heap gave no room for a list.
+fn heap(_: TryReserveError) -> MemoryError {
+    MemoryError::Heap { requested_bytes: PAGE_BYTES }
+}
+
+#[cfg(test)]
+mod tests;

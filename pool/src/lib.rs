@@ -47,7 +47,7 @@
 //!
 //! * `resident`: a slab neither moves nor unmaps while its arena or a clone of its [`Mapping`]
 //!   lives.
-//! * `listed`: a free chunk belongs to nobody, and its first word is the link that the list wrote.
+//! * `free`: a chunk whose bit is set in its block belongs to nobody, and nobody reads or writes it.
 //! * `stamped`: a scratch handle carries the stamp of one scratch between two resets.
 //! * `held`: a pointer to a cell stands for the one strong count that travels with the cell, or
 //!   for a reader's share of it.
@@ -60,12 +60,14 @@
 #![deny(unsafe_code)]
 
 mod arena;
+mod blocks;
 mod cell;
 mod cell_pool;
 mod chunk;
 mod collector;
 mod error;
 mod lease;
+mod pages;
 mod publication;
 mod scratch;
 mod size_class;
@@ -75,6 +77,7 @@ mod statistics;
 mod sync;
 
 pub use arena::{Arena, ArenaConfig};
+pub use blocks::ChunkRun;
 pub use cell::Recycle;
 pub use cell_pool::{CellPool, CellPoolConfig};
 pub use chunk::ChunkPtr;

@@ -16,9 +16,6 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 /// How many small classes there are.
 pub(crate) const SMALL_CLASSES: usize = SMALL_BYTES.len();
 
-/// The smallest chunk.
-pub(crate) const CHUNK_BYTES_MIN: usize = SMALL_BYTES[0];
-
 /// The sizes of the small classes, in ascending order.
 const SMALL_BYTES: [usize; 13] =
     [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384];
@@ -102,13 +99,8 @@ impl SizeClass {
     }
 
     /// The small classes, smallest first.
-    pub(crate) fn small() -> impl DoubleEndedIterator<Item = SizeClass> {
+    pub(crate) fn small() -> impl Iterator<Item = SizeClass> {
         (0..SMALL_CLASSES as u16).map(SizeClass)
-    }
-
-    /// The small classes, largest first.
-    pub(crate) fn small_descending() -> impl Iterator<Item = SizeClass> {
-        SizeClass::small().rev()
     }
 }
 

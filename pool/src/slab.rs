@@ -109,13 +109,6 @@ impl Mapping {
         self.lock().iter().any(|slab| slab.offset_of(chunk, bytes).is_some())
     }
 
-    /// Calls `visit` with the start and length of every slab, oldest first.
-    pub(crate) fn for_each_slab(&self, mut visit: impl FnMut(ChunkPtr, usize)) {
-        for slab in self.lock().iter() {
-            visit(slab.start, slab.bytes);
-        }
-    }
-
     /// Gives the whole pages within the range back to the system, and returns their bytes. They
     /// stay mapped; the next touch finds zeroes.
     ///

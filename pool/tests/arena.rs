@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use convoy_pool::{Arena, ArenaConfig, CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
+use convoy_pool::{Arena, ArenaConfig, CHUNK_ALIGN, ChunkPtr, ChunkRun, MemoryError, SizeClass};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -151,15 +151,52 @@ fn recycled_chunks_come_back_last_in_first_out() {
     }
 }
 
+/// Whoever takes one after the other gets neighbours, also of memory that came back in any order.
 #[test]
-fn bulk_recycled_chunks_come_back_in_order() {
+fn runs_are_of_neighbours() {
     let (mut arena, class) = (arena(2 * MIB, None), class(4096));
-    let chunks: Vec<_> = (0..100).map(|_| arena.allocate(class).unwrap()).collect();
-    assert!(chunks.is_sorted_by_key(|chunk| chunk.as_ptr()));
-    // SAFETY: the chunks are of this arena and class, and not used again before they are allocated.
-    unsafe { arena.recycle_all(chunks.iter().copied(), class) };
-    let again: Vec<_> = (0..100).map(|_| arena.allocate(class).unwrap()).collect();
-    assert_eq!(again, chunks);
+    let take = |arena: &mut Arena| {
+        let mut runs = [ChunkRun::default(), ChunkRun::default()];
+        let mut next =
+            |number: usize| arena.allocate_next(class, &mut runs[number % 2], 64).unwrap();
+        let chunks: Vec<_> = (0..256).map(&mut next).collect();
+        for run in 0..2 {
+            let of_run: Vec<_> = chunks.iter().skip(run).step_by(2).collect();
+            let are_neighbours =
+                |pair: &[&ChunkPtr]| pair[1].as_ptr().addr() - pair[0].as_ptr().addr() == 4096;
+            let breaks = of_run.windows(2).filter(|pair| !are_neighbours(pair)).count();
+            assert_eq!(breaks, 1, "two runs of 64 chunks each");
+        }
+        runs.iter_mut().for_each(|run| arena.end_run(run));
+        chunks
+    };
+    let mut chunks = take(&mut arena);
+    let mapped = mapped_bytes(&arena);
+    let mut random = Random(7);
+    while !chunks.is_empty() {
+        let chunk = chunks.swap_remove(random.below(chunks.len()));
+        recycle(&mut arena, chunk, class);
+    }
+    take(&mut arena);
+    assert_eq!(mapped_bytes(&arena), mapped);
+}
+
+/// What is kept for a run is free: others get it before the limit refuses them.
+#[test]
+fn runs_keep_nothing_from_others() {
+    let mut arena = arena(64 * KIB, Some(64 * KIB));
+    let mut run = ChunkRun::default();
+    let first = arena.allocate_next(class(4 * KIB), &mut run, 16).unwrap();
+    let mut others: Vec<_> = (0..7).map(|_| arena.allocate(class(4 * KIB)).unwrap()).collect();
+    let large = arena.allocate(class(32 * KIB)).unwrap();
+    assert!(arena.allocate(class(256)).is_err());
+    assert!(arena.allocate_next(class(4 * KIB), &mut run, 16).is_err());
+    recycle(&mut arena, large, class(32 * KIB));
+    others.extend((0..8).map(|_| arena.allocate_next(class(4 * KIB), &mut run, 16).unwrap()));
+    assert!(!others.contains(&first));
+    others.sort_by_key(|chunk| chunk.as_ptr());
+    others.dedup();
+    assert_eq!((others.len(), arena.statistics().free_bytes), (15, 0));
 }
 
 #[test]
@@ -237,9 +274,8 @@ fn larger_free_chunks_are_split_at_the_limit() {
     let small = arena.allocate(class(16 * KIB)).unwrap();
     recycle(&mut arena, large, class(48 * KIB));
     recycle(&mut arena, small, class(16 * KIB));
-    // The smallest that fits is split first.
-    assert_eq!(arena.allocate(class(12 * KIB)).unwrap(), small);
-    let chunks: Vec<_> = (0..13).map(|_| arena.allocate(class(4 * KIB)).unwrap()).collect();
+    let mut chunks = vec![arena.allocate(class(12 * KIB)).unwrap()];
+    chunks.extend((0..13).map(|_| arena.allocate(class(4 * KIB)).unwrap()));
     assert!(chunks.contains(&large));
     assert_eq!(arena.statistics().free_bytes, 0);
     assert_eq!(mapped_bytes(&arena), 64 * KIB);
@@ -332,8 +368,9 @@ fn trim_keeps_what_is_allocated_and_what_is_listed() {
     }
     assert_eq!(arena.trim(Duration::ZERO), 0);
     let trimmed_bytes = arena.trim(Duration::from_secs(10));
-    if cfg!(all(unix, target_arch = "x86_64")) {
-        assert_eq!(trimmed_bytes, 50 * 12 * KIB);
+    if cfg!(unix) {
+        // What lies beside them in empty blocks may not have been touched.
+        assert!((50 * 16 * KIB..100 * 16 * KIB).contains(&trimmed_bytes));
     }
     assert_eq!(arena.trim(Duration::from_secs(10)), 0);
     mapped_bytes(&arena);

@@ -16,7 +16,7 @@ use std::mem;
 use std::ops::Deref;
 use std::thread;
 
-use convoy_pool::{ChunkPtr, MemoryError, SizeClass};
+use convoy_pool::{ChunkPtr, ChunkRun, MemoryError, SizeClass};
 
 use super::chunk_entry::ChunkEntry;
 use super::component::ComponentInfo;
@@ -95,6 +95,8 @@ pub(crate) struct ChunkList {
     component: ComponentId,
     /// The class of full chunks.
     full: SizeClass,
+    /// Neighbours that are kept for the chunks to come.
+    run: ChunkRun,
     rows_log2: u8,
 }
 
@@ -116,6 +118,7 @@ impl ChunkList {
             size: u32::try_from(info.size()).expect("the registry limits sizes to a chunk"),
             component,
             full: full.expect("the registry limits sizes to a chunk"),
+            run: ChunkRun::default(),
             rows_log2: info.rows_log2(),
         }
     }
@@ -145,6 +148,11 @@ impl ChunkList {
     /// The class of full chunks.
     pub(crate) fn full(&self) -> SizeClass {
         self.full
+    }
+
+    /// Neighbours that are kept for the chunks to come.
+    pub(crate) fn run_mut(&mut self) -> &mut ChunkRun {
+        &mut self.run
     }
 
     /// Whether a second chunk may follow the first one.

@@ -50,13 +50,13 @@ pub struct RawColumn {
     pub(crate) rows_log2: u8,
 }
 
-/// A column that grows adds this part of the chunks that it has, so that no more than that is idle.
-const EXTENT_SHARE: usize = 4;
+/// A column keeps neighbours for this part of the chunks that it has.
+const RUN_SHARE: usize = 4;
 
-/// Bytes of chunks that a growing column adds at one time at the most. The hardware prefetcher
-/// loses about a microsecond at every chunk that is not the neighbour of the last one: the time
-/// of 48 KiB, and so little of the time of 1 MiB.
-const EXTENT_BYTES: usize = 1 << 20;
+/// Bytes of the neighbours that a column keeps at the most. The hardware prefetcher loses about a
+/// microsecond at every chunk that is not the neighbour of the last one: the time of 48 KiB, and so
+/// little of the time of 1 MiB.
+const RUN_BYTES: usize = 1 << 20;
 
 impl Column {
     pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
@@ -139,10 +139,7 @@ impl Column {
         if self.size() == 0 {
             return Ok(());
         }
-        let chunks = rows.div_ceil(self.chunk_rows());
-        // The last extent may go beyond them.
-        let more = (chunks + chunks / EXTENT_SHARE).saturating_sub(self.chunks.len());
-        self.chunks.reserve(more)
+        self.chunks.reserve(rows.div_ceil(self.chunk_rows()).saturating_sub(self.chunks.len()))
     }
 
     /// Makes room for as many chunks as `other` has room for, and for no more: two worlds that sync
@@ -164,56 +161,46 @@ impl Column {
             } else if !self.chunks.is_full_sized() {
                 self.grow_first(rows, live, memory)?;
             } else {
-                self.add_extent(rows, memory)?;
+                let missing = (rows - self.capacity()).div_ceil(self.chunk_rows());
+                let chunk = self.allocate_next(missing, memory)?;
+                self.add_chunk(chunk, memory);
             }
         }
         Ok(())
-    }
-
-    /// Adds full chunks until `rows` rows fit, and some more if there is memory: chunks that are
-    /// taken together mostly lie side by side, and a pass over the column is faster for it.
-    fn add_extent(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
-        let class = self.chunks.full();
-        let extent = (self.chunks.len() / EXTENT_SHARE).min(EXTENT_BYTES / class.bytes());
-        let extent = self.chunks.len() + extent;
-        while self.capacity() < rows {
-            self.add_chunk(class, extent, memory)?;
-        }
-        if !memory.is_preparing() {
-            self.add_idle(extent, memory);
-        }
-        Ok(())
-    }
-
-    /// Adds full chunks until there are `count`, as far as memory is free now.
-    pub(crate) fn add_idle(&mut self, count: usize, memory: &mut Memory) {
-        while self.chunks.len() < count {
-            let Ok(chunk) = memory.allocate_idle(self.chunks.full(), self.component()) else {
-                break;
-            };
-            self.chunks.push(chunk);
-        }
     }
 
     fn add_first(&mut self, rows: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let class = self.first_class(rows)?;
         // Most tables of a world with many stay with one chunk.
         self.chunks.reserve_exact(1);
-        self.add_chunk(class, 0, memory)
+        let chunk = if rows > self.chunk_rows() {
+            self.allocate_next(rows.div_ceil(self.chunk_rows()), memory)?
+        } else {
+            memory.allocate(class, self.component())?
+        };
+        self.add_chunk(chunk, memory);
+        Ok(())
     }
 
-    /// Adds a chunk that is needed. When all that an operation needs is there, idle ones may
-    /// follow until there are `extent`.
-    fn add_chunk(
-        &mut self,
-        class: SizeClass,
-        extent: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        let chunk = memory.allocate(class, self.component())?;
-        memory.note_added(&chunk, self.chunks.len(), extent);
+    /// Adds a chunk that is needed.
+    fn add_chunk(&mut self, chunk: LooseChunk, memory: &mut Memory) {
+        memory.note_added(&chunk, self.chunks.len());
         self.chunks.push(chunk);
-        Ok(())
+    }
+
+    /// A full chunk, beside the one that was taken last, for those who take one after the other:
+    /// `count` of them, as far as is known.
+    fn allocate_next(
+        &mut self,
+        count: usize,
+        memory: &mut Memory,
+    ) -> Result<LooseChunk, MemoryError> {
+        let (class, component) = (self.chunks.full(), self.component());
+        // Lists of blank chunks tell nothing of how many will be needed.
+        let is_blank = self.chunks.last().is_some_and(|last| last.born == Epoch::BLANK);
+        let share = if is_blank { 0 } else { self.chunks.len() / RUN_SHARE };
+        let want = count.max(share.min(RUN_BYTES / class.bytes()));
+        memory.allocate_next(class, component, self.chunks.run_mut(), want)
     }
 
     /// Takes a step of a preparation back.
@@ -360,6 +347,9 @@ impl Column {
         while self.chunks.len() > keep {
             self.chunks.pop().into_iter().for_each(|chunk| memory.release(chunk));
         }
+        if keep == 0 {
+            memory.end_run(self.chunks.run_mut());
+        }
     }
 
     /// Gives chunks of another world back that hold none of the first `rows` rows, and those after
@@ -418,7 +408,7 @@ impl Column {
             return;
         }
         // No memory for a smaller chunk is no reason to fail: everything stays as it is.
-        let Ok(chunk) = memory.allocate_idle(smaller, self.component()) else { return };
+        let Ok(chunk) = memory.allocate_now(smaller, self.component()) else { return };
         let to = chunk.chunk();
         // A chunk of the current epoch counts as written in it, so that a later write need not
         // mark it.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoy_pool::{
-    Arena, ArenaConfig, ArenaStatistics, ChunkPtr, Mapping, MemoryError, SizeClass, Watch,
+    Arena, ArenaConfig, ArenaStatistics, ChunkPtr, ChunkRun, Mapping, MemoryError, SizeClass, Watch,
 };
 
 use super::base::Holds;
@@ -174,11 +174,29 @@ impl Memory {
         class: SizeClass,
         component: ComponentId,
     ) -> Result<LooseChunk, MemoryError> {
-        match self.allocate_idle(class, component) {
+        match self.allocate_now(class, component) {
             Err(error) if self.reclaim() == 0 => Err(error),
-            Err(_) => self.allocate_idle(class, component),
+            Err(_) => self.allocate_now(class, component),
             chunk => chunk,
         }
+    }
+
+    /// As [`Memory::allocate`], for a column that takes one chunk after the other: the next of `run`,
+    /// or the first of another run, of `want` chunks.
+    #[inline]
+    pub(crate) fn allocate_next(
+        &mut self,
+        class: SizeClass,
+        component: ComponentId,
+        run: &mut ChunkRun,
+        want: usize,
+    ) -> Result<LooseChunk, MemoryError> {
+        let chunk = match self.arena.allocate_next(class, run, want) {
+            Err(error) if self.reclaim() == 0 => return Err(error),
+            Err(_) => self.arena.allocate_next(class, run, want)?,
+            Ok(chunk) => chunk,
+        };
+        Ok(self.born_now(chunk, class, component))
     }
 
     /// Finds out whether chunks of together `bytes` bytes can be had, after ended captures have
@@ -192,26 +210,36 @@ impl Memory {
     }
 
     /// A chunk of `class` for a column of `component`, born now, of memory that is free now.
-    pub(crate) fn allocate_idle(
+    pub(crate) fn allocate_now(
         &mut self,
         class: SizeClass,
         component: ComponentId,
     ) -> Result<LooseChunk, MemoryError> {
-        let (chunk, epoch) = (self.arena.allocate(class)?, self.epoch());
+        let chunk = self.arena.allocate(class)?;
+        Ok(self.born_now(chunk, class, component))
+    }
+
+    /// A chunk that the arena has just given out with `class`.
+    #[inline]
+    fn born_now(
+        &mut self,
+        chunk: ChunkPtr,
+        class: SizeClass,
+        component: ComponentId,
+    ) -> LooseChunk {
+        let epoch = self.epoch();
         self.history.ledger.allocate(component, class);
         let entry = ChunkEntry::new(chunk, class, epoch, epoch);
         // SAFETY: the arena has just given the chunk out with this class.
-        Ok(unsafe { LooseChunk::new(entry, component) })
+        unsafe { LooseChunk::new(entry, component) }
     }
-}
 
-impl Memory {
     /// Notes that `chunk` becomes number `number` of its column, which had none there, if steps are
     /// noted.
-    pub(crate) fn note_added(&mut self, chunk: &LooseChunk, number: usize, extent: usize) {
+    pub(crate) fn note_added(&mut self, chunk: &LooseChunk, number: usize) {
         if self.steps.open {
             let (component, new) = (chunk.component(), chunk.chunk());
-            self.steps.note(Step { component, new, number, old: None, extent });
+            self.steps.note(Step { component, new, number, old: None });
         }
     }
 }
@@ -265,9 +293,9 @@ impl Returns {
         self.steps.begin();
     }
 
-    /// Whether steps are noted, as an operation is being prepared.
-    pub(crate) fn is_preparing(&self) -> bool {
-        self.steps.open
+    /// Lets go of the chunks that are kept for a column that needs none any more.
+    pub(crate) fn end_run(&mut self, run: &mut ChunkRun) {
+        self.arena.end_run(run);
     }
 
     /// Notes no more steps, and hands those out that were noted, oldest first.
@@ -285,7 +313,7 @@ impl Returns {
     pub(crate) fn let_go(&mut self, old: LooseChunk, number: usize, new: ChunkPtr) {
         if self.steps.open {
             let component = old.component();
-            self.steps.note(Step { component, new, number, old: Some(old), extent: 0 });
+            self.steps.note(Step { component, new, number, old: Some(old) });
         } else {
             self.release(old);
         }

@@ -336,10 +336,7 @@ impl Table {
     ) -> Result<(), MemoryError> {
         let rows = self.rows();
         let column = &mut self.columns[position];
-        for row in (0..rows).step_by(column.chunk_rows()) {
-            column.own_row(row, rows, memory)?;
-        }
-        Ok(())
+        column.own_rows(0..rows, rows, memory)
     }
 
     /// Adds the rows that [`Table::prepare_append_run`] made writable.

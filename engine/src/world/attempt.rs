@@ -43,21 +43,10 @@ impl World {
         Ok(prepared)
     }
 
-    /// Lets go of what the steps of an attempt have replaced, and then lets columns that grew have
-    /// the idle chunks that make passes over them faster: now everything that is needed is there.
+    /// Lets go of what the steps of an attempt have replaced.
     fn keep_steps(&mut self) {
         let mut steps = self.memory.end_steps();
-        let mut last = 0;
-        for step in steps.drain(..) {
-            if let Some(old) = step.old {
-                self.memory.release(old);
-            } else if step.extent > step.number + 1
-                && let Some(column) = self.column_of(&step, &mut last)
-            {
-                let (column, memory) = self.column_at(column);
-                column.add_idle(step.extent, memory);
-            }
-        }
+        steps.drain(..).filter_map(|step| step.old).for_each(|old| self.memory.release(old));
         self.memory.keep_step_list(steps);
     }
 
@@ -68,7 +57,6 @@ impl World {
         let mut last = 0;
         for step in steps.drain(..).rev() {
             let column = self.column_of(&step, &mut last);
-            let column = column.expect("a step was one of a column of the world");
             let (column, memory) = self.column_at(column);
             column.undo(step, memory);
         }
@@ -79,25 +67,26 @@ impl World {
     }
 
     /// The column that a step was one of. `last` is the table of the last such column.
-    fn column_of(&self, step: &Step, last: &mut usize) -> Option<StepColumn> {
+    fn column_of(&self, step: &Step, last: &mut usize) -> StepColumn {
         let took = |column: Option<&Column>| column.is_some_and(|column| column.took(step));
         let id = step.component;
         if id == ComponentId::ENTITY && took(Some(self.index.column())) {
-            return Some(StepColumn::Index);
+            return StepColumn::Index;
         }
         if !self.tables.get(*last).is_some_and(|table| took(table.column(id))) {
             let table = self.tables.iter().position(|table| took(table.column(id)));
             let Some(table) = table else { return self.single_column_of(step) };
             *last = table;
         }
-        Some(StepColumn::Table(*last, id))
+        StepColumn::Table(*last, id)
     }
 
     /// The column of a log or a resource that a step was one of.
-    fn single_column_of(&self, step: &Step) -> Option<StepColumn> {
+    fn single_column_of(&self, step: &Step) -> StepColumn {
         let log = self.events.iter().position(|log| log.column().took(step));
         let resource = || self.resources.iter().position(|each| each.column().took(step));
-        log.map(StepColumn::Log).or_else(|| resource().map(StepColumn::Resource))
+        let column = log.map(StepColumn::Log).or_else(|| resource().map(StepColumn::Resource));
+        column.expect("a step was one of a column of the world")
     }
 
     fn column_at(&mut self, column: StepColumn) -> (&mut Column, &mut Memory) {

@@ -443,7 +443,7 @@ impl EntityIndex {
         let lacks_chunk = self.is_sparse && row >= self.slots.capacity();
         if lacks_chunk || end & !mask > row {
             row = self.ensure_far(row, end & !mask, memory)?;
-            // A chunk by itself, as an extent would be a part of all that the list stands for.
+            // Up to its end, so that the rest of it is blank as well.
             self.add_blank_chunks((end | mask) + 1, memory)?;
         }
         while row < end {
@@ -509,8 +509,7 @@ impl EntityIndex {
         if !source.is_sparse {
             return Ok(());
         }
-        // Those that are not blank there are replaced one by one: an extent would be a part of all
-        // that the list stands for.
+        // Those that are not blank there are replaced one by one.
         self.slots.reserve_list_like(&source.slots);
         self.add_blank_chunks(source.len().next_multiple_of(self.slots.chunk_rows()), memory)
     }

@@ -132,7 +132,7 @@ unsafe impl<T: Component> ParallelTerms for &mut T {
         // SAFETY: the query has exclusive use of the memory, which no other borrow reaches now.
         let memory = unsafe { &mut *memory };
         // SAFETY: the query has exclusive use of the table, and no other term of this column.
-        let column = unsafe { &*bound.column };
+        let column = unsafe { &mut *bound.column };
         column.allocate_apart(row >> bound.rows_log2, memory, spares)
     }
 

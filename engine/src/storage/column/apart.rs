@@ -12,7 +12,7 @@ impl Column {
     /// Allocates a spare chunk if `chunk` can't be written without a copy. Changes no chunk.
     #[inline]
     pub(crate) fn allocate_apart(
-        &self,
+        &mut self,
         chunk: usize,
         memory: &mut Memory,
         spares: &mut Spares,
@@ -20,7 +20,8 @@ impl Column {
         if self.is_owned(chunk, memory.epoch()) || !self.is_seen(chunk, memory) {
             return Ok(());
         }
-        spares.add(self.chunks[chunk].chunk, self.allocate_spare(chunk, memory)?);
+        let spare = self.allocate_spare(chunk, memory)?;
+        spares.add(self.chunks[chunk].chunk, spare);
         Ok(())
     }
 

@@ -40,7 +40,7 @@ impl Column {
             // SAFETY: the process keeps the chunk as it is, and a blank one is neither written nor
             // recycled here.
             let blank = unsafe { LooseChunk::new(entry, self.component()) };
-            memory.note_added(&blank, self.chunks.len(), 0);
+            memory.note_added(&blank, self.chunks.len());
             self.chunks.push(blank);
         }
         Ok(())

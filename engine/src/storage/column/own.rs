@@ -29,6 +29,19 @@ impl Column {
         self.own_older(chunk, live, memory)
     }
 
+    /// As [`Column::own`], for those who come to one chunk after the other: copies are neighbours.
+    pub(crate) fn own_next(
+        &mut self,
+        chunk: usize,
+        live: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.is_owned(chunk, memory.epoch()) {
+            return Ok(());
+        }
+        self.own_with(chunk, live, memory, Self::allocate_spare)
+    }
+
     /// Makes a `chunk` of an earlier epoch writable.
     #[cold]
     fn own_older(
@@ -37,10 +50,22 @@ impl Column {
         live: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
+        self.own_with(chunk, live, memory, |column, chunk, memory| {
+            memory.allocate(column.chunks[chunk].class(), column.component())
+        })
+    }
+
+    fn own_with(
+        &mut self,
+        chunk: usize,
+        live: usize,
+        memory: &mut Memory,
+        allocate: impl FnOnce(&mut Self, usize, &mut Memory) -> Result<LooseChunk, MemoryError>,
+    ) -> Result<(), MemoryError> {
         if self.take_back(chunk, memory) || self.take_back_ended(chunk, memory) {
             return Ok(());
         }
-        let spare = self.allocate_spare(chunk, memory);
+        let spare = allocate(self, chunk, memory);
         if self.take_back(chunk, memory) {
             // Looking for a spare chunk ended the last capture that saw this one.
             spare.into_iter().for_each(|spare| memory.release(spare));
@@ -104,7 +129,7 @@ impl Column {
             return Ok(());
         }
         for chunk in rows.start >> self.rows_log2()..=(rows.end - 1) >> self.rows_log2() {
-            self.own(chunk, live.saturating_sub(chunk << self.rows_log2()), memory)?;
+            self.own_next(chunk, live.saturating_sub(chunk << self.rows_log2()), memory)?;
         }
         Ok(())
     }
@@ -128,13 +153,16 @@ impl Column {
         memory.reclaim() > 0 && self.take_back(chunk, memory)
     }
 
-    /// A chunk to replace the shared `chunk` with.
+    /// A chunk to replace the shared `chunk` with, beside the one that was taken before.
     pub(crate) fn allocate_spare(
-        &self,
+        &mut self,
         chunk: usize,
         memory: &mut Memory,
     ) -> Result<LooseChunk, MemoryError> {
-        memory.allocate(self.chunks[chunk].class(), self.component())
+        if self.chunks.len() == 1 {
+            return memory.allocate(self.chunks[chunk].class(), self.component());
+        }
+        self.allocate_next(1, memory)
     }
 
     /// Puts `spare` in the place of the shared `chunk`, retires that and returns it. Its rows

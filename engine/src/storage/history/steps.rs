@@ -21,8 +21,6 @@ pub(crate) struct Step {
     pub(crate) number: usize,
     /// The chunk that was in its place, if there was one.
     pub(crate) old: Option<LooseChunk>,
-    /// How many chunks the column shall have if there is memory once all has been prepared.
-    pub(crate) extent: usize,
 }
 
 /// The steps of a preparation, while one is open.
