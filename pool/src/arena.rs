@@ -28,7 +28,8 @@ use crate::{ArenaStatistics, MemoryError, SizeClass};
 /// How an [`Arena`] maps memory.
 #[derive(Clone, Debug)]
 pub struct ArenaConfig {
-    /// What the arena may map at most; rounded down to whole pages.
+    /// What the arena may map at most; rounded down to whole pages. The notes on which pages are free,
+    /// 4 bytes for each, are not counted.
     pub limit_bytes: Option<usize>,
     /// The size of the first slab: 2 MiB, one huge page, unless told otherwise. At least a page; and
     /// where the system declines as much, the arena takes half of it, and so on down to 2 MiB.
@@ -109,8 +110,9 @@ impl Arena {
     }
 
     /// A chunk of the class, with arbitrary but initialised contents: the one that was recycled
-    /// last, as that is warm in the caches. It is the caller's alone until it is recycled. Some tens
-    /// of instructions when the class has a free chunk.
+    /// last, of the 32 that were last, as that is warm in the caches, or the one with the lowest address. It is
+    /// the caller's alone until it is recycled. Some tens of instructions when the class has a free
+    /// chunk.
     ///
     /// # Errors
     /// [`MemoryError::Limit`] or [`MemoryError::Map`] when no memory is free and none can be
@@ -127,8 +129,9 @@ impl Arena {
 
     /// As [`allocate`](Arena::allocate), for one who takes many chunks that are visited one after the
     /// other: each is the neighbour of the one before, as long as the run lasts. Then another run is
-    /// kept for the caller, of `want` chunks if as many lie side by side, and of at most 64. Chunks
-    /// that are kept are free, and others get them where nothing else is left.
+    /// kept for the caller, of `want` chunks or of more than half as many if they lie side by side and
+    /// of at most 64 chunks and 4 MiB. Chunks that are kept are free, and others get them where nothing
+    /// else is left: a run promises no more than that it is fast.
     ///
     /// ```
     /// use convoy_pool::{Arena, ArenaConfig, ChunkRun, SizeClass};
@@ -191,9 +194,18 @@ impl Arena {
         let Some(most_bytes) = bytes.checked_add(LEFT_OVER_BYTES + bytes / 8) else {
             return Err(MemoryError::TooLarge { requested_bytes: bytes });
         };
+        if bytes == 0 {
+            return Ok(());
+        }
         if self.pages.longest() < most_bytes {
-            // Where the limit leaves less, it is what there is.
-            self.map_slab(most_bytes, bytes).or_else(|_| self.map_slab(bytes, bytes))?;
+            self.blocks.dissolve_empty(false, &mut self.pages).map_err(heap)?;
+        }
+        // Where the limit leaves less, it is what there is.
+        if self.pages.longest() < most_bytes
+            && self.map_slab(most_bytes, bytes).is_err()
+            && self.pages.longest() < bytes
+        {
+            self.map_slab(bytes, bytes)?;
         }
         self.ahead_bytes = self.mapped_bytes;
         Ok(())
@@ -277,7 +289,7 @@ impl Arena {
         if self.mapped_bytes - self.allocated_bytes < bytes {
             return Err(error);
         }
-        self.blocks.cut_free(&mut self.pages).map_err(heap)?;
+        self.blocks.cut_free(bytes, &mut self.pages).map_err(heap)?;
         let added = self.blocks.add_block(class, least, &mut self.pages).map_err(heap)?;
         if added { Ok(self.take_new(class)) } else { Err(error) }
     }
@@ -298,13 +310,13 @@ impl Arena {
     ) -> Result<ChunkPtr, MemoryError> {
         self.blocks.end_run(run);
         let want = want.clamp(1, BLOCK_CHUNKS_MAX) as u32;
+        let unit = Blocks::least_chunks(class);
+        let count = self.blocks.block_chunks(class, want);
         // A run that is much shorter than it might be is taken where a longer one would cost memory.
-        let least = if self.blocks.is_roomy(class) { 1 } else { want.div_ceil(4) };
+        let least = if self.blocks.is_roomy(class) { 1 } else { want.div_ceil(4).min(count) };
         if want > 1 && !self.blocks.start_run(class, want, least, run) {
-            let count = self.blocks.block_chunks(class, want);
-            let least = least.next_multiple_of(Blocks::least_chunks(class));
             // Without a block there is a shorter run, or none.
-            _ = self.add_block(class, least.min(count), count);
+            _ = self.add_block(class, least.next_multiple_of(unit).min(count), count);
             self.blocks.start_run(class, want, 1, run);
         }
         match self.blocks.take_next(class, run) {
@@ -327,16 +339,16 @@ impl Arena {
         if add_from_pages(class, least, count, blocks, pages)? {
             return Ok(());
         }
-        let least_bytes = class.bytes() * least as usize;
+        let unit = Blocks::least_chunks(class);
+        let unit_bytes = class.bytes() * unit as usize;
         if self.mapped_bytes <= self.ahead_bytes {
-            blocks.cut_free(pages).map_err(heap)?;
-            if add_from_pages(class, least, count, blocks, pages)? {
+            blocks.cut_free(unit_bytes, pages).map_err(heap)?;
+            if add_from_pages(class, unit, count, blocks, pages)? {
                 return Ok(());
             }
         }
-        let count_bytes = class.bytes() * count as usize;
-        let mapped = self.map_slab(count_bytes, class.bytes());
-        mapped.or_else(|_| self.map_slab(least_bytes, class.bytes()))?;
+        let mapped = self.map_slab(class.bytes() * count as usize, unit_bytes);
+        mapped.or_else(|_| self.map_slab(class.bytes() * least as usize, unit_bytes))?;
         let added = add_from_pages(class, least, count, &mut self.blocks, &mut self.pages)?;
         assert!(added, "a new slab has room for the block");
         Ok(())
@@ -383,7 +395,7 @@ impl Arena {
                 return Ok(slab_bytes);
             }
             // The next slab begins with what is left to try, and goes up from there again.
-            self.slab_bytes_next = self.slab_bytes_next.min(slab_bytes) / 2;
+            self.slab_bytes_next = (self.slab_bytes_next.min(slab_bytes) / 2).max(small_bytes);
             slab_bytes = ((slab_bytes / 2) & !(PAGE_BYTES - 1)).max(small_bytes);
         }
         // What aligns a slab may be what is missing.
@@ -393,6 +405,7 @@ impl Arena {
 
     /// Maps a slab, and what is noted of its pages.
     fn add_slab(&mut self, bytes: usize, aligned: bool) -> Result<(), MemoryError> {
+        self.blocks.prepare_slab(bytes).map_err(heap)?;
         let pages = self.pages.prepare_slab(bytes)?;
         let start = self.mapping.add_slab(bytes, self.config.huge_pages, aligned)?;
         self.pages.add_slab(start, bytes, pages);
@@ -400,8 +413,8 @@ impl Arena {
     }
 }
 
-/// Adds a block of free pages to a class: of `count` chunks, or of half as many, and so on, but at
-/// least of `least`. Tells whether there were as many pages.
+/// Adds a block of free pages to a class: of `count` chunks, or of as many as lie side by side, but at
+/// least of `least`. Tells whether there were as many.
 fn add_from_pages(
     class: SizeClass,
     least: u32,
@@ -409,15 +422,10 @@ fn add_from_pages(
     blocks: &mut Blocks,
     pages: &mut Pages,
 ) -> Result<bool, MemoryError> {
-    loop {
-        if blocks.add_block(class, count, pages).map_err(heap)? {
-            return Ok(true);
-        }
-        if count <= least {
-            return Ok(false);
-        }
-        count = (count / 2).next_multiple_of(Blocks::least_chunks(class)).max(least);
-    }
+    let unit = Blocks::least_chunks(class);
+    let most = (pages.longest() / class.bytes()).min(BLOCK_CHUNKS_MAX) as u32;
+    count = count.min(most - most % unit);
+    if count < least { Ok(false) } else { blocks.add_block(class, count, pages).map_err(heap) }
 }
 
 /// The heap gave no room for a list.

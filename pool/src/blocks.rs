@@ -126,6 +126,11 @@ impl Block {
         self.free == ones(u32::from(self.count))
     }
 
+    /// Makes the record stand for no block.
+    fn bury(&mut self) {
+        (self.free, self.reserved, self.count) = (0, 0, 0);
+    }
+
     #[inline]
     fn number_of(&self, chunk: ChunkPtr) -> u32 {
         let distance = (chunk.address() - self.start.address()) as u64 / 128;
@@ -145,27 +150,38 @@ impl Block {
         self.chunk(number)
     }
 
-    /// The chunks that can be cut out of the block: those of whole pages that are free, and
-    /// reserved only where `reserved_too`.
-    fn loose(&self, reserved_too: bool) -> u64 {
-        let unit = unit_of(self.class);
-        let mut bits = if reserved_too { self.free } else { self.available() };
-        // Ones where all chunks of a unit are free, and then for all chunks of that unit.
-        let mut length = 1;
-        while length < unit {
-            bits &= bits >> length;
-            length *= 2;
-        }
-        let first_of_units =
-            (0..u64::BITS).step_by(unit as usize).fold(0, |all, bit| all | 1_u64 << bit);
-        bits &= first_of_units;
-        let mut length = 1;
-        while length < unit {
-            bits |= bits << length;
-            length *= 2;
-        }
-        bits & ones(u32::from(self.count))
+    /// The free chunks that fill whole pages.
+    fn loose(&self) -> u64 {
+        whole_units(self.free, unit_of(self.class))
     }
+
+    /// The runs of them that have `bytes`, or may have with what lies beside the block.
+    fn loose_runs(&self, bytes: usize) -> u64 {
+        let (mut left, mut found) = (self.loose(), 0);
+        while left != 0 {
+            let first = left.trailing_zeros();
+            let length = (!(left >> first)).trailing_zeros();
+            let run = ones(length) << first;
+            let is_at_an_end = first == 0 || first + length == u32::from(self.count);
+            if is_at_an_end || self.class.bytes() * length as usize >= bytes {
+                found |= run;
+            }
+            left &= !run;
+        }
+        found
+    }
+}
+
+/// Those of `bits` that are in units of `unit` bits, a power of two, which are all in them.
+fn whole_units(mut bits: u64, unit: u32) -> u64 {
+    // Ones where `unit` ones begin; of those the first ones of units; and then all of the units.
+    let mut length = 1;
+    while length < unit {
+        bits &= bits >> length;
+        length *= 2;
+    }
+    bits &= u64::MAX / ones(unit);
+    bits * ones(unit)
 }
 
 /// How many chunks of a class fill whole pages at the least: a power of two, up to 32.
@@ -183,8 +199,8 @@ struct Class {
     class: SizeClass,
     /// By address.
     blocks: Vec<u32>,
-    /// No block before this place has a chunk that is free and not reserved.
-    first_available: usize,
+    /// A bit for each of them: clear only if it has no chunk that is free and not reserved.
+    available: Vec<u64>,
     /// How many chunks the blocks have, and how many of them are free.
     chunks: usize,
     free: usize,
@@ -194,7 +210,82 @@ struct Class {
 impl Class {
     fn new(class: SizeClass) -> Self {
         let recent = Recent { chunks: [None; RECENT_MAX], top: 0 };
-        Self { class, blocks: Vec::new(), first_available: 0, chunks: 0, free: 0, recent }
+        let (blocks, available) = (Vec::new(), Vec::new());
+        Self { class, blocks, available, chunks: 0, free: 0, recent }
+    }
+
+    /// Makes room for `more` blocks.
+    fn reserve(&mut self, more: usize) -> Result<(), TryReserveError> {
+        self.blocks.try_reserve(more)?;
+        let words = (self.blocks.len() + more).div_ceil(BLOCK_CHUNKS_MAX);
+        self.available.try_reserve(words - self.available.len().min(words))
+    }
+
+    /// Lists a block, for which there is room.
+    fn insert(&mut self, number: u32, blocks: &[Block]) {
+        let place = self.place_of(blocks[number as usize].start, blocks);
+        self.blocks.insert(place, number);
+        if self.blocks.len() > self.available.len() * BLOCK_CHUNKS_MAX {
+            self.available.push(0);
+        }
+        // The bits from there on move up by one.
+        let (word, bit) = (place / BLOCK_CHUNKS_MAX, place as u32 % u64::BITS);
+        let old = self.available[word];
+        let mut carry = old >> (u64::BITS - 1);
+        self.available[word] = old & ones(bit) | (old & !ones(bit)) << 1 | 1 << bit;
+        for word in &mut self.available[word + 1..] {
+            (*word, carry) = (*word << 1 | carry, *word >> (u64::BITS - 1));
+        }
+    }
+
+    /// Asks all blocks again which of them have something available.
+    fn find_available(&mut self, blocks: &[Block]) {
+        self.available.truncate(self.blocks.len().div_ceil(BLOCK_CHUNKS_MAX));
+        self.available.fill(0);
+        for (place, &number) in self.blocks.iter().enumerate() {
+            let has_some = blocks[number as usize].available() != 0;
+            self.available[place / BLOCK_CHUNKS_MAX] |=
+                u64::from(has_some) << (place % BLOCK_CHUNKS_MAX);
+        }
+    }
+
+    /// Notes that a block, which starts at `start`, has something available.
+    #[cold]
+    fn note_available(&mut self, start: ChunkPtr, blocks: &[Block]) {
+        let place = self.place_of(start, blocks);
+        self.available[place / BLOCK_CHUNKS_MAX] |= 1 << (place % BLOCK_CHUNKS_MAX);
+    }
+
+    /// The numbers of the blocks with something available, by address.
+    fn with_available<'a>(
+        &'a self,
+        blocks: &'a [Block],
+    ) -> impl Iterator<Item = (usize, u64)> + 'a {
+        let words = self.available.iter().enumerate();
+        let places = words.flat_map(|(word, &bits)| {
+            let set = std::iter::successors(Some(bits), |&bits| Some(bits & bits.wrapping_sub(1)));
+            let set = set.take_while(|&bits| bits != 0);
+            set.map(move |bits| word * BLOCK_CHUNKS_MAX + bits.trailing_zeros() as usize)
+        });
+        let numbers = places.map(|place| self.blocks[place] as usize);
+        let available = numbers.map(|number| (number, blocks[number].available()));
+        available.filter(|&(_, bits)| bits != 0)
+    }
+
+    /// The number of the first block with something available.
+    #[inline]
+    fn first_available(&mut self, blocks: &[Block]) -> Option<usize> {
+        for (word, bits) in self.available.iter_mut().enumerate() {
+            while *bits != 0 {
+                let place = word * BLOCK_CHUNKS_MAX + bits.trailing_zeros() as usize;
+                let number = self.blocks[place] as usize;
+                if blocks[number].available() != 0 {
+                    return Some(number);
+                }
+                *bits &= *bits - 1;
+            }
+        }
+        None
     }
 
     fn place_of(&self, start: ChunkPtr, blocks: &[Block]) -> usize {
@@ -225,20 +316,34 @@ impl Recent {
     }
 }
 
+/// How many classes there are before their list grows.
+const CLASSES_EXPECTED: usize = 32;
+
+/// The bytes of the first blocks of a class, about. Of a slab, room is made for as many as it has.
+const BLOCK_BYTES_USUAL: usize = 16 << 10;
+/// But for no more than this.
+const BLOCKS_MADE_ROOM_FOR: usize = 4096;
+
 /// All blocks of an arena.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     blocks: Vec<Block>,
-    /// Numbers of records that stand for no block.
+    /// Numbers of records that stand for no block; there is room for all of them.
     unused: Vec<u32>,
+    /// Whether a block may have become empty since the last time they were dissolved.
+    has_empty: bool,
+    /// For so many bytes or more nothing can be cut out, unless a chunk has become free since.
+    uncut_bytes: usize,
     /// The small classes, and the large ones that were allocated, by size.
     classes: Vec<Class>,
 }
 
 impl Default for Blocks {
     fn default() -> Self {
-        let classes = SizeClass::small().map(Class::new).collect();
-        Self { blocks: Vec::new(), unused: Vec::new(), classes }
+        let mut classes = Vec::with_capacity(CLASSES_EXPECTED);
+        classes.extend(SizeClass::small().map(Class::new));
+        let (blocks, unused) = (Vec::new(), Vec::new());
+        Self { blocks, unused, has_empty: false, uncut_bytes: usize::MAX, classes }
     }
 }
 
@@ -261,7 +366,7 @@ impl Blocks {
                 return Some(block.take(chunk_number));
             }
         }
-        let number = first_available(of_class, blocks)?;
+        let number = of_class.first_available(blocks)?;
         of_class.free -= 1;
         let block = &mut blocks[number];
         Some(block.take(block.available().trailing_zeros()))
@@ -306,14 +411,9 @@ impl Blocks {
     ) -> bool {
         let Ok(place) = self.find_class(class) else { return false };
         let Self { blocks, classes, .. } = self;
-        let of_class = &mut classes[place];
-        if first_available(of_class, blocks).is_none() {
-            return false;
-        }
+        let of_class = &classes[place];
         let mut best = (0, 0, 0);
-        let numbers = of_class.blocks[of_class.first_available..].iter().map(|&one| one as usize);
-        let available = numbers.map(|one| (one, blocks[one].available()));
-        for (number, bits) in available.filter(|&(_, bits)| bits != 0).take(SEARCHED_MAX) {
+        for (number, bits) in of_class.with_available(blocks).take(SEARCHED_MAX) {
             let (length, start) = longest_run(bits, want);
             if length > best.0 {
                 best = (length, start, number);
@@ -341,13 +441,15 @@ impl Blocks {
         if next >= end {
             return;
         }
-        let Some(block) = self.blocks.get_mut(number) else { return };
+        let Some(block) = self.blocks.get_mut(number).filter(|block| block.count > 0) else {
+            return;
+        };
         block.reserved &= !bits;
         let (start, class) = (block.start, block.class);
+        self.has_empty = true;
         if let Ok(place) = self.find_class(class) {
             let of_class = &mut self.classes[place];
-            of_class.first_available =
-                of_class.first_available.min(of_class.place_of(start, &self.blocks));
+            of_class.note_available(start, &self.blocks);
         }
     }
 
@@ -365,13 +467,14 @@ impl Blocks {
         debug_assert_eq!(block.free & bit, 0, "the chunk was taken");
         let was_available = block.available() != 0;
         block.free |= bit;
+        self.uncut_bytes = usize::MAX;
+        self.has_empty |= block.is_empty();
         let start = block.start;
         let of_class = &mut self.classes[place];
         of_class.free += 1;
         of_class.recent.push(chunk);
-        if !was_available && of_class.first_available > 0 {
-            let before = of_class.place_of(start, &self.blocks);
-            of_class.first_available = of_class.first_available.min(before);
+        if !was_available {
+            of_class.note_available(start, &self.blocks);
         }
     }
 
@@ -381,7 +484,8 @@ impl Blocks {
     pub(crate) fn block_chunks(&self, class: SizeClass, want: u32) -> u32 {
         let present = self.find_class(class).map_or(0, |place| self.classes[place].chunks);
         let most = (BLOCK_BYTES_MAX / class.bytes()).clamp(1, BLOCK_CHUNKS_MAX) as u32;
-        let share = ((present / 4) as u32).max(1).next_power_of_two();
+        let share = (present / 4).max(BLOCK_BYTES_USUAL / class.bytes()).max(1) as u32;
+        let share = share.next_power_of_two();
         let unit = unit_of(class);
         want.max(share).next_multiple_of(unit).min(most)
     }
@@ -412,15 +516,31 @@ impl Blocks {
         };
         let mut block = Block::new(start, class, count);
         block.discarded = if untouched { block.free } else { 0 };
+        (self.has_empty, self.uncut_bytes) = (true, usize::MAX);
         let added = self.put_block(block, place);
         debug_assert_eq!(added, number);
         Ok(true)
     }
 
+    /// Makes room for as many blocks as a slab of `bytes` usually has, so that the heap isn't asked
+    /// again.
+    pub(crate) fn prepare_slab(&mut self, bytes: usize) -> Result<(), TryReserveError> {
+        let count = |of_bytes: usize| (bytes / of_bytes).min(BLOCKS_MADE_ROOM_FOR);
+        self.reserve_blocks(count(BLOCK_BYTES_USUAL))?;
+        for of_class in &mut self.classes {
+            of_class.reserve(count(BLOCK_BYTES_USUAL.max(of_class.class.bytes())))?;
+        }
+        Ok(())
+    }
+
+    fn reserve_blocks(&mut self, more: usize) -> Result<(), TryReserveError> {
+        self.blocks.try_reserve(more)?;
+        self.unused.try_reserve(self.blocks.len() + more - self.unused.len())
+    }
+
     /// Makes room for one more block. Returns the place of its class.
     fn prepare_block(&mut self, class: SizeClass) -> Result<usize, TryReserveError> {
-        self.blocks.try_reserve(1)?;
-        self.unused.try_reserve(self.blocks.len() + 1 - self.unused.len())?;
+        self.reserve_blocks(1)?;
         let place = match self.find_class(class) {
             Ok(place) => place,
             Err(place) => {
@@ -429,7 +549,7 @@ impl Blocks {
                 place
             }
         };
-        self.classes[place].blocks.try_reserve(1)?;
+        self.classes[place].reserve(1)?;
         Ok(place)
     }
 
@@ -446,9 +566,7 @@ impl Blocks {
             }
         };
         let of_class = &mut self.classes[place];
-        let at = of_class.place_of(block.start, &self.blocks);
-        of_class.blocks.insert(at, number);
-        of_class.first_available = of_class.first_available.min(at);
+        of_class.insert(number, &self.blocks);
         of_class.chunks += usize::from(block.count);
         of_class.free += block.free.count_ones() as usize;
         number
@@ -461,11 +579,11 @@ impl Blocks {
         reserved_too: bool,
         pages: &mut Pages,
     ) -> Result<(), TryReserveError> {
-        let Self { blocks, unused, classes } = self;
-        for of_class in classes {
-            if of_class.free == 0 {
-                continue;
-            }
+        if !self.has_empty && !reserved_too {
+            return Ok(());
+        }
+        let Self { blocks, unused, classes, .. } = self;
+        for of_class in classes.iter_mut().filter(|of_class| of_class.free > 0) {
             let mut done = Ok(());
             let (chunks, free) = (&mut of_class.chunks, &mut of_class.free);
             of_class.blocks.retain(|&number| {
@@ -473,27 +591,40 @@ impl Blocks {
                 if done.is_err() || !block.is_empty() || !reserved_too && block.reserved != 0 {
                     return true;
                 }
-                done = pages.prepare(1).and_then(|()| unused.try_reserve(1));
+                done = pages.prepare(1);
                 if done.is_err() {
                     return true;
                 }
                 pages.give(block.start, block.bytes(), block.discarded == block.free);
                 *chunks -= usize::from(block.count);
                 *free -= usize::from(block.count);
-                (block.free, block.reserved) = (0, 0);
+                block.bury();
                 unused.push(number);
                 false
             });
-            of_class.first_available = 0;
+            of_class.find_available(blocks);
             done?;
         }
+        // Reserved ones may be left, and whoever ends a run says so again.
+        self.has_empty = false;
         Ok(())
     }
 
-    /// Cuts all free chunks that fill pages out of their blocks, reserved ones too, and gives the pages
-    /// back: they serve any class then. What is left of a block is blocks of their own.
-    pub(crate) fn cut_free(&mut self, pages: &mut Pages) -> Result<(), TryReserveError> {
+    /// Cuts free chunks that fill pages out of their blocks, reserved ones too, until `bytes` lie side
+    /// by side: they serve any class then. What is left of a block are blocks of their own. Chunks
+    /// that can't be part of as many bytes stay where they are.
+    pub(crate) fn cut_free(
+        &mut self,
+        bytes: usize,
+        pages: &mut Pages,
+    ) -> Result<(), TryReserveError> {
+        if bytes >= self.uncut_bytes {
+            return Ok(());
+        }
         self.dissolve_empty(true, pages)?;
+        if pages.longest() >= bytes {
+            return Ok(());
+        }
         for place in 0..self.classes.len() {
             if self.classes[place].free == 0 {
                 continue;
@@ -501,53 +632,62 @@ impl Blocks {
             let mut at = 0;
             while at < self.classes[place].blocks.len() {
                 let number = self.classes[place].blocks[at];
-                let loose = self.blocks[number as usize].loose(true);
-                at += if loose == 0 { 1 } else { self.cut(number, loose, place, pages)? };
+                let cut = self.blocks[number as usize].loose_runs(bytes);
+                if cut == 0 {
+                    at += 1;
+                    continue;
+                }
+                let (parts, longest) = self.cut(number, cut, place, pages)?;
+                if longest >= bytes {
+                    return Ok(());
+                }
+                at += parts;
             }
-            self.classes[place].first_available = 0;
         }
+        self.uncut_bytes = bytes;
         Ok(())
     }
 
-    /// Cuts the chunks `loose` out of a block that keeps others. Returns how many blocks the rest
-    /// is.
+    /// Cuts the chunks `cut` out of a block that keeps others. Returns how many blocks the rest is,
+    /// and how many bytes lie side by side where the most do.
     fn cut(
         &mut self,
         number: u32,
-        loose: u64,
+        cut: u64,
         place: usize,
         pages: &mut Pages,
-    ) -> Result<usize, TryReserveError> {
+    ) -> Result<(usize, usize), TryReserveError> {
         let whole = self.blocks[number as usize];
         let class = whole.class;
-        // Each of them becomes a block or a span.
-        let segments = (loose ^ loose << 1).count_ones() as usize + 1;
-        self.blocks.try_reserve(segments)?;
-        self.unused.try_reserve(self.blocks.len() + segments)?;
-        self.classes[place].blocks.try_reserve(segments)?;
+        // Each segment becomes a block or a span.
+        let segments = (cut ^ cut << 1).count_ones() as usize + 1;
+        self.reserve_blocks(segments)?;
+        self.classes[place].reserve(segments)?;
         pages.prepare(segments)?;
         let of_class = &mut self.classes[place];
         let listed = of_class.place_of(whole.start, &self.blocks);
         of_class.blocks.remove(listed);
         of_class.chunks -= usize::from(whole.count);
         of_class.free -= whole.free.count_ones() as usize;
-        (self.blocks[number as usize].free, self.blocks[number as usize].reserved) = (0, 0);
+        self.blocks[number as usize].bury();
+        of_class.find_available(&self.blocks);
         self.unused.push(number);
-        let (mut first, mut parts) = (0, 0);
+        let (mut first, mut parts, mut longest) = (0, 0, 0);
         while first < u32::from(whole.count) {
-            let is_loose = loose >> first & 1 == 1;
-            let rest = if is_loose { !(loose >> first) } else { loose >> first };
+            let is_cut = cut >> first & 1 == 1;
+            let rest = if is_cut { !(cut >> first) } else { cut >> first };
             let length = rest.trailing_zeros().min(u32::from(whole.count) - first);
             let start = whole.chunk(first);
-            if is_loose {
-                let bits = ones(length) << first;
-                let untouched = whole.discarded & bits == bits;
-                pages.give(start, class.bytes() * length as usize, untouched);
+            let bits = |of: u64| of >> first & ones(length);
+            if is_cut {
+                let untouched = bits(whole.discarded) == ones(length);
+                longest =
+                    longest.max(pages.give(start, class.bytes() * length as usize, untouched));
             } else {
-                let bits = |of: u64| of >> first & ones(length);
+                // Whoever has a run of the block takes another one.
+                let free = bits(whole.free);
                 let part = Block {
-                    free: bits(whole.free),
-                    reserved: bits(whole.reserved),
+                    free,
                     discarded: bits(whole.discarded),
                     ..Block::new(start, class, length)
                 };
@@ -557,14 +697,15 @@ impl Blocks {
             }
             first += length;
         }
-        Ok(parts)
+        Ok((parts, longest))
     }
 
     /// Calls `discard` with all free chunks that fill pages and that the system does not have, by
     /// runs of neighbours, until it says to stop.
     pub(crate) fn discard_free(&mut self, mut discard: impl FnMut(ChunkPtr, usize) -> bool) {
         for block in self.blocks.iter_mut().filter(|block| block.free != 0) {
-            let mut left = block.loose(true) & !block.discarded;
+            // A page that has a part of a chunk which was used since goes again, with all of its unit.
+            let mut left = block.loose() & !whole_units(block.discarded, unit_of(block.class));
             while left != 0 {
                 let first = left.trailing_zeros();
                 let length = (!(left >> first)).trailing_zeros();
@@ -598,8 +739,10 @@ impl Blocks {
             let chunks: usize = blocks.clone().map(|block| usize::from(block.count)).sum();
             let free: usize = blocks.clone().map(|block| block.free.count_ones() as usize).sum();
             assert_eq!((chunks, free), (of_class.chunks, of_class.free));
-            let before = &of_class.blocks[..of_class.first_available];
-            assert!(before.iter().all(|&number| self.blocks[number as usize].available() == 0));
+            for (place, &number) in of_class.blocks.iter().enumerate() {
+                let is_noted = of_class.available[place / 64] >> (place % 64) & 1 == 1;
+                assert!(is_noted || self.blocks[number as usize].available() == 0);
+            }
             for block in blocks {
                 assert_eq!(block.class, of_class.class);
                 let all = ones(u32::from(block.count));
@@ -627,17 +770,5 @@ impl Blocks {
         });
         assert_eq!(owned, listed, "every page of a block is marked as its own");
         free_bytes
-    }
-}
-
-/// The number of the first block of a class with a free chunk that is not reserved.
-#[inline]
-fn first_available(of_class: &mut Class, blocks: &[Block]) -> Option<usize> {
-    loop {
-        let number = *of_class.blocks.get(of_class.first_available)? as usize;
-        if blocks[number].available() != 0 {
-            return Some(number);
-        }
-        of_class.first_available += 1;
     }
 }

@@ -3,7 +3,8 @@
 
 use std::{error, fmt, io};
 
-/// Why the arena cannot serve a request. The arena is unchanged in every case.
+/// Why the arena cannot serve a request. What is allocated stays so in every case, and what is free
+/// stays free.
 ///
 /// ```
 /// use convoy_pool::{Arena, ArenaConfig, MemoryError, SizeClass};

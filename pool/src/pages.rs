@@ -15,6 +15,13 @@ use crate::size_class::PAGE_BYTES;
 /// The block of a page that belongs to none.
 pub(crate) const NO_BLOCK: u32 = u32::MAX;
 
+/// Room is made for a free span for so many bytes of a slab, and for no more of them than this.
+const SPAN_BYTES: usize = 64 << 10;
+const SPANS_MAX: usize = 1024;
+
+/// How many bytes are given back to the system between two looks at the clock.
+const DISCARDED_AT_ONCE: usize = 4 << 20;
+
 /// Free pages side by side, as many as there are.
 #[derive(Debug)]
 struct Span {
@@ -22,13 +29,21 @@ struct Span {
     bytes: usize,
     /// The number of the slab that they lie in.
     slab: u32,
-    /// Whether the system has them, and nothing was written since.
-    untouched: bool,
+    /// How many bytes from the start on the system has, as nothing was written there since.
+    untouched: usize,
 }
 
 impl Span {
     fn end(&self) -> usize {
         self.start.address() + self.bytes
+    }
+
+    /// Adds the pages after the last one.
+    fn append(&mut self, bytes: usize, untouched: usize) {
+        if self.untouched == self.bytes {
+            self.untouched += untouched;
+        }
+        self.bytes += bytes;
     }
 }
 
@@ -78,11 +93,12 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Makes room for what is noted of the pages of a slab, before it is mapped.
+    /// Makes room for what is noted of the pages of a slab, before it is mapped: for as many spans
+    /// as there usually are, too, so that the heap isn't asked again.
     pub(crate) fn prepare_slab(&mut self, bytes: usize) -> Result<PageMap, MemoryError> {
-        let heap = |_| MemoryError::Heap { requested_bytes: PAGE_BYTES };
+        let heap = |_| MemoryError::Heap { requested_bytes: bytes / SPAN_BYTES };
         self.slabs.try_reserve(1).map_err(heap)?;
-        self.prepare(1).map_err(heap)?;
+        self.prepare(1 + (bytes / SPAN_BYTES).min(SPANS_MAX)).map_err(heap)?;
         PageMap::new(bytes)
     }
 
@@ -92,7 +108,7 @@ impl Pages {
         let place = self.slabs.partition_point(|slab| slab.start < address);
         self.slabs.insert(place, Slab { start: address, end: address + bytes, number, blocks });
         let place = self.free.partition_point(|span| span.start.address() < address);
-        self.free.insert(place, Span { start, bytes, slab: number, untouched: true });
+        self.free.insert(place, Span { start, bytes, slab: number, untouched: bytes });
     }
 
     /// Makes room for `spans` more of them, so that as many calls of [`Pages::give`] have it.
@@ -100,54 +116,56 @@ impl Pages {
         self.free.try_reserve(spans)
     }
 
-    /// Takes `bytes`, whole pages, from the shortest span that has as many, for `block`. Tells whether the system has them.
+    /// Takes `bytes`, whole pages, from the shortest span that has as many, for `block`. Tells
+    /// whether the system has them.
     pub(crate) fn take(&mut self, bytes: usize, block: u32) -> Option<(ChunkPtr, bool)> {
         let fitting = self.free.iter().enumerate().filter(|(_, span)| span.bytes >= bytes);
         let (place, _) = fitting.min_by_key(|(_, span)| span.bytes)?;
         let span = &mut self.free[place];
-        let (start, untouched) = (span.start, span.untouched);
+        let (start, untouched) = (span.start, span.untouched >= bytes);
         span.bytes -= bytes;
         if span.bytes == 0 {
             self.free.remove(place);
         } else {
             span.start = start.offset(bytes);
+            span.untouched = span.untouched.saturating_sub(bytes);
         }
         self.mark(start, bytes, block);
         Some((start, untouched))
     }
 
     /// Takes pages back that belonged to a block, and that the system has where they are `untouched`.
-    /// There is room for the span.
-    pub(crate) fn give(&mut self, start: ChunkPtr, bytes: usize, untouched: bool) {
+    /// There is room for the span. Returns how many bytes lie side by side there.
+    pub(crate) fn give(&mut self, start: ChunkPtr, bytes: usize, untouched: bool) -> usize {
         let slab = self.mark(start, bytes, NO_BLOCK);
         let (address, end) = (start.address(), start.address() + bytes);
+        let untouched = if untouched { bytes } else { 0 };
+        let mut span = Span { start, bytes, slab, untouched };
         let place = self.free.partition_point(|span| span.start.address() < address);
-        let before = place.checked_sub(1).filter(|&before| {
-            let span = &self.free[before];
-            span.slab == slab && span.end() == address
-        });
-        let after = self
-            .free
-            .get(place)
-            .is_some_and(|span| span.slab == slab && span.start.address() == end);
-        match (before, after) {
-            (Some(before), true) => {
-                let after = self.free.remove(place);
-                let span = &mut self.free[before];
-                span.bytes += bytes + after.bytes;
-                span.untouched &= untouched && after.untouched;
-            }
-            (Some(before), false) => {
-                let span = &mut self.free[before];
-                (span.bytes, span.untouched) = (span.bytes + bytes, span.untouched && untouched);
-            }
-            (None, true) => {
-                let span = &mut self.free[place];
-                (span.start, span.bytes) = (start, span.bytes + bytes);
-                span.untouched &= untouched;
-            }
-            (None, false) => self.free.insert(place, Span { start, bytes, slab, untouched }),
+        let touches = |other: &Span| {
+            other.slab == slab && (other.end() == address || other.start.address() == end)
+        };
+        let after = self.free.get(place).is_some_and(touches);
+        if after {
+            let after = &self.free[place];
+            span.append(after.bytes, after.untouched);
         }
+        let before = place.checked_sub(1).filter(|&before| touches(&self.free[before]));
+        let (place, longest) = match before {
+            Some(before) => {
+                self.free[before].append(span.bytes, span.untouched);
+                (place, self.free[before].bytes)
+            }
+            None => {
+                let longest = span.bytes;
+                self.free.insert(place, span);
+                (place + 1, longest)
+            }
+        };
+        if after {
+            self.free.remove(place);
+        }
+        longest
     }
 
     /// Notes the block that pages of one slab belong to. Returns the slab's number.
@@ -177,13 +195,17 @@ impl Pages {
         self.free.iter().map(|span| span.bytes).max().unwrap_or(0)
     }
 
-    /// Calls `discard` with every span that the system does not have, until it says to stop.
+    /// Calls `discard` with what the system does not have of every span, piece by piece, until it
+    /// says to stop.
     pub(crate) fn discard_free(&mut self, mut discard: impl FnMut(ChunkPtr, usize) -> bool) {
-        for span in self.free.iter_mut().filter(|span| !span.untouched) {
-            if !discard(span.start, span.bytes) {
-                return;
+        for span in &mut self.free {
+            while span.untouched < span.bytes {
+                let bytes = (span.bytes - span.untouched).min(DISCARDED_AT_ONCE);
+                if !discard(span.start.offset(span.untouched), bytes) {
+                    return;
+                }
+                span.untouched += bytes;
             }
-            span.untouched = true;
         }
     }
 

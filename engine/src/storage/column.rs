@@ -211,6 +211,9 @@ impl Column {
         };
         assert_eq!(new.chunk(), step.new, "steps are taken back in reverse");
         memory.release(new);
+        if self.chunks.is_empty() {
+            memory.end_run(self.chunks.run_mut());
+        }
     }
 
     /// Whether a step of a preparation was one of this column.

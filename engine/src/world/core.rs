@@ -41,7 +41,7 @@ use super::sync_mark::SyncMark;
 pub struct WorldConfig {
     /// Limits and slab sizes of the world's arena.
     pub memory: ArenaConfig,
-    /// Bytes that a chunk has at the most, unless one value is larger: 64 KiB. Smaller chunks
+    /// Bytes that a chunk has at the most, unless one value is larger: 16 KiB. Smaller chunks
     /// copy less when writes are scattered, and make captures and iteration dearer. No chunk has
     /// more than [`WorldConfig::CHUNK_BYTES_LIMIT`], whatever this says.
     pub chunk_bytes_max: usize,
@@ -62,7 +62,7 @@ impl Default for WorldConfig {
     fn default() -> Self {
         Self {
             memory: ArenaConfig::default(),
-            chunk_bytes_max: 64 * 1024,
+            chunk_bytes_max: 16 * 1024,
             chunk_rows_max: usize::MAX,
             event_retention: 65_536,
         }
