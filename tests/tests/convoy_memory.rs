@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
     Component, Entity, HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, ProviderKind, Rate,
-    ReplicaProvider, SnapshotProvider, View, World,
+    ReplicaProvider, SnapshotProvider, View, World, WorldConfig,
 };
 
 const ENTITIES: usize = 100_000;
@@ -251,11 +251,12 @@ fn trap_10_five_modules_in_a_convoy_need_less_than_a_fifth_of_five_copies() {
     }
 
     let (world, _) = build();
+    let chunk_bytes = WorldConfig::default().chunk_bytes_max;
     let mut row_bytes = 0;
     let mut chunks = 0;
     for size in [12_usize, 12, 16, 8, 8, 16, 8, 8] {
         row_bytes += size;
-        chunks += ENTITIES.div_ceil(1 << (64 * 1024 / size).ilog2()) as u64;
+        chunks += ENTITIES.div_ceil(1 << (chunk_bytes / size).ilog2()) as u64;
     }
     assert!(world.memory().live_bytes >= ENTITIES * row_bytes);
     let share = convoy.chunks_written as f64 / (PERIODS * chunks) as f64;
