@@ -166,6 +166,31 @@ impl Arena {
         }
     }
 
+    /// Keeps neighbours for `run` ahead of [`allocate_next`](Arena::allocate_next): `want` chunks, or
+    /// fewer, but not below `least`. Takes nothing but free memory, and tells whether there was enough of it
+    /// side by side.
+    pub fn start_run(
+        &mut self,
+        class: SizeClass,
+        run: &mut ChunkRun,
+        want: usize,
+        least: usize,
+    ) -> bool {
+        let Self { blocks, pages, .. } = self;
+        blocks.end_run(run);
+        let (want, least) = (want.clamp(1, BLOCK_CHUNKS_MAX) as u32, least.max(1) as u32);
+        let mut found = blocks.start_run(class, want, least, run);
+        let unit = Blocks::least_chunks(class);
+        let (least, want) = (least.next_multiple_of(unit), want.next_multiple_of(unit));
+        if !found && least <= want {
+            // Short of room for lists there is no run.
+            _ = blocks.dissolve_empty(false, pages);
+            let added = add_from_pages(class, least, want, blocks, pages).unwrap_or(false);
+            found = added && blocks.start_run(class, want, least, run);
+        }
+        found
+    }
+
     /// Lets go of the chunks that were kept for `run`, which is empty then. Whoever goes away, or has
     /// no use for neighbours any more, does so.
     pub fn end_run(&mut self, run: &mut ChunkRun) {

@@ -49,6 +49,12 @@ impl ChunkRun {
         usize::from(self.block[0]) << 16 | usize::from(self.block[1])
     }
 
+    /// How many chunks are left at the most.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        usize::from(self.end.saturating_sub(self.next))
+    }
+
     /// The bits of the chunks that are left.
     #[inline]
     fn bits(&self) -> u64 {

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError, SizeClass};
+use convoy_pool::{CHUNK_ALIGN, ChunkPtr, ChunkRun, MemoryError, SizeClass};
 
 use super::chunk_entry::ChunkEntry;
 use super::chunk_list::{ChunkList, LooseChunk};
@@ -34,6 +34,7 @@ use super::rows::{Rows, no_bytes};
 #[cfg(feature = "rayon")]
 mod apart;
 mod blank;
+mod gather;
 mod own;
 mod restore;
 
@@ -50,8 +51,8 @@ pub struct RawColumn {
     pub(crate) rows_log2: u8,
 }
 
-/// A column keeps neighbours for this part of the chunks that it has.
-const RUN_SHARE: usize = 4;
+/// A column that grows keeps neighbours for this part of the chunks that it has.
+const GROWTH_SHARE: usize = 4;
 
 /// Bytes of the neighbours that a column keeps at the most. The hardware prefetcher loses about a
 /// microsecond at every chunk that is not the neighbour of the last one: the time of 48 KiB, and so
@@ -162,7 +163,7 @@ impl Column {
                 self.grow_first(rows, live, memory)?;
             } else {
                 let missing = (rows - self.capacity()).div_ceil(self.chunk_rows());
-                let chunk = self.allocate_next(missing, memory)?;
+                let chunk = self.allocate_next(missing, self.growth(), memory)?;
                 self.add_chunk(chunk, memory);
             }
         }
@@ -174,7 +175,7 @@ impl Column {
         // Most tables of a world with many stay with one chunk.
         self.chunks.reserve_exact(1);
         let chunk = if rows > self.chunk_rows() {
-            self.allocate_next(rows.div_ceil(self.chunk_rows()), memory)?
+            self.allocate_next(rows.div_ceil(self.chunk_rows()), 0, memory)?
         } else {
             memory.allocate(class, self.component())?
         };
@@ -188,19 +189,25 @@ impl Column {
         self.chunks.push(chunk);
     }
 
-    /// A full chunk, beside the one that was taken last, for those who take one after the other:
-    /// `count` of them, as far as is known.
+    /// A full chunk, beside the one that was taken last, for those who take one after the other. Where
+    /// a new run begins, it is of `count` chunks, if so many are known to be needed, or of as many as
+    /// may come.
     fn allocate_next(
         &mut self,
         count: usize,
+        may_come: usize,
         memory: &mut Memory,
     ) -> Result<LooseChunk, MemoryError> {
         let (class, component) = (self.chunks.full(), self.component());
+        let want = count.max(may_come.min(RUN_BYTES / class.bytes()));
+        memory.allocate_next(class, component, self.chunks.run_mut(), want)
+    }
+
+    /// How many chunks may follow when a column grows.
+    fn growth(&self) -> usize {
         // Lists of blank chunks tell nothing of how many will be needed.
         let is_blank = self.chunks.last().is_some_and(|last| last.born == Epoch::BLANK);
-        let share = if is_blank { 0 } else { self.chunks.len() / RUN_SHARE };
-        let want = count.max(share.min(RUN_BYTES / class.bytes()));
-        memory.allocate_next(class, component, self.chunks.run_mut(), want)
+        if is_blank { 0 } else { self.chunks.len() / GROWTH_SHARE }
     }
 
     /// Takes a step of a preparation back.

@@ -293,6 +293,18 @@ impl Returns {
         self.steps.begin();
     }
 
+    /// Keeps `want` neighbours for [`Memory::allocate_next`], or not fewer than `least`, if they are
+    /// free.
+    pub(crate) fn start_run(
+        &mut self,
+        class: SizeClass,
+        run: &mut ChunkRun,
+        want: usize,
+        least: usize,
+    ) -> bool {
+        self.arena.start_run(class, run, want, least)
+    }
+
     /// Lets go of the chunks that are kept for a column that needs none any more.
     pub(crate) fn end_run(&mut self, run: &mut ChunkRun) {
         self.arena.end_run(run);

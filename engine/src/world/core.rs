@@ -120,6 +120,8 @@ pub struct World {
     pub(crate) strangers: Vec<(TypeId, i32)>,
     /// The table with which the next compaction goes on.
     pub(crate) compact_next: usize,
+    /// The table with which the next gathering of scattered chunks goes on.
+    pub(crate) gather_next: usize,
     #[cfg(feature = "rayon")]
     pub(crate) pass_memory: PassMemory,
     pub(crate) hashes: StateHashes,
@@ -180,6 +182,7 @@ impl World {
             entity_list: Vec::new(),
             strangers: Vec::new(),
             compact_next: 0,
+            gather_next: 0,
             #[cfg(feature = "rayon")]
             pass_memory: PassMemory::default(),
             hashes: StateHashes::default(),

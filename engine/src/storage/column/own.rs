@@ -100,16 +100,30 @@ impl Column {
         born: Epoch,
         memory: &mut Memory,
     ) -> Result<usize, MemoryError> {
-        let entry = self.chunks[chunk];
-        assert!(entry.born.base().is_some() && born < memory.epoch(), "a chunk of another world");
-        let own = self.allocate_spare(chunk, memory)?.aged(born, entry.written());
-        let (to, live) = (own.chunk(), live.min(self.chunks.rows_in(own.class())));
-        let old = self.chunks.replace(chunk, own);
-        // SAFETY: both chunks are of one class and hold the rows. The base of the old one is held
+        assert!(self.chunks[chunk].born.base().is_some(), "a chunk of another world");
+        let own = self.allocate_spare(chunk, memory)?;
+        Ok(self.put_copy(chunk, live, own, born, memory))
+    }
+
+    /// Puts a copy of the first `live` rows of `chunk` in its place: `copy`, which counts as written
+    /// when the chunk did. `born` is as in [`Column::detach`]. Returns how many bytes were copied.
+    pub(super) fn put_copy(
+        &mut self,
+        chunk: usize,
+        live: usize,
+        copy: LooseChunk,
+        born: Epoch,
+        memory: &mut Memory,
+    ) -> usize {
+        assert!(born < memory.epoch(), "an epoch that was closed");
+        let copy = copy.aged(born, self.chunks[chunk].written());
+        let (to, live) = (copy.chunk(), live.min(self.chunks.rows_in(copy.class())));
+        let old = self.chunks.replace(chunk, copy);
+        // SAFETY: both chunks are of one class and hold the rows. The base of a foreign one is held
         // while it is live, and nobody else reaches the new one.
         unsafe { self.copy_live(&old, to, live) };
         memory.release(old);
-        Ok(live * self.size())
+        live * self.size()
     }
 
     /// The first chunk of another world from `chunk` on.
@@ -162,7 +176,8 @@ impl Column {
         if self.chunks.len() == 1 {
             return memory.allocate(self.chunks[chunk].class(), self.component());
         }
-        self.allocate_next(1, memory)
+        // Those after it, as far as they are shared, come next.
+        self.allocate_next(1, self.chunks.len() - chunk, memory)
     }
 
     /// Puts `spare` in the place of the shared `chunk`, retires that and returns it. Its rows
