@@ -187,7 +187,7 @@ impl World {
     /// Spawns the entities of a batch. Returns their archetype and the row of the first.
     fn append_batch<B: Bundle>(
         &mut self,
-        bundles: impl Iterator<Item = B>,
+        mut bundles: impl Iterator<Item = B>,
     ) -> Result<(ArchetypeId, usize), SpawnError> {
         let (archetype, number) = self.target::<B>()?;
         let first = self.tables[archetype.index()].rows();
@@ -196,16 +196,26 @@ impl World {
             let positions = known.get(number).own_positions();
             let table = &mut tables[archetype.index()];
             // Rows past the last one belong to nobody: they are filled first and added at the end.
-            let (mut count, mut ready) = (0, 0);
+            let mut count = 0;
             let expected = bundles.size_hint().0;
-            for bundle in bundles {
-                if count == ready {
-                    ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
-                    table.prepare_append_rest(count, ready, memory)?;
-                }
+            while let Some(bundle) = bundles.next() {
+                let ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
+                table.prepare_append_rest(count, ready, memory)?;
                 let columns = table.columns_mut();
                 bundle.put(&mut RowSink { columns, positions, row: first + count });
                 count += 1;
+                while count < ready {
+                    let row = first + count;
+                    let end = columns.iter().fold(first + ready, |end, one| one.run_end(row, end));
+                    let put = B::put_run(&mut bundles, columns, positions, row..end);
+                    count += put;
+                    if put < end - row {
+                        break;
+                    }
+                }
+                if count < ready {
+                    break;
+                }
             }
             Ok::<_, SpawnError>((count, index.prepare_many(count, memory)?))
         })?;

@@ -1,5 +1,7 @@
 //! Bundles: tuples of components that are spawned, inserted and removed together.
 
+use std::ops::Range;
+
 use std::any::TypeId;
 
 use crate::storage::archetype::ArchetypeId;
@@ -36,7 +38,8 @@ impl<B: sealed::Sealed + Send + Sync + 'static> Bundle for B {}
 
 pub(crate) mod sealed {
     use super::{
-        ComponentId, ComponentSink, ComponentSource, RecordedSink, RegisterError, Registry,
+        Column, ComponentId, ComponentSink, ComponentSource, Positions, Range, RecordedSink,
+        RegisterError, Registry,
     };
 
     /// What the engine needs of a bundle. Sealed: only tuples implement it.
@@ -53,6 +56,18 @@ pub(crate) mod sealed {
 
         #[doc(hidden)]
         fn put(&self, sink: &mut impl ComponentSink);
+
+        /// Puts bundles into the rows of `rows`, which lie in one chunk of each column and must be
+        /// writable there, as long as there are any. Returns how many there were.
+        #[doc(hidden)]
+        fn put_run(
+            bundles: &mut impl Iterator<Item = Self>,
+            columns: &mut [Column],
+            positions: &Positions,
+            rows: Range<usize>,
+        ) -> usize
+        where
+            Self: Sized;
 
         /// Passes recorded components on that nobody has made a bundle of.
         #[doc(hidden)]
@@ -106,6 +121,27 @@ macro_rules! tuple_bundle {
             #[allow(unused_variables, reason = "the empty tuple has nothing to put")]
             fn put(&self, sink: &mut impl ComponentSink) {
                 $(sink.put($index, &self.$index);)*
+            }
+
+            #[inline]
+            #[allow(unused_variables, non_snake_case, reason = "the empty tuple, and one name for both")]
+            fn put_run(
+                bundles: &mut impl Iterator<Item = Self>,
+                columns: &mut [Column],
+                positions: &Positions,
+                rows: Range<usize>,
+            ) -> usize {
+                let places: [usize; 0 $(+ { let _ = $index; 1 })*] =
+                    [$(usize::from(positions[$index])),*];
+                let columns = columns.get_disjoint_mut(places);
+                let [$($name),*] = columns.expect("each component has a column of its own");
+                let len = rows.len();
+                $(let $name = &mut $name.run_mut::<$name>(rows.clone())[..len];)*
+                for at in 0..len {
+                    let Some(bundle) = bundles.next() else { return at };
+                    $($name[at] = bundle.$index;)*
+                }
+                len
             }
 
             #[inline]
