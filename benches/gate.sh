@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Counts the instructions of the hot paths under callgrind and compares them with
-# `benches/instructions.json`: fails where one has grown by more than 2 %, whatever else the machine
-# is doing. Counts are kept for each toolchain and processor; on another one nothing is compared.
+# Counts the instructions of the hot paths under callgrind, and for passes and captures the misses
+# of simulated caches, and compares them with `benches/instructions.json`: fails where one has grown
+# by more than 2 %, whatever else the machine is doing. Counts are kept for each toolchain and processor; on another one nothing is compared.
 #
 #   benches/gate.sh               compare
 #   benches/gate.sh --save WHY    make the counts the baseline, and note WHY beside those that grew
 #
-# Needs valgrind; without it the script says so and succeeds. It installs gungraun's runner below
+# Needs valgrind and a baseline; without them the script says so and succeeds. It installs gungraun's runner below
 # the target folder once, in the version that the lock file names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,11 +16,19 @@ if ! command -v valgrind >/dev/null; then
     exit 0
 fi
 
+if [[ ${1-} != --save ]] &&
+    ! cargo run --quiet --locked -p convoy-benches --bin gate -- --has-baseline; then
+    echo "no baseline for this toolchain and processor: nothing was counted"
+    exit 0
+fi
+
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 version=$(sed -n '/^name = "gungraun-runner"$/{n;s/^version = "\(.*\)"$/\1/p}' Cargo.lock)
 tools=$target/gungraun-runner-$version
 if [[ ! -x $tools/bin/gungraun-runner ]]; then
-    CARGO_TARGET_DIR=$target/gungraun-build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    # It only reads what valgrind wrote: as it builds fastest.
+    CARGO_TARGET_DIR=$target/gungraun-build CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo install --quiet --locked --root "$tools" gungraun-runner --version "$version"
     rm -rf "$target/gungraun-build"
 fi

@@ -116,9 +116,16 @@ fn moved(live: &mut Live) {
     live.world.query_mut::<(&mut Position, &Velocity)>().for_each(step);
 }
 
+/// Simulates caches of fixed sizes as well. Prefetchers are not simulated, so what counts here are the
+/// lines that a pass touches beside its rows.
+fn with_caches() -> LibraryBenchmarkConfig {
+    let arguments = ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"];
+    LibraryBenchmarkConfig::default().tool(Callgrind::with_args(arguments)).clone()
+}
+
 // Passes over one table.
 
-#[library_benchmark]
+#[library_benchmark(config = with_caches())]
 #[bench::owned(wide_live().warmed(moved))]
 #[bench::shared(wide_live().shared(moved))]
 fn for_each(mut live: Live) -> Live {
@@ -184,7 +191,7 @@ fn write_columns(live: &mut Live) {
     });
 }
 
-#[library_benchmark]
+#[library_benchmark(config = with_caches())]
 #[bench::owned(wide_live().warmed(write_columns))]
 #[bench::shared(wide_live().shared(write_columns))]
 fn write_all(mut live: Live) -> Live {
@@ -391,7 +398,7 @@ fn toggle(mut live: Live) -> Live {
 
 // Snapshots.
 
-#[library_benchmark]
+#[library_benchmark(config = with_caches())]
 #[bench::wide(wide_live().shared(moved))]
 fn capture_and_drop(mut live: Live) -> Live {
     for _ in 0..100 {
@@ -527,11 +534,11 @@ fn record_and_play_back((mut live, mut commands): (Live, Commands)) -> (Live, Co
 
 const FRAME: Duration = Duration::from_micros(16_667);
 
-fn host() -> (Live, ModuleHost) {
+fn host(frames: u64) -> (Live, ModuleHost) {
     let mut live = wide_live();
     let mut host = ModuleHost::default();
     for name in ["one", "two", "three"] {
-        let spec = ModuleSpec::slow(name, Rate::every_frames(4)).reads::<(Position,)>();
+        let spec = ModuleSpec::slow(name, Rate::every_frames(frames)).reads::<(Position,)>();
         host.add(spec, |context: &mut ModuleContext<'_>| {
             black_box(context.view().entity_count());
         })
@@ -543,9 +550,10 @@ fn host() -> (Live, ModuleHost) {
     (live, host)
 }
 
-// Four frames: in one of them three modules are due, in the others none is.
+// Four frames: in one of them three modules are due, in the others none is. Or in none of them.
 #[library_benchmark]
-#[bench::three_modules(host())]
+#[bench::three_modules(host(4))]
+#[bench::idle(host(1000))]
 fn host_frames((mut live, mut host): (Live, ModuleHost)) -> (Live, ModuleHost) {
     for _ in 0..4 {
         host.run_frame(&mut live.world, FRAME).expect("nothing fails");
