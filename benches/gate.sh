@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Counts the instructions of the hot paths under callgrind, and for passes and captures the misses
 # of simulated caches, and compares them with `benches/instructions.json`: fails where one has grown
-# by more than 2 %, whatever else the machine is doing. Counts are kept for each toolchain and processor; on another one nothing is compared.
+# by more than 2 %, whatever else the machine is doing. Counts are kept for each toolchain and
+# processor.
 #
 #   benches/gate.sh               compare
 #   benches/gate.sh --save WHY    make the counts the baseline, and note WHY beside those that grew
 #
-# Needs valgrind and a baseline; without them the script says so and succeeds. It installs gungraun's runner below
-# the target folder once, in the version that the lock file names.
+# Needs valgrind, and a baseline of this machine's kind; without them the script says so and
+# succeeds. It installs gungraun's runner below the target folder once, in the version that the lock
+# file names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

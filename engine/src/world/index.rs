@@ -44,7 +44,7 @@ pub struct Location {
     pub(crate) row: u32,
 }
 
-/// One slot: 12 bytes, so that 4,096 of them fill a chunk of 48 KiB, if chunks may be as large.
+/// One slot: 12 bytes, so that 1,024 of them fill a chunk of 12 KiB, if chunks may be as large.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Slot {

@@ -65,6 +65,7 @@ pub(crate) fn page(
     page += &losses(rows, workloads);
     page += ELSEWHERE;
     page += CAPTURE;
+    page += NEIGHBOURS;
     page += "\n## Everybody\n";
     for workload in workloads {
         page += &table(workload, rows);
