@@ -57,6 +57,9 @@ const SLAB_BYTES_MAX: usize = (isize::MAX as usize / 2) & !(HUGE_PAGE_BYTES - 1)
 /// Bytes that blocks of all classes may have left over when memory was mapped ahead for them.
 const LEFT_OVER_BYTES: usize = 256 << 10;
 
+/// Room in lists is made for the blocks and spans of as many bytes at the least.
+const NOTED_BYTES: usize = 8 << 20;
+
 /// Hands out chunks by size class. It can move between threads and is used by one at a time.
 ///
 /// Memory is never unmapped while the arena or a holder of its [`Mapping`] lives, and a chunk's
@@ -430,7 +433,9 @@ impl Arena {
 
     /// Maps a slab, and what is noted of its pages.
     fn add_slab(&mut self, bytes: usize, aligned: bool) -> Result<(), MemoryError> {
-        self.blocks.prepare_slab(bytes).map_err(heap)?;
+        // A world that outgrows its first slab has not asked the heap again.
+        self.blocks.prepare_slab(bytes.max(NOTED_BYTES)).map_err(heap)?;
+        self.pages.prepare_spans(bytes.max(NOTED_BYTES)).map_err(heap)?;
         let pages = self.pages.prepare_slab(bytes)?;
         let start = self.mapping.add_slab(bytes, self.config.huge_pages, aligned)?;
         self.pages.add_slab(start, bytes, pages);

@@ -19,6 +19,9 @@ pub(crate) const NO_BLOCK: u32 = u32::MAX;
 const SPAN_BYTES: usize = 64 << 10;
 const SPANS_MAX: usize = 1024;
 
+/// How many more slabs there is room for than there are.
+const SLABS_EXPECTED: usize = 4;
+
 /// How many bytes are given back to the system between two looks at the clock.
 const DISCARDED_AT_ONCE: usize = 4 << 20;
 
@@ -93,12 +96,17 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Makes room for what is noted of the pages of a slab, before it is mapped: for as many spans
-    /// as there usually are, too, so that the heap isn't asked again.
+    /// Makes room for as many spans as `bytes` usually have, so that the heap isn't asked again.
+    pub(crate) fn prepare_spans(&mut self, bytes: usize) -> Result<(), TryReserveError> {
+        self.slabs.try_reserve(SLABS_EXPECTED)?;
+        self.prepare((bytes / SPAN_BYTES).min(SPANS_MAX))
+    }
+
+    /// Makes room for what is noted of the pages of a slab, before it is mapped.
     pub(crate) fn prepare_slab(&mut self, bytes: usize) -> Result<PageMap, MemoryError> {
-        let heap = |_| MemoryError::Heap { requested_bytes: bytes / SPAN_BYTES };
+        let heap = |_| MemoryError::Heap { requested_bytes: size_of::<Slab>() };
         self.slabs.try_reserve(1).map_err(heap)?;
-        self.prepare(1 + (bytes / SPAN_BYTES).min(SPANS_MAX)).map_err(heap)?;
+        self.prepare(1).map_err(heap)?;
         PageMap::new(bytes)
     }
 

@@ -626,3 +626,26 @@ fn commands_of_the_first_run_after_a_restore_are_applied() {
     }
     assert_eq!(module(&host, &world, 0).playback.dead, 0);
 }
+
+/// In lock step a run keeps its picture until it lands, also when the host had waited for it: what
+/// the simulation wrote next was copied beneath pictures that nobody read.
+#[test]
+fn what_is_written_after_a_wait_is_not_copied() {
+    let mut world = World::new();
+    world.spawn_batch((0..10_000_u64).map(|number| (number,))).unwrap();
+    let mut config = HostConfig::default();
+    config.lock_step = std::num::NonZeroU32::new(2);
+    let mut host = ModuleHost::new(config);
+    let spec = ModuleSpec::slow("reader", Rate::every_frames(1)).mode(Mode::Asynchronous);
+    host.add(spec.reads::<(u64,)>(), |context: &mut ModuleContext<'_>| {
+        assert_eq!(context.view().query::<&u64>().unwrap().count(), 10_000);
+    })
+    .unwrap();
+    for _ in 0..20 {
+        host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+        assert!(host.wait(Duration::MAX));
+        world.query_mut::<&mut u64>().for_each(|number| *number += 1);
+    }
+    assert_eq!(world.copy_statistics().chunks_copied, 0);
+    assert!(host.statistics(&world).modules[0].runs >= 9);
+}

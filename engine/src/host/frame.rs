@@ -59,6 +59,11 @@ impl ModuleHost {
     ///
     /// A simulation that is not paced by a clock calls it between two frames to give modules the
     /// time that they would have had.
+    ///
+    /// When all have ended, nobody reads their pictures any more, and what is written next need not
+    /// be copied: also in lock step, where pictures are otherwise kept until the runs land, as which
+    /// there are must not follow from when a worker ends. There the same frames give the same
+    /// world if the same calls return `true`, as they do with `Duration::MAX`.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         // One that lies past the end of the clock is none.
         let deadline = Instant::now().checked_add(timeout);
@@ -66,6 +71,11 @@ impl ModuleHost {
             let workers = self.workers.as_ref().expect("a module is away with the workers");
             let Some(job) = workers.receive_until(deadline) else { return false };
             self.take_back(job);
+        }
+        for slot in &mut self.modules {
+            if let SlotState::Back { job, .. } = &mut slot.state {
+                job.land();
+            }
         }
         true
     }

@@ -29,6 +29,16 @@ pub(crate) const ATTEMPTS: &[Attempts] = &[
         ],
     },
     Attempts {
+        group: "neighbours",
+        workload: "scattered_writes",
+        subject: "convoy compacted",
+        notes: &[
+            "A frame puts some two hundred chunks elsewhere, and 100 us gather fifty: beneath such \
+             writes a compaction is always late. Fifty calls after the last of them it is 0.94.",
+            "What had made it slower, 64 KiB chunks anywhere, is gone without it: about 2 to 1.2.",
+        ],
+    },
+    Attempts {
         group: "rollback_frame",
         workload: "0.1%_of_rows",
         subject: "convoy extra",
