@@ -182,16 +182,21 @@ impl Arena {
         let Self { blocks, pages, .. } = self;
         blocks.end_run(run);
         let (want, least) = (want.clamp(1, BLOCK_CHUNKS_MAX) as u32, least.max(1) as u32);
-        let mut found = blocks.start_run(class, want, least, run);
-        let unit = Blocks::least_chunks(class);
-        let (least, want) = (least.next_multiple_of(unit), want.next_multiple_of(unit));
-        if !found && least <= want {
-            // Short of room for lists there is no run.
-            _ = blocks.dissolve_empty(false, pages);
-            let added = add_from_pages(class, least, want, blocks, pages).unwrap_or(false);
-            found = added && blocks.start_run(class, want, least, run);
+        if blocks.start_run(class, want, least, run) {
+            return true;
         }
-        found
+        let unit = Blocks::least_chunks(class);
+        let (least, count) = (least.next_multiple_of(unit), want.next_multiple_of(unit));
+        if least > count {
+            return false;
+        }
+        // Short of room for lists there is no run.
+        _ = blocks.dissolve_empty(false, pages);
+        let added = add_from_pages(class, least, count, blocks, pages).unwrap_or(None);
+        if let Some(number) = added {
+            blocks.start_run_in(number, want, run);
+        }
+        added.is_some()
     }
 
     /// Lets go of the chunks that were kept for `run`, which is empty then. Whoever goes away, or has
@@ -307,7 +312,7 @@ impl Arena {
     fn allocate_from_pages(&mut self, class: SizeClass) -> Result<ChunkPtr, MemoryError> {
         let least = Blocks::least_chunks(class);
         let error = match self.add_block(class, least, self.blocks.block_chunks(class, 1)) {
-            Ok(()) => return Ok(self.take_new(class)),
+            Ok(_) => return Ok(self.take_new(class)),
             Err(error) => error,
         };
         if let Some(chunk) = self.blocks.take_reserved(class) {
@@ -319,7 +324,7 @@ impl Arena {
         }
         self.blocks.cut_free(bytes, &mut self.pages).map_err(heap)?;
         let added = self.blocks.add_block(class, least, &mut self.pages).map_err(heap)?;
-        if added { Ok(self.take_new(class)) } else { Err(error) }
+        if added.is_some() { Ok(self.take_new(class)) } else { Err(error) }
     }
 
     /// A chunk of the block that was added just now.
@@ -343,9 +348,11 @@ impl Arena {
         // A run that is much shorter than it might be is taken where a longer one would cost memory.
         let least = if self.blocks.is_roomy(class) { 1 } else { want.div_ceil(4).min(count) };
         if want > 1 && !self.blocks.start_run(class, want, least, run) {
-            // Without a block there is a shorter run, or none.
-            _ = self.add_block(class, least.next_multiple_of(unit).min(count), count);
-            self.blocks.start_run(class, want, 1, run);
+            match self.add_block(class, least.next_multiple_of(unit).min(count), count) {
+                Ok(number) => self.blocks.start_run_in(number, want, run),
+                // Without a block there is a shorter run, or none.
+                Err(_) => _ = self.blocks.start_run(class, want, 1, run),
+            }
         }
         match self.blocks.take_next(class, run) {
             Some(chunk) => {
@@ -357,29 +364,28 @@ impl Arena {
     }
 
     /// Adds a block of `count` chunks, or of fewer, but at least `least`, where free pages or the
-    /// limit don't suffice.
-    fn add_block(&mut self, class: SizeClass, least: u32, count: u32) -> Result<(), MemoryError> {
+    /// limit don't suffice. Returns its number.
+    fn add_block(&mut self, class: SizeClass, least: u32, count: u32) -> Result<u32, MemoryError> {
         let Self { blocks, pages, .. } = self;
-        if add_from_pages(class, least, count, blocks, pages)? {
-            return Ok(());
+        if let Some(number) = add_from_pages(class, least, count, blocks, pages)? {
+            return Ok(number);
         }
         blocks.dissolve_empty(false, pages).map_err(heap)?;
-        if add_from_pages(class, least, count, blocks, pages)? {
-            return Ok(());
+        if let Some(number) = add_from_pages(class, least, count, blocks, pages)? {
+            return Ok(number);
         }
         let unit = Blocks::least_chunks(class);
         let unit_bytes = class.bytes() * unit as usize;
         if self.mapped_bytes <= self.ahead_bytes {
             blocks.cut_free(unit_bytes, pages).map_err(heap)?;
-            if add_from_pages(class, unit, count, blocks, pages)? {
-                return Ok(());
+            if let Some(number) = add_from_pages(class, unit, count, blocks, pages)? {
+                return Ok(number);
             }
         }
         let mapped = self.map_slab(class.bytes() * count as usize, unit_bytes);
         mapped.or_else(|_| self.map_slab(class.bytes() * least as usize, unit_bytes))?;
         let added = add_from_pages(class, least, count, &mut self.blocks, &mut self.pages)?;
-        assert!(added, "a new slab has room for the block");
-        Ok(())
+        Ok(added.expect("a new slab has room for the block"))
     }
 
     /// Maps a slab that has at least `needed_bytes`, for a request of `requested_bytes`.
@@ -444,18 +450,18 @@ impl Arena {
 }
 
 /// Adds a block of free pages to a class: of `count` chunks, or of as many as lie side by side, but at
-/// least of `least`. Tells whether there were as many.
+/// least of `least`. Returns its number, if there were as many.
 fn add_from_pages(
     class: SizeClass,
     least: u32,
     mut count: u32,
     blocks: &mut Blocks,
     pages: &mut Pages,
-) -> Result<bool, MemoryError> {
+) -> Result<Option<u32>, MemoryError> {
     let unit = Blocks::least_chunks(class);
     let most = (pages.longest() / class.bytes()).min(BLOCK_CHUNKS_MAX) as u32;
     count = count.min(most - most % unit);
-    if count < least { Ok(false) } else { blocks.add_block(class, count, pages).map_err(heap) }
+    if count < least { Ok(None) } else { blocks.add_block(class, count, pages).map_err(heap) }
 }
 
 /// The heap gave no room for a list.

@@ -438,6 +438,14 @@ impl Blocks {
         true
     }
 
+    /// Reserves neighbours for `run` in a block, up to `want` of them.
+    pub(crate) fn start_run_in(&mut self, number: u32, want: u32, run: &mut ChunkRun) {
+        let block = &mut self.blocks[number as usize];
+        let (length, start) = longest_run(block.available(), want);
+        *run = ChunkRun::new(number, start, start + length);
+        block.reserved |= run.bits();
+    }
+
     /// Lets go of what is left of a run.
     pub(crate) fn end_run(&mut self, run: &mut ChunkRun) {
         let ChunkRun { next, end, .. } = *run;
@@ -508,24 +516,24 @@ impl Blocks {
         of_class.is_ok_and(|of_class| of_class.free * 4 > of_class.chunks)
     }
 
-    /// Makes a block of `count` chunks from pages that are free.
+    /// Makes a block of `count` chunks from pages that are free. Returns its number.
     pub(crate) fn add_block(
         &mut self,
         class: SizeClass,
         count: u32,
         pages: &mut Pages,
-    ) -> Result<bool, TryReserveError> {
+    ) -> Result<Option<u32>, TryReserveError> {
         let place = self.prepare_block(class)?;
         let number = self.unused.last().map_or(self.blocks.len() as u32, |&number| number);
         let Some((start, untouched)) = pages.take(class.bytes() * count as usize, number) else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut block = Block::new(start, class, count);
         block.discarded = if untouched { block.free } else { 0 };
         (self.has_empty, self.uncut_bytes) = (true, usize::MAX);
         let added = self.put_block(block, place);
         debug_assert_eq!(added, number);
-        Ok(true)
+        Ok(Some(number))
     }
 
     /// Makes room for as many blocks as a slab of `bytes` usually has, so that the heap isn't asked

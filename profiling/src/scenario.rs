@@ -243,8 +243,8 @@ impl Scenario {
         let frame = self.world.tick();
         let dt = host_time(frame + 1) - host_time(frame);
         self.host.run_frame(&mut self.world, dt)?;
-        if !self.overlap {
-            self.host.wait(dt);
+        if !self.overlap && self.host.wait(dt) {
+            self.host.release_views();
         }
         Ok(())
     }

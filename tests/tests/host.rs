@@ -628,7 +628,7 @@ fn commands_of_the_first_run_after_a_restore_are_applied() {
 }
 
 /// In lock step a run keeps its picture until it lands, also when the host had waited for it: what
-/// the simulation wrote next was copied beneath pictures that nobody read.
+/// the simulation wrote next was copied beneath pictures that nobody read, and nobody could help it.
 #[test]
 fn what_is_written_after_a_wait_is_not_copied() {
     let mut world = World::new();
@@ -644,6 +644,7 @@ fn what_is_written_after_a_wait_is_not_copied() {
     for _ in 0..20 {
         host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
         assert!(host.wait(Duration::MAX));
+        host.release_views();
         world.query_mut::<&mut u64>().for_each(|number| *number += 1);
     }
     assert_eq!(world.copy_statistics().chunks_copied, 0);

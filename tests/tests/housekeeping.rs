@@ -289,10 +289,10 @@ fn compaction_gathers_what_scattered_writes_have_put_apart() {
     let mut gathered = 0;
     loop {
         calls += 1;
-        let report = world.compact(Duration::from_micros(50));
+        let report = world.compact(Duration::ZERO);
         assert_eq!(report.bytes, 0);
         gathered += report.gathered;
-        if report.complete && report.gathered == 0 {
+        if report.complete {
             break;
         }
         assert!(calls < 1000, "there is an end to it");

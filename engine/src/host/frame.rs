@@ -59,11 +59,6 @@ impl ModuleHost {
     ///
     /// A simulation that is not paced by a clock calls it between two frames to give modules the
     /// time that they would have had.
-    ///
-    /// When all have ended, nobody reads their pictures any more, and what is written next need not
-    /// be copied: also in lock step, where pictures are otherwise kept until the runs land, as which
-    /// there are must not follow from when a worker ends. There the same frames give the same
-    /// world if the same calls return `true`, as they do with `Duration::MAX`.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         // One that lies past the end of the clock is none.
         let deadline = Instant::now().checked_add(timeout);
@@ -72,12 +67,22 @@ impl ModuleHost {
             let Some(job) = workers.receive_until(deadline) else { return false };
             self.take_back(job);
         }
+        true
+    }
+
+    /// Lets go of the views of runs that have ended and not landed yet, so that what is written next
+    /// need not be copied beneath pictures that nobody reads.
+    ///
+    /// Only in lock step there are such views. They are kept there until the runs land, as which
+    /// pictures there are decides what other modules are given, and must not follow from when a
+    /// worker ends. So call it where all runs have ended, after a [`ModuleHost::wait`] that returned
+    /// `true`: the same frames with the same calls give the same world then.
+    pub fn release_views(&mut self) {
         for slot in &mut self.modules {
             if let SlotState::Back { job, .. } = &mut slot.state {
                 job.land();
             }
         }
-        true
     }
 
     /// Takes finished jobs back, and lands those that are due to.

@@ -60,7 +60,7 @@ impl Job {
         self.dt = dt;
     }
 
-    /// Lets go of the view of a run that lands, or that all others have ended beside.
+    /// Lets go of the view of a run that lands, or that nobody waits for any more.
     pub(super) fn land(&mut self) {
         self.view = None;
     }

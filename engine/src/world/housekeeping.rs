@@ -93,12 +93,18 @@ impl World {
         let mut gather = |column: &mut Column, rows| {
             let mut next = 0;
             while let Some(window) = column.next_scattered(next) {
-                if began.elapsed() >= budget {
+                // One at the least, so that calls of any budget come to an end.
+                if born.is_some() && began.elapsed() >= budget {
                     return false;
                 }
                 let born = *born.get_or_insert_with(|| memory.history.close_epoch());
-                next = window.end;
-                *gathered += column.gather(window, rows, born, memory);
+                let copied = column.gather(window.clone(), rows, born, memory);
+                if copied == 0 {
+                    // The windows after it need the same memory.
+                    break;
+                }
+                *gathered += copied;
+                next = window.start + copied;
             }
             true
         };

@@ -25,13 +25,20 @@ impl Column {
             return None;
         }
         let (step, len) = (self.gathered(), self.chunks.len());
-        let mut windows = (first..len).step_by(step).map(|from| from..len.min(from + step));
-        windows.find(|window| {
+        let windows = (first..len).step_by(step).map(|from| from..len.min(from + step));
+        let is_scattered = |window: &Range<usize>| {
             let entries = &self.chunks[window.clone()];
             let is_own = |entry: &ChunkEntry| !entry.born.is_foreign();
             window.len() >= GATHERED_MIN
-                && breaks(entries) > 1 + window.len() / 16
+                && breaks(entries).count() > 1 + window.len() / 16
                 && entries.iter().all(is_own)
+        };
+        // It begins where the chunks that lie well end: those may have been gathered just before.
+        windows.filter(is_scattered).find_map(|window| {
+            let well = breaks(&self.chunks[window.clone()]).next().filter(|&well| well > 1);
+            let from = window.start + well.unwrap_or(0);
+            let window = from..len.min(from + step);
+            is_scattered(&window).then_some(window)
         })
     }
 
@@ -62,11 +69,11 @@ impl Column {
     }
 }
 
-/// How many of the chunks are not beside the one before.
-fn breaks(entries: &[ChunkEntry]) -> usize {
-    let are_apart = |pair: &&[ChunkEntry]| {
+/// The places of the chunks that are not beside the one before.
+fn breaks(entries: &[ChunkEntry]) -> impl Iterator<Item = usize> {
+    let are_apart = |pair: &[ChunkEntry]| {
         let bytes = pair[0].class().bytes();
         pair[1].chunk.as_ptr() != pair[0].chunk.as_ptr().wrapping_add(bytes)
     };
-    entries.windows(2).filter(are_apart).count()
+    (1..).zip(entries.windows(2)).filter(move |(_, pair)| are_apart(pair)).map(|(place, _)| place)
 }
