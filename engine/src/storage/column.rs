@@ -163,7 +163,8 @@ impl Column {
                 self.grow_first(rows, live, memory)?;
             } else {
                 let missing = (rows - self.capacity()).div_ceil(self.chunk_rows());
-                let chunk = self.allocate_next(missing, self.growth(), memory)?;
+                let growth = self.listed_after(0) / GROWTH_SHARE;
+                let chunk = self.allocate_next(missing, growth, memory)?;
                 self.add_chunk(chunk, memory);
             }
         }
@@ -203,11 +204,11 @@ impl Column {
         memory.allocate_next(class, component, self.chunks.run_mut(), want)
     }
 
-    /// How many chunks may follow when a column grows.
-    fn growth(&self) -> usize {
-        // Lists of blank chunks tell nothing of how many will be needed.
+    /// How many chunks there are from `chunk` on, for guesses at how many will be needed. Lists of
+    /// blank chunks tell nothing of that.
+    fn listed_after(&self, chunk: usize) -> usize {
         let is_blank = self.chunks.last().is_some_and(|last| last.born == Epoch::BLANK);
-        if is_blank { 0 } else { self.chunks.len() / GROWTH_SHARE }
+        if is_blank { 0 } else { self.chunks.len() - chunk }
     }
 
     /// Takes a step of a preparation back.

@@ -291,7 +291,7 @@ impl Sync<'_, Memory> {
             let end = piece_end((column, first), source, at..rows);
             if self.differs((column, first), source, at) {
                 let own = (first + at) >> log2;
-                column.own_next(own, held.saturating_sub(own * chunk_rows), self.memory)?;
+                column.own(own, held.saturating_sub(own * chunk_rows), self.memory)?;
             }
             at = end;
         }

@@ -15,7 +15,8 @@ impl Column {
         self.chunks.get(chunk).is_none_or(|entry| entry.born == epoch)
     }
 
-    /// Makes `chunk` writable: in place, taken back, or as a copy of its first `live` rows.
+    /// Makes `chunk` writable: in place, taken back, or as a copy of its first `live` rows. For
+    /// those who come to one chunk after the other: copies are neighbours.
     #[inline]
     pub(crate) fn own(
         &mut self,
@@ -26,36 +27,12 @@ impl Column {
         if self.is_owned(chunk, memory.epoch()) {
             return Ok(());
         }
-        self.own_older(chunk, live, memory)
+        self.own_older(chunk, live, memory, Self::allocate_spare)
     }
 
-    /// As [`Column::own`], for those who come to one chunk after the other: copies are neighbours.
-    pub(crate) fn own_next(
-        &mut self,
-        chunk: usize,
-        live: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        if self.is_owned(chunk, memory.epoch()) {
-            return Ok(());
-        }
-        self.own_with(chunk, live, memory, Self::allocate_spare)
-    }
-
-    /// Makes a `chunk` of an earlier epoch writable.
+    /// Makes a `chunk` of an earlier epoch writable; a copy goes to what `allocate` gives.
     #[cold]
     fn own_older(
-        &mut self,
-        chunk: usize,
-        live: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        self.own_with(chunk, live, memory, |column, chunk, memory| {
-            memory.allocate(column.chunks[chunk].class(), column.component())
-        })
-    }
-
-    fn own_with(
         &mut self,
         chunk: usize,
         live: usize,
@@ -143,7 +120,7 @@ impl Column {
             return Ok(());
         }
         for chunk in rows.start >> self.rows_log2()..=(rows.end - 1) >> self.rows_log2() {
-            self.own_next(chunk, live.saturating_sub(chunk << self.rows_log2()), memory)?;
+            self.own(chunk, live.saturating_sub(chunk << self.rows_log2()), memory)?;
         }
         Ok(())
     }
@@ -173,11 +150,21 @@ impl Column {
         chunk: usize,
         memory: &mut Memory,
     ) -> Result<LooseChunk, MemoryError> {
-        if self.chunks.len() == 1 {
-            return memory.allocate(self.chunks[chunk].class(), self.component());
+        let may_come = self.listed_after(chunk);
+        if may_come == 0 || self.chunks.len() == 1 {
+            return self.allocate_single(chunk, memory);
         }
         // Those after it, as far as they are shared, come next.
-        self.allocate_next(1, self.chunks.len() - chunk, memory)
+        self.allocate_next(1, may_come, memory)
+    }
+
+    /// A chunk to replace the shared `chunk` with, warm if possible.
+    fn allocate_single(
+        &mut self,
+        chunk: usize,
+        memory: &mut Memory,
+    ) -> Result<LooseChunk, MemoryError> {
+        memory.allocate(self.chunks[chunk].class(), self.component())
     }
 
     /// Puts `spare` in the place of the shared `chunk`, retires that and returns it. Its rows
@@ -308,7 +295,8 @@ impl Column {
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
         let chunk = row >> self.rows_log2();
-        self.own_older(chunk, rows - (chunk << self.rows_log2()), memory)
+        let live = rows - (chunk << self.rows_log2());
+        self.own_older(chunk, live, memory, Self::allocate_single)
     }
 
     /// Makes the chunk of `row` writable in every one of the columns of a table of `rows` rows.
