@@ -35,15 +35,16 @@ at each one that does not, which is the time of many kilobytes. Fresh columns li
 chunk; it is copies on write that put chunks elsewhere. Free lists that hand out what was freed last
 keep the order while one column is written, and mix the chunks of columns of one class for good as
 soon as two are. So the arena keeps runs of neighbours for columns (`engine/DESIGN.md`, Memory). A
-million rows of 96 bytes, `pos += vel`, as ratios to the fresh pass of the same row, on 2 cores of a
-Zen 3 virtual machine:
+million rows of 96 bytes, `pos += vel`, as ratios to the fresh pass of the same row. These were taken
+once, by programs beside this page, on 2 cores of a Zen 3 virtual machine; what this page measures of
+it are the rows with `fresh` as their baseline:
 
 | chunks | arena | after everything was copied | one column shared | capture, warm |
 |---|---|---|---|---|
 | 512 rows | free lists | 1.29 | 1.69 | |
 | 512 rows | runs | 1.02 | 1.25 | 13 us |
 | 64 KiB | runs | 0.92 | 1.10 | 1.3 us |
-| 32 KiB | runs | 0.92 | 1.14 | 6 us |
+| 32 KiB | runs | 0.92 | 1.14 | |
 | 16 KiB | runs | 0.95 | 1.21 | 5 us |
 | 8 KiB | runs | 0.91 | 1.23 | 30 us |
 
