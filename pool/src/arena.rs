@@ -170,8 +170,18 @@ impl Arena {
     }
 
     /// Keeps neighbours for `run` ahead of [`allocate_next`](Arena::allocate_next): `want` chunks, or
-    /// fewer, but not below `least`. Takes nothing but free memory, and tells whether there was enough of it
-    /// side by side.
+    /// fewer, but not below `least`. Takes nothing but free memory, and tells whether there was
+    /// enough of it side by side.
+    ///
+    /// ```
+    /// # use convoy_pool::{Arena, ArenaConfig, ChunkRun, SizeClass};
+    /// let mut arena = Arena::new(ArenaConfig::default());
+    /// let (class, mut run) = (SizeClass::for_bytes(4096)?, ChunkRun::default());
+    /// assert!(!arena.start_run(class, &mut run, 16, 8), "nothing is mapped for it");
+    /// arena.reserve(1 << 20)?;
+    /// assert!(arena.start_run(class, &mut run, 16, 8) && run.left() >= 8);
+    /// # Ok::<(), convoy_pool::MemoryError>(())
+    /// ```
     pub fn start_run(
         &mut self,
         class: SizeClass,
