@@ -95,7 +95,20 @@ fn config() -> WorldConfig {
 
 /// A world with some entities.
 fn filled() -> (World, Vec<Entity>) {
-    let mut world = World::with_config(config());
+    filled_with(config())
+}
+
+/// The same for entities that come and go at random: what lies free between them then comes to a new
+/// high at ever rarer intervals, and half as much memory again as is ever in use has room for all
+/// of these. A chunk that is lost every second frame fills the room.
+fn filled_with_room() -> (World, Vec<Entity>) {
+    let mut config = config();
+    config.memory.first_slab_bytes = 192 * 1024;
+    filled_with(config)
+}
+
+fn filled_with(config: WorldConfig) -> (World, Vec<Entity>) {
+    let mut world = World::with_config(config);
     let entities = (0..ENTITIES).map(|number| world.spawn((number, [1.0_f32; 3]))).collect();
     (world, entities)
 }
@@ -633,7 +646,7 @@ fn compact() -> Frame {
 }
 
 fn compact_churn() -> Frame {
-    let (world, mut entities) = filled();
+    let (world, mut entities) = filled_with_room();
     let mut pictures = Pictures::new(&world);
     let mut mixer = Mixer::new(5);
     on(world, move |world, frame| {
@@ -666,7 +679,7 @@ fn statistics() -> Frame {
 }
 
 fn churn_under_views() -> Frame {
-    let (world, mut entities) = filled();
+    let (world, mut entities) = filled_with_room();
     let mut pictures = Pictures::new(&world);
     let mut mixer = Mixer::new(9);
     on(world, move |world, frame| {
@@ -706,10 +719,11 @@ fn offence(set_up: SetUp) -> Option<String> {
 }
 
 /// The controls: each must be found out.
-const CONTROLS: [(&str, SetUp, &str); 3] = [
+const CONTROLS: [(&str, SetUp, &str); 4] = [
     ("one small block in one frame of a thousand", control_allocates, "allocates 1 blocks"),
     ("one block freed that the warm-up allocated", control_frees, "frees"),
     ("memory of the system", control_maps, "maps"),
+    ("one small chunk every second frame, in a world with room", control_keeps, "maps"),
 ];
 
 fn toggles() -> Frame {
@@ -817,6 +831,16 @@ fn control_maps() -> Frame {
     on(world, |world, frame| {
         if frame == WARM_UP_FRAMES + 500 {
             world.reserve_bytes(1 << 20).unwrap();
+        }
+    })
+}
+
+fn control_keeps() -> Frame {
+    let (world, _) = filled_with_room();
+    on(world, |world, frame| {
+        // A chunk has 64 rows of which the smaller column takes 256 bytes.
+        if frame % 2 == 0 {
+            world.spawn_batch((0..64_u32).map(|number| (number,))).unwrap();
         }
     })
 }

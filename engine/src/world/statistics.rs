@@ -120,7 +120,18 @@ impl World {
         self.memory.history.timing = on;
     }
 
-    /// Maps `bytes` ahead, so that the arena can give them out later without mapping more.
+    /// Maps `bytes` ahead, so that the arena can give them out later without mapping more. Where
+    /// entities come and go at random, memory in use comes to a new high at ever rarer intervals, and
+    /// what is mapped ahead has room for these, too.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.reserve_bytes(8 << 20).unwrap();
+    /// let before = world.memory().mapped_bytes;
+    /// world.spawn_batch((0..200_000_u64).map(|row| (row,))).unwrap();
+    /// assert_eq!(world.memory().mapped_bytes, before);
+    /// ```
     ///
     /// # Errors
     ///
