@@ -98,7 +98,7 @@ impl DoubleBufferProvider {
     }
 
     fn give(&self, world: &mut World, reader: Option<&mut Member>) -> Result<View, AcquireError> {
-        let published = self.generations.published().filter(|view| view.is_past_of(world));
+        let published = self.generations.join().filter(|view| view.is_past_of(world));
         let (view, joined, stale) = match published {
             Some(view) if self.generations.is_fresh(&view, world) => (view, true, false),
             // Its own picture, whatever another world's thread publishes by then.

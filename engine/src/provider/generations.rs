@@ -206,12 +206,6 @@ impl Generations {
     /// any thread.
     #[inline]
     pub(super) fn join(&self) -> Option<View> {
-        self.published().inspect(|_| self.count_join())
-    }
-
-    /// What [`Generations::join`] gives, which is not given yet.
-    #[inline]
-    pub(super) fn published(&self) -> Option<View> {
         self.publication.join().map(View::new).filter(|view| !view.is_superseded())
     }
 
@@ -335,12 +329,13 @@ impl Generations {
         uses.map(|usage| usage.retained_bytes).sum()
     }
 
+    /// Counts an acquire that was given a picture which was there.
     pub(super) fn count_join(&self) {
         // Relaxed: a statistic that orders nothing.
         self.joins.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a join whose view is too old.
+    /// Counts an acquire that was given a picture which is too old.
     pub(super) fn count_stale(&self) {
         self.count_join();
         self.state().statistics.stale += 1;

@@ -112,7 +112,7 @@ impl SharedSnapshotProvider {
     /// A picture that is no older than readers may be given.
     fn fresh(&self, world: &mut World, reader: Option<&mut Member>) -> Result<View, AcquireError> {
         // One that is too old is let go of before a new one is opened, so that it doesn't count.
-        if let Some(view) = self.generations.published()
+        if let Some(view) = self.generations.join()
             && self.generations.is_fresh(&view, world)
         {
             let joined = self.generations.admit(view, reader, world);

@@ -93,8 +93,8 @@ impl From<SyncError> for AcquireError {
 pub struct ProviderStatistics {
     /// Snapshots captured.
     pub captures: u64,
-    /// Views given of a snapshot that was there already, on whatever thread and however old: all
-    /// but those that captured for themselves.
+    /// Acquires that were given a snapshot which was there already, however old. What threads take by
+    /// `join` is not counted: a number that all of them write would cost as much as the join.
     pub joins: u64,
     /// Acquires and updates that the bound on generations refused.
     pub refused: u64,
