@@ -522,9 +522,9 @@ impl Pair {
         }
         let (hash, copy) = (view.state_hash(), self.model.clone());
         if mask == KindMask::ALL {
-            // This marks what is reserved.
+            // This marks what is reserved, where there is memory for that.
             assert_eq!(self.world.state_hash(), hash);
-            self.is_unsettled = false;
+            self.is_unsettled &= self.limited;
         }
         let (followers, reserved) = (self.followers.clone(), self.reserved.clone());
         self.views.push(Kept {
@@ -563,6 +563,7 @@ impl Pair {
                 self.model = kept.copy.clone();
                 self.readable = KindMask::ALL;
                 self.reserved.clone_from(&kept.reserved);
+                self.is_unsettled |= !self.reserved.is_empty();
                 let again = self.world.restore(&kept.view).unwrap();
                 assert_eq!(again.chunks_restored, 0, "the world is there already");
                 // Last, as this marks handles that were reserved at the capture.
@@ -662,6 +663,7 @@ impl Pair {
                 assert!(report.chunks_copied <= report.chunks);
                 self.reserved.clone_from(&source.reserved);
                 self.reserved_max = self.reserved_max.max(source.reserved_max);
+                self.is_unsettled |= !self.reserved.is_empty();
                 let own = std::mem::take(&mut self.model);
                 self.model = source.model.clone();
                 self.readable = mask.intersection(source.readable);

@@ -75,6 +75,7 @@ impl Pair {
         branch.ties = self.ties.branch();
         branch.reserved_max = self.reserved_max;
         branch.reserved.clone_from(&kept.reserved);
+        branch.is_unsettled = !branch.reserved.is_empty();
         branch.followers = kept.followers.clone();
         branch.followers.disturb();
         branch.prepared = std::mem::take(&mut self.prepared);
