@@ -158,7 +158,7 @@ impl ModuleHost {
                 slot.renew_commands(world);
                 let member = &mut slot.member;
                 match convoy.provider.ask(|provider| provider.acquire_for(world, member)) {
-                    Some(Ok(view)) => slot.lend(view.narrow(slot.mask), self.now),
+                    Some(Ok(view)) => slot.lend(view.narrow_to(&slot.mask), self.now),
                     Some(Err(_)) | None => slot.refused += 1,
                 }
             }

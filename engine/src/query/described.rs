@@ -44,7 +44,7 @@ impl<'a, S: Tables + ?Sized> DescribedQuery<'a, S> {
         let registry = &tables.schema().registry;
         let required = known(registry, ids)?;
         let excluded = known(registry, excluded)?;
-        if let Some(id) = required.difference(&tables.readable()).iter().next() {
+        if let Some(id) = required.difference(tables.readable()).iter().next() {
             return Err(QueryError::NotCaptured { component: registry.info(id).name() });
         }
         let mut access = Access::of::<()>()?;

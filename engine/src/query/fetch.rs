@@ -40,16 +40,39 @@ use super::tables::{ColumnPlace, TableRef, Tables};
 /// filled while they are resolved.
 #[derive(Clone, Copy)]
 pub struct Access {
-    pub(super) read: ComponentMask,
-    pub(super) write: ComponentMask,
     /// What an archetype must have.
     pub(crate) required: ComponentMask,
     /// A needed component that the world does not know, so that no archetype has it.
     pub(crate) unknown: Option<Name>,
     /// The toggles of what is required, which must be on.
-    pub(super) enabled: ComponentMask,
+    pub(super) enabled: ToggleIds,
     /// The toggles of what is optional: a run of rows has each of them on or off throughout.
-    pub(super) uniform: ComponentMask,
+    pub(super) uniform: ToggleIds,
+}
+
+/// The few toggles that a query looks at, each once.
+#[derive(Clone, Copy)]
+pub(super) struct ToggleIds {
+    ids: [ComponentId; TOGGLES_MAX],
+    len: u8,
+}
+
+impl ToggleIds {
+    const NONE: Self = Self { ids: [ComponentId::ENTITY; TOGGLES_MAX], len: 0 };
+
+    pub(super) fn ids(&self) -> &[ComponentId] {
+        &self.ids[..usize::from(self.len)]
+    }
+
+    /// Adds `toggle`, unless it is there. Tells whether there was room.
+    fn insert(&mut self, toggle: ComponentId) -> bool {
+        let is_known = self.ids().contains(&toggle);
+        let place = self.ids.get_mut(usize::from(self.len)).filter(|_| !is_known);
+        let has_room = place.is_some();
+        place.into_iter().for_each(|place| *place = toggle);
+        self.len += u8::from(has_room);
+        is_known || has_room
+    }
 }
 
 /// The name of a component, worked out where it is wanted.
@@ -347,12 +370,10 @@ impl Access {
     }
 
     const NONE: Self = Self {
-        read: ComponentMask::NONE,
-        write: ComponentMask::NONE,
         required: ComponentMask::NONE,
         unknown: None,
-        enabled: ComponentMask::NONE,
-        uniform: ComponentMask::NONE,
+        enabled: ToggleIds::NONE,
+        uniform: ToggleIds::NONE,
     };
 
     pub(super) fn check<S: Tables + ?Sized>(
@@ -367,25 +388,6 @@ impl Access {
         }
     }
 
-    pub(super) fn read(&mut self, id: ComponentId, name: Name) -> Result<(), QueryError> {
-        self.read.insert(id);
-        if self.write.contains(id) {
-            Err(QueryError::Conflict { component: name() })
-        } else {
-            Ok(())
-        }
-    }
-
-    pub(super) fn write(&mut self, id: ComponentId, name: Name) -> Result<(), QueryError> {
-        if id == ComponentId::ENTITY {
-            return Err(QueryError::WritesEntity);
-        }
-        if !self.write.insert(id) || self.read.contains(id) {
-            return Err(QueryError::Conflict { component: name() });
-        }
-        Ok(())
-    }
-
     /// Notes the toggle of a component, if it has one, among those that must be on.
     pub(super) fn require_enabled(
         &mut self,
@@ -393,8 +395,8 @@ impl Access {
         id: ComponentId,
     ) -> Result<(), QueryError> {
         let Some(toggle) = registry.info(id).toggle() else { return Ok(()) };
-        self.enabled.insert(toggle);
-        self.check_toggles(registry, id)
+        let has_room = self.enabled.insert(toggle);
+        self.check_toggles(has_room, registry, id)
     }
 
     /// Notes the toggle of a component, if it has one, among those that end runs.
@@ -404,13 +406,18 @@ impl Access {
         id: ComponentId,
     ) -> Result<(), QueryError> {
         let Some(toggle) = registry.info(id).toggle() else { return Ok(()) };
-        self.uniform.insert(toggle);
-        self.check_toggles(registry, id)
+        let has_room = self.uniform.insert(toggle);
+        self.check_toggles(has_room, registry, id)
     }
 
     #[cold]
-    fn check_toggles(&self, registry: &Registry, id: ComponentId) -> Result<(), QueryError> {
-        if self.enabled.len() + self.uniform.len() > TOGGLES_MAX {
+    fn check_toggles(
+        &self,
+        has_room: bool,
+        registry: &Registry,
+        id: ComponentId,
+    ) -> Result<(), QueryError> {
+        if !has_room || self.enabled.ids().len() + self.uniform.ids().len() > TOGGLES_MAX {
             return Err(QueryError::TooManyToggles { component: registry.info(id).name() });
         }
         Ok(())
@@ -450,20 +457,18 @@ pub(super) fn not_visited(
     }
 }
 
-/// Finds `T`, notes that it is read, and checks that it may be.
+/// Finds `T`, and checks that it may be read.
 pub(super) fn resolve_read<T: Component, S: Tables + ?Sized>(
     tables: &S,
-    access: &mut Access,
 ) -> Result<Option<ComponentId>, QueryError> {
     match tables.schema().registry.id_of::<T>(Kind::Component) {
         Some(id) => {
             Access::check(tables, id, name_of::<T>)?;
-            access.read(id, name_of::<T>)?;
             Ok(Some(id))
         }
         // No entity has a component that was never registered, but only a store that may be read
         // in full can say so: elsewhere it was not among what was declared.
-        None if tables.readable() == ComponentMask::ALL => Ok(None),
+        None if tables.readable().is_all() => Ok(None),
         None => Err(not_captured::<T>()),
     }
 }

@@ -284,7 +284,7 @@ fn check_captured<T: Component>(
 ) -> Result<(), QueryError> {
     let readable = match registry.id_of::<T>(Kind::Component) {
         Some(id) => readable.contains(id),
-        None => *readable == ComponentMask::ALL,
+        None => readable.is_all(),
     };
     if readable { Ok(()) } else { Err(not_captured::<T>()) }
 }

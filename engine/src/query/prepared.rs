@@ -178,7 +178,7 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
                 self.matches.clear();
                 self.numbers.clear();
                 let mut access = Access::of::<Q>()?;
-                F::check(&tables.schema().registry, &tables.readable())?;
+                F::check(&tables.schema().registry, tables.readable())?;
                 (Q::resolve(tables, &mut access)?, access)
             }
         };
@@ -197,8 +197,8 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
         self.source = Some(Source {
             registry: schema.registry.stamp(),
             last: last.stamp(),
-            readable: tables.readable(),
-            layout: tables.layout(),
+            readable: *tables.readable(),
+            layout: tables.layout().copied(),
             resolved,
             access,
         });
@@ -258,8 +258,8 @@ impl<Q: Terms> Source<Q> {
         let last = known.checked_sub(1).and_then(|last| schema.archetypes().get(last));
         last.is_some_and(|last| last.stamp() == self.last)
             && schema.registry.stamp() == self.registry
-            && tables.readable() == self.readable
-            && tables.layout() == self.layout
+            && *tables.readable() == self.readable
+            && tables.layout() == self.layout.as_ref()
     }
 }
 

@@ -73,7 +73,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     /// When `G` looks at a column that may not be read: one that was not captured, synced, or
     /// declared by the reader. [`With`](crate::With) and [`Without`](crate::Without) look at none.
     pub fn try_filter<G: Filter>(self) -> Result<Query<'a, S, Q, (F, G)>, QueryError> {
-        G::check(&self.tables.schema().registry, &self.tables.readable())?;
+        G::check(&self.tables.schema().registry, self.tables.readable())?;
         let Self { tables, resolved, access, since, .. } = self;
         Ok(Query { tables, resolved, access, since, filter: PhantomData })
     }
@@ -314,7 +314,7 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
                 let table = self.tables.table(self.next_table);
                 let schema = self.tables.schema();
                 self.next_table += 1;
-                if !visits::<F>(&table, self.access, schema) {
+                if !visits::<F>(&table, &self.access, schema) {
                     continue;
                 }
                 // SAFETY: the table was checked to match.
@@ -357,7 +357,7 @@ fn select<F: Filter>(
 
 /// Whether an iterator stops at `table`.
 #[inline(never)]
-fn visits<F: Filter>(table: &TableRef<'_>, access: Access, schema: &Schema) -> bool {
+fn visits<F: Filter>(table: &TableRef<'_>, access: &Access, schema: &Schema) -> bool {
     table.rows() > 0 && access.matches(table.mask()) && F::passes(&schema.registry, table.mask())
 }
 
@@ -421,8 +421,8 @@ impl Tables for World {
     }
 
     #[inline]
-    fn readable(&self) -> ComponentMask {
-        self.readable
+    fn readable(&self) -> &ComponentMask {
+        &self.readable
     }
 
     fn world_id(&self) -> WorldId {
@@ -430,7 +430,7 @@ impl Tables for World {
     }
 
     #[inline]
-    fn layout(&self) -> Option<ComponentMask> {
+    fn layout(&self) -> Option<&ComponentMask> {
         None
     }
 

@@ -112,11 +112,11 @@ struct TermToggles {
 impl TermToggles {
     fn bind(table: &TableRef<'_>, access: &Access) -> Self {
         let mut toggles = Self { columns: [None; TOGGLES_MAX], enabled: 0, count: 0 };
-        for id in access.enabled.iter() {
+        for &id in access.enabled.ids() {
             toggles.add(table, id);
         }
         toggles.enabled = toggles.count;
-        for id in access.uniform.intersection(table.mask()).iter() {
+        for &id in access.uniform.ids().iter().filter(|id| table.mask().contains(**id)) {
             toggles.add(table, id);
         }
         toggles

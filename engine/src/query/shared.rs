@@ -27,7 +27,7 @@ use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
 use crate::storage::table::Table;
 use crate::storage::world_id::WorldId;
-use crate::storage::{COMPONENTS_MAX, ComponentId, ComponentMask, Entity};
+use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::World;
 use crate::world::index::{EntityIndex, Location};
 
@@ -66,11 +66,11 @@ pub struct SharedWorld<'w> {
     tables: &'w [Table],
     schema: &'w Schema,
     index: &'w EntityIndex,
-    readable: ComponentMask,
+    readable: &'w ComponentMask,
     epoch: Epoch,
     memory: Mutex<&'w mut Memory>,
-    /// For each component how many queries read it, or `WRITTEN`.
-    borrows: [AtomicI32; COMPONENTS_MAX],
+    /// For each type of the world how many queries read it, or `WRITTEN`.
+    borrows: &'w [AtomicI32],
     /// The same for types that no component of the world has. Queries find nothing by them, but
     /// two that conflict are told apart from the start, and not when the first entity comes.
     strangers: Mutex<&'w mut Vec<(TypeId, i32)>>,
@@ -80,19 +80,21 @@ pub struct SharedWorld<'w> {
 const WRITTEN: i32 = -1;
 
 impl World {
-    /// Shares the world out to queries that are alive at once. Takes no memory, and a kilobyte of
-    /// counters.
+    /// Shares the world out to queries that are alive at once. Sets a counter for each type of the
+    /// world to zero.
     pub fn share(&mut self) -> SharedWorld<'_> {
         // A query that was forgotten, and not dropped, has borrowed until now.
         self.strangers.clear();
+        self.borrows.iter_mut().for_each(|count| *count.get_mut() = 0);
+        self.borrows.resize_with(self.schema.registry.len(), AtomicI32::default);
         SharedWorld {
             tables: &self.tables,
             schema: &self.schema,
             index: &self.index,
-            readable: self.readable,
+            readable: &self.readable,
             epoch: self.memory.epoch(),
             memory: Mutex::new(&mut self.memory),
-            borrows: [const { AtomicI32::new(0) }; COMPONENTS_MAX],
+            borrows: &self.borrows,
             strangers: Mutex::new(&mut self.strangers),
         }
     }
@@ -123,9 +125,14 @@ impl<'w> SharedWorld<'w> {
     pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, 'w, Q>, QueryError> {
         let mut access = Access::of::<Q>()?;
         let resolved = Q::resolve(&Shape(self), &mut access)?;
-        let mut borrow = Borrow::new(self, &access)?;
         let (registry, mut strangers) = (&self.schema.registry, false);
-        Q::claims(&mut |claim| strangers |= !registry.has_component(claim.component));
+        let (mut read, mut write) = (ComponentMask::NONE, ComponentMask::NONE);
+        Q::claims(&mut |claim| match registry.component_by_type(claim.component) {
+            Some(id) if claim.writes => _ = write.insert(id),
+            Some(id) => _ = read.insert(id),
+            None => strangers = true,
+        });
+        let mut borrow = Borrow::new(self, &read, &write)?;
         if strangers {
             borrow.take_strangers(|each| Q::claims(&mut |claim| each(claim)))?;
         }
@@ -161,7 +168,7 @@ impl Tables for Shape<'_, '_> {
         self.0.schema
     }
 
-    fn readable(&self) -> ComponentMask {
+    fn readable(&self) -> &ComponentMask {
         self.0.readable
     }
 
@@ -169,7 +176,7 @@ impl Tables for Shape<'_, '_> {
         WorldId::NONE
     }
 
-    fn layout(&self) -> Option<ComponentMask> {
+    fn layout(&self) -> Option<&ComponentMask> {
         None
     }
 
@@ -208,15 +215,19 @@ struct Borrow<'s, 'w> {
 type Claims = fn(&mut dyn FnMut(Claim));
 
 impl<'s, 'w> Borrow<'s, 'w> {
-    fn new(shared: &'s SharedWorld<'w>, access: &Access) -> Result<Self, QueryError> {
-        let (read, write) = (ComponentMask::NONE, ComponentMask::NONE);
+    fn new(
+        shared: &'s SharedWorld<'w>,
+        read: &ComponentMask,
+        write: &ComponentMask,
+    ) -> Result<Self, QueryError> {
+        let none = ComponentMask::NONE;
         // Grows as components are taken, so that an early return gives back what was taken.
-        let mut borrow = Self { shared, read, write, strangers: None };
-        for id in access.write.iter() {
+        let mut borrow = Self { shared, read: none, write: none, strangers: None };
+        for id in write.iter() {
             borrow.take(id, |state| (state == 0).then_some(WRITTEN))?;
             borrow.write.insert(id);
         }
-        for id in access.read.iter() {
+        for id in read.iter() {
             borrow.take(id, |state| if state == WRITTEN { None } else { state.checked_add(1) })?;
             borrow.read.insert(id);
         }
@@ -264,7 +275,7 @@ impl<'s, 'w> Borrow<'s, 'w> {
     fn each_stranger(&self, claims: Claims, each: &mut dyn FnMut(Claim)) {
         let registry = &self.shared.schema.registry;
         claims(&mut |claim| {
-            if !registry.has_component(claim.component) {
+            if registry.component_by_type(claim.component).is_none() {
                 each(claim);
             }
         });
@@ -317,7 +328,7 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
     pub fn filter<G: Filter>(self) -> SharedQuery<'s, 'w, Q, (F, G)> {
         const { assert!(G::BY_ARCHETYPE, "a shared query can't be filtered by columns") };
         let Self { borrow, resolved, access, .. } = self;
-        if let Err(error) = G::check(&borrow.shared.schema.registry, &borrow.shared.readable) {
+        if let Err(error) = G::check(&borrow.shared.schema.registry, borrow.shared.readable) {
             panic!("{error}");
         }
         SharedQuery { borrow, resolved, access, filter: PhantomData }

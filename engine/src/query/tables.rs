@@ -23,7 +23,7 @@ pub trait Tables: SealedTables {
 
     /// What may be read.
     #[doc(hidden)]
-    fn readable(&self) -> ComponentMask;
+    fn readable(&self) -> &ComponentMask;
 
     /// The world that this is, or is a picture of.
     #[doc(hidden)]
@@ -32,7 +32,7 @@ pub trait Tables: SealedTables {
     /// Which columns the tables have, where that is not all of their components: what was
     /// captured. With the schema it tells where in a table a column is.
     #[doc(hidden)]
-    fn layout(&self) -> Option<ComponentMask>;
+    fn layout(&self) -> Option<&ComponentMask>;
 
     /// How many tables there are, empty ones included.
     fn table_count(&self) -> usize;
@@ -80,8 +80,9 @@ enum Columns<'a> {
 /// The columns of one table in a snapshot.
 #[derive(Clone, Copy)]
 pub(crate) struct FrozenColumns<'a> {
-    /// Which of the table's columns were captured.
-    pub(crate) mask: ComponentMask,
+    /// Which columns the table has, and which of all columns were captured.
+    pub(crate) mask: &'a ComponentMask,
+    pub(crate) captured: &'a ComponentMask,
     /// Where the chunks of each captured column start in `chunks`, in the order of component ids.
     pub(crate) starts: &'a [u32],
     pub(crate) chunks: &'a [ChunkEntry],
@@ -131,7 +132,7 @@ impl<'a> TableRef<'a> {
 /// among the captured ones.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnPlace {
-    pub(crate) position: u8,
+    pub(crate) position: u16,
     pub(crate) rows_log2: u8,
     has_chunks: bool,
 }
@@ -144,18 +145,18 @@ impl ColumnPlace {
     }
 
     pub(crate) fn new(position: usize, rows_log2: u8, size: usize) -> Self {
-        let position = u8::try_from(position).expect("a mask has at most 256 bits");
-        Self { position, rows_log2, has_chunks: size > 0 }
+        Self { position: position as u16, rows_log2, has_chunks: size > 0 }
     }
 }
 
 impl FrozenColumns<'_> {
     fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
-        if !self.mask.contains(id) {
+        let Self { mask, captured, schema, .. } = self;
+        if !mask.contains(id) || !captured.contains(id) {
             return None;
         }
-        let info = self.schema.registry.info(id);
-        Some(ColumnPlace::new(self.mask.rank(id), info.rows_log2(), info.size()))
+        let info = schema.registry.info(id);
+        Some(ColumnPlace::new(mask.rank_in_both(captured, id), info.rows_log2(), info.size()))
     }
 
     #[inline]

@@ -81,7 +81,7 @@ unsafe impl<T: Component> Terms for &T {
         tables: &S,
         access: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
-        let id = resolve_read::<T, S>(tables, access)?;
+        let id = resolve_read::<T, S>(tables)?;
         match id {
             Some(id) => {
                 access.required.insert(id);
@@ -181,9 +181,9 @@ unsafe impl Terms for Entity {
 
     fn resolve<S: Tables + ?Sized>(
         tables: &S,
-        access: &mut Access,
+        _: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
-        resolve_read::<Entity, S>(tables, access).map(|_| ())
+        resolve_read::<Entity, S>(tables).map(|_| ())
     }
 
     fn place((): (), table: &TableRef<'_>) -> Self::Place {
@@ -316,7 +316,7 @@ unsafe impl<T: Component> Terms for Option<&T> {
         tables: &S,
         access: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
-        let Some(id) = resolve_read::<T, S>(tables, access)? else { return Ok(None) };
+        let Some(id) = resolve_read::<T, S>(tables)? else { return Ok(None) };
         let registry = &tables.schema().registry;
         access.require_uniform(registry, id)?;
         Ok(Some(OptionalIds { id, toggle: registry.info(id).toggle() }))

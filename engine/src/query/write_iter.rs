@@ -70,7 +70,7 @@ impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
         loop {
             while self.row == self.rows {
                 let Some(table) = self.tables.next() else { return false };
-                if !visits::<F>(table, self.access, self.schema) {
+                if !visits::<F>(table, &self.access, self.schema) {
                     continue;
                 }
                 self.selection = select(table, self.schema, self.access, self.since);
@@ -129,7 +129,7 @@ fn select<F: Filter>(
 
 /// Whether an iterator stops at `table`.
 #[inline(never)]
-pub(super) fn visits<F: Filter>(table: &Table, access: Access, schema: &Schema) -> bool {
+pub(super) fn visits<F: Filter>(table: &Table, access: &Access, schema: &Schema) -> bool {
     table.rows() > 0 && access.matches(table.mask()) && F::passes(&schema.registry, table.mask())
 }
 

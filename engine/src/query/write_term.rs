@@ -87,7 +87,6 @@ unsafe impl<T: Component> Terms for &mut T {
             return Ok(None);
         };
         Access::check(tables, id, name_of::<T>)?;
-        access.write(id, name_of::<T>)?;
         access.required.insert(id);
         access.require_enabled(&tables.schema().registry, id)?;
         Ok(Some(id))

@@ -76,7 +76,7 @@ impl World {
         let chunks = cell.capacity().chunks;
         let known = mask.intersection(&self.schema.registry.ids());
         let history = &mut self.memory.history;
-        let holds = history.add((epoch, self.tick), known, cell.watch(), chunks);
+        let holds = history.add((epoch, self.tick), &known, cell.watch(), chunks);
         let bases = &mut history.bases;
         cell.finish(holds, bases.live() > 0, |number| bases.needed_by(epoch, number));
         open(cell)
@@ -131,7 +131,7 @@ impl World {
     /// When the heap has no room for as many lists. Nothing is taken then.
     pub fn reserve_captures(&mut self, count: usize) -> Result<(), MemoryError> {
         let chunks = self.capture_shape(&ComponentMask::ALL).chunks;
-        self.memory.history.reserve(count, chunks)
+        self.memory.history.reserve(count, chunks, self.schema.registry.len())
     }
 
     /// The room that a capture of `mask` can take before a list of the world's has to grow.

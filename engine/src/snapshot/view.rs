@@ -1,6 +1,7 @@
 //! [`View`]: a reader's lease on a snapshot.
 
 use std::fmt;
+use std::sync::Arc;
 
 use convoy_pool::Lease;
 
@@ -109,8 +110,8 @@ pub struct View {
     lease: Lease<Frozen>,
     /// Who is charged with what the lease holds, where anybody is. Dropped after the lease.
     charge: Option<Charge>,
-    /// What this reader may read: what was captured, or less.
-    readable: ComponentMask,
+    /// What this reader may read, where that is less than what was captured.
+    narrowed: Option<Arc<ComponentMask>>,
 }
 
 impl Clone for View {
@@ -122,14 +123,22 @@ impl Clone for View {
     #[track_caller]
     fn clone(&self) -> Self {
         let (lease, charge) = (self.lease.clone(), self.charge.clone());
-        Self { lease, charge, readable: self.readable }
+        Self { lease, charge, narrowed: self.narrowed.clone() }
     }
 }
 
 impl View {
     pub(crate) fn new(lease: Lease<Frozen>) -> Self {
-        let readable = lease.head.mask;
-        Self { lease, charge: None, readable }
+        Self { lease, charge: None, narrowed: None }
+    }
+
+    /// What this view may read.
+    #[inline]
+    fn readable(&self) -> &ComponentMask {
+        match &self.narrowed {
+            Some(mask) => mask,
+            None => &self.lease.head.mask,
+        }
     }
 
     /// The same view, charged to somebody with all its clones.
@@ -187,8 +196,8 @@ impl View {
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
         let missing = || ReadError::Missing { entity, component: name_of::<T>() };
         let id = match self.lease.schema().registry.id_of::<T>(Kind::Component) {
-            Some(id) if self.readable.contains(id) => id,
-            None if self.readable == ComponentMask::ALL => return Err(missing()),
+            Some(id) if self.readable().contains(id) => id,
+            None if self.readable().is_all() => return Err(missing()),
             _ => return Err(not_captured::<T>()),
         };
         let rows = self.lease.column(at.archetype.index(), id).ok_or_else(missing)?;
@@ -214,7 +223,7 @@ impl View {
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
         let registry = &self.lease.schema().registry;
         let id = registry.id_of::<T>(Kind::Component);
-        if !id.is_some_and(|id| self.readable.contains(id)) && self.readable != ComponentMask::ALL {
+        if !id.is_some_and(|id| self.readable().contains(id)) && !self.readable().is_all() {
             return Err(not_captured::<T>());
         }
         let toggle = id.and_then(|id| registry.info(id).toggle());
@@ -235,7 +244,7 @@ impl View {
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
         let info = self.lease.schema().registry.component(id).ok_or(ReadError::Unknown { id })?;
         let component = info.name();
-        if !self.readable.contains(id) {
+        if !self.readable().contains(id) {
             return Err(ReadError::NotCaptured { component });
         }
         let rows = self.lease.column(at.archetype.index(), id);
@@ -288,11 +297,11 @@ impl View {
         cursor: &'a mut EventCursor<T>,
     ) -> Result<Events<'a, T>, ReadError> {
         let records = match self.lease.schema().registry.id_of::<T>(Kind::Event) {
-            Some(id) if self.readable.contains(id) => {
+            Some(id) if self.readable().contains(id) => {
                 let (rows, first, forks) = self.lease.log(id).ok_or_else(not_captured::<T>)?;
                 EventRecords { world: self.lease.head.world, rows, first, forks: Some(forks) }
             }
-            None if self.readable == ComponentMask::ALL => EventRecords::EMPTY,
+            None if self.readable().is_all() => EventRecords::EMPTY,
             _ => return Err(not_captured::<T>()),
         };
         Ok(Events::new(records, cursor))
@@ -306,14 +315,14 @@ impl View {
     pub fn resource<T: Component>(&self) -> Result<&T, ReadError> {
         let no_resource = || ReadError::NoResource { resource: name_of::<T>() };
         match self.lease.schema().registry.id_of::<T>(Kind::Resource) {
-            Some(id) if self.readable.contains(id) => {
+            Some(id) if self.readable().contains(id) => {
                 let rows = self.lease.resource(id).ok_or_else(not_captured::<T>)?;
                 if rows.len() == 0 {
                     return Err(no_resource());
                 }
                 Ok(rows.get(0))
             }
-            None if self.readable == ComponentMask::ALL => Err(no_resource()),
+            None if self.readable().is_all() => Err(no_resource()),
             _ => Err(not_captured::<T>()),
         }
     }
@@ -402,14 +411,23 @@ impl View {
 
     /// What this view may read.
     pub fn mask(&self) -> ComponentMask {
-        self.readable
+        *self.readable()
     }
 
-    /// The same snapshot, with less to read: what is in both masks.
+    /// The same snapshot, with less to read: what is in both masks. A snapshot's cell keeps the first
+    /// few masks that its views are narrowed to, one block of the heap each, from one capture to the
+    /// next.
     #[must_use]
-    pub fn narrow(mut self, mask: ComponentMask) -> Self {
-        let mask = self.lease.schema().registry.closed(&mask);
-        self.readable = self.readable.intersection(&mask);
+    pub fn narrow(self, mask: ComponentMask) -> Self {
+        self.narrow_to(&mask)
+    }
+
+    pub(crate) fn narrow_to(mut self, mask: &ComponentMask) -> Self {
+        let mask = self.lease.schema().registry.closed(mask);
+        if !self.readable().is_subset(&mask) {
+            let mask = self.readable().intersection(&mask);
+            self.narrowed = Some(self.lease.narrowing(&mask));
+        }
         self
     }
 
@@ -438,16 +456,16 @@ impl Tables for View {
         self.lease.schema()
     }
 
-    fn readable(&self) -> ComponentMask {
-        self.readable
+    fn readable(&self) -> &ComponentMask {
+        self.readable()
     }
 
     fn world_id(&self) -> WorldId {
         self.lease.head.world
     }
 
-    fn layout(&self) -> Option<ComponentMask> {
-        Some(self.lease.head.mask)
+    fn layout(&self) -> Option<&ComponentMask> {
+        Some(&self.lease.head.mask)
     }
 
     fn table_count(&self) -> usize {
@@ -458,9 +476,8 @@ impl Tables for View {
         let schema = self.lease.schema();
         let mask = schema.archetypes()[index].mask();
         let (rows, starts) = self.lease.table(index);
-        let captured = mask.intersection(&self.lease.head.mask);
-        let chunks = self.lease.chunks();
-        TableRef::frozen(mask, rows, FrozenColumns { mask: captured, starts, chunks, schema })
+        let (captured, chunks) = (&self.lease.head.mask, self.lease.chunks());
+        TableRef::frozen(mask, rows, FrozenColumns { mask, captured, starts, chunks, schema })
     }
 
     fn locate(&self, entity: Entity) -> Result<Option<Location>, GetError> {
@@ -469,11 +486,11 @@ impl Tables for View {
     }
 
     fn rows(&self, index: usize, id: ComponentId) -> Option<Rows<'_>> {
-        self.lease.column(index, id).filter(|_| self.readable.contains(id))
+        self.lease.column(index, id).filter(|_| self.readable().contains(id))
     }
 
     fn slots(&self) -> Option<Rows<'_>> {
-        let readable = self.readable.contains(ComponentId::ENTITY);
+        let readable = self.readable().contains(ComponentId::ENTITY);
         self.lease.index(size_of::<Slot>()).filter(|_| readable)
     }
 }

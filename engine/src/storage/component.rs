@@ -12,6 +12,7 @@ use super::links::engine_owns;
 use super::mask::ComponentMask;
 use super::names::{intern, name_of};
 use super::stamp::Stamp;
+use super::state_hash::{hash_bytes, join};
 use super::type_map::{NearIds, TypeMap};
 
 pub(crate) mod adopt;
@@ -110,9 +111,16 @@ pub struct ComponentInfo {
     /// The column that tells which rows have the component switched off, if it can be.
     toggle: Option<ComponentId>,
     rows_log2: u8,
+    /// What stands for the type in the hash of a state, in every world: it follows from the name and
+    /// the shape, and for types that share both, from which one was registered first.
+    key: u64,
 }
 
 impl ComponentInfo {
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
     /// The type's name, or the one it was described by.
     pub fn name(&self) -> &'static str {
         self.name
@@ -177,6 +185,7 @@ impl ComponentInfo {
             kind: Kind::Component,
             toggle: None,
             rows_log2: shape.rows_log2(size_of::<T>()),
+            key: 0,
         }
     }
 }
@@ -363,10 +372,10 @@ impl Registry {
         }
     }
 
-    /// Whether a component has the type.
+    /// The id of the component of this type, if one is registered.
     #[inline]
-    pub(crate) fn has_component(&self, component: TypeId) -> bool {
-        self.components.get(component).is_some()
+    pub(crate) fn component_by_type(&self, component: TypeId) -> Option<ComponentId> {
+        self.components.get(component).copied()
     }
 
     /// The id of `T`, registered now if it is new.
@@ -465,12 +474,17 @@ impl Registry {
     }
 
     /// The mask with the toggles of its components: they are never parted.
+    #[inline]
     pub(crate) fn closed(&self, mask: &ComponentMask) -> ComponentMask {
+        if self.has_toggles && !mask.is_all() { self.with_toggles(mask) } else { *mask }
+    }
+
+    fn with_toggles(&self, mask: &ComponentMask) -> ComponentMask {
         let mut closed = mask.difference(&self.toggles);
         for id in mask.intersection(&self.toggled).iter() {
             closed.insert(self.info(id).toggle.expect("the component has a toggle"));
         }
-        if *mask == ComponentMask::ALL { *mask } else { closed }
+        closed
     }
 
     /// The id of a component that is described by name, size and alignment: registered now if it
@@ -552,9 +566,19 @@ impl Registry {
         let id = ComponentId::new(self.infos.len());
         let rows_log2 = self.shape.rows_log2(size);
         let toggle = None;
-        self.infos.push(ComponentInfo { name, size, align, type_id, kind, toggle, rows_log2 });
+        let key = self.key_of((name, size, align), kind);
+        self.infos.push(ComponentInfo { name, size, align, type_id, kind, toggle, rows_log2, key });
         self.stamp = Stamp::next();
         Ok(id)
+    }
+
+    fn key_of(&self, (name, size, align): (&str, usize, usize), kind: Kind) -> u64 {
+        let shape = join(size as u64, align as u64);
+        let mut key = join(hash_bytes(name.as_bytes()), join(shape, kind as u64));
+        while self.infos.iter().any(|info| info.key == key) {
+            key = join(key, 0);
+        }
+        key
     }
 
     /// Two registries of one stamp know the same types under the same ids.
@@ -584,7 +608,7 @@ impl Registry {
 
     /// All ids that are registered.
     pub(crate) fn ids(&self) -> ComponentMask {
-        (0..self.infos.len()).map(ComponentId::new).collect()
+        ComponentMask::first(self.infos.len())
     }
 
     /// The ids of the types of `kind`, in the order of their registration.

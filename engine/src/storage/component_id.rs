@@ -2,7 +2,7 @@
 
 /// How many component, event and entity types one world can register. The one constant that sets
 /// the width of every mask.
-pub const COMPONENTS_MAX: usize = 256;
+pub const COMPONENTS_MAX: usize = 1024;
 
 /// The number of a registered type in its world: components and event types share one range, so
 /// that one [`ComponentMask`](crate::ComponentMask) speaks of both.

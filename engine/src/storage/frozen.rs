@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "vouches for captured chunks")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use convoy_pool::{Mapping, Recycle};
 
@@ -125,7 +125,12 @@ pub(crate) struct Frozen {
     bases: Vec<(u32, Base)>,
     /// Counts the branches of this snapshot.
     holds: Option<Holds>,
+    /// The masks that views were narrowed to, of this capture and of those before it.
+    narrowings: Mutex<Vec<Arc<ComponentMask>>>,
 }
+
+/// How many masks a cell keeps that views were narrowed to.
+const NARROWINGS_MAX: usize = 32;
 
 impl Frozen {
     pub(crate) fn with_shape(shape: &SnapshotShape) -> Self {
@@ -147,6 +152,7 @@ impl Frozen {
             },
             bases: Vec::new(),
             holds: None,
+            narrowings: Mutex::default(),
         }
     }
 
@@ -163,6 +169,21 @@ impl Frozen {
         ];
         let bytes = lists.into_iter().map(|(count, bytes)| count.saturating_mul(bytes));
         bytes.fold(size_of::<Self>(), usize::saturating_add)
+    }
+
+    /// `mask` for a view that is narrowed to it: the one that was made before for an equal mask, as
+    /// modules read the same in every frame.
+    pub(crate) fn narrowing(&self, mask: &ComponentMask) -> Arc<ComponentMask> {
+        // The list is whole after every statement.
+        let mut narrowings = self.narrowings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = narrowings.iter().find(|known| ***known == *mask) {
+            return Arc::clone(known);
+        }
+        let narrowing = Arc::new(*mask);
+        if narrowings.len() < NARROWINGS_MAX {
+            narrowings.push(Arc::clone(&narrowing));
+        }
+        narrowing
     }
 
     /// Makes room for `shape`.
@@ -337,13 +358,13 @@ impl Frozen {
     /// One captured column of one table.
     pub(crate) fn column(&self, table: usize, id: ComponentId) -> Option<Rows<'_>> {
         let archetype = &self.schema().archetypes()[table];
-        let captured = archetype.mask().intersection(&self.head.mask);
-        if !captured.contains(id) {
+        let (mask, captured) = (archetype.mask(), &self.head.mask);
+        if !mask.contains(id) || !captured.contains(id) {
             return None;
         }
         let (rows, starts) = self.table(table);
         let info = self.schema().registry.info(id);
-        let start = starts[captured.rank(id)] as usize;
+        let start = starts[mask.rank_in_both(captured, id)] as usize;
         Some(self.rows(FrozenRows { start, rows }, info.size(), info.rows_log2()))
     }
 

@@ -75,6 +75,8 @@ struct CaptureLists {
     oldest: Tallies,
     /// The branches that hold the capture.
     holds: Holds,
+    /// The components that it took. A box, as captures move in their list.
+    mask: Box<ComponentMask>,
 }
 
 impl CaptureLists {
@@ -82,8 +84,9 @@ impl CaptureLists {
         Self {
             dead: Vec::with_capacity(chunks),
             dead_bytes: 0,
-            oldest: Tallies::new(),
+            oldest: Tallies::default(),
             holds: Holds::default(),
+            mask: Box::default(),
         }
     }
 
@@ -98,7 +101,6 @@ impl CaptureLists {
 struct ActiveCapture {
     epoch: Epoch,
     tick: u64,
-    mask: ComponentMask,
     watch: Watch<Frozen>,
     lists: CaptureLists,
     /// How many entries of the dead list are sorted by address, during a revival.
@@ -113,7 +115,7 @@ impl ActiveCapture {
     }
 
     fn sees(&self, born: Epoch, component: ComponentId) -> bool {
-        born <= self.epoch && self.mask.contains(component)
+        born <= self.epoch && self.lists.mask.contains(component)
     }
 }
 
@@ -365,7 +367,7 @@ impl Returns {
                 }
             }
             capture.lists.dead_bytes = 0;
-            history.find_newest(&capture.mask);
+            history.find_newest(&capture.lists.mask);
             history.unshare(&mut capture, index);
             history.spare.push(capture.lists);
             ended += 1;
@@ -446,7 +448,7 @@ impl History {
     pub(crate) fn add(
         &mut self,
         (epoch, tick): (Epoch, u64),
-        mask: ComponentMask,
+        mask: &ComponentMask,
         watch: Watch<Frozen>,
         chunks: usize,
     ) -> Holds {
@@ -460,23 +462,30 @@ impl History {
             *lists.oldest.of(id) = self.ledger.share(id);
         }
         let holds = lists.holds.clone();
-        self.active.push(ActiveCapture { epoch, tick, mask, watch, lists, sorted: 0 });
+        *lists.mask = *mask;
+        self.active.push(ActiveCapture { epoch, tick, watch, lists, sorted: 0 });
         holds
     }
 
-    /// Makes lists for `count` captures of `chunks` chunks each.
-    pub(crate) fn reserve(&mut self, count: usize, chunks: usize) -> Result<(), MemoryError> {
+    /// Makes lists for `count` captures of `chunks` chunks of `types` types each.
+    pub(crate) fn reserve(
+        &mut self,
+        count: usize,
+        chunks: usize,
+        types: usize,
+    ) -> Result<(), MemoryError> {
         let lists_bytes = chunks.saturating_mul(size_of::<DeadChunk>());
         let places_bytes = size_of::<ActiveCapture>() + size_of::<CaptureLists>();
-        let capture_bytes = lists_bytes.saturating_add(places_bytes + Tallies::BYTES);
+        let capture_bytes = lists_bytes.saturating_add(places_bytes + Tallies::bytes(types));
         ask_heap(capture_bytes.saturating_mul(count))?;
         self.active.reserve(count.saturating_sub(self.active.len()));
         self.spare.reserve(count);
-        for lists in &mut self.spare {
-            lists.dead.reserve_exact(chunks);
-        }
         while self.active.len() + self.spare.len() < count {
             self.spare.push(CaptureLists::with_capacity(chunks));
+        }
+        for lists in &mut self.spare {
+            lists.dead.reserve_exact(chunks);
+            lists.oldest.reserve(types);
         }
         Ok(())
     }
@@ -503,7 +512,7 @@ impl History {
     /// Finds the newest captures of the components of `mask` anew.
     fn find_newest(&mut self, mask: &ComponentMask) {
         for id in mask.iter() {
-            let holder = self.active.iter().rfind(|capture| capture.mask.contains(id));
+            let holder = self.active.iter().rfind(|capture| capture.lists.mask.contains(id));
             self.newest[id.index()] = holder.map_or(Epoch::NEVER, |capture| capture.epoch);
         }
     }
@@ -511,9 +520,9 @@ impl History {
     /// Passes the live chunks that `ended`, which stood at `index`, was the oldest to see on to
     /// the next newer capture of their component.
     fn unshare(&mut self, ended: &mut ActiveCapture, index: usize) {
-        for id in ended.mask.iter() {
+        for id in ended.lists.mask.iter() {
             let tally = *ended.lists.oldest.of(id);
-            match self.active[index..].iter_mut().find(|capture| capture.mask.contains(id)) {
+            match self.active[index..].iter_mut().find(|capture| capture.lists.mask.contains(id)) {
                 Some(newer) => newer.lists.oldest.of(id).add_all(tally),
                 None => self.ledger.unshare(id, tally),
             }

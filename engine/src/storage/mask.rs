@@ -1,10 +1,14 @@
 //! Sets of component ids, as a fixed number of bits.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 
+/// Words of a mask, one bit of its summary each.
 const WORDS: usize = COMPONENTS_MAX / 64;
+
+const _: () = assert!(WORDS >= 1 && WORDS <= u16::BITS as usize, "the summary has a bit for each");
 
 /// A set of component ids: what an archetype holds, what a snapshot captures, what a module reads.
 ///
@@ -19,16 +23,31 @@ const WORDS: usize = COMPONENTS_MAX / 64;
 /// assert!(mask.contains(position) && mask.is_subset(&ComponentMask::ALL));
 /// assert_eq!(mask.len(), 1);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+///
+/// It is a value of 136 bytes, of which operations look at the words that have a bit: usually one.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct ComponentMask {
+    /// A bit for each word that is not zero. First, as sets that differ mostly differ here.
+    summary: u16,
     words: [u64; WORDS],
 }
 
 impl ComponentMask {
     /// The empty set.
-    pub const NONE: Self = Self { words: [0; WORDS] };
+    pub const NONE: Self = Self { words: [0; WORDS], summary: 0 };
     /// Every id, also those that are not registered yet.
-    pub const ALL: Self = Self { words: [u64::MAX; WORDS] };
+    pub const ALL: Self =
+        Self { words: [u64::MAX; WORDS], summary: u16::MAX >> (u16::BITS as usize - WORDS) };
+
+    /// The first `count` ids.
+    pub(crate) fn first(count: usize) -> Self {
+        let mut mask = Self::NONE;
+        for word in 0..count.div_ceil(64) {
+            let bits = (count - word * 64).min(64);
+            mask.set_word(word, u64::MAX >> (64 - bits));
+        }
+        mask
+    }
 
     /// Whether `id` is in the set.
     #[inline]
@@ -39,53 +58,86 @@ impl ComponentMask {
     /// Adds `id`; tells whether it was new.
     pub fn insert(&mut self, id: ComponentId) -> bool {
         let new = !self.contains(id);
-        self.words[id.index() / 64] |= 1 << (id.index() % 64);
+        let word = id.index() / 64;
+        self.words[word] |= 1 << (id.index() % 64);
+        self.summary |= 1 << word;
         new
     }
 
     /// Takes `id` out; tells whether it was there.
     pub fn remove(&mut self, id: ComponentId) -> bool {
         let held = self.contains(id);
-        self.words[id.index() / 64] &= !(1 << (id.index() % 64));
+        let word = id.index() / 64;
+        self.set_word(word, self.words[word] & !(1 << (id.index() % 64)));
         held
+    }
+
+    #[inline]
+    fn set_word(&mut self, word: usize, bits: u64) {
+        self.words[word] = bits;
+        self.summary = self.summary & !(1 << word) | u16::from(bits != 0) << word;
     }
 
     /// The ids that are in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self { words: std::array::from_fn(|word| self.words[word] | other.words[word]) }
+        let mut union = *self;
+        for word in words_of(other.summary) {
+            union.words[word] |= other.words[word];
+        }
+        union.summary |= other.summary;
+        union
     }
 
     /// The ids that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        Self { words: std::array::from_fn(|word| self.words[word] & other.words[word]) }
+        let mut both = Self::NONE;
+        for word in words_of(self.summary & other.summary) {
+            both.set_word(word, self.words[word] & other.words[word]);
+        }
+        both
     }
 
     /// The ids that are in this set and not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        Self { words: std::array::from_fn(|word| self.words[word] & !other.words[word]) }
+        let mut rest = *self;
+        for word in words_of(self.summary & other.summary) {
+            rest.set_word(word, self.words[word] & !other.words[word]);
+        }
+        rest
     }
 
     /// Whether every id of this set is in `other`.
+    #[inline]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.words.iter().zip(&other.words).all(|(mine, theirs)| mine & !theirs == 0)
+        self.summary & !other.summary == 0
+            && words_of(self.summary).all(|word| self.words[word] & !other.words[word] == 0)
     }
 
     /// Whether the sets share an id.
+    #[inline]
     pub fn intersects(&self, other: &Self) -> bool {
-        self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & theirs != 0)
+        words_of(self.summary & other.summary).any(|word| self.words[word] & other.words[word] != 0)
     }
 
     /// Whether the set is empty.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::NONE
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.summary == 0
+    }
+
+    /// Whether every id is in the set, also those that are not registered yet.
+    #[inline]
+    pub(crate) fn is_all(&self) -> bool {
+        // Nearly always the summary tells.
+        self.summary == Self::ALL.summary && self.words == Self::ALL.words
     }
 
     /// How many ids the set holds.
     pub fn len(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        words_of(self.summary).map(|word| self.words[word].count_ones() as usize).sum()
     }
 
     /// How many ids of the set are below `id`: the position of `id` in a sorted list of the set.
@@ -93,32 +145,56 @@ impl ComponentMask {
     pub(crate) fn rank(&self, id: ComponentId) -> usize {
         let (word, bit) = (id.index() / 64, id.index() % 64);
         let below = (self.words[word] & ((1 << bit) - 1)).count_ones() as usize;
-        self.words[..word].iter().map(|word| word.count_ones() as usize).sum::<usize>() + below
+        let before = words_of(self.summary & ((1 << word) - 1));
+        before.map(|word| self.words[word].count_ones() as usize).sum::<usize>() + below
+    }
+
+    /// How many ids that are in both sets are below `id`.
+    #[inline]
+    pub(crate) fn rank_in_both(&self, other: &Self, id: ComponentId) -> usize {
+        let (word, bit) = (id.index() / 64, id.index() % 64);
+        let both = |word: usize| self.words[word] & other.words[word];
+        let below = (both(word) & ((1 << bit) - 1)).count_ones() as usize;
+        let before = words_of(self.summary & other.summary & ((1 << word) - 1));
+        before.map(|word| both(word).count_ones() as usize).sum::<usize>() + below
     }
 
     /// The ids in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = ComponentId> + use<> {
         let words = self.words;
-        words.into_iter().enumerate().flat_map(|(index, word)| Bits { word, base: index * 64 })
+        words_of(self.summary).flat_map(move |word| {
+            Bits(words[word]).map(move |bit| ComponentId::new(word * 64 + bit))
+        })
     }
 }
 
-/// The set bits of one word, lowest first.
-struct Bits {
-    word: u64,
-    base: usize,
+/// The words that a summary names, which are below [`WORDS`].
+#[inline]
+fn words_of(summary: u16) -> impl Iterator<Item = usize> {
+    Bits(u64::from(summary)).map(|word| word % WORDS)
 }
 
-impl Iterator for Bits {
-    type Item = ComponentId;
+impl Hash for ComponentMask {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.summary.hash(state);
+        words_of(self.summary).for_each(|word| self.words[word].hash(state));
+    }
+}
 
-    fn next(&mut self) -> Option<ComponentId> {
-        if self.word == 0 {
+/// The set bits of a word, lowest first.
+struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
             return None;
         }
-        let bit = self.word.trailing_zeros() as usize;
-        self.word &= self.word - 1;
-        Some(ComponentId::new(self.base + bit))
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(bit)
     }
 }
 
@@ -153,22 +229,39 @@ mod tests {
 
     #[test]
     fn rank_is_the_position_in_the_sorted_list() {
-        let ids = [0, 5, 63, 64, 130, 255].map(ComponentId::new);
+        let ids = [0, 5, 63, 64, 130, 255, 256, 700, 1023].map(ComponentId::new);
         let mask = ComponentMask::from_iter(ids);
         for (position, id) in ids.into_iter().enumerate() {
             assert_eq!(mask.rank(id), position);
+            assert_eq!(mask.rank_in_both(&ComponentMask::ALL, id), position);
+            assert_eq!(ComponentMask::ALL.rank_in_both(&mask, id), position);
         }
         assert!(mask.iter().eq(ids));
     }
 
     #[test]
     fn set_algebra_holds_across_words() {
-        let low = ComponentMask::from_iter([ComponentId::new(1), ComponentId::new(200)]);
-        let high = ComponentMask::from_iter([ComponentId::new(200), ComponentId::new(255)]);
+        let low = ComponentMask::from_iter([ComponentId::new(1), ComponentId::new(900)]);
+        let high = ComponentMask::from_iter([ComponentId::new(900), ComponentId::new(1000)]);
         assert_eq!(low.union(&high).len(), 3);
         assert_eq!(low.intersection(&high).len(), 1);
         assert_eq!(low.difference(&high), ComponentMask::from_iter([ComponentId::new(1)]));
         assert!(low.intersects(&high) && !low.is_subset(&high));
         assert!(ComponentMask::NONE.is_subset(&low) && low.is_subset(&ComponentMask::ALL));
+    }
+
+    #[test]
+    fn equal_sets_are_equal_however_they_came_about() {
+        let (low, high) = (ComponentId::new(3), ComponentId::new(777));
+        let only = ComponentMask::from_iter([low]);
+        let mut both = only;
+        assert!(both.insert(high) && !both.insert(high) && both != only);
+        assert_eq!(both.difference(&ComponentMask::from_iter([high])), only);
+        assert_eq!(both.intersection(&only), only);
+        assert!(both.remove(high) && !both.remove(high));
+        assert_eq!(both, only);
+        assert!(both.remove(low) && both.is_empty() && both == ComponentMask::NONE);
+        assert_eq!(ComponentMask::ALL.difference(&ComponentMask::ALL), ComponentMask::NONE);
+        assert_eq!(ComponentMask::ALL.iter().count(), COMPONENTS_MAX);
     }
 }

@@ -13,7 +13,7 @@ use rapidhash::v3::rapidhash_v3;
 
 use super::column::Column;
 use super::component::Registry;
-use super::component_id::{COMPONENTS_MAX, ComponentId};
+use super::component_id::ComponentId;
 use super::epoch::Epoch;
 use super::rows::Rows;
 
@@ -135,35 +135,15 @@ pub(crate) struct StateHashes {
     pub(crate) resources: Vec<ChunkHashes>,
 }
 
-/// For each component a number that stands for it in every world: it follows from the name and the
-/// shape, and for types that share both, from which one was registered first.
-pub(crate) struct ComponentKeys([u64; COMPONENTS_MAX]);
-
-impl ComponentKeys {
-    pub(crate) fn of(registry: &Registry) -> Self {
-        let mut keys = [0; COMPONENTS_MAX];
-        for id in registry.ids().iter() {
-            let info = registry.info(id);
-            let shape = join(info.size() as u64, info.align() as u64);
-            let mut key = join(hash_bytes(info.name().as_bytes()), join(shape, info.kind() as u64));
-            while keys[..id.index()].contains(&key) {
-                key = join(key, 0);
-            }
-            keys[id.index()] = key;
-        }
-        Self(keys)
-    }
-}
-
 /// The hash of a state, part by part.
-pub(crate) struct StateHasher {
-    keys: ComponentKeys,
+pub(crate) struct StateHasher<'a> {
+    registry: &'a Registry,
     sum: u64,
 }
 
-impl StateHasher {
-    pub(crate) fn new(registry: &Registry) -> Self {
-        Self { keys: ComponentKeys::of(registry), sum: 0 }
+impl<'a> StateHasher<'a> {
+    pub(crate) fn new(registry: &'a Registry) -> Self {
+        Self { registry, sum: 0 }
     }
 
     /// Adds a table: its rows, and the hashes of those of its columns that can be read. One without
@@ -173,7 +153,7 @@ impl StateHasher {
         rows: usize,
         columns: impl Iterator<Item = (ComponentId, u64)>,
     ) {
-        let parts = columns.map(|(id, hash)| join(self.keys.0[id.index()], hash));
+        let parts = columns.map(|(id, hash)| join(self.registry.info(id).key(), hash));
         let sum =
             parts.fold(None, |sum: Option<u64>, part| Some(sum.unwrap_or(0).wrapping_add(part)));
         if let Some(sum) = sum.filter(|_| rows > 0) {
@@ -188,7 +168,7 @@ impl StateHasher {
 
     /// Adds a resource that has a value.
     pub(crate) fn add_resource(&mut self, id: ComponentId, hash: u64) {
-        self.add(join(self.keys.0[id.index()], hash));
+        self.add(join(self.registry.info(id).key(), hash));
     }
 
     fn add(&mut self, part: u64) {

@@ -10,7 +10,7 @@ use convoy_pool::MemoryError;
 use super::archetype::Archetype;
 use super::column::{Column, Surplus};
 use super::component::{ENABLED, Registry};
-use super::component_id::ComponentId;
+use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
 use super::epoch::Epoch;
 use super::history::{Memory, Returns};
@@ -25,7 +25,7 @@ pub(crate) struct Table {
     mask: ComponentMask,
     /// Where the column of each component id stands in `columns`, or `ABSENT`; no longer than the
     /// largest id needs.
-    positions: Box<[u8]>,
+    positions: Box<[u16]>,
     rows: u32,
     /// The most rows that a capture took of this table while others were active, so never less
     /// than what any active capture sees.
@@ -39,7 +39,7 @@ pub(crate) struct Table {
     /// Whether rows hold links of the hierarchy, which have counterparts in other rows.
     linked: bool,
     /// Where the columns stand that tell which rows have a component switched off.
-    toggles: Box<[u8]>,
+    toggles: Box<[u16]>,
 }
 
 /// Why rows can't be appended.
@@ -61,36 +61,33 @@ impl From<MemoryError> for SpawnRowsError {
 pub(crate) const DROPPED: u16 = u16::MAX;
 
 /// Marks an id without a column.
-const ABSENT: u8 = u8::MAX;
+const ABSENT: u16 = u16::MAX;
+
+const _: () = assert!(COMPONENTS_MAX <= ABSENT as usize, "no column stands at `ABSENT`");
 
 /// Where the columns of a table stand.
 #[derive(Clone, Copy)]
-pub(crate) struct Positions<'a> {
-    positions: &'a [u8],
-    mask: &'a ComponentMask,
-}
+pub(crate) struct Positions<'a>(&'a [u16]);
 
 impl<'a> Positions<'a> {
     #[inline]
     pub(crate) fn find(&self, id: ComponentId) -> Option<usize> {
-        let position = *self.positions.get(id.index())?;
-        // A table of all 256 columns has one at the position that marks absence.
-        let present = position != ABSENT || self.mask.contains(id);
-        present.then_some(usize::from(position))
+        let position = *self.0.get(id.index())?;
+        (position != ABSENT).then_some(usize::from(position))
     }
 }
 
 /// Switches components on in some rows, which are writable in the columns of their toggles, those
 /// at `toggles`.
 #[inline]
-pub(crate) fn enable_rows(columns: &mut [Column], toggles: &[u8], rows: Range<usize>) {
+pub(crate) fn enable_rows(columns: &mut [Column], toggles: &[u16], rows: Range<usize>) {
     if !toggles.is_empty() {
         enable_toggles(columns, toggles, rows);
     }
 }
 
 #[inline(never)]
-fn enable_toggles(columns: &mut [Column], toggles: &[u8], rows: Range<usize>) {
+fn enable_toggles(columns: &mut [Column], toggles: &[u16], rows: Range<usize>) {
     for &position in toggles {
         columns[usize::from(position)].fill_run(rows.start, rows.len(), &ENABLED);
     }
@@ -103,13 +100,13 @@ impl Table {
         let mut positions = Vec::new();
         for (position, id) in mask.iter().enumerate() {
             positions.resize(id.index(), ABSENT);
-            positions.push(u8::try_from(position).expect("a mask has at most 256 bits"));
+            positions.push(position as u16);
         }
         let positions = positions.into_boxed_slice();
         let chunk_rows = mask.iter().map(|id| registry.info(id).chunk_rows()).min();
         let chunk_mask = chunk_rows.map_or(0, |rows| rows as u32 - 1);
         let toggles = mask.intersection(registry.toggles());
-        let toggles = toggles.iter().map(|id| mask.rank(id) as u8).collect();
+        let toggles = toggles.iter().map(|id| mask.rank(id) as u16).collect();
         let linked = mask.iter().any(|id| registry.info(id).is_engine_owned());
         Self {
             columns,
@@ -157,7 +154,7 @@ impl Table {
 
     #[inline]
     fn positions(&self) -> Positions<'_> {
-        Positions { positions: &self.positions, mask: &self.mask }
+        Positions(&self.positions)
     }
 
     /// Where the column of `id` stands in [`Table::columns`].

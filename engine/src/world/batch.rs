@@ -37,7 +37,7 @@ mod sealed {
 
         /// Writes all values from `row` on; `positions` has the column of each component.
         #[doc(hidden)]
-        fn write(self, columns: &mut [Column], positions: &[u8], row: usize);
+        fn write(self, columns: &mut [Column], positions: &[u16], row: usize);
     }
 }
 
@@ -60,7 +60,7 @@ macro_rules! tuple_columns {
                 Ok(expected)
             }
 
-            fn write(self, columns: &mut [Column], positions: &[u8], row: usize) {
+            fn write(self, columns: &mut [Column], positions: &[u16], row: usize) {
                 $(columns[usize::from(positions[$index])].write_run(row, self.$index);)+
             }
         }

@@ -263,7 +263,7 @@ impl BundleInfo {
     pub(crate) fn positions(&self, mask: &ComponentMask) -> Positions {
         let mut positions = [0; BUNDLE_MAX];
         for (position, &id) in positions.iter_mut().zip(self.ids()) {
-            *position = mask.rank(id) as u8;
+            *position = mask.rank(id) as u16;
         }
         positions
     }
@@ -318,9 +318,8 @@ impl Bundles {
     }
 }
 
-/// The column of each component of a bundle, in the order of the tuple. A rank fits a byte
-/// because the entity column and at most 255 others stand before it.
-pub(crate) type Positions = [u8; BUNDLE_MAX];
+/// The column of each component of a bundle, in the order of the tuple.
+pub(crate) type Positions = [u16; BUNDLE_MAX];
 
 /// Writes a bundle into one row of a table, whose chunks are writable there.
 pub(crate) struct RowSink<'a> {

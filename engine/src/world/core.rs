@@ -7,6 +7,7 @@
 use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 
 use convoy_pool::{ArenaConfig, MemoryError, SizeClass};
 
@@ -118,6 +119,8 @@ pub struct World {
     pub(crate) entity_list: Vec<Entity>,
     /// The types that queries of a shared world use and no component has, kept for its memory.
     pub(crate) strangers: Vec<(TypeId, i32)>,
+    /// How many queries of the world while it is shared borrow each of its types.
+    pub(crate) borrows: Vec<AtomicI32>,
     /// The table with which the next compaction goes on.
     pub(crate) compact_next: usize,
     /// The table with which the next gathering of scattered chunks goes on.
@@ -181,6 +184,7 @@ impl World {
             moves: Moves::default(),
             entity_list: Vec::new(),
             strangers: Vec::new(),
+            borrows: Vec::new(),
             compact_next: 0,
             gather_next: 0,
             #[cfg(feature = "rayon")]
@@ -933,7 +937,7 @@ pub(crate) fn commit_move(
 /// Reads a bundle from one row of a table.
 pub(crate) struct RowSource<'a> {
     pub(crate) table: &'a Table,
-    pub(crate) positions: std::slice::Iter<'a, u8>,
+    pub(crate) positions: std::slice::Iter<'a, u16>,
     pub(crate) row: usize,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Edge {
     /// Where the columns of the bundle that an exchange removes stand in the source.
     pub(crate) removed: Positions,
     /// Where the toggles of what is inserted stand in the target: what comes is switched on.
-    pub(crate) enabled: Box<[u8]>,
+    pub(crate) enabled: Box<[u16]>,
 }
 
 impl Edge {
@@ -98,7 +98,7 @@ impl Edge {
             Change::Insert => components.intersection(toggles),
             Change::Remove => ComponentMask::NONE,
         };
-        let enabled = switched.iter().map(|id| target_mask.rank(id) as u8).collect();
+        let enabled = switched.iter().map(|id| target_mask.rank(id) as u16).collect();
         Self { target, targets: targets.collect(), positions: none, removed: none, enabled }
     }
 }

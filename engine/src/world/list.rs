@@ -295,7 +295,7 @@ impl World {
 fn prepare_write(
     table: &mut Table,
     runs: &[RowRun],
-    positions: &[u8],
+    positions: &[u16],
     memory: &mut Memory,
 ) -> Result<(), MemoryError> {
     let rows = table.rows();

@@ -14,7 +14,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::component::{Component, Kind};
 use crate::storage::names::name_of;
-use crate::storage::{ComponentId, ComponentMask, RegisterError};
+use crate::storage::{ComponentId, RegisterError};
 
 use super::core::World;
 use super::resource::Resource;
@@ -212,7 +212,7 @@ impl World {
     fn is_readable<T: Component>(&self) -> bool {
         match self.schema.registry.id_of::<T>(Kind::Resource) {
             Some(id) => self.readable.contains(id),
-            None => self.readable == ComponentMask::ALL,
+            None => self.readable.is_all(),
         }
     }
 }

@@ -214,7 +214,7 @@ impl<'w, Q: ParallelTerms> Pass<'w, Q> {
         // Captures that have ended make copies unnecessary.
         memory.reclaim();
         let mut runs = 0;
-        for table in tables.iter_mut().filter(|table| visits::<F>(table, access, schema)) {
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, schema)) {
             runs += match select(table) {
                 Some(selection) => count_selected::<Q, F>(resolved, table, selection),
                 None => match allocate_apart::<Q>(resolved, table, memory, spares) {
@@ -228,7 +228,7 @@ impl<'w, Q: ParallelTerms> Pass<'w, Q> {
         }
         pass.list.reserve(runs);
         // First those that may reclaim what is retired: later, listed runs read from it.
-        for table in tables.iter_mut().filter(|table| visits::<F>(table, access, schema)) {
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, schema)) {
             if let Some(selection) = select(table)
                 && let Err(error) =
                     start_selected::<Q, F>(resolved, table, memory, selection, &mut pass.list)
@@ -237,7 +237,7 @@ impl<'w, Q: ParallelTerms> Pass<'w, Q> {
                 return Err(error);
             }
         }
-        for table in tables.iter_mut().filter(|table| visits::<F>(table, access, schema)) {
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, schema)) {
             if select(table).is_none() {
                 start_apart::<Q>(resolved, table, memory, spares, &mut pass.list);
             }

@@ -12,7 +12,7 @@
 
 use convoy_pool::SizeClass;
 
-use crate::storage::component_id::{COMPONENTS_MAX, ComponentId};
+use crate::storage::component_id::ComponentId;
 
 /// A number of chunks and their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,18 +43,37 @@ impl Tally {
     }
 }
 
-/// A tally for each component.
-pub(super) struct Tallies(Box<[Tally; COMPONENTS_MAX]>);
+/// A tally for each component up to the last one that was counted, or that room was made for.
+#[derive(Default)]
+pub(super) struct Tallies(Vec<Tally>);
 
 impl Tallies {
-    pub(super) const BYTES: usize = size_of::<[Tally; COMPONENTS_MAX]>();
+    /// Tallies are added by so many, for more types than most worlds have.
+    const STEP: usize = 64;
 
-    pub(super) fn new() -> Self {
-        Self(Box::new([Tally::default(); COMPONENTS_MAX]))
+    /// The bytes of the tallies of `types` types.
+    pub(super) fn bytes(types: usize) -> usize {
+        types.next_multiple_of(Self::STEP) * size_of::<Tally>()
     }
 
+    /// Makes room for `types` types.
+    pub(super) fn reserve(&mut self, types: usize) {
+        if types > self.0.len() {
+            self.0.resize(types.next_multiple_of(Self::STEP), Tally::default());
+        }
+    }
+
+    #[inline]
     pub(super) fn of(&mut self, component: ComponentId) -> &mut Tally {
+        if component.index() >= self.0.len() {
+            self.grow(component);
+        }
         &mut self.0[component.index()]
+    }
+
+    #[cold]
+    fn grow(&mut self, component: ComponentId) {
+        self.reserve(component.index() + 1);
     }
 }
 
@@ -76,7 +95,7 @@ impl Ledger {
             shared: Tally::default(),
             retained: Tally::default(),
             retained_bytes_peak: 0,
-            unshared: Tallies::new(),
+            unshared: Tallies::default(),
         }
     }
 
