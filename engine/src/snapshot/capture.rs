@@ -58,7 +58,10 @@ impl World {
         open: impl FnOnce(VacantCell<Frozen>) -> Lease<Frozen>,
     ) -> Lease<Frozen> {
         self.memory.reclaim();
-        let mask = self.schema.registry.closed(&mask).intersection(&self.readable);
+        let mut mask = self.schema.registry.closed(&mask);
+        if self.partial {
+            mask = mask.intersection(&self.readable);
+        }
         cell.reserve(&self.capture_shape(&mask));
         let epoch = self.memory.history.close_epoch();
         let head = FrozenHead {

@@ -457,7 +457,7 @@ impl History {
         if lists.dead.capacity() < chunks {
             lists.dead.reserve_exact(chunks);
         }
-        for id in mask.iter() {
+        for id in mask.ids() {
             self.newest[id.index()] = epoch;
             *lists.oldest.of(id) = self.ledger.share(id);
         }
@@ -511,7 +511,7 @@ impl History {
 
     /// Finds the newest captures of the components of `mask` anew.
     fn find_newest(&mut self, mask: &ComponentMask) {
-        for id in mask.iter() {
+        for id in mask.ids() {
             let holder = self.active.iter().rfind(|capture| capture.lists.mask.contains(id));
             self.newest[id.index()] = holder.map_or(Epoch::NEVER, |capture| capture.epoch);
         }
@@ -520,7 +520,7 @@ impl History {
     /// Passes the live chunks that `ended`, which stood at `index`, was the oldest to see on to
     /// the next newer capture of their component.
     fn unshare(&mut self, ended: &mut ActiveCapture, index: usize) {
-        for id in ended.lists.mask.iter() {
+        for id in ended.lists.mask.ids() {
             let tally = *ended.lists.oldest.of(id);
             match self.active[index..].iter_mut().find(|capture| capture.lists.mask.contains(id)) {
                 Some(newer) => newer.lists.oldest.of(id).add_all(tally),

@@ -112,8 +112,11 @@ impl ComponentMask {
     /// Whether every id of this set is in `other`.
     #[inline]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.summary & !other.summary == 0
-            && words_of(self.summary).all(|word| self.words[word] & !other.words[word] == 0)
+        let is_part = |word: usize| self.words[word] & !other.words[word] == 0;
+        // The sets of most queries lie in the first word, and their tables have something there.
+        is_part(0)
+            && (self.summary <= 1
+                || self.summary & !other.summary == 0 && words_of(self.summary).all(is_part))
     }
 
     /// Whether the sets share an id.
@@ -155,16 +158,48 @@ impl ComponentMask {
         let (word, bit) = (id.index() / 64, id.index() % 64);
         let both = |word: usize| self.words[word] & other.words[word];
         let below = (both(word) & ((1 << bit) - 1)).count_ones() as usize;
+        if word == 0 {
+            return below;
+        }
         let before = words_of(self.summary & other.summary & ((1 << word) - 1));
         before.map(|word| both(word).count_ones() as usize).sum::<usize>() + below
     }
 
     /// The ids in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = ComponentId> + use<> {
-        let words = self.words;
-        words_of(self.summary).flat_map(move |word| {
-            Bits(words[word]).map(move |bit| ComponentId::new(word * 64 + bit))
-        })
+        let (mask, mut found) = (*self, Place::before(self));
+        std::iter::from_fn(move || found.next(&mask))
+    }
+
+    /// The ids in ascending order, without a copy of the mask.
+    #[inline]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ComponentId> {
+        let mut found = Place::before(self);
+        std::iter::from_fn(move || found.next(self))
+    }
+}
+
+/// How far the ids of a mask were enumerated.
+struct Place {
+    words: Bits,
+    bits: Bits,
+    base: usize,
+}
+
+impl Place {
+    fn before(mask: &ComponentMask) -> Self {
+        Self { words: Bits(u64::from(mask.summary)), bits: Bits(0), base: 0 }
+    }
+
+    #[inline]
+    fn next(&mut self, mask: &ComponentMask) -> Option<ComponentId> {
+        loop {
+            if let Some(bit) = self.bits.next() {
+                return Some(ComponentId::new(self.base + bit));
+            }
+            let word = self.words.next()? % WORDS;
+            (self.bits, self.base) = (Bits(mask.words[word]), word * 64);
+        }
     }
 }
 

@@ -101,7 +101,7 @@ pub struct World {
     pub(crate) resources: Vec<Resource>,
     pub(crate) locals: Locals,
     /// What may be read: everything, or the mask of the last sync in a replica.
-    pub(crate) readable: ComponentMask,
+    pub(crate) readable: Box<ComponentMask>,
     /// Whether `readable` is less than everything, so that rows lack columns.
     pub(crate) partial: bool,
     pub(crate) tick: u64,
@@ -172,7 +172,7 @@ impl World {
             event_retention: config.event_retention,
             resources: Vec::new(),
             locals: Locals::default(),
-            readable: ComponentMask::ALL,
+            readable: Box::new(ComponentMask::ALL),
             partial: false,
             tick: 0,
             lineage: Lineage::default(),
@@ -896,7 +896,7 @@ impl World {
         for log in &mut self.events {
             log.clear(&mut self.memory);
         }
-        (self.readable, self.partial) = (ComponentMask::ALL, false);
+        (*self.readable, self.partial) = (ComponentMask::ALL, false);
         self.synced = None;
         Ok(())
     }

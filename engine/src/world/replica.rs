@@ -215,7 +215,7 @@ impl World {
         let report = sync.report;
         self.tick = source.tick;
         self.partial = mask != ComponentMask::ALL;
-        self.readable = ids.mask(&mask);
+        *self.readable = ids.mask(&mask);
         self.synced = Some(SyncMark {
             source: source.id,
             mask,

@@ -45,7 +45,7 @@ impl World {
         }
         drop(revival);
         self.tick = frozen.head.tick;
-        (self.readable, self.partial) = (ComponentMask::ALL, false);
+        (*self.readable, self.partial) = (ComponentMask::ALL, false);
         self.detach_next = 0;
         // What a sync has copied is not what is here any more.
         self.synced = None;

@@ -65,15 +65,14 @@ impl Tallies {
 
     #[inline]
     pub(super) fn of(&mut self, component: ComponentId) -> &mut Tally {
-        if component.index() >= self.0.len() {
-            self.grow(component);
-        }
-        &mut self.0[component.index()]
+        let number = component.index();
+        if number < self.0.len() { &mut self.0[number] } else { self.grow(number) }
     }
 
     #[cold]
-    fn grow(&mut self, component: ComponentId) {
-        self.reserve(component.index() + 1);
+    fn grow(&mut self, number: usize) -> &mut Tally {
+        self.reserve(number + 1);
+        &mut self.0[number]
     }
 }
 
