@@ -1,10 +1,13 @@
 //! Archetypes, and the schema: everything about a world's shape that only ever grows.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 
 use super::component::Registry;
 use super::component_id::ComponentId;
 use super::mask::ComponentMask;
+use super::room::push_tight;
 use super::stamp::Stamp;
 
 /// The number of an archetype, and of its table, in a world.
@@ -28,13 +31,21 @@ impl ArchetypeId {
 /// One set of component types. The bit of the entity column is always set.
 #[derive(Clone)]
 pub(crate) struct Archetype {
-    mask: ComponentMask,
+    /// Shared with the archetype's table, and with the schemas of snapshots.
+    mask: Arc<ComponentMask>,
     stamp: Stamp,
+    /// An archetype before this one whose components have the same hash.
+    same_hash: Option<ArchetypeId>,
 }
 
 impl Archetype {
     pub(crate) fn mask(&self) -> &ComponentMask {
         &self.mask
+    }
+
+    /// The components, to keep.
+    pub(crate) fn shared_mask(&self) -> Arc<ComponentMask> {
+        Arc::clone(&self.mask)
     }
 
     /// Two schemas that hold an archetype of this stamp agree on it and on all before it: lists of
@@ -54,12 +65,13 @@ impl Archetype {
 pub struct Schema {
     pub(crate) registry: Registry,
     archetypes: Vec<Archetype>,
-    by_mask: HashMap<ComponentMask, ArchetypeId>,
+    /// For each hash of components the last archetype that has it: masks are large, and kept once.
+    by_hash: HashMap<u64, ArchetypeId>,
 }
 
 impl Schema {
     pub(crate) fn new(registry: Registry) -> Self {
-        let mut schema = Self { registry, archetypes: Vec::new(), by_mask: HashMap::new() };
+        let mut schema = Self { registry, archetypes: Vec::new(), by_hash: HashMap::new() };
         schema.add_archetype(ComponentMask::NONE);
         schema
     }
@@ -73,16 +85,33 @@ impl Schema {
     }
 
     pub(crate) fn find(&self, components: &ComponentMask) -> Option<ArchetypeId> {
-        self.by_mask.get(&with_entity(components)).copied()
+        self.find_mask(&with_entity(components))
+    }
+
+    /// The archetype of exactly this mask, in which the entity column has its bit.
+    fn find_mask(&self, mask: &ComponentMask) -> Option<ArchetypeId> {
+        let mut found = self.by_hash.get(&hash_of(mask)).copied();
+        while let Some(id) = found {
+            let archetype = self.archetype(id);
+            if *archetype.mask == *mask {
+                break;
+            }
+            found = archetype.same_hash;
+        }
+        found
     }
 
     /// Creates the archetype of `components`, which must be new.
     pub(crate) fn add_archetype(&mut self, components: ComponentMask) -> ArchetypeId {
         let mask = with_entity(&components);
+        assert!(self.find_mask(&mask).is_none(), "an archetype is created once");
+        self.push(Arc::new(mask), Stamp::next())
+    }
+
+    fn push(&mut self, mask: Arc<ComponentMask>, stamp: Stamp) -> ArchetypeId {
         let id = ArchetypeId::new(self.archetypes.len());
-        let known = self.by_mask.insert(mask, id);
-        assert!(known.is_none(), "an archetype is created once");
-        self.archetypes.push(Archetype { mask, stamp: Stamp::next() });
+        let same_hash = self.by_hash.insert(hash_of(&mask), id);
+        push_tight(&mut self.archetypes, Archetype { mask, stamp, same_hash });
         id
     }
 
@@ -94,26 +123,30 @@ impl Schema {
         registry: Registry,
         order: impl Iterator<Item = ComponentMask>,
     ) -> Self {
-        let mut arranged = Self { registry, archetypes: Vec::new(), by_mask: HashMap::new() };
+        let mut arranged = Self { registry, archetypes: Vec::new(), by_hash: HashMap::new() };
         let mut stays = true;
-        for mask in order.chain(self.archetypes.iter().map(|archetype| archetype.mask)) {
-            let id = ArchetypeId::new(arranged.archetypes.len());
-            if arranged.by_mask.contains_key(&mask) {
+        for mask in order.chain(self.archetypes.iter().map(|archetype| *archetype.mask)) {
+            if arranged.find_mask(&mask).is_some() {
                 continue;
             }
-            let known = self.archetypes.get(id.index());
-            stays &= known.is_none_or(|known| known.mask == mask);
+            let known = self.archetypes.get(arranged.archetypes.len());
+            stays &= known.is_none_or(|known| *known.mask == mask);
             let stamp = known.filter(|_| stays).map_or_else(Stamp::next, Archetype::stamp);
-            arranged.by_mask.insert(mask, id);
-            arranged.archetypes.push(Archetype { mask, stamp });
+            let kept = self.find_mask(&mask).map(|id| self.archetype(id).shared_mask());
+            arranged.push(kept.unwrap_or_else(|| Arc::new(mask)), stamp);
         }
         arranged
     }
 
     /// Forgets all archetypes but the first `archetypes`, and all types but the first `types`.
     pub(crate) fn truncate(&mut self, archetypes: usize, types: usize) {
-        for archetype in self.archetypes.drain(archetypes..) {
-            self.by_mask.remove(&archetype.mask);
+        while self.archetypes.len() > archetypes {
+            let Some(Archetype { mask, same_hash, .. }) = self.archetypes.pop() else { break };
+            // The last archetype is the first of its hash.
+            match same_hash {
+                Some(before) => self.by_hash.insert(hash_of(&mask), before),
+                None => self.by_hash.remove(&hash_of(&mask)),
+            };
         }
         if self.registry.len() > types {
             self.registry.truncate(types);
@@ -135,6 +168,12 @@ impl Schema {
             && self.archetypes.len() <= other.archetypes.len()
             && self.archetypes.iter().zip(&other.archetypes).all(|(a, b)| a.mask == b.mask)
     }
+}
+
+/// The hash under which an archetype is found: of few bits in the tests, where many have the same.
+fn hash_of(mask: &ComponentMask) -> u64 {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(mask);
+    if cfg!(test) { hash % 4 } else { hash }
 }
 
 fn with_entity(components: &ComponentMask) -> ComponentMask {

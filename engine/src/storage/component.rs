@@ -8,11 +8,12 @@ use convoy_pool::{CHUNK_ALIGN, SizeClass};
 
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
+use super::hash::{hash_bytes, join};
 use super::links::engine_owns;
 use super::mask::ComponentMask;
 use super::names::{intern, name_of};
 use super::stamp::Stamp;
-use super::state_hash::{hash_bytes, join};
+
 use super::type_map::{NearIds, TypeMap};
 
 pub(crate) mod adopt;

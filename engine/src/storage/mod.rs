@@ -18,6 +18,7 @@ pub(crate) mod epoch;
 pub(crate) mod forks;
 pub(crate) mod frozen;
 pub(crate) mod handle_state;
+pub(crate) mod hash;
 pub(crate) mod history;
 
 pub(crate) mod lineage;

@@ -3,6 +3,15 @@
 /// The room that a list may have beyond twice its length: small lists are left alone.
 const LIST_SLACK: usize = 8;
 
+/// Adds to a list that grows by a quarter of its length, and not to twice of it: for lists of large
+/// records that get longer only while a world is young.
+pub(crate) fn push_tight<T>(list: &mut Vec<T>, value: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 4 + LIST_SLACK);
+    }
+    list.push(value);
+}
+
 /// Gives back the room of a list that has far more than it needs, and returns its bytes. A list
 /// that grows and shrinks by less than half keeps its room.
 pub(crate) fn shrink_list<T>(list: &mut Vec<T>) -> usize {

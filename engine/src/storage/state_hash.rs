@@ -9,12 +9,11 @@
 
 use std::ops::Range;
 
-use rapidhash::v3::rapidhash_v3;
-
 use super::column::Column;
 use super::component::Registry;
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
+use super::hash::{hash_bytes, join};
 use super::rows::Rows;
 
 /// Stands for a column without a chunk.
@@ -24,15 +23,6 @@ const INDEX_KEY: u64 = 1;
 
 /// How the rows of one chunk are hashed.
 pub(crate) type ChunkHasher = fn(&Rows<'_>, Range<usize>) -> u64;
-
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
-    rapidhash_v3(bytes)
-}
-
-/// The hash of two hashes in this order.
-pub(crate) fn join(first: u64, second: u64) -> u64 {
-    hash_bytes(bytemuck::bytes_of(&[first, second]))
-}
 
 /// The hash of the bytes of a run of rows.
 pub(crate) fn hash_run(rows: &Rows<'_>, run: Range<usize>) -> u64 {

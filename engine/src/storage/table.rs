@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::ptr;
+use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
@@ -22,7 +23,7 @@ mod restore;
 pub(crate) struct Table {
     /// In the order of component ids; the entity column is the first.
     columns: Box<[Column]>,
-    mask: ComponentMask,
+    mask: Arc<ComponentMask>,
     /// Where the column of each component id stands in `columns`, or `ABSENT`; no longer than the
     /// largest id needs.
     positions: Box<[u16]>,
@@ -95,12 +96,12 @@ fn enable_toggles(columns: &mut [Column], toggles: &[u16], rows: Range<usize>) {
 
 impl Table {
     pub(crate) fn new(archetype: &Archetype, registry: &Registry) -> Self {
-        let mask = *archetype.mask();
+        let mask = archetype.shared_mask();
         let columns = mask.iter().map(|id| Column::new(id, registry.info(id))).collect();
         let mut positions = Vec::new();
-        for (position, id) in mask.iter().enumerate() {
+        for (position, id) in (0..).zip(mask.iter()) {
             positions.resize(id.index(), ABSENT);
-            positions.push(position as u16);
+            positions.push(position);
         }
         let positions = positions.into_boxed_slice();
         let chunk_rows = mask.iter().map(|id| registry.info(id).chunk_rows()).min();

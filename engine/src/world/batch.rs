@@ -12,7 +12,7 @@ use crate::storage::table::{DROPPED, enable_rows};
 
 use super::bundle::{Bundle, RowSink};
 use super::core::World;
-use super::edges::{Change, Edge};
+use super::edges::Change;
 use super::error::{ComponentError, SpawnError};
 use super::index::Location;
 
@@ -248,14 +248,15 @@ impl World {
             self.attempt(|world| {
                 let Self { edges, tables, memory, .. } = world;
                 let (table, edge) = (&mut tables[archetype.index()], edges.get(number));
-                let mut written = edge.positions[..B::LEN].iter().chain(&edge.enabled);
+                let mut written = edge.positions[..B::LEN].iter().chain(edge.enabled());
                 written.try_for_each(|&position| table.own_column(usize::from(position), memory))
             })?;
             0..self.tables[archetype.index()].rows()
         } else {
             self.move_table(archetype, number)?
         };
-        let Edge { positions, enabled, .. } = self.edges.get(number);
+        let edge = self.edges.get(number);
+        let (positions, enabled) = (&edge.positions, edge.enabled());
         let columns = self.tables[target.index()].columns_mut();
         enable_rows(columns, enabled, rows.clone());
         for row in rows {

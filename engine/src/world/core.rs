@@ -17,6 +17,7 @@ use crate::storage::history::Memory;
 use crate::storage::lineage::Lineage;
 use crate::storage::links::engine_owns;
 use crate::storage::names::name_of;
+use crate::storage::room::push_tight;
 use crate::storage::run::RowRuns;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::{Table, enable_rows};
@@ -456,7 +457,7 @@ impl World {
         let schema = Arc::make_mut(&mut self.schema);
         debug_assert_eq!(*components, schema.registry.closed(components), "toggles come along");
         let archetype = schema.add_archetype(*components);
-        self.tables.push(Table::new(schema.archetype(archetype), &schema.registry));
+        push_tight(&mut self.tables, Table::new(schema.archetype(archetype), &schema.registry));
         archetype
     }
 
@@ -596,7 +597,7 @@ impl World {
         let (edge, row) = (edges.get(number), to.row as usize);
         let columns = tables[to.archetype.index()].columns_mut();
         values.put_row(&mut RowSink { columns, positions: &edge.positions, row });
-        enable_rows(columns, &edge.enabled, row..row + 1);
+        enable_rows(columns, edge.enabled(), row..row + 1);
         Ok(())
     }
 
@@ -614,7 +615,7 @@ impl World {
         }
         let (row, epoch) = (from.row as usize, self.memory.epoch());
         let columns = self.tables[from.archetype.index()].columns();
-        let mut written = edge.positions[..B::LEN].iter().chain(&edge.enabled);
+        let mut written = edge.positions[..B::LEN].iter().chain(edge.enabled());
         let owned = written.all(|&position| {
             let column = &columns[usize::from(position)];
             column.is_owned(row >> column.rows_log2(), epoch)
@@ -637,7 +638,7 @@ impl World {
             let Self { edges, tables, memory, .. } = world;
             let (edge, table) = (edges.get(number), &mut tables[at.archetype.index()]);
             let rows = table.rows();
-            let mut written = edge.positions[..positions].iter().chain(&edge.enabled);
+            let mut written = edge.positions[..positions].iter().chain(edge.enabled());
             written.try_for_each(|&position| {
                 let column = &mut table.columns_mut()[usize::from(position)];
                 column.own_row(at.row as usize, rows, memory)

@@ -144,7 +144,7 @@ impl World {
         let row = to.row as usize;
         let table = &mut self.tables[to.archetype.index()];
         write_values(table, row, components);
-        enable_rows(table.columns_mut(), &self.edges.get(number).enabled, row..row + 1);
+        enable_rows(table.columns_mut(), self.edges.get(number).enabled(), row..row + 1);
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl World {
             let column = table.column_mut(id).expect("the archetype has the component");
             column.own_row(row, rows, memory)?;
         }
-        for &toggle in &edges.get(number).enabled {
+        for &toggle in edges.get(number).enabled() {
             table.columns_mut()[usize::from(toggle)].own_row(row, rows, memory)?;
         }
         Ok(())

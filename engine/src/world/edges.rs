@@ -7,6 +7,7 @@ use std::hash::BuildHasherDefault;
 
 use crate::storage::ComponentMask;
 use crate::storage::archetype::ArchetypeId;
+use crate::storage::room::push_tight;
 use crate::storage::table::DROPPED;
 use crate::storage::type_map::TypeIdHasher;
 
@@ -42,10 +43,16 @@ pub(crate) struct Edge {
     /// Where the bundle's columns stand in the archetype that has them: the target of an
     /// insertion or exchange, the source of a removal.
     pub(crate) positions: Positions,
+    /// What few edges have: most worlds have many.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
     /// Where the columns of the bundle that an exchange removes stand in the source.
-    pub(crate) removed: Positions,
+    removed: Positions,
     /// Where the toggles of what is inserted stand in the target: what comes is switched on.
-    pub(crate) enabled: Box<[u16]>,
+    enabled: Box<[u16]>,
 }
 
 impl Edge {
@@ -71,7 +78,7 @@ impl Edge {
         toggles: &ComponentMask,
     ) -> Self {
         let mut edge = Self::new(source, target, inserted, Change::Insert, toggles);
-        edge.removed = removed.positions(source);
+        edge.rare.get_or_insert_default().removed = removed.positions(source);
         edge
     }
 
@@ -98,8 +105,20 @@ impl Edge {
             Change::Insert => components.intersection(toggles),
             Change::Remove => ComponentMask::NONE,
         };
-        let enabled = switched.iter().map(|id| target_mask.rank(id) as u16).collect();
-        Self { target, targets: targets.collect(), positions: none, removed: none, enabled }
+        let enabled: Box<[u16]> = switched.iter().map(|id| target_mask.rank(id) as u16).collect();
+        let rare = (!enabled.is_empty()).then(|| Box::new(Rare { enabled, ..Rare::default() }));
+        Self { target, targets: targets.collect(), positions: none, rare }
+    }
+
+    /// Where the columns of the bundle that an exchange removes stand in the source.
+    pub(crate) fn removed(&self) -> &Positions {
+        &self.rare.as_ref().expect("the edge is that of an exchange").removed
+    }
+
+    /// Where the toggles of what is inserted stand in the target.
+    #[inline]
+    pub(crate) fn enabled(&self) -> &[u16] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.enabled)
     }
 }
 
@@ -143,7 +162,7 @@ impl Edges {
         edge: Edge,
     ) -> usize {
         let key = EdgeKey { archetype_and_change: archetype_and_change(source, change), bundle };
-        self.edges.push(edge);
+        push_tight(&mut self.edges, edge);
         self.numbers.insert(key, self.edges.len() - 1);
         self.edges.len() - 1
     }
@@ -173,7 +192,7 @@ impl Edges {
         change: Change,
         edge: Edge,
     ) -> usize {
-        self.edges.push(edge);
+        push_tight(&mut self.edges, edge);
         let number = self.edges.len() - 1;
         self.untyped.insert((archetype_and_change(source, change), *components), number);
         number

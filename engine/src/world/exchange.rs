@@ -55,13 +55,13 @@ impl World {
         };
         let (edge, row) = (self.edges.get(number), from.row as usize);
         let table = &self.tables[from.archetype.index()];
-        let removed = R::take(&mut RowSource { table, positions: edge.removed.iter(), row });
+        let removed = R::take(&mut RowSource { table, positions: edge.removed().iter(), row });
         let to = self.reach::<I>(number, (entity, from))?;
         let Self { edges, tables, .. } = self;
         let (edge, row) = (edges.get(number), to.row as usize);
         let columns = tables[to.archetype.index()].columns_mut();
         inserted.put(&mut RowSink { columns, positions: &edge.positions, row });
-        enable_rows(columns, &edge.enabled, row..row + 1);
+        enable_rows(columns, edge.enabled(), row..row + 1);
         Ok(removed)
     }
 

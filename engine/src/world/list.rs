@@ -20,7 +20,7 @@ use crate::storage::table::{Table, enable_rows};
 
 use super::bundle::{Bundle, ComponentSink, Positions};
 use super::core::World;
-use super::edges::{Change, Edge};
+use super::edges::Change;
 use super::error::{ComponentError, SpawnError};
 use super::index::{EntityIndex, Location};
 
@@ -85,7 +85,8 @@ impl World {
                 let number = world.edge::<B>(archetype, Change::Insert)?;
                 let target = world.edges.get(number).target;
                 let moved = (target != archetype).then(|| world.leave(runs, number));
-                let Edge { positions, enabled, .. } = world.edges.get(number);
+                let edge = world.edges.get(number);
+                let (positions, enabled) = (&edge.positions, edge.enabled());
                 let columns = world.tables[target.index()].columns_mut();
                 match moved {
                     Some(rows) => {
@@ -264,7 +265,7 @@ impl World {
                 let written = if change == Change::Insert { B::LEN } else { 0 };
                 let table = &mut tables[archetype.index()];
                 prepare_write(table, runs, &edge.positions[..written], memory)?;
-                prepare_write(table, runs, &edge.enabled, memory)?;
+                prepare_write(table, runs, edge.enabled(), memory)?;
                 continue;
             }
             let incoming = incoming.add(edge.target, row_count(runs));

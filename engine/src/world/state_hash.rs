@@ -6,8 +6,9 @@ use bytemuck::Zeroable;
 
 use crate::storage::ComponentId;
 use crate::storage::handle_state::IndexHead;
+use crate::storage::hash::{hash_bytes, join};
 use crate::storage::rows::Rows;
-use crate::storage::state_hash::{StateHasher, hash_bytes, hash_rows, hash_run, join};
+use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
 
 use super::core::World;
 use super::index::{EntityIndex, Slot};
