@@ -1,7 +1,7 @@
 //! Convoy: archetype storage whose snapshots copy nothing.
 //!
 //! A [`World`] is the live, single-writer database of a simulation: entities with components of any
-//! `bytemuck::Pod` type, in tables of chunked columns, one table for each set of types. A capture
+//! type whose bytes mean something ([`Component`]), in tables of chunked columns, one table for each set of types. A capture
 //! takes the chunk pointers of the columns in a [`ComponentMask`] and ends the world's *epoch*;
 //! from then on the world copies a captured chunk when it first writes to it. A [`View`] is a
 //! reader's lease on the picture: on any thread, for as long as it likes, also after the world is
@@ -54,6 +54,7 @@ mod snapshot;
 mod storage;
 mod world;
 
+pub use convoy_derive::TypeLayout;
 pub use convoy_pool::{ArenaConfig, MemoryError};
 pub use host::{
     ConvoyStatistics, HostConfig, HostError, HostStatistics, Mode, Module, ModuleContext,
@@ -78,12 +79,14 @@ pub use snapshot::{
 };
 pub use storage::{
     COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
-    ComponentMask, CopyStatistics, Entity, RegisterError, SnapshotId, SnapshotShape, SnapshotUse,
+    ComponentMask, CopyStatistics, Entity, FieldLayout, Layout, LayoutKind, NumberKind,
+    RegisterError, Scalar, Schema, SchemaBuilder, SchemaError, SnapshotId, SnapshotShape,
+    SnapshotUse, TypeEntry, TypeLayout, Value, VariantLayout,
 };
 pub use world::{
     ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
     ComponentError, Descendants, DetachReport, EntityError, EventCursor, Events, HierarchyError,
-    ListReport, Playback, ReservedEntities, ResourceError, RestoreReport, SpawnError,
+    ListReport, Playback, RefusedBytes, ReservedEntities, ResourceError, RestoreReport, SpawnError,
     SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
 };
 

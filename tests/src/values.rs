@@ -1,6 +1,6 @@
 //! Component values of many sizes, each made from one number.
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
 use convoy_engine::Component;
 
 /// How many component types the model knows.
@@ -12,11 +12,7 @@ pub trait Value: Component {
     const KIND: usize;
 
     /// The value of `seed`, of which a value keeps as many low bytes as it has.
-    fn from_seed(seed: u64) -> Self {
-        let mut value = Self::zeroed();
-        fill(bytemuck::bytes_of_mut(&mut value), seed);
-        value
-    }
+    fn from_seed(seed: u64) -> Self;
 
     /// The number that the value was made from.
     ///
@@ -38,6 +34,13 @@ pub trait Value: Component {
         let bytes = size_of::<Self>();
         if bytes >= 8 { seed } else { seed & ((1 << (8 * bytes)) - 1) }
     }
+}
+
+/// A value of which all bytes are good.
+fn filled<T: Pod>(seed: u64) -> T {
+    let mut value = T::zeroed();
+    fill(bytemuck::bytes_of_mut(&mut value), seed);
+    value
 }
 
 /// Eight bytes of the seed, then eight of the seed plus one, and so on.
@@ -63,6 +66,10 @@ macro_rules! values {
 
             impl Value for $name {
                 const KIND: usize = $kind;
+
+                fn from_seed(seed: u64) -> Self {
+                    filled(seed)
+                }
             }
         )*
     };
@@ -75,17 +82,72 @@ pub struct Tag;
 
 impl Value for Tag {
     const KIND: usize = 0;
+
+    fn from_seed(_: u64) -> Self {
+        Self
+    }
+}
+
+/// One byte, of which four are values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum Byte {
+    /// 10
+    Ten = 10,
+    /// 20
+    Twenty = 20,
+    /// 30
+    Thirty = 30,
+    /// 255
+    Last = 255,
+}
+
+impl Value for Byte {
+    const KIND: usize = 1;
+
+    fn from_seed(seed: u64) -> Self {
+        [Self::Ten, Self::Twenty, Self::Thirty, Self::Last][seed as usize & 3]
+    }
+
+    fn seed(&self) -> u64 {
+        match self {
+            Self::Ten => 0,
+            Self::Twenty => 1,
+            Self::Thirty => 2,
+            Self::Last => 3,
+        }
+    }
+
+    fn truncate(seed: u64) -> u64 {
+        seed & 3
+    }
+}
+
+/// Twelve bytes, of which two have few values.
+#[derive(Clone, Copy, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct Triple {
+    words: [u32; 2],
+    byte: Byte,
+    flag: bool,
+    half: u16,
+}
+
+impl Value for Triple {
+    const KIND: usize = 4;
+
+    fn from_seed(seed: u64) -> Self {
+        let half = step(seed, 7) as u16;
+        let (byte, flag) = (Byte::from_seed(u64::from(half)), half & 4 == 0);
+        Self { words: [seed as u32, (seed >> 32) as u32], byte, flag, half }
+    }
 }
 
 values! {
-    /// One byte.
-    Byte(u8) = 1;
     /// Four bytes.
     Word(u32) = 2;
     /// Eight bytes.
     Wide(u64) = 3;
-    /// Twelve bytes.
-    Triple([u32; 3]) = 4;
     /// A hundred bytes: not a multiple of any word.
     Hundred([[u8; 20]; 5]) = 5;
     /// 20,000 bytes: larger than the 16 KiB that a chunk usually has.

@@ -54,7 +54,7 @@ impl ReplicaProvider {
 
 /// An empty world that can be synced from `source`.
 fn empty_replica(source: &World) -> World {
-    let shape = source.schema.registry.shape();
+    let shape = source.catalog.registry.shape();
     World::with_config(WorldConfig {
         chunk_bytes_max: shape.bytes_max,
         chunk_rows_max: shape.rows_max,

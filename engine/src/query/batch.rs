@@ -37,10 +37,10 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
             self.parts().0.keep_entity_list(found);
             return Ok(report?.changed);
         }
-        let known = self.parts().0.schema_counts();
+        let known = self.parts().0.catalog_counts();
         let result = self.insert_into_tables(bundle);
         if result.is_err() {
-            self.parts().0.forget_schema(known);
+            self.parts().0.forget_catalog(known);
         }
         result
     }
@@ -52,7 +52,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
         // that move to one of them later must not be visited again.
         for stays in [true, false] {
             inserted += self.for_each_table(|world, archetype| {
-                let held = *world.schema.archetype(archetype).mask();
+                let held = *world.catalog.archetype(archetype).mask();
                 if bundle_mask.is_subset(&held) != stays {
                     return Ok(false);
                 }
@@ -131,7 +131,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
         let (world, access) = self.parts();
         for archetype in 0..world.tables.len() {
             let table = &world.tables[archetype];
-            let passes = F::passes(&world.schema.registry, table.mask());
+            let passes = F::passes(&world.catalog.registry, table.mask());
             let rows = table.rows();
             if rows > 0 && passes && access.matches(table.mask()) {
                 let archetype = ArchetypeId::new(archetype);

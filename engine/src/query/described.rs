@@ -41,7 +41,7 @@ impl<'a, S: Tables + ?Sized> DescribedQuery<'a, S> {
         ids: &'a [ComponentId],
         excluded: &[ComponentId],
     ) -> Result<Self, QueryError> {
-        let registry = &tables.schema().registry;
+        let registry = &tables.catalog().registry;
         let required = known(registry, ids)?;
         let excluded = known(registry, excluded)?;
         if let Some(id) = required.difference(tables.readable()).iter().next() {
@@ -70,7 +70,7 @@ impl<'a, S: Tables + ?Sized> DescribedQuery<'a, S> {
         if self.rows_of(table) == 0 {
             return None;
         }
-        EnabledRows::bind(&self.tables.table(table), &self.tables.schema().registry, &self.access)
+        EnabledRows::bind(&self.tables.table(table), &self.tables.catalog().registry, &self.access)
     }
 
     /// The runs, in the order of archetypes and rows.
@@ -92,7 +92,7 @@ impl<'a, S: Tables + ?Sized> DescribedQuery<'a, S> {
         for id in self.ids.iter().copied().chain([ComponentId::ENTITY]) {
             // The handles bound runs also where they were not captured, so that a run is the same
             // on a world and on its snapshots.
-            let rows_log2 = self.tables.schema().registry.info(id).rows_log2();
+            let rows_log2 = self.tables.catalog().registry.info(id).rows_log2();
             end = end.min(((row >> rows_log2) + 1) << rows_log2);
         }
         debug_assert!(row < end && self.rows_of(table) == rows, "a run has rows");

@@ -461,7 +461,7 @@ pub(super) fn not_visited(
 pub(super) fn resolve_read<T: Component, S: Tables + ?Sized>(
     tables: &S,
 ) -> Result<Option<ComponentId>, QueryError> {
-    match tables.schema().registry.id_of::<T>(Kind::Component) {
+    match tables.catalog().registry.id_of::<T>(Kind::Component) {
         Some(id) => {
             Access::check(tables, id, name_of::<T>)?;
             Ok(Some(id))

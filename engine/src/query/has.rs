@@ -54,7 +54,7 @@ unsafe impl<T: Component> Terms for Has<T> {
         tables: &S,
         _: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
-        Ok(tables.schema().registry.id_of::<T>(Kind::Component))
+        Ok(tables.catalog().registry.id_of::<T>(Kind::Component))
     }
 
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {

@@ -1,10 +1,10 @@
 //! [`PreparedQuery`]: a query that keeps which archetypes it visits, and where their columns are.
 //!
 //! A plain query asks every table of the world whether it matches, and then looks its columns up.
-//! A prepared one has done both before. It notices by the schema's stamps what is new since: of
+//! A prepared one has done both before. It notices by the catalog's stamps what is new since: of
 //! archetypes only those that were added are looked at, and when types were registered, or on
 //! another world, it starts anew. Stamps are unique in the process and travel with copies of a
-//! schema, so nothing that merely looks alike, such as another world with as many archetypes, can
+//! catalog, so nothing that merely looks alike, such as another world with as many archetypes, can
 //! pass for what the query was prepared for.
 
 #![allow(unsafe_code, reason = "runs the loops over fetched rows")]
@@ -178,24 +178,24 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
                 self.matches.clear();
                 self.numbers.clear();
                 let mut access = Access::of::<Q>()?;
-                F::check(&tables.schema().registry, tables.readable())?;
+                F::check(&tables.catalog().registry, tables.readable())?;
                 (Q::resolve(tables, &mut access)?, access)
             }
         };
-        let schema = tables.schema();
+        let catalog = tables.catalog();
         for index in self.numbers.len()..count {
             let table = tables.table(index);
             let is_match =
-                access.matches(table.mask()) && F::passes(&schema.registry, table.mask());
+                access.matches(table.mask()) && F::passes(&catalog.registry, table.mask());
             self.numbers.push(if is_match { self.matches.len() as u32 } else { NO_MATCH });
             if is_match {
                 let place = Q::place(resolved, &table);
                 self.matches.push(Match { archetype: ArchetypeId::new(index), place });
             }
         }
-        let Some(last) = schema.archetypes()[..count].last() else { return Ok(()) };
+        let Some(last) = catalog.archetypes()[..count].last() else { return Ok(()) };
         self.source = Some(Source {
-            registry: schema.registry.stamp(),
+            registry: catalog.registry.stamp(),
             last: last.stamp(),
             readable: *tables.readable(),
             layout: tables.layout().copied(),
@@ -244,7 +244,7 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
         entity: Entity,
     ) -> GetError {
         match &self.source {
-            Some(source) => not_visited(&source.access, &tables.schema().registry, table, entity),
+            Some(source) => not_visited(&source.access, &tables.catalog().registry, table, entity),
             None => GetError::Filtered { entity },
         }
     }
@@ -254,10 +254,10 @@ impl<Q: Terms> Source<Q> {
     /// Whether what was found in `known` archetypes holds for the first ones of `tables`.
     #[inline]
     fn covers<S: Tables + ?Sized>(&self, tables: &S, known: usize) -> bool {
-        let schema = tables.schema();
-        let last = known.checked_sub(1).and_then(|last| schema.archetypes().get(last));
+        let catalog = tables.catalog();
+        let last = known.checked_sub(1).and_then(|last| catalog.archetypes().get(last));
         last.is_some_and(|last| last.stamp() == self.last)
-            && schema.registry.stamp() == self.registry
+            && catalog.registry.stamp() == self.registry
             && *tables.readable() == self.readable
             && tables.layout() == self.layout.as_ref()
     }
@@ -295,7 +295,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedRef<'_, 'a, S, Q, F
     /// What decides on the rows of a table that is visited, where not all of them are.
     #[inline]
     pub(super) fn selection(&self, table: &TableRef<'_>) -> Option<Selection<F>> {
-        let registry = &self.tables.schema().registry;
+        let registry = &self.tables.catalog().registry;
         self.query.selection(table, registry, self.since)
     }
 
@@ -335,7 +335,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedRef<'_, 'a, S, Q, F
 
     #[inline]
     fn visit_runs(&self, mut visit: impl FnMut(Q::Run, usize)) {
-        if Selection::<F>::is_needed(&self.tables.schema().registry) {
+        if Selection::<F>::is_needed(&self.tables.catalog().registry) {
             for each in &self.query.matches {
                 let table = self.tables.table(each.archetype.index());
                 let selection = self.selection(&table);
@@ -382,7 +382,7 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
     /// How many entities the query finds. The cost grows with matching archetypes, and with rows
     /// only where a filter decides on each of them.
     pub fn count(&self) -> usize {
-        let registry = &self.world.schema.registry;
+        let registry = &self.world.catalog.registry;
         let tables = self.query.matches.iter().map(|each| self.world.table(each.archetype.index()));
         let rows = tables.map(|table| match self.query.selection(&table, registry, self.since) {
             // SAFETY: the query borrows the world.
@@ -440,7 +440,7 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
         self,
         mut visit: impl FnMut(Q::Run, usize, *mut Memory),
     ) -> Result<(), MemoryError> {
-        if Selection::<F>::is_needed(&self.world.schema.registry) {
+        if Selection::<F>::is_needed(&self.world.catalog.registry) {
             return self.visit_selected(&mut visit);
         }
         let World { tables, memory, .. } = self.world;
@@ -465,12 +465,12 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
         self,
         visit: &mut impl FnMut(Q::Run, usize, *mut Memory),
     ) -> Result<(), MemoryError> {
-        let World { tables, memory, schema, .. } = self.world;
+        let World { tables, memory, catalog, .. } = self.world;
         let memory: *mut Memory = memory;
         for each in &self.query.matches {
             let table = &mut tables[each.archetype.index()];
             let live = TableRef::live(table);
-            let selection = self.query.selection(&live, &schema.registry, self.since);
+            let selection = self.query.selection(&live, &catalog.registry, self.since);
             // SAFETY: the query is up to date, so the place was found in this archetype; the
             // selection is the table's, and the memory the world's, which is borrowed exclusively.
             unsafe { write::visit_table::<Q, F>(each.place, table, selection, memory, visit)? };

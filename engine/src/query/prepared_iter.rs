@@ -154,7 +154,7 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> PreparedIter<'_, '_, S, Q, F> {
                 // SAFETY: the query was up to date when the iterator was made, and the tables are
                 // borrowed since: the place was found in this archetype and layout.
                 self.bound = Some(unsafe { Q::bind(each.place, &Visit::Read(table)) });
-                let registry = &self.tables.schema().registry;
+                let registry = &self.tables.catalog().registry;
                 let selection = self.query.selection(&table, registry, self.since);
                 self.at.enter(selection, table.rows());
             }
@@ -218,12 +218,12 @@ impl<'q, Q: Terms, F: Filter> PreparedMut<'q, '_, Q, F> {
     pub fn iter(&mut self) -> PreparedIterMut<'q, '_, Q, F> {
         let (later, since) = (self.count(), self.since);
         let query = self.query;
-        let World { tables, memory, schema, .. } = &mut *self.world;
+        let World { tables, memory, catalog, .. } = &mut *self.world;
         PreparedIterMut {
             tables,
             passed: 0,
             memory,
-            registry: &schema.registry,
+            registry: &catalog.registry,
             query,
             matches: query.matches().iter(),
             since,

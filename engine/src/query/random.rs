@@ -140,7 +140,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
         let at = locate(self.tables, entity)?;
         let table = self.tables.table(at.archetype.index());
         if !self.visits(&table) {
-            let registry = &self.tables.schema().registry;
+            let registry = &self.tables.catalog().registry;
             return Err(not_visited(&self.access, registry, &table, entity));
         }
         let place = Q::place(self.resolved, &table);
@@ -196,7 +196,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
         items_of::<Q, N>(world, entities, |world, entity| {
             let at = locate(world, entity)?;
             let table = world.table(at.archetype.index());
-            let registry = &world.schema.registry;
+            let registry = &world.catalog.registry;
             if !access.matches(table.mask()) || !F::passes(registry, table.mask()) {
                 return Err(not_visited(&access, registry, &table, entity));
             }
@@ -320,7 +320,7 @@ impl<Q: Terms, F: Filter> PreparedMut<'_, '_, Q, F> {
             let Some(place) = query.place_in(at.archetype) else {
                 return Err(query.not_visited(world, &table, entity));
             };
-            let selection = query.selection(&table, &world.schema.registry, since);
+            let selection = query.selection(&table, &world.catalog.registry, since);
             check_selected(&table, selection, (entity, at.row))?;
             Ok((at, place))
         })

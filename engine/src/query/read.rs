@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 use std::ptr;
 
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::epoch::Epoch;
 use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
@@ -73,7 +73,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     /// When `G` looks at a column that may not be read: one that was not captured, synced, or
     /// declared by the reader. [`With`](crate::With) and [`Without`](crate::Without) look at none.
     pub fn try_filter<G: Filter>(self) -> Result<Query<'a, S, Q, (F, G)>, QueryError> {
-        G::check(&self.tables.schema().registry, self.tables.readable())?;
+        G::check(&self.tables.catalog().registry, self.tables.readable())?;
         let Self { tables, resolved, access, since, .. } = self;
         Ok(Query { tables, resolved, access, since, filter: PhantomData })
     }
@@ -92,7 +92,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
     pub(super) fn visits(&self, table: &TableRef<'_>) -> bool {
         table.rows() > 0
             && self.access.matches(table.mask())
-            && F::passes(&self.tables.schema().registry, table.mask())
+            && F::passes(&self.tables.catalog().registry, table.mask())
     }
 
     fn visited(&self) -> impl Iterator<Item = TableRef<'a>> {
@@ -102,7 +102,7 @@ impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
 
     /// What decides on the rows of a table that is visited, where not all of them are.
     pub(super) fn selection(&self, table: &TableRef<'_>) -> Option<Selection<F>> {
-        Selection::bind(table, &self.tables.schema().registry, &self.access, self.since)
+        Selection::bind(table, &self.tables.catalog().registry, &self.access, self.since)
     }
 
     /// How many entities the query finds. The cost grows with archetypes, and with rows only where
@@ -312,14 +312,14 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
                     return false;
                 }
                 let table = self.tables.table(self.next_table);
-                let schema = self.tables.schema();
+                let catalog = self.tables.catalog();
                 self.next_table += 1;
-                if !visits::<F>(&table, &self.access, schema) {
+                if !visits::<F>(&table, &self.access, catalog) {
                     continue;
                 }
                 // SAFETY: the table was checked to match.
                 self.bound = Some(unsafe { bind::<Q>(self.resolved, table) });
-                self.selection = select(&table, schema, self.access, self.since);
+                self.selection = select(&table, catalog, self.access, self.since);
                 (self.row, self.rows) = (0, table.rows());
             }
             let bound = self.bound.expect("a table with rows is bound");
@@ -348,17 +348,17 @@ impl<S: Tables + ?Sized, Q: ReadOnly, F: Filter> QueryIter<'_, S, Q, F> {
 #[inline(never)]
 fn select<F: Filter>(
     table: &TableRef<'_>,
-    schema: &Schema,
+    catalog: &Catalog,
     access: Access,
     since: Epoch,
 ) -> Option<Selection<F>> {
-    Selection::bind(table, &schema.registry, &access, since)
+    Selection::bind(table, &catalog.registry, &access, since)
 }
 
 /// Whether an iterator stops at `table`.
 #[inline(never)]
-fn visits<F: Filter>(table: &TableRef<'_>, access: &Access, schema: &Schema) -> bool {
-    table.rows() > 0 && access.matches(table.mask()) && F::passes(&schema.registry, table.mask())
+fn visits<F: Filter>(table: &TableRef<'_>, access: &Access, catalog: &Catalog) -> bool {
+    table.rows() > 0 && access.matches(table.mask()) && F::passes(&catalog.registry, table.mask())
 }
 
 impl<'a, S: Tables + ?Sized, Q: ReadOnly, F: Filter> Iterator for QueryIter<'a, S, Q, F> {
@@ -416,8 +416,8 @@ impl SealedTables for World {}
 
 impl Tables for World {
     #[inline]
-    fn schema(&self) -> &Schema {
-        &self.schema
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     #[inline]

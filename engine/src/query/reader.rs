@@ -40,7 +40,7 @@ pub struct Reader<'a, S: ?Sized, T> {
 impl<'a, S: Tables + ?Sized, T: Component> Reader<'a, S, T> {
     pub(crate) fn new(store: &'a S) -> Result<Self, QueryError> {
         let slots = store.slots().ok_or_else(not_captured::<Entity>)?;
-        let id = store.schema().registry.id_of::<T>(Kind::Component);
+        let id = store.catalog().registry.id_of::<T>(Kind::Component);
         if id.is_some_and(|id| !store.readable().contains(id)) {
             return Err(not_captured::<T>());
         }

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 
 use convoy_pool::MemoryError;
 
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
@@ -64,7 +64,7 @@ use super::write::start_older;
 pub struct SharedWorld<'w> {
     /// Of the columns only those are looked at that a query has borrowed, each by itself.
     tables: &'w [Table],
-    schema: &'w Schema,
+    catalog: &'w Catalog,
     index: &'w EntityIndex,
     readable: &'w ComponentMask,
     epoch: Epoch,
@@ -86,10 +86,10 @@ impl World {
         // A query that was forgotten, and not dropped, has borrowed until now.
         self.strangers.clear();
         self.borrows.iter_mut().for_each(|count| *count.get_mut() = 0);
-        self.borrows.resize_with(self.schema.registry.len(), AtomicI32::default);
+        self.borrows.resize_with(self.catalog.registry.len(), AtomicI32::default);
         SharedWorld {
             tables: &self.tables,
-            schema: &self.schema,
+            catalog: &self.catalog,
             index: &self.index,
             readable: &self.readable,
             epoch: self.memory.epoch(),
@@ -125,7 +125,7 @@ impl<'w> SharedWorld<'w> {
     pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, 'w, Q>, QueryError> {
         let mut access = Access::of::<Q>()?;
         let resolved = Q::resolve(&Shape(self), &mut access)?;
-        let (registry, mut strangers) = (&self.schema.registry, false);
+        let (registry, mut strangers) = (&self.catalog.registry, false);
         let (mut read, mut write) = (ComponentMask::NONE, ComponentMask::NONE);
         Q::claims(&mut |claim| match registry.component_by_type(claim.component) {
             Some(id) if claim.writes => _ = write.insert(id),
@@ -144,13 +144,13 @@ impl<'w> SharedWorld<'w> {
     }
 
     fn component(&self, id: ComponentId) -> &'static str {
-        self.schema.registry.info(id).name()
+        self.catalog.registry.info(id).name()
     }
 }
 
 impl std::fmt::Debug for SharedWorld<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ids = self.schema.registry.ids();
+        let ids = self.catalog.registry.ids();
         let used = ids.iter().filter(|id| self.state(*id).load(Ordering::Relaxed) != 0);
         let names: Vec<_> = used.map(|id| self.component(id)).collect();
         formatter.debug_struct("SharedWorld").field("borrowed", &names).finish_non_exhaustive()
@@ -164,8 +164,8 @@ struct Shape<'s, 'w>(&'s SharedWorld<'w>);
 impl SealedTables for Shape<'_, '_> {}
 
 impl Tables for Shape<'_, '_> {
-    fn schema(&self) -> &Schema {
-        self.0.schema
+    fn catalog(&self) -> &Catalog {
+        self.0.catalog
     }
 
     fn readable(&self) -> &ComponentMask {
@@ -273,7 +273,7 @@ impl<'s, 'w> Borrow<'s, 'w> {
     }
 
     fn each_stranger(&self, claims: Claims, each: &mut dyn FnMut(Claim)) {
-        let registry = &self.shared.schema.registry;
+        let registry = &self.shared.catalog.registry;
         claims(&mut |claim| {
             if registry.component_by_type(claim.component).is_none() {
                 each(claim);
@@ -328,7 +328,7 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
     pub fn filter<G: Filter>(self) -> SharedQuery<'s, 'w, Q, (F, G)> {
         const { assert!(G::BY_ARCHETYPE, "a shared query can't be filtered by columns") };
         let Self { borrow, resolved, access, .. } = self;
-        if let Err(error) = G::check(&borrow.shared.schema.registry, borrow.shared.readable) {
+        if let Err(error) = G::check(&borrow.shared.catalog.registry, borrow.shared.readable) {
             panic!("{error}");
         }
         SharedQuery { borrow, resolved, access, filter: PhantomData }
@@ -337,13 +337,13 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
     fn visits(&self, table: &Table) -> bool {
         table.rows() > 0
             && self.access.matches(table.mask())
-            && F::passes(&self.borrow.shared.schema.registry, table.mask())
+            && F::passes(&self.borrow.shared.catalog.registry, table.mask())
     }
 
     /// What decides on the rows of a table that is visited, where not all of them are.
     #[inline]
     fn selection(&self, table: &Table) -> Option<Selection<F>> {
-        let registry = &self.borrow.shared.schema.registry;
+        let registry = &self.borrow.shared.catalog.registry;
         Selection::bind(&TableRef::live(table), registry, &self.access, Epoch::ZERO)
     }
 
@@ -410,7 +410,7 @@ impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
         let at = shared.index.locate(entity).ok_or(GetError::NotAlive { entity })?;
         let table = &shared.tables[at.archetype.index()];
         if !self.visits(table) {
-            let registry = &shared.schema.registry;
+            let registry = &shared.catalog.registry;
             return Err(not_visited(&self.access, registry, &TableRef::live(table), entity));
         }
         let row = at.row as usize;

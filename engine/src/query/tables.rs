@@ -1,6 +1,6 @@
 //! [`Tables`]: what a query needs of a store, live or frozen.
 
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::RawColumn;
 use crate::storage::rows::Rows;
@@ -19,7 +19,7 @@ use super::sealed::SealedTables;
 pub trait Tables: SealedTables {
     /// The types and archetypes.
     #[doc(hidden)]
-    fn schema(&self) -> &Schema;
+    fn catalog(&self) -> &Catalog;
 
     /// What may be read.
     #[doc(hidden)]
@@ -30,7 +30,7 @@ pub trait Tables: SealedTables {
     fn world_id(&self) -> WorldId;
 
     /// Which columns the tables have, where that is not all of their components: what was
-    /// captured. With the schema it tells where in a table a column is.
+    /// captured. With the catalog it tells where in a table a column is.
     #[doc(hidden)]
     fn layout(&self) -> Option<&ComponentMask>;
 
@@ -86,7 +86,7 @@ pub(crate) struct FrozenColumns<'a> {
     /// Where the chunks of each captured column start in `chunks`, in the order of component ids.
     pub(crate) starts: &'a [u32],
     pub(crate) chunks: &'a [ChunkEntry],
-    pub(crate) schema: &'a Schema,
+    pub(crate) catalog: &'a Catalog,
 }
 
 impl<'a> TableRef<'a> {
@@ -151,11 +151,11 @@ impl ColumnPlace {
 
 impl FrozenColumns<'_> {
     fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
-        let Self { mask, captured, schema, .. } = self;
+        let Self { mask, captured, catalog, .. } = self;
         if !mask.contains(id) || !captured.contains(id) {
             return None;
         }
-        let info = schema.registry.info(id);
+        let info = catalog.registry.info(id);
         Some(ColumnPlace::new(mask.rank_in_both(captured, id), info.rows_log2(), info.size()))
     }
 

@@ -85,7 +85,7 @@ unsafe impl<T: Component> Terms for &T {
         match id {
             Some(id) => {
                 access.required.insert(id);
-                access.require_enabled(&tables.schema().registry, id)?;
+                access.require_enabled(&tables.catalog().registry, id)?;
             }
             None => access.unknown = Some(name_of::<T>),
         }
@@ -131,7 +131,8 @@ unsafe impl<T: Component> Terms for &T {
         let row = unsafe { run.0.add(index) };
         // SAFETY: a row is not at address zero. An iterator's loop need not ask then.
         unsafe { assert_unchecked(!row.is_null()) };
-        // SAFETY: `frozen` in a snapshot, the query's borrow in a world; any bits are a `T`.
+        // SAFETY: `frozen` in a snapshot, the query's borrow in a world; rows hold values
+        // (`valued`).
         unsafe { &*row }
     }
 
@@ -317,7 +318,7 @@ unsafe impl<T: Component> Terms for Option<&T> {
         access: &mut Access,
     ) -> Result<Self::Resolved, QueryError> {
         let Some(id) = resolve_read::<T, S>(tables)? else { return Ok(None) };
-        let registry = &tables.schema().registry;
+        let registry = &tables.catalog().registry;
         access.require_uniform(registry, id)?;
         Ok(Some(OptionalIds { id, toggle: registry.info(id).toggle() }))
     }

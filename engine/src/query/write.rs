@@ -97,7 +97,7 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     ///
     /// In a replica, when `G` looks at a column that was not synced.
     pub fn try_filter<G: Filter>(self) -> Result<QueryMut<'w, Q, (F, G)>, QueryError> {
-        G::check(&self.world.schema.registry, &self.world.readable)?;
+        G::check(&self.world.catalog.registry, &self.world.readable)?;
         let Self { world, resolved, access, since, .. } = self;
         Ok(QueryMut { world, resolved, access, since, filter: PhantomData })
     }
@@ -129,12 +129,12 @@ impl<'w, Q: Terms, F: Filter> QueryMut<'w, Q, F> {
     fn visits(&self, table: &Table) -> bool {
         table.rows() > 0
             && self.access.matches(table.mask())
-            && F::passes(&self.world.schema.registry, table.mask())
+            && F::passes(&self.world.catalog.registry, table.mask())
     }
 
     /// What decides on the rows of a table that is visited, where not all of them are.
     fn selection(&self, table: &Table) -> Option<Selection<F>> {
-        let registry = &self.world.schema.registry;
+        let registry = &self.world.catalog.registry;
         Selection::bind(&TableRef::live(table), registry, &self.access, self.since)
     }
 

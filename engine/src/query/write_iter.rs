@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr;
 
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::table::Table;
@@ -42,7 +42,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
 pub struct QueryIterMut<'w, Q: Terms, F: Filter = ()> {
     tables: std::slice::IterMut<'w, Table>,
     memory: &'w mut Memory,
-    schema: &'w Schema,
+    catalog: &'w Catalog,
     resolved: Q::Resolved,
     access: Access,
     since: Epoch,
@@ -70,10 +70,10 @@ impl<'w, Q: Terms, F: Filter> QueryIterMut<'w, Q, F> {
         loop {
             while self.row == self.rows {
                 let Some(table) = self.tables.next() else { return false };
-                if !visits::<F>(table, &self.access, self.schema) {
+                if !visits::<F>(table, &self.access, self.catalog) {
                     continue;
                 }
-                self.selection = select(table, self.schema, self.access, self.since);
+                self.selection = select(table, self.catalog, self.access, self.since);
                 (self.row, self.rows) = (0, table.rows());
                 // SAFETY: the table was checked to match, and is borrowed exclusively.
                 self.bound = Some(unsafe { bind::<Q>(self.resolved, table) });
@@ -120,17 +120,17 @@ pub(super) unsafe fn bind<Q: Terms>(resolved: Q::Resolved, table: &mut Table) ->
 #[inline(never)]
 fn select<F: Filter>(
     table: &Table,
-    schema: &Schema,
+    catalog: &Catalog,
     access: Access,
     since: Epoch,
 ) -> Option<Selection<F>> {
-    Selection::bind(&TableRef::live(table), &schema.registry, &access, since)
+    Selection::bind(&TableRef::live(table), &catalog.registry, &access, since)
 }
 
 /// Whether an iterator stops at `table`.
 #[inline(never)]
-pub(super) fn visits<F: Filter>(table: &Table, access: &Access, schema: &Schema) -> bool {
-    table.rows() > 0 && access.matches(table.mask()) && F::passes(&schema.registry, table.mask())
+pub(super) fn visits<F: Filter>(table: &Table, access: &Access, catalog: &Catalog) -> bool {
+    table.rows() > 0 && access.matches(table.mask()) && F::passes(&catalog.registry, table.mask())
 }
 
 /// Starts a run and copies it if a snapshot shares it.
@@ -212,11 +212,11 @@ impl<'w, Q: Terms, F: Filter> IntoIterator for QueryMut<'w, Q, F> {
     fn into_iter(self) -> QueryIterMut<'w, Q, F> {
         let later = self.count();
         let Self { world, resolved, access, since, .. } = self;
-        let World { tables, memory, schema, .. } = world;
+        let World { tables, memory, catalog, .. } = world;
         QueryIterMut {
             tables: tables.iter_mut(),
             memory,
-            schema,
+            catalog,
             resolved,
             access,
             since,

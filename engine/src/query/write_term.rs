@@ -82,13 +82,13 @@ unsafe impl<T: Component> Terms for &mut T {
         if engine_owns(TypeId::of::<T>()) {
             return Err(QueryError::EngineOwned { component: name_of::<T>() });
         }
-        let Some(id) = tables.schema().registry.id_of::<T>(Kind::Component) else {
+        let Some(id) = tables.catalog().registry.id_of::<T>(Kind::Component) else {
             access.unknown = Some(name_of::<T>);
             return Ok(None);
         };
         Access::check(tables, id, name_of::<T>)?;
         access.required.insert(id);
-        access.require_enabled(&tables.schema().registry, id)?;
+        access.require_enabled(&tables.catalog().registry, id)?;
         Ok(Some(id))
     }
 

@@ -58,7 +58,7 @@ impl World {
         open: impl FnOnce(VacantCell<Frozen>) -> Lease<Frozen>,
     ) -> Lease<Frozen> {
         self.memory.reclaim();
-        let mut mask = self.schema.registry.closed(&mask);
+        let mut mask = self.catalog.registry.closed(&mask);
         if self.partial {
             mask = mask.intersection(&self.readable);
         }
@@ -73,11 +73,11 @@ impl World {
             alive: self.index.alive(),
             event_retention: self.event_retention,
         };
-        let shared = (&self.schema, self.memory.mapping());
+        let shared = (&self.catalog, self.memory.mapping());
         cell.begin(head, &self.lineage, shared);
         self.fill_cell(&mut cell, &mask);
         let chunks = cell.capacity().chunks;
-        let known = mask.intersection(&self.schema.registry.ids());
+        let known = mask.intersection(&self.catalog.registry.ids());
         let history = &mut self.memory.history;
         let holds = history.add((epoch, self.tick), &known, cell.watch(), chunks);
         let bases = &mut history.bases;
@@ -134,7 +134,7 @@ impl World {
     /// When the heap has no room for as many lists. Nothing is taken then.
     pub fn reserve_captures(&mut self, count: usize) -> Result<(), MemoryError> {
         let chunks = self.capture_shape(&ComponentMask::ALL).chunks;
-        self.memory.history.reserve(count, chunks, self.schema.registry.len())
+        self.memory.history.reserve(count, chunks, self.catalog.registry.len())
     }
 
     /// The room that a capture of `mask` can take before a list of the world's has to grow.

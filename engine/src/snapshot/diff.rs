@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::difference::DifferentRows;
 use crate::storage::frozen::Frozen;
@@ -88,7 +88,7 @@ pub fn diff<'a>(older: &'a View, newer: &'a View) -> Result<Diff<'a>, DiffError>
     }
     Ok(Diff {
         mask: older.mask().intersection(&newer.mask()),
-        common: common_archetypes(older.frozen().schema(), newer.frozen().schema()),
+        common: common_archetypes(older.frozen().catalog(), newer.frozen().catalog()),
         older: Side::new(older).ok_or(DiffError::NoEntities { newer: false })?,
         newer: Side::new(newer).ok_or(DiffError::NoEntities { newer: true })?,
     })
@@ -165,7 +165,7 @@ impl<'a> Side<'a> {
     }
 
     fn archetype(&self, at: Location) -> &'a ComponentMask {
-        self.frozen.schema().archetypes()[at.archetype.index()].mask()
+        self.frozen.catalog().archetypes()[at.archetype.index()].mask()
     }
 
     fn column(&self, at: Location, id: ComponentId) -> Option<Rows<'a>> {
@@ -332,7 +332,7 @@ impl<'a> Diff<'a> {
 
     /// The id of `T`, `None` when neither world knew the type and both views read everything.
     fn readable<T: Component>(&self, kind: Kind) -> Result<Option<ComponentId>, ReadError> {
-        let id = |side: Side<'_>| side.frozen.schema().registry.id_of::<T>(kind);
+        let id = |side: Side<'_>| side.frozen.catalog().registry.id_of::<T>(kind);
         match id(self.newer).or_else(|| id(self.older)) {
             Some(id) if self.mask.contains(id) => Ok(Some(id)),
             None if self.mask == ComponentMask::ALL => Ok(None),
@@ -341,7 +341,7 @@ impl<'a> Diff<'a> {
     }
 
     fn info(&self, id: ComponentId) -> Option<&'a ComponentInfo> {
-        let known = |side: Side<'a>| side.frozen.schema().registry.get(id);
+        let known = |side: Side<'a>| side.frozen.catalog().registry.get(id);
         known(self.newer).or_else(|| known(self.older))
     }
 
@@ -439,9 +439,9 @@ impl fmt::Debug for Diff<'_> {
     }
 }
 
-/// Below which number both schemas have the same archetypes: there is no bound where one begins with
+/// Below which number both catalogs have the same archetypes: there is no bound where one begins with
 /// the other.
-fn common_archetypes(older: &Schema, newer: &Schema) -> usize {
+fn common_archetypes(older: &Catalog, newer: &Catalog) -> usize {
     if older.begins_with(newer) || newer.begins_with(older) {
         return usize::MAX;
     }

@@ -2,11 +2,11 @@
 
 pub(crate) mod branch;
 pub(crate) mod capture;
+pub(crate) mod catalog;
 pub(crate) mod diff;
 pub(crate) mod family;
 pub(crate) mod pool;
 pub(crate) mod restore;
-pub(crate) mod schema;
 pub(crate) mod state_hash;
 pub(crate) mod view;
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::storage::ComponentId;
+use crate::storage::component::Kind;
+use crate::storage::frozen::Frozen;
 use crate::world::{RestoreReport, World};
 
 use super::view::View;
@@ -18,6 +21,12 @@ pub enum RestoreError {
         /// What is missing first.
         component: &'static str,
     },
+    /// The component was only described when the snapshot was captured, and has a type since, of which
+    /// some of the captured bytes are no value.
+    Values {
+        /// The component.
+        component: &'static str,
+    },
 }
 
 impl fmt::Display for RestoreError {
@@ -30,6 +39,11 @@ impl fmt::Display for RestoreError {
                 formatter,
                 "the snapshot was captured without {component}: capture with `ComponentMask::ALL` \
                  what is to be restored"
+            ),
+            Self::Values { component } => write!(
+                formatter,
+                "{component} was described by its bytes when the snapshot was captured, and some of \
+                 them are no value of the type that it has now"
             ),
         }
     }
@@ -79,15 +93,38 @@ impl World {
     /// # Errors
     ///
     /// When the snapshot is of another world, or was captured without something that the world
-    /// knew then. What the view may read does not matter. The world is unchanged.
+    /// knew then, or has bytes of a component that are no value of the type that it got since. What
+    /// the view may read does not matter. The world is unchanged.
     pub fn restore(&mut self, view: &View) -> Result<RestoreReport, RestoreError> {
         if !view.is_of(self) {
             return Err(RestoreError::OtherWorld);
         }
         let frozen = view.frozen();
-        match frozen.missing() {
-            Some(component) => Err(RestoreError::NotCaptured { component }),
-            None => Ok(self.restore_frozen(frozen)),
+        if let Some(component) = frozen.missing() {
+            return Err(RestoreError::NotCaptured { component });
         }
+        if let Some(component) = self.find_refused(frozen) {
+            return Err(RestoreError::Values { component });
+        }
+        Ok(self.restore_frozen(frozen))
+    }
+}
+
+impl World {
+    /// A component that has got a type since it was captured, of which captured bytes are no value.
+    fn find_refused(&self, frozen: &Frozen) -> Option<&'static str> {
+        let (then, now) = (&frozen.catalog().registry, &self.catalog.registry);
+        if then.stamp() == now.stamp() {
+            return None;
+        }
+        let is_refused = |id: &ComponentId| {
+            let check = now.info(*id).check();
+            let became = then.info(*id).is_described() && !check.is_none();
+            became
+                && (0..frozen.table_count())
+                    .filter_map(|table| frozen.column(table, *id))
+                    .any(|rows| (0..rows.len()).any(|row| !check.passes(rows.bytes(row..row + 1))))
+        };
+        then.ids_of(Kind::Component).find(is_refused).map(|id| now.info(id).name())
     }
 }

@@ -17,9 +17,9 @@ impl View {
     /// before.
     pub fn state_hash(&self) -> u64 {
         let (frozen, readable) = (self.frozen(), self.mask());
-        let schema = frozen.schema();
-        let mut state = StateHasher::new(&schema.registry);
-        for (table, archetype) in schema.archetypes()[..frozen.table_count()].iter().enumerate() {
+        let catalog = frozen.catalog();
+        let mut state = StateHasher::new(&catalog.registry);
+        for (table, archetype) in catalog.archetypes()[..frozen.table_count()].iter().enumerate() {
             let ids = archetype.mask().intersection(&readable);
             let columns = ids.iter().filter_map(|id| Some((id, frozen.column(table, id)?)));
             let hashes = columns.map(|(id, rows)| (id, hash_rows(&rows, hash_run)));
@@ -29,7 +29,7 @@ impl View {
         if let Some(slots) = slots.filter(|_| readable.contains(ComponentId::ENTITY)) {
             state.add_index(hash_index(&slots, &frozen.handles.head));
         }
-        for id in schema.registry.ids_of(Kind::Resource).filter(|&id| readable.contains(id)) {
+        for id in catalog.registry.ids_of(Kind::Resource).filter(|&id| readable.contains(id)) {
             if let Some(rows) = frozen.resource(id).filter(|rows| rows.len() > 0) {
                 state.add_resource(id, hash_rows(&rows, hash_run));
             }

@@ -12,10 +12,11 @@ use crate::query::read::Query;
 use crate::query::reader::Reader;
 use crate::query::sealed::SealedTables;
 use crate::query::tables::{FrozenColumns, TableRef, Tables};
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::charge::Charge;
 use crate::storage::component::{Component, ENABLED, Kind};
 use crate::storage::frozen::Frozen;
+use crate::storage::layout::Value;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
@@ -195,7 +196,7 @@ impl View {
     pub fn get<T: Component>(&self, entity: Entity) -> Result<&T, ReadError> {
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
         let missing = || ReadError::Missing { entity, component: name_of::<T>() };
-        let id = match self.lease.schema().registry.id_of::<T>(Kind::Component) {
+        let id = match self.lease.catalog().registry.id_of::<T>(Kind::Component) {
             Some(id) if self.readable().contains(id) => id,
             None if self.readable().is_all() => return Err(missing()),
             _ => return Err(not_captured::<T>()),
@@ -221,7 +222,7 @@ impl View {
     /// ```
     pub fn is_enabled<T: Component>(&self, entity: Entity) -> Result<bool, ReadError> {
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
-        let registry = &self.lease.schema().registry;
+        let registry = &self.lease.catalog().registry;
         let id = registry.id_of::<T>(Kind::Component);
         if !id.is_some_and(|id| self.readable().contains(id)) && !self.readable().is_all() {
             return Err(not_captured::<T>());
@@ -235,6 +236,17 @@ impl View {
         Ok(*rows.get::<u8>(at.row as usize) == ENABLED)
     }
 
+    /// The component `id` of `entity`, with what its bytes mean, as
+    /// [`World::value`](crate::World::value).
+    ///
+    /// # Errors
+    ///
+    /// As [`View::get_bytes`].
+    pub fn value(&self, entity: Entity, id: ComponentId) -> Result<Value<'_>, ReadError> {
+        let bytes = self.get_bytes(entity, id)?;
+        Ok(Value::new(self.lease.catalog().registry.info(id).layout(), bytes))
+    }
+
     /// The bytes of the component `id` of `entity`, described or typed.
     ///
     /// # Errors
@@ -242,7 +254,7 @@ impl View {
     /// As [`View::get`], and when no component had the id.
     pub fn get_bytes(&self, entity: Entity, id: ComponentId) -> Result<&[u8], ReadError> {
         let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
-        let info = self.lease.schema().registry.component(id).ok_or(ReadError::Unknown { id })?;
+        let info = self.lease.catalog().registry.component(id).ok_or(ReadError::Unknown { id })?;
         let component = info.name();
         if !self.readable().contains(id) {
             return Err(ReadError::NotCaptured { component });
@@ -296,7 +308,7 @@ impl View {
         &'a self,
         cursor: &'a mut EventCursor<T>,
     ) -> Result<Events<'a, T>, ReadError> {
-        let records = match self.lease.schema().registry.id_of::<T>(Kind::Event) {
+        let records = match self.lease.catalog().registry.id_of::<T>(Kind::Event) {
             Some(id) if self.readable().contains(id) => {
                 let (rows, first, forks) = self.lease.log(id).ok_or_else(not_captured::<T>)?;
                 EventRecords { world: self.lease.head.world, rows, first, forks: Some(forks) }
@@ -314,7 +326,7 @@ impl View {
     /// When the resource was not captured, is not among what this view may read, or had no value.
     pub fn resource<T: Component>(&self) -> Result<&T, ReadError> {
         let no_resource = || ReadError::NoResource { resource: name_of::<T>() };
-        match self.lease.schema().registry.id_of::<T>(Kind::Resource) {
+        match self.lease.catalog().registry.id_of::<T>(Kind::Resource) {
             Some(id) if self.readable().contains(id) => {
                 let rows = self.lease.resource(id).ok_or_else(not_captured::<T>)?;
                 if rows.len() == 0 {
@@ -423,7 +435,7 @@ impl View {
     }
 
     pub(crate) fn narrow_to(mut self, mask: &ComponentMask) -> Self {
-        let mask = self.lease.schema().registry.closed(mask);
+        let mask = self.lease.catalog().registry.closed(mask);
         if !self.readable().is_subset(&mask) {
             let mask = self.readable().intersection(&mask);
             self.narrowed = Some(self.lease.narrowing(&mask));
@@ -452,8 +464,8 @@ impl View {
 impl SealedTables for View {}
 
 impl Tables for View {
-    fn schema(&self) -> &Schema {
-        self.lease.schema()
+    fn catalog(&self) -> &Catalog {
+        self.lease.catalog()
     }
 
     fn readable(&self) -> &ComponentMask {
@@ -473,11 +485,11 @@ impl Tables for View {
     }
 
     fn table(&self, index: usize) -> TableRef<'_> {
-        let schema = self.lease.schema();
-        let mask = schema.archetypes()[index].mask();
+        let catalog = self.lease.catalog();
+        let mask = catalog.archetypes()[index].mask();
         let (rows, starts) = self.lease.table(index);
         let (captured, chunks) = (&self.lease.head.mask, self.lease.chunks());
-        TableRef::frozen(mask, rows, FrozenColumns { mask, captured, starts, chunks, schema })
+        TableRef::frozen(mask, rows, FrozenColumns { mask, captured, starts, chunks, catalog })
     }
 
     fn locate(&self, entity: Entity) -> Result<Option<Location>, GetError> {

@@ -1,4 +1,4 @@
-//! Archetypes, and the schema: everything about a world's shape that only ever grows.
+//! Archetypes, and the catalog: everything about a world's shape that only ever grows.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -8,6 +8,7 @@ use super::component::Registry;
 use super::component_id::ComponentId;
 use super::mask::ComponentMask;
 use super::room::push_tight;
+use super::schema::Schema;
 use super::stamp::Stamp;
 
 /// The number of an archetype, and of its table, in a world.
@@ -31,7 +32,7 @@ impl ArchetypeId {
 /// One set of component types. The bit of the entity column is always set.
 #[derive(Clone)]
 pub(crate) struct Archetype {
-    /// Shared with the archetype's table, and with the schemas of snapshots.
+    /// Shared with the archetype's table, and with the catalogs of snapshots.
     mask: Arc<ComponentMask>,
     stamp: Stamp,
     /// An archetype before this one whose components have the same hash.
@@ -48,7 +49,7 @@ impl Archetype {
         Arc::clone(&self.mask)
     }
 
-    /// Two schemas that hold an archetype of this stamp agree on it and on all before it: lists of
+    /// Two catalogs that hold an archetype of this stamp agree on it and on all before it: lists of
     /// archetypes only grow.
     #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
@@ -62,18 +63,33 @@ impl Archetype {
 /// increment. The world clones it before it registers a type or creates an archetype while a
 /// snapshot shares it.
 #[derive(Clone)]
-pub struct Schema {
+pub struct Catalog {
     pub(crate) registry: Registry,
     archetypes: Vec<Archetype>,
     /// For each hash of components the last archetype that has it: masks are large, and kept once.
     by_hash: HashMap<u64, ArchetypeId>,
+    /// What the world was made from.
+    schema: Option<Schema>,
 }
 
-impl Schema {
-    pub(crate) fn new(registry: Registry) -> Self {
-        let mut schema = Self { registry, archetypes: Vec::new(), by_hash: HashMap::new() };
-        schema.add_archetype(ComponentMask::NONE);
-        schema
+impl Catalog {
+    /// The catalog of a new world, which knows the types and archetypes of a schema.
+    pub(crate) fn new(mut registry: Registry, schema: Option<Schema>) -> Self {
+        schema.iter().for_each(|schema| schema.register(&mut registry));
+        let mut catalog = Self::empty(registry, schema.clone());
+        catalog.add_archetype(ComponentMask::NONE);
+        let declared = schema.iter().flat_map(Schema::archetypes);
+        declared.for_each(|mask| _ = catalog.add_archetype(*mask));
+        catalog
+    }
+
+    fn empty(registry: Registry, schema: Option<Schema>) -> Self {
+        Self { registry, archetypes: Vec::new(), by_hash: HashMap::new(), schema }
+    }
+
+    /// What the world was made from.
+    pub(crate) fn schema(&self) -> Option<&Schema> {
+        self.schema.as_ref()
     }
 
     pub(crate) fn archetype(&self, id: ArchetypeId) -> &Archetype {
@@ -115,15 +131,15 @@ impl Schema {
         id
     }
 
-    /// A schema of `registry`, which knows at least the types of this one, whose archetypes begin with
-    /// those of `order`; those of this schema that are not among them follow. An archetype keeps its
+    /// A catalog of `registry`, which knows at least the types of this one, whose archetypes begin with
+    /// those of `order`; those of this catalog that are not among them follow. An archetype keeps its
     /// stamp as long as all before it stay.
     pub(crate) fn arranged(
         &self,
         registry: Registry,
         order: impl Iterator<Item = ComponentMask>,
     ) -> Self {
-        let mut arranged = Self { registry, archetypes: Vec::new(), by_hash: HashMap::new() };
+        let mut arranged = Self::empty(registry, self.schema.clone());
         let mut stays = true;
         for mask in order.chain(self.archetypes.iter().map(|archetype| *archetype.mask)) {
             if arranged.find_mask(&mask).is_some() {
@@ -153,7 +169,7 @@ impl Schema {
         }
     }
 
-    /// Whether the archetypes of `other`, a schema of the same world, are the first ones of this one.
+    /// Whether the archetypes of `other`, a catalog of the same world, are the first ones of this one.
     pub(crate) fn begins_with(&self, other: &Self) -> bool {
         let last = other.archetypes.len() - 1;
         let Some(own) = self.archetypes.get(last) else { return false };

@@ -10,17 +10,23 @@
 //! and grows to full size before a second one is added, so that a table of a few rows is cheap.
 //!
 //! The typed methods are safe: they check the size of `T` against the column's, and the row
-//! against its capacity. Any bit pattern is a value of `T: Pod`, chunk memory is always
-//! initialised (it comes zeroed from the system), and a chunk's address is aligned to
-//! [`convoy_pool::CHUNK_ALIGN`], which the registry checked against `T`.
+//! against its capacity. Chunk memory is always initialised (it comes zeroed from the system), and a
+//! chunk's address is aligned to [`convoy_pool::CHUNK_ALIGN`], which the registry checked against `T`.
+//!
+//! * `valued`: every row below a table's length holds a value of the type that the registry has for the
+//!   column's component. Rows come into being by a write of a value or a copy of a row; bytes from
+//!   outside are checked where they come in; and a type that takes over what was only described has
+//!   all rows checked before. Rows past the end may hold anything, and nobody makes a `T` of them.
 
 #![allow(unsafe_code, reason = "reads and writes rows of raw chunks")]
 
 use std::iter::Sum;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use bytemuck::AnyBitPattern;
 use convoy_pool::{CHUNK_ALIGN, ChunkPtr, ChunkRun, MemoryError, SizeClass};
 
 use super::chunk_entry::ChunkEntry;
@@ -309,12 +315,12 @@ impl Column {
             let at = row + filled;
             let rows = (count - filled).min(self.chunk_rows() - (at & self.row_mask));
             let (start, _) = (self.row_ptr(at), self.row_ptr(at + rows - 1));
-            // SAFETY: the rows are inside one chunk of initialised values without invalid bit
-            // patterns; `&mut self` bars other access through the world, and the caller has made
-            // the rows writable, so that no snapshot reads them.
-            let run = unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<T>(), rows) };
+            // What is there may be no value of `T` yet.
+            // SAFETY: the rows are inside one chunk; `&mut self` bars other access through the world,
+            // and the caller has made the rows writable, so that no snapshot reads them.
+            let run = unsafe { spare_rows::<T>(start, rows) };
             // Not by `fill`, which takes the value, however large it is.
-            run.iter_mut().for_each(|row| *row = *value);
+            run.iter_mut().for_each(|row| _ = row.write(*value));
             filled += rows;
         }
     }
@@ -456,8 +462,8 @@ impl Column {
     pub(crate) fn get<T: Component>(&self, row: usize) -> &T {
         assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
-        // SAFETY: the pointer is to an initialised, aligned value of a type without invalid bit
-        // patterns, and the borrow of the column bars writers.
+        // SAFETY: the pointer is aligned, the row holds a value (`valued`), and the borrow of the
+        // column bars writers.
         unsafe { self.row_ptr(row).cast().as_ref() }
     }
 
@@ -503,8 +509,17 @@ impl Column {
         is_owned
     }
 
-    /// The values of `rows`, which lie in one chunk that must be writable there.
-    pub(crate) fn run_mut<T: Component>(&mut self, rows: Range<usize>) -> &mut [T] {
+    /// The values of `rows`, which lie in one chunk that must be writable there. Rows that are new have
+    /// whatever their memory has: all bits are a `T`.
+    pub(crate) fn run_mut<T: Component + AnyBitPattern>(&mut self, rows: Range<usize>) -> &mut [T] {
+        let run = self.spare_run::<T>(rows);
+        // SAFETY: chunk memory is initialised, and the type has no invalid bit patterns.
+        unsafe { run.assume_init_mut() }
+    }
+
+    /// The places of `rows`, which lie in one chunk that must be writable there, to write values to:
+    /// what is there may be no value of `T`.
+    pub(crate) fn spare_run<T: Component>(&mut self, rows: Range<usize>) -> &mut [MaybeUninit<T>] {
         assert!(size_of::<T>() == self.size(), "the column holds values of this type");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         if rows.is_empty() {
@@ -514,7 +529,7 @@ impl Column {
         assert!(first >> self.rows_log2() == last >> self.rows_log2(), "the rows lie in one chunk");
         let (start, _) = (self.row_ptr(first), self.row_ptr(last));
         // SAFETY: the rows are inside one chunk, and otherwise as in `get_mut`.
-        unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<T>(), rows.len()) }
+        unsafe { spare_rows(start, rows.len()) }
     }
 
     /// Where the chunk of `row` ends, or `end` where that is before.
@@ -580,6 +595,17 @@ impl Column {
         // that is not this column's, and `row` and `last` differ.
         unsafe { move_row(row, last, to, self.size()) };
     }
+}
+
+/// Rows as places for values.
+///
+/// # Safety
+///
+/// `start` is aligned for `T` and points to `rows` rows of its size, which nobody else reaches for the
+/// lifetime of the result.
+unsafe fn spare_rows<'a, T>(start: NonNull<u8>, rows: usize) -> &'a mut [MaybeUninit<T>] {
+    // SAFETY: the caller's contract; a place may hold any bytes.
+    unsafe { slice::from_raw_parts_mut(start.as_ptr().cast(), rows) }
 }
 
 /// What a compaction gave back.

@@ -3,12 +3,13 @@
 use std::any::TypeId;
 use std::fmt;
 
-use bytemuck::Pod;
+use bytemuck::{CheckedBitPattern, NoUninit};
 use convoy_pool::{CHUNK_ALIGN, SizeClass};
 
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
 use super::hash::{hash_bytes, join};
+use super::layout::Layout;
 use super::links::engine_owns;
 use super::mask::ComponentMask;
 use super::names::{intern, name_of};
@@ -19,41 +20,67 @@ use super::type_map::{NearIds, TypeMap};
 pub(crate) mod adopt;
 mod forget;
 
-/// What can be a component, an event or a resource: any plain old data that may cross threads.
+/// What can be a component, an event or a resource: any type of a fixed size without pointers and
+/// without padding, that may cross threads.
 ///
-/// Implemented for every such type; there is nothing to derive but `bytemuck::Pod`, which asks for
-/// `Copy` and for a layout without padding. Numbers, arrays and [`Entity`](crate::Entity) are
-/// components, and so is a struct of them:
+/// Implemented for every type that is `bytemuck::NoUninit` and `bytemuck::CheckedBitPattern`: there is
+/// nothing to implement, only to derive. All that is `bytemuck::Pod` is both. Numbers, `bool`, `char`,
+/// arrays and [`Entity`](crate::Entity) are components, and so are structs of them, and enums whose
+/// representation is a number:
 ///
 /// ```
-/// use bytemuck::{Pod, Zeroable};
+/// use bytemuck::{CheckedBitPattern, NoUninit};
 /// use convoy_engine::{Entity, World};
 ///
-/// #[derive(Clone, Copy, Pod, Zeroable)]
+/// #[derive(Clone, Copy, PartialEq, Debug, NoUninit, CheckedBitPattern)]
+/// #[repr(u8)]
+/// enum Mode {
+///     Idle,
+///     Firing,
+/// }
+///
+/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern)]
 /// #[repr(C)]
 /// struct Turret {
 ///     target: Entity,
 ///     angle: f32,
-///     rounds: u32,
+///     mode: Mode,
+///     is_manned: bool,
+///     rounds: u16,
 /// }
 ///
 /// let mut world = World::new();
-/// world.spawn((Turret { target: Entity::default(), angle: 0.5, rounds: 20 },));
+/// let (target, mode) = (Entity::NONE, Mode::Firing);
+/// let turret = world.spawn((Turret { target, angle: 0.5, mode, is_manned: true, rounds: 20 },));
+/// assert_eq!(world.get::<Turret>(turret).unwrap().mode, Mode::Firing);
 /// ```
 ///
-/// The engine copies, compares, hashes and restores components as bytes. So a `String`, a `Vec`, a
-/// `Box` or a reference is none, as its bytes only point to its value, and neither are `bool`,
-/// `char` and enums, of which not all bytes are values. Instead of
+/// # What can be a component
 ///
-/// * a text: its bytes in an array, or a number that stands for it in a list of your own,
-/// * a `bool`: a tag, which is a component without fields, a toggle
-///   ([`World::register_toggle`](crate::World::register_toggle)), or a `u8`,
-/// * an enum: a number in a struct, with methods that turn it into the enum and back,
-/// * an array of a length that `bytemuck` does not know, as it does up to 32 and of some powers of
-///   two: the same with its feature `min_const_generics`, or several arrays,
-/// * an `Option<Entity>`: an `Entity`, where `Entity::default()` stands for none,
-/// * a type that is no plain data at all: a local resource
-///   ([`World::insert_local`](crate::World::insert_local)), which no snapshot captures.
+/// The engine copies, compares, hashes and restores components as bytes. Whatever a value needs must
+/// lie in it, and every one of its bytes must mean something. So:
+///
+/// * **A struct** has `#[repr(C)]` or `#[repr(transparent)]`, derives `Clone`, `Copy` and either
+///   `Pod` and `Zeroable`, if all its fields are numbers, or else `NoUninit` and `CheckedBitPattern`.
+///   Where the compiler would leave bytes between or after fields, there must be a field: order
+///   fields by size, or add one such as `unused: [u8; 3]`.
+/// * **An enum** has a representation, `#[repr(u8)]`, and no fields, and derives `Clone`, `Copy`,
+///   `NoUninit` and `CheckedBitPattern`. One with fields becomes a struct of a tag and what all
+///   variants need together, or several components of which an entity has one.
+/// * **An optional entity** is an [`Entity`](crate::Entity) that may be
+///   [`Entity::NONE`](crate::Entity::NONE), and [`Entity::some`](crate::Entity::some) turns it into an
+///   `Option`. Other options are a component that an entity has or lacks, or a field with a value
+///   that means none.
+/// * **A text** is its bytes in an array, or a number that stands for it in a list of your own.
+/// * **A `Vec`, a map or a set** is entities of their own, with a component that names whom they
+///   belong to (see [`World::set_parent`](crate::World::set_parent)), or an array with a length.
+/// * **A pointer, a reference, an `Arc`, a handle of the system** goes into a local resource
+///   ([`World::insert_local`](crate::World::insert_local)), which no snapshot captures, and the
+///   component has a number that stands for it.
+/// * **A long array**: `bytemuck` knows lengths up to 32 and some powers of two, and with its feature
+///   `min_const_generics` all others.
+/// * **A flag of the entity** is a tag, which is a struct without fields, or a toggle
+///   ([`World::register_toggle`](crate::World::register_toggle)), which is switched in place.
 ///
 /// ```compile_fail,E0277
 /// # use convoy_engine::World;
@@ -62,16 +89,90 @@ mod forget;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a component, an event or a resource",
-    label = "not plain old data",
-    note = "a component is plain old data: `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]` \
-            and `#[repr(C)]` make one of a struct of numbers, arrays and `Entity`",
-    note = "the page of `convoy_engine::Component` says what stands for strings, lists, `bool`, enums \
-            and long arrays"
+    label = "not a type whose bytes are all it is",
+    note = "a component has a fixed size, no pointers and no padding. Derive `Clone, Copy, \
+            bytemuck::NoUninit, bytemuck::CheckedBitPattern` for a `#[repr(C)]` struct of numbers, \
+            `bool`, arrays and `Entity`, or for a `#[repr(u8)]` enum without fields",
+    note = "an optional entity is `Entity::NONE` and `entity.some()`; the page of \
+            `convoy_engine::Component` says what stands for strings, lists, maps, enums and pointers"
 )]
-pub trait Component: Pod + Send + Sync {}
+pub trait Component: NoUninit + CheckedBitPattern + Send + Sync {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Pod + Send + Sync> Component for T {}
+impl<T: NoUninit + CheckedBitPattern + Send + Sync> Component for T {}
+
+/// Which bytes are values of a type.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// All of them.
+    None,
+    /// Those that pass.
+    Bytes(fn(&[u8]) -> bool),
+}
+
+impl Check {
+    pub(crate) fn of<T: Component>() -> Self {
+        // What stands for the bits of a type has no invalid ones, and is the type itself where that
+        // has none either.
+        if TypeId::of::<T>() == TypeId::of::<T::Bits>() {
+            return Self::None;
+        }
+        Self::Bytes(|bytes| bytemuck::checked::try_pod_read_unaligned::<T>(bytes).is_ok())
+    }
+
+    /// Whether `bytes`, as many as a value has, are one.
+    pub(crate) fn passes(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::None => true,
+            Self::Bytes(check) => check(bytes),
+        }
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+/// A type as it is registered: its name, the size and alignment of a value, and more where that is
+/// known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TypeShape {
+    pub(crate) name: &'static str,
+    /// Whether the name was chosen, so that no compiler changes it.
+    pub(crate) is_stable: bool,
+    pub(crate) version: u32,
+    pub(crate) size: usize,
+    pub(crate) align: usize,
+    /// None for a described component.
+    pub(crate) type_id: Option<TypeId>,
+    pub(crate) check: Check,
+    pub(crate) layout: Option<&'static Layout>,
+}
+
+impl TypeShape {
+    pub(crate) fn of<T: Component>() -> Self {
+        Self {
+            name: name_of::<T>(),
+            is_stable: false,
+            version: 0,
+            size: size_of::<T>(),
+            align: align_of::<T>(),
+            type_id: Some(TypeId::of::<T>()),
+            check: Check::of::<T>(),
+            layout: None,
+        }
+    }
+
+    pub(crate) fn described(description: &ComponentDescription<'_>) -> Self {
+        let ComponentDescription { name, size, align } = *description;
+        let (name, type_id, check) = (intern(name), None, Check::None);
+        Self { name, is_stable: false, version: 0, size, align, type_id, check, layout: None }
+    }
+}
+
+/// Tells whether all rows of a component are values by a check: asked before a type takes over what
+/// was only described.
+pub(crate) type RowsPass<'a> = &'a dyn Fn(ComponentId, Check) -> bool;
 
 /// What a registered type is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,11 +204,8 @@ pub struct ComponentDescription<'a> {
 /// The shape of a registered type and of its chunks.
 #[derive(Clone, Debug)]
 pub struct ComponentInfo {
-    name: &'static str,
-    size: usize,
-    align: usize,
-    /// `None` for a described component until a type of its name and shape is registered.
-    type_id: Option<TypeId>,
+    /// `type_id` is `None` for a described component until a type of its name and shape is registered.
+    shape: TypeShape,
     kind: Kind,
     /// The column that tells which rows have the component switched off, if it can be.
     toggle: Option<ComponentId>,
@@ -122,19 +220,50 @@ impl ComponentInfo {
         self.key
     }
 
-    /// The type's name, or the one it was described by.
+    /// The name that a [`Schema`](crate::Schema) gave it, else the type's, or the one it was described
+    /// by.
     pub fn name(&self) -> &'static str {
-        self.name
+        self.shape.name
+    }
+
+    /// Whether the name was chosen by a [`Schema`](crate::Schema) or a description, and does not follow
+    /// from what a compiler calls the type.
+    pub fn is_stable(&self) -> bool {
+        self.shape.is_stable
+    }
+
+    /// The version that a [`Schema`](crate::Schema) gave it, else 0.
+    pub fn version(&self) -> u32 {
+        self.shape.version
+    }
+
+    /// What the bytes of a value mean, where a [`Schema`](crate::Schema) says so.
+    pub fn layout(&self) -> Option<&'static Layout> {
+        self.shape.layout
+    }
+
+    /// Whether all bytes are values, so that none need be checked.
+    pub fn accepts_any_bytes(&self) -> bool {
+        self.shape.check.is_none()
+    }
+
+    /// Whether `bytes` are a value.
+    pub fn is_value(&self, bytes: &[u8]) -> bool {
+        bytes.len() == self.size() && self.shape.check.passes(bytes)
+    }
+
+    pub(crate) fn check(&self) -> Check {
+        self.shape.check
     }
 
     /// Bytes of one value.
     pub fn size(&self) -> usize {
-        self.size
+        self.shape.size
     }
 
     /// The alignment of a value in bytes.
     pub fn align(&self) -> usize {
-        self.align
+        self.shape.align
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -143,7 +272,7 @@ impl ComponentInfo {
 
     /// Whether the component is known by its description only, and by no type.
     pub fn is_described(&self) -> bool {
-        self.type_id.is_none()
+        self.shape.type_id.is_none()
     }
 
     pub(crate) fn toggle(&self) -> Option<ComponentId> {
@@ -159,30 +288,31 @@ impl ComponentInfo {
         self.rows_log2
     }
 
-    /// Whether `other` is the same component, and known by type where this one is.
+    /// Whether `other` is the same component, and known by type where this one is, or known by a type
+    /// that takes any bytes.
     fn is_part_of(&self, other: &Self) -> bool {
-        let same_type = match self.type_id {
-            Some(_) => self.type_id == other.type_id,
-            None => self.name == other.name,
+        let same_type = match self.shape.type_id {
+            Some(_) => self.shape.type_id == other.shape.type_id,
+            None => {
+                let may_become = other.is_described() || other.accepts_any_bytes();
+                self.name() == other.name() && may_become
+            }
         };
         // Archetypes tell apart what holds the component with its toggle and what without.
         let same_toggle = self.toggle.is_none() || self.toggle == other.toggle;
-        let same_type = same_type && same_toggle;
-        same_type && (self.kind, self.size, self.align) == (other.kind, other.size, other.align)
+        let parts = |info: &Self| (info.kind, info.size(), info.align());
+        same_type && same_toggle && parts(self) == parts(other)
     }
 
     /// Whether only the engine writes values of this component.
     pub(crate) fn is_engine_owned(&self) -> bool {
-        self.kind == Kind::Component && self.type_id.is_some_and(engine_owns)
+        self.kind == Kind::Component && self.shape.type_id.is_some_and(engine_owns)
     }
 
     /// The shape of a column that no component id stands for.
     pub(crate) fn unregistered<T: Component>(shape: ChunkShape) -> Self {
         Self {
-            name: name_of::<T>(),
-            size: size_of::<T>(),
-            align: align_of::<T>(),
-            type_id: Some(TypeId::of::<T>()),
+            shape: TypeShape::of::<T>(),
             kind: Kind::Component,
             toggle: None,
             rows_log2: shape.rows_log2(size_of::<T>()),
@@ -252,6 +382,11 @@ pub enum RegisterError {
         /// The name that stands for two shapes.
         component: &'static str,
     },
+    /// The component was described, and entities have bytes of it that are no value of the type.
+    Values {
+        /// The component at fault.
+        component: &'static str,
+    },
 }
 
 impl fmt::Display for RegisterError {
@@ -294,6 +429,11 @@ impl fmt::Display for RegisterError {
                 formatter,
                 "a component {component} of another size or alignment is registered already"
             ),
+            Self::Values { component } => write!(
+                formatter,
+                "{component} was described by its bytes, and some that entities have are no value of \
+                 the type"
+            ),
         }
     }
 }
@@ -331,12 +471,14 @@ pub struct Registry {
     toggles: ComponentMask,
     /// Whether there are any: one byte to look at where queries ask for each row.
     has_toggles: bool,
+    /// Whether there are types of which not all bytes are values.
+    has_checks: bool,
 }
 
 impl Registry {
     pub(crate) fn new(shape: ChunkShape) -> Self {
         let mut registry = Self::empty(shape);
-        let entity = registry.register::<Entity>(Kind::Component);
+        let entity = registry.register::<Entity>(Kind::Component, &|_, _| true);
         assert_eq!(entity, Ok(ComponentId::ENTITY), "the entity column comes first");
         registry
     }
@@ -354,7 +496,13 @@ impl Registry {
             toggled: ComponentMask::NONE,
             toggles: ComponentMask::NONE,
             has_toggles: false,
+            has_checks: false,
         }
+    }
+
+    /// Whether there are types of which not all bytes are values.
+    pub(crate) fn has_checks(&self) -> bool {
+        self.has_checks
     }
 
     /// The id of `T`, if it is registered.
@@ -383,22 +531,22 @@ impl Registry {
     pub(crate) fn register<T: Component>(
         &mut self,
         kind: Kind,
+        rows_pass: RowsPass<'_>,
     ) -> Result<ComponentId, RegisterError> {
         if let Some(id) = self.id_of::<T>(kind) {
             return Ok(id);
         }
-        let shape = (name_of::<T>(), size_of::<T>(), align_of::<T>());
-        self.register_shape(TypeId::of::<T>(), shape, kind)
+        self.register_shape(&TypeShape::of::<T>(), kind, rows_pass)
     }
 
-    /// The id of the type `type_id`, registered now if it is new, whose name, size and alignment
-    /// are those of `shape`.
-    fn register_shape(
+    /// The id of a type, or of a description, registered now if it is new.
+    pub(crate) fn register_shape(
         &mut self,
-        type_id: TypeId,
-        shape: (&'static str, usize, usize),
+        shape: &TypeShape,
         kind: Kind,
+        rows_pass: RowsPass<'_>,
     ) -> Result<ComponentId, RegisterError> {
+        let Some(type_id) = shape.type_id else { return self.register_bytes(shape) };
         if let Some(&id) = self.map(kind).get(type_id) {
             return Ok(id);
         }
@@ -408,13 +556,21 @@ impl Registry {
             _ => None,
         };
         let id = match described {
+            Some(id) if !rows_pass(id, shape.check) => {
+                return Err(RegisterError::Values { component: shape.name });
+            }
             Some(id) => {
-                self.infos[id.index()].type_id = Some(type_id);
+                let known = &mut self.infos[id.index()].shape;
+                // What a catalog says of the component stays.
+                let (is_stable, version) = (known.is_stable, known.version);
+                let layout = known.layout.or(shape.layout);
+                *known = TypeShape { is_stable, version, layout, ..*shape };
                 self.stamp = Stamp::next();
                 id
             }
-            None => self.add(shape, Some(type_id), kind)?,
+            None => self.add(*shape, kind)?,
         };
+        self.has_checks |= !shape.check.is_none();
         match kind {
             Kind::Component => {
                 self.near.insert(type_id, id);
@@ -432,6 +588,7 @@ impl Registry {
     pub(crate) fn register_toggle<T: Component>(
         &mut self,
         in_use: impl FnOnce(ComponentId) -> bool,
+        rows_pass: RowsPass<'_>,
     ) -> Result<ComponentId, RegisterError> {
         let known = self.id_of::<T>(Kind::Component);
         if known.is_some_and(|id| self.info(id).toggle.is_some()) {
@@ -447,15 +604,17 @@ impl Registry {
         if self.infos.len() + 1 + usize::from(known.is_none()) > COMPONENTS_MAX {
             return Err(RegisterError::TooManyTypes { component });
         }
-        let id = self.register::<T>(Kind::Component)?;
+        let id = self.register::<T>(Kind::Component, rows_pass)?;
         self.add_toggle(id)?;
         Ok(id)
     }
 
     /// Gives a component that has none a column that tells where it is switched off.
-    fn add_toggle(&mut self, id: ComponentId) -> Result<ComponentId, RegisterError> {
-        let name = intern(&format!("{} (toggle)", self.info(id).name));
-        let toggle = self.add((name, 1, 1), None, Kind::Toggle)?;
+    pub(crate) fn add_toggle(&mut self, id: ComponentId) -> Result<ComponentId, RegisterError> {
+        let TypeShape { name, is_stable, version, .. } = self.info(id).shape;
+        let name = intern(&format!("{name} (toggle)"));
+        let shape = TypeShape { name, is_stable, version, ..TypeShape::of::<u8>() };
+        let toggle = self.add(TypeShape { type_id: None, ..shape }, Kind::Toggle)?;
         self.infos[id.index()].toggle = Some(toggle);
         self.toggled.insert(id);
         self.toggles.insert(toggle);
@@ -494,8 +653,11 @@ impl Registry {
         &mut self,
         description: &ComponentDescription<'_>,
     ) -> Result<ComponentId, RegisterError> {
-        let ComponentDescription { name, size, align } = *description;
-        let component = intern(name);
+        self.register_bytes(&TypeShape::described(description))
+    }
+
+    fn register_bytes(&mut self, shape: &TypeShape) -> Result<ComponentId, RegisterError> {
+        let TypeShape { name: component, size, align, .. } = *shape;
         if size == 0 {
             return Err(RegisterError::ZeroSize { component });
         }
@@ -506,16 +668,16 @@ impl Registry {
             return Err(RegisterError::Stride { component, bytes: size, align });
         }
         let mut known = None;
-        for id in self.named(name) {
+        for id in self.named(component) {
             let info = self.info(id);
-            if (info.size, info.align) == (size, align) {
+            if (info.size(), info.align()) == (size, align) {
                 return Ok(id);
             }
             known = Some(id);
         }
         match known {
             Some(_) => Err(RegisterError::Shape { component }),
-            None => self.add((component, size, align), None, Kind::Component),
+            None => self.add(*shape, Kind::Component),
         }
     }
 
@@ -528,32 +690,25 @@ impl Registry {
         let ids = (0..self.infos.len()).map(ComponentId::new);
         ids.filter(move |id| {
             let info = self.info(*id);
-            info.kind == Kind::Component && info.name == name
+            info.kind == Kind::Component && info.name() == name
         })
     }
 
     /// The component that was described with the name, size and alignment of a type.
-    fn find_described(
-        &self,
-        (name, size, align): (&'static str, usize, usize),
-    ) -> Result<Option<ComponentId>, RegisterError> {
-        let described = self.named(name).find(|id| self.info(*id).is_described());
+    fn find_described(&self, shape: &TypeShape) -> Result<Option<ComponentId>, RegisterError> {
+        let described = self.named(shape.name).find(|id| self.info(*id).is_described());
         let Some(id) = described else { return Ok(None) };
         let info = self.info(id);
-        if (info.size, info.align) == (size, align) {
+        if (info.size(), info.align()) == (shape.size, shape.align) {
             Ok(Some(id))
         } else {
-            Err(RegisterError::Shape { component: name })
+            Err(RegisterError::Shape { component: shape.name })
         }
     }
 
     /// Adds a shape that is new.
-    fn add(
-        &mut self,
-        (name, size, align): (&'static str, usize, usize),
-        type_id: Option<TypeId>,
-        kind: Kind,
-    ) -> Result<ComponentId, RegisterError> {
+    fn add(&mut self, shape: TypeShape, kind: Kind) -> Result<ComponentId, RegisterError> {
+        let TypeShape { name, size, align, .. } = shape;
         if self.infos.len() == COMPONENTS_MAX {
             return Err(RegisterError::TooManyTypes { component: name });
         }
@@ -567,15 +722,15 @@ impl Registry {
         let id = ComponentId::new(self.infos.len());
         let rows_log2 = self.shape.rows_log2(size);
         let toggle = None;
-        let key = self.key_of((name, size, align), kind);
-        self.infos.push(ComponentInfo { name, size, align, type_id, kind, toggle, rows_log2, key });
+        let key = self.key_of(&shape, kind);
+        self.infos.push(ComponentInfo { shape, kind, toggle, rows_log2, key });
         self.stamp = Stamp::next();
         Ok(id)
     }
 
-    fn key_of(&self, (name, size, align): (&str, usize, usize), kind: Kind) -> u64 {
-        let shape = join(size as u64, align as u64);
-        let mut key = join(hash_bytes(name.as_bytes()), join(shape, kind as u64));
+    fn key_of(&self, shape: &TypeShape, kind: Kind) -> u64 {
+        let name = hash_bytes(shape.name.as_bytes());
+        let mut key = join(name, join(join(shape.size as u64, shape.align as u64), kind as u64));
         while self.infos.iter().any(|info| info.key == key) {
             key = join(key, 0);
         }

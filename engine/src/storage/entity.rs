@@ -6,9 +6,10 @@ use bytemuck::{Pod, Zeroable};
 
 /// A handle to an entity: the index of its slot and the generation of that slot.
 ///
-/// Eight bytes and itself plain old data, so that components, events and files may hold one. A
-/// slot's generation grows when its entity is despawned, so a stale handle is told from a live one
-/// in every build. `Entity::default()` (all zero) never names a living entity.
+/// Eight bytes with an alignment of 4, and itself plain old data, so that components, events and files
+/// may hold one. A slot's generation grows when its entity is despawned, so a stale handle is told
+/// from a live one in every build. [`Entity::NONE`], all zero, never names a living entity: a
+/// component with a target that may be missing holds that, and asks with [`Entity::some`].
 ///
 /// ```
 /// # use convoy_engine::{Entity, World};
@@ -18,7 +19,8 @@ use bytemuck::{Pod, Zeroable};
 /// let second = world.spawn(());
 /// assert_eq!(first.index(), second.index());
 /// assert!(!world.contains(first) && world.contains(second));
-/// assert!(!world.contains(Entity::default()));
+/// assert!(!world.contains(Entity::NONE));
+/// assert_eq!((Entity::NONE.some(), second.some()), (None, Some(second)));
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 #[repr(C)]
@@ -28,6 +30,15 @@ pub struct Entity {
 }
 
 impl Entity {
+    /// The handle that never names a living entity: all zero, and the default.
+    pub const NONE: Self = Self { index: 0, generation: 0 };
+
+    /// The handle, unless it is [`Entity::NONE`] or another one of generation zero, which nobody ever
+    /// has. Whether its entity is alive the world tells.
+    pub const fn some(self) -> Option<Self> {
+        if self.generation == 0 { None } else { Some(self) }
+    }
+
     pub(crate) const fn new(index: u32, generation: u32) -> Self {
         Self { index, generation }
     }
@@ -37,7 +48,7 @@ impl Entity {
         self.index
     }
 
-    /// The slot's generation; zero only in `Entity::default()`.
+    /// The slot's generation; zero only in [`Entity::NONE`].
     pub const fn generation(self) -> u32 {
         self.generation
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use convoy_pool::{Mapping, Recycle};
 
-use super::archetype::Schema;
+use super::archetype::Catalog;
 use super::base::{Base, Holds};
 use super::charge::Charge;
 use super::chunk_entry::ChunkEntry;
@@ -108,7 +108,7 @@ pub struct SnapshotShape {
 /// One captured picture of a world.
 pub(crate) struct Frozen {
     pub(crate) head: FrozenHead,
-    schema: Option<Arc<Schema>>,
+    catalog: Option<Arc<Catalog>>,
     /// The world's, which may have advanced since.
     lineage: Option<Lineage>,
     mapping: Option<Arc<Mapping>>,
@@ -136,7 +136,7 @@ impl Frozen {
     pub(crate) fn with_shape(shape: &SnapshotShape) -> Self {
         Self {
             head: FrozenHead::EMPTY,
-            schema: None,
+            catalog: None,
             lineage: None,
             mapping: None,
             tables: Vec::with_capacity(shape.tables),
@@ -240,11 +240,11 @@ impl Frozen {
         &mut self,
         head: FrozenHead,
         lineage: &Lineage,
-        (schema, mapping): (&Arc<Schema>, &Arc<Mapping>),
+        (catalog, mapping): (&Arc<Catalog>, &Arc<Mapping>),
     ) {
         self.head = head;
         self.lineage = Some(lineage.clone());
-        self.schema = Some(Arc::clone(schema));
+        self.catalog = Some(Arc::clone(catalog));
         self.mapping = Some(Arc::clone(mapping));
     }
 
@@ -327,13 +327,13 @@ impl Frozen {
         FrozenRows { start, rows }
     }
 
-    /// The schema, to share.
-    pub(crate) fn shared_schema(&self) -> &Arc<Schema> {
-        self.schema.as_ref().expect("a shared snapshot was captured")
+    /// The catalog, to share.
+    pub(crate) fn shared_catalog(&self) -> &Arc<Catalog> {
+        self.catalog.as_ref().expect("a shared snapshot was captured")
     }
 
-    pub(crate) fn schema(&self) -> &Schema {
-        self.schema.as_deref().expect("a shared snapshot was captured")
+    pub(crate) fn catalog(&self) -> &Catalog {
+        self.catalog.as_deref().expect("a shared snapshot was captured")
     }
 
     /// Whether the world has gone to another state than what came of this one.
@@ -357,13 +357,13 @@ impl Frozen {
 
     /// One captured column of one table.
     pub(crate) fn column(&self, table: usize, id: ComponentId) -> Option<Rows<'_>> {
-        let archetype = &self.schema().archetypes()[table];
+        let archetype = &self.catalog().archetypes()[table];
         let (mask, captured) = (archetype.mask(), &self.head.mask);
         if !mask.contains(id) || !captured.contains(id) {
             return None;
         }
         let (rows, starts) = self.table(table);
-        let info = self.schema().registry.info(id);
+        let info = self.catalog().registry.info(id);
         let start = starts[mask.rank_in_both(captured, id)] as usize;
         Some(self.rows(FrozenRows { start, rows }, info.size(), info.rows_log2()))
     }
@@ -377,14 +377,14 @@ impl Frozen {
     /// log.
     pub(crate) fn log(&self, id: ComponentId) -> Option<(Rows<'_>, u64, &Forks)> {
         let log = self.logs.iter().find(|log| log.component == id)?;
-        let info = self.schema().registry.info(id);
+        let info = self.catalog().registry.info(id);
         Some((self.rows(log.rows, info.size(), info.rows_log2()), log.first, &log.forks))
     }
 
     /// The rows of a captured resource.
     pub(crate) fn resource(&self, id: ComponentId) -> Option<Rows<'_>> {
         let resource = self.resources.iter().find(|resource| resource.component == id)?;
-        let info = self.schema().registry.info(id);
+        let info = self.catalog().registry.info(id);
         Some(self.rows(resource.rows, info.size(), info.rows_log2()))
     }
 
@@ -407,7 +407,7 @@ impl Recycle for Frozen {
         self.resources.clear();
         self.handles.clear();
         self.index = None;
-        self.schema = None;
+        self.catalog = None;
         self.lineage = None;
         self.holds = None;
         // Last: where the worlds are gone, this unmaps the chunks.

@@ -21,6 +21,7 @@ pub(crate) mod handle_state;
 pub(crate) mod hash;
 pub(crate) mod history;
 
+pub(crate) mod layout;
 pub(crate) mod lineage;
 pub(crate) mod links;
 pub(crate) mod mask;
@@ -28,6 +29,7 @@ pub(crate) mod names;
 pub(crate) mod room;
 pub(crate) mod rows;
 pub(crate) mod run;
+pub(crate) mod schema;
 #[cfg(feature = "rayon")]
 pub(crate) mod spares;
 pub(crate) mod stamp;
@@ -42,5 +44,9 @@ pub use entity::Entity;
 pub use frozen::SnapshotShape;
 pub use history::CopyStatistics;
 pub use history::usage::{SnapshotId, SnapshotUse};
+pub use layout::{
+    FieldLayout, Layout, LayoutKind, NumberKind, Scalar, TypeLayout, Value, VariantLayout,
+};
 pub use links::{ChildOf, Children};
 pub use mask::ComponentMask;
+pub use schema::{Schema, SchemaBuilder, SchemaError, TypeEntry};

@@ -105,7 +105,7 @@ impl<'a> Rows<'a> {
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         let start = self.run_start(&run);
         // SAFETY: the rows are in one chunk; the contract of `new`, or the borrow of a live column,
-        // keeps them mapped and unwritten; any bits are a `T`.
+        // keeps them mapped and unwritten; they hold values (`valued`).
         unsafe { slice::from_raw_parts(start.as_ptr().cast::<T>(), run.len()) }
     }
 
@@ -145,7 +145,8 @@ impl<'a> Rows<'a> {
         let chunk = self.chunks[row >> self.rows_log2].chunk;
         // SAFETY: the row is in the chunk.
         let row = unsafe { chunk.as_ptr().add(offset) }.cast::<T>();
-        // SAFETY: the contract of `new`, or the borrow of a live column; any bits are a `T`.
+        // SAFETY: the contract of `new`, or the borrow of a live column; the row holds a value
+        // (`valued`).
         unsafe { &*row }
     }
 }
@@ -197,7 +198,8 @@ impl<'a, T: Component> TypedRows<'a, T> {
         }
         // SAFETY: by the contract of `Rows::new` the chunks hold `len` rows.
         let value = unsafe { row_in(self.chunks, self.rows_log2, row) };
-        // SAFETY: the same contract, or the borrow of a live column; any bits are a `T`.
+        // SAFETY: the same contract, or the borrow of a live column; the row holds a value
+        // (`valued`).
         Some(unsafe { value.as_ref() })
     }
 }
@@ -244,7 +246,8 @@ impl<'a, T: Component> TableRows<'a, T> {
         }
         // SAFETY: by the contract of `Rows::new` the chunks hold these rows.
         let value = unsafe { row_in(chunks, self.rows_log2, row as usize) };
-        // SAFETY: the same contract, or the borrow of a live column; any bits are a `T`.
+        // SAFETY: the same contract, or the borrow of a live column; the row holds a value
+        // (`valued`).
         Some(unsafe { value.as_ref() })
     }
 }

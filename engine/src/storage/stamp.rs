@@ -1,9 +1,9 @@
-//! [`Stamp`]: tells states of a schema apart.
+//! [`Stamp`]: tells states of a catalog apart.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that is given out once in this process, to one state of a registry or to one
-/// archetype. Copies of a schema keep the stamps, and whatever changes one gives a new stamp: equal
+/// archetype. Copies of a catalog keep the stamps, and whatever changes one gives a new stamp: equal
 /// stamps mean equal states, in whichever worlds and snapshots they are found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stamp(u64);

@@ -19,7 +19,7 @@ impl World {
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<R, E>,
     ) -> Result<R, E> {
-        let mut unfinished = Unfinished { known: Some(self.schema_counts()), world: self };
+        let mut unfinished = Unfinished { known: Some(self.catalog_counts()), world: self };
         let result = operation(unfinished.world);
         if result.is_ok() {
             unfinished.known = None;
@@ -29,17 +29,17 @@ impl World {
 
     /// How many archetypes and types there are.
     #[inline]
-    pub(crate) fn schema_counts(&self) -> (usize, usize) {
-        (self.tables.len(), self.schema.registry.len())
+    pub(crate) fn catalog_counts(&self) -> (usize, usize) {
+        (self.tables.len(), self.catalog.registry.len())
     }
 
     /// Takes back what an operation that failed has made since there were so many archetypes and
     /// types, unless it has come so far that some rows have moved to one of the archetypes.
     #[cold]
-    pub(crate) fn forget_schema(&mut self, known: (usize, usize)) {
+    pub(crate) fn forget_catalog(&mut self, known: (usize, usize)) {
         let used = self.tables.iter().rposition(|table| table.rows() > 0);
         let used = used.map_or(0, |number| number + 1);
-        let counts = self.schema_counts();
+        let counts = self.catalog_counts();
         let (archetypes, types) = if used > known.0 { (used, counts.1) } else { known };
         if counts == (archetypes, types) {
             return;
@@ -54,7 +54,7 @@ impl World {
         while self.resources.last().is_some_and(|each| each.component().index() >= types) {
             self.resources.pop().into_iter().for_each(|mut each| each.clear(&mut self.memory));
         }
-        Arc::make_mut(&mut self.schema).truncate(archetypes, types);
+        Arc::make_mut(&mut self.catalog).truncate(archetypes, types);
         self.bundles = Bundles::new();
         self.edges = Edges::default();
     }
@@ -71,7 +71,7 @@ impl Drop for Unfinished<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(known) = self.known {
-            self.world.forget_schema(known);
+            self.world.forget_catalog(known);
         }
     }
 }

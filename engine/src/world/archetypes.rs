@@ -80,7 +80,7 @@ impl World {
     /// println!("{world:#?}"); // the same for all archetypes, as a table
     /// ```
     pub fn archetypes(&self) -> impl ExactSizeIterator<Item = ArchetypeStatistics<'_>> {
-        let registry = &self.schema.registry;
+        let registry = &self.catalog.registry;
         self.tables.iter().map(move |table| ArchetypeStatistics::new(registry, table))
     }
 

@@ -280,7 +280,7 @@ impl World {
         archetype: ArchetypeId,
     ) -> Result<bool, ComponentError> {
         let number = self.bundle::<B>()?;
-        let held = self.schema.archetype(archetype).mask();
+        let held = self.catalog.archetype(archetype).mask();
         if !self.bundles.get(number).mask.is_subset(held) {
             return Ok(false);
         }

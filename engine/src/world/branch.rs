@@ -48,14 +48,15 @@ impl World {
         charge: Option<&Charge>,
         memory: ArenaConfig,
     ) -> Self {
-        let shape = base.schema().registry.shape();
+        let shape = base.catalog().registry.shape();
         let mut world = Self::with_config(WorldConfig {
             memory,
             chunk_bytes_max: shape.bytes_max,
             chunk_rows_max: shape.rows_max,
             event_retention: base.head.event_retention,
+            schema: None,
         });
-        world.take_schema(base.shared_schema());
+        world.take_catalog(base.shared_catalog());
         world.memory.history.bases.begin_branch(base.hold(charge), base.bases());
         world.memory.history.branching = true;
         world.restore_frozen(base);

@@ -1,12 +1,12 @@
 //! Bundles: tuples of components that are spawned, inserted and removed together.
 
-use std::ops::Range;
-
 use std::any::TypeId;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
-use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::component::{Component, Kind, Registry, RowsPass};
 use crate::storage::type_map::TypeMap;
 use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
@@ -39,7 +39,7 @@ impl<B: sealed::Sealed + Send + Sync + 'static> Bundle for B {}
 pub(crate) mod sealed {
     use super::{
         Column, ComponentId, ComponentSink, ComponentSource, Positions, Range, RecordedSink,
-        RegisterError, Registry,
+        RegisterError, Registry, RowsPass,
     };
 
     /// What the engine needs of a bundle. Sealed: only tuples implement it.
@@ -49,7 +49,7 @@ pub(crate) mod sealed {
         const LEN: usize;
 
         #[doc(hidden)]
-        fn register(registry: &mut Registry) -> Result<(), RegisterError>;
+        fn register(registry: &mut Registry, rows_pass: RowsPass<'_>) -> Result<(), RegisterError>;
 
         #[doc(hidden)]
         fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>));
@@ -103,8 +103,11 @@ macro_rules! tuple_bundle {
             const LEN: usize = 0 $(+ { let _ = $index; 1 })*;
 
             #[allow(unused_variables, reason = "the empty tuple has nothing to register")]
-            fn register(registry: &mut Registry) -> Result<(), RegisterError> {
-                $(registry.register::<$name>(Kind::Component)?;)*
+            fn register(
+                registry: &mut Registry,
+                rows_pass: RowsPass<'_>,
+            ) -> Result<(), RegisterError> {
+                $(registry.register::<$name>(Kind::Component, rows_pass)?;)*
                 Ok(())
             }
 
@@ -136,10 +139,10 @@ macro_rules! tuple_bundle {
                 let columns = columns.get_disjoint_mut(places);
                 let [$($name),*] = columns.expect("each component has a column of its own");
                 let len = rows.len();
-                $(let $name = &mut $name.run_mut::<$name>(rows.clone())[..len];)*
+                $(let $name = &mut $name.spare_run::<$name>(rows.clone())[..len];)*
                 for at in 0..len {
                     let Some(bundle) = bundles.next() else { return at };
-                    $($name[at] = bundle.$index;)*
+                    $($name[at] = MaybeUninit::new(bundle.$index);)*
                 }
                 len
             }

@@ -11,14 +11,15 @@ use std::sync::atomic::AtomicI32;
 
 use convoy_pool::{ArenaConfig, MemoryError, SizeClass};
 
-use crate::storage::archetype::{ArchetypeId, Schema};
-use crate::storage::component::{ChunkShape, Component, ComponentInfo, Kind, Registry};
+use crate::storage::archetype::{ArchetypeId, Catalog};
+use crate::storage::component::{Check, ChunkShape, Component, ComponentInfo, Kind, Registry};
 use crate::storage::history::Memory;
 use crate::storage::lineage::Lineage;
 use crate::storage::links::engine_owns;
 use crate::storage::names::name_of;
 use crate::storage::room::push_tight;
 use crate::storage::run::RowRuns;
+use crate::storage::schema::Schema;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::{Table, enable_rows};
 use crate::storage::world_id::WorldId;
@@ -53,6 +54,9 @@ pub struct WorldConfig {
     /// Events of one type that are kept at least, 65,536 by default. Older ones are dropped by
     /// whole chunks, and whoever had not read them is told how many were lost.
     pub event_retention: usize,
+    /// The types that the world knows from the beginning, under the ids that they have in all worlds of
+    /// the schema; none by default.
+    pub schema: Option<Schema>,
 }
 
 impl WorldConfig {
@@ -67,6 +71,7 @@ impl Default for WorldConfig {
             chunk_bytes_max: 16 * 1024,
             chunk_rows_max: usize::MAX,
             event_retention: 65_536,
+            schema: None,
         }
     }
 }
@@ -93,7 +98,7 @@ impl Default for WorldConfig {
 /// ```
 pub struct World {
     pub(crate) id: WorldId,
-    pub(crate) schema: Arc<Schema>,
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) tables: Vec<Table>,
     pub(crate) index: EntityIndex,
     pub(crate) memory: Memory,
@@ -145,6 +150,17 @@ impl World {
         Self::with_config(WorldConfig::default())
     }
 
+    /// An empty world that knows the types of `schema`, with the default configuration.
+    pub fn with_schema(schema: &Schema) -> Self {
+        Self::with_config(WorldConfig { schema: Some(schema.clone()), ..WorldConfig::default() })
+    }
+
+    /// The schema that the world was made from, or that whose snapshot or types it took over. It may
+    /// know other types by now, which come after those of the schema.
+    pub fn schema(&self) -> Option<&Schema> {
+        self.catalog.schema()
+    }
+
     /// An empty world. Every configuration works, up to what memory holds: each of its numbers is a
     /// wish or a bound, and one beyond what there can be stands for as much as there can be.
     ///
@@ -159,13 +175,13 @@ impl World {
     pub fn with_config(config: WorldConfig) -> Self {
         let bytes_max = config.chunk_bytes_max.min(WorldConfig::CHUNK_BYTES_LIMIT);
         let shape = ChunkShape { bytes_max, rows_max: config.chunk_rows_max };
-        let schema = Schema::new(Registry::new(shape));
+        let catalog = Catalog::new(Registry::new(shape), config.schema);
         let tables =
-            schema.archetypes().iter().map(|each| Table::new(each, &schema.registry)).collect();
+            catalog.archetypes().iter().map(|each| Table::new(each, &catalog.registry)).collect();
         let slot = ComponentInfo::unregistered::<Slot>(shape);
-        Self {
+        let mut world = Self {
             id: WorldId::next(),
-            schema: Arc::new(schema),
+            catalog: Arc::new(catalog),
             tables,
             index: EntityIndex::new(&slot),
             memory: Memory::new(config.memory),
@@ -192,7 +208,10 @@ impl World {
             pass_memory: PassMemory::default(),
             hashes: StateHashes::default(),
             detach_next: 0,
-        }
+        };
+        world.add_logs();
+        world.add_resources();
+        world
     }
 
     /// Registers `T` as a component, or finds it registered.
@@ -202,10 +221,12 @@ impl World {
     /// When the world knows [`COMPONENTS_MAX`](crate::COMPONENTS_MAX) types already, or when `T`
     /// is too large or too strictly aligned for a chunk.
     pub fn register<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
-        if let Some(id) = self.schema.registry.id_of::<T>(Kind::Component) {
+        if let Some(id) = self.catalog.registry.id_of::<T>(Kind::Component) {
             return Ok(id);
         }
-        Arc::make_mut(&mut self.schema).registry.register::<T>(Kind::Component)
+        let tables = &self.tables;
+        let registry = &mut Arc::make_mut(&mut self.catalog).registry;
+        registry.register::<T>(Kind::Component, &|id, check| rows_pass(tables, id, check))
     }
 
     /// The ids of the components of `B`, which are registered if they are new, and of the toggles
@@ -239,19 +260,19 @@ impl World {
         look: impl FnOnce(&Registry) -> Result<R, E>,
     ) -> Result<(R, Option<Registry>), E> {
         let mut is_known = true;
-        B::find(&self.schema.registry, &mut |id| is_known &= id.is_some());
+        B::find(&self.catalog.registry, &mut |id| is_known &= id.is_some());
         if is_known {
-            return Ok((look(&self.schema.registry)?, None));
+            return Ok((look(&self.catalog.registry)?, None));
         }
-        let mut registry = self.schema.registry.clone();
-        B::register(&mut registry)?;
+        let mut registry = self.catalog.registry.clone();
+        B::register(&mut registry, &|id, check| rows_pass(&self.tables, id, check))?;
         Ok((look(&registry)?, Some(registry)))
     }
 
     /// Takes a registry over that knows more than the world's.
     fn take_registry(&mut self, registry: Option<Registry>) {
         if let Some(registry) = registry {
-            Arc::make_mut(&mut self.schema).registry = registry;
+            Arc::make_mut(&mut self.catalog).registry = registry;
         }
     }
 
@@ -265,7 +286,7 @@ impl World {
     /// assert!(other.component_info(id).is_none(), "ids are of one world");
     /// ```
     pub fn component_info(&self, id: ComponentId) -> Option<&ComponentInfo> {
-        self.schema.registry.get(id)
+        self.catalog.registry.get(id)
     }
 
     /// Entities alive.
@@ -434,7 +455,7 @@ impl World {
     fn find_target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
         let number = self.bundle::<B>()?;
         let archetype = self.archetype_of(&{ self.bundles.get(number).mask });
-        let mask = *self.schema.archetype(archetype).mask();
+        let mask = *self.catalog.archetype(archetype).mask();
         self.bundles.get_mut(number).set_archetype(archetype, &mask);
         Ok((archetype, number))
     }
@@ -451,13 +472,13 @@ impl World {
 
     /// The archetype of these components, created if it is new.
     pub(crate) fn archetype_of(&mut self, components: &ComponentMask) -> ArchetypeId {
-        if let Some(archetype) = self.schema.find(components) {
+        if let Some(archetype) = self.catalog.find(components) {
             return archetype;
         }
-        let schema = Arc::make_mut(&mut self.schema);
-        debug_assert_eq!(*components, schema.registry.closed(components), "toggles come along");
-        let archetype = schema.add_archetype(*components);
-        push_tight(&mut self.tables, Table::new(schema.archetype(archetype), &schema.registry));
+        let catalog = Arc::make_mut(&mut self.catalog);
+        debug_assert_eq!(*components, catalog.registry.closed(components), "toggles come along");
+        let archetype = catalog.add_archetype(*components);
+        push_tight(&mut self.tables, Table::new(catalog.archetype(archetype), &catalog.registry));
         archetype
     }
 
@@ -737,7 +758,7 @@ impl World {
         entity: Entity,
         archetype: ArchetypeId,
     ) -> Result<(), ComponentError> {
-        let held = self.schema.archetype(archetype).mask();
+        let held = self.catalog.archetype(archetype).mask();
         let (missing, _) = self.look_at_types::<B, _, SpawnError>(|registry| {
             let missing = BundleInfo::new::<B>(registry)?.mask.difference(held).iter().next();
             Ok(missing.map(|id| registry.info(id).name()))
@@ -802,15 +823,15 @@ impl World {
     ) -> Result<usize, SpawnError> {
         let number = self.bundle::<B>()?;
         let bundle = self.bundles.get(number).mask;
-        let mask = *self.schema.archetype(source).mask();
+        let mask = *self.catalog.archetype(source).mask();
         let components = match change {
             Change::Insert => mask.union(&bundle),
             Change::Remove => mask.difference(&bundle),
         };
         let target = self.archetype_of(&components);
-        let target_mask = self.schema.archetype(target).mask();
+        let target_mask = self.catalog.archetype(target).mask();
         let info = self.bundles.get(number);
-        let toggles = self.schema.registry.toggles();
+        let toggles = self.catalog.registry.toggles();
         let edge = Edge::new(&mask, (target, target_mask), info, change, toggles);
         Ok(self.edges.add(source, TypeId::of::<B>(), change, edge))
     }
@@ -833,7 +854,7 @@ impl World {
     #[inline]
     fn find<T: Component>(&self, entity: Entity) -> Option<&T> {
         let (table, row) = self.index.place_of(entity)?;
-        let id = self.schema.registry.component_of::<T>()?;
+        let id = self.catalog.registry.component_of::<T>()?;
         if self.partial && !self.readable.contains(id) {
             return None;
         }
@@ -846,7 +867,7 @@ impl World {
         let Some(at) = self.index.locate(entity) else {
             return EntityError::NotAlive { entity }.into();
         };
-        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let id = self.catalog.registry.id_of::<T>(Kind::Component);
         match id.and_then(|id| self.tables[at.archetype.index()].column(id)) {
             Some(_) => not_synced::<T>(),
             None => missing::<T>(entity),
@@ -866,7 +887,7 @@ impl World {
         if engine_owns(TypeId::of::<T>()) {
             return Err(ComponentError::EngineOwned { component: name_of::<T>() });
         }
-        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let id = self.catalog.registry.id_of::<T>(Kind::Component);
         let table = &mut self.tables[at.archetype.index()];
         let rows = table.rows();
         match id.filter(|&id| id != ComponentId::ENTITY).and_then(|id| table.column_mut(id)) {
@@ -901,6 +922,15 @@ impl World {
         self.synced = None;
         Ok(())
     }
+}
+
+/// Whether all rows of a component that was only described are values by `check`.
+pub(crate) fn rows_pass(tables: &[Table], id: ComponentId, check: Check) -> bool {
+    check.is_none()
+        || tables.iter().all(|table| {
+            let column = table.column(id).filter(|column| column.size() > 0);
+            column.is_none_or(|column| (0..table.rows()).all(|row| check.passes(column.bytes(row))))
+        })
 }
 
 /// Writes the row that [`Table::prepare_append`] made writable, and adds it.

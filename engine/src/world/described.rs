@@ -2,9 +2,9 @@
 //!
 //! A described component is a component like any other: it has a column in every table that
 //! holds it, snapshots capture it, replicas copy it. All operations here take typed components as
-//! well, whose values are plain old data for which any bytes do.
+//! well, of which not all bytes may be values.
 //!
-//! Everything is checked before anything changes: ids, lengths, repetitions, the handle.
+//! Everything is checked before anything changes: ids, lengths, repetitions, values, the handle.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{ComponentInfo, Kind};
+use crate::storage::layout::Value;
 use crate::storage::table::{Table, enable_rows};
 use crate::storage::{
     Component, ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError,
@@ -19,7 +20,7 @@ use crate::storage::{
 
 use super::core::World;
 use super::edges::{Change, Edge};
-use super::error::{ComponentError, SpawnError};
+use super::error::{ComponentError, RefusedBytes, SpawnError};
 use super::index::Location;
 
 impl World {
@@ -27,7 +28,7 @@ impl World {
     ///
     /// Where a type of that name and shape is registered, the description stands for its column;
     /// where the type is registered later, by [`World::register`], it takes the description's
-    /// column over. The name of a type is what `std::any::type_name` says; types of this crate go
+    /// column over, if all bytes that entities have of it are values of the type. The name of a type is what `std::any::type_name` says; types of this crate go
     /// by their public path, such as `convoy_engine::Entity`.
     ///
     /// The name is kept for as long as the process runs, once.
@@ -60,22 +61,22 @@ impl World {
         {
             return Ok(id);
         }
-        Arc::make_mut(&mut self.schema).registry.register_described(&description)
+        Arc::make_mut(&mut self.catalog).registry.register_described(&description)
     }
 
     fn info_of(&self, id: ComponentId) -> &ComponentInfo {
-        self.schema.registry.info(id)
+        self.catalog.registry.info(id)
     }
 
     /// The id of the component `T`, if it is registered.
     pub fn component_id<T: Component>(&self) -> Option<ComponentId> {
-        self.schema.registry.id_of::<T>(Kind::Component)
+        self.catalog.registry.id_of::<T>(Kind::Component)
     }
 
     /// The id of the component of this name, if one is registered. Of several types that share a
     /// name it is the one that was registered first.
     pub fn component_id_by_name(&self, name: &str) -> Option<ComponentId> {
-        self.schema.registry.id_by_name(name)
+        self.catalog.registry.id_by_name(name)
     }
 
     /// Spawns an entity with components given as ids and bytes. Amortised constant time per
@@ -84,13 +85,14 @@ impl World {
     /// # Errors
     ///
     /// When an id is unknown, repeated, or that of the entity handles; when bytes are not as many
-    /// as one value has; otherwise as [`World::try_spawn`]. The world is unchanged.
+    /// as one value has, or none of its type; otherwise as [`World::try_spawn`]. The world is
+    /// unchanged.
     pub fn spawn_described(
         &mut self,
         components: &[(ComponentId, &[u8])],
     ) -> Result<Entity, SpawnError> {
         self.check_whole()?;
-        let mask = self.check_values(components)?;
+        let mask = self.check_values(None, components)?;
         self.all_or_nothing(|world| {
             let archetype = world.archetype_of(&mask);
             world.spawn_values(archetype, components)
@@ -125,7 +127,8 @@ impl World {
     /// # Errors
     ///
     /// When the handle is stale; when an id is unknown, repeated, or that of the entity handles;
-    /// when bytes are not as many as one value has; when memory runs out. The world is unchanged.
+    /// when bytes are not as many as one value has, or none of its type; when memory runs out. The
+    /// world is unchanged.
     pub fn insert_described(
         &mut self,
         entity: Entity,
@@ -133,7 +136,7 @@ impl World {
     ) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let mask = self.check_values(components)?;
+        let mask = self.check_values(Some(entity), components)?;
         let number = self.untyped_edge((entity, from), &mask, Change::Insert)?;
         let mut to = from;
         if self.edges.get(number).target == from.archetype {
@@ -182,7 +185,7 @@ impl World {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let mask = self.check_ids(components.iter().copied())?;
-        let held = self.schema.archetype(from.archetype).mask();
+        let held = self.catalog.archetype(from.archetype).mask();
         if let Some(id) = mask.difference(held).iter().next() {
             return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
         }
@@ -200,12 +203,33 @@ impl World {
     /// When the handle is stale, the id is unknown, or `entity` lacks the component.
     pub fn get_bytes(&self, entity: Entity, id: ComponentId) -> Result<&[u8], ComponentError> {
         let at = self.locate(entity)?;
-        let info = self.schema.registry.component(id).ok_or(ComponentError::Unknown { id })?;
+        let info = self.catalog.registry.component(id).ok_or(ComponentError::Unknown { id })?;
         match self.tables[at.archetype.index()].column(id) {
             Some(column) if self.readable.contains(id) => Ok(column.bytes(at.row as usize)),
             Some(_) => Err(ComponentError::NotSynced { component: info.name() }),
             None => Err(ComponentError::Missing { entity, component: info.name() }),
         }
+    }
+
+    /// The component `id` of `entity`, with what its bytes mean where a [`Schema`](crate::Schema) says
+    /// so: to be printed, or read field by field.
+    ///
+    /// ```
+    /// # use convoy_engine::{Schema, TypeEntry, World};
+    /// let velocity = TypeEntry::<[f32; 2]>::new().named("velocity", 1).with_layout();
+    /// let schema = Schema::builder().component(velocity).build().unwrap();
+    /// let mut world = World::with_schema(&schema);
+    /// let ship = world.spawn(([1.5_f32, -2.0],));
+    /// let velocity = world.component_id_by_name("velocity").unwrap();
+    /// assert_eq!(format!("{:?}", world.value(ship, velocity).unwrap()), "[1.5, -2.0]");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`World::get_bytes`].
+    pub fn value(&self, entity: Entity, id: ComponentId) -> Result<Value<'_>, ComponentError> {
+        let bytes = self.get_bytes(entity, id)?;
+        Ok(Value::new(self.info_of(id).layout(), bytes))
     }
 
     /// Overwrites the component `id` of `entity`. Its chunk is copied first when a snapshot shares
@@ -214,8 +238,8 @@ impl World {
     /// # Errors
     ///
     /// When the handle is stale, the id is unknown or that of the entity handles, the bytes are
-    /// not as many as one value has, `entity` lacks the component, or memory runs out. The world
-    /// is unchanged.
+    /// not as many as one value has or no value of its type, `entity` lacks the component, or memory
+    /// runs out. The world is unchanged.
     pub fn set_bytes(
         &mut self,
         entity: Entity,
@@ -223,7 +247,7 @@ impl World {
         bytes: &[u8],
     ) -> Result<(), ComponentError> {
         let at = self.locate(entity)?;
-        self.check_values(&[(id, bytes)])?;
+        self.check_values(Some(entity), &[(id, bytes)])?;
         let component = self.info_of(id).name();
         let table = &mut self.tables[at.archetype.index()];
         let rows = table.rows();
@@ -238,9 +262,10 @@ impl World {
         }
     }
 
-    /// Checks that ids are of components, none of them twice, and bytes of the right length.
+    /// Checks that ids are of components, none of them twice, and that bytes are values.
     fn check_values(
         &self,
+        entity: Option<Entity>,
         components: &[(ComponentId, &[u8])],
     ) -> Result<ComponentMask, SpawnError> {
         let mask = self.check_ids(components.iter().map(|&(id, _)| id))?;
@@ -249,6 +274,10 @@ impl World {
             if found != info.size() {
                 let (component, expected) = (info.name(), info.size());
                 return Err(SpawnError::Bytes { component, expected, found });
+            }
+            if !info.is_value(bytes) {
+                let (component, value) = (info.name(), RefusedBytes::new(bytes));
+                return Err(SpawnError::Value { entity, component, value });
             }
         }
         Ok(mask)
@@ -261,7 +290,7 @@ impl World {
     ) -> Result<ComponentMask, SpawnError> {
         let mut mask = ComponentMask::NONE;
         for id in ids {
-            let info = self.schema.registry.component(id).ok_or(SpawnError::Unknown { id })?;
+            let info = self.catalog.registry.component(id).ok_or(SpawnError::Unknown { id })?;
             if id == ComponentId::ENTITY {
                 return Err(SpawnError::Reserved);
             }
@@ -272,7 +301,7 @@ impl World {
                 return Err(SpawnError::Duplicate { component: info.name() });
             }
         }
-        Ok(self.schema.registry.closed(&mask))
+        Ok(self.catalog.registry.closed(&mask))
     }
 
     /// The number of the edge that `components` lead along. If it is new, it is worked out now, and
@@ -299,14 +328,14 @@ impl World {
         components: &ComponentMask,
         change: Change,
     ) -> usize {
-        let mask = *self.schema.archetype(source).mask();
+        let mask = *self.catalog.archetype(source).mask();
         let wanted = match change {
             Change::Insert => mask.union(components),
             Change::Remove => mask.difference(components),
         };
         let target = self.archetype_of(&wanted);
-        let target_mask = self.schema.archetype(target).mask();
-        let toggles = self.schema.registry.toggles();
+        let target_mask = self.catalog.archetype(target).mask();
+        let toggles = self.catalog.registry.toggles();
         let edge = Edge::untyped(&mask, (target, target_mask), components, change, toggles);
         self.edges.add_untyped(source, components, change, edge)
     }

@@ -43,6 +43,15 @@ pub enum SpawnError {
         /// Bytes given.
         found: usize,
     },
+    /// Bytes are no value of the component, as not all are.
+    Value {
+        /// The entity that was to get them, where there is one.
+        entity: Option<Entity>,
+        /// The component.
+        component: &'static str,
+        /// What was given.
+        value: RefusedBytes,
+    },
     /// Nobody has reserved the handle, or its entity was spawned before.
     NotReserved {
         /// The handle.
@@ -59,6 +68,43 @@ pub enum SpawnError {
     Entities,
     /// The world is a replica of some columns only, where rows can't be added, moved or removed.
     PartialReplica,
+}
+
+/// Bytes that were refused, or the first of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RefusedBytes {
+    first: [u8; Self::SHOWN],
+    len: usize,
+}
+
+impl RefusedBytes {
+    /// How many bytes are kept.
+    const SHOWN: usize = 16;
+
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let (mut first, shown) = ([0; Self::SHOWN], bytes.len().min(Self::SHOWN));
+        first[..shown].copy_from_slice(&bytes[..shown]);
+        Self { first, len: bytes.len() }
+    }
+
+    /// The first of the bytes, at most 16.
+    pub fn bytes(&self) -> &[u8] {
+        &self.first[..self.len.min(Self::SHOWN)]
+    }
+}
+
+impl fmt::Display for RefusedBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("0x")?;
+        self.bytes().iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))?;
+        if self.len > Self::SHOWN { write!(formatter, "... ({} bytes)", self.len) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for RefusedBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 /// Why an entity can't be acted upon. The world is unchanged.
@@ -151,6 +197,12 @@ impl fmt::Display for SpawnError {
             Self::Unknown { id } => write_unknown(formatter, *id),
             Self::Bytes { component, expected, found } => {
                 write!(formatter, "a value of {component} has {expected} bytes, not {found}")
+            }
+            Self::Value { entity: Some(entity), component, value } => {
+                write!(formatter, "{value} is no value of {component} for entity {entity}")
+            }
+            Self::Value { entity: None, component, value } => {
+                write!(formatter, "{value} is no value of {component}")
             }
             Self::NotReserved { entity } => {
                 write!(

@@ -206,18 +206,18 @@ impl World {
     ///
     /// As [`World::register`].
     pub fn register_event<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
-        if let Some(id) = self.schema.registry.id_of::<T>(Kind::Event) {
+        if let Some(id) = self.catalog.registry.id_of::<T>(Kind::Event) {
             return Ok(id);
         }
-        let registry = &mut std::sync::Arc::make_mut(&mut self.schema).registry;
-        let id = registry.register::<T>(Kind::Event)?;
+        let registry = &mut std::sync::Arc::make_mut(&mut self.catalog).registry;
+        let id = registry.register::<T>(Kind::Event, &|_, _| true)?;
         self.add_logs();
         Ok(id)
     }
 
     /// Gives every registered event type that has none a log.
     pub(crate) fn add_logs(&mut self) {
-        let registry = &self.schema.registry;
+        let registry = &self.catalog.registry;
         for id in registry.ids_of(Kind::Event).skip(self.events.len()) {
             let mut log = EventLog::new(id, registry.info(id));
             log.reserve_list(self.event_retention);
@@ -258,7 +258,7 @@ impl World {
     /// Appends an event by its bytes, whose number is a constant where this is inlined.
     #[inline]
     pub(crate) fn send_recorded<T: Component>(&mut self, event: &[u8]) -> Result<(), SpawnError> {
-        let Some(id) = self.schema.registry.id_of::<T>(Kind::Event) else {
+        let Some(id) = self.catalog.registry.id_of::<T>(Kind::Event) else {
             return self.send_first::<T>(event);
         };
         let retention = self.event_retention;
@@ -280,7 +280,7 @@ impl World {
 
     /// The events of type `T` that `cursor` has not seen yet.
     pub fn events<'a, T: Component>(&'a self, cursor: &'a mut EventCursor<T>) -> Events<'a, T> {
-        let id = self.schema.registry.id_of::<T>(Kind::Event);
+        let id = self.catalog.registry.id_of::<T>(Kind::Event);
         let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
         let records = log.map_or(EventRecords::EMPTY, |log| EventRecords {
             world: self.id,
@@ -293,7 +293,7 @@ impl World {
 
     /// A cursor that starts with the next event of type `T`.
     pub fn event_cursor<T: Component>(&self) -> EventCursor<T> {
-        let id = self.schema.registry.id_of::<T>(Kind::Event);
+        let id = self.catalog.registry.id_of::<T>(Kind::Event);
         let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
         EventCursor::starting_at(log.map_or(0, |log| log.end()))
     }

@@ -72,10 +72,10 @@ impl World {
     ) -> Result<usize, ComponentError> {
         let (removed, inserted) = (self.bundle::<R>()?, self.bundle::<I>()?);
         let (removed, inserted) = (*self.bundles.get(removed), *self.bundles.get(inserted));
-        let mask = *self.schema.archetype(source).mask();
+        let mask = *self.catalog.archetype(source).mask();
         let target = self.archetype_of(&mask.difference(&removed.mask).union(&inserted.mask));
-        let target_mask = self.schema.archetype(target).mask();
-        let toggles = self.schema.registry.toggles();
+        let target_mask = self.catalog.archetype(target).mask();
+        let toggles = self.catalog.registry.toggles();
         let edge = Edge::exchange(&mask, (target, target_mask), &removed, &inserted, toggles);
         Ok(self.edges.add(source, TypeId::of::<Exchange<R, I>>(), Change::Insert, edge))
     }

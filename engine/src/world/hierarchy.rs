@@ -452,13 +452,13 @@ impl World {
             return Ok(number);
         }
         let info = BundleInfo::of_component(self.register::<T>()?);
-        let mask = *self.schema.archetype(source).mask();
+        let mask = *self.catalog.archetype(source).mask();
         let target = self.archetype_of(&match change {
             Change::Insert => mask.union(&info.mask),
             Change::Remove => mask.difference(&info.mask),
         });
-        let target_mask = self.schema.archetype(target).mask();
-        let toggles = self.schema.registry.toggles();
+        let target_mask = self.catalog.archetype(target).mask();
+        let toggles = self.catalog.registry.toggles();
         let edge = Edge::new(&mask, (target, target_mask), &info, change, toggles);
         Ok(self.edges.add(source, key, change, edge))
     }
@@ -503,7 +503,7 @@ impl World {
     /// Makes a link of an entity writable, if there is such an entity and it has one.
     fn own_link<T: Component>(&mut self, entity: Entity) -> Result<(), SpawnError> {
         let Some(at) = self.index.locate(entity) else { return Ok(()) };
-        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let id = self.catalog.registry.id_of::<T>(Kind::Component);
         let table = &mut self.tables[at.archetype.index()];
         let rows = table.rows();
         match id.and_then(|id| table.column_mut(id)) {
@@ -515,7 +515,7 @@ impl World {
     /// A link whose chunk was made writable.
     fn link_mut<T: Component>(&mut self, entity: Entity) -> &mut T {
         let at = self.index.locate(entity).expect("`mutual`: a linked entity is alive");
-        let id = self.schema.registry.id_of::<T>(Kind::Component);
+        let id = self.catalog.registry.id_of::<T>(Kind::Component);
         let column = id.and_then(|id| self.tables[at.archetype.index()].column_mut(id));
         let column = column.expect("`mutual`: a linked entity links back");
         column.get_mut(at.row as usize)

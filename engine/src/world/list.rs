@@ -127,9 +127,9 @@ impl World {
         let number = self.bundle::<B>()?;
         let removed = self.bundles.get(number).mask;
         self.with_runs(entities, |world, runs| {
-            let schema = &world.schema;
+            let catalog = &world.catalog;
             let lacking = runs
-                .retain_tables(|archetype| removed.is_subset(schema.archetype(archetype).mask()));
+                .retain_tables(|archetype| removed.is_subset(catalog.archetype(archetype).mask()));
             world.prepare_change::<B>(runs, Change::Remove)?;
             for runs in runs.tables() {
                 let archetype = runs[0].archetype();

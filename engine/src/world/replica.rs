@@ -15,13 +15,14 @@ use std::ops::Range;
 use convoy_pool::MemoryError;
 
 use crate::storage::column::Column;
+use crate::storage::component::Kind;
 use crate::storage::component::adopt::AdoptError;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::{Memory, Returns};
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
-use super::core::World;
+use super::core::{World, rows_pass};
 use super::event_log::EventLog;
 use super::resource::Resource;
 use super::source_ids::SourceIds;
@@ -148,7 +149,8 @@ impl World {
     /// # Errors
     ///
     /// [`SyncError::Register`] when a type of the source can't be registered here, or shares its
-    /// name with a component of another shape; [`SyncError::Toggle`] when a component is a toggle
+    /// name with a component of another shape, or when a component is described by its bytes in one
+    /// of the two worlds and some of them are no value of the type that it has in the other; [`SyncError::Toggle`] when a component is a toggle
     /// in one of the two worlds only; [`SyncError::Memory`] when memory runs out. What the replica
     /// knows and holds is unchanged.
     pub fn sync_from(
@@ -156,18 +158,33 @@ impl World {
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, SyncError> {
-        let before = self.schema_mark();
-        let is_rearranged = self.follow_schema(source)?;
-        match self.copy_columns(source, mask) {
-            Ok(report) => {
-                self.settle_schema(is_rearranged);
-                Ok(report)
-            }
-            Err(error) => {
-                self.go_back_to_schema(before);
-                Err(error.into())
-            }
+        let before = self.catalog_mark();
+        let is_rearranged = self.follow_catalog(source)?;
+        let copied = match self.find_refused_of(source, &mask) {
+            Some(component) => Err(SyncError::Register(RegisterError::Values { component })),
+            None => self.copy_columns(source, mask).map_err(SyncError::from),
+        };
+        match copied {
+            Ok(_) => self.settle_catalog(is_rearranged),
+            Err(_) => self.go_back_to_catalog(before),
         }
+        copied
+    }
+
+    /// A component that the source knows by its description and the replica by a type, of which bytes
+    /// in the source are no value.
+    fn find_refused_of(&self, source: &World, mask: &ComponentMask) -> Option<&'static str> {
+        let (own, theirs) = (&self.catalog.registry, &source.catalog.registry);
+        if !own.has_checks() {
+            return None;
+        }
+        let mut described =
+            theirs.ids_of(Kind::Component).filter(|&id| theirs.info(id).is_described());
+        let refused = described.find(|&id| {
+            let check = own.info(self.source_ids.of(id)).check();
+            mask.contains(id) && !rows_pass(&source.tables, id, check)
+        });
+        refused.map(|id| theirs.info(id).name())
     }
 
     /// Copies the columns of `mask` from a source whose types and archetypes are known here.
@@ -176,7 +193,7 @@ impl World {
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, MemoryError> {
-        let mask = source.schema.registry.closed(&mask).intersection(&source.readable);
+        let mask = source.catalog.registry.closed(&mask).intersection(&source.readable);
         let mark = self.synced.filter(|mark| mark.source == source.id && mark.mask == mask);
         let since = mark.map_or(Epoch::ZERO, |mark| mark.source_epoch);
         let own_since = mark.map_or(Epoch::ZERO, |mark| mark.own_epoch);
@@ -207,7 +224,7 @@ impl World {
             sync.copy_column(resource.column_mut(), from.column(), from.rows());
             resource.set_rows(from.rows());
         }
-        let synced = ids.known(&mask.intersection(&source.schema.registry.ids()));
+        let synced = ids.known(&mask.intersection(&source.catalog.registry.ids()));
         for resource in self.resources.iter_mut().filter(|each| !synced.contains(each.component()))
         {
             resource.clear(sync.memory);

@@ -86,17 +86,19 @@ impl World {
     ///
     /// As [`World::register`].
     pub fn register_resource<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
-        if let Some(id) = self.schema.registry.id_of::<T>(Kind::Resource) {
+        if let Some(id) = self.catalog.registry.id_of::<T>(Kind::Resource) {
             return Ok(id);
         }
-        let id = Arc::make_mut(&mut self.schema).registry.register::<T>(Kind::Resource)?;
+        let id = Arc::make_mut(&mut self.catalog)
+            .registry
+            .register::<T>(Kind::Resource, &|_, _| true)?;
         self.add_resources();
         Ok(id)
     }
 
     /// Gives every registered resource type that has none a column.
     pub(crate) fn add_resources(&mut self) {
-        let registry = &self.schema.registry;
+        let registry = &self.catalog.registry;
         for id in registry.ids_of(Kind::Resource).skip(self.resources.len()) {
             self.resources.push(Resource::new(id, registry.info(id)));
         }
@@ -203,14 +205,14 @@ impl World {
         if !self.is_readable::<T>() {
             return Err(not_synced::<T>());
         }
-        let id = self.schema.registry.id_of::<T>(Kind::Resource);
+        let id = self.catalog.registry.id_of::<T>(Kind::Resource);
         number(&self.resources, id).ok_or_else(missing::<T>)
     }
 
     /// Whether the resource of type `T` may be read, should it exist. A replica of some columns
     /// can't tell of a type that its source did not know.
     fn is_readable<T: Component>(&self) -> bool {
-        match self.schema.registry.id_of::<T>(Kind::Resource) {
+        match self.catalog.registry.id_of::<T>(Kind::Resource) {
             Some(id) => self.readable.contains(id),
             None => self.readable.is_all(),
         }

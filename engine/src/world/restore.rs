@@ -23,7 +23,7 @@ impl World {
     /// Goes back to `frozen`, a complete capture of this world that is active.
     pub(crate) fn restore_frozen(&mut self, frozen: &Frozen) -> RestoreReport {
         self.memory.reclaim();
-        self.return_to_order(frozen.schema());
+        self.return_to_order(frozen.catalog());
         if !self.memory.history.branching {
             self.memory.history.bases.take_back(frozen.bases());
         }

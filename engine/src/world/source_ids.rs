@@ -1,6 +1,6 @@
 //! [`SourceIds`]: which type of a replica is which one of its source.
 
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::stamp::Stamp;
 use crate::storage::{ComponentId, ComponentMask};
 
@@ -9,8 +9,8 @@ use crate::storage::{ComponentId, ComponentMask};
 pub(crate) struct SourceIds {
     /// In the order of the source's ids; `None` where all ids are the same.
     ids: Option<Box<[ComponentId]>>,
-    /// The states of both schemas for which this holds.
-    known: Option<[SchemaStamps; 2]>,
+    /// The states of both catalogs for which this holds.
+    known: Option<[CatalogStamps; 2]>,
 }
 
 impl SourceIds {
@@ -18,13 +18,13 @@ impl SourceIds {
         Self { ids: Some(ids), known: None }
     }
 
-    /// Notes for which states of both schemas the ids are right.
-    pub(crate) fn note(&mut self, stamps: Option<[SchemaStamps; 2]>) {
+    /// Notes for which states of both catalogs the ids are right.
+    pub(crate) fn note(&mut self, stamps: Option<[CatalogStamps; 2]>) {
         self.known = stamps;
     }
 
     /// Whether the ids are right for these states.
-    pub(crate) fn hold_for(&self, stamps: Option<[SchemaStamps; 2]>) -> bool {
+    pub(crate) fn hold_for(&self, stamps: Option<[CatalogStamps; 2]>) -> bool {
         self.known.is_some() && self.known == stamps
     }
 
@@ -55,17 +55,17 @@ impl SourceIds {
     }
 }
 
-/// The state of a registry and of the first archetypes of a schema.
+/// The state of a registry and of the first archetypes of a catalog.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SchemaStamps {
+pub(crate) struct CatalogStamps {
     registry: Stamp,
     last: Stamp,
 }
 
-impl SchemaStamps {
+impl CatalogStamps {
     /// Of the first `count` archetypes.
-    pub(crate) fn of(schema: &Schema, count: usize) -> Option<Self> {
-        let last = schema.archetypes().get(count - 1)?.stamp();
-        Some(Self { registry: schema.registry.stamp(), last })
+    pub(crate) fn of(catalog: &Catalog, count: usize) -> Option<Self> {
+        let last = catalog.archetypes().get(count - 1)?.stamp();
+        Some(Self { registry: catalog.registry.stamp(), last })
     }
 }

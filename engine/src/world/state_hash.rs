@@ -44,7 +44,7 @@ impl World {
     /// assert_eq!(world.state_hash(), view.state_hash());
     /// ```
     pub fn state_hash(&mut self) -> u64 {
-        let Self { hashes, schema, tables, index, resources, readable, memory, .. } = self;
+        let Self { hashes, catalog, tables, index, resources, readable, memory, .. } = self;
         let new_tables = &tables[hashes.tables.len()..];
         hashes.tables.extend(
             new_tables
@@ -53,7 +53,7 @@ impl World {
         );
         hashes.resources.resize_with(resources.len(), Default::default);
         let since = hashes.since;
-        let mut state = StateHasher::new(&schema.registry);
+        let mut state = StateHasher::new(&catalog.registry);
         for (table, known) in tables.iter().zip(&mut hashes.tables) {
             let columns = table.columns().iter().zip(known).filter_map(|(column, known)| {
                 if !readable.contains(column.component()) {

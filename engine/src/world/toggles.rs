@@ -20,7 +20,7 @@ use crate::storage::rows::TypedRows;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, Entity, RegisterError};
 
-use super::core::World;
+use super::core::{World, rows_pass};
 use super::error::{ComponentError, EntityError};
 use super::index::Slot;
 
@@ -80,11 +80,13 @@ impl World {
     /// When an archetype with `T` exists already, when the engine alone writes `T`, when the world
     /// has no two ids left, and as [`World::register`]. The world is unchanged.
     pub fn register_toggle<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
-        let known = self.schema.registry.id_of::<T>(Kind::Component);
-        let in_use = |id| self.schema.archetypes().iter().any(|each| each.mask().contains(id));
+        let known = self.catalog.registry.id_of::<T>(Kind::Component);
+        let in_use = |id| self.catalog.archetypes().iter().any(|each| each.mask().contains(id));
         let in_use = known.is_some_and(in_use);
-        let registry = &mut Arc::make_mut(&mut self.schema).registry;
-        let id = registry.register_toggle::<T>(|_| in_use)?;
+        let registry = &mut Arc::make_mut(&mut self.catalog).registry;
+        let tables = &self.tables;
+        let rows_pass = |id, check| rows_pass(tables, id, check);
+        let id = registry.register_toggle::<T>(|_| in_use, &rows_pass)?;
         self.bundles.close(registry);
         Ok(id)
     }
@@ -150,7 +152,7 @@ impl World {
     }
 
     fn toggle_of<T: Component>(&self) -> Result<ComponentId, ComponentError> {
-        let registry = &self.schema.registry;
+        let registry = &self.catalog.registry;
         let id = registry.id_of::<T>(Kind::Component);
         let toggle = id.and_then(|id| registry.info(id).toggle());
         let not_toggle = || ComponentError::NotToggle { component: name_of::<T>() };

@@ -96,6 +96,18 @@ fn bytes(kind: usize, seed: u64) -> Vec<u8> {
     with_kind!(kind, T => bytemuck::bytes_of(&T::from_seed(seed)).to_vec())
 }
 
+/// Bytes that are no value of the component, where there are any.
+fn no_value(kind: usize, seed: u64) -> Option<Vec<u8>> {
+    let place = match kind {
+        Byte::KIND => 0,
+        Triple::KIND => 8 + seed as usize % 2,
+        _ => return None,
+    };
+    let mut bytes = bytes(kind, seed);
+    bytes[place] = 2 + (seed >> 32) as u8 % 7;
+    Some(bytes)
+}
+
 impl Pair {
     pub(crate) fn run_one(&mut self, one: &One) {
         let entity = |pick: u16| self.model.pick(pick);
@@ -199,6 +211,19 @@ impl Pair {
 
     fn set_bytes(&mut self, entity: Entity, kind: usize, seed: u64) {
         let id = Model::register(&mut self.world)[kind];
+        if let Some(bytes) = no_value(kind, seed) {
+            let error = self.world.set_bytes(entity, id, &bytes).unwrap_err();
+            assert!(
+                !self.is_alive(entity)
+                    || matches!(&error, ComponentError::Bundle(refused)
+                if matches!(refused, SpawnError::Value { entity: Some(of), .. } if *of == entity))
+            );
+            let error = self.world.insert_described(entity, &[(id, &bytes)]).unwrap_err();
+            let known = self.is_alive(entity) && self.is_whole();
+            assert!(!known || matches!(error, ComponentError::Bundle(SpawnError::Value { .. })));
+            let error = self.world.spawn_described(&[(id, &bytes)]).unwrap_err();
+            assert!(!self.is_whole() || matches!(error, SpawnError::Value { entity: None, .. }));
+        }
         let seed = with_kind!(kind, T => T::truncate(seed));
         let has = self.has(entity, kind);
         match self.world.set_bytes(entity, id, &bytes(kind, seed)) {

@@ -206,15 +206,15 @@ impl<'w, Q: ParallelTerms> Pass<'w, Q> {
         let QueryMut { world, resolved, access, since, .. } = query;
         let list = RunList::new(mem::take(&mut world.pass_memory.runs));
         let mut pass = Pass { world, list, terms: PhantomData };
-        let World { tables, memory, schema, pass_memory, .. } = &mut *pass.world;
-        let (schema, spares) = (&**schema, &mut pass_memory.spares);
+        let World { tables, memory, catalog, pass_memory, .. } = &mut *pass.world;
+        let (catalog, spares) = (&**catalog, &mut pass_memory.spares);
         let select = |table: &Table| -> Option<Selection<F>> {
-            Selection::bind(&TableRef::live(table), &schema.registry, &access, since)
+            Selection::bind(&TableRef::live(table), &catalog.registry, &access, since)
         };
         // Captures that have ended make copies unnecessary.
         memory.reclaim();
         let mut runs = 0;
-        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, schema)) {
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, catalog)) {
             runs += match select(table) {
                 Some(selection) => count_selected::<Q, F>(resolved, table, selection),
                 None => match allocate_apart::<Q>(resolved, table, memory, spares) {
@@ -228,7 +228,7 @@ impl<'w, Q: ParallelTerms> Pass<'w, Q> {
         }
         pass.list.reserve(runs);
         // First those that may reclaim what is retired: later, listed runs read from it.
-        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, schema)) {
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, catalog)) {
             if let Some(selection) = select(table)
                 && let Err(error) =
                     start_selected::<Q, F>(resolved, table, memory, selection, &mut pass.list)
@@ -237,7 +237,7 @@ impl<'w, Q: ParallelTerms> Pass<'w, Q> {
                 return Err(error);
             }
         }
-        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, schema)) {
+        for table in tables.iter_mut().filter(|table| visits::<F>(table, &access, catalog)) {
             if select(table).is_none() {
                 start_apart::<Q>(resolved, table, memory, spares, &mut pass.list);
             }

@@ -67,10 +67,9 @@ impl Column {
         let mut memory = Memory::new(config);
         // It stays where it is, in no list.
         let chunk = memory.allocate(class, self.component())?.into_entry().chunk;
-        let first = chunk.as_ptr().cast::<T>();
-        // SAFETY: a full chunk has this many rows, aligned and initialised without invalid bit
-        // patterns, and nobody else has it.
-        unsafe { slice::from_raw_parts_mut(first, rows) }.fill(value);
+        let first = NonNull::new(chunk.as_ptr()).expect("a chunk is not at null");
+        // SAFETY: a full chunk has this many rows, aligned, and nobody else has it.
+        unsafe { spare_rows::<T>(first, rows) }.fill(MaybeUninit::new(value));
         blanks.push(Blank { value: bytes.into(), rows, chunk, _memory: memory });
         Ok(chunk)
     }

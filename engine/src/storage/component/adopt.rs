@@ -32,26 +32,21 @@ impl Registry {
         &mut self,
         other: &Self,
         in_use: impl Fn(ComponentId) -> bool,
+        rows_pass: RowsPass<'_>,
     ) -> Result<Box<[ComponentId]>, AdoptError> {
         let mut ids = Vec::with_capacity(other.infos.len());
         for (number, info) in other.infos.iter().enumerate() {
-            let id = match (info.kind, info.type_id) {
-                (Kind::Toggle, _) => {
+            let id = match info.kind {
+                Kind::Toggle => {
                     let toggle = Some(ComponentId::new(number));
                     let switched = other.infos.iter().position(|each| each.toggle == toggle);
                     let switched = switched.expect("a toggle belongs to a component");
                     self.adopt_toggle(ids[switched], &in_use)?
                 }
-                (kind, Some(type_id)) => {
-                    self.register_shape(type_id, (info.name, info.size, info.align), kind)?
-                }
-                (_, None) => {
-                    let (name, size, align) = (info.name, info.size, info.align);
-                    self.register_described(&ComponentDescription { name, size, align })?
-                }
+                kind => self.register_shape(&info.shape, kind, rows_pass)?,
             };
             if info.toggle.is_none() && self.info(id).toggle.is_some() {
-                return Err(AdoptError::Toggle { component: info.name });
+                return Err(AdoptError::Toggle { component: info.name() });
             }
             ids.push(id);
         }
@@ -68,7 +63,7 @@ impl Registry {
     ) -> Result<ComponentId, AdoptError> {
         match self.info(id).toggle {
             Some(toggle) => Ok(toggle),
-            None if in_use(id) => Err(AdoptError::Toggle { component: self.info(id).name }),
+            None if in_use(id) => Err(AdoptError::Toggle { component: self.info(id).name() }),
             None => Ok(self.add_toggle(id)?),
         }
     }

@@ -20,7 +20,7 @@ impl Registry {
     /// Adds a shape with all that is known of it.
     fn keep(&mut self, info: ComponentInfo) {
         let id = ComponentId::new(self.infos.len());
-        match (info.kind, info.type_id) {
+        match (info.kind, info.shape.type_id) {
             (Kind::Component, Some(type_id)) => {
                 self.near.insert(type_id, id);
                 self.components.insert(type_id, id);
@@ -35,6 +35,7 @@ impl Registry {
             }
             (_, None) => {}
         }
+        self.has_checks |= !info.check().is_none();
         self.infos.push(info);
     }
 }

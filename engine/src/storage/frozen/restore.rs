@@ -15,7 +15,7 @@ pub(crate) struct LogEntries<'a> {
 impl Frozen {
     /// The first of the types known at the capture that was not captured.
     pub(crate) fn missing(&self) -> Option<&'static str> {
-        let registry = &self.schema().registry;
+        let registry = &self.catalog().registry;
         let id = registry.ids().difference(&self.head.mask).iter().next()?;
         Some(registry.info(id).name())
     }
@@ -48,7 +48,7 @@ impl Frozen {
     }
 
     fn chunk_count(&self, id: ComponentId, rows: FrozenRows) -> usize {
-        let info = self.schema().registry.info(id);
+        let info = self.catalog().registry.info(id);
         if info.size() == 0 { 0 } else { rows.rows.div_ceil(info.chunk_rows()) }
     }
 

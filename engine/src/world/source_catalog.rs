@@ -1,6 +1,6 @@
 //! How a replica comes to know the types and archetypes of its source.
 //!
-//! A replica whose schema is the beginning of its source's shares that. Another one keeps its own:
+//! A replica whose catalog is the beginning of its source's shares that. Another one keeps its own:
 //! types that are new get ids of their own, as ids never change, and a map ([`SourceIds`]) leads from
 //! the source's to them; archetypes come to stand in the source's order, because the entity index speaks of them
 //! by number and passes visit them in order. Tables move along with their archetypes, so that no row
@@ -9,50 +9,52 @@
 use std::mem;
 use std::sync::Arc;
 
-use crate::storage::archetype::Schema;
+use crate::storage::archetype::Catalog;
 use crate::storage::component::adopt::AdoptError;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::Table;
 
 use super::bundle::Bundles;
-use super::core::World;
+use super::core::{World, rows_pass};
 use super::edges::Edges;
-use super::source_ids::{SchemaStamps, SourceIds};
+use super::source_ids::{CatalogStamps, SourceIds};
 
-/// What a world knew before it followed another one's schema.
-pub(crate) struct SchemaMark {
-    schema: Arc<Schema>,
+/// What a world knew before it followed another one's catalog.
+pub(crate) struct CatalogMark {
+    catalog: Arc<Catalog>,
     logs: usize,
     resources: usize,
 }
 
 impl World {
-    /// Notes the schema, to go back to it.
-    pub(crate) fn schema_mark(&self) -> SchemaMark {
+    /// Notes the catalog, to go back to it.
+    pub(crate) fn catalog_mark(&self) -> CatalogMark {
         let (logs, resources) = (self.events.len(), self.resources.len());
-        SchemaMark { schema: Arc::clone(&self.schema), logs, resources }
+        CatalogMark { catalog: Arc::clone(&self.catalog), logs, resources }
     }
 
     /// Makes the types of `source` known, and its archetypes the first ones, in its order. Tells
     /// whether that moved a table: then the entity index and caches speak of other ones, until the
-    /// index is that of the source and [`World::settle_schema`] has emptied the caches. On an error
+    /// index is that of the source and [`World::settle_catalog`] has emptied the caches. On an error
     /// nothing has changed.
-    pub(crate) fn follow_schema(&mut self, source: &World) -> Result<bool, AdoptError> {
-        let (own, theirs) = (Arc::clone(&self.schema), &source.schema);
+    pub(crate) fn follow_catalog(&mut self, source: &World) -> Result<bool, AdoptError> {
+        let (own, theirs) = (Arc::clone(&self.catalog), &source.catalog);
         let count = theirs.archetypes().len();
-        let stamps =
-            |own: &Schema| Some([SchemaStamps::of(own, count)?, SchemaStamps::of(theirs, count)?]);
+        let stamps = |own: &Catalog| {
+            Some([CatalogStamps::of(own, count)?, CatalogStamps::of(theirs, count)?])
+        };
         if self.source_ids.hold_for(stamps(&own)) {
             return Ok(false);
         }
         if own.is_prefix_of(theirs) {
             self.source_ids = SourceIds::default();
-            self.take_schema(theirs);
+            self.take_catalog(theirs);
             return Ok(false);
         }
         let mut registry = own.registry.clone();
         let in_use = |id| own.archetypes().iter().any(|each| each.mask().contains(id));
-        let ids = registry.adopt(&theirs.registry, in_use)?;
+        let ids = registry
+            .adopt(&theirs.registry, in_use, &|id, check| rows_pass(&self.tables, id, check))?;
         if !self.source_ids.agrees_with(&ids) {
             // Columns are those of other types now.
             self.synced = None;
@@ -68,45 +70,45 @@ impl World {
         Ok(is_rearranged)
     }
 
-    /// Takes over a schema that has at least the types and archetypes of this world.
-    pub(crate) fn take_schema(&mut self, schema: &Arc<Schema>) {
-        if Arc::ptr_eq(&self.schema, schema) {
+    /// Takes over a catalog that has at least the types and archetypes of this world.
+    pub(crate) fn take_catalog(&mut self, catalog: &Arc<Catalog>) {
+        if Arc::ptr_eq(&self.catalog, catalog) {
             return;
         }
-        self.schema = Arc::clone(schema);
-        for archetype in &self.schema.archetypes()[self.tables.len()..] {
-            self.tables.push(Table::new(archetype, &self.schema.registry));
+        self.catalog = Arc::clone(catalog);
+        for archetype in &self.catalog.archetypes()[self.tables.len()..] {
+            self.tables.push(Table::new(archetype, &self.catalog.registry));
         }
         self.add_logs();
         self.add_resources();
     }
 
-    /// Puts the archetypes in the order that `schema` has, the one of an earlier capture: there tables
+    /// Puts the archetypes in the order that `catalog` has, the one of an earlier capture: there tables
     /// stood elsewhere where a sync has moved them since.
-    pub(crate) fn return_to_order(&mut self, schema: &Schema) {
-        if !self.schema.begins_with(schema) {
-            let order = schema.archetypes().iter().map(|archetype| *archetype.mask());
-            let arranged = self.schema.arranged(self.schema.registry.clone(), order);
+    pub(crate) fn return_to_order(&mut self, catalog: &Catalog) {
+        if !self.catalog.begins_with(catalog) {
+            let order = catalog.archetypes().iter().map(|archetype| *archetype.mask());
+            let arranged = self.catalog.arranged(self.catalog.registry.clone(), order);
             let is_rearranged = self.arrange(Arc::new(arranged));
-            self.settle_schema(is_rearranged);
+            self.settle_catalog(is_rearranged);
         }
     }
 
-    /// Takes over a schema that has the types of this world in another order of archetypes. Tables
+    /// Takes over a catalog that has the types of this world in another order of archetypes. Tables
     /// move to where their archetypes stand, and those of archetypes that it lacks are given back.
     /// Tells whether a table moved.
-    pub(crate) fn arrange(&mut self, schema: Arc<Schema>) -> bool {
-        let own = mem::replace(&mut self.schema, schema);
-        let count = self.schema.archetypes().len();
+    pub(crate) fn arrange(&mut self, catalog: Arc<Catalog>) -> bool {
+        let own = mem::replace(&mut self.catalog, catalog);
+        let count = self.catalog.archetypes().len();
         let tables = Vec::with_capacity(count.max(self.tables.capacity()));
         let tables = mem::replace(&mut self.tables, tables);
         let mut held: Vec<_> = tables.into_iter().map(Some).collect();
         let mut is_moved = false;
-        for (number, archetype) in self.schema.archetypes().iter().enumerate() {
+        for (number, archetype) in self.catalog.archetypes().iter().enumerate() {
             let known = own.find(archetype.mask()).map(|id| id.index());
             is_moved |= known.is_some_and(|known| known != number);
             let table = known.and_then(|known| held[known].take());
-            let table = table.unwrap_or_else(|| Table::new(archetype, &self.schema.registry));
+            let table = table.unwrap_or_else(|| Table::new(archetype, &self.catalog.registry));
             self.tables.push(table);
         }
         held.iter_mut().flatten().for_each(|table| table.clear(&mut self.memory));
@@ -114,8 +116,8 @@ impl World {
     }
 
     /// Forgets what was worked out for another order of archetypes, if there was one.
-    pub(crate) fn settle_schema(&mut self, is_rearranged: bool) {
-        self.bundles.close(&self.schema.registry);
+    pub(crate) fn settle_catalog(&mut self, is_rearranged: bool) {
+        self.bundles.close(&self.catalog.registry);
         if is_rearranged {
             self.bundles = Bundles::new();
             self.edges = Edges::default();
@@ -124,13 +126,13 @@ impl World {
         }
     }
 
-    /// Goes back to what was known before [`World::follow_schema`].
-    pub(crate) fn go_back_to_schema(&mut self, before: SchemaMark) {
-        let SchemaMark { schema, logs, resources } = before;
-        if Arc::ptr_eq(&schema, &self.schema) {
+    /// Goes back to what was known before [`World::follow_catalog`].
+    pub(crate) fn go_back_to_catalog(&mut self, before: CatalogMark) {
+        let CatalogMark { catalog, logs, resources } = before;
+        if Arc::ptr_eq(&catalog, &self.catalog) {
             return;
         }
-        self.arrange(schema);
+        self.arrange(catalog);
         for log in &mut self.events[logs..] {
             log.clear(&mut self.memory);
         }

@@ -20,18 +20,18 @@ impl View {
     /// assert!(view.component_id::<u64>().is_none() && view.component_info(later).is_none());
     /// ```
     pub fn component_id<T: Component>(&self) -> Option<ComponentId> {
-        self.frozen().schema().registry.id_of::<T>(Kind::Component)
+        self.frozen().catalog().registry.id_of::<T>(Kind::Component)
     }
 
     /// The id of the component of this name, if one was registered, as
     /// [`World::component_id_by_name`](crate::World).
     pub fn component_id_by_name(&self, name: &str) -> Option<ComponentId> {
-        self.frozen().schema().registry.id_by_name(name)
+        self.frozen().catalog().registry.id_by_name(name)
     }
 
     /// Name, size and chunk shape of a type; `None` when none had the id at the capture.
     pub fn component_info(&self, id: ComponentId) -> Option<&ComponentInfo> {
-        self.frozen().schema().registry.get(id)
+        self.frozen().catalog().registry.get(id)
     }
 
     /// Whether there was a resource of type `T` that this view may read.
@@ -51,7 +51,7 @@ impl View {
     /// assert!(world.events(&mut view.event_cursor::<u32>()).eq([2]));
     /// ```
     pub fn event_cursor<T: Component>(&self) -> EventCursor<T> {
-        let id = self.frozen().schema().registry.id_of::<T>(Kind::Event);
+        let id = self.frozen().catalog().registry.id_of::<T>(Kind::Event);
         let log = id.filter(|&id| self.mask().contains(id)).and_then(|id| self.frozen().log(id));
         EventCursor::starting_at(log.map_or(0, |(rows, first, _)| first + rows.len() as u64))
     }
@@ -68,14 +68,14 @@ impl View {
     /// assert_eq!(view.row_bytes(&ComponentMask::ALL), world.row_bytes(&ComponentMask::ALL));
     /// ```
     pub fn row_bytes(&self, mask: &ComponentMask) -> usize {
-        let (frozen, schema) = (self.frozen(), self.frozen().schema());
+        let (frozen, catalog) = (self.frozen(), self.frozen().catalog());
         let mask = self.mask().intersection(mask);
-        let tables = schema.archetypes()[..frozen.table_count()].iter().enumerate();
+        let tables = catalog.archetypes()[..frozen.table_count()].iter().enumerate();
         let columns = tables.flat_map(|(table, archetype)| {
             let ids = archetype.mask().intersection(&mask).iter();
             ids.filter_map(move |id| frozen.column(table, id))
         });
-        let ids = schema.registry.ids_of(Kind::Resource).filter(|&id| mask.contains(id));
+        let ids = catalog.registry.ids_of(Kind::Resource).filter(|&id| mask.contains(id));
         let resources = ids.filter_map(|id| frozen.resource(id));
         columns.chain(resources).map(|rows| rows.size() * rows.len()).sum()
     }
