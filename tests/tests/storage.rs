@@ -96,44 +96,45 @@ fn entity_is_no_component_of_a_bundle() {
     assert_eq!(contents(&world), before);
 }
 
-/// Registers `Numbered<0>` to `Numbered<N>` by halves.
+/// Registers `Numbered` of every sum of an offset and a number.
 macro_rules! register_all {
-    ($world:ident: $($number:literal)*) => {{
+    ($world:ident: $offsets:tt $($number:literal)*) => {{
         let mut results = Vec::new();
-        $(
-            results.push($world.register::<Numbered<$number>>());
-            results.push($world.register::<Numbered<{ $number + 1000 }>>());
-            results.push($world.register::<Numbered<{ $number + 2000 }>>());
-            results.push($world.register::<Numbered<{ $number + 3000 }>>());
-            results.push($world.register::<Numbered<{ $number + 4000 }>>());
-            results.push($world.register::<Numbered<{ $number + 5000 }>>());
-            results.push($world.register::<Numbered<{ $number + 6000 }>>());
-            results.push($world.register::<Numbered<{ $number + 7000 }>>());
-        )*
+        $(register_row!(results, $world, $number, $offsets);)*
         results
     }};
+}
+
+macro_rules! register_row {
+    ($results:ident, $world:ident, $number:literal, [$($offset:literal)*]) => {
+        $($results.push($world.register::<Numbered<{ $number + $offset }>>());)*
+    };
 }
 
 #[test]
 fn world_takes_as_many_types_as_a_mask_has_bits() {
     let mut world = World::new();
     let results = register_all!(
-        world: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+        world:
+        [0 1000 2000 3000 4000 5000 6000 7000 8000 9000 10000 11000 12000 13000 14000 15000
+         16000 17000 18000 19000 20000 21000 22000 23000 24000 25000 26000 27000 28000 29000
+         30000 31000]
+        0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
     );
-    assert_eq!(results.len(), 256);
+    assert_eq!(results.len(), COMPONENTS_MAX);
     // One place is the entity column's.
     let (registered, refused) = results.split_at(COMPONENTS_MAX - 1);
     assert!(registered.iter().all(Result::is_ok));
     assert!(matches!(refused, [Err(RegisterError::TooManyTypes { .. })]));
-    let last = world.spawn((Numbered::<7030>(7),));
-    let error = world.try_spawn((Numbered::<7031>(8),)).unwrap_err();
+    let last = world.spawn((Numbered::<31030>(7),));
+    let error = world.try_spawn((Numbered::<31031>(8),)).unwrap_err();
     assert!(matches!(error, SpawnError::Register(RegisterError::TooManyTypes { .. })), "{error}");
-    assert!(world.insert(last, (Numbered::<7031>(8),)).is_err());
+    assert!(world.insert(last, (Numbered::<31031>(8),)).is_err());
     assert!(world.register_event::<u64>().is_err() && world.try_send_event(1_u64).is_err());
-    assert_eq!(world.get::<Numbered<7030>>(last).unwrap().0, 7);
+    assert_eq!(world.get::<Numbered<31030>>(last).unwrap().0, 7);
     assert_eq!(world.entity_count(), 1);
     let view = world.capture(ALL, &SnapshotPool::default());
-    assert_eq!(view.query::<&Numbered<7030>>().unwrap().count(), 1);
+    assert_eq!(view.query::<&Numbered<31030>>().unwrap().count(), 1);
 }
 
 #[test]

@@ -288,16 +288,14 @@ impl ComponentInfo {
         self.rows_log2
     }
 
-    /// Whether `other` is the same component, and known by type where this one is, or known by a type
-    /// that takes any bytes.
+    /// Whether `other` is the same component under the same name, and known by type where this one is,
+    /// or known by a type that takes any bytes.
     fn is_part_of(&self, other: &Self) -> bool {
         let same_type = match self.shape.type_id {
             Some(_) => self.shape.type_id == other.shape.type_id,
-            None => {
-                let may_become = other.is_described() || other.accepts_any_bytes();
-                self.name() == other.name() && may_become
-            }
+            None => other.is_described() || other.accepts_any_bytes(),
         };
+        let same_type = same_type && self.name() == other.name();
         // Archetypes tell apart what holds the component with its toggle and what without.
         let same_toggle = self.toggle.is_none() || self.toggle == other.toggle;
         let parts = |info: &Self| (info.kind, info.size(), info.align());
@@ -548,6 +546,7 @@ impl Registry {
     ) -> Result<ComponentId, RegisterError> {
         let Some(type_id) = shape.type_id else { return self.register_bytes(shape) };
         if let Some(&id) = self.map(kind).get(type_id) {
+            self.take_name(id, shape);
             return Ok(id);
         }
         let described = match kind {
@@ -581,6 +580,19 @@ impl Registry {
             Kind::Toggle => unreachable!("no type stands for a toggle"),
         };
         Ok(id)
+    }
+
+    /// Calls a type as `shape` does, if that name was chosen and the one it has was not. Two names that
+    /// were chosen stay as they are.
+    fn take_name(&mut self, id: ComponentId, shape: &TypeShape) {
+        let known = &self.infos[id.index()];
+        if shape.is_stable && !known.is_stable() {
+            let (kind, layout) = (known.kind, known.layout().or(shape.layout));
+            let key = self.key_of(shape, kind);
+            let info = &mut self.infos[id.index()];
+            (info.shape, info.key) = (TypeShape { layout, ..*shape }, key);
+            self.stamp = Stamp::next();
+        }
     }
 
     /// Makes `T`, which is registered now if it is new, a component that can be switched off.
