@@ -30,8 +30,12 @@ fn reserved_handle_is_not_alive_until_it_is_spawned() {
     assert_eq!(world.spawn(()).index(), handle.index());
 }
 
+fn taken(result: Result<(), SpawnError>, handle: Entity) -> bool {
+    matches!(result, Err(SpawnError::Taken { entity }) if entity == handle)
+}
+
 #[test]
-fn only_reserved_handles_can_be_spawned() {
+fn what_is_kept_for_one_handle_no_other_gets() {
     let mut world = World::new();
     let alive = world.spawn((1_u32,));
     let stale = world.spawn((1_u32,));
@@ -41,14 +45,67 @@ fn only_reserved_handles_can_be_spawned() {
     let next = Entity::from_bits(alive.to_bits() + 5);
     let beyond = Entity::from_bits(alive.to_bits() + 1_000_000);
     let future = Entity::from_bits(handle.to_bits() + (1 << 32));
-    for wrong in [alive, stale, next, beyond, future, Entity::default()] {
-        assert!(not_reserved(world.spawn_at(wrong, (2_u32,)), wrong), "{wrong}");
+    let later = Entity::from_bits(alive.to_bits() + (1 << 32));
+    let last = Entity::from_bits(u64::from(u32::MAX) | 1 << 32);
+    for wrong in [alive, later, stale, future, Entity::NONE, Entity::from_bits(7), last] {
+        assert!(taken(world.spawn_at(wrong, (2_u32,)), wrong), "{wrong}");
         assert!(not_reserved(world.unreserve_entity(wrong), wrong), "{wrong}");
+    }
+    for nobodys in [next, beyond] {
+        assert!(not_reserved(world.unreserve_entity(nobodys), nobodys), "{nobodys}");
     }
     assert_eq!((world.entity_count(), *world.get::<u32>(alive).unwrap()), (1, 1));
     world.spawn_at(handle, (2_u32,)).unwrap();
-    assert!(not_reserved(world.spawn_at(handle, (3_u32,)), handle), "once only");
+    assert!(taken(world.spawn_at(handle, (3_u32,)), handle), "once only");
     assert_eq!(*world.get::<u32>(handle).unwrap(), 2);
+}
+
+#[test]
+fn chosen_handles_leave_the_others_in_their_order() {
+    let handle = |index: u64, generation: u64| Entity::from_bits(generation << 32 | index);
+    let mut world = World::new();
+    let entities: Vec<_> = (0..6_u32).map(|number| world.spawn((number,))).collect();
+    for &entity in &entities[1..5] {
+        world.despawn(entity).unwrap();
+    }
+    // The list is 4, 3, 2, 1; one is taken from its middle, one from its end, one from its front.
+    for (index, generation) in [(3, 1), (1, 9), (4, 2)] {
+        world.spawn_at(handle(index, generation), (index as u32,)).unwrap();
+    }
+    assert!(!world.contains(handle(3, 2)) && world.contains(entities[3]), "its own generation");
+    let (next, fresh) = (world.spawn(()), world.spawn(()));
+    assert_eq!((next, fresh), (handle(2, 2), handle(6, 1)));
+    // Far beyond, then those in between, the lowest first.
+    world.spawn_at(handle(20, 5), (20_u32,)).unwrap();
+    world.spawn_at(handle(10, 3), (10_u32,)).unwrap();
+    let rest: Vec<_> = (0..14).map(|_| world.spawn(()).index()).collect();
+    assert_eq!(rest, [7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22]);
+    world.despawn(handle(20, 5)).unwrap();
+    assert_eq!(world.spawn(()), handle(20, 6));
+
+    let mut world = World::new();
+    let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    for round in 0..2 {
+        let chosen: Vec<_> =
+            (0..3_000).rev().map(|index| handle(index * 10, 1 + index % 3)).collect();
+        for &chosen in &chosen {
+            world.spawn_at(chosen, (chosen.index(),)).unwrap();
+        }
+        assert!(chosen.iter().all(|&it| *world.get::<u32>(it).unwrap() == it.index()));
+        let hash = world.state_hash();
+        let later = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+        let indices: Vec<_> = (0..100).map(|_| world.spawn(()).index()).collect();
+        assert!(indices.iter().all(|index| index % 10 != 0) && indices.is_sorted(), "{round}");
+        world.restore(&later).unwrap();
+        assert_eq!(world.state_hash(), hash);
+        assert_eq!((0..100).map(|_| world.spawn(()).index()).collect::<Vec<_>>(), indices);
+        world.restore(&view).unwrap();
+    }
+    // What a command buffer gives out is its own, before and after it did.
+    let mut commands = Commands::new(&mut world);
+    let own = commands.spawn(());
+    assert!(taken(world.spawn_at(own, ()), own));
+    assert_eq!(world.play_back(&mut commands).applied, 1);
 }
 
 #[test]

@@ -239,7 +239,7 @@ fn the_same_operations_after_a_restore_give_the_same_world() {
     let handles: Vec<_> = (0..200).map(|_| world.spawn((1_u8,))).collect();
     let first = Picture::of_world(&world);
     world.restore(&view).unwrap();
-    assert!(world.spawn_at(reserved, (1_u8,)).is_err(), "it was reserved after the capture");
+    assert!(world.unreserve_entity(reserved).is_err(), "it was reserved after the capture");
     assert_eq!(world.reserve_entity(), reserved);
     disturb(&mut world, &entities);
     assert_eq!((0..200).map(|_| world.spawn((1_u8,))).collect::<Vec<_>>(), handles);

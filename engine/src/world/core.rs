@@ -29,6 +29,7 @@ use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, Positions, Row
 use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
+use super::index::vacancy::Vacancy;
 use super::index::{EntityIndex, Location, Slot};
 use super::locals::Locals;
 use super::moves::Moves;
@@ -406,6 +407,34 @@ impl World {
         if !is_open || !self.index.owns_known(entity, epoch) {
             self.prepare_spawn_at(entity, archetype)?;
         }
+        let table = &mut self.tables[archetype.index()];
+        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
+        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
+        Ok(Some(()))
+    }
+
+    /// Spawns an entity under a handle of the caller's choice. `None` when its slot is taken.
+    pub(crate) fn spawn_under<B: Bundle>(
+        &mut self,
+        entity: Entity,
+        values: &impl Values<B>,
+    ) -> Result<Option<()>, SpawnError> {
+        self.check_whole()?;
+        let Some(vacancy) = self.index.find_vacancy(entity, &mut self.memory)? else {
+            return Ok(None);
+        };
+        if vacancy == Vacancy::Reserved {
+            return self.spawn_reserved(entity, values);
+        }
+        let (archetype, number) = self.all_or_nothing(|world| {
+            let target = world.target::<B>()?;
+            world.attempt(|world| {
+                world.tables[target.0.index()].prepare_append(&mut world.memory)?;
+                world.index.prepare_vacancy(entity, vacancy, &mut world.memory)
+            })?;
+            Ok::<_, SpawnError>(target)
+        })?;
+        self.index.take_vacancy(entity, vacancy);
         let table = &mut self.tables[archetype.index()];
         self.index.place(entity, Location { archetype, row: table.rows() as u32 });
         fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);

@@ -57,6 +57,11 @@ pub enum SpawnError {
         /// The handle.
         entity: Entity,
     },
+    /// No entity can have the handle now: its slot holds one, or is kept for another handle.
+    Taken {
+        /// The handle.
+        entity: Entity,
+    },
     /// The bundle holds a link of the hierarchy, which only the engine writes.
     EngineOwned {
         /// The link.
@@ -211,6 +216,12 @@ impl fmt::Display for SpawnError {
                      `World::reserve_entity`, and spawn it once"
                 )
             }
+            Self::Taken { entity } => write!(
+                formatter,
+                "no entity can have the handle {entity} now: index {} holds one, or is kept for \
+                 another handle or for command buffers",
+                entity.index()
+            ),
             Self::EngineOwned { component } => write_engine_owned(formatter, component),
             Self::Memory(error) => error.fmt(formatter),
             Self::Entities => formatter

@@ -125,23 +125,48 @@ impl World {
         if reserved.len() < count { Err(SpawnError::Entities) } else { Ok(reserved) }
     }
 
-    /// Spawns an entity with the components of `bundle` under a handle that was reserved for it.
+    /// Spawns an entity with the components of `bundle` under a handle of the caller's choice: one that
+    /// was reserved for it, or any other whose slot is vacant, as a file, a server or an earlier run
+    /// brings it.
+    ///
+    /// The slot gets the handle's generation, and goes on from there when the entity is despawned. So
+    /// handles of the slot are stale whose generation is another one now; those of a later generation
+    /// than this, which had been given out before, come alive again in their turn.
+    ///
+    /// A slot that was free comes off the free list, and the others are given out in the order that
+    /// they had. Where the index was never given out, those before it are given out next, the lowest
+    /// first. Constant time for fresh indices in ascending order; a look through the handles that
+    /// command buffers hold for reserved ones; for a free slot the list is walked up to it, and
+    /// indices far away cost a list entry for each chunk of slots before them.
+    ///
+    /// ```
+    /// # use convoy_engine::{Entity, World};
+    /// let mut world = World::new();
+    /// let saved = Entity::from_bits(7 << 32 | 3);
+    /// world.spawn_at(saved, (1_u32,)).unwrap();
+    /// assert_eq!((saved.index(), saved.generation()), (3, 7));
+    /// assert!(world.spawn_at(saved, (2_u32,)).is_err(), "it is alive");
+    /// world.despawn(saved).unwrap();
+    /// world.spawn_at(saved, (2_u32,)).unwrap();
+    /// assert_eq!(world.spawn((3_u32,)).index(), 0);
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`SpawnError::NotReserved`] when nobody reserved the handle, its entity was spawned before,
-    /// or a sync has replaced the entities since; otherwise as [`World::try_spawn`]. The world is
-    /// unchanged, and the handle stays reserved.
+    /// [`SpawnError::Taken`] when the slot holds an entity, is reserved for another handle, when a
+    /// command buffer holds the handle or alone gives out its index, or when it is one that no entity
+    /// ever has, such as [`Entity::NONE`]; otherwise as [`World::try_spawn`]. The world is
+    /// unchanged, and the handle stays reserved if it was.
     pub fn spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), SpawnError> {
-        self.spawn_reserved::<B>(entity, &bundle)?.ok_or(SpawnError::NotReserved { entity })
+        self.spawn_under::<B>(entity, &bundle)?.ok_or(SpawnError::Taken { entity })
     }
 
     /// Gives a reserved handle back, so that its slot is used again. The handle becomes stale.
     ///
     /// # Errors
     ///
-    /// [`SpawnError::NotReserved`] as for [`World::spawn_at`], and when memory runs out for
-    /// copying the slot that a snapshot shares. The world is unchanged.
+    /// [`SpawnError::NotReserved`] when nobody reserved the handle, its entity was spawned before,
+    /// or a sync has replaced the entities since, and when memory runs out for copying the slot that a snapshot shares. The world is unchanged.
     pub fn unreserve_entity(&mut self, entity: Entity) -> Result<(), SpawnError> {
         self.check_whole()?;
         let prepared = self.index.prepare_reserved(entity, &mut self.memory)?;

@@ -123,6 +123,7 @@ mod recall;
 mod reserve;
 mod restore;
 mod territory;
+pub(crate) mod vacancy;
 
 pub(crate) struct EntityIndex {
     slots: Column,

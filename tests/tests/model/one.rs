@@ -26,6 +26,7 @@ pub(crate) enum One {
     Reserve,
     ReserveTooMany,
     SpawnReserved { which: usize, shape: usize, seed: u64 },
+    SpawnChosen { index: u32, generation: u32, shape: usize, seed: u64 },
     Unreserve { which: usize },
     SetParent { child: u16, parent: u16 },
     SetParentAt { child: u16, parent: u16, position: usize },
@@ -67,6 +68,9 @@ pub(crate) fn one() -> impl Strategy<Value = One> {
         1 => Just(One::ReserveTooMany),
         2 => (which(), shape(), seed())
             .prop_map(|(which, shape, seed)| One::SpawnReserved { which, shape, seed }),
+        2 => (0..CHOSEN_MAX, 0..4_u32, 0..SHAPES.len(), seed()).prop_map(
+            |(index, generation, shape, seed)| One::SpawnChosen { index, generation, shape, seed }
+        ),
         1 => which().prop_map(|which| One::Unreserve { which }),
     ];
     let links = prop_oneof![
@@ -90,6 +94,9 @@ pub(crate) fn one() -> impl Strategy<Value = One> {
     let memory = prop_oneof![Just(One::Compact), Just(One::Trim), detach];
     prop_oneof![4 => bytes, 3 => handles, 5 => links, 3 => resources, 1 => memory]
 }
+
+/// Indices that are chosen: about as many as a program has entities.
+const CHOSEN_MAX: u32 = 400;
 
 /// The bytes of a component of number `kind`.
 fn bytes(kind: usize, seed: u64) -> Vec<u8> {
@@ -131,6 +138,10 @@ impl Pair {
             }
             One::Reserve => self.reserve(),
             One::ReserveTooMany => self.reserve_too_many(),
+            One::SpawnChosen { index, generation, shape, seed } => {
+                let handle = Entity::from_bits(u64::from(generation) << 32 | u64::from(index));
+                self.spawn_chosen(handle, &SHAPES[shape], seed);
+            }
             One::SpawnReserved { which, shape, seed } => {
                 self.spawn_reserved(which, &SHAPES[shape], seed);
             }
@@ -307,6 +318,33 @@ impl Pair {
                 self.model.spawn(handle, shape, seed);
             }
             Err(SpawnError::PartialReplica) => assert!(!self.is_whole()),
+            Err(error) => self.assert_memory(matches!(error, SpawnError::Memory(_))),
+        }
+    }
+
+    /// A handle that comes from elsewhere: free, fresh, taken, or nobody's ever.
+    fn spawn_chosen(&mut self, handle: Entity, shape: &Shape, seed: u64) {
+        if !self.room_for(shape) {
+            return;
+        }
+        let index = handle.index();
+        let is_held = self.model.entities.keys().any(|entity| entity.index() == index);
+        let kept = self.reserved.iter().position(|reserved| reserved.index() == index);
+        let is_kept = kept.is_some_and(|kept| self.reserved[kept] != handle);
+        match (shape.spawn_at)(&mut self.world, handle, seed) {
+            Ok(()) => {
+                assert!(self.is_whole() && !is_held && !is_kept && handle.generation() > 0);
+                kept.into_iter().for_each(|kept| _ = self.reserved.swap_remove(kept));
+                // Its slot may come to their generations again.
+                self.model.stale.retain(|stale| stale.index() != index);
+                self.reserved_max = self.reserved_max.max(index as usize);
+                self.model.spawn(handle, shape, seed);
+            }
+            Err(SpawnError::PartialReplica) => assert!(!self.is_whole()),
+            // Command buffers keep some, too.
+            Err(SpawnError::Taken { entity }) => {
+                assert!(entity == handle && kept.is_none_or(|_| is_kept))
+            }
             Err(error) => self.assert_memory(matches!(error, SpawnError::Memory(_))),
         }
     }
