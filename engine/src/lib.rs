@@ -74,8 +74,8 @@ pub use query::{
     Tables, Terms, With, Without,
 };
 pub use snapshot::{
-    Change, Diff, DiffError, ReadError, ResourceChange, RestoreError, SnapshotPool,
-    SnapshotPoolConfig, VacantSnapshot, View, diff,
+    Change, Comparable, Diff, DiffError, Difference, ReadError, ResourceChange, RestoreError,
+    SnapshotPool, SnapshotPoolConfig, VacantSnapshot, View, diff, first_difference,
 };
 pub use storage::{
     COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
@@ -85,9 +85,10 @@ pub use storage::{
 };
 pub use world::{
     ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
-    ComponentError, Descendants, DetachReport, EntityError, EventCursor, Events, HierarchyError,
-    ListReport, Playback, RefusedBytes, ReservedEntities, ResourceError, RestoreReport, SpawnError,
-    SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
+    ComponentError, Descendants, DetachReport, EntityError, EventBytes, EventCursor, Events,
+    HierarchyError, ListReport, Playback, RefusedBytes, ReservedEntities, ResourceError,
+    RestoreReport, SpawnError, SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig,
+    WorldMemory,
 };
 
 /// The example of the README, run as a test.

@@ -14,13 +14,14 @@ use crate::query::sealed::SealedTables;
 use crate::query::tables::{FrozenColumns, TableRef, Tables};
 use crate::storage::archetype::Catalog;
 use crate::storage::charge::Charge;
-use crate::storage::component::{Component, ENABLED, Kind};
+use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::frozen::Frozen;
 use crate::storage::layout::Value;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, SnapshotId, SnapshotUse};
+use crate::world::EventBytes;
 use crate::world::World;
 use crate::world::events::{EventCursor, EventRecords, Events};
 use crate::world::index::{Location, Slot};
@@ -317,6 +318,41 @@ impl View {
             _ => return Err(not_captured::<T>()),
         };
         Ok(Events::new(records, cursor))
+    }
+
+    /// The events of the type `id` up to the capture, from number `from` on, by their bytes, as
+    /// [`World::event_bytes`](crate::World::event_bytes).
+    ///
+    /// # Errors
+    ///
+    /// When no event type had the id, or its log was not captured or may not be read.
+    pub fn event_bytes(&self, id: ComponentId, from: u64) -> Result<EventBytes<'_>, ReadError> {
+        let name = self.name_of_kind(id, Kind::Event)?;
+        let log = self.lease.log(id).filter(|_| self.readable().contains(id));
+        let (rows, first, _) = log.ok_or(ReadError::NotCaptured { component: name })?;
+        Ok(EventBytes::new(rows, first, from))
+    }
+
+    /// The bytes of the resource `id` as it was at the capture.
+    ///
+    /// # Errors
+    ///
+    /// When no resource had the id, or as [`View::resource`].
+    pub fn resource_bytes(&self, id: ComponentId) -> Result<&[u8], ReadError> {
+        let name = self.name_of_kind(id, Kind::Resource)?;
+        let rows = self.lease.resource(id).filter(|_| self.readable().contains(id));
+        let rows = rows.ok_or(ReadError::NotCaptured { component: name })?;
+        let value = (rows.len() > 0).then(|| rows.bytes(0..1));
+        value.ok_or(ReadError::NoResource { resource: name })
+    }
+
+    fn name_of_kind(&self, id: ComponentId, kind: Kind) -> Result<&'static str, ReadError> {
+        let info = self.lease.catalog().registry.get(id).filter(|info| info.kind() == kind);
+        info.map(ComponentInfo::name).ok_or(ReadError::Unknown { id })
+    }
+
+    pub(super) fn readable_mask(&self) -> &ComponentMask {
+        self.readable()
     }
 
     /// The resource of type `T` as it was at the capture.

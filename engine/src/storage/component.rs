@@ -698,12 +698,13 @@ impl Registry {
         self.named(name).next()
     }
 
+    /// The first type of this name among those of `kind`.
+    pub(crate) fn id_of_name(&self, name: &str, kind: Kind) -> Option<ComponentId> {
+        self.ids_of(kind).find(|id| self.info(*id).name() == name)
+    }
+
     fn named(&self, name: &str) -> impl Iterator<Item = ComponentId> {
-        let ids = (0..self.infos.len()).map(ComponentId::new);
-        ids.filter(move |id| {
-            let info = self.info(*id);
-            info.kind == Kind::Component && info.name() == name
-        })
+        self.ids_of(Kind::Component).filter(move |id| self.info(*id).name() == name)
     }
 
     /// The component that was described with the name, size and alignment of a type.

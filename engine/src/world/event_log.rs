@@ -112,17 +112,18 @@ impl EventLog {
         let epoch = memory.history.epoch();
         let is_within = self.rows <= retention.saturating_add(self.column.chunk_rows());
         if !is_within || !self.column.write_owned::<T>(self.rows, event, epoch) {
-            return self.push_slowly::<T>(event, retention, memory);
+            return self.push_bytes(event, retention, memory);
         }
         self.rows += 1;
         self.changed = true;
         Ok(())
     }
 
-    /// Appends a record that needs a chunk, a chunk of one's own, or that older ones are dropped.
+    /// [`EventLog::push`] of a record of any type, also one that needs a chunk, a chunk of one's own,
+    /// or that older ones are dropped. The bytes are a value of the log's type.
     #[cold]
     #[inline(never)]
-    fn push_slowly<T: Component>(
+    pub(crate) fn push_bytes(
         &mut self,
         event: &[u8],
         retention: usize,
@@ -138,7 +139,7 @@ impl EventLog {
             self.first += self.column.chunk_rows() as u64;
             self.rows -= self.column.chunk_rows();
         }
-        self.column.write_recorded::<T>(self.rows, event);
+        self.column.write_bytes(self.rows, event);
         self.rows += 1;
         self.changed = true;
         Ok(())

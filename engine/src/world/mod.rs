@@ -35,6 +35,7 @@ pub(crate) mod state_hash;
 pub(crate) mod statistics;
 pub(crate) mod sync_mark;
 pub(crate) mod toggles;
+mod untyped;
 
 pub use archetypes::ArchetypeStatistics;
 pub use batch::{ColumnBundle, SpawnedEntities};
@@ -55,3 +56,4 @@ pub use resources::ResourceError;
 pub use restore::RestoreReport;
 pub use statistics::WorldMemory;
 pub use toggles::Toggles;
+pub use untyped::EventBytes;

@@ -78,6 +78,22 @@ impl Resource {
         Ok(None)
     }
 
+    /// Sets the value by its bytes, which are one of the resource's type.
+    pub(crate) fn insert_bytes(
+        &mut self,
+        bytes: &[u8],
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        if self.present {
+            self.column.own_row(0, 1, memory)?;
+        } else {
+            self.column.prepare_append(0, 1, memory)?;
+        }
+        self.column.write_bytes(0, bytes);
+        self.present = true;
+        Ok(())
+    }
+
     /// Takes the value out. Its chunk stays for the next one, unless it is another world's.
     pub(crate) fn remove<T: Component>(&mut self, memory: &mut Memory) -> Option<T> {
         let value = self.get().copied();

@@ -14,9 +14,11 @@ use convoy_pool::MemoryError;
 
 use crate::storage::component::{Component, Kind};
 use crate::storage::names::name_of;
+use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, RegisterError};
 
 use super::core::World;
+use super::error::RefusedBytes;
 use super::resource::Resource;
 
 /// Why a resource can't be read or changed. The world is unchanged.
@@ -32,6 +34,27 @@ pub enum ResourceError {
     NotSynced {
         /// The type.
         resource: &'static str,
+    },
+    /// No resource of this world has the id.
+    Unknown {
+        /// The id.
+        id: ComponentId,
+    },
+    /// The bytes are not as many as the value has.
+    Bytes {
+        /// The type.
+        resource: &'static str,
+        /// Bytes of a value.
+        expected: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// Bytes are no value of the type, as not all are.
+    Value {
+        /// The type.
+        resource: &'static str,
+        /// What was given.
+        value: RefusedBytes,
     },
     /// The type can't be registered.
     Register(RegisterError),
@@ -50,6 +73,17 @@ impl fmt::Display for ResourceError {
                 formatter,
                 "{resource} was not synced into this replica: add it to the mask of the sync"
             ),
+            Self::Unknown { id } => write!(
+                formatter,
+                "no resource has the id {} here: ids are of the world that registered them",
+                id.index()
+            ),
+            Self::Bytes { resource, expected, found } => {
+                write!(formatter, "a value of {resource} has {expected} bytes, not {found}")
+            }
+            Self::Value { resource, value } => {
+                write!(formatter, "{value} is no value of {resource}")
+            }
             Self::Register(error) => error.fmt(formatter),
             Self::Memory(error) => error.fmt(formatter),
         }
@@ -198,6 +232,13 @@ impl World {
     /// Takes the local resource of type `T` out.
     pub fn remove_local<T: Send + Sync + 'static>(&mut self) -> Option<T> {
         self.locals.slot_mut()?.take()
+    }
+
+    /// The value of the resource `id`, or no row where it has none; `None` where it can't be read.
+    pub(crate) fn readable_resource(&self, id: ComponentId) -> Option<Rows<'_>> {
+        let number = number(&self.resources, Some(id).filter(|&id| self.readable.contains(id)))?;
+        let resource = &self.resources[number];
+        Some(resource.column().rows(resource.rows()))
     }
 
     /// Where the resource of type `T` stands among the resources.
