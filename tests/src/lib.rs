@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod alone;
+mod borders;
 mod model;
 mod picture;
 mod readable;
@@ -16,6 +17,7 @@ mod sources;
 mod values;
 
 pub use alone::run_alone;
+pub use borders::feed;
 pub use model::{EventKind, KindMask, Model, RESOURCES, Row};
 pub use picture::Picture;
 pub use readable::{Readable, assert_equals};

@@ -234,3 +234,16 @@ fn random_bytes_are_values_or_refused() {
     }
     assert!(taken > 100, "{taken}");
 }
+
+/// What the fuzz target does, for bytes that nothing guides.
+#[test]
+fn random_bytes_at_every_border_are_values_or_refused() {
+    let mut mixer = Mixer::new(5);
+    for _ in 0..3_000 {
+        let len = mixer.below(600);
+        // Small numbers are values more often.
+        let bound = [8, 32, 256][mixer.below(3)];
+        let bytes: Vec<u8> = (0..len).map(|_| mixer.below(bound) as u8).collect();
+        convoy_tests::feed(&bytes);
+    }
+}
