@@ -20,7 +20,7 @@ fn crowded() -> (World, Vec<ComponentId>) {
 }
 
 fn value_of(id: ComponentId, seed: u64) -> [u8; 8] {
-    (id.index() as u64 * 0x9e37_79b9 ^ seed).to_le_bytes()
+    ((id.index() as u64 * 0x9e37_79b9) ^ seed).to_le_bytes()
 }
 
 /// Random sets of up to `count` ids.

@@ -514,7 +514,7 @@ impl Column {
     pub(crate) fn run_mut<T: Component + AnyBitPattern>(&mut self, rows: Range<usize>) -> &mut [T] {
         let run = self.spare_run::<T>(rows);
         // SAFETY: chunk memory is initialised, and the type has no invalid bit patterns.
-        unsafe { run.assume_init_mut() }
+        unsafe { slice::from_raw_parts_mut(run.as_mut_ptr().cast(), run.len()) }
     }
 
     /// The places of `rows`, which lie in one chunk that must be writable there, to write values to:
