@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use convoy_engine::{ChildOf, Children, ComponentId, ComponentMask, Entity, World};
+use convoy_engine::{
+    ChildOf, Children, ComponentId, ComponentMask, Entity, Schema, SchemaBuilder, TypeEntry, World,
+};
 
 use crate::shapes::Shape;
 use crate::values::{Alert, Byte, Huge, Hundred, KINDS, Ping, Tag, Triple, Wide, Word};
@@ -121,6 +123,31 @@ impl Model {
             world.register_event::<Ping>().expect(registered),
             world.register_event::<Alert>().expect(registered),
         ]
+    }
+
+    /// A schema of the types of the model, in one of two orders.
+    pub fn schema(backwards: bool) -> Schema {
+        type Add = fn(SchemaBuilder) -> SchemaBuilder;
+        let mut all: [Add; 13] = [
+            |schema| schema.component(TypeEntry::<Tag>::new().named("tag", 1)),
+            |schema| schema.component(TypeEntry::<Byte>::new().named("byte", 1)),
+            |schema| schema.component(TypeEntry::<Word>::new().named("word", 2)),
+            |schema| schema.component(TypeEntry::<Wide>::new().named("wide", 1)),
+            |schema| schema.component(TypeEntry::<Triple>::new().named("triple", 9)),
+            |schema| schema.component(TypeEntry::<Hundred>::new().named("hundred", 1)),
+            |schema| schema.component(TypeEntry::<Huge>::new().named("huge", 1)),
+            |schema| schema.event(TypeEntry::<Ping>::new().named("ping", 1)),
+            |schema| schema.event(TypeEntry::<Alert>::new().named("alert", 1)),
+            |schema| schema.component(TypeEntry::<ChildOf>::new().named("child of", 1)),
+            |schema| schema.component(TypeEntry::<Children>::new().named("children", 1)),
+            |schema| schema.resource(TypeEntry::<Wide>::new().named("wide", 1)),
+            |schema| schema.resource(TypeEntry::<Hundred>::new().named("hundred", 1)),
+        ];
+        if backwards {
+            all.reverse();
+        }
+        let schema = all.into_iter().fold(Schema::builder(), |schema, add| add(schema));
+        schema.build().expect("all names differ")
     }
 
     /// A living entity, or a stale one, or none: `pick` decides.

@@ -1,7 +1,7 @@
 //! What random programs consist of, and how they are made up.
 
 use convoy_engine::WorldConfig;
-use convoy_tests::{KINDS, KindMask, SHAPES};
+use convoy_tests::{KINDS, KindMask, Model, SHAPES};
 use proptest::prelude::*;
 
 use crate::many::{Many, many};
@@ -83,6 +83,8 @@ pub(crate) struct Setting {
     pub(crate) chunk_bytes_max: usize,
     /// Whether some worlds begin with other chunks, and with types registered in another order.
     pub(crate) is_mixed: bool,
+    /// Whether worlds are made from a schema, in one of two orders.
+    pub(crate) is_named: bool,
     pub(crate) limit_bytes: Option<usize>,
     pub(crate) event_retention: usize,
 }
@@ -181,13 +183,17 @@ pub(crate) fn settings() -> impl Strategy<Value = Setting> {
         1 => (16_usize..400).prop_map(|kibibytes| Some(kibibytes * 1024)),
     ];
     let retention = prop_oneof![Just(0), Just(10), Just(65_536)];
-    (shape, limit, retention, any::<bool>()).prop_map(
-        |((chunk_rows_max, chunk_bytes_max), limit_bytes, event_retention, is_mixed)| Setting {
-            chunk_rows_max,
-            chunk_bytes_max,
-            is_mixed,
-            limit_bytes,
-            event_retention,
+    (shape, limit, retention, any::<bool>(), any::<bool>()).prop_map(
+        |((chunk_rows_max, chunk_bytes_max), limit_bytes, event_retention, is_mixed, is_named)| {
+            let (rows, bytes) = (chunk_rows_max, chunk_bytes_max);
+            Setting {
+                chunk_rows_max: rows,
+                chunk_bytes_max: bytes,
+                is_mixed,
+                is_named,
+                limit_bytes,
+                event_retention,
+            }
         },
     )
 }
@@ -205,6 +211,7 @@ impl Setting {
         config.chunk_bytes_max = self.chunk_bytes_max;
         config.event_retention = self.event_retention;
         config.memory.limit_bytes = limit_bytes;
+        config.schema = self.is_named.then(|| Model::schema(false));
         config
     }
 }
