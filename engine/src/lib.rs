@@ -38,6 +38,7 @@
 //! * `resident`: a chunk's memory neither moves nor unmaps while a world or a leased snapshot can
 //!   reach it.
 //! * `frozen`: rows below a captured length are never written while that capture is active.
+//! * `valued`: every row below a table's length holds a value of its component's type.
 //! * `sole-writer`: only the world's thread changes chunk lists and dead lists.
 //! * `one-list`: a chunk that the world has replaced is on exactly one dead list, or free.
 //! * `bounded-list`: a dead list never holds more chunks than its capture took, but after a restore
