@@ -48,6 +48,9 @@
 //! * `fail-first`: an operation does all that can fail before it changes a row.
 #![deny(unsafe_code)]
 
+// What derives write names this crate as its users do.
+extern crate self as convoy_engine;
+
 mod host;
 mod provider;
 mod query;

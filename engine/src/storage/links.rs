@@ -7,6 +7,7 @@
 use std::any::TypeId;
 
 use bytemuck::{Pod, Zeroable};
+use convoy_derive::TypeLayout;
 
 use super::entity::Entity;
 
@@ -27,7 +28,7 @@ pub(crate) const NOBODY: Entity = Entity::new(0, 0);
 /// assert_eq!(world.get::<ChildOf>(turret).unwrap().parent(), ship);
 /// assert!(world.try_query_mut::<&mut ChildOf>().is_err(), "read-only");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct ChildOf {
     pub(crate) parent: Entity,
@@ -38,7 +39,7 @@ pub struct ChildOf {
 /// The link of a parent to its children: the ends of their list, and how many there are.
 ///
 /// Every entity that has children has it, and no other: `Without<Children>` finds the leaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct Children {
     pub(crate) first: Entity,

@@ -29,7 +29,6 @@ use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, Positions, Row
 use super::edges::{Change, Edge, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
-use super::index::vacancy::Vacancy;
 use super::index::{EntityIndex, Location, Slot};
 use super::locals::Locals;
 use super::moves::Moves;
@@ -383,78 +382,6 @@ impl World {
         })
     }
 
-    /// Spawns an entity under a handle that was reserved for it. `None` when the handle is not a
-    /// reserved one of this world.
-    pub(crate) fn spawn_reserved<B: Bundle>(
-        &mut self,
-        entity: Entity,
-        values: &impl Values<B>,
-    ) -> Result<Option<()>, SpawnError> {
-        self.check_whole()?;
-        if !self.index.check_reserved(entity, &mut self.memory)? {
-            return Ok(None);
-        }
-        let (archetype, number) = match self.known_target::<B>() {
-            Some(target) => target,
-            None => self.all_or_nothing(|world| {
-                let target = world.find_target::<B>()?;
-                world.prepare_spawn_at(entity, target.0)?;
-                Ok::<_, SpawnError>(target)
-            })?,
-        };
-        let epoch = self.memory.epoch();
-        let is_open = self.tables[archetype.index()].is_open(epoch);
-        if !is_open || !self.index.owns_known(entity, epoch) {
-            self.prepare_spawn_at(entity, archetype)?;
-        }
-        let table = &mut self.tables[archetype.index()];
-        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
-        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
-        Ok(Some(()))
-    }
-
-    /// Spawns an entity under a handle of the caller's choice. `None` when its slot is taken.
-    pub(crate) fn spawn_under<B: Bundle>(
-        &mut self,
-        entity: Entity,
-        values: &impl Values<B>,
-    ) -> Result<Option<()>, SpawnError> {
-        self.check_whole()?;
-        let Some(vacancy) = self.index.find_vacancy(entity, &mut self.memory)? else {
-            return Ok(None);
-        };
-        if vacancy == Vacancy::Reserved {
-            return self.spawn_reserved(entity, values);
-        }
-        let (archetype, number) = self.all_or_nothing(|world| {
-            let target = world.target::<B>()?;
-            world.attempt(|world| {
-                world.tables[target.0.index()].prepare_append(&mut world.memory)?;
-                world.index.prepare_vacancy(entity, vacancy, &mut world.memory)
-            })?;
-            Ok::<_, SpawnError>(target)
-        })?;
-        self.index.take_vacancy(entity, vacancy);
-        let table = &mut self.tables[archetype.index()];
-        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
-        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
-        Ok(Some(()))
-    }
-
-    /// Makes the next row of an archetype and the slot of a reserved handle writable.
-    #[cold]
-    fn prepare_spawn_at(
-        &mut self,
-        entity: Entity,
-        archetype: ArchetypeId,
-    ) -> Result<(), SpawnError> {
-        self.attempt(|world| {
-            world.tables[archetype.index()].prepare_append(&mut world.memory)?;
-            world.index.prepare_given(entity, &mut world.memory)?;
-            Ok(())
-        })
-    }
-
     /// Bars changes of structure where rows lack columns.
     #[inline]
     pub(crate) fn check_whole(&self) -> Result<(), SpawnError> {
@@ -475,13 +402,13 @@ impl World {
     /// The archetype of exactly the components of `B`, and the number of the bundle, if both are
     /// known.
     #[inline]
-    fn known_target<B: Bundle>(&mut self) -> Option<(ArchetypeId, usize)> {
+    pub(crate) fn known_target<B: Bundle>(&mut self) -> Option<(ArchetypeId, usize)> {
         let number = self.bundles.find(TypeId::of::<B>())?;
         Some((self.bundles.get(number).archetype?, number))
     }
 
     #[cold]
-    fn find_target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
+    pub(crate) fn find_target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
         let number = self.bundle::<B>()?;
         let archetype = self.archetype_of(&{ self.bundles.get(number).mask });
         let mask = *self.catalog.archetype(archetype).mask();
@@ -964,7 +891,7 @@ pub(crate) fn rows_pass(tables: &[Table], id: ComponentId, check: Check) -> bool
 
 /// Writes the row that [`Table::prepare_append`] made writable, and adds it.
 #[inline]
-fn fill_row<B: Bundle>(
+pub(crate) fn fill_row<B: Bundle>(
     table: &mut Table,
     entity: Entity,
     positions: &Positions,

@@ -11,12 +11,14 @@
 //! module [`index`](super::index) tells how reserving works without a lock.
 
 use crate::storage::Entity;
+use crate::storage::archetype::ArchetypeId;
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Values};
 use super::commands::Commands;
-use super::core::{World, fail};
+use super::core::{World, fail, fill_row};
 use super::error::SpawnError;
-use super::index::{EntityIndex, TakenHandles};
+use super::index::vacancy::Vacancy;
+use super::index::{EntityIndex, Location, TakenHandles};
 
 /// Handles that [`World::reserve_entities`] reserved. Those that are not taken out before it is
 /// dropped go back to the world: free slots at its next tick, and indices that were never used when
@@ -173,6 +175,80 @@ impl World {
         prepared.ok_or(SpawnError::NotReserved { entity })?;
         self.index.free(entity);
         Ok(())
+    }
+}
+
+impl World {
+    /// Spawns an entity under a handle that was reserved for it. `None` when the handle is not a
+    /// reserved one of this world.
+    pub(crate) fn spawn_reserved<B: Bundle>(
+        &mut self,
+        entity: Entity,
+        values: &impl Values<B>,
+    ) -> Result<Option<()>, SpawnError> {
+        self.check_whole()?;
+        if !self.index.check_reserved(entity, &mut self.memory)? {
+            return Ok(None);
+        }
+        let (archetype, number) = match self.known_target::<B>() {
+            Some(target) => target,
+            None => self.all_or_nothing(|world| {
+                let target = world.find_target::<B>()?;
+                world.prepare_spawn_at(entity, target.0)?;
+                Ok::<_, SpawnError>(target)
+            })?,
+        };
+        let epoch = self.memory.epoch();
+        let is_open = self.tables[archetype.index()].is_open(epoch);
+        if !is_open || !self.index.owns_known(entity, epoch) {
+            self.prepare_spawn_at(entity, archetype)?;
+        }
+        let table = &mut self.tables[archetype.index()];
+        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
+        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
+        Ok(Some(()))
+    }
+
+    /// Spawns an entity under a handle of the caller's choice. `None` when its slot is taken.
+    pub(crate) fn spawn_under<B: Bundle>(
+        &mut self,
+        entity: Entity,
+        values: &impl Values<B>,
+    ) -> Result<Option<()>, SpawnError> {
+        self.check_whole()?;
+        let Some(vacancy) = self.index.find_vacancy(entity, &mut self.memory)? else {
+            return Ok(None);
+        };
+        if vacancy == Vacancy::Reserved {
+            return self.spawn_reserved(entity, values);
+        }
+        let (archetype, number) = self.all_or_nothing(|world| {
+            let target = world.target::<B>()?;
+            world.attempt(|world| {
+                world.tables[target.0.index()].prepare_append(&mut world.memory)?;
+                world.index.prepare_vacancy(entity, vacancy, &mut world.memory)
+            })?;
+            Ok::<_, SpawnError>(target)
+        })?;
+        self.index.take_vacancy(entity, vacancy);
+        let table = &mut self.tables[archetype.index()];
+        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
+        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
+        Ok(Some(()))
+    }
+
+    /// Makes the next row of an archetype and the slot of a reserved handle writable.
+    #[cold]
+    fn prepare_spawn_at(
+        &mut self,
+        entity: Entity,
+        archetype: ArchetypeId,
+    ) -> Result<(), SpawnError> {
+        self.attempt(|world| {
+            world.tables[archetype.index()].prepare_append(&mut world.memory)?;
+            world.index.prepare_given(entity, &mut world.memory)?;
+            Ok(())
+        })
     }
 }
 
