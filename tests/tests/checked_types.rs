@@ -162,7 +162,7 @@ fn a_type_takes_over_only_what_it_has_looked_at() {
     let is_refused = |error: &RegisterError| matches!(error, RegisterError::Values { .. });
     let error = world.register::<Mode>().unwrap_err();
     assert!(is_refused(&error) && error.to_string().contains("Mode"), "{error}");
-    assert!(world.mask_of::<(Mode,)>().is_err() && world.register_toggle::<Mode>().is_err());
+    assert!(world.mask_of::<(Mode,)>().is_err());
     let error = world.try_spawn((Mode::Idle,)).unwrap_err();
     assert!(matches!(&error, SpawnError::Register(error) if is_refused(error)), "{error}");
     assert!(world.insert(good, (Mode::Idle,)).is_err() && world.get::<Mode>(good).is_err());
@@ -246,4 +246,35 @@ fn random_bytes_at_every_border_are_values_or_refused() {
         let bytes: Vec<u8> = (0..len).map(|_| mixer.below(bound) as u8).collect();
         convoy_tests::feed(&bytes);
     }
+}
+
+/// The check looked for rows that a replica does not have.
+#[test]
+fn replicas_of_some_columns_learn_types_all_the_same() {
+    let mut source = soiled();
+    let id = described(&mut source);
+    source.spawn_described(&[(id, &[7])]).unwrap();
+    let mask = source.mask_of::<(Entity, u8)>().unwrap();
+    let mut partial = World::new();
+    partial.sync_from(&source, mask).unwrap();
+    assert!(partial.register::<Mode>().is_ok());
+    let mut again = World::new();
+    again.sync_from(&source, mask).unwrap();
+    let mut typed = World::new();
+    typed.register::<Mode>().unwrap();
+    typed.sync_from(&again, ALL).unwrap();
+    partial.sync_from(&source, ALL).unwrap();
+    assert!(partial.query::<&Mode>().iter().eq([&Mode::Firing]));
+}
+
+/// Rows that were described have no column for a toggle.
+#[test]
+fn what_entities_have_by_its_description_can_become_no_toggle() {
+    let mut world = World::new();
+    let id = described(&mut world);
+    let entity = world.spawn_described(&[(id, &[7])]).unwrap();
+    let error = world.register_toggle::<Mode>().unwrap_err();
+    assert!(matches!(error, RegisterError::InUse { .. }), "{error}");
+    world.register::<Mode>().unwrap();
+    assert_eq!(*world.get::<Mode>(entity).unwrap(), Mode::Firing);
 }

@@ -108,6 +108,33 @@ fn chosen_handles_leave_the_others_in_their_order() {
     assert_eq!(world.play_back(&mut commands).applied, 1);
 }
 
+/// A handle that was given back at a tick took the next one's with it, when its slot had come to its
+/// generation again meanwhile.
+#[test]
+fn chosen_generations_don_t_meet_what_was_given_back_before() {
+    let handle = |generation: u64| Entity::from_bits(generation << 32);
+    let mut world = World::new();
+    let first = world.spawn(());
+    world.despawn(first).unwrap();
+    drop(world.reserve_entities(1).unwrap());
+    for generation in [2, 1] {
+        world.spawn_at(handle(generation), ()).unwrap();
+        world.despawn(handle(generation)).unwrap();
+    }
+    let reserved = world.reserve_entity();
+    world.advance_tick();
+    world.spawn_at(reserved, (1_u32,)).unwrap();
+    // The ends of levels are nobody's, however many indices were given out.
+    for index in [64_600_u64, 65_535] {
+        let nobodys = Entity::from_bits(1 << 32 | index);
+        for count in [0, 70_000] {
+            world.spawn_batch((0..count).map(|_: u32| ())).unwrap();
+            assert!(not_reserved(world.unreserve_entity(nobodys), nobodys));
+            assert!(taken(world.spawn_at(nobodys, ()), nobodys));
+        }
+    }
+}
+
 #[test]
 fn failed_spawn_leaves_the_handle_reserved() {
     let mut config = WorldConfig::default();

@@ -3,8 +3,9 @@
 
 use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
 use convoy_engine::{
-    ComponentDescription, ComponentMask, Entity, EventCursor, LayoutKind, NumberKind, Scalar,
-    Schema, SchemaBuilder, SchemaError, SnapshotPool, TypeEntry, TypeLayout, World, WorldConfig,
+    ChildOf, ComponentDescription, ComponentMask, Entity, EventCursor, LayoutKind, NumberKind,
+    Scalar, Schema, SchemaBuilder, SchemaError, SnapshotPool, TypeEntry, TypeLayout, World,
+    WorldConfig,
 };
 
 #[derive(Clone, Copy, PartialEq, Debug, NoUninit, CheckedBitPattern, TypeLayout)]
@@ -237,4 +238,45 @@ fn snapshots_branches_and_replicas_know_the_names() {
     assert_eq!(same.component_id::<Speed>(), world.component_id::<Speed>());
     let mut cursor = EventCursor::<Alarm>::default();
     assert_eq!(same.events(&mut cursor).count(), 20);
+}
+
+/// Names that stand for other types elsewhere made two types one.
+#[test]
+fn worlds_that_call_different_types_by_one_name_are_told() {
+    let named = |name| Schema::builder().component(TypeEntry::<u32>::new().named(name, 1)).build();
+    let mut source = World::with_schema(&named("health").unwrap());
+    source.register_described(ComponentDescription { name: "hp", size: 4, align: 4 }).unwrap();
+    let mut replica = World::with_schema(&named("hp").unwrap());
+    let entity = replica.spawn((1_u32,));
+    let error = replica.sync_from(&source, ComponentMask::ALL).unwrap_err();
+    assert!(error.to_string().contains("hp"), "{error}");
+    assert_eq!(replica.get::<u32>(entity).unwrap(), &1);
+    // A name that is taken stays with whom it belongs to.
+    let mut own = World::new();
+    own.register_described(ComponentDescription { name: "health", size: 4, align: 4 }).unwrap();
+    own.register::<u32>().unwrap();
+    let named = World::with_schema(&named("health").unwrap());
+    own.sync_from(&named, ComponentMask::ALL).unwrap();
+    let id = own.component_id::<u32>().unwrap();
+    assert_eq!(own.component_info(id).unwrap().name(), "u32");
+    World::new().sync_from(&own, ComponentMask::ALL).unwrap();
+}
+
+#[test]
+fn what_the_engine_owns_is_no_toggle_and_no_component_of_a_schema() {
+    let handles = Schema::builder().component(TypeEntry::<Entity>::new().named("x", 1)).build();
+    assert_eq!(handles.unwrap_err(), SchemaError::Reserved);
+    let handles = Schema::builder().toggle(TypeEntry::<Entity>::new()).build();
+    assert_eq!(handles.unwrap_err(), SchemaError::Reserved);
+    let links = Schema::builder().toggle(TypeEntry::<ChildOf>::new()).build();
+    assert!(matches!(links.unwrap_err(), SchemaError::Register(_)));
+    let fine = Schema::builder()
+        .component(TypeEntry::<ChildOf>::new().named("child of", 1).with_layout())
+        .event(TypeEntry::<Entity>::new());
+    let mut world = World::with_schema(&fine.build().unwrap());
+    let (parent, child) = (world.spawn(()), world.spawn(()));
+    world.set_parent(child, parent).unwrap();
+    let id = world.component_id_by_name("child of").unwrap();
+    let value = world.value(child, id).unwrap();
+    assert_eq!(value.field("parent").unwrap().scalar(), Some(Scalar::Entity(parent)));
 }

@@ -47,7 +47,7 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
             ));
         }
     };
-    let (name, text) = (&input.ident, input.ident.to_string());
+    let (name, text) = (&input.ident, unraw(&input.ident));
     let mut generics = input.generics.clone();
     for parameter in generics.type_params_mut() {
         parameter.bounds.push(syn::parse_quote!(::convoy_engine::TypeLayout));

@@ -380,6 +380,11 @@ pub enum RegisterError {
         /// The name that stands for two shapes.
         component: &'static str,
     },
+    /// Two types of another world would be one here, as names stand for other types there.
+    Names {
+        /// The name of the second one there.
+        component: &'static str,
+    },
     /// The component was described, and entities have bytes of it that are no value of the type.
     Values {
         /// The component at fault.
@@ -426,6 +431,11 @@ impl fmt::Display for RegisterError {
             Self::Shape { component } => write!(
                 formatter,
                 "a component {component} of another size or alignment is registered already"
+            ),
+            Self::Names { component } => write!(
+                formatter,
+                "{component} and another type of the source would be one component here: the two \
+                 worlds call different types by one name"
             ),
             Self::Values { component } => write!(
                 formatter,
@@ -509,6 +519,13 @@ impl Registry {
         self.map(kind).get(TypeId::of::<T>()).copied()
     }
 
+    /// The id of the component `T`, if it is registered, or else of the description that it would take
+    /// over.
+    pub(crate) fn id_or_described<T: Component>(&self) -> Option<ComponentId> {
+        let described = || self.find_described(&TypeShape::of::<T>()).ok().flatten();
+        self.id_of::<T>(Kind::Component).or_else(described)
+    }
+
     /// The id of the component `T`, if it is registered: [`Registry::id_of`] for look-ups that
     /// count instructions.
     #[inline]
@@ -582,11 +599,12 @@ impl Registry {
         Ok(id)
     }
 
-    /// Calls a type as `shape` does, if that name was chosen and the one it has was not. Two names that
-    /// were chosen stay as they are.
+    /// Calls a type as `shape` does, if that name was chosen and the one it has was not, and no other
+    /// type has it. Two names that were chosen stay as they are.
     fn take_name(&mut self, id: ComponentId, shape: &TypeShape) {
         let known = &self.infos[id.index()];
-        if shape.is_stable && !known.is_stable() {
+        let is_free = || self.id_of_name(shape.name, known.kind).is_none_or(|other| other == id);
+        if shape.is_stable && !known.is_stable() && is_free() {
             let (kind, layout) = (known.kind, known.layout().or(shape.layout));
             let key = self.key_of(shape, kind);
             let info = &mut self.infos[id.index()];
@@ -602,7 +620,7 @@ impl Registry {
         in_use: impl FnOnce(ComponentId) -> bool,
         rows_pass: RowsPass<'_>,
     ) -> Result<ComponentId, RegisterError> {
-        let known = self.id_of::<T>(Kind::Component);
+        let known = self.id_or_described::<T>();
         if known.is_some_and(|id| self.info(id).toggle.is_some()) {
             return Ok(known.expect("it was just looked at"));
         }

@@ -5,6 +5,7 @@
 //! every world that is made from it, which types there are, what they are called for ever, in which
 //! version, and under which ids.
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -13,8 +14,10 @@ use super::component::{
     ChunkShape, Component, ComponentDescription, Kind, RegisterError, Registry, TypeShape,
 };
 use super::component_id::ComponentId;
+use super::entity::Entity;
 use super::hash::hash_bytes;
 use super::layout::{Layout, LayoutKind, TypeLayout};
+use super::links::engine_owns;
 use super::mask::ComponentMask;
 use super::names::intern;
 
@@ -143,6 +146,8 @@ pub enum SchemaError {
     },
     /// An archetype is declared twice; that of no components always exists.
     Repeated,
+    /// [`Entity`](crate::Entity) is declared as a component: every world has that column.
+    Reserved,
     /// A type can't be registered.
     Register(RegisterError),
 }
@@ -163,6 +168,9 @@ impl fmt::Display for SchemaError {
                  component, or names it twice"
             ),
             Self::Repeated => formatter.write_str("an archetype is declared a second time"),
+            Self::Reserved => formatter.write_str(
+                "Entity is the entity column itself: wrap it in a type of your own to store one",
+            ),
             Self::Register(error) => error.fmt(formatter),
         }
     }
@@ -227,6 +235,13 @@ impl SchemaBuilder {
         for (number, (declared, shape)) in types.iter().enumerate() {
             if shape.name.is_empty() {
                 return Err(SchemaError::Empty);
+            }
+            let is_entity = shape.type_id == Some(TypeId::of::<Entity>());
+            if is_entity && declared.kind() == Kind::Component {
+                return Err(SchemaError::Reserved);
+            }
+            if *declared == Declared::Toggle && shape.type_id.is_some_and(engine_owns) {
+                return Err(RegisterError::EngineOwned { component: shape.name }.into());
             }
             let mut before = types[..number].iter();
             let same_kind = before.by_ref().filter(|(other, _)| other.kind() == declared.kind());

@@ -556,8 +556,10 @@ impl EntityIndex {
         match territory::lane_of(index) {
             Some((lane, ordinal)) => ordinal < self.lanes.used(lane),
             None => {
+                // What is left over of the levels is nobody's.
+                let is_own = territory::is_own(index);
                 let claimed = index < self.fresh.load(Ordering::Relaxed);
-                claimed && !self.is_recalled(index)
+                is_own && claimed && !self.is_recalled(index)
             }
         }
     }

@@ -182,7 +182,8 @@ impl World {
             theirs.ids_of(Kind::Component).filter(|&id| theirs.info(id).is_described());
         let refused = described.find(|&id| {
             let check = own.info(self.source_ids.of(id)).check();
-            mask.contains(id) && !rows_pass(&source.tables, id, check)
+            let is_read = mask.contains(id) && source.readable.contains(id);
+            is_read && !rows_pass(&source.tables, id, check)
         });
         refused.map(|id| theirs.info(id).name())
     }

@@ -80,7 +80,7 @@ impl World {
     /// When an archetype with `T` exists already, when the engine alone writes `T`, when the world
     /// has no two ids left, and as [`World::register`]. The world is unchanged.
     pub fn register_toggle<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
-        let known = self.catalog.registry.id_of::<T>(Kind::Component);
+        let known = self.catalog.registry.id_or_described::<T>();
         let in_use = |id| self.catalog.archetypes().iter().any(|each| each.mask().contains(id));
         let in_use = known.is_some_and(in_use);
         let registry = &mut Arc::make_mut(&mut self.catalog).registry;

@@ -48,10 +48,11 @@ impl Registry {
             if info.toggle.is_none() && self.info(id).toggle.is_some() {
                 return Err(AdoptError::Toggle { component: info.name() });
             }
+            if ids.contains(&id) {
+                return Err(RegisterError::Names { component: info.name() }.into());
+            }
             ids.push(id);
         }
-        let distinct: ComponentMask = ids.iter().copied().collect();
-        assert_eq!(distinct.len(), ids.len(), "no two types share an id");
         Ok(ids.into_boxed_slice())
     }
 

@@ -131,6 +131,11 @@ fn past_level(next: u32) -> u32 {
     level_of(next).map_or(next, |level| level.end)
 }
 
+/// Whether `index` is the world's: it lies in no level, whose ends are nobody's.
+pub(super) fn is_own(index: u32) -> bool {
+    index < 1 << FIRST_LOG2 || level_of(index).is_none()
+}
+
 /// The world's indices in `range`, by runs.
 pub(super) fn own_runs(range: Range<u32>) -> impl Iterator<Item = Range<u32>> {
     let mut next = range.start;

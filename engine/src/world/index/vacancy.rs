@@ -26,6 +26,8 @@ impl EntityIndex {
         entity: Entity,
         memory: &mut Memory,
     ) -> Result<Option<Vacancy>, MemoryError> {
+        // What was given back is free before its slot comes to that generation again.
+        self.take_returned(memory);
         let index = entity.index();
         if self.check_reserved(entity, memory)? {
             let is_held = self.lanes.lanes.iter().any(|lane| lane.held.contains(&entity));
@@ -43,7 +45,7 @@ impl EntityIndex {
                 return Ok(None);
             }
         }
-        let is_taken = territory::lane_of(index).is_some() || self.is_given(index);
+        let is_taken = !territory::is_own(index) || self.is_given(index);
         Ok((!is_taken).then_some(Vacancy::Fresh))
     }
 
