@@ -278,3 +278,18 @@ fn what_entities_have_by_its_description_can_become_no_toggle() {
     world.register::<Mode>().unwrap();
     assert_eq!(*world.get::<Mode>(entity).unwrap(), Mode::Firing);
 }
+
+/// An operation that fails leaves what was described as it was, for any bytes.
+#[test]
+fn a_type_that_took_over_in_vain_is_forgotten() {
+    let mut config = WorldConfig::default();
+    config.memory.limit_bytes = Some(64 * 1024);
+    let mut world = World::with_config(config);
+    let id = described(&mut world);
+    let entity = world.spawn_described(&[(id, &[7])]).unwrap();
+    while world.try_spawn(([0_u8; 1024],)).is_ok() {}
+    assert!(world.try_spawn((Mode::Idle, [0_u8; 4096])).is_err());
+    assert!(world.component_info(id).unwrap().is_described());
+    world.set_bytes(entity, id, &[200]).unwrap();
+    assert!(world.get::<Mode>(entity).is_err());
+}

@@ -154,8 +154,9 @@ impl Catalog {
         arranged
     }
 
-    /// Forgets all archetypes but the first `archetypes`, and all types but the first `types`.
-    pub(crate) fn truncate(&mut self, archetypes: usize, types: usize) {
+    /// Forgets all archetypes but the first `archetypes`, all types but the first `types`, and all but
+    /// the first `taken_over` that took over what was described.
+    pub(crate) fn truncate(&mut self, archetypes: usize, types: usize, taken_over: usize) {
         while self.archetypes.len() > archetypes {
             let Some(Archetype { mask, same_hash, .. }) = self.archetypes.pop() else { break };
             // The last archetype is the first of its hash.
@@ -164,8 +165,8 @@ impl Catalog {
                 None => self.by_hash.remove(&hash_of(&mask)),
             };
         }
-        if self.registry.len() > types {
-            self.registry.truncate(types);
+        if (self.registry.len(), self.registry.taken_over()) != (types, taken_over) {
+            self.registry.truncate(types, taken_over);
         }
     }
 

@@ -481,6 +481,8 @@ pub struct Registry {
     has_toggles: bool,
     /// Whether there are types of which not all bytes are values.
     has_checks: bool,
+    /// What types took over, as it was described, in the order in which they did.
+    taken_over: Vec<(ComponentId, TypeShape)>,
 }
 
 impl Registry {
@@ -505,6 +507,7 @@ impl Registry {
             toggles: ComponentMask::NONE,
             has_toggles: false,
             has_checks: false,
+            taken_over: Vec::new(),
         }
     }
 
@@ -577,7 +580,8 @@ impl Registry {
             }
             Some(id) => {
                 let known = &mut self.infos[id.index()].shape;
-                // What a catalog says of the component stays.
+                self.taken_over.push((id, *known));
+                // What a schema says of the component stays.
                 let (is_stable, version) = (known.is_stable, known.version);
                 let layout = known.layout.or(shape.layout);
                 *known = TypeShape { is_stable, version, layout, ..*shape };

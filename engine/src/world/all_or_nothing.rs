@@ -27,21 +27,23 @@ impl World {
         result
     }
 
-    /// How many archetypes and types there are.
+    /// How many archetypes and types there are, and how many of these took over what was described.
     #[inline]
-    pub(crate) fn catalog_counts(&self) -> (usize, usize) {
-        (self.tables.len(), self.catalog.registry.len())
+    pub(crate) fn catalog_counts(&self) -> (usize, usize, usize) {
+        let registry = &self.catalog.registry;
+        (self.tables.len(), registry.len(), registry.taken_over())
     }
 
     /// Takes back what an operation that failed has made since there were so many archetypes and
     /// types, unless it has come so far that some rows have moved to one of the archetypes.
     #[cold]
-    pub(crate) fn forget_catalog(&mut self, known: (usize, usize)) {
+    pub(crate) fn forget_catalog(&mut self, known: (usize, usize, usize)) {
         let used = self.tables.iter().rposition(|table| table.rows() > 0);
         let used = used.map_or(0, |number| number + 1);
         let counts = self.catalog_counts();
-        let (archetypes, types) = if used > known.0 { (used, counts.1) } else { known };
-        if counts == (archetypes, types) {
+        let kept = if used > known.0 { (used, counts.1, counts.2) } else { known };
+        let (archetypes, types, taken_over) = kept;
+        if counts == kept {
             return;
         }
         for table in &mut self.tables[archetypes..] {
@@ -54,7 +56,7 @@ impl World {
         while self.resources.last().is_some_and(|each| each.component().index() >= types) {
             self.resources.pop().into_iter().for_each(|mut each| each.clear(&mut self.memory));
         }
-        Arc::make_mut(&mut self.catalog).truncate(archetypes, types);
+        Arc::make_mut(&mut self.catalog).truncate(archetypes, types, taken_over);
         self.bundles = Bundles::new();
         self.edges = Edges::default();
     }
@@ -63,7 +65,7 @@ impl World {
 /// An operation that has not come to a good end.
 struct Unfinished<'w> {
     /// What was known before, unless the operation has succeeded.
-    known: Option<(usize, usize)>,
+    known: Option<(usize, usize, usize)>,
     world: &'w mut World,
 }
 

@@ -8,9 +8,19 @@ impl Registry {
         self.infos.len()
     }
 
-    /// Forgets all types but the first `len`.
-    pub(crate) fn truncate(&mut self, len: usize) {
+    /// How many types took over what was only described.
+    pub(crate) fn taken_over(&self) -> usize {
+        self.taken_over.len()
+    }
+
+    /// Forgets all types but the first `len`, and all but the first `taken_over` that took over what
+    /// was described.
+    pub(crate) fn truncate(&mut self, len: usize, taken_over: usize) {
+        for (id, described) in self.taken_over.drain(taken_over..).rev() {
+            self.infos[id.index()].shape = described;
+        }
         let mut kept = Self::empty(self.shape);
+        kept.taken_over = std::mem::take(&mut self.taken_over);
         for info in self.infos.drain(..).take(len) {
             kept.keep(info);
         }
