@@ -1,6 +1,6 @@
 //! Bytes at every border: what comes from files, sockets and scripts goes into a world by id and
-//! bytes, under handles from anywhere. Whatever the bytes are, each is taken as a value or refused,
-//! and what was refused changes nothing.
+//! bytes, under handles from anywhere. Any bytes are taken as a value or refused, and a refusal changes
+//! nothing.
 
 use bytemuck::{CheckedBitPattern, NoUninit};
 use convoy_engine::{

@@ -93,8 +93,8 @@ impl From<SyncError> for AcquireError {
 pub struct ProviderStatistics {
     /// Snapshots captured.
     pub captures: u64,
-    /// Acquires that were given a snapshot which was there already, however old. What threads take by
-    /// `join` is not counted: a number that all of them write would cost as much as the join.
+    /// Acquires that were given a snapshot which was there already, however old. Pictures that threads
+    /// take by `join` are not counted: a number that all of them write would cost as much as the join.
     pub joins: u64,
     /// Acquires and updates that the bound on generations refused.
     pub refused: u64,

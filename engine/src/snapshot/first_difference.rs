@@ -33,7 +33,7 @@ impl Comparable for World {
 
 impl Comparable for View {
     fn resource_rows(&self, id: ComponentId) -> Option<Rows<'_>> {
-        self.frozen().resource(id).filter(|_| self.readable_mask().contains(id))
+        self.frozen().resource(id).filter(|_| self.readable().contains(id))
     }
 }
 

@@ -136,7 +136,7 @@ impl View {
 
     /// What this view may read.
     #[inline]
-    fn readable(&self) -> &ComponentMask {
+    pub(super) fn readable(&self) -> &ComponentMask {
         match &self.narrowed {
             Some(mask) => mask,
             None => &self.lease.head.mask,
@@ -349,10 +349,6 @@ impl View {
     fn name_of_kind(&self, id: ComponentId, kind: Kind) -> Result<&'static str, ReadError> {
         let info = self.lease.catalog().registry.get(id).filter(|info| info.kind() == kind);
         info.map(ComponentInfo::name).ok_or(ReadError::Unknown { id })
-    }
-
-    pub(super) fn readable_mask(&self) -> &ComponentMask {
-        self.readable()
     }
 
     /// The resource of type `T` as it was at the capture.

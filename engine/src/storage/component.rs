@@ -57,7 +57,7 @@ mod forget;
 ///
 /// # What can be a component
 ///
-/// The engine copies, compares, hashes and restores components as bytes. Whatever a value needs must
+/// The engine copies, compares, hashes and restores components as bytes. All that a value needs must
 /// lie in it, and every one of its bytes must mean something. So:
 ///
 /// * **A struct** has `#[repr(C)]` or `#[repr(transparent)]`, derives `Clone`, `Copy` and either
@@ -226,8 +226,8 @@ impl ComponentInfo {
         self.shape.name
     }
 
-    /// Whether the name was chosen by a [`Schema`](crate::Schema) or a description, and does not follow
-    /// from what a compiler calls the type.
+    /// Whether the name was chosen by a [`Schema`](crate::Schema), so that it does not follow from how a
+    /// compiler calls the type.
     pub fn is_stable(&self) -> bool {
         self.shape.is_stable
     }
@@ -717,7 +717,7 @@ impl Registry {
 
     /// The first component of this name. Types may share one; descriptions don't.
     pub(crate) fn id_by_name(&self, name: &str) -> Option<ComponentId> {
-        self.named(name).next()
+        self.id_of_name(name, Kind::Component)
     }
 
     /// The first type of this name among those of `kind`.

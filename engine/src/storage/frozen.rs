@@ -416,7 +416,10 @@ impl Recycle for Frozen {
     }
 
     fn retained_bytes(&self) -> usize {
-        self.tables.capacity() * size_of::<FrozenTable>()
+        let narrowings = self.narrowings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mask_bytes = size_of::<Arc<ComponentMask>>() + size_of::<ComponentMask>();
+        narrowings.len() * mask_bytes
+            + self.tables.capacity() * size_of::<FrozenTable>()
             + self.starts.capacity() * size_of::<u32>()
             + self.chunks.capacity() * size_of::<ChunkEntry>()
             + self.logs.capacity() * size_of::<FrozenLog>()

@@ -138,7 +138,7 @@ pub struct VariantLayout {
 }
 
 impl Layout {
-    /// The layout of `T`, called `name`. What the derive calls.
+    /// The layout of `T`, called `name`. The derive calls this.
     ///
     /// # Panics
     ///

@@ -190,6 +190,15 @@ impl World {
         if !self.index.check_reserved(entity, &mut self.memory)? {
             return Ok(None);
         }
+        self.spawn_given(entity, values).map(Some)
+    }
+
+    /// Spawns an entity under a handle that was found reserved for it.
+    fn spawn_given<B: Bundle>(
+        &mut self,
+        entity: Entity,
+        values: &impl Values<B>,
+    ) -> Result<(), SpawnError> {
         let (archetype, number) = match self.known_target::<B>() {
             Some(target) => target,
             None => self.all_or_nothing(|world| {
@@ -206,7 +215,7 @@ impl World {
         let table = &mut self.tables[archetype.index()];
         self.index.place(entity, Location { archetype, row: table.rows() as u32 });
         fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
-        Ok(Some(()))
+        Ok(())
     }
 
     /// Spawns an entity under a handle of the caller's choice. `None` when its slot is taken.
@@ -220,7 +229,7 @@ impl World {
             return Ok(None);
         };
         if vacancy == Vacancy::Reserved {
-            return self.spawn_reserved(entity, values);
+            return self.spawn_given(entity, values).map(Some);
         }
         let (archetype, number) = self.all_or_nothing(|world| {
             let target = world.target::<B>()?;

@@ -23,7 +23,7 @@ pub struct EventBytes<'a> {
 }
 
 impl<'a> EventBytes<'a> {
-    /// The records from number `from` on, of which the first has the number `first`.
+    /// The records from number `from` on. The first of `rows` has the number `first`.
     pub(crate) fn new(rows: Rows<'a>, first: u64, from: u64) -> Self {
         Self { rows, first, next: from.max(first), lost: first.saturating_sub(from) }
     }
