@@ -9,9 +9,10 @@ mod common;
 use criterion::Criterion;
 use flecs_ecs::prelude::{IdOperations, World as FlecsWorld};
 
+use common::columns::Wide;
 use common::live::{LiveWorld, SUBJECTS};
 use common::raw::{RawEntity, RawWorld};
-use common::rows::{Row, Wide};
+use common::rows::Row;
 use common::shuffle::shuffled;
 use common::timing::{Group, bench_prepared, criterion};
 

@@ -8,10 +8,11 @@ mod common;
 use criterion::Criterion;
 use flecs_ecs::prelude::{EntityViewGet, World as FlecsWorld};
 
+use common::columns::Wide;
 use common::components::Position;
 use common::live::{LiveWorld, SUBJECTS};
 use common::raw::{RawEntity, RawWorld};
-use common::rows::{Row, Wide};
+use common::rows::Row;
 use common::shuffle::shuffled;
 use common::timing::{Group, bench, bench_prepared, criterion};
 

@@ -13,10 +13,11 @@ use convoy_engine::{Entity, With, Without};
 use criterion::Criterion;
 use flecs_ecs::prelude::{IdOperations, World as FlecsWorld, id};
 
+use common::columns::{Columns, Small, Wide};
 use common::components::Marker;
 use common::live::{LiveWorld, SUBJECTS};
-use common::raw::{Columns, RawEntity, Slot};
-use common::rows::{Row, Small, Wide};
+use common::raw::{RawEntity, Slot};
+use common::rows::Row;
 use common::timing::{Group, bench, bench_prepared, criterion};
 
 const ROWS: usize = 10_000;

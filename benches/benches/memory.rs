@@ -13,8 +13,9 @@ use convoy_benches::{Measure, heap_bytes, pin_allocator, write_measures};
 use convoy_engine::WorldMemory;
 use flecs_ecs::prelude::{World as FlecsWorld, id};
 
+use common::columns::Wide;
 use common::components::{Health, tags};
-use common::rows::{Row, Wide};
+use common::rows::Row;
 
 const GROUP: &str = "memory";
 const WORKLOAD: &str = "10k_archetypes_x_20";

@@ -10,10 +10,11 @@ use criterion::Criterion;
 use flecs_ecs::prelude::World as FlecsWorld;
 use hecs::{ColumnBatchBuilder, ColumnBatchType};
 
+use common::columns::{Columns, Wide, WideColumns};
 use common::components::{Position, Rotation, Transform, Velocity};
 use common::live::{LiveWorld, SUBJECTS};
-use common::raw::{Columns, RawEntity, RawWorld, Slot, WideColumns};
-use common::rows::{Row, Wide};
+use common::raw::{RawEntity, RawWorld, Slot};
+use common::rows::Row;
 use common::timing::{Group, bench_prepared, criterion};
 
 fn main() {

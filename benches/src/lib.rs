@@ -4,6 +4,7 @@
 //! The benchmarks themselves are in `benches/`, a file per verb. `cargo bench -p convoy-benches --features peers`
 //! runs them; `cargo run -p convoy-benches --bin report` then writes `results.json` and the
 //! README from what they left in the target folder.
+#![deny(unsafe_code)]
 
 mod allocator;
 mod measures;

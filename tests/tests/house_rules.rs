@@ -1,6 +1,6 @@
-//! The house rules of the sources, checked on the sources themselves: imports respect the layers
-//! and form no circles, `unsafe` stays in the files that are marked for it, and no file grows
-//! without bounds.
+//! The house rules of the sources, checked on the sources of all packages: imports respect the
+//! layers and form no circles, `unsafe` stays in the files that are marked for it, and no file
+//! grows without bounds.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 
 use convoy_tests::{NamedPath, Token, paths, tokens};
 
+/// The packages of the workspace; that of the derive macros is inside the engine's.
+const PACKAGES: [&str; 5] = ["pool", "engine", "tests", "benches", "profiling"];
+
 /// The layers of the engine, from low to high. A file imports from its own layer and lower ones.
 const LAYERS: [&str; 6] = ["storage", "world", "query", "snapshot", "provider", "host"];
 
 const LINES_MAX: usize = 1_000;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 37] = [
+const UNSAFE_FILES: [(&str, &str); 43] = [
+    ("benches/src/allocator.rs", "calls the C library"),
     ("engine/src/query/ahead.rs", "starts runs and keeps them for a moment"),
     ("engine/src/query/condition.rs", "reads the chunk lists of bound columns"),
     ("engine/src/query/fetch.rs", "hands out rows of raw chunks"),
@@ -53,6 +57,11 @@ const UNSAFE_FILES: [(&str, &str); 37] = [
     ("pool/src/publication.rs", "looks at a cell through the pointer that a board shows"),
     ("pool/src/scratch.rs", "turns a stamped handle back into the slice it names"),
     ("pool/src/slab.rs", "gives pages back to the system"),
+    ("pool/tests/arena.rs", "gives chunks back"),
+    ("pool/tests/loom/main.rs", "shares a value as the sources under test do"),
+    ("pool/tests/loom/quarantine.rs", "implements a global allocator"),
+    ("pool/tests/steady_state.rs", "implements a global allocator"),
+    ("profiling/src/measure/allocations.rs", "implements a global allocator"),
 ];
 
 /// A module, as the names that lead to it from the crate's root.
@@ -61,7 +70,7 @@ type Module = Vec<String>;
 /// One source file of a crate.
 struct Source {
     module: Module,
-    /// Whether it is a `mod.rs` or `lib.rs`: only re-exports, no node of the graph.
+    /// Whether it is a `mod.rs` or `lib.rs`: only re-exports, not a node of the graph.
     is_index: bool,
     paths: Vec<NamedPath>,
 }
@@ -70,13 +79,14 @@ struct Source {
 struct Sources(BTreeMap<Module, Source>);
 
 impl Sources {
-    /// From pairs of a path below `src` and the text.
+    /// From pairs of a path below the crate's folder and the text.
     fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let sources = files.into_iter().map(|(path, text)| {
             let mut module: Module =
                 path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
-            let is_index = matches!(module.last().map(String::as_str), Some("mod" | "lib"));
-            if is_index {
+            let last = module.last().map(String::as_str);
+            let is_index = matches!(last, Some("mod" | "lib"));
+            if is_index || last == Some("main") {
                 module.pop();
             }
             (module.clone(), Source { module, is_index, paths: paths(text) })
@@ -219,7 +229,9 @@ fn files_below(folder: &Path) -> Vec<(String, String)> {
         for entry in fs::read_dir(&next).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                if !path.ends_with("target") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.strip_prefix(folder).unwrap().to_string_lossy().replace('\\', "/");
                 files.push((name, fs::read_to_string(&path).unwrap()));
@@ -230,15 +242,40 @@ fn files_below(folder: &Path) -> Vec<(String, String)> {
     files
 }
 
-fn sources_of(package: &str) -> Sources {
-    let files = files_below(&root().join(package).join("src"));
-    assert!(files.len() > 5, "the sources of {package} are there");
+/// All Rust files of all packages, with their paths from the root.
+fn all_files() -> Vec<(String, String)> {
+    let files = PACKAGES.iter().flat_map(|package| {
+        let files = files_below(&root().join(package)).into_iter();
+        files.map(move |(path, text)| (format!("{package}/{path}"), text))
+    });
+    files.collect()
+}
+
+/// The folders of all crates of several files. Benchmarks are crates that share modules.
+fn crates() -> BTreeSet<String> {
+    let files = all_files().into_iter();
+    let roots = files.filter_map(|(path, _)| {
+        let (folder, file) = path.rsplit_once('/')?;
+        matches!(file, "lib.rs" | "main.rs").then(|| folder.to_owned())
+    });
+    roots.chain(["benches/benches".to_owned()]).collect()
+}
+
+/// The sources of the crate in a folder, without those of crates inside it.
+fn sources_of(folder: &str) -> Sources {
+    let inner: Vec<String> = crates()
+        .into_iter()
+        .filter_map(|each| Some(format!("{}/", each.strip_prefix(folder)?.strip_prefix('/')?)))
+        .collect();
+    let mut files = files_below(&root().join(folder));
+    files.retain(|(path, _)| !inner.iter().any(|folder| path.starts_with(folder)));
+    assert!(!files.is_empty(), "the sources in {folder} are there");
     Sources::new(files.iter().map(|(path, text)| (path.as_str(), text.as_str())))
 }
 
 #[test]
 fn imports_of_the_engine_point_to_lower_layers_only() {
-    let engine = sources_of("engine");
+    let engine = sources_of("engine/src");
     assert_eq!(engine.upward_imports(&LAYERS), Vec::<String>::new());
     // The parser sees imports at all.
     let core = vec!["world".to_owned(), "core".to_owned()];
@@ -258,28 +295,30 @@ fn pool_does_not_know_the_engine() {
 
 #[test]
 fn imports_form_no_circles() {
-    for package in ["pool", "engine"] {
-        assert_eq!(sources_of(package).circle(), None, "in {package}");
+    let crates = crates();
+    for package in ["pool/src", "engine/src", "engine/derive/src", "tests/src", "profiling/src"] {
+        assert!(crates.contains(package), "{package}");
+    }
+    for folder in crates {
+        assert_eq!(sources_of(&folder).circle(), None, "in {folder}");
     }
 }
 
 #[test]
 fn unsafe_code_stays_in_marked_files() {
     let mut marked = BTreeSet::new();
-    for package in ["pool", "engine"] {
-        for (path, text) in files_below(&root().join(package).join("src")) {
-            let path = format!("{package}/src/{path}");
-            let is_marked = text.contains("#![allow(unsafe_code");
-            let is_known = UNSAFE_FILES.iter().any(|(known, _)| *known == path);
-            assert_eq!(is_marked, is_known, "{path} is marked and stands in the list");
-            assert!(is_marked || !has_unsafe(&text), "{path} contains unsafe code");
-            if is_marked {
-                assert!(has_unsafe(&text), "{path} needs no mark");
-                marked.insert(path);
-            }
+    for (path, text) in all_files() {
+        let allows = |line: &str| line.starts_with("#![allow(") && line.contains("unsafe_code");
+        let is_marked = text.lines().any(allows);
+        let is_known = UNSAFE_FILES.iter().any(|(known, _)| *known == path);
+        assert_eq!(is_marked, is_known, "{path} is marked and stands in the list");
+        assert!(is_marked || !has_unsafe(&text), "{path} contains unsafe code");
+        if is_marked {
+            assert!(has_unsafe(&text), "{path} needs no mark");
+            marked.insert(path);
+        } else if path.ends_with("src/lib.rs") {
+            assert!(text.contains("#![deny(unsafe_code)]"), "{path} denies it elsewhere");
         }
-        let root_text = fs::read_to_string(root().join(package).join("src/lib.rs")).unwrap();
-        assert!(root_text.contains("#![deny(unsafe_code)]"), "{package} denies it elsewhere");
     }
     assert_eq!(marked.len(), UNSAFE_FILES.len(), "every file of the list exists");
     assert!(UNSAFE_FILES.iter().all(|(_, reason)| !reason.is_empty()));
@@ -372,15 +411,12 @@ fn public_traits_with_hidden_items_are_sealed_by_a_trait_above_them() {
 
 #[test]
 fn no_file_is_longer_than_a_thousand_lines() {
-    let mut files = 0;
-    for package in ["pool", "engine", "tests", "benches", "profiling"] {
-        for (path, text) in files_below(&root().join(package)) {
-            let lines = text.lines().count();
-            assert!(lines <= LINES_MAX, "{package}/{path} has {lines} lines");
-            files += 1;
-        }
+    let files = all_files();
+    for (path, text) in &files {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{path} has {lines} lines");
     }
-    assert!(files > 50);
+    assert!(files.len() > 200);
 }
 
 mod parser {
@@ -476,6 +512,14 @@ mod parser {
         let closed = Sources::new([index, a, b, ("world/c.rs", "fn f() -> super::a::A {}")]);
         let circle = closed.circle().unwrap();
         assert_eq!(circle, "world::a -> world::b -> world::c -> world::a");
+    }
+
+    #[test]
+    fn circle_through_the_root_of_a_program_is_found() {
+        let root = ("main.rs", "mod a; use a::A; struct B;");
+        assert_eq!(Sources::new([root, ("a.rs", "struct A;")]).circle(), None);
+        let closed = Sources::new([root, ("a.rs", "use super::B; struct A;")]);
+        assert_eq!(closed.circle().unwrap(), " -> a -> ");
     }
 
     #[test]

@@ -10,6 +10,8 @@
     reason = "every benchmark uses a part of this module"
 )]
 
+#[cfg(feature = "peers")]
+pub(crate) mod columns;
 pub(crate) mod components;
 #[cfg(feature = "peers")]
 pub(crate) mod live;

@@ -3,79 +3,8 @@
 //! It does what an engine has to do and no more: rows stay packed, handles carry a generation,
 //! and the map follows every row that moves.
 
-use super::components::{Position, Rotation, Transform, Velocity};
-use super::rows::{Row, Wide};
-
-/// The columns of one table.
-pub(crate) trait Columns: Default {
-    /// One value of each column.
-    type Row: Copy;
-
-    /// Adds a row.
-    fn push(&mut self, row: Self::Row);
-
-    /// Takes a row out and puts the last one in its place.
-    fn swap_remove(&mut self, row: usize) -> Self::Row;
-
-    /// Forgets all rows.
-    fn clear(&mut self);
-}
-
-impl<T: Copy> Columns for Vec<T> {
-    type Row = T;
-
-    #[inline]
-    fn push(&mut self, row: T) {
-        self.push(row);
-    }
-
-    #[inline]
-    fn swap_remove(&mut self, row: usize) -> T {
-        self.swap_remove(row)
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-}
-
-/// The columns of rows of 100 bytes.
-#[derive(Default)]
-pub(crate) struct WideColumns {
-    pub(crate) transforms: Vec<Transform>,
-    pub(crate) positions: Vec<Position>,
-    pub(crate) rotations: Vec<Rotation>,
-    pub(crate) velocities: Vec<Velocity>,
-}
-
-impl Columns for WideColumns {
-    type Row = Wide;
-
-    #[inline]
-    fn push(&mut self, (transform, position, rotation, velocity): Wide) {
-        self.transforms.push(transform);
-        self.positions.push(position);
-        self.rotations.push(rotation);
-        self.velocities.push(velocity);
-    }
-
-    #[inline]
-    fn swap_remove(&mut self, row: usize) -> Wide {
-        (
-            self.transforms.swap_remove(row),
-            self.positions.swap_remove(row),
-            self.rotations.swap_remove(row),
-            self.velocities.swap_remove(row),
-        )
-    }
-
-    fn clear(&mut self) {
-        self.transforms.clear();
-        self.positions.clear();
-        self.rotations.clear();
-        self.velocities.clear();
-    }
-}
+use super::columns::Columns;
+use super::rows::Row;
 
 /// A handle: which slot, and how often the slot was used before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,15 +1,10 @@
-//! The rows that are spawned and moved: a small one and the usual one of 100 bytes.
+//! Rows that every engine can store.
 
 use bevy_ecs::bundle::NoBundleEffect;
 use flecs_ecs::core::EntityView;
 
+use super::columns::{Columns, Small, Wide, WideColumns};
 use super::components::{Health, Position, Rotation, Transform, Velocity};
-use super::raw::{Columns, WideColumns};
-
-/// One component of 4 bytes.
-pub(crate) type Small = (Health,);
-/// Four components of together 100 bytes.
-pub(crate) type Wide = (Transform, Position, Rotation, Velocity);
 
 /// A row that every engine can store.
 pub(crate) trait Row:

@@ -1,4 +1,5 @@
 //! The derive macro of `convoy_engine::TypeLayout`, which re-exports it.
+#![deny(unsafe_code)]
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};

@@ -1,5 +1,6 @@
 //! An allocator that finds use after free: memory that was given back is spoilt, and not reused for
 //! a while. The checker's objects are indices, and a spoilt one leads out of its lists.
+#![allow(unsafe_code, reason = "implements a global allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;

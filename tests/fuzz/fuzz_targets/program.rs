@@ -12,20 +12,22 @@
 #![no_main]
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed run")]
 
-#[path = "../../tests/model/cursors.rs"]
-mod cursors;
+#[path = "../../tests/model/kept.rs"]
+mod kept;
 #[path = "../../tests/model/many.rs"]
 mod many;
 #[path = "../../tests/model/one.rs"]
 mod one;
 #[path = "../../tests/model/pair.rs"]
 mod pair;
-#[path = "../../tests/model/pictures.rs"]
-mod pictures;
 #[path = "../../tests/model/program.rs"]
 mod program;
 #[path = "../../tests/model/run.rs"]
 mod run;
+#[path = "../../tests/model/setting.rs"]
+mod setting;
+#[path = "../../tests/model/views.rs"]
+mod views;
 
 use libfuzzer_sys::fuzz_target;
 use proptest::strategy::{Strategy, ValueTree};
@@ -45,7 +47,7 @@ fn draw<S: Strategy>(strategy: &S, choice: &[u8]) -> S::Value {
 
 fuzz_target!(|bytes: &[u8]| {
     let mut choices = bytes.chunks(CHOICE_BYTES);
-    let setting = draw(&program::settings(), choices.next().unwrap_or_default());
+    let setting = draw(&setting::settings(), choices.next().unwrap_or_default());
     let operation = run::operations();
     let operations = choices.map(|choice| draw(&operation, choice)).collect();
     let program = (setting, operations);

@@ -11,21 +11,22 @@
 //! printed. `tests/fuzz` makes the same programs of a fuzzer's bytes.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-mod cursors;
+mod kept;
 mod many;
 mod one;
 mod pair;
-mod pictures;
 mod program;
 mod run;
+mod setting;
+mod views;
 
 use std::env;
 
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use program::{OPERATIONS_PER_PROGRAM, settings};
 use run::{operations, run_program};
+use setting::{OPERATIONS_PER_PROGRAM, settings};
 
 fn number_from(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |number| number.parse().expect("a number"))

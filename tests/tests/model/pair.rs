@@ -11,10 +11,8 @@ use convoy_tests::{
     Wide, Word, assert_equals, step,
 };
 
-use crate::cursors::Followers;
-use crate::one::One;
-use crate::pictures::{Prepared, Ties};
-use crate::program::{Action, Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
+use crate::kept::{Followers, Prepared, Ties};
+use crate::setting::{Command, OPERATIONS_PER_PROGRAM, Setting, VIEWS_MAX};
 
 const ENTITIES_MAX: usize = 300;
 const HUGE_MAX: usize = 6;
@@ -210,7 +208,7 @@ impl Pair {
             && (!shape.kinds.contains(&Huge::KIND) || huge < HUGE_MAX)
     }
 
-    fn spawn(&mut self, shape: &Shape, seed: u64) {
+    pub(crate) fn spawn(&mut self, shape: &Shape, seed: u64) {
         if !self.room_for(shape) {
             return;
         }
@@ -237,7 +235,7 @@ impl Pair {
         }
     }
 
-    fn insert(&mut self, entity: Entity, shape: &Shape, seed: u64) {
+    pub(crate) fn insert(&mut self, entity: Entity, shape: &Shape, seed: u64) {
         if !self.room_for(shape) {
             return;
         }
@@ -253,7 +251,7 @@ impl Pair {
         }
     }
 
-    fn remove(&mut self, entity: Entity, shape: &Shape) {
+    pub(crate) fn remove(&mut self, entity: Entity, shape: &Shape) {
         let (alive, has) = (self.is_alive(entity), self.model.has(entity, shape));
         match (shape.remove)(&mut self.world, entity) {
             Ok(taken) => {
@@ -267,7 +265,7 @@ impl Pair {
         }
     }
 
-    fn write<T: Value>(&mut self, entity: Entity, factor: u64) {
+    pub(crate) fn write<T: Value>(&mut self, entity: Entity, factor: u64) {
         let (alive, has) = (self.is_alive(entity), self.has(entity, T::KIND));
         let readable = self.readable.component(T::KIND);
         match self.world.get_mut::<T>(entity) {
@@ -286,7 +284,7 @@ impl Pair {
 
     /// Writes every `T` of the entities that pass a filter, in a bulk pass or by an iterator, and
     /// the model's for the entities that were visited.
-    fn write_all<T: Value>(&mut self, bulk: bool, filter: u8, factor: u64) {
+    pub(crate) fn write_all<T: Value>(&mut self, bulk: bool, filter: u8, factor: u64) {
         if !self.readable.entities() || !self.readable.component(T::KIND) {
             assert!(self.world.try_query_mut::<(Entity, &mut T)>().is_err());
             return;
@@ -339,7 +337,7 @@ impl Pair {
     }
 
     /// One pass that writes two columns and reads two others.
-    fn write_two(&mut self, factor: u64) {
+    pub(crate) fn write_two(&mut self, factor: u64) {
         type Row<'a> = (&'a mut Word, &'a Wide, &'a mut Triple, Option<&'a Byte>);
         let needed = [1, 2, 3, 4].iter().all(|&kind| self.readable.component(kind));
         if self.limited || !needed {
@@ -361,7 +359,7 @@ impl Pair {
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         match self.world.clear() {
             Ok(()) => {
                 self.reserved.clear();
@@ -376,7 +374,7 @@ impl Pair {
         }
     }
 
-    fn record(&mut self, command: &Command) {
+    pub(crate) fn record(&mut self, command: &Command) {
         if self.limited {
             // One at a time, so that it is known which one failed.
             self.play_back();
@@ -430,7 +428,7 @@ impl Pair {
         self.followers.disturb();
     }
 
-    fn play_back(&mut self) {
+    pub(crate) fn play_back(&mut self) {
         let recorded = std::mem::take(&mut self.recorded);
         let playback = self.world.play_back(&mut self.commands);
         assert!(self.commands.is_empty());
@@ -476,14 +474,14 @@ impl Pair {
         Ok(true)
     }
 
-    fn forget_commands(&mut self) {
+    pub(crate) fn forget_commands(&mut self) {
         self.commands.clear();
         self.recorded.clear();
         self.outdated = 0;
         assert!(self.commands.is_empty());
     }
 
-    fn send(&mut self, kind: usize, seed: u64) {
+    pub(crate) fn send(&mut self, kind: usize, seed: u64) {
         let (result, seed) = if kind == 0 {
             (self.world.try_send_event(Ping::from_seed(seed)), seed)
         } else {
@@ -497,7 +495,7 @@ impl Pair {
     }
 
     /// Sends events until the last chunk of the log is full, and `chunks` more chunks.
-    fn fill_log(&mut self, kind: usize, chunks: usize, seed: u64) {
+    pub(crate) fn fill_log(&mut self, kind: usize, chunks: usize, seed: u64) {
         let id = match kind {
             0 => self.world.register_event::<Ping>(),
             _ => self.world.register_event::<Alert>(),
@@ -511,7 +509,7 @@ impl Pair {
         (0..count as u64).for_each(|each| self.send(kind, step(seed, each)));
     }
 
-    fn capture(&mut self, mask: KindMask, pool: &SnapshotPool) {
+    pub(crate) fn capture(&mut self, mask: KindMask, pool: &SnapshotPool) {
         let copied = self.world.copy_statistics();
         let engine_mask = mask.to_mask(&mut self.world);
         let view = self.world.capture(engine_mask, pool);
@@ -541,7 +539,7 @@ impl Pair {
         });
     }
 
-    fn narrow(&mut self, view: usize, mask: KindMask) {
+    pub(crate) fn narrow(&mut self, view: usize, mask: KindMask) {
         if view < self.views.len() && self.views.len() < VIEWS_MAX {
             let mask_of_engine = mask.to_mask(&mut self.world);
             let kept = &self.views[view];
@@ -556,7 +554,7 @@ impl Pair {
         }
     }
 
-    fn restore(&mut self, view: usize) {
+    pub(crate) fn restore(&mut self, view: usize) {
         let Some(kept) = self.views.get(view) else { return };
         let (copied, mut hashed) = (self.world.copy_statistics(), false);
         match self.world.restore(&kept.view) {
@@ -579,82 +577,9 @@ impl Pair {
         assert!(!hashed || self.world.state_hash() == self.views[view].hash);
     }
 
-    fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.world.advance_tick();
         self.model.tick += 1;
-    }
-
-    pub(crate) fn run(&mut self, action: &Action, pool: &SnapshotPool) {
-        match *action {
-            Action::Spawn { shape, count, seed } => {
-                let count = if SHAPES[shape].kinds.contains(&Huge::KIND) { 1 } else { count };
-                (0..count).for_each(|each| self.spawn(&SHAPES[shape], seed ^ u64::from(each)));
-            }
-            Action::Despawn { pick } => {
-                let entity = self.model.pick(pick);
-                self.run_whole(|pair| entity.into_iter().for_each(|entity| pair.despawn(entity)));
-            }
-            Action::Insert { pick, shape, seed } => {
-                let Some(entity) = self.model.pick(pick) else { return };
-                self.run_whole(|pair| pair.insert(entity, &SHAPES[shape], seed));
-            }
-            Action::Remove { pick, shape } => {
-                let Some(entity) = self.model.pick(pick) else { return };
-                self.run_whole(|pair| pair.remove(entity, &SHAPES[shape]));
-            }
-            Action::Write { pick, kind, factor } => {
-                if let Some(entity) = self.model.pick(pick) {
-                    with_kind!(kind, T => self.write::<T>(entity, factor));
-                }
-            }
-            Action::ForEach { kind, filter, factor } => {
-                with_kind!(kind, T => self.write_all::<T>(true, filter, factor));
-            }
-            Action::Iterate { kind, filter, factor } => {
-                with_kind!(kind, T => self.write_all::<T>(false, filter, factor));
-            }
-            Action::WriteTwo { factor } => self.write_two(factor),
-            // What it has copied before memory runs out stays.
-            Action::One { one: ref one @ One::Detach { .. } } => self.run_one(one),
-            Action::One { ref one } => self.run_whole(|pair| pair.run_one(one)),
-            // Several operations, some of which may be done before one fails.
-            Action::Many { ref many } if many.is_several() => self.run_many(many),
-            Action::Many { ref many } => self.run_whole(|pair| pair.run_many(many)),
-            Action::Clear => self.run_whole(Self::clear),
-            Action::Record { ref command } => self.record(command),
-            Action::PlayBack => self.play_back(),
-            Action::ForgetCommands => self.forget_commands(),
-            Action::SendEvent { kind, count, seed } => {
-                (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
-            }
-            Action::FillLog { kind, chunks, more, seed } => {
-                self.fill_log(kind, chunks, seed);
-                if seed % 2 == 0 {
-                    self.capture(KindMask::ALL, pool);
-                }
-                (0..more as u64).for_each(|each| self.send(kind, step(seed, each)));
-            }
-            Action::ClearAndReturn { through, view, kind, count, seed } => {
-                if view < self.views.len() {
-                    self.restore(through);
-                    self.clear();
-                    (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
-                    self.restore(view);
-                }
-            }
-            Action::Tick => self.tick(),
-            Action::Capture { mask } => self.capture(KindMask(mask), pool),
-            Action::Narrow { view, mask } => self.narrow(view, KindMask(mask)),
-            Action::DropView { view } if view < self.views.len() => {
-                self.views.swap_remove(view);
-            }
-            Action::Restore { view } => self.restore(view),
-            Action::Diff { older, newer } => self.diff(older, newer),
-            Action::Prepared { factor } => self.run_prepared(factor),
-            Action::Follow { view } => self.follow(view),
-            Action::DropView { .. } | Action::Sync { .. } | Action::Branch { .. } => {}
-            Action::Check => self.assert_all(),
-        }
     }
 
     /// Makes this world a replica of `source`.

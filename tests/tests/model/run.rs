@@ -1,11 +1,13 @@
 //! Running a program: what the property test and the fuzz target have in common.
 
 use convoy_engine::{SnapshotPool, World};
-use convoy_tests::{KINDS, KindMask, Model, SHAPES};
+use convoy_tests::{Huge, KINDS, KindMask, Model, SHAPES, Value, step};
 use proptest::prelude::*;
 
-use crate::pair::Pair;
-use crate::program::{Action, Setting, WORLDS, actions};
+use crate::one::One;
+use crate::pair::{Pair, with_kind};
+use crate::program::{Action, WORLDS, actions};
+use crate::setting::Setting;
 
 /// What is done to which world.
 pub(crate) type Program = (Setting, Vec<(usize, Action)>);
@@ -80,4 +82,79 @@ pub(crate) fn run_program((setting, actions): &Program) {
         pairs.swap_remove(number).finish();
     }
     assert!(pairs.is_empty());
+}
+
+impl Pair {
+    fn run(&mut self, action: &Action, pool: &SnapshotPool) {
+        match *action {
+            Action::Spawn { shape, count, seed } => {
+                let count = if SHAPES[shape].kinds.contains(&Huge::KIND) { 1 } else { count };
+                (0..count).for_each(|each| self.spawn(&SHAPES[shape], seed ^ u64::from(each)));
+            }
+            Action::Despawn { pick } => {
+                let entity = self.model.pick(pick);
+                self.run_whole(|pair| entity.into_iter().for_each(|entity| pair.despawn(entity)));
+            }
+            Action::Insert { pick, shape, seed } => {
+                let Some(entity) = self.model.pick(pick) else { return };
+                self.run_whole(|pair| pair.insert(entity, &SHAPES[shape], seed));
+            }
+            Action::Remove { pick, shape } => {
+                let Some(entity) = self.model.pick(pick) else { return };
+                self.run_whole(|pair| pair.remove(entity, &SHAPES[shape]));
+            }
+            Action::Write { pick, kind, factor } => {
+                if let Some(entity) = self.model.pick(pick) {
+                    with_kind!(kind, T => self.write::<T>(entity, factor));
+                }
+            }
+            Action::ForEach { kind, filter, factor } => {
+                with_kind!(kind, T => self.write_all::<T>(true, filter, factor));
+            }
+            Action::Iterate { kind, filter, factor } => {
+                with_kind!(kind, T => self.write_all::<T>(false, filter, factor));
+            }
+            Action::WriteTwo { factor } => self.write_two(factor),
+            // What it has copied before memory runs out stays.
+            Action::One { one: ref one @ One::Detach { .. } } => self.run_one(one),
+            Action::One { ref one } => self.run_whole(|pair| pair.run_one(one)),
+            // Several operations, some of which may be done before one fails.
+            Action::Many { ref many } if many.is_several() => self.run_many(many),
+            Action::Many { ref many } => self.run_whole(|pair| pair.run_many(many)),
+            Action::Clear => self.run_whole(Self::clear),
+            Action::Record { ref command } => self.record(command),
+            Action::PlayBack => self.play_back(),
+            Action::ForgetCommands => self.forget_commands(),
+            Action::SendEvent { kind, count, seed } => {
+                (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
+            }
+            Action::FillLog { kind, chunks, more, seed } => {
+                self.fill_log(kind, chunks, seed);
+                if seed % 2 == 0 {
+                    self.capture(KindMask::ALL, pool);
+                }
+                (0..more as u64).for_each(|each| self.send(kind, step(seed, each)));
+            }
+            Action::ClearAndReturn { through, view, kind, count, seed } => {
+                if view < self.views.len() {
+                    self.restore(through);
+                    self.clear();
+                    (0..count).for_each(|each| self.send(kind, seed ^ u64::from(each)));
+                    self.restore(view);
+                }
+            }
+            Action::Tick => self.tick(),
+            Action::Capture { mask } => self.capture(KindMask(mask), pool),
+            Action::Narrow { view, mask } => self.narrow(view, KindMask(mask)),
+            Action::DropView { view } if view < self.views.len() => {
+                self.views.swap_remove(view);
+            }
+            Action::Restore { view } => self.restore(view),
+            Action::Diff { older, newer } => self.diff(older, newer),
+            Action::Prepared { factor } => self.run_prepared(factor),
+            Action::Follow { view } => self.follow(view),
+            Action::DropView { .. } | Action::Sync { .. } | Action::Branch { .. } => {}
+            Action::Check => self.assert_all(),
+        }
+    }
 }

@@ -4,7 +4,6 @@
 //! workload in [`promises`] is listed with all subjects that were measured, against its baseline.
 //! A promise that was not measured counts as not met.
 
-mod attempts;
 mod machine;
 mod markdown;
 mod plot;

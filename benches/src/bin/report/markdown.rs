@@ -1,8 +1,11 @@
 //! The page: one table of promises, and one with every subject of every workload.
 
-use crate::attempts::ATTEMPTS;
 use crate::promises::Workload;
 use crate::results::Row;
+
+/// What was tried where a promise is missed: under a heading of group, workload and subject, a note
+/// a line.
+const ATTEMPTS: &str = include_str!("attempts.md");
 
 const INTRODUCTION: &str = "\
 # Benchmarks
@@ -154,16 +157,19 @@ fn tried(rows: &[Row], workloads: &[Workload]) -> String {
     for workload in workloads {
         for row in of(rows, workload).filter(|row| row.met == Some(false)) {
             text += &format!("* {}: {}, {}\n", workload.title, row.subject, ratio(row));
-            let own = ATTEMPTS.iter().filter(|each| {
-                (each.group, each.workload) == (row.group, row.workload)
-                    && each.subject == row.subject
-            });
-            for note in own.flat_map(|each| each.notes) {
-                text += &format!("  * {note}\n");
+            let heading = format!("{} / {} / {}", row.group, row.workload, row.subject);
+            let own = attempts().filter(|(about, _)| *about == heading);
+            for note in own.flat_map(|(_, notes)| notes.lines()).filter(|note| !note.is_empty()) {
+                text += &format!("  {note}\n");
             }
         }
     }
     text
+}
+
+/// The headings of [`ATTEMPTS`], each with its notes.
+fn attempts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ATTEMPTS.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'))
 }
 
 /// Whether the subject is an engine to compare with.
@@ -227,4 +233,25 @@ fn time(nanoseconds: f64) -> String {
 
 fn bytes(bytes: f64) -> String {
     format!("{:.2} MB", bytes / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promises::WORKLOADS;
+
+    #[test]
+    fn every_heading_of_the_attempts_names_a_promise() {
+        let promised = |heading: &str| {
+            WORKLOADS.iter().any(|workload| {
+                let name = format!("{} / {} / ", workload.group, workload.name);
+                let subject = heading.strip_prefix(&name);
+                workload.targets.iter().any(|target| Some(target.subject) == subject)
+            })
+        };
+        let strangers: Vec<_> = attempts().filter(|(about, _)| !promised(about)).collect();
+        assert_eq!(strangers, []);
+        assert!(attempts().all(|(_, notes)| notes.trim_start().starts_with("* ")));
+        assert!(attempts().count() > 10);
+    }
 }

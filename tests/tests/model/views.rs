@@ -1,48 +1,14 @@
-//! What random programs do with pictures: compare two of them, read them through a prepared query,
-//! and branch a world from one.
-
-use std::rc::Rc;
+//! What random programs do with views: compare two of them, read them through a prepared query and
+//! by cursors, and branch a world from one.
 
 use convoy_engine::{
-    ComponentId, Diff, DiffError, Entity, PreparedQuery, ReadError, RestoreError, Without, World,
-    diff,
+    ComponentId, Diff, DiffError, Entity, Events, ReadError, RestoreError, World, diff,
 };
-use convoy_tests::{Byte, Hundred, KINDS, KindMask, Model, Triple, Value, Wide, step};
+use convoy_tests::{Alert, Byte, Hundred, KINDS, KindMask, Model, Ping, Triple, Value, Wide, step};
 
+use crate::kept::Followers;
 use crate::pair::{Kept, Pair, with_kind};
-use crate::program::Setting;
-
-/// Queries that one world after another hands on, so that they meet schemas that look alike.
-#[derive(Default)]
-pub(crate) struct Prepared {
-    read: PreparedQuery<(Entity, &'static Triple), Without<Byte>>,
-    write: PreparedQuery<(Entity, &'static mut Triple)>,
-}
-
-/// Tells for how long branches of a world, and branches of those, share its chunks.
-#[derive(Clone, Default)]
-pub(crate) struct Ties {
-    own: Rc<()>,
-    bases: Vec<Rc<()>>,
-}
-
-impl Ties {
-    /// The ties of a branch.
-    fn branch(&self) -> Self {
-        let bases = self.bases.iter().chain([&self.own]).cloned().collect();
-        Self { own: Rc::new(()), bases }
-    }
-
-    /// The world shares nothing any more.
-    pub(crate) fn cut(&mut self) {
-        self.bases.clear();
-    }
-
-    /// Whether a branch is alive.
-    pub(crate) fn is_base(&self) -> bool {
-        Rc::strong_count(&self.own) > 1
-    }
-}
+use crate::setting::Setting;
 
 impl Pair {
     /// Compares the difference of two of the views with that of their copies.
@@ -111,6 +77,22 @@ impl Pair {
                 assert_rows(query.iter().map(|(entity, value)| (entity, value.seed())), &kept.copy);
             }
         }
+    }
+
+    /// Lets the cursors read a view, if it has the number, and then the world.
+    pub(crate) fn follow(&mut self, view: usize) {
+        let Followers { pings, alerts } = &mut self.followers;
+        if let Some(kept) = self.views.get(view) {
+            // It may be of a future that was taken back.
+            pings.disturbed = true;
+            alerts.disturbed = true;
+            pings.read(|cursor| Some(numbers(kept.view.events(cursor).ok()?)));
+            alerts.read(|cursor| Some(numbers(kept.view.events(cursor).ok()?)));
+        }
+        pings.read(|cursor| Some(numbers(self.world.events(cursor))));
+        alerts.read(|cursor| Some(numbers(self.world.events(cursor))));
+        pings.assert_caught_up(&self.model.events[Ping::KIND]);
+        alerts.assert_caught_up(&self.model.events[Alert::KIND]);
     }
 }
 
@@ -204,4 +186,8 @@ fn sorted<T: Ord>(list: impl Iterator<Item = T>) -> Vec<T> {
     let mut sorted: Vec<T> = list.collect();
     sorted.sort_unstable();
     sorted
+}
+
+fn numbers<T: Value>(events: Events<'_, T>) -> Vec<u64> {
+    events.map(|event| event.seed()).collect()
 }

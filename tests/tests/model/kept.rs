@@ -1,10 +1,11 @@
-//! Cursors that random programs keep: whatever happens to the world, what a cursor has read must be
-//! what the world says was sent, once it has caught up.
+//! What random programs keep beside a world: cursors, prepared queries, and the ties of branches.
+//! Whatever happens to the world, a cursor that has caught up has read the events that the world
+//! sent.
 
-use convoy_engine::{EventCursor, Events};
-use convoy_tests::{Alert, Ping, Value};
+use std::rc::Rc;
 
-use crate::pair::Pair;
+use convoy_engine::{Entity, EventCursor, PreparedQuery, Without};
+use convoy_tests::{Alert, Byte, Ping, Triple, Value};
 
 /// A cursor, and what it has read by the number of the event; nothing for what it has lost.
 pub(crate) struct Follower<T> {
@@ -29,7 +30,7 @@ impl<T> Clone for Follower<T> {
 
 impl<T: Value> Follower<T> {
     /// Reads what is new, and keeps it under its numbers.
-    fn read(&mut self, events: impl FnOnce(&mut EventCursor<T>) -> Option<Vec<u64>>) {
+    pub(crate) fn read(&mut self, events: impl FnOnce(&mut EventCursor<T>) -> Option<Vec<u64>>) {
         let (known, taken_back) = (self.read.len(), self.cursor.taken_back());
         let Some(values) = events(&mut self.cursor) else { return };
         let start = self.cursor.next_sequence() as usize - values.len();
@@ -42,7 +43,7 @@ impl<T: Value> Follower<T> {
     }
 
     /// After reading from the world.
-    fn assert_caught_up(&mut self, sent: &[u64]) {
+    pub(crate) fn assert_caught_up(&mut self, sent: &[u64]) {
         assert_eq!(self.read.len(), sent.len());
         let mut both = self.read.iter().zip(sent);
         assert!(both.all(|(read, sent)| read.is_none_or(|read| read == *sent)), "what was sent");
@@ -50,15 +51,11 @@ impl<T: Value> Follower<T> {
     }
 }
 
-fn numbers<T: Value>(events: Events<'_, T>) -> Vec<u64> {
-    events.map(|event| event.seed()).collect()
-}
-
 /// One cursor for each type.
 #[derive(Clone, Default)]
 pub(crate) struct Followers {
-    pings: Follower<Ping>,
-    alerts: Follower<Alert>,
+    pub(crate) pings: Follower<Ping>,
+    pub(crate) alerts: Follower<Alert>,
 }
 
 impl Followers {
@@ -67,20 +64,34 @@ impl Followers {
     }
 }
 
-impl Pair {
-    /// Lets the cursors read a view, if it has the number, and then the world.
-    pub(crate) fn follow(&mut self, view: usize) {
-        let Followers { pings, alerts } = &mut self.followers;
-        if let Some(kept) = self.views.get(view) {
-            // It may be of a future that was taken back.
-            pings.disturbed = true;
-            alerts.disturbed = true;
-            pings.read(|cursor| Some(numbers(kept.view.events(cursor).ok()?)));
-            alerts.read(|cursor| Some(numbers(kept.view.events(cursor).ok()?)));
-        }
-        pings.read(|cursor| Some(numbers(self.world.events(cursor))));
-        alerts.read(|cursor| Some(numbers(self.world.events(cursor))));
-        pings.assert_caught_up(&self.model.events[Ping::KIND]);
-        alerts.assert_caught_up(&self.model.events[Alert::KIND]);
+/// Queries that one world after another hands on, so that they meet schemas that look alike.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub(crate) read: PreparedQuery<(Entity, &'static Triple), Without<Byte>>,
+    pub(crate) write: PreparedQuery<(Entity, &'static mut Triple)>,
+}
+
+/// Tells for how long branches of a world, and branches of those, share its chunks.
+#[derive(Clone, Default)]
+pub(crate) struct Ties {
+    own: Rc<()>,
+    bases: Vec<Rc<()>>,
+}
+
+impl Ties {
+    /// The ties of a branch.
+    pub(crate) fn branch(&self) -> Self {
+        let bases = self.bases.iter().chain([&self.own]).cloned().collect();
+        Self { own: Rc::new(()), bases }
+    }
+
+    /// The world shares nothing any more.
+    pub(crate) fn cut(&mut self) {
+        self.bases.clear();
+    }
+
+    /// Whether a branch is alive.
+    pub(crate) fn is_base(&self) -> bool {
+        Rc::strong_count(&self.own) > 1
     }
 }
