@@ -12,7 +12,7 @@ use crate::storage::table::{DROPPED, enable_rows};
 
 use super::bundle::{Bundle, RowSink};
 use super::core::World;
-use super::edges::Change;
+use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};
 use super::index::Location;
 
@@ -242,7 +242,7 @@ impl World {
         archetype: ArchetypeId,
         bundle: &B,
     ) -> Result<(), ComponentError> {
-        let number = self.edge::<B>(archetype, Change::Insert)?;
+        let number = self.edge::<B>(archetype, Direction::Insert)?;
         let target = self.edges.get(number).target;
         let rows = if target == archetype {
             self.attempt(|world| {
@@ -284,7 +284,7 @@ impl World {
         if !self.bundles.get(number).mask.is_subset(held) {
             return Ok(false);
         }
-        let number = self.edge::<B>(archetype, Change::Remove)?;
+        let number = self.edge::<B>(archetype, Direction::Remove)?;
         if self.edges.get(number).target != archetype {
             self.move_table(archetype, number)?;
         }

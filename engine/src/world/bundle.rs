@@ -199,15 +199,18 @@ pub(crate) struct BundleInfo {
 }
 
 impl BundleInfo {
+    /// The bundle without components.
+    pub(crate) const NONE: Self = Self {
+        mask: ComponentMask::NONE,
+        archetype: None,
+        ids: [ComponentId::ENTITY; BUNDLE_MAX],
+        positions: [0; BUNDLE_MAX],
+        len: 0,
+    };
+
     /// Checks that the components of `B`, which are registered, differ and may be used.
     pub(crate) fn new<B: Bundle>(registry: &Registry) -> Result<Self, SpawnError> {
-        let mut info = Self {
-            mask: ComponentMask::NONE,
-            archetype: None,
-            ids: [ComponentId::ENTITY; BUNDLE_MAX],
-            positions: [0; BUNDLE_MAX],
-            len: 0,
-        };
+        let mut info = Self::NONE;
         let mut duplicate = None;
         let mut reserved = false;
         B::find(registry, &mut |id| {
@@ -233,17 +236,12 @@ impl BundleInfo {
         Ok(info)
     }
 
-    /// The bundle of one component, whatever it is.
-    pub(crate) fn of_component(id: ComponentId) -> Self {
-        let mut ids = [ComponentId::ENTITY; BUNDLE_MAX];
-        ids[0] = id;
-        Self {
-            mask: ComponentMask::from_iter([id]),
-            archetype: None,
-            ids,
-            positions: [0; BUNDLE_MAX],
-            len: 1,
-        }
+    /// The bundle of the components in `mask`, unchecked. Only those in `ids` have positions.
+    pub(crate) fn of(mask: ComponentMask, ids: &[ComponentId]) -> Self {
+        let mut info = Self { mask, ..Self::NONE };
+        info.ids[..ids.len()].copy_from_slice(ids);
+        info.len = ids.len() as u8;
+        info
     }
 
     /// The component ids in the order of the tuple.

@@ -26,7 +26,7 @@ use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
 use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, Positions, RowSink, Values};
-use super::edges::{Change, Edge, Edges};
+use super::edges::{Direction, Edge, EdgeName, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
 use super::index::{EntityIndex, Location, Slot};
@@ -565,9 +565,9 @@ impl World {
     ) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Insert) {
+        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Direction::Insert) {
             Some(number) => number,
-            None => self.first_edge::<B>((entity, from), Change::Insert)?,
+            None => self.first_edge::<B>((entity, from), Direction::Insert)?,
         };
         let to = self.reach::<B>(number, (entity, from))?;
         let Self { edges, tables, .. } = self;
@@ -651,10 +651,10 @@ impl World {
     fn first_edge<B: Bundle>(
         &mut self,
         (entity, from): (Entity, Location),
-        change: Change,
+        direction: Direction,
     ) -> Result<usize, ComponentError> {
         self.all_or_nothing(|world| {
-            let number = world.add_edge::<B>(from.archetype, change)?;
+            let number = world.add_bundle_edge::<B>(from.archetype, direction)?;
             world.prepare_edge(number, (entity, from))?;
             Ok(number)
         })
@@ -725,8 +725,6 @@ impl World {
         }
     }
 
-    /// The number of the edge that `B` leads along, worked out now if it is new. An archetype
-    /// that a removal starts from has every component of `B`.
     /// [`World::remove`] without a look at what is removed.
     pub(crate) fn remove_unseen<B: Bundle>(
         &mut self,
@@ -747,11 +745,11 @@ impl World {
     ) -> Result<(Location, usize), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Change::Remove) {
+        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Direction::Remove) {
             Some(number) => number,
             None => {
                 self.check_held::<B>(entity, from.archetype)?;
-                self.first_edge::<B>((entity, from), Change::Remove)?
+                self.first_edge::<B>((entity, from), Direction::Remove)?
             }
         };
         Ok((from, number))
@@ -763,33 +761,41 @@ impl World {
     pub(crate) fn edge<B: Bundle>(
         &mut self,
         source: ArchetypeId,
-        change: Change,
+        direction: Direction,
     ) -> Result<usize, SpawnError> {
-        match self.edges.find(source, TypeId::of::<B>(), change) {
+        match self.edges.find(source, TypeId::of::<B>(), direction) {
             Some(number) => Ok(number),
-            None => self.add_edge::<B>(source, change),
+            None => self.add_bundle_edge::<B>(source, direction),
         }
     }
 
     #[cold]
-    fn add_edge<B: Bundle>(
+    fn add_bundle_edge<B: Bundle>(
         &mut self,
         source: ArchetypeId,
-        change: Change,
+        direction: Direction,
     ) -> Result<usize, SpawnError> {
         let number = self.bundle::<B>()?;
-        let bundle = self.bundles.get(number).mask;
+        let bundle = *self.bundles.get(number);
+        let name = EdgeName::Type(TypeId::of::<B>());
+        Ok(self.add_edge(source, (name, direction), direction.ends(bundle)))
+    }
+
+    /// Works out the edge from `source` along which the components of one bundle go and those of
+    /// another come. The archetype at its end is created if it is new. Returns the edge's number.
+    #[cold]
+    pub(crate) fn add_edge(
+        &mut self,
+        source: ArchetypeId,
+        name: (EdgeName, Direction),
+        (removed, inserted): (BundleInfo, BundleInfo),
+    ) -> usize {
         let mask = *self.catalog.archetype(source).mask();
-        let components = match change {
-            Change::Insert => mask.union(&bundle),
-            Change::Remove => mask.difference(&bundle),
-        };
-        let target = self.archetype_of(&components);
-        let target_mask = self.catalog.archetype(target).mask();
-        let info = self.bundles.get(number);
-        let toggles = self.catalog.registry.toggles();
-        let edge = Edge::new(&mask, (target, target_mask), info, change, toggles);
-        Ok(self.edges.add(source, TypeId::of::<B>(), change, edge))
+        let target = self.archetype_of(&mask.difference(&removed.mask).union(&inserted.mask));
+        let Self { catalog, edges, .. } = self;
+        let target = (target, catalog.archetype(target).mask());
+        let edge = Edge::new(&mask, target, (&removed, &inserted), catalog.registry.toggles());
+        edges.add(source, name, edge)
     }
 
     /// The component `T` of `entity`.

@@ -18,8 +18,9 @@ use crate::storage::{
     Component, ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError,
 };
 
+use super::bundle::BundleInfo;
 use super::core::World;
-use super::edges::{Change, Edge};
+use super::edges::{Direction, EdgeName};
 use super::error::{ComponentError, RefusedBytes, SpawnError};
 use super::index::Location;
 
@@ -137,7 +138,7 @@ impl World {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let mask = self.check_values(Some(entity), components)?;
-        let number = self.untyped_edge((entity, from), &mask, Change::Insert)?;
+        let number = self.untyped_edge((entity, from), &mask, Direction::Insert)?;
         let mut to = from;
         if self.edges.get(number).target == from.archetype {
             self.attempt(|world| world.own_values(number, from, components))?;
@@ -189,7 +190,7 @@ impl World {
         if let Some(id) = mask.difference(held).iter().next() {
             return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
         }
-        let number = self.untyped_edge((entity, from), &mask, Change::Remove)?;
+        let number = self.untyped_edge((entity, from), &mask, Direction::Remove)?;
         if self.edges.get(number).target != from.archetype {
             self.move_row(number, (entity, from))?;
         }
@@ -310,34 +311,18 @@ impl World {
         &mut self,
         (entity, from): (Entity, Location),
         components: &ComponentMask,
-        change: Change,
+        direction: Direction,
     ) -> Result<usize, MemoryError> {
-        if let Some(number) = self.edges.find_untyped(from.archetype, components, change) {
+        if let Some(number) = self.edges.find_untyped(from.archetype, components, direction) {
             return Ok(number);
         }
         self.all_or_nothing(|world| {
-            let number = world.add_untyped_edge(from.archetype, components, change);
+            let bundle = BundleInfo::of(*components, &[]);
+            let name = EdgeName::Components(*components);
+            let number = world.add_edge(from.archetype, (name, direction), direction.ends(bundle));
             world.prepare_edge(number, (entity, from))?;
             Ok(number)
         })
-    }
-
-    fn add_untyped_edge(
-        &mut self,
-        source: ArchetypeId,
-        components: &ComponentMask,
-        change: Change,
-    ) -> usize {
-        let mask = *self.catalog.archetype(source).mask();
-        let wanted = match change {
-            Change::Insert => mask.union(components),
-            Change::Remove => mask.difference(components),
-        };
-        let target = self.archetype_of(&wanted);
-        let target_mask = self.catalog.archetype(target).mask();
-        let toggles = self.catalog.registry.toggles();
-        let edge = Edge::untyped(&mask, (target, target_mask), components, change, toggles);
-        self.edges.add_untyped(source, components, change, edge)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, RandomState};
 
 use crate::storage::ComponentMask;
 use crate::storage::archetype::ArchetypeId;
@@ -11,28 +11,46 @@ use crate::storage::room::push_tight;
 use crate::storage::table::DROPPED;
 use crate::storage::type_map::TypeIdHasher;
 
-use super::bundle::{BUNDLE_MAX, BundleInfo, Positions};
+use super::bundle::{BundleInfo, Positions};
 
 /// Whether the bundle of an edge comes or goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Change {
+pub(crate) enum Direction {
     Insert,
     Remove,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct EdgeKey {
-    /// Twice the archetype's number, plus one for a removal.
-    archetype_and_change: u32,
-    /// The type of the bundle, or another one that stands for the change.
-    bundle: TypeId,
+impl Direction {
+    /// The bundles that go and come along an edge of `bundle`.
+    pub(crate) fn ends(self, bundle: BundleInfo) -> (BundleInfo, BundleInfo) {
+        match self {
+            Self::Insert => (BundleInfo::NONE, bundle),
+            Self::Remove => (bundle, BundleInfo::NONE),
+        }
+    }
 }
 
-/// As an [`EdgeKey`], with the components themselves in place of a type.
-type UntypedKey = (u32, ComponentMask);
+/// What an edge is found by, apart from its source.
+#[derive(Clone, Copy)]
+pub(crate) enum EdgeName {
+    /// The bundle's `TypeId`, or a marker type for links and exchanges.
+    Type(TypeId),
+    /// The components, with their toggles, where no bundle stands for them.
+    Components(ComponentMask),
+}
 
-fn archetype_and_change(source: ArchetypeId, change: Change) -> u32 {
-    source.bits() << 1 | change as u32
+/// The key of an edge with the name `N`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct EdgeKey<N> {
+    /// Twice the archetype's number, plus one for a removal.
+    archetype_and_direction: u32,
+    name: N,
+}
+
+impl<N> EdgeKey<N> {
+    fn new(source: ArchetypeId, name: N, direction: Direction) -> Self {
+        Self { archetype_and_direction: source.bits() << 1 | direction as u32, name }
+    }
 }
 
 /// One cached move between archetypes.
@@ -40,110 +58,74 @@ pub(crate) struct Edge {
     pub(crate) target: ArchetypeId,
     /// For each column of the source, where its component stands in the target, or [`DROPPED`].
     pub(crate) targets: Box<[u16]>,
-    /// Where the bundle's columns stand in the archetype that has them: the target of an
-    /// insertion or exchange, the source of a removal.
+    /// The columns of the inserted bundle in the target; of a removal, those of the removed bundle
+    /// in the source.
     pub(crate) positions: Positions,
-    /// What few edges have: most worlds have many.
+    /// Boxed, as few edges have any of it, and worlds have many edges.
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Default)]
 struct Rare {
-    /// Where the columns of the bundle that an exchange removes stand in the source.
+    /// Of an exchange: the columns of the removed bundle in the source.
     removed: Positions,
-    /// Where the toggles of what is inserted stand in the target: what comes is switched on.
+    /// The toggles of the inserted components in the target, which are switched on.
     enabled: Box<[u16]>,
 }
 
 impl Edge {
+    /// The edge along which the components of `removed` go and those of `inserted` come, from the
+    /// archetype with the components `source` to `target`. Inserted values replace those that the
+    /// entity has.
     pub(crate) fn new(
         source: &ComponentMask,
-        target: (ArchetypeId, &ComponentMask),
-        bundle: &BundleInfo,
-        change: Change,
-        toggles: &ComponentMask,
-    ) -> Self {
-        let mut edge = Self::untyped(source, target, &bundle.mask, change, toggles);
-        let holder = if change == Change::Remove { source } else { target.1 };
-        edge.positions = bundle.positions(holder);
-        edge
-    }
-
-    /// The edge of an exchange: `removed` goes and `inserted` comes.
-    pub(crate) fn exchange(
-        source: &ComponentMask,
-        target: (ArchetypeId, &ComponentMask),
-        removed: &BundleInfo,
-        inserted: &BundleInfo,
-        toggles: &ComponentMask,
-    ) -> Self {
-        let mut edge = Self::new(source, target, inserted, Change::Insert, toggles);
-        edge.rare.get_or_insert_default().removed = removed.positions(source);
-        edge
-    }
-
-    /// The edge of components that no bundle stands for: it has no positions. `components` holds
-    /// their toggles as well.
-    pub(crate) fn untyped(
-        source: &ComponentMask,
         (target, target_mask): (ArchetypeId, &ComponentMask),
-        components: &ComponentMask,
-        change: Change,
+        (removed, inserted): (&BundleInfo, &BundleInfo),
         toggles: &ComponentMask,
     ) -> Self {
-        let shared = source.intersection(target_mask);
-        let kept = match change {
-            // The inserted values replace what the entity had.
-            Change::Insert => shared.difference(components),
-            Change::Remove => shared,
-        };
-        let targets = source
-            .iter()
-            .map(|id| if kept.contains(id) { target_mask.rank(id) as u16 } else { DROPPED });
-        let none = [0; BUNDLE_MAX];
-        let switched = match change {
-            Change::Insert => components.intersection(toggles),
-            Change::Remove => ComponentMask::NONE,
-        };
-        let enabled: Box<[u16]> = switched.iter().map(|id| target_mask.rank(id) as u16).collect();
-        let rare = (!enabled.is_empty()).then(|| Box::new(Rare { enabled, ..Rare::default() }));
-        Self { target, targets: targets.collect(), positions: none, rare }
+        let kept = source.intersection(target_mask).difference(&inserted.mask);
+        let column_of = |id| target_mask.rank(id) as u16;
+        let targets =
+            source.iter().map(|id| if kept.contains(id) { column_of(id) } else { DROPPED });
+        let enabled = inserted.mask.intersection(toggles);
+        let from_source = removed.positions(source);
+        let is_removal = inserted.ids().is_empty();
+        let positions = if is_removal { from_source } else { inserted.positions(target_mask) };
+        let is_exchange = !is_removal && !removed.ids().is_empty();
+        let rare = (is_exchange || !enabled.is_empty()).then(|| {
+            let enabled = enabled.iter().map(column_of).collect();
+            Box::new(Rare { removed: from_source, enabled })
+        });
+        Self { target, targets: targets.collect(), positions, rare }
     }
 
-    /// Where the columns of the bundle that an exchange removes stand in the source.
+    /// The columns of the removed bundle in the source.
     pub(crate) fn removed(&self) -> &Positions {
-        &self.rare.as_ref().expect("the edge is that of an exchange").removed
+        self.rare.as_ref().map_or(&self.positions, |rare| &rare.removed)
     }
 
-    /// Where the toggles of what is inserted stand in the target.
+    /// The toggles of the inserted components in the target.
     #[inline]
     pub(crate) fn enabled(&self) -> &[u16] {
         self.rare.as_ref().map_or(&[], |rare| &rare.enabled)
     }
 }
 
-/// All edges that were walked so far.
-#[derive(Default)]
-pub(crate) struct Edges {
-    edges: Vec<Edge>,
-    numbers: HashMap<EdgeKey, usize, BuildHasherDefault<TypeIdHasher>>,
-    /// The edges of components that no bundle stands for.
-    untyped: HashMap<UntypedKey, usize>,
-    recent_untyped: Option<(UntypedKey, usize)>,
+/// The edges of one kind of name, by key.
+struct Numbers<N, S> {
+    numbers: HashMap<EdgeKey<N>, usize, S>,
     /// The edge that was walked last: loops walk one edge many times.
-    recent: Option<(EdgeKey, usize)>,
+    recent: Option<(EdgeKey<N>, usize)>,
 }
 
-impl Edges {
-    /// The number of an edge, if it is known.
+impl<N, S: Default> Default for Numbers<N, S> {
+    fn default() -> Self {
+        Self { numbers: HashMap::default(), recent: None }
+    }
+}
+
+impl<N: Copy + Eq + Hash, S: BuildHasher> Numbers<N, S> {
     #[inline]
-    pub(crate) fn find(
-        &mut self,
-        source: ArchetypeId,
-        bundle: TypeId,
-        change: Change,
-    ) -> Option<usize> {
-        let key = EdgeKey { archetype_and_change: archetype_and_change(source, change), bundle };
+    fn find(&mut self, key: EdgeKey<N>) -> Option<usize> {
         if let Some((recent, number)) = self.recent
             && recent == key
         {
@@ -153,18 +135,26 @@ impl Edges {
         self.recent = Some((key, number));
         Some(number)
     }
+}
 
-    pub(crate) fn add(
+/// All edges that were walked so far.
+#[derive(Default)]
+pub(crate) struct Edges {
+    edges: Vec<Edge>,
+    typed: Numbers<TypeId, BuildHasherDefault<TypeIdHasher>>,
+    untyped: Numbers<ComponentMask, RandomState>,
+}
+
+impl Edges {
+    /// The number of the edge of a bundle, a link or an exchange, if it is known.
+    #[inline]
+    pub(crate) fn find(
         &mut self,
         source: ArchetypeId,
         bundle: TypeId,
-        change: Change,
-        edge: Edge,
-    ) -> usize {
-        let key = EdgeKey { archetype_and_change: archetype_and_change(source, change), bundle };
-        push_tight(&mut self.edges, edge);
-        self.numbers.insert(key, self.edges.len() - 1);
-        self.edges.len() - 1
+        direction: Direction,
+    ) -> Option<usize> {
+        self.typed.find(EdgeKey::new(source, bundle, direction))
     }
 
     /// The number of the edge of components that no bundle stands for, if it is known.
@@ -172,29 +162,28 @@ impl Edges {
         &mut self,
         source: ArchetypeId,
         components: &ComponentMask,
-        change: Change,
+        direction: Direction,
     ) -> Option<usize> {
-        let key = (archetype_and_change(source, change), *components);
-        if let Some((recent, number)) = self.recent_untyped
-            && recent == key
-        {
-            return Some(number);
-        }
-        let number = *self.untyped.get(&key)?;
-        self.recent_untyped = Some((key, number));
-        Some(number)
+        self.untyped.find(EdgeKey::new(source, *components, direction))
     }
 
-    pub(crate) fn add_untyped(
+    /// Adds an edge that is not known yet. Returns its number.
+    pub(crate) fn add(
         &mut self,
         source: ArchetypeId,
-        components: &ComponentMask,
-        change: Change,
+        (name, direction): (EdgeName, Direction),
         edge: Edge,
     ) -> usize {
+        let number = self.edges.len();
         push_tight(&mut self.edges, edge);
-        let number = self.edges.len() - 1;
-        self.untyped.insert((archetype_and_change(source, change), *components), number);
+        match name {
+            EdgeName::Type(name) => {
+                self.typed.numbers.insert(EdgeKey::new(source, name, direction), number)
+            }
+            EdgeName::Components(name) => {
+                self.untyped.numbers.insert(EdgeKey::new(source, name, direction), number)
+            }
+        };
         number
     }
 

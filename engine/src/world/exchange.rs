@@ -9,7 +9,7 @@ use crate::storage::table::enable_rows;
 
 use super::bundle::{Bundle, RowSink};
 use super::core::{RowSource, World};
-use super::edges::{Change, Edge};
+use super::edges::{Direction, EdgeName};
 use super::error::ComponentError;
 
 /// Stands for an exchange where a bundle's type stands for its insertion.
@@ -42,7 +42,7 @@ impl World {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let key = TypeId::of::<Exchange<R, I>>();
-        let number = match self.edges.find(from.archetype, key, Change::Insert) {
+        let number = match self.edges.find(from.archetype, key, Direction::Insert) {
             Some(number) => number,
             None => {
                 self.check_held::<R>(entity, from.archetype)?;
@@ -72,11 +72,7 @@ impl World {
     ) -> Result<usize, ComponentError> {
         let (removed, inserted) = (self.bundle::<R>()?, self.bundle::<I>()?);
         let (removed, inserted) = (*self.bundles.get(removed), *self.bundles.get(inserted));
-        let mask = *self.catalog.archetype(source).mask();
-        let target = self.archetype_of(&mask.difference(&removed.mask).union(&inserted.mask));
-        let target_mask = self.catalog.archetype(target).mask();
-        let toggles = self.catalog.registry.toggles();
-        let edge = Edge::exchange(&mask, (target, target_mask), &removed, &inserted, toggles);
-        Ok(self.edges.add(source, TypeId::of::<Exchange<R, I>>(), Change::Insert, edge))
+        let name = EdgeName::Type(TypeId::of::<Exchange<R, I>>());
+        Ok(self.add_edge(source, (name, Direction::Insert), (removed, inserted)))
     }
 }

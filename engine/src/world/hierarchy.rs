@@ -20,11 +20,11 @@ use convoy_pool::MemoryError;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{Component, Kind};
 use crate::storage::links::{ChildOf, Children, NOBODY, somebody};
-use crate::storage::{Entity, RegisterError};
+use crate::storage::{ComponentMask, Entity, RegisterError};
 
 use super::bundle::BundleInfo;
 use super::core::{World, commit_move};
-use super::edges::{Change, Edge};
+use super::edges::{Direction, EdgeName};
 use super::error::{ComponentError, SpawnError};
 use super::family::{ChildIter, Descendants, Links};
 use super::moves::Moves;
@@ -195,7 +195,7 @@ impl World {
         self.with_moves(|world, moves| {
             steps = [
                 world.plan_bereaved(moves, &link)?,
-                Some(world.plan_step::<ChildOf>(moves, child, Change::Remove)?),
+                Some(world.plan_step::<ChildOf>(moves, child, Direction::Remove)?),
             ];
             world.prepare_family(moves)?;
             world.own_neighbours(&link)?;
@@ -296,7 +296,7 @@ impl World {
         while let Some(child) = somebody(next) {
             next = self.child_of(child).map_or(NOBODY, |link| link.next);
             let at = self.index.locate(child).expect("a listed child is alive");
-            let edge = self.edges.find(at.archetype, TypeId::of::<ChildOf>(), Change::Remove);
+            let edge = self.edges.find(at.archetype, TypeId::of::<ChildOf>(), Direction::Remove);
             self.take_step((child, edge.expect("the edge was planned")));
         }
         self.remove_row(entity);
@@ -320,7 +320,7 @@ impl World {
     fn plan_orphans(&mut self, moves: &mut Moves, entity: Entity) -> Result<(), SpawnError> {
         let mut next = self.children_of(entity).map_or(NOBODY, |children| children.first);
         while let Some(child) = somebody(next) {
-            self.plan_step::<ChildOf>(moves, child, Change::Remove)?;
+            self.plan_step::<ChildOf>(moves, child, Direction::Remove)?;
             next = self.child_of(child).map_or(NOBODY, |link| link.next);
         }
         Ok(())
@@ -365,11 +365,11 @@ impl World {
             let left = old.as_ref().filter(|old| old.parent != parent);
             steps[0] = left.map_or(Ok(None), |old| world.plan_bereaved(moves, old))?;
             if old.is_none() {
-                steps[1] = Some(world.plan_step::<ChildOf>(moves, child, Change::Insert)?);
+                steps[1] = Some(world.plan_step::<ChildOf>(moves, child, Direction::Insert)?);
             }
             let children = world.children_of(parent);
             if children.is_none() {
-                steps[2] = Some(world.plan_step::<Children>(moves, parent, Change::Insert)?);
+                steps[2] = Some(world.plan_step::<Children>(moves, parent, Direction::Insert)?);
             }
             world.prepare_family(moves)?;
             if let Some(old) = &old {
@@ -424,7 +424,7 @@ impl World {
         if link.previous != NOBODY || link.next != NOBODY {
             return Ok(None);
         }
-        self.plan_step::<Children>(moves, link.parent, Change::Remove).map(Some)
+        self.plan_step::<Children>(moves, link.parent, Direction::Remove).map(Some)
     }
 
     /// Lists the move of an entity that gains or loses a link.
@@ -432,10 +432,10 @@ impl World {
         &mut self,
         moves: &mut Moves,
         entity: Entity,
-        change: Change,
+        direction: Direction,
     ) -> Result<Step, SpawnError> {
         let at = self.index.locate(entity).expect("a linked entity is alive");
-        let edge = self.link_edge::<T>(at.archetype, change)?;
+        let edge = self.link_edge::<T>(at.archetype, direction)?;
         moves.add(entity, Some(self.edges.get(edge).target));
         Ok((entity, edge))
     }
@@ -444,23 +444,16 @@ impl World {
     fn link_edge<T: Component>(
         &mut self,
         source: ArchetypeId,
-        change: Change,
+        direction: Direction,
     ) -> Result<usize, RegisterError> {
         // The type of a link is no tuple, so its edges are told from those of bundles.
         let key = TypeId::of::<T>();
-        if let Some(number) = self.edges.find(source, key, change) {
+        if let Some(number) = self.edges.find(source, key, direction) {
             return Ok(number);
         }
-        let info = BundleInfo::of_component(self.register::<T>()?);
-        let mask = *self.catalog.archetype(source).mask();
-        let target = self.archetype_of(&match change {
-            Change::Insert => mask.union(&info.mask),
-            Change::Remove => mask.difference(&info.mask),
-        });
-        let target_mask = self.catalog.archetype(target).mask();
-        let toggles = self.catalog.registry.toggles();
-        let edge = Edge::new(&mask, (target, target_mask), &info, change, toggles);
-        Ok(self.edges.add(source, key, change, edge))
+        let id = self.register::<T>()?;
+        let info = BundleInfo::of(ComponentMask::from_iter([id]), &[id]);
+        Ok(self.add_edge(source, (EdgeName::Type(key), direction), direction.ends(info)))
     }
 
     /// Moves an entity whose move was prepared.

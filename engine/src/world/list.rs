@@ -20,7 +20,7 @@ use crate::storage::table::{Table, enable_rows};
 
 use super::bundle::{Bundle, ComponentSink, Positions};
 use super::core::World;
-use super::edges::Change;
+use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};
 use super::index::{EntityIndex, Location};
 
@@ -79,10 +79,10 @@ impl World {
     ) -> Result<ListReport, ComponentError> {
         self.bundle::<B>()?;
         self.with_runs(entities, |world, runs| {
-            world.prepare_change::<B>(runs, Change::Insert)?;
+            world.prepare_change::<B>(runs, Direction::Insert)?;
             for runs in runs.tables() {
                 let archetype = runs[0].archetype();
-                let number = world.edge::<B>(archetype, Change::Insert)?;
+                let number = world.edge::<B>(archetype, Direction::Insert)?;
                 let target = world.edges.get(number).target;
                 let moved = (target != archetype).then(|| world.leave(runs, number));
                 let edge = world.edges.get(number);
@@ -130,10 +130,10 @@ impl World {
             let catalog = &world.catalog;
             let lacking = runs
                 .retain_tables(|archetype| removed.is_subset(catalog.archetype(archetype).mask()));
-            world.prepare_change::<B>(runs, Change::Remove)?;
+            world.prepare_change::<B>(runs, Direction::Remove)?;
             for runs in runs.tables() {
                 let archetype = runs[0].archetype();
-                let number = world.edge::<B>(archetype, Change::Remove)?;
+                let number = world.edge::<B>(archetype, Direction::Remove)?;
                 if world.edges.get(number).target != archetype {
                     world.leave(runs, number);
                 }
@@ -241,28 +241,28 @@ impl World {
     fn prepare_change<B: Bundle>(
         &mut self,
         runs: &mut RowRuns,
-        change: Change,
+        direction: Direction,
     ) -> Result<(), ComponentError> {
         for runs in runs.tables() {
-            self.edge::<B>(runs[0].archetype(), change)?;
+            self.edge::<B>(runs[0].archetype(), direction)?;
         }
         let (groups, incoming) = runs.split();
-        self.attempt(|world| world.prepare_runs::<B>(groups, incoming, change))
+        self.attempt(|world| world.prepare_runs::<B>(groups, incoming, direction))
     }
 
     fn prepare_runs<'r, B: Bundle>(
         &mut self,
         groups: impl Iterator<Item = &'r [RowRun]>,
         incoming: &mut Incoming,
-        change: Change,
+        direction: Direction,
     ) -> Result<(), ComponentError> {
         for runs in groups {
             let archetype = runs[0].archetype();
-            let edge = self.edge::<B>(archetype, change)?;
+            let edge = self.edge::<B>(archetype, direction)?;
             let Self { edges, tables, index, memory, .. } = self;
             let edge = edges.get(edge);
             if edge.target == archetype {
-                let written = if change == Change::Insert { B::LEN } else { 0 };
+                let written = if direction == Direction::Insert { B::LEN } else { 0 };
                 let table = &mut tables[archetype.index()];
                 prepare_write(table, runs, &edge.positions[..written], memory)?;
                 prepare_write(table, runs, edge.enabled(), memory)?;
