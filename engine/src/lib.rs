@@ -89,8 +89,8 @@ pub use storage::{
 };
 pub use world::{
     ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
-    ComponentError, Descendants, DetachReport, EntityError, EventBytes, EventCursor, Events,
-    HierarchyError, ListReport, Playback, RefusedBytes, ReservedEntities, ResourceError,
+    ComponentError, Components, Descendants, DetachReport, EntityError, EventBytes, EventCursor,
+    Events, HierarchyError, ListReport, Playback, RefusedBytes, ReservedEntities, ResourceError,
     RestoreReport, SpawnError, SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig,
     WorldMemory,
 };

@@ -231,7 +231,7 @@ fn statistics_name_the_components_and_add_up() {
     let archetypes: Vec<_> = world.archetypes().collect();
     assert_eq!(archetypes.len(), 3, "the archetype without components comes first");
     assert_eq!((archetypes[0].rows, archetypes[0].chunks, archetypes[0].occupancy()), (0, 0, 1.0));
-    let names: Vec<_> = archetypes[1].components().collect();
+    let names: Vec<_> = archetypes[1].names().collect();
     assert!(names[0].ends_with("::Word") && names[1].ends_with("::Tag") && names.len() == 2);
     assert_eq!(archetypes[1].rows, 1000);
     assert_eq!(archetypes[1].bytes_used, 1000 * (8 + 4));

@@ -76,7 +76,7 @@ fn worlds_of_one_schema_agree_on_ids_whatever_comes_first_in_them() {
     // In another world the first archetype comes by the first entity.
     let names = |world: &World| -> Vec<Vec<String>> {
         let archetypes = world.archetypes().skip(1).take(2);
-        archetypes.map(|each| each.components().map(str::to_owned).collect()).collect()
+        archetypes.map(|each| each.names().map(str::to_owned).collect()).collect()
     };
     assert_eq!(names(&one), names(&other));
     assert_eq!(names(&one)[1], ["pilot"]);

@@ -1,10 +1,15 @@
-//! What a view tells of types, and where the next events begin: as its world does, at the capture.
+//! What a view tells of types, archetypes and entities, and where the next events begin: as its
+//! world does, at the capture.
 
+use std::fmt;
+
+use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{Component, ComponentInfo, Kind};
-use crate::storage::{ComponentId, ComponentMask};
-use crate::world::EventCursor;
+use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::archetypes::write_table;
+use crate::world::{ArchetypeStatistics, Components, EventCursor};
 
-use super::view::View;
+use super::view::{ReadError, View};
 
 impl View {
     /// The id of the component `T`, if it was registered, as [`World::component_id`](crate::World).
@@ -32,6 +37,53 @@ impl View {
     /// Name, size and chunk shape of a type; `None` when none had the id at the capture.
     pub fn component_info(&self, id: ComponentId) -> Option<&ComponentInfo> {
         self.frozen().catalog().registry.get(id)
+    }
+
+    /// The components that `entity` had, with their ids, names and shapes: also those that this view
+    /// may not read.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// let ship = world.spawn((7_u32, 0.5_f64));
+    /// let view = world.capture(ComponentMask::ALL, &pool);
+    /// world.remove::<(f64,)>(ship).unwrap();
+    /// let sizes = view.components_of(ship).unwrap().map(|(_, info)| info.size());
+    /// assert!(sizes.eq([4, 8]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the handle was stale, or [`Entity`] is not among what this view may read.
+    pub fn components_of(&self, entity: Entity) -> Result<Components<'_>, ReadError> {
+        let at = self.locate(entity)?.ok_or(ReadError::NotAlive { entity })?;
+        Ok(Components::new(self.frozen().catalog(), at.archetype))
+    }
+
+    /// The archetypes at the capture, as [`World::archetypes`](crate::World::archetypes), with what
+    /// the columns take that this view may read.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// let ship = world.spawn((7_u32, 0.5_f64));
+    /// let view = world.capture(ComponentMask::ALL, &pool);
+    /// world.despawn(ship).unwrap();
+    /// let ships = view.archetypes().last().unwrap();
+    /// assert_eq!((ships.rows, ships.bytes_used), (1, 8 + 4 + 8));
+    /// println!("{view:#?}"); // all archetypes, as a table
+    /// ```
+    pub fn archetypes(&self) -> impl ExactSizeIterator<Item = ArchetypeStatistics<'_>> {
+        let (frozen, readable) = (self.frozen(), self.readable());
+        (0..frozen.table_count()).map(move |table| {
+            let archetype = ArchetypeId::new(table);
+            let ids = frozen.catalog().archetype(archetype).mask().intersection(readable);
+            let columns = ids.iter().filter_map(|id| {
+                let (chunks, bytes) = frozen.column(table, id)?.chunk_use();
+                Some((id, chunks, bytes))
+            });
+            ArchetypeStatistics::new(frozen.catalog(), archetype, frozen.table(table).0, columns)
+        })
     }
 
     /// Whether there was a resource of type `T` that this view may read.
@@ -78,5 +130,26 @@ impl View {
         let ids = catalog.registry.ids_of(Kind::Resource).filter(|&id| mask.contains(id));
         let resources = ids.filter_map(|id| frozen.resource(id));
         columns.chain(resources).map(|rows| rows.size() * rows.len()).sum()
+    }
+}
+
+/// In short, or with `{:#?}` a table of all archetypes that have rows, as that of a
+/// [`World`](crate::World).
+impl fmt::Debug for View {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tick, entities, readers) = (self.tick(), self.entity_count(), self.readers());
+        if formatter.alternate() {
+            writeln!(
+                formatter,
+                "View of tick {tick} with {entities} entities, one of {readers} readers"
+            )?;
+            return write_table(formatter, &self.frozen().catalog().registry, self.archetypes());
+        }
+        formatter
+            .debug_struct("View")
+            .field("tick", &tick)
+            .field("entities", &entities)
+            .field("readers", &readers)
+            .finish_non_exhaustive()
     }
 }

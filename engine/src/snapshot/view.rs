@@ -290,7 +290,7 @@ impl View {
     }
 
     #[inline]
-    fn locate(&self, entity: Entity) -> Result<Option<Location>, ReadError> {
+    pub(super) fn locate(&self, entity: Entity) -> Result<Option<Location>, ReadError> {
         let slots = self.slots();
         let slots = slots.ok_or_else(not_captured::<Entity>)?;
         let index = entity.index() as usize;
@@ -542,15 +542,4 @@ impl Tables for View {
 #[cold]
 fn not_captured<T: Component>() -> ReadError {
     ReadError::NotCaptured { component: name_of::<T>() }
-}
-
-impl fmt::Debug for View {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("View")
-            .field("tick", &self.tick())
-            .field("entities", &self.entity_count())
-            .field("readers", &self.readers())
-            .finish_non_exhaustive()
-    }
 }

@@ -61,6 +61,11 @@ impl<'a> Rows<'a> {
         self.size
     }
 
+    /// How many chunks there are, and their bytes.
+    pub(crate) fn chunk_use(&self) -> (usize, usize) {
+        (self.chunks.len(), self.chunks.iter().map(|entry| entry.class().bytes()).sum())
+    }
+
     /// The rows of the chunk of `row`, from `row` on.
     pub(crate) fn rest_of_chunk(&self, row: usize) -> Range<usize> {
         row..self.len.min(((row >> self.rows_log2) + 1) << self.rows_log2)

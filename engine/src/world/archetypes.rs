@@ -1,47 +1,100 @@
-//! Statistics per archetype, as plain values and as a table for people.
+//! Looking around: which components entities and archetypes have, and what they take, as plain
+//! values and as a table for people.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use crate::storage::ComponentMask;
-use crate::storage::component::Registry;
-use crate::storage::table::Table;
+use crate::storage::archetype::{ArchetypeId, Catalog};
+use crate::storage::component::{ComponentInfo, Kind, Registry};
+use crate::storage::names::name_of;
+use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::core::World;
+use super::error::ComponentError;
+
+/// The components of an entity or an archetype, in the order of their ids. The entity handles are
+/// left out, as every archetype has them.
+#[derive(Clone)]
+pub struct Components<'a> {
+    registry: &'a Registry,
+    mask: &'a ComponentMask,
+    next: usize,
+}
+
+impl<'a> Components<'a> {
+    pub(crate) fn new(catalog: &'a Catalog, archetype: ArchetypeId) -> Self {
+        let mask = catalog.archetype(archetype).mask();
+        Self { registry: &catalog.registry, mask, next: ComponentId::ENTITY.index() + 1 }
+    }
+}
+
+impl<'a> Iterator for Components<'a> {
+    type Item = (ComponentId, &'a ComponentInfo);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.next < self.registry.len() {
+            let id = ComponentId::new(self.next);
+            self.next += 1;
+            if let Some(info) = self.registry.component(id).filter(|_| self.mask.contains(id)) {
+                return Some((id, info));
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Debug for Components<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.clone().map(|(_, info)| info.name())).finish()
+    }
+}
 
 /// What the entities of one archetype take.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ArchetypeStatistics<'w> {
-    registry: &'w Registry,
-    /// The components, with the bit of [`Entity`](crate::Entity), whose column every archetype has.
+    components: Components<'w>,
+    /// The components, with the bit of [`Entity`], whose column every archetype has.
     pub mask: ComponentMask,
     /// Entities.
     pub rows: usize,
-    /// Chunks of all columns, those without rows included.
+    /// Chunks of all columns, those without rows included; in a view, of the columns that it may
+    /// read.
     pub chunks: usize,
-    /// Bytes of the rows in all columns.
+    /// Bytes of the rows in these columns.
     pub bytes_used: usize,
     /// Bytes of the chunks.
     pub bytes_reserved: usize,
 }
 
 impl<'w> ArchetypeStatistics<'w> {
-    fn new(registry: &'w Registry, table: &Table) -> Self {
-        let (rows, columns) = (table.rows(), table.columns());
-        Self {
-            registry,
-            mask: *table.mask(),
-            rows,
-            chunks: columns.iter().map(|column| column.chunk_count()).sum(),
-            bytes_used: columns.iter().map(|column| column.size() * rows).sum(),
-            bytes_reserved: columns.iter().map(|column| column.reserved_bytes()).sum(),
+    /// Of an archetype with `rows` rows. `columns` tells the chunks of each column, and their bytes.
+    pub(crate) fn new(
+        catalog: &'w Catalog,
+        archetype: ArchetypeId,
+        rows: usize,
+        columns: impl Iterator<Item = (ComponentId, usize, usize)>,
+    ) -> Self {
+        let components = Components::new(catalog, archetype);
+        let mask = *components.mask;
+        let mut statistics =
+            Self { components, mask, rows, chunks: 0, bytes_used: 0, bytes_reserved: 0 };
+        for (id, chunks, bytes) in columns {
+            statistics.chunks += chunks;
+            statistics.bytes_used += catalog.registry.info(id).size() * rows;
+            statistics.bytes_reserved += bytes;
         }
+        statistics
     }
 
-    /// The names of the components, in the order of their ids. The entity column is left out.
-    pub fn components(&self) -> impl Iterator<Item = &'w str> + use<'w> {
-        let registry = self.registry;
-        self.mask.iter().skip(1).map(move |id| registry.info(id).name())
+    /// The components, in the order of their ids.
+    pub fn components(&self) -> Components<'w> {
+        self.components.clone()
+    }
+
+    /// The names of the components, in the order of their ids.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<'w> {
+        self.components().map(|(_, info)| info.name())
     }
 
     /// The part of the reserved bytes that rows use, from 0 to 1; 1 where nothing is reserved.
@@ -57,7 +110,7 @@ impl fmt::Debug for ArchetypeStatistics<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ArchetypeStatistics")
-            .field("components", &self.components().collect::<Vec<_>>())
+            .field("components", &self.components)
             .field("rows", &self.rows)
             .field("chunks", &self.chunks)
             .field("bytes_used", &self.bytes_used)
@@ -66,49 +119,110 @@ impl fmt::Debug for ArchetypeStatistics<'_> {
     }
 }
 
+/// # Looking around
 impl World {
-    /// What each archetype takes, in the order of iteration, empty ones included. The cost grows
-    /// with columns, not with rows.
+    /// The components that `entity` has, with their ids, names and shapes.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// let ship = world.spawn((7_u32, 0.5_f64));
+    /// let names: Vec<_> = world.components_of(ship).unwrap().map(|(_, info)| info.name()).collect();
+    /// assert_eq!(names, ["u32", "f64"]);
+    /// for (id, info) in world.components_of(ship).unwrap() {
+    ///     println!("{} = {:?}", info.name(), world.value(ship, id).unwrap());
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the handle is stale, or in a replica that was synced without handles.
+    pub fn components_of(&self, entity: Entity) -> Result<Components<'_>, ComponentError> {
+        if !self.readable.contains(ComponentId::ENTITY) {
+            return Err(ComponentError::NotSynced { component: name_of::<Entity>() });
+        }
+        Ok(Components::new(&self.catalog, self.locate(entity)?.archetype))
+    }
+
+    /// All archetypes with their components and what they take, in the order of iteration, empty
+    /// ones included. The cost grows with columns, not with rows.
     ///
     /// ```
     /// # use convoy_engine::World;
     /// let mut world = World::new();
     /// world.spawn_batch((0..1000_u32).map(|number| (number, 0.5_f64))).unwrap();
     /// let largest = world.archetypes().max_by_key(|archetype| archetype.rows).unwrap();
-    /// assert!(largest.components().eq(["u32", "f64"]));
+    /// assert!(largest.names().eq(["u32", "f64"]));
     /// assert_eq!((largest.rows, largest.bytes_used), (1000, 1000 * (8 + 4 + 8)));
     /// println!("{world:#?}"); // the same for all archetypes, as a table
     /// ```
     pub fn archetypes(&self) -> impl ExactSizeIterator<Item = ArchetypeStatistics<'_>> {
-        let registry = &self.catalog.registry;
-        self.tables.iter().map(move |table| ArchetypeStatistics::new(registry, table))
+        self.tables.iter().enumerate().map(|(number, table)| {
+            let columns = table.columns().iter();
+            let columns =
+                columns.map(|each| (each.component(), each.chunk_count(), each.reserved_bytes()));
+            ArchetypeStatistics::new(&self.catalog, ArchetypeId::new(number), table.rows(), columns)
+        })
     }
+}
 
-    fn write_archetypes(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Prints archetypes as a table: those that have rows or memory.
+pub(crate) fn write_table<'a>(
+    formatter: &mut fmt::Formatter<'_>,
+    registry: &Registry,
+    archetypes: impl Iterator<Item = ArchetypeStatistics<'a>>,
+) -> fmt::Result {
+    writeln!(
+        formatter,
+        "{:>10} {:>8} {:>12} {:>12} {:>6}  components",
+        "rows", "chunks", "used", "reserved", "full"
+    )?;
+    let names = Names::of(registry);
+    let mut empty = 0;
+    for archetype in archetypes {
+        if archetype.rows == 0 && archetype.chunks == 0 {
+            empty += 1;
+            continue;
+        }
+        let ArchetypeStatistics { rows, chunks, bytes_used, bytes_reserved, .. } = archetype;
+        let percent = format!("{:.0} %", 100.0 * archetype.occupancy());
+        let components: Vec<_> =
+            archetype.components().map(|(id, info)| names.name(id, info)).collect();
         writeln!(
             formatter,
-            "{:>10} {:>8} {:>12} {:>12} {:>6}  components",
-            "rows", "chunks", "used", "reserved", "full"
+            "{rows:>10} {chunks:>8} {bytes_used:>12} {bytes_reserved:>12} {percent:>6}  {}",
+            components.join(", ")
         )?;
-        let mut empty = 0;
-        for archetype in self.archetypes() {
-            if archetype.rows == 0 && archetype.chunks == 0 {
-                empty += 1;
-                continue;
-            }
-            let ArchetypeStatistics { rows, chunks, bytes_used, bytes_reserved, .. } = archetype;
-            let percent = format_args!("{:.0} %", 100.0 * archetype.occupancy()).to_string();
-            write!(
-                formatter,
-                "{rows:>10} {chunks:>8} {bytes_used:>12} {bytes_reserved:>12} {percent:>6}  "
-            )?;
-            for (number, name) in archetype.components().enumerate() {
-                let separator = if number == 0 { "" } else { ", " };
-                write!(formatter, "{separator}{}", short_name(name))?;
-            }
-            writeln!(formatter)?;
+    }
+    write!(formatter, "and {empty} archetypes without memory")
+}
+
+/// How many components share a short name, and a full one.
+struct Names {
+    short: HashMap<String, usize>,
+    full: HashMap<&'static str, usize>,
+}
+
+impl Names {
+    fn of(registry: &Registry) -> Self {
+        let mut names = Self { short: HashMap::new(), full: HashMap::new() };
+        for id in registry.ids_of(Kind::Component) {
+            let name = registry.info(id).name();
+            *names.short.entry(short_name(name)).or_default() += 1;
+            *names.full.entry(name).or_default() += 1;
         }
-        write!(formatter, "and {empty} archetypes without memory")
+        names
+    }
+
+    /// The short name of a component, where no other one has it; else the full name, with the id
+    /// where another one has that as well.
+    fn name(&self, id: ComponentId, info: &ComponentInfo) -> String {
+        let (name, short) = (info.name(), short_name(info.name()));
+        match (self.short[&short], self.full[name]) {
+            (1, _) => short,
+            (_, 1) => name.to_owned(),
+            _ => format!("{name} (id {})", id.index()),
+        }
     }
 }
 
@@ -126,19 +240,19 @@ fn short_name(name: &str) -> String {
     short
 }
 
-/// In short, or with `{:#?}` a table of all archetypes that have memory: rows, chunks, bytes used
-/// and reserved, and how full they are.
+/// In short, or with `{:#?}` a table of all archetypes that have rows or memory: rows, chunks, bytes
+/// used and reserved, and how full they are.
 impl fmt::Debug for World {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tick, entities) = (self.tick, self.entity_count());
         if formatter.alternate() {
-            let (tick, entities) = (self.tick, self.entity_count());
             writeln!(formatter, "World at tick {tick} with {entities} entities")?;
-            return self.write_archetypes(formatter);
+            return write_table(formatter, &self.catalog.registry, self.archetypes());
         }
         formatter
             .debug_struct("World")
-            .field("tick", &self.tick)
-            .field("entities", &self.entity_count())
+            .field("tick", &tick)
+            .field("entities", &entities)
             .field("archetypes", &self.tables.len())
             .finish_non_exhaustive()
     }

@@ -37,7 +37,7 @@ pub(crate) mod sync_mark;
 pub(crate) mod toggles;
 mod untyped;
 
-pub use archetypes::ArchetypeStatistics;
+pub use archetypes::{ArchetypeStatistics, Components};
 pub use batch::{ColumnBundle, SpawnedEntities};
 pub use branch::DetachReport;
 pub use bundle::Bundle;
