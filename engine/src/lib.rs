@@ -58,7 +58,8 @@ mod snapshot;
 mod storage;
 mod world;
 
-pub use convoy_derive::TypeLayout;
+pub use bytemuck;
+pub use convoy_derive::{Bundle, TypeLayout};
 pub use convoy_pool::{ArenaConfig, MemoryError};
 pub use host::{
     ConvoyStatistics, HostConfig, HostError, HostStatistics, Mode, Module, ModuleContext,
@@ -88,11 +89,11 @@ pub use storage::{
     SnapshotUse, TypeEntry, TypeLayout, Value, VariantLayout,
 };
 pub use world::{
-    ArchetypeStatistics, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands, CompactReport,
-    ComponentError, Components, Descendants, DetachReport, EntityError, EventBytes, EventCursor,
-    Events, HierarchyError, ListReport, Playback, RefusedBytes, ReservedEntities, ResourceError,
-    RestoreReport, SpawnError, SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig,
-    WorldMemory,
+    ArchetypeStatistics, Bundle, BundleFields, BundlePart, ChangeMark, ChildIter, ColumnBundle,
+    Commands, CompactReport, ComponentError, Components, Descendants, DetachReport, EntityError,
+    EventBytes, EventCursor, Events, HierarchyError, IsBundle, IsComponent, ListReport, Playback,
+    RefusedBytes, ReservedEntities, ResourceError, RestoreReport, SpawnError, SpawnedEntities,
+    SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
 };
 
 /// The example of the README, run as a test.

@@ -20,7 +20,7 @@ const DERIVE: &str = "bytemuck::NoUninit, bytemuck::CheckedBitPattern";
 const PAGE: &str = "the page of `convoy_engine::Component` says what stands for strings, lists, maps, \
                     enums and pointers";
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 18] = [
     Case {
         name: "string",
         program: "World::new().spawn((String::from(\"Aurora\"),));",
@@ -86,20 +86,79 @@ const CASES: [Case; 11] = [
                   let _ = Outer { inner: Inner(1) };",
         says: &["the layout of `Inner` is not known", "derive(convoy_engine::TypeLayout)"],
     },
+    Case {
+        name: "single_component",
+        program: "World::new().spawn(1.5_f32);",
+        says: &["`f32` is not a bundle", "derives `Bundle`", "with a comma: `(position,)`"],
+    },
+    Case {
+        name: "member_of_a_bundle",
+        program: "#[derive(Bundle)] struct Ship { name: String } let _: Ship;",
+        says: &["`String`", NO_COMPONENT, PAGE],
+    },
+    Case {
+        name: "bundle_twice",
+        program: "#[derive(Bundle)] struct Ship { x: f32, name: [u8; 8], y: f32 } let _: Ship;",
+        says: &["an entity has one `f32`, and the bundle has two"],
+    },
+    Case {
+        name: "bundle_of_an_enum",
+        program: "#[derive(Bundle)] enum Order { Hold, Go(u32) } let _: Order;",
+        says: &["only a struct can derive `Bundle`"],
+    },
+    Case {
+        name: "bundle_too_long",
+        program: "#[derive(Bundle)] struct Nine([u8; 1], [u8; 2], [u8; 3], [u8; 4], [u8; 5], \
+                  [u8; 6], [u8; 7], [u8; 8], [u8; 9], [u8; 10], [u8; 11], [u8; 12], [u8; 13], \
+                  ([u8; 14], [u8; 15]), [u8; 16], [u8; 17]); let _: Nine;",
+        says: &["a bundle has at most sixteen components, not 17"],
+    },
+    Case {
+        name: "bundle_and_component",
+        program: "#[derive(Clone, Copy, NoUninit, CheckedBitPattern, Bundle)] #[repr(C)] \
+                  struct Both { x: f32 } let _: Both;",
+        says: &["conflicting implementations of trait `BundlePart` for type"],
+    },
+    Case {
+        name: "tuple_in_a_tuple",
+        program: "World::new().spawn(((1_u32, 2_u8), 0.5_f32));",
+        says: &["`(u32, u8)`", "a tuple in a bundle", "derives `convoy_engine::Bundle`"],
+    },
 ];
 
-/// A crate of its own whose programs are the cases.
+/// A program without `bytemuck` among the dependencies of its package.
+const WITHOUT_BYTEMUCK: &str = "
+    use convoy_engine::bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
+    use convoy_engine::{Bundle, Entity, TypeLayout, World};
+
+    #[derive(Clone, Copy, Pod, Zeroable, TypeLayout)]
+    #[bytemuck(crate = \"convoy_engine::bytemuck\")]
+    #[repr(C)]
+    struct Position { x: f32, y: f32 }
+
+    #[derive(Clone, Copy, NoUninit, CheckedBitPattern, TypeLayout)]
+    #[bytemuck(crate = \"convoy_engine::bytemuck\")]
+    #[repr(u32)]
+    enum Order { Hold, Follow }
+
+    #[derive(Clone, Copy, Pod, Zeroable, TypeLayout)]
+    #[bytemuck(crate = \"convoy_engine::bytemuck\")]
+    #[repr(C)]
+    struct Pilot { leader: Entity }
+
+    #[derive(Bundle)]
+    struct Ship { position: Position, pilot: (Pilot, Order) }
+
+    fn main() {
+        let pilot = (Pilot { leader: Entity::NONE }, Order::Follow);
+        World::new().spawn(Ship { position: Position { x: 1.0, y: 2.0 }, pilot });
+    }
+";
+
+/// A package of its own whose programs are the cases.
 fn lay_out(folder: &Path) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let engine = root.join("engine");
-    fs::create_dir_all(folder.join("src/bin")).unwrap();
-    let manifest = format!(
-        "[package]\nname = \"cases\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
-         [dependencies]\nconvoy-engine = {{ path = {engine:?} }}\n\
-         bytemuck = {{ version = \"1\", features = [\"derive\"] }}\n[workspace]\n"
-    );
-    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let dependency = "bytemuck = { version = \"1\", features = [\"derive\"] }\n";
+    lay_out_package(folder, dependency);
     let control = Case { name: "control", program: "World::new().spawn((1_u32,));", says: &[] };
     for Case { name, program, .. } in CASES.iter().chain([&control]) {
         let text = format!(
@@ -108,6 +167,19 @@ fn lay_out(folder: &Path) {
         );
         fs::write(folder.join("src/bin").join(name).with_extension("rs"), text).unwrap();
     }
+}
+
+/// A package that depends on the engine, and on what else is given.
+fn lay_out_package(folder: &Path, dependency: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let engine = root.join("engine");
+    fs::create_dir_all(folder.join("src/bin")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"cases\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+         [dependencies]\nconvoy-engine = {{ path = {engine:?} }}\n{dependency}[workspace]\n"
+    );
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
 }
 
 /// Whether a program compiles, and what the compiler prints.
@@ -142,4 +214,13 @@ fn types_that_are_no_components_are_refused_in_words_that_help() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn engine_is_all_that_a_program_with_components_depends_on() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("without_bytemuck");
+    lay_out_package(&folder, "");
+    fs::write(folder.join("src/bin/program.rs"), WITHOUT_BYTEMUCK).unwrap();
+    let (compiles, says) = compile(&folder, "program");
+    assert!(compiles, "{says}");
 }

@@ -55,6 +55,30 @@ mod forget;
 /// assert_eq!(world.get::<Turret>(turret).unwrap().mode, Mode::Firing);
 /// ```
 ///
+/// A program that has no `bytemuck` among its dependencies uses the one that this crate re-exports,
+/// and tells the derives so. For a struct with fields that are not `Pod`, such as `bool` or an enum,
+/// `bytemuck` must be a dependency: its derive of `CheckedBitPattern` names it there.
+///
+/// ```
+/// use convoy_engine::bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
+///
+/// #[derive(Clone, Copy, Pod, Zeroable)]
+/// #[bytemuck(crate = "convoy_engine::bytemuck")]
+/// #[repr(transparent)]
+/// struct Health(f32);
+///
+/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern)]
+/// #[bytemuck(crate = "convoy_engine::bytemuck")]
+/// #[repr(u8)]
+/// enum Team {
+///     Red,
+///     Blue,
+/// }
+///
+/// let mut world = convoy_engine::World::new();
+/// world.spawn((Health(1.0), Team::Blue));
+/// ```
+///
 /// # What can be a component
 ///
 /// The engine copies, compares, hashes and restores components as bytes. All that a value needs must
@@ -94,7 +118,8 @@ mod forget;
             bytemuck::NoUninit, bytemuck::CheckedBitPattern` for a `#[repr(C)]` struct of numbers, \
             `bool`, arrays and `Entity`, or for a `#[repr(u8)]` enum without fields",
     note = "an optional entity is `Entity::NONE` and `entity.some()`; the page of \
-            `convoy_engine::Component` says what stands for strings, lists, maps, enums and pointers"
+            `convoy_engine::Component` says what stands for strings, lists, maps, enums and pointers",
+    note = "in place of a tuple in a bundle there may be a struct that derives `convoy_engine::Bundle`"
 )]
 pub trait Component: NoUninit + CheckedBitPattern + Send + Sync {}
 

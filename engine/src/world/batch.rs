@@ -10,7 +10,7 @@ use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::table::{DROPPED, enable_rows};
 
-use super::bundle::{Bundle, RowSink};
+use super::bundle::{Bundle, Flat, RowSink};
 use super::core::World;
 use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};

@@ -20,7 +20,7 @@ use crate::storage::Entity;
 use crate::storage::component::Component;
 use crate::storage::lineage::Lineage;
 
-use super::bundle::{Bundle, ComponentSink, Recorded};
+use super::bundle::{Bundle, ComponentSink, Flat, Recorded};
 use super::core::World;
 use super::error::ComponentError;
 use super::hierarchy::HierarchyError;

@@ -25,7 +25,9 @@ use crate::storage::table::{Table, enable_rows};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
-use super::bundle::{Bundle, BundleInfo, Bundles, ComponentSource, Positions, RowSink, Values};
+use super::bundle::{
+    Bundle, BundleInfo, Bundles, ComponentSource, Flat, Positions, RowSink, Values,
+};
 use super::edges::{Direction, Edge, EdgeName, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;

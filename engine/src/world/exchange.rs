@@ -7,7 +7,7 @@ use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::table::enable_rows;
 
-use super::bundle::{Bundle, RowSink};
+use super::bundle::{Bundle, Flat, RowSink};
 use super::core::{RowSource, World};
 use super::edges::{Direction, EdgeName};
 use super::error::ComponentError;

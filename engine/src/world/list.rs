@@ -18,7 +18,7 @@ use crate::storage::history::{Memory, Returns};
 use crate::storage::run::{Incoming, RowRun, RowRuns, row_count, survivors};
 use crate::storage::table::{Table, enable_rows};
 
-use super::bundle::{Bundle, ComponentSink, Positions};
+use super::bundle::{Bundle, ComponentSink, Flat, Positions};
 use super::core::World;
 use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};

@@ -40,7 +40,7 @@ mod untyped;
 pub use archetypes::{ArchetypeStatistics, Components};
 pub use batch::{ColumnBundle, SpawnedEntities};
 pub use branch::DetachReport;
-pub use bundle::Bundle;
+pub use bundle::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
 pub use change_mark::ChangeMark;
 pub use commands::{Commands, Playback};
 pub use core::{World, WorldConfig};

@@ -1,0 +1,482 @@
+//! Bundles: components that are spawned, inserted and removed together.
+//!
+//! A bundle has *fields*, a tuple of *parts*, and a part is a component or a bundle in turn. A
+//! derived bundle only says how to get from itself to its fields and back. Everything else is done
+//! here, on tuples, so no implementation outside of this file can put a value into the column of
+//! another type.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use crate::storage::column::Column;
+use crate::storage::component::{Component, Kind, Registry, RowsPass};
+use crate::storage::{ComponentId, RegisterError};
+
+/// Components that are spawned, inserted and removed together: a tuple of up to sixteen different
+/// [components](crate::Component), `()` included, or a struct that derives `Bundle`. One component
+/// is a tuple as well: `(position,)`.
+///
+/// ```
+/// # use convoy_engine::World;
+/// let mut world = World::new();
+/// let entity = world.spawn((1.5_f32, [0_u64; 4]));
+/// assert_eq!(*world.get::<f32>(entity).unwrap(), 1.5);
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use convoy_engine::World;
+/// World::new().spawn(1.5_f32); // "`f32` is not a bundle"
+/// ```
+///
+/// # Derive
+///
+/// Structs with named fields, tuple structs and unit structs derive it, generic ones as well. Each
+/// field is a component, a struct that derives `Bundle`, or a tuple of such fields, and a derived
+/// bundle is a member of tuples, too. So bundles nest as deep as you like, as long as all of it has
+/// no more than sixteen components and none twice. Nesting costs nothing at run time: the entity has
+/// the components, and nothing tells later by which bundle they came.
+///
+/// ```
+/// use convoy_engine::{Bundle, World};
+///
+/// # #[derive(Clone, Copy, PartialEq, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+/// # #[repr(transparent)]
+/// # struct Position([f32; 3]);
+/// # #[derive(Clone, Copy, PartialEq, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+/// # #[repr(transparent)]
+/// # struct Velocity([f32; 3]);
+/// # #[derive(Clone, Copy, PartialEq, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+/// # #[repr(transparent)]
+/// # struct Fuel(f32);
+/// #[derive(Bundle)]
+/// struct Motion {
+///     position: Position,
+///     velocity: Velocity,
+/// }
+///
+/// #[derive(Bundle)]
+/// struct Ship {
+///     motion: Motion,
+///     fuel: Fuel,
+/// }
+///
+/// let mut world = World::new();
+/// let motion = Motion { position: Position([0.0; 3]), velocity: Velocity([1.0; 3]) };
+/// let ship = world.spawn((Ship { motion, fuel: Fuel(0.5) }, 7_u32));
+/// assert_eq!(*world.get::<Velocity>(ship).unwrap(), Velocity([1.0; 3]));
+/// let removed = world.remove::<Motion>(ship).unwrap();
+/// assert_eq!(removed.velocity, Velocity([1.0; 3]));
+/// assert_eq!(*world.get::<Fuel>(ship).unwrap(), Fuel(0.5));
+/// ```
+///
+/// A type is a component or a bundle, never both: a struct that is `Pod` can't derive `Bundle`. A
+/// tuple can't be a member of a tuple, but a field of a derived bundle.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a bundle: a tuple of components, or a struct that derives `Bundle`",
+    label = "neither a tuple of up to sixteen components nor a derived bundle",
+    note = "a single component is a tuple as well, with a comma: `(position,)`, \
+            `remove::<(Position,)>`, `reads::<(Position,)>`"
+)]
+pub trait Bundle: Send + Sync + Sized + 'static {
+    /// The fields, as a tuple: the bundle itself where it is one.
+    type Fields: BundleFields;
+
+    /// The fields, lent one by one.
+    fn fields(&self) -> <Self::Fields as BundleFields>::Refs<'_>;
+
+    /// The fields.
+    fn into_fields(self) -> Self::Fields;
+
+    /// The bundle of these fields.
+    fn from_fields(fields: Self::Fields) -> Self;
+}
+
+/// A member of a bundle: a component, or a bundle that derives [`Bundle`].
+pub trait BundlePart: Send + Sync + Sized + 'static {
+    /// [`IsComponent`] or [`IsBundle`].
+    type Kind: PartKind<Self>;
+}
+
+impl<T: Component> BundlePart for T {
+    type Kind = IsComponent;
+}
+
+/// The [`BundlePart::Kind`] of components.
+#[derive(Debug)]
+pub enum IsComponent {}
+
+/// The [`BundlePart::Kind`] of bundles that are members of others.
+#[derive(Debug)]
+pub enum IsBundle {}
+
+/// The fields of a [`Bundle`]: a tuple of up to sixteen members. Sealed: only tuples implement it.
+pub trait BundleFields: sealed::Sealed + Send + Sync + Sized + 'static {
+    /// A tuple of references to the members.
+    type Refs<'a>;
+
+    /// A tuple of what [`BundleFields::write`] writes to.
+    #[doc(hidden)]
+    type Runs<'c>;
+
+    /// How many components the members have.
+    #[doc(hidden)]
+    const LEN: usize;
+
+    #[doc(hidden)]
+    fn register(registry: &mut Registry, rows_pass: RowsPass<'_>) -> Result<(), RegisterError>;
+
+    #[doc(hidden)]
+    fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>));
+
+    /// Puts the components; the first one has position `first` in its bundle.
+    #[doc(hidden)]
+    fn put(fields: Self::Refs<'_>, first: usize, sink: &mut impl ComponentSink);
+
+    /// The places for new rows, which lie in one chunk of each column and must be writable there.
+    /// `columns` are in the order of the components; they are taken from `first` on.
+    #[doc(hidden)]
+    fn runs<'c>(
+        columns: &mut [Option<&'c mut Column>],
+        first: usize,
+        rows: Range<usize>,
+    ) -> Self::Runs<'c>;
+
+    /// Fills the place `at` of the runs.
+    #[doc(hidden)]
+    fn write(self, runs: &mut Self::Runs<'_>, at: usize);
+
+    /// Passes recorded components on, without making values of them. Advances `bytes`.
+    #[doc(hidden)]
+    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink);
+
+    #[doc(hidden)]
+    fn take(source: &mut impl ComponentSource) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// [`BundleFields`] of one member.
+pub trait PartKind<P> {
+    type Runs<'c>;
+
+    const LEN: usize;
+
+    fn register(registry: &mut Registry, rows_pass: RowsPass<'_>) -> Result<(), RegisterError>;
+
+    fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>));
+
+    fn put(part: &P, first: usize, sink: &mut impl ComponentSink);
+
+    fn runs<'c>(
+        columns: &mut [Option<&'c mut Column>],
+        first: usize,
+        rows: Range<usize>,
+    ) -> Self::Runs<'c>;
+
+    fn write(part: P, runs: &mut Self::Runs<'_>, at: usize);
+
+    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink);
+
+    fn take(source: &mut impl ComponentSource) -> P;
+}
+
+impl<T: Component> PartKind<T> for IsComponent {
+    type Runs<'c> = &'c mut [MaybeUninit<T>];
+
+    const LEN: usize = 1;
+
+    fn register(registry: &mut Registry, rows_pass: RowsPass<'_>) -> Result<(), RegisterError> {
+        registry.register::<T>(Kind::Component, rows_pass).map(|_| ())
+    }
+
+    fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>)) {
+        found(registry.id_of::<T>(Kind::Component));
+    }
+
+    // Always: a bundle that is lent has to be in memory.
+    #[inline(always)]
+    fn put(part: &T, first: usize, sink: &mut impl ComponentSink) {
+        sink.put(first, part);
+    }
+
+    #[inline(always)]
+    fn runs<'c>(
+        columns: &mut [Option<&'c mut Column>],
+        first: usize,
+        rows: Range<usize>,
+    ) -> Self::Runs<'c> {
+        let len = rows.len();
+        let column = columns[first].take().expect("each component has a column of its own");
+        &mut column.spare_run::<T>(rows)[..len]
+    }
+
+    #[inline(always)]
+    fn write(part: T, runs: &mut Self::Runs<'_>, at: usize) {
+        runs[at] = MaybeUninit::new(part);
+    }
+
+    #[inline(always)]
+    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
+        let (value, rest) = bytes.split_at(size_of::<T>());
+        sink.put_recorded::<T>(first, value);
+        *bytes = rest;
+    }
+
+    #[inline(always)]
+    fn take(source: &mut impl ComponentSource) -> T {
+        source.take()
+    }
+}
+
+impl<B: Bundle> PartKind<B> for IsBundle {
+    type Runs<'c> = <B::Fields as BundleFields>::Runs<'c>;
+
+    const LEN: usize = B::Fields::LEN;
+
+    fn register(registry: &mut Registry, rows_pass: RowsPass<'_>) -> Result<(), RegisterError> {
+        B::Fields::register(registry, rows_pass)
+    }
+
+    fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>)) {
+        B::Fields::find(registry, found);
+    }
+
+    #[inline(always)]
+    fn put(part: &B, first: usize, sink: &mut impl ComponentSink) {
+        B::Fields::put(part.fields(), first, sink);
+    }
+
+    #[inline(always)]
+    fn runs<'c>(
+        columns: &mut [Option<&'c mut Column>],
+        first: usize,
+        rows: Range<usize>,
+    ) -> Self::Runs<'c> {
+        B::Fields::runs(columns, first, rows)
+    }
+
+    #[inline(always)]
+    fn write(part: B, runs: &mut Self::Runs<'_>, at: usize) {
+        part.into_fields().write(runs, at);
+    }
+
+    #[inline(always)]
+    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
+        B::Fields::put_recorded(bytes, first, sink);
+    }
+
+    #[inline(always)]
+    fn take(source: &mut impl ComponentSource) -> B {
+        B::from_fields(B::Fields::take(source))
+    }
+}
+
+/// A bundle as a list of its components, whatever it nests.
+///
+/// ```compile_fail,E0080
+/// use convoy_engine::{Bundle, World};
+///
+/// #[derive(Bundle)]
+/// struct Nine(i8, i16, i32, i64, u8, u16, u32, u64, f32);
+/// #[derive(Bundle)]
+/// struct Eight(bool, char, f64, [u8; 2], [u8; 3], [u8; 4], [u8; 5], [u8; 6]);
+///
+/// // "a bundle has at most sixteen components, nested ones included"
+/// World::new().remove::<(Nine, Eight)>(convoy_engine::Entity::NONE);
+/// ```
+pub(crate) trait Flat: Bundle {
+    /// How many components the bundle has.
+    const LEN: usize = {
+        let len = <Self::Fields as BundleFields>::LEN;
+        assert!(len <= BUNDLE_MAX, "a bundle has at most sixteen components, nested ones included");
+        len
+    };
+
+    fn register(registry: &mut Registry, rows_pass: RowsPass<'_>) -> Result<(), RegisterError> {
+        Self::Fields::register(registry, rows_pass)
+    }
+
+    fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>)) {
+        Self::Fields::find(registry, found);
+    }
+
+    #[inline(always)]
+    fn put(&self, sink: &mut impl ComponentSink) {
+        Self::Fields::put(self.fields(), 0, sink);
+    }
+
+    /// Puts bundles into the rows of `rows`, which lie in one chunk of each column and must be
+    /// writable there, as long as there are any. Returns how many there were.
+    #[inline]
+    fn put_run(
+        bundles: &mut impl Iterator<Item = Self>,
+        columns: &mut [Column],
+        positions: &Positions,
+        rows: Range<usize>,
+    ) -> usize {
+        let mut ordered = [const { None }; BUNDLE_MAX];
+        for (number, column) in columns.iter_mut().enumerate() {
+            let mut positions = positions[..Self::LEN].iter();
+            if let Some(place) = positions.position(|&position| usize::from(position) == number) {
+                ordered[place] = Some(column);
+            }
+        }
+        let len = rows.len();
+        let mut runs = Self::Fields::runs(&mut ordered, 0, rows);
+        for at in 0..len {
+            let Some(bundle) = bundles.next() else { return at };
+            bundle.into_fields().write(&mut runs, at);
+        }
+        len
+    }
+
+    #[inline]
+    fn put_recorded(mut bytes: &[u8], sink: &mut impl RecordedSink) {
+        Self::Fields::put_recorded(&mut bytes, 0, sink);
+    }
+
+    #[inline]
+    fn take(source: &mut impl ComponentSource) -> Self {
+        Self::from_fields(Self::Fields::take(source))
+    }
+}
+
+impl<B: Bundle> Flat for B {}
+
+/// Takes the components of a bundle, in their order in it: lent, as they may be too large for
+/// more than one place on the stack.
+#[doc(hidden)]
+pub trait ComponentSink {
+    fn put<T: Component>(&mut self, position: usize, value: &T);
+}
+
+/// Takes the bytes of the components of a bundle, in their order in it.
+#[doc(hidden)]
+pub trait RecordedSink {
+    fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]);
+}
+
+/// Gives the components of a bundle, in their order in it.
+#[doc(hidden)]
+pub trait ComponentSource {
+    fn take<T: Component>(&mut self) -> T;
+}
+
+macro_rules! tuple_bundle {
+    ($($name:ident $index:tt),*) => {
+        #[allow(clippy::unused_unit, reason = "the empty tuple has no members")]
+        impl<$($name: BundlePart),*> Bundle for ($($name,)*) {
+            type Fields = Self;
+
+            #[inline(always)]
+            fn fields(&self) -> ($(&$name,)*) {
+                ($(&self.$index,)*)
+            }
+
+            #[inline(always)]
+            fn into_fields(self) -> Self {
+                self
+            }
+
+            #[inline(always)]
+            fn from_fields(fields: Self) -> Self {
+                fields
+            }
+        }
+
+        impl<$($name: BundlePart),*> sealed::Sealed for ($($name,)*) {}
+
+        #[allow(
+            unused_variables,
+            unused_assignments,
+            unused_mut,
+            clippy::unused_unit,
+            reason = "the empty tuple has no members, and no one comes after the last"
+        )]
+        impl<$($name: BundlePart),*> BundleFields for ($($name,)*) {
+            type Refs<'a> = ($(&'a $name,)*);
+
+            type Runs<'c> = ($(<$name::Kind as PartKind<$name>>::Runs<'c>,)*);
+
+            const LEN: usize = 0 $(+ <$name::Kind as PartKind<$name>>::LEN)*;
+
+            fn register(
+                registry: &mut Registry,
+                rows_pass: RowsPass<'_>,
+            ) -> Result<(), RegisterError> {
+                $(<$name::Kind as PartKind<$name>>::register(registry, rows_pass)?;)*
+                Ok(())
+            }
+
+            fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>)) {
+                $(<$name::Kind as PartKind<$name>>::find(registry, found);)*
+            }
+
+            #[inline(always)]
+            fn put(fields: Self::Refs<'_>, first: usize, sink: &mut impl ComponentSink) {
+                $(
+                    <$name::Kind as PartKind<$name>>::put(fields.$index, first, sink);
+                    let first = first + <$name::Kind as PartKind<$name>>::LEN;
+                )*
+            }
+
+            #[inline(always)]
+            fn runs<'c>(
+                columns: &mut [Option<&'c mut Column>],
+                first: usize,
+                rows: Range<usize>,
+            ) -> Self::Runs<'c> {
+                let mut next = first;
+                ($({
+                    let first = next;
+                    next += <$name::Kind as PartKind<$name>>::LEN;
+                    <$name::Kind as PartKind<$name>>::runs(columns, first, rows.clone())
+                },)*)
+            }
+
+            #[inline(always)]
+            fn write(self, runs: &mut Self::Runs<'_>, at: usize) {
+                $(<$name::Kind as PartKind<$name>>::write(self.$index, &mut runs.$index, at);)*
+            }
+
+            #[inline(always)]
+            fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
+                $(
+                    <$name::Kind as PartKind<$name>>::put_recorded(bytes, first, sink);
+                    let first = first + <$name::Kind as PartKind<$name>>::LEN;
+                )*
+            }
+
+            #[inline(always)]
+            fn take(source: &mut impl ComponentSource) -> Self {
+                ($(<$name::Kind as PartKind<$name>>::take(source),)*)
+            }
+        }
+    };
+}
+
+tuple_bundle!();
+tuple_bundle!(A 0);
+tuple_bundle!(A 0, B 1);
+tuple_bundle!(A 0, B 1, C 2);
+tuple_bundle!(A 0, B 1, C 2, D 3);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
+tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15);
+
+/// The most components that a bundle has.
+pub(crate) const BUNDLE_MAX: usize = 16;
+
+/// The column of each component of a bundle, in the order of the bundle.
+pub(crate) type Positions = [u16; BUNDLE_MAX];
