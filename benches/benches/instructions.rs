@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
-    Changed, Commands, ComponentMask, Entity, EventCursor, ModuleContext, ModuleHost, ModuleSpec,
-    PreparedQuery, Rate, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View, With, World,
-    diff,
+    Changed, Commands, ComponentMask, Entity, EventCursor, ModuleHost, ModuleSpec, PreparedQuery,
+    Rate, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View, With, World, diff,
 };
 use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
@@ -539,7 +538,7 @@ fn host(frames: u64) -> (Live, ModuleHost) {
     let mut host = ModuleHost::default();
     for name in ["one", "two", "three"] {
         let spec = ModuleSpec::slow(name, Rate::every_frames(frames)).reads::<(Position,)>();
-        host.add(spec, |context: &mut ModuleContext<'_>| {
+        host.add(spec, |context| {
             black_box(context.view().entity_count());
         })
         .expect("the host has not begun");

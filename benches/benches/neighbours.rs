@@ -217,8 +217,7 @@ fn scattered(criterion: &mut Criterion) {
 /// grows until it is refused.
 fn limit() {
     const LIMIT: usize = 64 << 20;
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(LIMIT);
+    let config = WorldConfig::default().memory_limit_bytes(LIMIT);
     let mut world = World::with_config(config);
     let mut random = Random(7);
     let mut batches: Vec<Vec<Entity>> = Vec::new();

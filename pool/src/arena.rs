@@ -26,18 +26,50 @@ use crate::slab::{HUGE_PAGE_BYTES, Mapping};
 use crate::{ArenaStatistics, MemoryError, SizeClass};
 
 /// How an [`Arena`] maps memory.
+///
+/// ```
+/// use convoy_pool::ArenaConfig;
+///
+/// let config = ArenaConfig::default().limit_bytes(1 << 30).huge_pages(false);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ArenaConfig {
-    /// What the arena may map at most; rounded down to whole pages. The notes on which pages are free,
-    /// 4 bytes for each, are not counted.
-    pub limit_bytes: Option<usize>,
-    /// The size of the first slab: 2 MiB, one huge page, unless told otherwise. At least a page; and
-    /// where the system declines as much, the arena takes half of it, and so on down to 2 MiB.
-    pub first_slab_bytes: usize,
-    /// The size up to which slabs double: 64 MiB unless told otherwise. At least a page.
-    pub slab_bytes_max: usize,
-    /// Whether to ask for huge pages.
-    pub huge_pages: bool,
+    limit_bytes: Option<usize>,
+    first_slab_bytes: usize,
+    slab_bytes_max: usize,
+    huge_pages: bool,
+}
+
+impl ArenaConfig {
+    /// The most that the arena maps, rounded down to whole pages; `None`, the default, sets no
+    /// limit. The notes on free pages, 4 bytes for each, are not counted.
+    #[must_use]
+    pub fn limit_bytes(mut self, bytes: impl Into<Option<usize>>) -> ArenaConfig {
+        self.limit_bytes = bytes.into();
+        self
+    }
+
+    /// The size of the first slab: 2 MiB, one huge page, by default. At least a page; and where the
+    /// system declines as much, the arena takes half of it, and so on down to 2 MiB.
+    #[must_use]
+    pub fn first_slab_bytes(mut self, bytes: usize) -> ArenaConfig {
+        self.first_slab_bytes = bytes;
+        self
+    }
+
+    /// The size up to which slabs double: 64 MiB by default. At least a page.
+    #[must_use]
+    pub fn slab_bytes_max(mut self, bytes: usize) -> ArenaConfig {
+        self.slab_bytes_max = bytes;
+        self
+    }
+
+    /// Whether to ask for huge pages: yes by default.
+    #[must_use]
+    pub fn huge_pages(mut self, on: bool) -> ArenaConfig {
+        self.huge_pages = on;
+        self
+    }
 }
 
 impl Default for ArenaConfig {

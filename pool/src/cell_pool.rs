@@ -16,14 +16,20 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 /// How a [`CellPool`] keeps cells.
 #[derive(Clone, Debug)]
 pub struct CellPoolConfig {
-    /// How many cells may be idle: 16 unless told otherwise, and [`CellPoolConfig::IDLE_MAX`] at the
-    /// most, whatever it says. One that comes back when as many are idle is discarded.
-    pub idle_max: usize,
+    idle_max: usize,
 }
 
 impl CellPoolConfig {
     /// The most cells that a pool keeps idle: it looks through a place for each of them.
     pub const IDLE_MAX: usize = 65_536;
+
+    /// How many cells may be idle: 16 by default, and at most [`CellPoolConfig::IDLE_MAX`], however
+    /// large the number. A cell that comes back when as many are idle is discarded.
+    #[must_use]
+    pub fn idle_max(mut self, cells: usize) -> CellPoolConfig {
+        self.idle_max = cells;
+        self
+    }
 }
 
 impl Default for CellPoolConfig {

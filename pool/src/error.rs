@@ -9,7 +9,7 @@ use std::{error, fmt, io};
 /// ```
 /// use convoy_pool::{Arena, ArenaConfig, MemoryError, SizeClass};
 ///
-/// let mut arena = Arena::new(ArenaConfig { limit_bytes: Some(4096), ..ArenaConfig::default() });
+/// let mut arena = Arena::new(ArenaConfig::default().limit_bytes(4096));
 /// let class = SizeClass::for_bytes(8192).expect("a small class");
 /// assert!(matches!(arena.allocate(class), Err(MemoryError::Limit { limit_bytes: 4096, .. })));
 /// ```

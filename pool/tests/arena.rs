@@ -15,7 +15,7 @@ fn class(bytes: usize) -> SizeClass {
 }
 
 fn arena(first_slab_bytes: usize, limit_bytes: Option<usize>) -> Arena {
-    Arena::new(ArenaConfig { first_slab_bytes, limit_bytes, ..ArenaConfig::default() })
+    Arena::new(ArenaConfig::default().first_slab_bytes(first_slab_bytes).limit_bytes(limit_bytes))
 }
 
 /// Checks that no byte is lost, and returns what is mapped.
@@ -99,7 +99,7 @@ fn random_program_never_overlaps_chunks_or_loses_bytes() {
 
 #[test]
 fn slabs_are_aligned_and_double() {
-    let mut arena = Arena::new(ArenaConfig { slab_bytes_max: 8 * MIB, ..ArenaConfig::default() });
+    let mut arena = Arena::new(ArenaConfig::default().slab_bytes_max(8 * MIB));
     let first = arena.allocate(class(16 * KIB)).unwrap();
     assert_eq!(first.as_ptr().addr() % (2 * MIB), 0);
     let mut sizes = vec![mapped_bytes(&arena)];
@@ -117,11 +117,7 @@ fn slabs_are_aligned_and_double() {
 #[test]
 fn slabs_are_as_large_as_the_system_gives() {
     for bytes in [1 << 46, usize::MAX / 2, usize::MAX] {
-        let config = ArenaConfig {
-            first_slab_bytes: bytes,
-            slab_bytes_max: bytes,
-            ..ArenaConfig::default()
-        };
+        let config = ArenaConfig::default().first_slab_bytes(bytes).slab_bytes_max(bytes);
         let mut arena = Arena::new(config);
         for _ in 0..3 {
             arena.allocate(class(16 * KIB)).unwrap();
@@ -133,7 +129,7 @@ fn slabs_are_as_large_as_the_system_gives() {
         assert!(matches!(error, MemoryError::Map { .. }), "{error}");
         arena.allocate(class(16 * KIB)).unwrap();
     }
-    let config = ArenaConfig { first_slab_bytes: 0, slab_bytes_max: 0, ..ArenaConfig::default() };
+    let config = ArenaConfig::default().first_slab_bytes(0).slab_bytes_max(0);
     let mut arena = Arena::new(config);
     (0..9).for_each(|_| _ = arena.allocate(class(4096)).unwrap());
     assert_eq!(arena.statistics().slabs, 3, "blocks of 16 KiB");

@@ -65,7 +65,7 @@ fn pool(idle_max: usize) -> (CellPool<Picture>, Arc<AtomicUsize>) {
             alive: Arc::clone(&count),
         }
     };
-    (CellPool::new(CellPoolConfig { idle_max }, make), alive)
+    (CellPool::new(CellPoolConfig::default().idle_max(idle_max), make), alive)
 }
 
 /// Waits until deferred destruction has freed all but `count` values.
@@ -295,7 +295,7 @@ fn panics_of_values_that_are_destroyed_reach_nobody() {
         count.fetch_add(1, Ordering::Relaxed);
         Fuse(Arc::clone(&count))
     };
-    let fuses = CellPool::new(CellPoolConfig { idle_max: 1 }, make);
+    let fuses = CellPool::new(CellPoolConfig::default().idle_max(1), make);
     let (first, second) = (fuses.take(), fuses.take());
     let watch = second.watch();
     let publication = Publication::new();

@@ -63,7 +63,7 @@ impl Drop for StopOnDrop<'_> {
 fn drop_pools_elsewhere() {
     for number in 0..100 {
         let thread = thread::spawn(move || {
-            let config = CellPoolConfig { idle_max: 4 };
+            let config = CellPoolConfig::default().idle_max(4);
             let pool = CellPool::new(config, || Numbers(Vec::with_capacity(64)));
             pool.warm_up(4);
             let publication = Publication::new();

@@ -341,9 +341,7 @@ struct Crew {
 
 impl Crew {
     fn new(world: &mut World, config: ScenarioConfig) -> Result<Self, RegisterError> {
-        let mut host_config = HostConfig::default();
-        host_config.workers = config.threads;
-        host_config.lock_step = Some(LANDING_FRAMES);
+        let host_config = HostConfig::default().workers(config.threads).lock_step(LANDING_FRAMES);
         let masks = [
             mask_of::<ConflictDetection>(world)?,
             mask_of::<SectorWatch>(world)?,
@@ -379,7 +377,7 @@ impl Crew {
             self.replicas.0.push(Arc::clone(&replica));
             spec = spec.provider(replica);
         }
-        self.host.add(spec, make(ledger))?;
+        self.host.add_module(spec, make(ledger))?;
         Ok(())
     }
 }

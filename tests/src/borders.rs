@@ -78,9 +78,8 @@ pub fn feed(mut bytes: &[u8]) {
         .resource(TypeEntry::<Byte>::new().named("byte", 1))
         .component(TypeEntry::<u32>::new().named("number", 1).with_layout());
     let schema = schema.build().unwrap_or_else(|error| panic!("{error}"));
-    let mut config = WorldConfig::default();
-    (config.schema, config.chunk_rows_max) = (Some(schema), 4);
-    config.memory.limit_bytes = Some(1 << 20);
+    let config =
+        WorldConfig::default().schema(schema).chunk_rows_max(4).memory_limit_bytes(1 << 20);
     let mut world = World::with_config(config);
     let pool = SnapshotPool::for_world(&world);
     let mut view = None;

@@ -11,9 +11,7 @@ const ALL: ComponentMask = ComponentMask::ALL;
 
 /// A world whose chunks have four rows.
 fn world_of_small_chunks() -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
-    config.event_retention = 8;
+    let config = WorldConfig::default().chunk_rows_max(4).event_retention(8);
     World::with_config(config)
 }
 

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use convoy_engine::{
-    Changed, Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool, View, World,
-    WorldConfig,
+    ArenaConfig, Changed, Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool,
+    View, World, WorldConfig,
 };
 use convoy_tests::{Picture, run_alone};
 
@@ -16,8 +16,7 @@ const ROWS: u32 = 1_000;
 
 /// A world of two columns, an event log, a resource and a hierarchy.
 fn source() -> (World, Vec<Entity>) {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 16;
+    let config = WorldConfig::default().chunk_rows_max(16);
     let mut world = World::with_config(config);
     let spawned = world.spawn_batch((0..ROWS).map(|number| (number, u64::from(number)))).unwrap();
     let entities: Vec<_> = spawned.collect();
@@ -245,8 +244,7 @@ fn replica_of_a_branch_is_complete() {
     let (mut world, entities) = source();
     let view = complete(&mut world);
     let mut branch = World::branch(&view).unwrap();
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 16;
+    let config = WorldConfig::default().chunk_rows_max(16);
     let mut replica = World::with_config(config);
     replica.sync_from(&branch, ALL).unwrap();
     assert_eq!(Picture::of_world(&replica), Picture::of_view(&view));
@@ -283,11 +281,8 @@ fn branch_goes_to_and_fro_between_a_short_and_a_long_capture() {
 #[test]
 fn a_long_chain_of_branches_ends_one_by_one() {
     let pool = SnapshotPool::default();
-    let mut config = WorldConfig::default();
-    config.memory.first_slab_bytes = 4096;
-    config.memory.slab_bytes_max = 4096;
-    let memory = config.memory.clone();
-    let mut world = World::with_config(config);
+    let memory = ArenaConfig::default().first_slab_bytes(4096).slab_bytes_max(4096);
+    let mut world = World::with_config(WorldConfig::default().memory(memory.clone()));
     let entity = world.spawn((0_u32,));
     for _ in 0..10_000 {
         let view = world.capture(ComponentMask::ALL, &pool);
@@ -424,8 +419,7 @@ fn detached_chunks_are_as_they_were_and_count_as_unwritten() {
     let (mut world, entities) = source();
     let view = complete(&mut world);
     let mut branch = World::branch(&view).unwrap();
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 16;
+    let config = WorldConfig::default().chunk_rows_max(16);
     let mut replica = World::with_config(config);
     replica.sync_from(&branch, ALL).unwrap();
     let (hash, mark) = (branch.state_hash(), branch.change_mark());
@@ -460,8 +454,7 @@ fn detaching_without_memory_is_an_error_and_loses_nothing() {
     let (mut world, _) = source();
     let view = complete(&mut world);
     for kibibytes in (0..).step_by(4) {
-        let mut memory = WorldConfig::default().memory;
-        memory.limit_bytes = Some(kibibytes * 1024);
+        let memory = ArenaConfig::default().limit_bytes(kibibytes * 1024);
         let mut branch = World::branch_with(&view, memory).unwrap();
         let result = branch.detach(Duration::MAX);
         assert_eq!(Picture::of_world(&branch), Picture::of_view(&view));
@@ -513,11 +506,7 @@ fn branch_of_a_branch_has_a_base_of_each_and_lets_go_of_either() {
 /// written over one of the world that the branch came from, in its snapshots too.
 #[test]
 fn rows_that_leave_by_links_leave_no_chunk_open_that_nobody_owns() {
-    let config = || {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = 4;
-        config
-    };
+    let config = || WorldConfig::default().chunk_rows_max(4);
     let mut world = World::with_config(config());
     let rows: Vec<_> = (0..8_u32).map(|number| world.spawn((number,))).collect();
     let parent = world.spawn((1_u8,));

@@ -16,8 +16,7 @@ const ROWS: u32 = 18;
 
 /// A world whose chunks have four rows, and its entities: the n-th has the number n.
 fn world_of_small_chunks() -> (World, Vec<Entity>) {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut world = World::with_config(config);
     let entities = (0..ROWS).map(|number| world.spawn((number, u64::from(number)))).collect();
     (world, entities)
@@ -81,8 +80,7 @@ fn a_write_selects_the_rows_of_its_chunk() {
 
 #[test]
 fn runs_of_selected_rows_go_on_over_blocks_of_the_selection() {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 128;
+    let config = WorldConfig::default().chunk_rows_max(128);
     let mut world = World::with_config(config);
     let entities: Vec<_> =
         world.spawn_batch((0..1_000_u32).map(|number| (number,))).unwrap().collect();
@@ -202,8 +200,7 @@ fn trap_4_rows_that_spawn_or_take_the_place_of_another_are_changed() {
 #[test]
 fn trap_4_a_sync_marks_what_it_copies() {
     let (mut source, entities) = world_of_small_chunks();
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut replica = World::with_config(config);
     replica.sync_from(&source, ALL).unwrap();
     let mark = replica.change_mark();
@@ -242,8 +239,7 @@ fn a_tag_changes_where_rows_come_and_go() {
 fn a_pass_that_writes_what_it_is_filtered_by_visits_as_many_rows_as_it_counts() {
     // The columns have chunks of 256 and of 128 rows, so that a chunk of one is visited in parts,
     // and either may be written because the other has changed.
-    let mut config = WorldConfig::default();
-    config.chunk_bytes_max = 1024;
+    let config = WorldConfig::default().chunk_bytes_max(1024);
     let mut mixer = Mixer::new(11);
     for round in 0..50 {
         let mut world = World::with_config(config.clone());
@@ -292,8 +288,7 @@ fn a_filtered_pass_copies_no_chunk_that_it_does_not_visit() {
 
 #[test]
 fn parallel_passes_visit_the_selected_rows_and_keep_the_others() {
-    let mut config = WorldConfig::default();
-    config.chunk_bytes_max = 1024;
+    let config = WorldConfig::default().chunk_bytes_max(1024);
     let mut mixer = Mixer::new(3);
     for _ in 0..20 {
         let mut world = World::with_config(config.clone());

@@ -40,8 +40,7 @@ fn turret(number: u32) -> Turret {
 
 /// Small chunks, of memory that was full of ones before.
 fn soiled() -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 8;
+    let config = WorldConfig::default().chunk_rows_max(8);
     let mut world = World::with_config(config);
     let dirt = (0..500_u32).map(|_| ([u8::MAX; 1], [u8::MAX; 2], [u8::MAX; 4], [u8::MAX; 16]));
     world.spawn_batch(dirt).unwrap();
@@ -282,8 +281,7 @@ fn what_entities_have_by_its_description_can_become_no_toggle() {
 /// An operation that fails leaves what was described as it was, for any bytes.
 #[test]
 fn a_type_that_took_over_in_vain_is_forgotten() {
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(64 * 1024);
+    let config = WorldConfig::default().memory_limit_bytes(64 * 1024);
     let mut world = World::with_config(config);
     let id = described(&mut world);
     let entity = world.spawn_described(&[(id, &[7])]).unwrap();

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
-    Component, Entity, HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, ProviderKind, Rate,
-    ReplicaProvider, SnapshotProvider, View, World, WorldConfig,
+    Component, Entity, HostConfig, Mode, ModuleHost, ModuleSpec, ProviderKind, Rate,
+    ReplicaProvider, SnapshotProvider, View, World,
 };
 
 const ENTITIES: usize = 100_000;
@@ -166,9 +166,8 @@ struct Outcome {
 fn run(replicas: bool) -> Outcome {
     let (mut world, entities) = build();
     let mask = world.mask_of::<Everything>().unwrap();
-    let mut config = HostConfig::default();
-    config.workers = MODULES;
-    config.lock_step = NonZeroU32::new(PERIOD_FRAMES as u32);
+    let config =
+        HostConfig::default().workers(MODULES).lock_step(NonZeroU32::new(PERIOD_FRAMES as u32));
     let mut host = ModuleHost::new(config);
     let clock = Arc::new(Clock::default());
     let readings = Arc::new(Mutex::new(vec![Readings::new(); MODULES]));
@@ -184,7 +183,7 @@ fn run(replicas: bool) -> Outcome {
         let (clock, readings, lists) =
             (Arc::clone(&clock), Arc::clone(&readings), Arc::clone(&lists));
         let mut run = 0;
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             let view = context.view();
             *lists.lock().unwrap() = view.list_bytes();
             let first = checksums(view);
@@ -251,7 +250,8 @@ fn trap_10_five_modules_in_a_convoy_need_less_than_a_fifth_of_five_copies() {
     }
 
     let (world, _) = build();
-    let chunk_bytes = WorldConfig::default().chunk_bytes_max;
+    // As in a world with the default configuration.
+    let chunk_bytes = 16 * 1024;
     let mut row_bytes = 0;
     let mut chunks = 0;
     for size in [12_usize, 12, 16, 8, 8, 16, 8, 8] {

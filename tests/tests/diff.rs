@@ -16,9 +16,7 @@ fn small() -> (World, SnapshotPool) {
 }
 
 fn small_chunks() -> WorldConfig {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
-    config
+    WorldConfig::default().chunk_rows_max(4)
 }
 
 fn capture(world: &mut World, pool: &SnapshotPool) -> View {

@@ -8,9 +8,7 @@ const ALL: ComponentMask = ComponentMask::ALL;
 
 /// A world whose logs have one event a chunk and keep the last `retention`.
 fn world_that_keeps(retention: usize) -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 1;
-    config.event_retention = retention;
+    let config = WorldConfig::default().chunk_rows_max(1).event_retention(retention);
     World::with_config(config)
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
-    ComponentMask, Entity, EventCursor, HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec,
-    ProviderKind, Rate, ReadError, ReplicaProvider, SnapshotPool, World, WorldConfig,
+    ComponentMask, Entity, EventCursor, HostConfig, Mode, ModuleHost, ModuleSpec, ProviderKind,
+    Rate, ReadError, ReplicaProvider, SnapshotPool, World, WorldConfig,
 };
 
 const FRAME: Duration = Duration::from_millis(10);
@@ -34,17 +34,12 @@ struct Step {
 }
 
 fn config(workers: usize, lock_step: u32) -> HostConfig {
-    let mut config = HostConfig::default();
-    config.workers = workers;
-    config.lock_step = NonZeroU32::new(lock_step);
-    config
+    HostConfig::default().workers(workers).lock_step(NonZeroU32::new(lock_step))
 }
 
 /// A world that keeps at least `events` events of a type, in chunks of four.
 fn world_keeping(events: usize) -> World {
-    let mut config = WorldConfig::default();
-    config.event_retention = events;
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().event_retention(events).chunk_rows_max(4);
     World::with_config(config)
 }
 
@@ -59,7 +54,7 @@ struct Inbox {
 fn subscribe(host: &mut ModuleHost, spec: ModuleSpec) -> Arc<Mutex<Inbox>> {
     let inbox = Arc::new(Mutex::new(Inbox::default()));
     let (written, mut cursor) = (Arc::clone(&inbox), EventCursor::<Ping>::default());
-    host.add(spec.reads_events::<Ping>(), move |context: &mut ModuleContext<'_>| {
+    host.add(spec.reads_events::<Ping>(), move |context| {
         let mut inbox = written.lock().unwrap();
         let events = context.view().events(&mut cursor).unwrap();
         inbox.events.extend(events.map(|ping| ping.0));
@@ -123,15 +118,14 @@ fn trap_5_each_event_reaches_each_subscriber_once_and_in_order_at_any_rate() {
 #[test]
 fn trap_5_a_module_that_ran_late_gets_what_it_missed_once() {
     let mut world = World::new();
-    let mut config = HostConfig::default();
-    config.workers = 1;
+    let config = HostConfig::default().workers(1);
     let mut host = ModuleHost::new(config);
     let (started, has_started) = channel();
     let (may_go_on, go_on) = channel::<()>();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (written, mut cursor) = (Arc::clone(&seen), EventCursor::<Ping>::default());
     let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
-    host.add(spec.reads_events::<Ping>(), move |context: &mut ModuleContext<'_>| {
+    host.add(spec.reads_events::<Ping>(), move |context| {
         started.send(()).unwrap();
         go_on.recv().unwrap();
         let events = context.view().events(&mut cursor).unwrap();
@@ -167,7 +161,7 @@ fn trap_5_a_late_joiner_gets_no_event_twice() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (written, mut cursor) = (Arc::clone(&seen), world.event_cursor::<Ping>());
     let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).reads_events::<Ping>();
-    host.add(spec, move |context: &mut ModuleContext<'_>| {
+    host.add(spec, move |context| {
         let view = context.view();
         let events = view.events(&mut cursor).unwrap();
         written.lock().unwrap().extend(events.map(|ping| ping.0));
@@ -220,7 +214,7 @@ fn events_that_were_not_declared_are_an_error_and_not_silence() {
     let mut host = ModuleHost::default();
     let subscriber = subscribe(&mut host, ModuleSpec::slow("subscriber", Rate::EVERY_FRAME));
     let spec = ModuleSpec::slow("deaf", Rate::EVERY_FRAME).reads::<(Entity,)>();
-    host.add(spec, |context: &mut ModuleContext<'_>| {
+    host.add(spec, |context| {
         let mut cursor = EventCursor::<Ping>::default();
         let component = std::any::type_name::<Ping>();
         let expected = Some(ReadError::NotCaptured { component });
@@ -238,7 +232,7 @@ fn events_that_modules_send_reach_the_others_in_playback_order() {
     let mut host = ModuleHost::default();
     for number in 0..3 {
         let spec = ModuleSpec::slow("sender", Rate::EVERY_FRAME).reads::<()>();
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             let tick = context.view().tick();
             for part in 0..2 {
                 context.commands().send_event(Ping(tick * 100 + number * 10 + part));
@@ -266,7 +260,7 @@ fn commands_are_played_back_by_registration_and_then_by_recording() {
             let turn = Arc::clone(&turn);
             let mut run = 0;
             let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME);
-            host.add(spec.mode(mode), move |context: &mut ModuleContext<'_>| {
+            host.add(spec.mode(mode), move |context| {
                 for step in 0..4 {
                     context.commands().spawn((Step { module, run, step },));
                 }
@@ -304,16 +298,13 @@ fn commands_on_dead_entities_are_skipped_and_counted() {
     let victim = world.spawn((Writer(0),));
     let other = world.spawn((Writer(0),));
     let mut host = ModuleHost::default();
-    host.add(
-        ModuleSpec::slow("first", Rate::EVERY_FRAME),
-        move |context: &mut ModuleContext<'_>| {
-            context.commands().despawn(victim);
-            context.commands().insert(other, (Writer(1),));
-        },
-    )
+    host.add(ModuleSpec::slow("first", Rate::EVERY_FRAME), move |context| {
+        context.commands().despawn(victim);
+        context.commands().insert(other, (Writer(1),));
+    })
     .unwrap();
     let spec = ModuleSpec::slow("second", Rate::EVERY_FRAME);
-    host.add(spec, move |context: &mut ModuleContext<'_>| {
+    host.add(spec, move |context| {
         let commands = context.commands();
         commands.insert(victim, (Writer(2),));
         commands.remove::<(Writer,)>(victim);
@@ -342,8 +333,7 @@ fn commands_on_dead_entities_are_skipped_and_counted() {
 fn trap_6_commands_of_one_member_never_land_while_another_still_records() {
     const STEPS: u32 = 100;
     let mut world = World::new();
-    let mut config = HostConfig::default();
-    config.workers = 3;
+    let config = HostConfig::default().workers(3);
     let mut host = ModuleHost::new(config);
     let mut gates = Vec::new();
     let (reached, has_reached) = channel();
@@ -352,7 +342,7 @@ fn trap_6_commands_of_one_member_never_land_while_another_still_records() {
         gates.push(may_go_on);
         let (reached, mut run) = (reached.clone(), 0);
         let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME);
-        host.add(spec.mode(Mode::Asynchronous), move |context: &mut ModuleContext<'_>| {
+        host.add(spec.mode(Mode::Asynchronous), move |context| {
             for step in 0..STEPS {
                 context.commands().spawn((Step { module, run, step },));
                 if step == STEPS / 2 {
@@ -417,7 +407,7 @@ fn commands_of_members_that_record_at_the_same_time_stay_apart() {
     for module in 0..3_u32 {
         let (together, mut run) = (Arc::clone(&together), 0);
         let spec = ModuleSpec::slow("module", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             together.wait();
             let mut spawned = Vec::new();
             for step in 0..200 {

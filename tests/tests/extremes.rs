@@ -6,8 +6,8 @@ use std::mem;
 use std::time::Duration;
 
 use convoy_engine::{
-    ComponentMask, EventCursor, HostConfig, MemoryError, ModuleContext, ModuleHost, ModuleSpec,
-    Rate, SnapshotPool, SnapshotPoolConfig, SpawnError, World, WorldConfig,
+    ArenaConfig, ComponentMask, EventCursor, HostConfig, MemoryError, ModuleHost, ModuleSpec, Rate,
+    SnapshotPool, SnapshotPoolConfig, SnapshotShape, SpawnError, World, WorldConfig,
 };
 use convoy_tests::run_alone;
 
@@ -45,9 +45,9 @@ fn reserve_too_much() {
     for count in [1 << 30, 1 << 50, usize::MAX] {
         let refused = world.reserve_captures(count);
         assert!(matches!(refused, Err(MemoryError::Heap { .. })), "{count:#x}");
-        let mut config = SnapshotPoolConfig::default();
-        config.shape.chunks = count;
-        config.shape.handles = count;
+        let mut shape = SnapshotShape::default();
+        (shape.chunks, shape.handles) = (count, count);
+        let config = SnapshotPoolConfig::default().shape(shape);
         assert!(matches!(SnapshotPool::try_new(config), Err(MemoryError::Heap { .. })));
     }
     assert!(world.reserve_bytes(1 << 50).is_err() && world.reserve_bytes(usize::MAX).is_err());
@@ -55,9 +55,8 @@ fn reserve_too_much() {
     world.reserve_lists::<(u32, [u64; 512])>(1_000_000).unwrap();
     world.reserve_captures(10).unwrap();
 
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(1 << 20);
-    config.memory.first_slab_bytes = 4096;
+    let config = WorldConfig::default()
+        .memory(ArenaConfig::default().limit_bytes(1 << 20).first_slab_bytes(4096));
     let mut world = World::with_config(config);
     let refused = world.reserve::<(u64,)>(1_000_000);
     let Err(SpawnError::Memory(MemoryError::Limit { mapped_bytes, limit_bytes, .. })) = refused
@@ -129,12 +128,15 @@ fn every_configuration_works() {
             for [first_slab_bytes, slab_bytes_max] in
                 [[0, 0], [0, usize::MAX], [usize::MAX, 0], [usize::MAX, usize::MAX]]
             {
-                let mut config = WorldConfig::default();
-                config.chunk_bytes_max = chunk_bytes_max;
-                config.chunk_rows_max = chunk_rows_max;
-                config.event_retention = if chunk_rows_max == 1 { usize::MAX } else { 0 };
-                config.memory.first_slab_bytes = first_slab_bytes;
-                config.memory.slab_bytes_max = slab_bytes_max;
+                let config = WorldConfig::default()
+                    .chunk_bytes_max(chunk_bytes_max)
+                    .chunk_rows_max(chunk_rows_max)
+                    .event_retention(if chunk_rows_max == 1 { usize::MAX } else { 0 })
+                    .memory(
+                        ArenaConfig::default()
+                            .first_slab_bytes(first_slab_bytes)
+                            .slab_bytes_max(slab_bytes_max),
+                    );
                 use_world(&config);
             }
         }
@@ -146,8 +148,7 @@ fn every_configuration_works() {
 #[test]
 fn large_chunks_bound_no_table() {
     for chunk_bytes_max in [1 << 28, 1 << 30, usize::MAX] {
-        let mut config = WorldConfig::default();
-        config.chunk_bytes_max = chunk_bytes_max;
+        let config = WorldConfig::default().chunk_bytes_max(chunk_bytes_max);
         let mut world = World::with_config(config);
         let first = world.spawn((1_u64,));
         // More than one chunk of any column. Nobody touches the memory.
@@ -160,20 +161,17 @@ fn large_chunks_bound_no_table() {
 
 #[test]
 fn a_pool_of_any_size_and_workers_without_number_are_as_many_as_are_of_use() {
-    let mut config = SnapshotPoolConfig::default();
-    (config.idle_max, config.warm_up) = (usize::MAX, 2);
+    let config = SnapshotPoolConfig::default().idle_max(usize::MAX).warm_up(2);
     let pool = SnapshotPool::new(config);
     assert_eq!(pool.statistics().pooled, 2);
     let mut world = World::new();
     world.spawn((1_u32,));
     drop(world.capture(ALL, &pool));
 
-    let mut config = HostConfig::default();
-    config.workers = usize::MAX;
+    let config = HostConfig::default().workers(usize::MAX);
     let mut host = ModuleHost::new(config);
     let spec = ModuleSpec::slow("a module", Rate::every_frames(1)).reads::<(u32,)>();
-    host.add(spec, |context: &mut ModuleContext<'_>| _ = context.commands().spawn((2_u32,)))
-        .unwrap();
+    host.add(spec, |context| _ = context.commands().spawn((2_u32,))).unwrap();
     host.run_frame(&mut world, Duration::from_millis(10)).unwrap();
     drop(host);
 }

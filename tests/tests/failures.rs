@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
+use convoy_engine::{ArenaConfig, ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_pool::MemoryError;
 
 const ALL: ComponentMask = ComponentMask::ALL;
@@ -11,11 +11,12 @@ const ROWS: u64 = 512;
 
 /// A world of `ROWS` entities in chunks of four rows, that may map `pages` pages.
 fn world_of(pages: usize) -> Option<(World, Vec<Entity>)> {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
-    config.memory.first_slab_bytes = 4096;
-    config.memory.slab_bytes_max = 4096;
-    config.memory.limit_bytes = Some(pages * 4096);
+    let config = WorldConfig::default().chunk_rows_max(4).memory(
+        ArenaConfig::default()
+            .first_slab_bytes(4096)
+            .slab_bytes_max(4096)
+            .limit_bytes(pages * 4096),
+    );
     let mut world = World::with_config(config);
     let spawned: Result<Vec<_>, _> =
         (0..ROWS).map(|row| world.try_spawn((row, row as u32))).collect();

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoy_engine::{
-    AcquireError, ComponentMask, ConvoyStatistics, Entity, HostStatistics, Mode, ModuleContext,
-    ModuleHost, ModuleSpec, ProviderKind, ProviderStatistics, Rate, SharedSnapshotProvider,
-    SnapshotPool, SnapshotProvider, Tier, View, World,
+    AcquireError, ComponentMask, ConvoyStatistics, Entity, HostStatistics, Mode, ModuleHost,
+    ModuleSpec, ProviderKind, ProviderStatistics, Rate, SharedSnapshotProvider, SnapshotPool,
+    SnapshotProvider, Tier, View, World,
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -17,7 +17,7 @@ const FRAME: Duration = Duration::from_millis(20);
 fn grouped(world: &mut World, specs: impl IntoIterator<Item = ModuleSpec>) -> HostStatistics {
     let mut host = ModuleHost::default();
     for spec in specs {
-        host.add(spec, |_: &mut ModuleContext<'_>| {}).unwrap();
+        host.add(spec, |_| {}).unwrap();
     }
     host.initialize(world).unwrap();
     host.statistics(world)
@@ -96,7 +96,7 @@ fn a_convoy_captures_the_union_of_its_members_masks_and_each_reads_its_own() {
     ];
     for spec in specs {
         let seen = Arc::clone(&seen);
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             let view = context.view();
             assert_eq!(view.entity_count(), 1);
             seen.lock().unwrap().push((view.mask(), view.readers()));
@@ -163,7 +163,7 @@ fn a_provider_assigned_by_hand_is_left_alone() {
         ModuleSpec::slow("manual", Rate::EVERY_FRAME).provider(Arc::<Counting>::clone(&provider));
     let mut host = ModuleHost::default();
     for spec in [manual, ModuleSpec::slow("plain", Rate::EVERY_FRAME)] {
-        host.add(spec, |_: &mut ModuleContext<'_>| {}).unwrap();
+        host.add(spec, |_| {}).unwrap();
     }
     for _ in 0..10 {
         host.run_frame(&mut world, FRAME).unwrap();
@@ -196,7 +196,7 @@ fn a_provider_of_two_convoys_is_updated_once_per_frame() {
     let mut host = ModuleHost::default();
     for rate in [Rate::EVERY_FRAME, Rate::every_frames(2)] {
         let spec = ModuleSpec::slow("module", rate).provider(Arc::<Counting>::clone(&provider));
-        host.add(spec, |_: &mut ModuleContext<'_>| {}).unwrap();
+        host.add(spec, |_| {}).unwrap();
     }
     for _ in 0..10 {
         host.run_frame(&mut world, FRAME).unwrap();

@@ -137,8 +137,7 @@ fn chosen_generations_don_t_meet_what_was_given_back_before() {
 
 #[test]
 fn failed_spawn_leaves_the_handle_reserved() {
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(0);
+    let config = WorldConfig::default().memory_limit_bytes(0);
     let mut world = World::with_config(config);
     let handle = world.reserve_entity();
     assert!(matches!(world.spawn_at(handle, (1_u32,)), Err(SpawnError::Memory(_))));

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use convoy_engine::{
-    ChildOf, Children, Commands, ComponentError, ComponentMask, Entity, HierarchyError, QueryError,
-    ReadError, SnapshotPool, SpawnError, View, With, Without, World, WorldConfig,
+    ArenaConfig, ChildOf, Children, Commands, ComponentError, ComponentMask, Entity,
+    HierarchyError, QueryError, ReadError, SnapshotPool, SpawnError, View, With, Without, World,
+    WorldConfig,
 };
 use convoy_tests::Mixer;
 
@@ -472,8 +473,7 @@ fn operate(world: &mut World, forest: &mut Forest, mixer: &mut Mixer) -> bool {
 #[test]
 fn random_families_agree_with_a_naive_forest() {
     for (seed, chunk_rows_max) in [(1, 1), (2, 2), (3, 8), (4, usize::MAX)] {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = chunk_rows_max;
+        let config = WorldConfig::default().chunk_rows_max(chunk_rows_max);
         let (mut world, pool) = (World::with_config(config.clone()), SnapshotPool::default());
         let mut replica = World::with_config(config);
         let (mut forest, mut mixer) = (Forest::default(), Mixer::new(seed));
@@ -511,11 +511,13 @@ fn random_families_agree_with_a_naive_forest() {
 fn running_out_of_memory_changes_nothing() {
     let mut refused = 0;
     for (seed, pages) in (0..).zip((4..60).flat_map(|pages| [pages; 4])) {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = [1, 2, 4, 16][seed as usize % 4];
-        config.memory.first_slab_bytes = 4096;
-        config.memory.slab_bytes_max = 4096;
-        config.memory.limit_bytes = Some(pages * 4096);
+        let config =
+            WorldConfig::default().chunk_rows_max([1, 2, 4, 16][seed as usize % 4]).memory(
+                ArenaConfig::default()
+                    .first_slab_bytes(4096)
+                    .slab_bytes_max(4096)
+                    .limit_bytes(pages * 4096),
+            );
         let (mut world, pool) = (World::with_config(config), SnapshotPool::default());
         let (mut forest, mut mixer) = (Forest::default(), Mixer::new(seed));
         let mut views: Vec<(View, Forest)> = Vec::new();

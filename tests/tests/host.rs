@@ -28,10 +28,9 @@ struct Mark {
 /// A host configuration with `workers` threads whose results land `lock_step` frames later, or
 /// whenever they are ready.
 fn config(workers: usize, lock_step: Option<u32>) -> HostConfig {
-    let mut config = HostConfig::default();
-    config.workers = workers;
-    config.lock_step = lock_step.map(|frames| NonZeroU32::new(frames).unwrap());
-    config
+    HostConfig::default()
+        .workers(workers)
+        .lock_step(lock_step.map(|frames| NonZeroU32::new(frames).unwrap()))
 }
 
 /// A world with 500 numbers, all `number`.
@@ -67,7 +66,7 @@ fn five_modules_share_one_picture_and_all_their_commands_are_applied() {
     for number in 0..5 {
         let (views, mut run) = (Arc::clone(&views), 0);
         let spec = ModuleSpec::slow(format!("module {number}"), Rate::every_frames(3));
-        host.add(spec.reads::<(u64,)>(), move |context: &mut ModuleContext<'_>| {
+        host.add(spec.reads::<(u64,)>(), move |context| {
             views.lock().unwrap().push(context.view().clone());
             run += 1;
             context.commands().spawn((Mark { module: number, run },));
@@ -119,7 +118,7 @@ fn twenty_modules_in_many_convoys_all_run_the_right_number_of_times() {
         let mode = [Mode::Synchronous, Mode::Asynchronous][number as usize / 5 % 2];
         let spec = ModuleSpec::slow(format!("module {number}"), rate).mode(mode);
         let mut run = 0;
-        host.add(spec.reads::<(u64,)>(), move |context: &mut ModuleContext<'_>| {
+        host.add(spec.reads::<(u64,)>(), move |context| {
             assert_eq!(number_of(context.view()), context.view().tick());
             run += 1;
             context.commands().spawn((Mark { module: number, run },));
@@ -164,7 +163,7 @@ fn dt_adds_up_to_the_elapsed_time_at_every_frame_rate() {
             let mode = [Mode::Synchronous, Mode::Asynchronous][number / rates.len()];
             let spec = ModuleSpec::slow("module", rates[number % rates.len()]).mode(mode);
             let sums = Arc::clone(&sums);
-            host.add(spec, move |context: &mut ModuleContext<'_>| {
+            host.add(spec, move |context| {
                 let mut sums = sums.lock().unwrap();
                 sums[number].0 += context.dt();
                 // The tick is the number of the frame on which the module was due.
@@ -200,20 +199,19 @@ impl Drop for Bomb {
 fn a_panicking_module_is_contained_switched_off_and_tried_again() {
     for mode in [Mode::Synchronous, Mode::Asynchronous] {
         let mut world = world_of(0);
-        let mut config = config(1, Some(1));
-        (config.panics_max, config.probe_after) = (3, 5);
+        let config = config(1, Some(1)).panics_max(3).probe_after(5);
         let mut host = ModuleHost::new(config);
         let healthy = Arc::new(AtomicBool::new(false));
         let is_healthy = Arc::clone(&healthy);
         let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).mode(mode);
-        host.add(spec("failing"), move |context: &mut ModuleContext<'_>| {
+        host.add(spec("failing"), move |context| {
             context.commands().spawn((Mark { module: 0, run: 0 },));
             if !is_healthy.load(Ordering::Relaxed) {
                 std::panic::panic_any(Bomb);
             }
         })
         .unwrap();
-        host.add(spec("sound"), move |context: &mut ModuleContext<'_>| {
+        host.add(spec("sound"), move |context| {
             context.commands().spawn((Mark { module: 1, run: 0 },));
         })
         .unwrap();
@@ -283,12 +281,12 @@ fn trap_7_an_overrunning_module_keeps_its_picture_and_the_others_go_on() {
     host.add(slow, gated(started, go_on, Arc::clone(&ended))).unwrap();
     let (ran, has_run) = channel();
     let quick = ModuleSpec::slow("quick", rate).mode(Mode::Asynchronous);
-    host.add(quick, move |context: &mut ModuleContext<'_>| {
+    host.add(quick, move |context| {
         ran.send((context.view().tick(), number_of(context.view()))).unwrap();
     })
     .unwrap();
     let prompt = ModuleSpec::slow("prompt", rate);
-    host.add(prompt, |context: &mut ModuleContext<'_>| {
+    host.add(prompt, |context| {
         assert_eq!(number_of(context.view()), context.view().tick());
     })
     .unwrap();
@@ -376,7 +374,7 @@ fn dropping_a_host_that_never_ran_drops_its_modules() {
     let held = Arc::new(());
     let kept = Arc::clone(&held);
     let mut host = ModuleHost::default();
-    host.add(ModuleSpec::fast("module"), move |_: &mut ModuleContext<'_>| {
+    host.add(ModuleSpec::fast("module"), move |_| {
         let _ = &kept;
     })
     .unwrap();
@@ -388,9 +386,9 @@ fn dropping_a_host_that_never_ran_drops_its_modules() {
 fn an_asynchronous_module_needs_workers() {
     let mut world = World::new();
     let mut host = ModuleHost::new(config(0, None));
-    host.add(ModuleSpec::fast("prompt"), |_: &mut ModuleContext<'_>| {}).unwrap();
+    host.add(ModuleSpec::fast("prompt"), |_| {}).unwrap();
     let spec = ModuleSpec::slow("remote", Rate::hz(1)).mode(Mode::Asynchronous);
-    host.add(spec, |_: &mut ModuleContext<'_>| {}).unwrap();
+    host.add(spec, |_| {}).unwrap();
     let error = host.run_frame(&mut world, FRAME).unwrap_err();
     assert!(matches!(&error, HostError::NoWorkers { module } if module == "remote"), "{error}");
     assert!(error.to_string().contains("remote"));
@@ -403,7 +401,7 @@ fn an_asynchronous_module_needs_workers() {
 fn a_synchronous_host_needs_no_workers() {
     let mut world = World::new();
     let mut host = ModuleHost::new(config(0, None));
-    host.add(ModuleSpec::fast("prompt"), |_: &mut ModuleContext<'_>| {}).unwrap();
+    host.add(ModuleSpec::fast("prompt"), |_| {}).unwrap();
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(module(&host, &world, 0).runs, 1);
 }
@@ -412,9 +410,9 @@ fn a_synchronous_host_needs_no_workers() {
 fn modules_are_added_before_the_first_frame() {
     let mut world = World::new();
     let mut host = ModuleHost::default();
-    host.add(ModuleSpec::fast("early"), |_: &mut ModuleContext<'_>| {}).unwrap();
+    host.add(ModuleSpec::fast("early"), |_| {}).unwrap();
     host.initialize(&mut world).unwrap();
-    let late = host.add(ModuleSpec::fast("late"), |_: &mut ModuleContext<'_>| {});
+    let late = host.add(ModuleSpec::fast("late"), |_| {});
     assert!(matches!(late, Err(HostError::Running)));
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(host.statistics(&world).modules.len(), 1);
@@ -429,7 +427,7 @@ fn a_type_that_cannot_be_registered_is_named_with_its_module() {
     let mut host = ModuleHost::default();
     // `(T,)` of half a gigabyte is never built here: only its type is declared.
     let spec = ModuleSpec::fast("greedy").reads_events::<Enormous>();
-    host.add(spec, |_: &mut ModuleContext<'_>| {}).unwrap();
+    host.add(spec, |_| {}).unwrap();
     let error = host.initialize(&mut world).unwrap_err();
     let HostError::Register { module, error: reason } = &error else { panic!("{error}") };
     assert_eq!(module, "greedy");
@@ -458,7 +456,7 @@ fn reading_what_was_not_declared_names_the_component_also_when_a_partner_declare
     ];
     for spec in specs {
         let seen = Arc::clone(&seen);
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             let view = context.view();
             let reading = (view.query::<&u64>().err(), view.query::<&Mark>().err());
             seen.lock().unwrap().push(reading);
@@ -494,7 +492,7 @@ fn trap_9_a_component_registered_late_is_not_silently_absent() {
     ];
     for spec in specs {
         let seen = Arc::clone(&seen);
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             let found = context.view().query::<&Mark>().map(|query| query.iter().len());
             seen.lock().unwrap().push(found);
         })
@@ -518,15 +516,14 @@ fn all_providers_are_updated_before_anybody_is_given_a_view() {
     let pool = SnapshotPool::default();
     let first = Arc::new(SharedSnapshotProvider::new(ComponentMask::ALL, pool.clone()));
     let captured = Arc::new(AtomicU64::new(u64::MAX));
-    let mut limits = SlowReaderLimits::default();
-    limits.lag_max = Some(0);
+    let limits = SlowReaderLimits::default().lag_max(0);
     let second = SharedSnapshotProvider::new(ComponentMask::ALL, pool);
     let second = second.with_slow_readers(limits, {
         let (first, captured) = (Arc::clone(&first), Arc::clone(&captured));
         move |_| captured.store(first.statistics().captures, Ordering::Relaxed)
     });
     let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME);
-    host.add(spec("first").provider(first), |_: &mut ModuleContext<'_>| {}).unwrap();
+    host.add(spec("first").provider(first), |_| {}).unwrap();
     let mut kept = None;
     let keeping = move |context: &mut ModuleContext<'_>| {
         kept.get_or_insert_with(|| context.view().clone());
@@ -547,7 +544,7 @@ fn frame_synced_modules_end_within_the_frame_even_when_all_workers_are_busy() {
     for module in 1..=4 {
         let mode = if module == 2 { Mode::Synchronous } else { Mode::FrameSynced };
         let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME).mode(mode);
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             let run = context.view().tick() as u32;
             assert_eq!(number_of(context.view()), u64::from(run));
             context.commands().spawn((Mark { module, run },));
@@ -633,11 +630,10 @@ fn commands_of_the_first_run_after_a_restore_are_applied() {
 fn what_is_written_after_a_wait_is_not_copied() {
     let mut world = World::new();
     world.spawn_batch((0..10_000_u64).map(|number| (number,))).unwrap();
-    let mut config = HostConfig::default();
-    config.lock_step = std::num::NonZeroU32::new(2);
+    let config = HostConfig::default().lock_step(std::num::NonZeroU32::new(2));
     let mut host = ModuleHost::new(config);
     let spec = ModuleSpec::slow("reader", Rate::every_frames(1)).mode(Mode::Asynchronous);
-    host.add(spec.reads::<(u64,)>(), |context: &mut ModuleContext<'_>| {
+    host.add(spec.reads::<(u64,)>(), |context| {
         assert_eq!(context.view().query::<&u64>().unwrap().count(), 10_000);
     })
     .unwrap();
@@ -649,4 +645,34 @@ fn what_is_written_after_a_wait_is_not_copied() {
     }
     assert_eq!(world.copy_statistics().chunks_copied, 0);
     assert!(host.statistics(&world).modules[0].runs >= 9);
+}
+
+/// A provider that captured less than a module had declared gave it views without what it read.
+#[test]
+fn a_provider_that_captures_less_than_is_declared_is_refused_before_anything_runs() {
+    let mut world = world_of(1);
+    world.spawn((1_u8, 2.5_f32));
+    let narrow = world.mask_of::<(u64, u8)>().unwrap();
+    let provider = || Arc::new(SharedSnapshotProvider::new(narrow, SnapshotPool::default()));
+    let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(provider());
+    let mut host = ModuleHost::default();
+    host.add(spec("fits").reads::<(u8,)>(), |_| {}).unwrap();
+    host.add(spec("wants more").reads::<(u8, f32)>(), |_| {}).unwrap();
+    let error = host.initialize(&mut world).unwrap_err();
+    let HostError::ProviderMask { module, component } = &error else { panic!("{error}") };
+    assert_eq!((module.as_str(), *component), ("wants more", "f32"));
+    assert!(error.to_string().contains("give the provider a wider mask"), "{error}");
+    assert!(host.run_frame(&mut world, FRAME).is_err() && world.tick() == 0);
+    // A module that declares nothing reads what there is.
+    let mut host = ModuleHost::default();
+    let reads = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&reads);
+    host.add(spec("takes what it gets"), move |context| {
+        assert!(context.view().query::<&f32>().is_err());
+        let bytes = context.view().query::<&u8>().unwrap().iter().count();
+        count.fetch_add(bytes as u64, Ordering::Relaxed);
+    })
+    .unwrap();
+    host.run_frame(&mut world, FRAME).unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 1);
 }

@@ -34,8 +34,7 @@ struct Counts {
 }
 
 fn world_of(number: u64) -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut world = World::with_config(config);
     for _ in 0..ROWS {
         world.spawn((number, number as u32));
@@ -118,11 +117,11 @@ fn provider(mixer: &mut Mixer) -> Arc<dyn SnapshotProvider> {
 /// frames, as text.
 fn run(seed: u64) -> Option<String> {
     let mixer = &mut Mixer::new(seed);
-    let mut config = HostConfig::default();
-    config.workers = 1 + mixer.below(2);
+    let config = HostConfig::default().workers(1 + mixer.below(2));
     let fixed = mixer.below(3) > 0;
-    config.lock_step = NonZeroU32::new(u32::from(fixed) * (1 + mixer.below(3) as u32));
-    (config.panics_max, config.probe_after) = (mixer.below(4) as u32, mixer.below(6) as u32);
+    let lock_step = NonZeroU32::new(u32::from(fixed) * (1 + mixer.below(3) as u32));
+    let (panics_max, probe_after) = (mixer.below(4) as u32, mixer.below(6) as u32);
+    let config = config.lock_step(lock_step).panics_max(panics_max).probe_after(probe_after);
     let mut host = ModuleHost::new(config);
     let shared = provider(mixer);
     let mut modules = Vec::new();
@@ -142,7 +141,7 @@ fn run(seed: u64) -> Option<String> {
         }
         let counts = Arc::new(Counts::default());
         // What is dropped on a worker that is away for longer is dropped by the clock.
-        let delay = config.lock_step.map_or(0, NonZeroU32::get);
+        let delay = lock_step.map_or(0, NonZeroU32::get);
         let lets_go = mode != Mode::Asynchronous || delay < 2;
         let module = module(Mixer::new(mixer.next_number()), lets_go, Arc::clone(&counts));
         host.add(spec.mode(mode), module).unwrap();

@@ -127,9 +127,7 @@ fn replica_sees_the_write_after_a_compaction() {
 
 #[test]
 fn event_logs_go_on_after_a_compaction() {
-    let mut config = WorldConfig::default();
-    config.event_retention = 100;
-    config.chunk_rows_max = 64;
+    let config = WorldConfig::default().event_retention(100).chunk_rows_max(64);
     let mut world = World::with_config(config);
     let (mut cursor, mut next) = (EventCursor::<u32>::default(), 0);
     for round in 0..50 {
@@ -147,8 +145,7 @@ fn event_logs_go_on_after_a_compaction() {
 #[test]
 fn random_churn_with_compactions_and_snapshots_keeps_every_row() {
     for chunk_rows_max in [1, 4, usize::MAX] {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = chunk_rows_max;
+        let config = WorldConfig::default().chunk_rows_max(chunk_rows_max);
         let (mut world, pool) = (World::with_config(config), SnapshotPool::default());
         let mut mixer = Mixer::new(11);
         let mut rows: Vec<(Entity, u64)> = Vec::new();

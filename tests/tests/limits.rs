@@ -12,18 +12,20 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use convoy_engine::{ComponentMask, Entity, SnapshotPool, SpawnError, View, World, WorldConfig};
+use convoy_engine::{
+    ArenaConfig, ComponentMask, Entity, SnapshotPool, SpawnError, View, World, WorldConfig,
+};
 use convoy_pool::MemoryError;
 
 const ALL: ComponentMask = ComponentMask::ALL;
 
 fn config(pages: Option<usize>) -> WorldConfig {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
-    config.event_retention = usize::MAX;
-    config.memory.limit_bytes = pages.map(|pages| pages * 4096);
-    (config.memory.first_slab_bytes, config.memory.slab_bytes_max) = (4096, 4096);
-    config
+    WorldConfig::default().chunk_rows_max(4).event_retention(usize::MAX).memory(
+        ArenaConfig::default()
+            .limit_bytes(pages.map(|pages| pages * 4096))
+            .first_slab_bytes(4096)
+            .slab_bytes_max(4096),
+    )
 }
 
 /// A world with long columns, families of several shapes, a toggle, resources and events, and what
@@ -250,9 +252,8 @@ fn an_operation_at_the_limit_and_under_a_view_is_done_or_changes_nothing() {
 }
 
 fn small_world(limit_bytes: usize) -> World {
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(limit_bytes);
-    config.memory.first_slab_bytes = 1 << 20;
+    let config = WorldConfig::default()
+        .memory(ArenaConfig::default().limit_bytes(limit_bytes).first_slab_bytes(1 << 20));
     let mut world = World::with_config(config);
     world.spawn((1_u32,));
     world
@@ -278,9 +279,9 @@ fn a_reservation_and_a_batch_that_fail_leave_memory_for_others() {
 #[test]
 fn batches_up_to_the_limit_leave_the_hash_of_those_that_fit() {
     for pages in 1..20 {
-        let mut config = WorldConfig::default();
-        (config.memory.limit_bytes, config.memory.first_slab_bytes) = (Some(pages * 4096), 4096);
-        config.chunk_bytes_max = 1024;
+        let config = WorldConfig::default()
+            .memory(ArenaConfig::default().limit_bytes(pages * 4096).first_slab_bytes(4096))
+            .chunk_bytes_max(1024);
         let mut world = World::with_config(config);
         let batch =
             |world: &mut World| world.spawn_batch((0..300_u32).map(|number| (number,))).is_ok();
@@ -295,9 +296,8 @@ fn batches_up_to_the_limit_leave_the_hash_of_those_that_fit() {
 /// A despawn of a middle whose parent leaves the table that its children come into, at many lengths
 /// of columns. `pairs` of chunks are free.
 fn despawn_middle((others, children, pairs): (u32, u32, usize), with_view: bool) -> bool {
-    let mut config = config(Some(128));
-    config.memory.first_slab_bytes = 512 << 10;
-    let mut world = World::with_config(config);
+    let memory = ArenaConfig::default().limit_bytes(128 * 4096).first_slab_bytes(512 << 10);
+    let mut world = World::with_config(config(None).memory(memory.slab_bytes_max(4096)));
     let family = |world: &mut World, number: u32| {
         let (parent, leaf) = (world.spawn((number,)), world.spawn((number, 0_u8)));
         world.set_parent(leaf, parent).unwrap();

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use convoy_engine::{
-    ComponentError, ComponentMask, Entity, SnapshotPool, SpawnError, View, World, WorldConfig,
+    ArenaConfig, ComponentError, ComponentMask, Entity, SnapshotPool, SpawnError, View, World,
+    WorldConfig,
 };
 use convoy_tests::Mixer;
 
@@ -25,11 +26,14 @@ fn small_chunks(rows: usize) -> World {
 }
 
 fn limited(rows: usize, limit_bytes: Option<usize>) -> World {
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = limit_bytes;
-    config.chunk_rows_max = rows;
-    config.memory.first_slab_bytes = 16 * 1024;
-    config.memory.slab_bytes_max = 16 * 1024;
+    let config = WorldConfig::default()
+        .memory(
+            ArenaConfig::default()
+                .limit_bytes(limit_bytes)
+                .first_slab_bytes(16 * 1024)
+                .slab_bytes_max(16 * 1024),
+        )
+        .chunk_rows_max(rows);
     World::with_config(config)
 }
 

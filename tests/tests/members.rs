@@ -63,7 +63,7 @@ fn a_module_that_keeps_views_stops_itself_and_no_other_member() {
         for name in ["plain", "comparing"] {
             let (seen, mut last) = (Arc::clone(&seen), None);
             let spec = tier(name).mode(mode);
-            host.add(spec, move |context: &mut ModuleContext<'_>| {
+            host.add(spec, move |context| {
                 let view = context.view();
                 assert!(view.query::<&u64>().unwrap().iter().all(|&number| number == view.tick()));
                 seen.lock().unwrap().push(view.tick());
@@ -102,19 +102,18 @@ fn a_module_that_keeps_views_stops_itself_and_no_other_member() {
 fn a_module_that_is_slow_stops_no_other_member() {
     let mut world = world_of(0);
     let provider = Arc::new(shared(1, WhenBusy::Refuse));
-    let mut config = HostConfig::default();
-    config.workers = 1;
+    let config = HostConfig::default().workers(1);
     let mut host = ModuleHost::new(config);
     let (may_end, ends) = channel::<()>();
     let spec = |name| {
         let provider = Arc::<SharedSnapshotProvider>::clone(&provider);
         ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(provider)
     };
-    host.add(spec("slow").mode(Mode::Asynchronous), move |_: &mut ModuleContext<'_>| {
+    host.add(spec("slow").mode(Mode::Asynchronous), move |_| {
         ends.recv().unwrap();
     })
     .unwrap();
-    host.add(spec("quick"), |context: &mut ModuleContext<'_>| {
+    host.add(spec("quick"), |context| {
         let view = context.view();
         assert!(view.query::<&u64>().unwrap().iter().all(|&number| number == view.tick()));
     })
@@ -414,14 +413,14 @@ fn saved_bytes_are_those_of_private_copies_less_what_pictures_cost() {
     for number in 0..3 {
         let kept = Arc::clone(&kept);
         let spec = ModuleSpec::slow("slow", Rate::every_frames(4)).reads::<(u64,)>();
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             if number == 0 {
                 *kept.lock().unwrap() = Some(context.view().clone());
             }
         })
         .unwrap();
     }
-    host.add(ModuleSpec::fast("fast").reads::<(u64,)>(), |_: &mut ModuleContext<'_>| ()).unwrap();
+    host.add(ModuleSpec::fast("fast").reads::<(u64,)>(), |_| ()).unwrap();
     // On the fourth frame both pictures are captured, on the fifth that of the double buffer.
     (0..5).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
     let convoys = host.statistics(&world).convoys;

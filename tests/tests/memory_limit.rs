@@ -22,10 +22,9 @@ fn value(row: u64) -> u64 {
 
 /// A full world under a limit of `bytes`, and `None` when it doesn't fit.
 fn full_world(bytes: usize) -> Option<(World, Vec<Entity>)> {
-    let mut config = WorldConfig::default();
-    config.memory.first_slab_bytes = 4096;
-    config.memory.slab_bytes_max = 4096;
-    config.memory.limit_bytes = Some(bytes);
+    let config = WorldConfig::default().memory(
+        ArenaConfig::default().first_slab_bytes(4096).slab_bytes_max(4096).limit_bytes(bytes),
+    );
     let mut world = World::with_config(config);
     let spawned: Result<Vec<_>, _> = (0..ROWS).map(|row| world.try_spawn((value(row),))).collect();
     spawned.ok().map(|entities| (world, entities))
@@ -104,8 +103,7 @@ fn a_buffer_that_spawns_much_every_frame_settles_on_recycled_slots() {
 
 #[test]
 fn memory_that_was_cut_small_serves_large_chunks_once_all_is_free() {
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(2 << 20);
+    let config = WorldConfig::default().memory_limit_bytes(2 << 20);
     let mut world = World::with_config(config);
     let fill = |world: &mut World| {
         let mut spawned = 0_usize;
@@ -122,11 +120,9 @@ fn memory_that_was_cut_small_serves_large_chunks_once_all_is_free() {
 /// Handles that a dropped buffer gave back were forgotten where memory was too short to free them.
 #[test]
 fn handles_that_come_back_while_memory_is_short_are_freed_later() {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
-    config.memory.first_slab_bytes = 4096;
-    config.memory.slab_bytes_max = 4096;
-    config.memory.limit_bytes = Some(10 * 4096);
+    let config = WorldConfig::default().chunk_rows_max(4).memory(
+        ArenaConfig::default().first_slab_bytes(4096).slab_bytes_max(4096).limit_bytes(10 * 4096),
+    );
     let (mut world, pool) = (World::with_config(config), SnapshotPool::default());
     let commands = Commands::new(&mut world);
     let view = world.capture(ComponentMask::ALL, &pool);
@@ -142,11 +138,9 @@ fn handles_that_come_back_while_memory_is_short_are_freed_later() {
 /// A world of which a capture shares rows that there is no memory to copy, and the capture. The
 /// first row is the world's own; `u32` has one row a chunk.
 fn exhausted_world() -> (World, View) {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 1;
-    config.memory.first_slab_bytes = 4096;
-    config.memory.slab_bytes_max = 4096;
-    config.memory.limit_bytes = Some(16 * 4096);
+    let config = WorldConfig::default().chunk_rows_max(1).memory(
+        ArenaConfig::default().first_slab_bytes(4096).slab_bytes_max(4096).limit_bytes(16 * 4096),
+    );
     let mut world = World::with_config(config);
     let first = world.spawn((0_u32,));
     world.spawn_batch((1..4_u32).map(|number| (number, 0_u8))).unwrap();
@@ -207,7 +201,7 @@ fn fill_the_address_space() {
     };
     assert!(matches!(error, SpawnError::Memory(MemoryError::Map { .. })), "{error}");
     // One small slab and what aligns it.
-    let config = ArenaConfig { first_slab_bytes: 4096, slab_bytes_max: 4096, ..Default::default() };
+    let config = ArenaConfig::default().first_slab_bytes(4096).slab_bytes_max(4096);
     let left = convoy_pool::Arena::new(config).reserve(4 << 20);
     assert!(left.is_err(), "4 MiB are left beside {rows} rows");
     assert_eq!(world.entity_count() as u64, rows);

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use convoy_engine::{
-    Added, Changed, ChildOf, Children, Commands, ComponentMask, Entity, EventCursor, PreparedQuery,
-    Rate, RegisterError, SnapshotPool, View, With, World, WorldConfig, diff,
+    Added, ArenaConfig, Changed, ChildOf, Children, Commands, ComponentMask, Entity, EventCursor,
+    PreparedQuery, Rate, RegisterError, SnapshotPool, View, With, World, WorldConfig, diff,
 };
 
 /// A pair of handles, as a component that is not the engine's own and holds types that are.
@@ -109,9 +109,8 @@ type One<'a> = (&'a mut Large, &'a u8);
 
 /// A world that has a chunk to copy, and no memory left to do so.
 fn out_of_memory() -> (World, View) {
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(64 * 1024);
-    config.memory.first_slab_bytes = 64 * 1024;
+    let config = WorldConfig::default()
+        .memory(ArenaConfig::default().limit_bytes(64 * 1024).first_slab_bytes(64 * 1024));
     let mut world = World::with_config(config);
     world.spawn(([1_u64; 512], 1_u8));
     while world.try_spawn(([2_u64; 512],)).is_ok() {}
@@ -156,8 +155,7 @@ fn mistakes() -> Vec<Mistake> {
         case("World::query", || _ = partial().query::<&u64>().count()),
         case("World::query_mut", || _ = World::new().query_mut::<(&u8, &mut u8)>().count()),
         case("World::send_event", || {
-            let mut config = WorldConfig::default();
-            config.memory.limit_bytes = Some(0);
+            let config = WorldConfig::default().memory_limit_bytes(0);
             World::with_config(config).send_event(1_u8);
         }),
         case("World::reserve_entity", || {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use convoy_engine::{
-    ComponentMask, Entity, Has, SnapshotPool, View, With, Without, World, WorldConfig,
+    ArenaConfig, ComponentMask, Entity, Has, SnapshotPool, View, With, Without, World, WorldConfig,
 };
 use convoy_tests::{Byte, Hundred, Mixer, Tag, Triple, Value, Wide, Word, step};
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
@@ -25,8 +25,7 @@ fn threads(count: usize) -> ThreadPool {
 }
 
 fn with_chunk_rows(chunk_rows_max: usize) -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = chunk_rows_max;
+    let config = WorldConfig::default().chunk_rows_max(chunk_rows_max);
     World::with_config(config)
 }
 
@@ -362,11 +361,14 @@ fn panic_in_a_reading_call_comes_out_of_the_pass() {
 fn pass_without_memory_for_all_copies_calls_nothing_and_changes_nothing() {
     let (mut failed, mut passed) = (0, 0);
     for pages in (20..600).step_by(7) {
-        let mut config = WorldConfig::default();
-        config.memory.first_slab_bytes = 4096;
-        config.memory.slab_bytes_max = 4096;
-        config.memory.limit_bytes = Some(pages * 4096);
-        config.chunk_rows_max = 256;
+        let config = WorldConfig::default()
+            .memory(
+                ArenaConfig::default()
+                    .first_slab_bytes(4096)
+                    .slab_bytes_max(4096)
+                    .limit_bytes(pages * 4096),
+            )
+            .chunk_rows_max(256);
         let mut world = World::with_config(config);
         let rows = (0..4000).map(|seed| (Word::from_seed(seed), Hundred::from_seed(seed)));
         if !rows.into_iter().all(|row| world.try_spawn(row).is_ok()) {
@@ -411,10 +413,12 @@ fn pass_without_memory_for_all_copies_calls_nothing_and_changes_nothing() {
 fn pass_survives_the_end_of_captures_while_it_looks_for_memory() {
     let mut tried = 0;
     for pages in (8..200).step_by(3) {
-        let mut config = WorldConfig::default();
-        config.memory.first_slab_bytes = 4096;
-        config.memory.slab_bytes_max = 4096;
-        config.memory.limit_bytes = Some(pages * 4096);
+        let config = WorldConfig::default().memory(
+            ArenaConfig::default()
+                .first_slab_bytes(4096)
+                .slab_bytes_max(4096)
+                .limit_bytes(pages * 4096),
+        );
         let mut world = World::with_config(config);
         let full = (0..8192_u64).all(|row| world.try_spawn((Wide::from_seed(row),)).is_ok());
         let view = world.capture(ALL, &SnapshotPool::default());

@@ -28,8 +28,7 @@ const ROWS: usize = 1_000;
 
 /// A world of small chunks with `ROWS` entities whose columns all say zero.
 fn world() -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 64;
+    let config = WorldConfig::default().chunk_rows_max(64);
     let mut world = World::with_config(config);
     for _ in 0..ROWS {
         world.spawn((Left(0), Right(0), Aside(0)));
@@ -402,8 +401,7 @@ fn acquiring_from_a_double_buffer_of_two_worlds_gives_a_picture_of_the_own_one()
     let (mut world, entity) = world_with_number(1);
     let other = Mutex::new(world_with_number(2).0);
     let provider = Arc::new(OnceLock::<DoubleBufferProvider>::new());
-    let mut limits = SlowReaderLimits::default();
-    limits.lag_max = Some(0);
+    let limits = SlowReaderLimits::default().lag_max(0);
     let double = DoubleBufferProvider::new(ALL, SnapshotPool::default());
     let double = double.with_slow_readers(limits, {
         let provider = Arc::downgrade(&provider);

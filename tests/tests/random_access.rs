@@ -6,8 +6,7 @@ use convoy_engine::{
 };
 
 fn world_of(rows: u32) -> (World, Vec<Entity>) {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut world = World::with_config(config);
     let entities = (0..rows)
         .map(|row| {

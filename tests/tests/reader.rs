@@ -7,8 +7,7 @@ use convoy_engine::{ComponentMask, Entity, QueryError, SnapshotPool, World, Worl
 /// More archetypes than a reader keeps side by side: every set of eight tags, with every third
 /// one lacking the value that is read.
 fn world_of_many_archetypes() -> (World, Vec<Entity>) {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut world = World::with_config(config);
     let mut entities = Vec::new();
     for number in 0..1_536_u32 {

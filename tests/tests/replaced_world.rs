@@ -27,9 +27,7 @@ const MODES: [Mode; 3] = [Mode::Synchronous, Mode::FrameSynced, Mode::Asynchrono
 struct Mark(u64);
 
 fn lock_step(frames: u32) -> HostConfig {
-    let mut config = HostConfig::default();
-    (config.workers, config.lock_step) = (1, NonZeroU32::new(frames));
-    config
+    HostConfig::default().workers(1).lock_step(NonZeroU32::new(frames))
 }
 
 fn world_of(number: u64) -> World {
@@ -93,7 +91,7 @@ fn commands_for_a_world_that_is_gone_are_dropped_and_counted() {
     let (may_end, ends) = channel();
     let spec = ModuleSpec::slow("slow", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
     let mut mark = marking();
-    host.add(spec.reads::<(u64,)>(), move |context: &mut ModuleContext<'_>| {
+    host.add(spec.reads::<(u64,)>(), move |context| {
         began.send(()).unwrap();
         ends.recv().unwrap();
         mark(context);
@@ -132,14 +130,13 @@ fn commands_for_a_world_that_is_gone_are_dropped_and_counted() {
 /// dropped whole.
 #[test]
 fn a_host_that_was_finished_with_another_world_goes_on_with_its_own() {
-    let mut config = lock_step(1);
-    config.lock_step = None;
+    let config = lock_step(1).lock_step(None);
     let (mut world, mut other) = (world_of(1), world_of(2));
     let mut host = ModuleHost::new(config);
     let (may_end, ends) = channel();
     let spec = ModuleSpec::slow("module", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
     let mut mark = marking();
-    host.add(spec.reads::<(u64,)>(), move |context: &mut ModuleContext<'_>| {
+    host.add(spec.reads::<(u64,)>(), move |context| {
         ends.recv().unwrap();
         mark(context);
     })
@@ -232,7 +229,8 @@ fn a_provider_that_captures_something_else_in_another_world_is_an_error() {
     other.spawn((1_u8, 2_u16));
     other.spawn((2_u64,));
     let error = host.run_frame(&mut other, FRAME).unwrap_err();
-    assert!(matches!(&error, HostError::ProviderMask { module } if module == "manual"), "{error}");
+    let HostError::ProviderMask { module, component } = &error else { panic!("{error}") };
+    assert_eq!((module.as_str(), *component), ("manual", "u64"));
     assert_eq!((other.tick(), host.statistics(&world).frames), (0, 1), "nothing has happened");
     host.run_frame(&mut world, FRAME).unwrap();
     let mut same = world_of(3);
@@ -245,8 +243,7 @@ type Enormous = [[[u8; 1024]; 1024]; 512];
 
 #[test]
 fn a_type_that_another_world_cannot_register_is_an_error() {
-    let mut config = WorldConfig::default();
-    config.chunk_bytes_max = 1 << 30;
+    let config = WorldConfig::default().chunk_bytes_max(1 << 30);
     let mut world = World::with_config(config);
     world.spawn((1_u64,));
     let mut host = ModuleHost::default();
@@ -312,8 +309,7 @@ fn a_host_goes_on_with_a_world_that_is_synced_or_restored() {
 
 #[test]
 fn a_replica_provider_goes_on_with_a_world_that_it_cannot_follow() {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut small = World::with_config(config);
     small.spawn((1_u8, 3_u64));
     let provider = ReplicaProvider::new(ALL);
@@ -478,7 +474,7 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
         let mut world = world_of(1);
         let mut host = ModuleHost::new(lock_step(1));
         for tier in [ModuleSpec::fast("fast"), ModuleSpec::slow("slow", Rate::EVERY_FRAME)] {
-            host.add(tier, |_: &mut ModuleContext<'_>| ()).unwrap();
+            host.add(tier, |_| ()).unwrap();
         }
         for replaced in 0..2 {
             let bomb = Bomb(Arc::clone(&dropped));
@@ -497,10 +493,7 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
     assert!(matches!(refused, Err(HostError::Running)));
     let bomb = Bomb(Arc::clone(&dropped));
     let provider = Arc::new(Panicking::new(At::Drop));
-    let refused = host
-        .add(ModuleSpec::fast("late").provider(provider), move |_: &mut ModuleContext<'_>| {
-            _ = &bomb
-        });
+    let refused = host.add(ModuleSpec::fast("late").provider(provider), move |_| _ = &bomb);
     assert!(matches!(refused, Err(HostError::Running)));
     assert_eq!(dropped.load(Ordering::Relaxed), 2);
 }
@@ -524,7 +517,7 @@ fn a_module_whose_drop_panics_takes_nothing_along() {
         for mode in MODES {
             let bomb = Bomb(Arc::clone(&dropped));
             let spec = ModuleSpec::slow("bomb", Rate::EVERY_FRAME).mode(mode);
-            host.add(spec, move |_: &mut ModuleContext<'_>| _ = &bomb).unwrap();
+            host.add(spec, move |_| _ = &bomb).unwrap();
         }
         (0..frames).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
         drop(host);
@@ -550,7 +543,7 @@ fn frames_and_waits_of_any_length_are_fine_and_dt_adds_up() {
         let given = Arc::clone(&given);
         let mode = MODES[number % 3];
         let spec = ModuleSpec::slow("timed", rate).mode(mode).deadline(Duration::MAX);
-        host.add(spec, move |context: &mut ModuleContext<'_>| {
+        host.add(spec, move |context| {
             given.lock().unwrap()[number].push(context.dt());
         })
         .unwrap();
@@ -580,10 +573,9 @@ fn frames_and_waits_of_any_length_are_fine_and_dt_adds_up() {
 /// With no bound on panics a module was off from the start.
 #[test]
 fn no_bound_on_panics_means_that_no_module_is_switched_off() {
-    let mut config = lock_step(1);
-    config.panics_max = 0;
+    let config = lock_step(1).panics_max(0);
     let (mut world, mut host) = (world_of(1), ModuleHost::new(config));
-    host.add(ModuleSpec::fast("failing"), |_: &mut ModuleContext<'_>| {
+    host.add(ModuleSpec::fast("failing"), |_| {
         std::panic::resume_unwind(Box::new("again"));
     })
     .unwrap();
@@ -617,7 +609,7 @@ fn a_modules_cursor_goes_on_in_whatever_world_comes() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (reads, mut cursor) = (Arc::clone(&seen), EventCursor::<u32>::default());
     let spec = ModuleSpec::fast("listening").reads_events::<u32>();
-    host.add(spec, move |context: &mut ModuleContext<'_>| {
+    host.add(spec, move |context| {
         reads.lock().unwrap().extend(context.view().events(&mut cursor).unwrap());
     })
     .unwrap();

@@ -5,17 +5,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use convoy_engine::{
-    ComponentDescription, ComponentError, ComponentMask, Entity, EventCursor, PreparedQuery,
-    RegisterError, SnapshotPool, SpawnError, SyncError, View, World, WorldConfig, diff,
+    ArenaConfig, ComponentDescription, ComponentError, ComponentMask, Entity, EventCursor,
+    PreparedQuery, RegisterError, SnapshotPool, SpawnError, SyncError, View, World, WorldConfig,
+    diff,
 };
 use convoy_tests::Picture;
 
 const ALL: ComponentMask = ComponentMask::ALL;
 
 fn chunks_of(rows: usize, bytes: usize) -> World {
-    let mut config = WorldConfig::default();
-    (config.chunk_rows_max, config.chunk_bytes_max) = (rows, bytes);
-    config.event_retention = 40;
+    let config =
+        WorldConfig::default().chunk_rows_max(rows).chunk_bytes_max(bytes).event_retention(40);
     World::with_config(config)
 }
 
@@ -284,9 +284,7 @@ fn sync_that_is_refused_names_the_type_and_teaches_none() {
     use_world(&mut source, 1);
     use_world(&mut source, 2);
     for kibibytes in (0..).map(|step| 4 * step) {
-        let mut config = WorldConfig::default();
-        config.memory.limit_bytes = Some(kibibytes * 1024);
-        config.chunk_rows_max = 16;
+        let config = WorldConfig::default().memory_limit_bytes(kibibytes * 1024).chunk_rows_max(16);
         let mut replica = World::with_config(config);
         replica.register::<i64>().unwrap();
         let known = knows(&replica);
@@ -382,11 +380,14 @@ fn operations_that_lack_memory_teach_a_world_nothing() {
         let mut failures = 0;
         // Less and less of the memory is taken before.
         for rows in (8..400_u32).rev().step_by(4) {
-            let mut config = WorldConfig::default();
-            config.memory.limit_bytes = Some(16 * 1024);
-            config.memory.first_slab_bytes = 4096;
-            config.memory.slab_bytes_max = 4096;
-            config.chunk_rows_max = 16;
+            let config = WorldConfig::default()
+                .memory(
+                    ArenaConfig::default()
+                        .limit_bytes(16 * 1024)
+                        .first_slab_bytes(4096)
+                        .slab_bytes_max(4096),
+                )
+                .chunk_rows_max(16);
             let mut world = World::with_config(config);
             world.register::<i64>().unwrap();
             let batch = (0..rows).map(|number| (number, 1_u64));
@@ -432,9 +433,9 @@ fn families_lists_and_panics_teach_a_world_nothing() {
 
     let mut refused = 0;
     for rows in 0..400_u32 {
-        let mut config = WorldConfig::default();
-        (config.memory.limit_bytes, config.memory.first_slab_bytes) = (Some(64 * 1024), 4096);
-        config.chunk_rows_max = 4;
+        let config = WorldConfig::default()
+            .memory(ArenaConfig::default().limit_bytes(64 * 1024).first_slab_bytes(4096))
+            .chunk_rows_max(4);
         let mut world = World::with_config(config);
         let (parent, child) = (world.spawn((1_u32,)), world.spawn((2_u64,)));
         world.set_parent(child, parent).unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoy_engine::{
-    ComponentMask, ModuleContext, ModuleHost, ModuleSpec, ReadError, RegisterError, ResourceError,
+    ArenaConfig, ComponentMask, ModuleHost, ModuleSpec, ReadError, RegisterError, ResourceError,
     SnapshotPool, World, WorldConfig,
 };
 use convoy_tests::{Tag, Value, Wide};
@@ -174,9 +174,8 @@ fn replica_of_a_mask_refuses_the_resources_outside() {
 
 #[test]
 fn memory_limit_is_an_error_that_changes_nothing() {
-    let mut config = WorldConfig::default();
-    config.memory.limit_bytes = Some(4096);
-    config.memory.first_slab_bytes = 4096;
+    let config = WorldConfig::default()
+        .memory(ArenaConfig::default().limit_bytes(4096).first_slab_bytes(4096));
     let (mut world, pool) = (World::with_config(config), SnapshotPool::default());
     world.insert_resource([1_u8; 4096]).unwrap();
     let view = world.capture(ComponentMask::ALL, &pool);
@@ -233,7 +232,7 @@ fn module_reads_the_resources_that_it_declares() {
     let read = Arc::new(Mutex::new(Vec::new()));
     let found = Arc::clone(&read);
     let spec = ModuleSpec::fast("reader").reads_resource::<u32>();
-    host.add(spec, move |context: &mut ModuleContext<'_>| {
+    host.add(spec, move |context| {
         let view = context.view();
         let declared = view.resource::<u32>().copied();
         found.lock().unwrap().push((declared, view.resource::<u8>().copied()));

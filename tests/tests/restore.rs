@@ -12,9 +12,7 @@ use convoy_tests::Picture;
 const ALL: ComponentMask = ComponentMask::ALL;
 
 fn world_with_chunk_rows(rows: usize) -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = rows;
-    config.event_retention = 8;
+    let config = WorldConfig::default().chunk_rows_max(rows).event_retention(8);
     World::with_config(config)
 }
 

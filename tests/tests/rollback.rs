@@ -36,9 +36,7 @@ struct State {
 
 impl Game {
     fn new() -> Self {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = 4;
-        config.event_retention = 12;
+        let config = WorldConfig::default().chunk_rows_max(4).event_retention(12);
         let mut world = World::with_config(config);
         // A pass visits archetypes in the order of their making, which no restore takes back. So
         // all that the game needs are made up front.

@@ -15,8 +15,7 @@ fn described(name: &str, size: usize, align: usize) -> ComponentDescription<'_> 
 }
 
 fn small_chunks() -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 8;
+    let config = WorldConfig::default().chunk_rows_max(8);
     World::with_config(config)
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::{
-    Commands, ComponentMask, Entity, HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate,
-    SharedSnapshotProvider, SnapshotPool, View, WhenBusy, World,
+    ArenaConfig, Commands, ComponentMask, Entity, HostConfig, Mode, ModuleContext, ModuleHost,
+    ModuleSpec, Rate, SharedSnapshotProvider, SnapshotPool, View, WhenBusy, World,
 };
 use convoy_tests::Mixer;
 
@@ -95,13 +95,12 @@ const MODES: [(Mode, u64); 6] = [
 ];
 
 fn host(workers: usize, seed: u64, extra: Extra) -> (ModuleHost, Vec<Handles>) {
-    let mut config = HostConfig::default();
-    (config.workers, config.lock_step) = (workers, NonZeroU32::new(2));
+    let config = HostConfig::default().workers(workers).lock_step(NonZeroU32::new(2));
     let mut host = ModuleHost::new(config);
     let noise = Arc::new(Mutex::new(Mixer::new(seed)));
     if extra == Extra::SpawnsNothing {
         let spec = ModuleSpec::slow("idle", Rate::EVERY_FRAME).spawns_nothing();
-        host.add(spec.mode(Mode::FrameSynced), |_: &mut ModuleContext<'_>| {}).unwrap();
+        host.add(spec.mode(Mode::FrameSynced), |_| {}).unwrap();
     }
     let mut handles = Vec::new();
     for (number, (mode, frames)) in (0..).zip(MODES) {
@@ -113,7 +112,7 @@ fn host(workers: usize, seed: u64, extra: Extra) -> (ModuleHost, Vec<Handles>) {
     let last = ModuleSpec::slow("last", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
     match extra {
         Extra::None | Extra::SpawnsNothing => {}
-        Extra::IdleLast => _ = host.add(last, |_: &mut ModuleContext<'_>| {}).unwrap(),
+        Extra::IdleLast => _ = host.add(last, |_| {}).unwrap(),
         Extra::SpawnsLast => {
             let run = module(77, SPAWNS_MAX, &noise, &Handles::default());
             _ = host.add(last, run).unwrap();
@@ -167,8 +166,7 @@ fn beside_one_that_is_away(
     provider: SharedSnapshotProvider,
     other: impl FnMut(&mut ModuleContext<'_>) + Send + 'static,
 ) -> (Vec<u64>, Vec<(u64, u64)>) {
-    let mut config = HostConfig::default();
-    (config.workers, config.lock_step, config.panics_max) = (2, NonZeroU32::new(2), 0);
+    let config = HostConfig::default().workers(2).lock_step(NonZeroU32::new(2)).panics_max(0);
     let (mut world, mut host) = (World::new(), ModuleHost::new(config));
     let provider = Arc::new(provider);
     let spec = |name, rate| {
@@ -177,7 +175,7 @@ fn beside_one_that_is_away(
     };
     let (may_end, gate) = channel::<()>();
     let away = spec("away", Rate::every_frames(every)).mode(Mode::Asynchronous);
-    host.add(away, move |_: &mut ModuleContext<'_>| {
+    host.add(away, move |_| {
         gate.recv().unwrap();
         if panics {
             std::panic::resume_unwind(Box::new("at the end of the run"));
@@ -467,9 +465,9 @@ fn batch_that_fails_leaves_the_hash_and_the_next_handles_as_they_were() {
     use convoy_engine::WorldConfig;
     let mut failed = 0;
     for pages in 1..20 {
-        let mut config = WorldConfig::default();
-        (config.memory.limit_bytes, config.memory.first_slab_bytes) = (Some(pages * 4096), 4096);
-        config.chunk_bytes_max = 1024;
+        let config = WorldConfig::default()
+            .memory(ArenaConfig::default().limit_bytes(pages * 4096).first_slab_bytes(4096))
+            .chunk_bytes_max(1024);
         let mut world = World::with_config(config);
         loop {
             let before = world.state_hash();

@@ -214,8 +214,7 @@ fn values_print_as_rust_prints_them_and_are_read_by_field() {
 #[test]
 fn snapshots_branches_and_replicas_know_the_names() {
     let schema = builder().build().unwrap();
-    let mut config = WorldConfig::default();
-    (config.schema, config.chunk_rows_max) = (Some(schema.clone()), 4);
+    let config = WorldConfig::default().schema(schema.clone()).chunk_rows_max(4);
     let mut world = World::with_config(config.clone());
     for number in 0..20 {
         world.spawn((Speed(number as f32),));
@@ -227,8 +226,7 @@ fn snapshots_branches_and_replicas_know_the_names() {
     assert_eq!(branch.schema(), Some(&schema));
     // A replica of the same schema, and one that has met the types in another order.
     let mut same = World::with_config(config.clone());
-    config.schema = None;
-    let mut stranger = World::with_config(config);
+    let mut stranger = World::with_config(config.schema(None));
     stranger.send_event(Alarm(9));
     stranger.spawn((1_u8, Path::zeroed()));
     for replica in [&mut same, &mut stranger] {

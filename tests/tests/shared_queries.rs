@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 
 use convoy_engine::{
-    Changed, ChildOf, ComponentMask, Entity, GetError, Has, PreparedQuery, QueryError, SharedQuery,
-    SharedWorld, SnapshotPool, Terms, With, Without, World, WorldConfig,
+    ArenaConfig, Changed, ChildOf, ComponentMask, Entity, GetError, Has, PreparedQuery, QueryError,
+    SharedQuery, SharedWorld, SnapshotPool, Terms, With, Without, World, WorldConfig,
 };
 
 fn borrowed(component: &'static str) -> Option<QueryError> {
@@ -15,8 +15,7 @@ fn borrowed(component: &'static str) -> Option<QueryError> {
 }
 
 fn world_of(rows: u32) -> (World, Vec<Entity>) {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut world = World::with_config(config);
     let entities = (0..rows).map(|row| world.spawn((row, f64::from(row), row as u16))).collect();
     (world, entities)
@@ -207,11 +206,9 @@ fn one_thread_at_a_time_adds_to_a_component_that_all_want() {
 
 #[test]
 fn running_out_of_memory_changes_nothing_and_leaves_the_rest_usable() {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 16;
-    config.memory.first_slab_bytes = 4096;
-    config.memory.slab_bytes_max = 4096;
-    config.memory.limit_bytes = Some(64 * 1024);
+    let config = WorldConfig::default().chunk_rows_max(16).memory(
+        ArenaConfig::default().first_slab_bytes(4096).slab_bytes_max(4096).limit_bytes(64 * 1024),
+    );
     let mut world = World::with_config(config);
     while world.try_spawn(([1_u64; 8],)).is_ok() {}
     let rows = world.entity_count();

@@ -9,17 +9,15 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use convoy_engine::{
-    ComponentMask, DoubleBufferProvider, ModuleContext, ModuleHost, ModuleSpec, OnDemandProvider,
-    ProviderKind, Rate, SharedSnapshotProvider, SlowReader, SlowReaderLimits, SlowReason,
-    SnapshotPool, SnapshotProvider, View, World,
+    ComponentMask, DoubleBufferProvider, ModuleHost, ModuleSpec, OnDemandProvider, ProviderKind,
+    Rate, SharedSnapshotProvider, SlowReader, SlowReaderLimits, SlowReason, SnapshotPool,
+    SnapshotProvider, View, World,
 };
 
 const ALL: ComponentMask = ComponentMask::ALL;
 
 fn limits(lag_max: Option<u64>, retained_bytes_max: Option<usize>) -> SlowReaderLimits {
-    let mut limits = SlowReaderLimits::default();
-    (limits.lag_max, limits.retained_bytes_max) = (lag_max, retained_bytes_max);
-    limits
+    SlowReaderLimits::default().lag_max(lag_max).retained_bytes_max(retained_bytes_max)
 }
 
 type Told = Receiver<(ThreadId, SlowReader)>;
@@ -113,10 +111,10 @@ fn a_host_tells_which_convoy_is_slow() {
     let mut world = World::new();
     let mut host = ModuleHost::default();
     let kept = Arc::new(Mutex::new(None));
-    host.add(ModuleSpec::fast("quick"), |_: &mut ModuleContext<'_>| {}).unwrap();
+    host.add(ModuleSpec::fast("quick"), |_| {}).unwrap();
     let keeps = Arc::clone(&kept);
     let spec = ModuleSpec::slow("keeps", Rate::every_frames(2));
-    host.add(spec, move |context: &mut ModuleContext<'_>| {
+    host.add(spec, move |context| {
         keeps.lock().unwrap().get_or_insert_with(|| context.view().clone());
     })
     .unwrap();

@@ -9,9 +9,7 @@ use convoy_engine::{ComponentMask, SnapshotPool, SnapshotPoolConfig, SnapshotSha
 
 /// A pool without cells that keeps `idle_max` of them.
 fn empty_pool(idle_max: usize) -> SnapshotPool {
-    let mut config = SnapshotPoolConfig::default();
-    config.idle_max = idle_max;
-    config.warm_up = 0;
+    let config = SnapshotPoolConfig::default().idle_max(idle_max).warm_up(0);
     SnapshotPool::new(config)
 }
 
@@ -75,16 +73,14 @@ fn a_returned_cell_is_empty_and_keeps_its_capacity() {
 #[test]
 fn new_cells_have_the_room_of_the_schema_that_the_pool_was_set_up_with() {
     let world = populated_world();
-    let mut config = SnapshotPoolConfig::default();
-    config.warm_up = 1;
-    config.shape = SnapshotShape::of(&world);
-    let pool = SnapshotPool::new(config);
+    let shape = SnapshotShape::of(&world);
+    let pool = SnapshotPool::new(SnapshotPoolConfig::default().warm_up(1).shape(shape));
     let (warm, cold) = (pool.take(), pool.take());
     assert_eq!(pool.statistics().missed, 1, "the second cell is made now");
     for cell in [warm, cold] {
         let capacity = cell.capacity();
-        assert!(capacity.tables >= config.shape.tables && capacity.columns >= config.shape.columns);
-        assert!(capacity.chunks >= config.shape.chunks && capacity.logs >= config.shape.logs);
+        assert!(capacity.tables >= shape.tables && capacity.columns >= shape.columns);
+        assert!(capacity.chunks >= shape.chunks && capacity.logs >= shape.logs);
         assert!(cell.is_empty(), "room is not content");
     }
 }
@@ -100,9 +96,7 @@ fn a_pool_for_a_world_never_grows_a_cell_for_it() {
 
 #[test]
 fn warm_up_makes_cells_before_they_are_wanted() {
-    let mut config = SnapshotPoolConfig::default();
-    config.idle_max = 4;
-    config.warm_up = 3;
+    let config = SnapshotPoolConfig::default().idle_max(4).warm_up(3);
     let pool = SnapshotPool::new(config);
     assert_eq!((pool.statistics().created, pool.statistics().pooled), (3, 3));
     let cells = [pool.take(), pool.take(), pool.take()];

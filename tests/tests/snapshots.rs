@@ -15,8 +15,7 @@ use convoy_tests::Mixer;
 const ALL: ComponentMask = ComponentMask::ALL;
 
 fn world_with_chunk_rows(rows: usize) -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = rows;
+    let config = WorldConfig::default().chunk_rows_max(rows);
     World::with_config(config)
 }
 

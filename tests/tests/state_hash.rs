@@ -9,8 +9,7 @@ use convoy_tests::{Byte, Hundred, Mixer, SHAPES, Tag, Triple, Value, Wide, Word}
 
 /// A world whose chunks have four rows.
 fn small() -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     World::with_config(config)
 }
 

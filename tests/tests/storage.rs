@@ -22,8 +22,7 @@ struct Numbered<const NUMBER: usize>(u8);
 struct OverAligned([u8; 256]);
 
 fn small_chunks() -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     World::with_config(config)
 }
 
@@ -164,9 +163,7 @@ fn query_that_writes_what_it_also_uses_is_refused() {
 
 #[test]
 fn failure_for_want_of_memory_changes_nothing_and_passes() {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
-    config.memory.limit_bytes = Some(64 * 1024);
+    let config = WorldConfig::default().chunk_rows_max(4).memory_limit_bytes(64 * 1024);
     let mut world = World::with_config(config);
     let mut entities = Vec::new();
     let error = loop {

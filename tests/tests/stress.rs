@@ -126,9 +126,7 @@ struct Writer {
 
 impl Writer {
     fn new(seed: u64) -> Self {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = 4;
-        config.event_retention = 10;
+        let config = WorldConfig::default().chunk_rows_max(4).event_retention(10);
         let mut world = World::with_config(config.clone());
         let (wide, triple) =
             (world.register::<Wide>().unwrap(), world.register::<Triple>().unwrap());
@@ -428,8 +426,7 @@ fn examine(view: &View) -> (Totals, u64) {
 
 /// Looks ahead from a view in a world of this thread's, which the view must not notice.
 fn look_ahead(view: &View, mixer: &mut Mixer) {
-    let mut memory = ArenaConfig::default();
-    (memory.first_slab_bytes, memory.slab_bytes_max) = (64 * 1024, 64 * 1024);
+    let memory = ArenaConfig::default().first_slab_bytes(64 * 1024).slab_bytes_max(64 * 1024);
     let mut ahead = World::branch_with(view, memory).unwrap();
     let factor = mixer.next_number();
     ahead.query_mut::<(&mut Wide, &mut Triple)>().for_each(|(wide, triple)| {

@@ -15,9 +15,7 @@ const ALL: ComponentMask = ComponentMask::ALL;
 const ROWS: u32 = 18;
 
 fn config_of_small_chunks() -> WorldConfig {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
-    config
+    WorldConfig::default().chunk_rows_max(4)
 }
 
 /// A world whose chunks have four rows and in which `u32` can be switched off; the n-th entity has

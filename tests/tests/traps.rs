@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoy_engine::{
-    Commands, ComponentMask, DoubleBufferProvider, Entity, HostConfig, Mode, ModuleContext,
-    ModuleHost, ModuleSpec, PreparedQuery, Rate, SharedSnapshotProvider, SnapshotPool,
-    SnapshotProvider, View, World, WorldConfig,
+    Commands, ComponentMask, DoubleBufferProvider, Entity, HostConfig, Mode, ModuleHost,
+    ModuleSpec, PreparedQuery, Rate, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View,
+    World, WorldConfig,
 };
 
 const ALL: ComponentMask = ComponentMask::ALL;
@@ -18,16 +18,14 @@ const ROWS: u32 = 12;
 
 /// A world whose chunks have four rows, and its entities: the n-th has the numbers n and 100 + n.
 fn world_of_small_chunks() -> (World, Vec<Entity>) {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     let mut world = World::with_config(config);
     let entities = (0..ROWS).map(|number| world.spawn((number, u64::from(100 + number)))).collect();
     (world, entities)
 }
 
 fn empty_replica() -> World {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 4;
+    let config = WorldConfig::default().chunk_rows_max(4);
     World::with_config(config)
 }
 
@@ -209,8 +207,7 @@ fn trap_3_slow_reader_leaves_every_later_joiner_the_newest_picture() {
 #[test]
 fn trap_7_module_past_its_deadline_reads_its_own_picture_until_it_ends() {
     let (mut world, entities) = world_of_small_chunks();
-    let mut config = HostConfig::default();
-    config.workers = 1;
+    let config = HostConfig::default().workers(1);
     let mut host = ModuleHost::new(config);
     let (started, has_started) = channel();
     let (may_go_on, go_on) = channel();
@@ -219,7 +216,7 @@ fn trap_7_module_past_its_deadline_reads_its_own_picture_until_it_ends() {
     let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
     host.add(spec.deadline(frame), {
         let read = Arc::clone(&read);
-        move |context: &mut ModuleContext<'_>| {
+        move |context| {
             started.send(()).unwrap();
             go_on.recv().unwrap();
             *read.lock().unwrap() = rows_in(context.view());

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoy_engine::{
-    Added, Changed, Commands, ComponentDescription, ComponentId, ComponentMask,
+    Added, ArenaConfig, Changed, Commands, ComponentDescription, ComponentId, ComponentMask,
     DoubleBufferProvider, Entity, EventCursor, Has, OnDemandProvider, Or, SharedSnapshotProvider,
     SnapshotPool, SnapshotProvider, View, With, Without, World, WorldConfig, diff,
 };
@@ -84,13 +84,11 @@ const PHASES: [(&str, SetUp); 39] = [
 ];
 
 fn config() -> WorldConfig {
-    let mut config = WorldConfig::default();
-    config.chunk_rows_max = 64;
-    config.event_retention = 200;
-    // Small slabs, so that no spare memory hides a chunk too many.
-    config.memory.first_slab_bytes = 16 * 1024;
-    config.memory.slab_bytes_max = 16 * 1024;
-    config
+    WorldConfig::default()
+        .chunk_rows_max(64)
+        .event_retention(200)
+        // Small slabs, so that no spare memory hides a chunk too many.
+        .memory(ArenaConfig::default().first_slab_bytes(16 * 1024).slab_bytes_max(16 * 1024))
 }
 
 /// A world with some entities.
@@ -102,9 +100,8 @@ fn filled() -> (World, Vec<Entity>) {
 /// high at ever rarer intervals, and half as much memory again as is ever in use has room for all
 /// of these. A chunk that is lost every second frame fills the room.
 fn filled_with_room() -> (World, Vec<Entity>) {
-    let mut config = config();
-    config.memory.first_slab_bytes = 192 * 1024;
-    filled_with(config)
+    let memory = ArenaConfig::default().first_slab_bytes(192 * 1024).slab_bytes_max(16 * 1024);
+    filled_with(config().memory(memory))
 }
 
 fn filled_with(config: WorldConfig) -> (World, Vec<Entity>) {

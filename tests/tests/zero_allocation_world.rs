@@ -6,8 +6,8 @@
 use std::hint::black_box;
 
 use convoy_engine::{
-    Commands, ComponentMask, Entity, EventCursor, PreparedQuery, SnapshotPool, View, World,
-    WorldConfig, diff,
+    ArenaConfig, Commands, ComponentMask, Entity, EventCursor, PreparedQuery, SnapshotPool, View,
+    World, WorldConfig, diff,
 };
 use convoy_tests::Mixer;
 
@@ -35,12 +35,11 @@ struct Simulation {
 
 impl Simulation {
     fn new() -> Self {
-        let mut config = WorldConfig::default();
-        config.event_retention = 500;
-        config.chunk_rows_max = 128;
-        // Small slabs, so that no spare memory hides a chunk too many.
-        config.memory.first_slab_bytes = 16 * 1024;
-        config.memory.slab_bytes_max = 16 * 1024;
+        let config = WorldConfig::default()
+            .event_retention(500)
+            .chunk_rows_max(128)
+            // Small slabs, so that no spare memory hides a chunk too many.
+            .memory(ArenaConfig::default().first_slab_bytes(16 * 1024).slab_bytes_max(16 * 1024));
         let mut world = World::with_config(config.clone());
         let mut entities = Vec::with_capacity(2 * ENTITIES);
         entities.extend((0..ENTITIES).map(|number| world.spawn((number as u32, [1.0_f32; 3]))));

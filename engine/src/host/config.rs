@@ -5,33 +5,64 @@ use std::num::NonZeroU32;
 
 use crate::storage::RegisterError;
 
-/// What a host is made with.
+/// How a host is made.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use convoy_engine::{HostConfig, ModuleHost};
+///
+/// let config = HostConfig::default().workers(2).lock_step(NonZeroU32::new(3));
+/// let host = ModuleHost::new(config);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct HostConfig {
-    /// Threads that run asynchronous and frame-synced modules: one fewer than the machine has
-    /// cores, and at least one, unless set. No more are started than there are such modules.
-    pub workers: usize,
-    /// Lands the results of asynchronous modules exactly this many frames after they were
-    /// started, waiting for them if need be, so that runs can be reproduced: the same
-    /// frames then give the same world, handles and row order included. Off by default: then
-    /// results land on the first frame after they are ready, and the frame never waits.
-    ///
-    /// In lock step a run holds its picture until it lands, so that what others are given does not
-    /// follow from when its thread ends. Outside of that are modules which, on their own threads,
-    /// drop clones of views that they have kept, or join a provider: where such a clone is the
-    /// last of its picture, others may find that published or not, and a bound reached or not, by
-    /// the clock.
-    pub lock_step: Option<NonZeroU32>,
-    /// A module that panics this many times in a row is switched off: 3 unless set. Zero means
-    /// that none ever is.
-    pub panics_max: u32,
-    /// A module that is switched off is tried again after having been due this often: 100 unless
-    /// set.
-    pub probe_after: u32,
+    pub(super) workers: usize,
+    pub(super) lock_step: Option<NonZeroU32>,
+    pub(super) panics_max: u32,
+    pub(super) probe_after: u32,
 }
 
 impl HostConfig {
+    /// Threads that run asynchronous and frame-synced modules: by default one fewer than the machine
+    /// has cores, and at least one. No more are started than there are such modules.
+    #[must_use]
+    pub fn workers(mut self, threads: usize) -> Self {
+        self.workers = threads;
+        self
+    }
+
+    /// Lands the results of asynchronous modules exactly this many frames after they were started,
+    /// and waits for them if need be, so that runs can be reproduced: the same frames then give the
+    /// same world, handles and row order included. `None`, the default, lands results on the first
+    /// frame after they are ready, and the frame never waits.
+    ///
+    /// In lock step a run holds its view until it lands, so that the views that others are given
+    /// don't depend on when its thread ends. Two kinds of modules still make them depend on the
+    /// clock: those that drop kept clones of views on their own threads, and those that join a
+    /// provider there. Where such a clone is the last view of its snapshot, others may find the
+    /// snapshot published or not, and a bound reached or not.
+    #[must_use]
+    pub fn lock_step(mut self, frames: impl Into<Option<NonZeroU32>>) -> Self {
+        self.lock_step = frames.into();
+        self
+    }
+
+    /// A module that panics this many times in a row is switched off: 3 by default. Zero never
+    /// switches one off.
+    #[must_use]
+    pub fn panics_max(mut self, panics: u32) -> Self {
+        self.panics_max = panics;
+        self
+    }
+
+    /// A module that is switched off is tried again after it was due this often: 100 by default.
+    #[must_use]
+    pub fn probe_after(mut self, times_due: u32) -> Self {
+        self.probe_after = times_due;
+        self
+    }
+
     /// Whether a module is switched off after this many panics in a row.
     pub(super) fn switches_off(&self, panics_in_a_row: u32) -> bool {
         self.panics_max > 0 && panics_in_a_row >= self.panics_max
@@ -66,11 +97,14 @@ pub enum HostError {
         /// The module's name.
         module: String,
     },
-    /// The provider that a module was given does not capture what the module reads in the world
-    /// that has taken the place of the host's, because types have other ids there.
+    /// The provider that was assigned to a module does not capture all that the module declared. In
+    /// a world that has taken the place of the host's, types may have other ids than the provider
+    /// knows.
     ProviderMask {
         /// The module's name.
         module: String,
+        /// The first type that is declared and not captured.
+        component: &'static str,
     },
     /// Worker threads could not be started.
     Threads(std::io::Error),
@@ -85,11 +119,11 @@ impl fmt::Display for HostError {
             Self::NoWorkers { module } => {
                 write!(formatter, "module {module} needs workers and the host has none")
             }
-            Self::ProviderMask { module } => write!(
+            Self::ProviderMask { module, component } => write!(
                 formatter,
-                "the provider of module {module} does not capture what it reads in this world, \
-                 where types have other ids than in the one before; register them in the same \
-                 order"
+                "the provider of module {module} does not capture {component}, which the module \
+                 declares to read: give the provider a wider mask, and register types in the same \
+                 order in all worlds of a host"
             ),
             Self::Threads(error) => write!(formatter, "worker threads can't be started: {error}"),
             Self::Running => formatter.write_str("modules are added before the first frame"),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::provider::contain::Contained;
+use crate::provider::contain::{Contained, contain};
 use crate::provider::{Member, SlowReaderLimits, SnapshotProvider};
 use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
 use crate::storage::world_id::WorldId;
@@ -16,7 +16,7 @@ use super::convoy::{
     Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoyCallback, SlowConvoys, group, union_of,
 };
 use super::job::{Job, RunRecord};
-use super::module::{Mode, Module, ModuleSpec};
+use super::module::{Mode, Module, ModuleContext, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
 use super::workers::Workers;
@@ -48,7 +48,7 @@ impl ModuleId {
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::time::Duration;
 ///
-/// use convoy_engine::{ModuleContext, ModuleHost, ModuleSpec, Rate, World};
+/// use convoy_engine::{ModuleHost, ModuleSpec, Rate, World};
 ///
 /// let mut world = World::new();
 /// world.spawn((1_u32,));
@@ -57,7 +57,7 @@ impl ModuleId {
 /// for name in ["one", "two"] {
 ///     let total = Arc::clone(&total);
 ///     let spec = ModuleSpec::slow(name, Rate::hz(10)).reads::<(u32,)>();
-///     host.add(spec, move |context: &mut ModuleContext<'_>| {
+///     host.add(spec, move |context| {
 ///         let sum: u32 = context.view().query::<&u32>().unwrap().iter().sum();
 ///         total.fetch_add(sum.into(), Ordering::Relaxed);
 ///     })
@@ -188,12 +188,47 @@ impl ModuleHost {
         Ok(())
     }
 
-    /// Adds a module. Its place in the order of registration is also that of its commands.
+    /// Adds a closure as a module. The order in which modules are added is also that in which their
+    /// commands are played back.
     ///
     /// # Errors
     ///
     /// [`HostError::Running`] after the first frame.
     pub fn add(
+        &mut self,
+        spec: ModuleSpec,
+        run: impl FnMut(&mut ModuleContext<'_>) + Send + 'static,
+    ) -> Result<ModuleId, HostError> {
+        self.add_module(spec, run)
+    }
+
+    /// Adds a module that has a type of its own, as [`ModuleHost::add`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::{Module, ModuleContext, ModuleHost, ModuleSpec, World};
+    ///
+    /// /// Counts the ticks that it has seen.
+    /// struct Ticks(u64);
+    ///
+    /// impl Module for Ticks {
+    ///     fn run(&mut self, context: &mut ModuleContext<'_>) {
+    ///         self.0 += 1;
+    ///         assert_eq!(self.0, context.view().tick());
+    ///     }
+    /// }
+    ///
+    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
+    /// host.add_module(ModuleSpec::fast("ticks").reads::<()>(), Ticks(0)).unwrap();
+    /// host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// assert_eq!(host.statistics(&world).modules[0].panics, 0);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`ModuleHost::add`].
+    pub fn add_module(
         &mut self,
         mut spec: ModuleSpec,
         module: impl Module,
@@ -237,9 +272,9 @@ impl ModuleHost {
     ///
     /// # Errors
     ///
-    /// When a declared type can't be registered, an asynchronous or frame-synced module has no
-    /// workers, threads can't be started, or a provider that was assigned by hand captures
-    /// something else in a world with other ids. The host can be tried again, with any world.
+    /// When a declared type can't be registered, a provider that was assigned by hand does not
+    /// capture all that its module declared, an asynchronous or frame-synced module has no workers,
+    /// or threads can't be started. The host can be tried again, with any world.
     pub fn initialize(&mut self, world: &mut World) -> Result<(), HostError> {
         if self.is_running() {
             return self.adopt(world);
@@ -259,6 +294,10 @@ impl ModuleHost {
                 .map_err(|error| HostError::Register { module: spec.name.clone(), error })?;
             let key = ConvoyKey { tier: spec.tier, mode: spec.mode, rate: spec.rate };
             let provider = slot.provider.as_deref().cloned();
+            if let Some(provider) = &provider {
+                let captured = contain(|| provider.mask());
+                check_provider(world, spec, &slot.mask, captured.as_ref())?;
+            }
             candidates.push(Candidate { key, mask: slot.mask, provider });
         }
         if away_max > 0 {
@@ -300,12 +339,10 @@ impl ModuleHost {
             );
         }
         for convoy in self.convoys.iter().filter(|convoy| convoy.provider.is_manual()) {
-            let captured = convoy.provider.ask(|provider| provider.mask()).unwrap_or_default();
+            let captured = convoy.provider.ask(|provider| provider.mask());
             for &number in &convoy.members {
-                let slot = &self.modules[number];
-                if slot.mask.is_subset(&captured) && !masks[number].is_subset(&captured) {
-                    return Err(HostError::ProviderMask { module: slot.spec.name.clone() });
-                }
+                let spec = &self.modules[number].spec;
+                check_provider(world, spec, &masks[number], captured.as_ref())?;
             }
         }
         // Nothing can fail any more. Buffers are made in the order of registration, whoever is away.
@@ -334,11 +371,8 @@ impl ModuleHost {
         let idle_max = self.captures_max();
         // Short of memory, captures make room for themselves.
         _ = world.reserve_captures(idle_max);
-        SnapshotPool::new(SnapshotPoolConfig {
-            idle_max,
-            warm_up: idle_max,
-            shape: SnapshotShape::of(world),
-        })
+        let config = SnapshotPoolConfig::default().idle_max(idle_max).warm_up(idle_max);
+        SnapshotPool::new(config.shape(SnapshotShape::of(world)))
     }
 
     /// The pool of the snapshots that the host's own providers capture; `None` before the first
@@ -403,6 +437,20 @@ impl ModuleHost {
             modules: modules.collect(),
         }
     }
+}
+
+/// Checks that a provider which was assigned by hand captures all that its module declared. One that
+/// panics when it is asked is left to its acquires, where that is counted.
+fn check_provider(
+    world: &World,
+    spec: &ModuleSpec,
+    declared: &ComponentMask,
+    captured: Option<&ComponentMask>,
+) -> Result<(), HostError> {
+    let Some(captured) = captured.filter(|_| !spec.reads_all()) else { return Ok(()) };
+    let missing = declared.difference(captured).iter().next();
+    let Some(info) = missing.and_then(|id| world.component_info(id)) else { return Ok(()) };
+    Err(HostError::ProviderMask { module: spec.name.clone(), component: info.name() })
 }
 
 impl fmt::Debug for ModuleHost {

@@ -55,11 +55,8 @@ impl ReplicaProvider {
 /// An empty world that can be synced from `source`.
 fn empty_replica(source: &World) -> World {
     let shape = source.catalog.registry.shape();
-    World::with_config(WorldConfig {
-        chunk_bytes_max: shape.bytes_max,
-        chunk_rows_max: shape.rows_max,
-        ..Default::default()
-    })
+    let config = WorldConfig::default();
+    World::with_config(config.chunk_bytes_max(shape.bytes_max).chunk_rows_max(shape.rows_max))
 }
 
 impl SnapshotProvider for ReplicaProvider {

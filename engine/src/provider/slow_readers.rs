@@ -17,8 +17,7 @@ use super::contain::Contained;
 ///     World,
 /// };
 ///
-/// let mut limits = SlowReaderLimits::default();
-/// limits.lag_max = Some(2);
+/// let limits = SlowReaderLimits::default().lag_max(2);
 /// let told = Arc::new(AtomicU64::new(0));
 /// let provider = SharedSnapshotProvider::new(ComponentMask::ALL, SnapshotPool::default())
 ///     .with_slow_readers(limits, {
@@ -37,12 +36,26 @@ use super::contain::Contained;
 /// drop(view);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
 pub struct SlowReaderLimits {
-    /// The most ticks that may pass from the capture to the end of its last reader.
-    pub lag_max: Option<u64>,
-    /// The most bytes that the snapshot's dead list may hold.
-    pub retained_bytes_max: Option<usize>,
+    lag_max: Option<u64>,
+    retained_bytes_max: Option<usize>,
+}
+
+impl SlowReaderLimits {
+    /// The most ticks from the capture of a snapshot until its last reader leaves; `None`, the
+    /// default, sets no limit.
+    #[must_use]
+    pub fn lag_max(mut self, ticks: impl Into<Option<u64>>) -> Self {
+        self.lag_max = ticks.into();
+        self
+    }
+
+    /// The most bytes that a snapshot retains; `None`, the default, sets no limit.
+    #[must_use]
+    pub fn retained_bytes_max(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.retained_bytes_max = bytes.into();
+        self
+    }
 }
 
 /// Which limit a snapshot is past.

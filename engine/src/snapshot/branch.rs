@@ -48,13 +48,12 @@ impl World {
     /// A branch, as by [`World::branch`], whose own memory is limited and mapped as `memory` says.
     ///
     /// ```
-    /// # use convoy_engine::{ComponentMask, SnapshotPool, World, WorldConfig};
+    /// # use convoy_engine::{ArenaConfig, ComponentMask, SnapshotPool, World};
     /// # let mut world = World::new();
     /// # let entity = world.spawn((1_u32,));
     /// # let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
-    /// let mut config = WorldConfig::default();
-    /// config.memory.limit_bytes = Some(0);
-    /// let mut ahead = World::branch_with(&view, config.memory).unwrap();
+    /// let memory = ArenaConfig::default().limit_bytes(0);
+    /// let mut ahead = World::branch_with(&view, memory).unwrap();
     /// assert_eq!(*ahead.get::<u32>(entity).unwrap(), 1);
     /// assert!(ahead.get_mut::<u32>(entity).is_err(), "no memory to write");
     /// ```

@@ -9,17 +9,43 @@ use crate::storage::history::ask_heap;
 use crate::world::World;
 
 /// How a [`SnapshotPool`] keeps its cells.
+///
+/// ```
+/// # use convoy_engine::{SnapshotPool, SnapshotPoolConfig, SnapshotShape, World};
+/// # let world = World::new();
+/// let config = SnapshotPoolConfig::default().warm_up(8).shape(SnapshotShape::of(&world));
+/// assert_eq!(SnapshotPool::new(config).statistics().pooled, 8);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct SnapshotPoolConfig {
-    /// Idle cells that are kept at the most; more are freed when they come back. 16 by default, and
-    /// 65,536 at the most, whatever this says.
-    pub idle_max: usize,
-    /// Cells that are made at once, or as many as the pool keeps idle. 2 by default: one that is
-    /// read and one to capture into.
-    pub warm_up: usize,
-    /// What the lists of a new cell have room for: see [`SnapshotShape::of`].
-    pub shape: SnapshotShape,
+    idle_max: usize,
+    warm_up: usize,
+    shape: SnapshotShape,
+}
+
+impl SnapshotPoolConfig {
+    /// How many idle cells are kept; more are freed when they come back. 16 by default, and at most
+    /// 65,536, however large the number.
+    #[must_use]
+    pub fn idle_max(mut self, cells: usize) -> Self {
+        self.idle_max = cells;
+        self
+    }
+
+    /// How many cells are made at once, up to the number that the pool keeps idle. 2 by default: one
+    /// that is read and one to capture into.
+    #[must_use]
+    pub fn warm_up(mut self, cells: usize) -> Self {
+        self.warm_up = cells;
+        self
+    }
+
+    /// The room that the lists of a new cell have: see [`SnapshotShape::of`]. None by default.
+    #[must_use]
+    pub fn shape(mut self, shape: SnapshotShape) -> Self {
+        self.shape = shape;
+        self
+    }
 }
 
 impl Default for SnapshotPoolConfig {
@@ -62,7 +88,7 @@ impl Default for SnapshotPool {
 }
 
 impl SnapshotPool {
-    /// A pool with `config.warm_up` cells.
+    /// A pool with the cells that `config` warms up.
     ///
     /// # Panics
     ///
@@ -75,23 +101,23 @@ impl SnapshotPool {
         }
     }
 
-    /// A pool with `config.warm_up` cells.
+    /// A pool with the cells that `config` warms up.
     ///
     /// ```
-    /// # use convoy_engine::{SnapshotPool, SnapshotPoolConfig};
-    /// let mut config = SnapshotPoolConfig::default();
-    /// config.shape.chunks = usize::MAX;
-    /// assert!(SnapshotPool::try_new(config).is_err());
+    /// # use convoy_engine::{SnapshotPool, SnapshotPoolConfig, SnapshotShape};
+    /// let mut shape = SnapshotShape::default();
+    /// shape.chunks = usize::MAX;
+    /// assert!(SnapshotPool::try_new(SnapshotPoolConfig::default().shape(shape)).is_err());
     /// ```
     ///
     /// # Errors
     ///
-    /// When the heap has no room for the cells with lists of `config.shape`. Nothing is taken then.
+    /// When the heap has no room for the cells with lists of that shape. Nothing is taken then.
     pub fn try_new(config: SnapshotPoolConfig) -> Result<Self, MemoryError> {
         let SnapshotPoolConfig { idle_max, warm_up, shape } = config;
         let made = warm_up.min(idle_max).clamp(1, CellPoolConfig::IDLE_MAX);
         ask_heap(Frozen::bytes_of(&shape).saturating_mul(made))?;
-        let cells = CellPoolConfig { idle_max };
+        let cells = CellPoolConfig::default().idle_max(idle_max);
         let pool = Self { cells: CellPool::new(cells, move || Frozen::with_shape(&shape)) };
         pool.warm_up(warm_up);
         Ok(pool)
@@ -99,7 +125,7 @@ impl SnapshotPool {
 
     /// A pool whose cells have room for `world` as it is now.
     pub fn for_world(world: &World) -> Self {
-        Self::new(SnapshotPoolConfig { shape: SnapshotShape::of(world), ..Default::default() })
+        Self::new(SnapshotPoolConfig::default().shape(SnapshotShape::of(world)))
     }
 
     /// Makes cells until `count` are idle, or as many as the pool keeps.

@@ -16,7 +16,8 @@ use crate::storage::epoch::Epoch;
 use crate::storage::frozen::Frozen;
 use crate::storage::history::Memory;
 
-use super::core::{World, WorldConfig};
+use super::config::WorldConfig;
+use super::core::World;
 
 /// What [`World::detach`] copied, and what is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 
-use convoy_pool::{ArenaConfig, MemoryError, SizeClass};
+use convoy_pool::MemoryError;
 
 use crate::storage::archetype::{ArchetypeId, Catalog};
 use crate::storage::component::{Check, ChunkShape, Component, ComponentInfo, Kind, Registry};
@@ -28,6 +28,7 @@ use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 use super::bundle::{
     Bundle, BundleInfo, Bundles, ComponentSource, Flat, Positions, RowSink, Values,
 };
+use super::config::WorldConfig;
 use super::edges::{Direction, Edge, EdgeName, Edges};
 use super::error::{ComponentError, EntityError, SpawnError};
 use super::event_log::EventLog;
@@ -39,44 +40,6 @@ use super::pass_memory::PassMemory;
 use super::resource::Resource;
 use super::source_ids::SourceIds;
 use super::sync_mark::SyncMark;
-
-/// What a world is made with.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct WorldConfig {
-    /// Limits and slab sizes of the world's arena.
-    pub memory: ArenaConfig,
-    /// Bytes that a chunk has at the most, unless one value is larger: 16 KiB. Smaller chunks
-    /// copy less when writes are scattered, and make captures and iteration dearer. No chunk has
-    /// more than [`WorldConfig::CHUNK_BYTES_LIMIT`], whatever this says.
-    pub chunk_bytes_max: usize,
-    /// Rows that a chunk has at the most; without a limit by default. Tests shrink it to cross
-    /// every boundary. A chunk has one row at the least.
-    pub chunk_rows_max: usize,
-    /// Events of one type that are kept at least, 65,536 by default. Older ones are dropped by
-    /// whole chunks, and whoever had not read them is told how many were lost.
-    pub event_retention: usize,
-    /// The types that the world knows from the beginning, under the ids that they have in all worlds of
-    /// the schema; none by default.
-    pub schema: Option<Schema>,
-}
-
-impl WorldConfig {
-    /// The bytes of the largest chunk there is, and so of the largest value: almost 256 MiB.
-    pub const CHUNK_BYTES_LIMIT: usize = SizeClass::MAX.bytes();
-}
-
-impl Default for WorldConfig {
-    fn default() -> Self {
-        Self {
-            memory: ArenaConfig::default(),
-            chunk_bytes_max: 16 * 1024,
-            chunk_rows_max: usize::MAX,
-            event_retention: 65_536,
-            schema: None,
-        }
-    }
-}
 
 /// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
 /// bits, of which command buffers have their shares.
@@ -154,7 +117,7 @@ impl World {
 
     /// An empty world that knows the types of `schema`, with the default configuration.
     pub fn with_schema(schema: &Schema) -> Self {
-        Self::with_config(WorldConfig { schema: Some(schema.clone()), ..WorldConfig::default() })
+        Self::with_config(WorldConfig::default().schema(schema.clone()))
     }
 
     /// The schema that the world was made from, or that whose snapshot or types it took over. It may
@@ -168,9 +131,7 @@ impl World {
     ///
     /// ```
     /// # use convoy_engine::{World, WorldConfig};
-    /// let mut config = WorldConfig::default();
-    /// config.memory.limit_bytes = Some(0);
-    /// let mut world = World::with_config(config);
+    /// let mut world = World::with_config(WorldConfig::default().memory_limit_bytes(0));
     /// assert!(world.try_spawn((1_u32,)).is_err(), "no memory, and no panic");
     /// assert_eq!(world.entity_count(), 0);
     /// ```

@@ -33,12 +33,10 @@ struct Program {
 
 impl Program {
     fn new(seed: u64, limit_bytes: Option<usize>) -> Self {
-        let config = ArenaConfig {
-            limit_bytes,
-            first_slab_bytes: 64 << 10,
-            slab_bytes_max: 1 << 20,
-            ..ArenaConfig::default()
-        };
+        let config = ArenaConfig::default()
+            .limit_bytes(limit_bytes)
+            .first_slab_bytes(64 << 10)
+            .slab_bytes_max(1 << 20);
         let (arena, random) = (Arena::new(config), Random(seed));
         Self { arena, random, live: Vec::new(), runs: Vec::new() }
     }
@@ -133,8 +131,7 @@ fn random_programs_lose_no_chunk_and_no_page() {
 #[test]
 fn a_limit_is_reached_with_little_left() {
     let limit_bytes = 32 << 20;
-    let mut arena =
-        Arena::new(ArenaConfig { limit_bytes: Some(limit_bytes), ..Default::default() });
+    let mut arena = Arena::new(ArenaConfig::default().limit_bytes(limit_bytes));
     let mut random = Random(9);
     let mut tables: Vec<Vec<(ChunkPtr, SizeClass)>> = Vec::new();
     let mut shares = Vec::new();

@@ -114,7 +114,7 @@ fn explore(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static)
 }
 
 fn pool(idle_max: usize) -> CellPool<Picture> {
-    CellPool::new(CellPoolConfig { idle_max }, Picture::new)
+    CellPool::new(CellPoolConfig::default().idle_max(idle_max), Picture::new)
 }
 
 /// Publishes `number`, and watches for its end.

@@ -81,8 +81,7 @@ impl Simulation {
     /// When memory runs out.
     pub fn start(timetable: Arc<Timetable>, frame_s: f64) -> Result<(World, Self), ComponentError> {
         let events_kept = EVENTS_KEPT_MIN.max(timetable.events_max(EVENTS_KEPT_FRAMES * frame_s));
-        let mut config = WorldConfig::default();
-        config.event_retention = events_kept;
+        let config = WorldConfig::default().event_retention(events_kept);
         let mut world = World::with_config(config);
         let clock = Clock::new(timetable.start_s(), frame_s);
         let airborne_max = timetable.airborne_max(frame_s);

@@ -115,9 +115,9 @@ impl Pair {
 
     /// A world that has registered all types of the model in reverse, and no archetype.
     pub(crate) fn backwards(setting: &Setting) -> Self {
-        let mut config = setting.config(setting.limit_bytes);
-        config.schema = setting.is_named.then(|| Model::schema(true));
-        let mut world = World::with_config(config);
+        let config = setting.config(setting.limit_bytes);
+        let schema = setting.is_named.then(|| Model::schema(true));
+        let mut world = World::with_config(config.schema(schema));
         world.register_event::<Alert>().unwrap();
         world.register_event::<Ping>().unwrap();
         world.register_resource::<Hundred>().unwrap();

@@ -119,12 +119,11 @@ impl Setting {
     }
 
     pub(crate) fn config(&self, limit_bytes: Option<usize>) -> WorldConfig {
-        let mut config = WorldConfig::default();
-        config.chunk_rows_max = self.chunk_rows_max;
-        config.chunk_bytes_max = self.chunk_bytes_max;
-        config.event_retention = self.event_retention;
-        config.memory.limit_bytes = limit_bytes;
-        config.schema = self.is_named.then(|| Model::schema(false));
-        config
+        WorldConfig::default()
+            .chunk_rows_max(self.chunk_rows_max)
+            .chunk_bytes_max(self.chunk_bytes_max)
+            .event_retention(self.event_retention)
+            .memory_limit_bytes(limit_bytes)
+            .schema(self.is_named.then(|| Model::schema(false)))
     }
 }

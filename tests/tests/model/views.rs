@@ -2,7 +2,7 @@
 //! by cursors, and branch a world from one.
 
 use convoy_engine::{
-    ComponentId, Diff, DiffError, Entity, Events, ReadError, RestoreError, World, diff,
+    ArenaConfig, ComponentId, Diff, DiffError, Entity, Events, ReadError, RestoreError, World, diff,
 };
 use convoy_tests::{Alert, Byte, Hundred, KINDS, KindMask, Model, Ping, Triple, Value, Wide, step};
 
@@ -25,7 +25,7 @@ impl Pair {
     /// incomplete capture.
     pub(crate) fn branch(&mut self, view: usize, setting: &Setting) -> Option<Self> {
         let kept = self.views.get(view)?;
-        let memory = setting.config(setting.limit_bytes).memory;
+        let memory = ArenaConfig::default().limit_bytes(setting.limit_bytes);
         let mut world = match World::branch_with(&kept.view, memory) {
             Ok(world) => world,
             Err(RestoreError::NotCaptured { .. }) => {

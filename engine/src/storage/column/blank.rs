@@ -63,7 +63,7 @@ impl Column {
         }
         let class = SizeClass::for_bytes(rows * self.size())?;
         let slab_bytes = class.bytes().next_power_of_two();
-        let config = ArenaConfig { first_slab_bytes: slab_bytes, ..ArenaConfig::default() };
+        let config = ArenaConfig::default().first_slab_bytes(slab_bytes);
         let mut memory = Memory::new(config);
         // It stays where it is, in no list.
         let chunk = memory.allocate(class, self.component())?.into_entry().chunk;

@@ -102,8 +102,7 @@ fn fresh_indices_come_back_as_ranges() {
 #[test]
 fn a_batch_that_fails_leaves_slots_and_counters_as_they_were() {
     let (mut index, _) = index();
-    let mut config = ArenaConfig::default();
-    (config.limit_bytes, config.first_slab_bytes) = (Some(16 * 4096), 4096);
+    let config = ArenaConfig::default().limit_bytes(16 * 4096).first_slab_bytes(4096);
     let mut memory = Memory::new(config);
     assert!(index.prepare_many(100_000, &mut memory).is_err());
     assert_eq!((index.len(), index.head().fresh), (0, 0));
