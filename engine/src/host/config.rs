@@ -1,4 +1,4 @@
-//! Configuration of a host, and what can be wrong with it.
+//! Configuration of a host, and its errors.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -89,7 +89,7 @@ pub enum HostError {
     Register {
         /// The module's name.
         module: String,
-        /// What is wrong with the type.
+        /// The fault of the type.
         error: RegisterError,
     },
     /// A module is asynchronous or frame-synced and the host has no workers.

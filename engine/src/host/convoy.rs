@@ -3,11 +3,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use crate::provider::capturing::{CapturingProvider, Policy};
 use crate::provider::contain::{Contained, contain};
-use crate::provider::{
-    DoubleBufferProvider, OnDemandProvider, ProviderKind, SharedSnapshotProvider, SlowReader,
-    SlowReaderLimits, SnapshotProvider,
-};
+use crate::provider::{ProviderKind, SlowReader, SlowReaderLimits, SnapshotProvider, WhenBusy};
 use crate::snapshot::SnapshotPool;
 use crate::storage::ComponentMask;
 
@@ -17,7 +15,7 @@ use super::rate::{Rate, Schedule};
 /// The modules of one tier, mode and rate, and the provider that they share.
 pub(super) struct Convoy {
     pub(super) key: ConvoyKey,
-    /// The union of what the members read.
+    /// The union of the types that the members read.
     pub(super) mask: ComponentMask,
     pub(super) provider: ConvoyProvider,
     /// The provider's policy.
@@ -29,11 +27,11 @@ pub(super) struct Convoy {
     pub(super) updates: bool,
 }
 
-/// A provider as a host uses it: it may be the user's, so whatever it panics in ends here.
+/// A provider as a host uses it. It may be the user's, so its panics end here.
 pub(super) struct ConvoyProvider {
     provider: Contained<Arc<dyn SnapshotProvider>>,
-    /// Gives the provider another mask; none where the members chose it themselves.
-    set_mask: Option<Box<dyn Fn(ComponentMask) + Send>>,
+    /// The provider again, if the host made it.
+    own: Option<Arc<CapturingProvider>>,
     /// Panics contained.
     panics: Cell<u64>,
 }
@@ -41,21 +39,21 @@ pub(super) struct ConvoyProvider {
 impl ConvoyProvider {
     /// A provider that the members chose.
     fn manual(provider: Arc<dyn SnapshotProvider>) -> Self {
-        Self { provider: Contained::new(provider), set_mask: None, panics: Cell::new(0) }
+        Self { provider: Contained::new(provider), own: None, panics: Cell::new(0) }
     }
 
     pub(super) fn is_manual(&self) -> bool {
-        self.set_mask.is_none()
+        self.own.is_none()
     }
 
     /// Captures `mask` from now on, unless the members chose the provider.
     pub(super) fn set_mask(&self, mask: ComponentMask) {
-        if let Some(set_mask) = &self.set_mask {
-            set_mask(mask);
+        if let Some(own) = &self.own {
+            own.set_mask(mask);
         }
     }
 
-    /// What `ask` returns; `None` when the provider panics, which is counted.
+    /// The answer of `ask`; `None` when the provider panics, which is counted.
     pub(super) fn ask<T>(&self, ask: impl FnOnce(&dyn SnapshotProvider) -> T) -> Option<T> {
         let answer = contain(|| ask(&**self.provider));
         if answer.is_none() {
@@ -76,26 +74,26 @@ pub(super) struct ConvoyKey {
     pub(super) rate: Rate,
 }
 
-/// The picture of a convoy is held for too long or retains too much.
+/// A snapshot of a convoy that is held for too long or retains too much.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SlowConvoy {
     /// The convoy's place in [`HostStatistics::convoys`](super::HostStatistics::convoys).
     pub convoy: usize,
-    /// The limit, and what the picture costs.
+    /// The limit, and the cost of the snapshot.
     pub reader: SlowReader,
 }
 
-/// The limits of a host, and whom to tell.
+/// The limits of a host, and the callback.
 pub(super) struct SlowConvoys {
     pub(super) limits: SlowReaderLimits,
-    pub(super) tell: SlowConvoyCallback,
+    pub(super) notify: SlowConvoyCallback,
 }
 
-/// Whom a host tells of slow readers. Shared by the providers, whichever goes last.
+/// The callback of a host for slow readers. The providers share it, and the last of them drops it.
 pub(super) type SlowConvoyCallback = Contained<Arc<dyn Fn(&SlowConvoy) + Send + Sync>>;
 
-/// What grouping needs to know of a module.
+/// A module as grouping sees it.
 pub(super) struct Candidate {
     pub(super) key: ConvoyKey,
     pub(super) mask: ComponentMask,
@@ -103,8 +101,8 @@ pub(super) struct Candidate {
 }
 
 /// Groups modules into convoys: in the order of their first members, and with the union of the
-/// members' masks. Fast ones share a double buffer, a single Slow one gets a private picture on
-/// demand, several share one snapshot. A provider that a module chose is left alone.
+/// members' masks. Fast ones share a double buffer, a single Slow one captures on demand, several
+/// share one snapshot. A provider that a module chose is left alone.
 pub(super) fn group(
     candidates: &[Candidate],
     pool: &SnapshotPool,
@@ -141,19 +139,19 @@ pub(super) fn group(
     convoys
 }
 
-/// What any of the members reads.
+/// The types that any of the members reads.
 pub(super) fn union_of(masks: impl Iterator<Item = ComponentMask>) -> ComponentMask {
     masks.fold(ComponentMask::NONE, |union, mask| union.union(&mask))
 }
 
 impl SlowConvoys {
-    /// The limits, and a callback for a provider that tells which convoy it is.
+    /// The limits, and a callback that names the convoy of its provider.
     fn of(
         &self,
         convoy: usize,
     ) -> (SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static) {
-        let tell: SlowConvoyCallback = Contained::new(Arc::clone(&self.tell));
-        (self.limits, move |reader: &SlowReader| tell(&SlowConvoy { convoy, reader: *reader }))
+        let notify: SlowConvoyCallback = Contained::new(Arc::clone(&self.notify));
+        (self.limits, move |reader: &SlowReader| notify(&SlowConvoy { convoy, reader: *reader }))
     }
 }
 
@@ -163,25 +161,17 @@ fn choose(
     pool: SnapshotPool,
     slow: Option<(SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static)>,
 ) -> ConvoyProvider {
-    macro_rules! make {
-        ($provider:ident) => {{
-            let provider = $provider::new(mask, pool);
-            let provider = Arc::new(match slow {
-                Some((limits, tell)) => provider.with_slow_readers(limits, tell),
-                None => provider,
-            });
-            let same = Arc::clone(&provider);
-            ConvoyProvider {
-                set_mask: Some(Box::new(move |mask| same.set_mask(mask))),
-                ..ConvoyProvider::manual(provider)
-            }
-        }};
-    }
-    match tier {
-        Tier::Fast => make!(DoubleBufferProvider),
-        Tier::Slow if members == 1 => make!(OnDemandProvider),
-        Tier::Slow => make!(SharedSnapshotProvider),
-    }
+    let policy = match tier {
+        Tier::Fast => Policy::double_buffer(),
+        Tier::Slow if members == 1 => Policy::OnDemand,
+        Tier::Slow => Policy::Shared(WhenBusy::default()),
+    };
+    let provider = CapturingProvider::new(policy, mask, pool);
+    let own = Arc::new(match slow {
+        Some((limits, notify)) => provider.with_slow_readers(limits, notify),
+        None => provider,
+    });
+    ConvoyProvider { own: Some(Arc::clone(&own)), ..ConvoyProvider::manual(own) }
 }
 
 fn same_provider(

@@ -54,7 +54,7 @@ impl ModuleHost {
     }
 
     /// Waits until every asynchronous module has ended the run that it is in, for `timeout` at the
-    /// most (`Duration::MAX`: for as long as it takes); tells whether they all have. Nothing lands:
+    /// most (`Duration::MAX`: for as long as it takes). Returns whether they all have. Nothing lands:
     /// that is left to the frames.
     ///
     /// A simulation that is not paced by a clock calls it between two frames to give modules the
@@ -70,13 +70,13 @@ impl ModuleHost {
         true
     }
 
-    /// Lets go of the views of runs that have ended and not landed yet, so that what is written next
-    /// need not be copied beneath pictures that nobody reads.
+    /// Drops the views of runs that have ended and not landed yet, so that the next writes need not
+    /// copy chunks for snapshots without readers.
     ///
-    /// Only in lock step there are such views. They are kept there until the runs land, as which
-    /// pictures there are decides what other modules are given, and must not follow from when a
-    /// worker ends. So call it where all runs have ended, after a [`ModuleHost::wait`] that returned
-    /// `true`: the same frames with the same calls give the same world then.
+    /// Only lock step has such views. It keeps them until the runs land, because the set of live
+    /// snapshots decides which views other modules are given, and must not depend on when a worker
+    /// ends. So call this after a [`ModuleHost::wait`] that returned `true`: then the same frames with
+    /// the same calls give the same world.
     pub fn release_views(&mut self) {
         for slot in &mut self.modules {
             if let SlotState::Back { job, .. } = &mut slot.state {
@@ -128,14 +128,14 @@ impl ModuleHost {
     fn play_back_landed(&mut self, world: &mut World, lands: impl Fn(u64) -> bool) {
         let landing =
             |slot: &Slot| matches!(slot.state, SlotState::Back { since, .. } if lands(since));
-        // Pictures end first: playing back copies what one of them still shows.
+        // Views end first: playing back copies chunks that one of them still holds.
         for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
             if let SlotState::Back { job, .. } = &mut slot.state {
                 job.land();
             }
         }
         for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
-            slot.settle(world);
+            slot.finish_run(world);
         }
     }
 
@@ -143,7 +143,7 @@ impl ModuleHost {
     fn acquire(&mut self, world: &mut World) {
         let began = Instant::now();
         for convoy in self.convoys.iter().filter(|convoy| convoy.updates) {
-            // A refused update leaves the last picture published, which is counted.
+            // A refused update is counted, and the last snapshot stays published.
             _ = convoy.provider.ask(|provider| provider.update(world));
         }
         for convoy in &mut self.convoys {
@@ -184,7 +184,7 @@ impl ModuleHost {
                 _ => false,
             };
             if ended {
-                slot.settle(world);
+                slot.finish_run(world);
             }
         }
     }
@@ -285,10 +285,10 @@ impl Slot {
 
     fn lend(&mut self, view: crate::snapshot::View, now: Time) {
         if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
-            let dt = now.duration_since(self.told);
+            let dt = now.duration_since(self.accounted);
             job.lend(view, dt);
             self.began = now;
-            self.told = self.told.after(dt);
+            self.accounted = self.accounted.after(dt);
             self.state = SlotState::Leased(job);
         }
     }
@@ -303,16 +303,16 @@ impl Slot {
         }
     }
 
-    /// Plays back what the module recorded in the run that has ended, unless that is for a world
-    /// whose place another one has taken.
-    fn settle(&mut self, world: &mut World) {
+    /// Plays back the commands of the run that has ended, unless they are for a world whose place
+    /// another one has taken.
+    fn finish_run(&mut self, world: &mut World) {
         let state = mem::replace(&mut self.state, SlotState::Added);
         let (SlotState::Back { mut job, .. } | SlotState::Leased(mut job)) = state else {
-            unreachable!("only a module whose run has ended is settled");
+            unreachable!("only a run that has ended is finished");
         };
         let next = self.next_commands.take_if(|commands| commands.is_of(world));
         if job.commands.is_of(world) {
-            // What waited is not needed, where the world is that of before again.
+            // The waiting buffer is not needed where the earlier world is back.
             drop(next);
             let playback = world.play_back(&mut job.commands);
             job.record.playback.add(playback);

@@ -19,12 +19,12 @@ pub(super) struct Job {
     pub(super) frame_synced: bool,
     module: Contained<Box<dyn Module>>,
     view: Option<View>,
-    /// Whether the view stays with the job until the run lands. Which pictures there are decides
-    /// what others are given, so in lock step it must not follow from when a worker ends.
+    /// Whether the view stays with the job until the run lands. The set of live snapshots decides
+    /// which views others are given, so in lock step it must not depend on when a worker ends.
     keeps_view: bool,
 }
 
-/// What has become of a module's runs.
+/// The outcome of a module's runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RunRecord {
     pub(super) runs: u64,
@@ -60,19 +60,19 @@ impl Job {
         self.dt = dt;
     }
 
-    /// Lets go of the view of a run that lands, or that nobody waits for any more.
+    /// Drops the view of a run that lands, or whose result is no longer waited for.
     pub(super) fn land(&mut self) {
         self.view = None;
     }
 
-    /// Runs the module on its view, and lets go of the view, unless that is left to [`Job::land`].
+    /// Runs the module on its view, and drops the view, unless that is left to [`Job::land`].
     /// A panic ends here: the commands of the run are discarded.
     pub(super) fn run(&mut self) {
         let Some(view) = self.view.take() else { return };
         let began = Instant::now();
         let (module, commands, dt) = (&mut self.module, &mut self.commands, self.dt);
-        // Unwind safety: the commands are cleared below, and whether a module copes with its own
-        // interrupted run is its own affair; it is switched off when it goes on failing.
+        // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own
+        // interrupted run is switched off when it goes on failing.
         let ended_well = contain(|| module.run(&mut ModuleContext { view: &view, commands, dt }));
         if self.keeps_view {
             self.view = Some(view);

@@ -1,4 +1,4 @@
-//! The module host: background modules, their rates, their convoys, and what they ask for.
+//! The module host: background modules, their rates, their convoys, and their commands.
 
 mod config;
 mod convoy;

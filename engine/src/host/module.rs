@@ -1,4 +1,4 @@
-//! Modules: what runs beside the simulation, and what it declares.
+//! Modules: code that runs beside the simulation, and its declarations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use crate::world::{Bundle, Commands, World};
 
 use super::rate::Rate;
 
-/// Something that reads pictures of the world at its own rate and asks for changes by commands.
+/// A task that reads views of the world at its own rate and asks for changes by commands.
 ///
-/// Closures that take a [`ModuleContext`] are modules.
+/// Closures that take a [`ModuleContext`] are modules: [`ModuleHost::add`](crate::ModuleHost::add)
+/// takes them, and [`ModuleHost::add_module`](crate::ModuleHost::add_module) takes other types.
 pub trait Module: Send + 'static {
     /// One run. A panic is contained and counted, and its commands are discarded whole.
     fn run(&mut self, context: &mut ModuleContext<'_>);
@@ -26,7 +27,7 @@ impl<F: FnMut(&mut ModuleContext<'_>) + Send + 'static> Module for F {
     }
 }
 
-/// What a module gets for one run.
+/// The view, the command buffer and the time of one run of a module.
 #[derive(Debug)]
 pub struct ModuleContext<'a> {
     pub(super) view: &'a View,
@@ -35,8 +36,8 @@ pub struct ModuleContext<'a> {
 }
 
 impl<'a> ModuleContext<'a> {
-    /// The picture that the module's convoy shares, narrowed to what the module declared. Clone
-    /// it to keep it for longer than this run.
+    /// The view that the module's convoy shares, narrowed to the types that the module declared.
+    /// Clone it to keep it for longer than this run.
     pub fn view(&self) -> &'a View {
         self.view
     }
@@ -46,8 +47,8 @@ impl<'a> ModuleContext<'a> {
         self.commands
     }
 
-    /// Time since the module's last run. The sum over all runs is the time that has passed: what a
-    /// `Duration` can't hold is added to that of the next run.
+    /// Time since the module's last run. The sum over all runs is the time that has passed: an excess
+    /// over `Duration::MAX` is added to the next run.
     pub fn dt(&self) -> Duration {
         self.dt
     }
@@ -57,7 +58,7 @@ impl<'a> ModuleContext<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Tier {
-    /// Reads a picture of every tick: all Fast modules share a double buffer.
+    /// Reads a view of every tick: all Fast modules share a double buffer.
     Fast,
     /// Runs at a rate of its own, in a convoy with all others of that rate.
     Slow,
@@ -83,8 +84,8 @@ pub enum Mode {
 
 type MaskOf = fn(&mut World) -> Result<ComponentMask, RegisterError>;
 
-/// What a module declares: its name, tier, mode, rate, what it reads and, if it wants another one
-/// than the host would choose, its provider.
+/// The declarations of a module: its name, tier, mode, rate, the types that it reads and, in place of
+/// the provider that the host would choose, its own.
 ///
 /// ```
 /// use convoy_engine::{Entity, Mode, ModuleSpec, Rate};
@@ -144,8 +145,8 @@ impl ModuleSpec {
     /// to. There is none unless set.
     ///
     /// A run that is still going on a frame that lies later than that after its start has missed
-    /// the deadline. It keeps its picture until it really ends; its commands are then dropped, and
-    /// the next run that is due is skipped. All of it is counted in
+    /// the deadline. It keeps its view until it ends; its commands are then dropped, and the next
+    /// run that is due is skipped. All of it is counted in
     /// [`ModuleStatistics`](crate::ModuleStatistics). In lock step the host waits for every run,
     /// so that none is late.
     #[must_use]
@@ -180,9 +181,10 @@ impl ModuleSpec {
         self
     }
 
-    /// Assigns a provider, which the host then leaves alone. Modules with the same one, and of
-    /// one tier, mode and rate, form a convoy. A panic of the provider is contained and counted, and
-    /// the module that a view was wanted for is refused.
+    /// Assigns a provider, which the host then leaves alone. It must capture all that the module
+    /// declares: see [`HostError::ProviderMask`](crate::HostError::ProviderMask). Modules with the
+    /// same provider, and of one tier, mode and rate, form a convoy. A panic of the provider is
+    /// contained and counted, and the module that asked for a view is refused.
     #[must_use]
     pub fn provider(mut self, provider: Arc<dyn SnapshotProvider>) -> Self {
         self.provider = Some(provider);
@@ -190,10 +192,10 @@ impl ModuleSpec {
     }
 
     /// Declares that the module's commands spawn no entities; [`Commands::spawn`](crate::Commands)
-    /// panics then, which is a fault of the module as any panic.
+    /// panics then, which counts as a panic of the module.
     ///
     /// Modules that may spawn have indices of their own, numbered by the order of registration, for
-    /// what a run spawns beyond its stock. A module that declares this, or is added last, leaves the
+    /// entities that a run spawns beyond its stock. A module that declares this, or is added last, leaves the
     /// handles of all others as they are without it, but those of [`Commands`](crate::Commands) that
     /// are made after one that does not declare it. One that is added before others and spawns
     /// nothing without declaring it may change their handles, though not from run to run.
@@ -214,7 +216,7 @@ impl ModuleSpec {
         self.reads.is_empty()
     }
 
-    /// What the module declared; the types are registered if they are new.
+    /// The types that the module declared; new ones are registered.
     pub(super) fn mask(&self, world: &mut World) -> Result<ComponentMask, RegisterError> {
         if self.reads_all() {
             return Ok(ComponentMask::ALL);

@@ -32,16 +32,16 @@ impl ModuleId {
     }
 }
 
-/// Runs background modules beside a simulation, and lets those of one rate share a picture.
+/// Runs background modules beside a simulation, and lets those of one rate share a snapshot.
 ///
 /// Modules are added first; the first frame groups them by tier, mode and rate. Every frame, the
 /// simulation changes the world and then calls [`ModuleHost::run_frame`].
 ///
 /// The world may be replaced by another one between two frames: restored, synced, or another value
 /// in its place, as a branch that a rollback goes on with, or the next scene. Modules go on with it
-/// on their next runs, and keep what they have: their state, the time that their next run is given,
-/// their counts. Runs that are under way end on the picture that they have, and what they record is
-/// dropped and counted, as it is about entities that are not there any more.
+/// on their next runs, and keep their state, the time that their next run is given, and their counts.
+/// Runs that are under way end on the view that they have, and their commands are dropped and counted,
+/// because they name entities of the earlier world.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -70,7 +70,7 @@ impl ModuleId {
 /// let statistics = host.statistics(&world);
 /// assert_eq!(statistics.modules[0].runs, 30);
 /// assert_eq!(statistics.convoys[0].members, 2);
-/// assert_eq!(statistics.convoys[0].provider.captures, 30, "one capture for both");
+/// assert_eq!(statistics.convoys[0].provider.captures, 30, "both share each snapshot");
 /// ```
 pub struct ModuleHost {
     /// First in the order of drop: threads end before anything that they use.
@@ -84,7 +84,7 @@ pub struct ModuleHost {
     pub(super) acquire_time: Duration,
     /// The world that the masks and the idle modules' buffers are for.
     world: WorldId,
-    /// Whom to tell of slow readers.
+    /// The limits and the callback for slow readers.
     slow_readers: Option<SlowConvoys>,
     /// Modules that were added and wait for the first frame.
     waiting: Vec<Contained<Box<dyn Module>>>,
@@ -92,7 +92,7 @@ pub struct ModuleHost {
 
 /// One module as the host keeps it.
 pub(super) struct Slot {
-    /// What the module declared, without its provider.
+    /// The declarations of the module, without its provider.
     pub(super) spec: ModuleSpec,
     /// The provider that the module chose.
     provider: Option<Contained<Arc<dyn SnapshotProvider>>>,
@@ -104,8 +104,8 @@ pub(super) struct Slot {
     pub(super) state: SlotState,
     /// When the module last got a view.
     pub(super) began: Time,
-    /// Up to when the module was told that time has passed.
-    pub(super) told: Time,
+    /// The end of the time that runs of the module have been given.
+    pub(super) accounted: Time,
     /// Times due since the module was switched off.
     pub(super) off_for: u32,
     pub(super) overruns: u64,
@@ -167,8 +167,8 @@ impl ModuleHost {
         }
     }
 
-    /// Calls `tell`, on the thread of the frame, when the picture of a convoy comes past a limit
-    /// while readers hold it: once for each picture and limit. A panic of `tell` is contained and
+    /// Calls `notify`, on the thread of the frame, when a snapshot of a convoy passes a limit while
+    /// readers hold it: once for each snapshot and limit. A panic of `notify` is contained and
     /// counted in the convoy's [`ProviderStatistics`](crate::ProviderStatistics); one of its drop is
     /// contained. Providers that were assigned by hand are left alone; they have callbacks of their own.
     ///
@@ -178,13 +178,13 @@ impl ModuleHost {
     pub fn on_slow_reader(
         &mut self,
         limits: SlowReaderLimits,
-        tell: impl Fn(&SlowConvoy) + Send + Sync + 'static,
+        notify: impl Fn(&SlowConvoy) + Send + Sync + 'static,
     ) -> Result<(), HostError> {
-        let tell: SlowConvoyCallback = Contained::new(Arc::new(tell));
+        let notify: SlowConvoyCallback = Contained::new(Arc::new(notify));
         if self.is_running() {
             return Err(HostError::Running);
         }
-        self.slow_readers = Some(SlowConvoys { limits, tell });
+        self.slow_readers = Some(SlowConvoys { limits, notify });
         Ok(())
     }
 
@@ -233,7 +233,7 @@ impl ModuleHost {
         mut spec: ModuleSpec,
         module: impl Module,
     ) -> Result<ModuleId, HostError> {
-        // First, because what is refused is dropped here.
+        // First, because a refused module is dropped here.
         let module: Contained<Box<dyn Module>> = Contained::new(Box::new(module));
         let provider = spec.provider.take().map(Contained::new);
         if self.is_running() {
@@ -248,7 +248,7 @@ impl ModuleHost {
             next_commands: None,
             state: SlotState::Added,
             began: Time::ZERO,
-            told: Time::ZERO,
+            accounted: Time::ZERO,
             off_for: 0,
             overruns: 0,
             refused: 0,
@@ -345,9 +345,10 @@ impl ModuleHost {
                 check_provider(world, spec, &masks[number], captured.as_ref())?;
             }
         }
-        // Nothing can fail any more. Buffers are made in the order of registration, whoever is away.
+        // Nothing can fail any more. Buffers are made in the order of registration, also for modules
+        // that are away.
         // Short of memory, captures make room for themselves.
-        _ = world.reserve_captures(self.captures_max());
+        _ = world.reserve_captures(self.snapshots_max());
         for (slot, mask) in self.modules.iter_mut().zip(masks) {
             slot.mask = mask;
             slot.change_world(world);
@@ -360,15 +361,15 @@ impl ModuleHost {
         Ok(())
     }
 
-    /// A picture for every module at once, and one more for each, because the next picture is
+    /// A snapshot for every module at once, and one more for each, because the next snapshot is
     /// captured before the last one ends.
-    fn captures_max(&self) -> usize {
+    fn snapshots_max(&self) -> usize {
         2 * self.modules.len() + 2
     }
 
-    /// A pool with a cell for every picture that the modules hold at once.
+    /// A pool with a cell for every snapshot that the modules hold at once.
     fn make_pool(&self, world: &mut World) -> SnapshotPool {
-        let idle_max = self.captures_max();
+        let idle_max = self.snapshots_max();
         // Short of memory, captures make room for themselves.
         _ = world.reserve_captures(idle_max);
         let config = SnapshotPoolConfig::default().idle_max(idle_max).warm_up(idle_max);
@@ -386,7 +387,7 @@ impl ModuleHost {
         self.acquire_time
     }
 
-    /// What the host has done so far. Allocates the lists that it returns.
+    /// The counts of the host so far. Allocates the lists that it returns.
     pub fn statistics(&self, world: &World) -> HostStatistics {
         let convoys = self.convoys.iter().map(|convoy| {
             let copy_bytes = world.row_bytes(&convoy.mask);

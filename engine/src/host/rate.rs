@@ -9,7 +9,7 @@ pub struct Rate(Unit);
 /// How many nanoseconds earlier than in time a frame may be for a rate to be due on it.
 const TOLERANCE: u128 = 100_000;
 
-/// What one run takes, in nanoseconds times millihertz.
+/// The length of one run, in nanoseconds times millihertz.
 const RUN: u128 = 1_000_000_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -24,7 +24,7 @@ impl Rate {
 
     /// `hertz` times a second of the time that the frames add up to. Drift-free: after `t`
     /// seconds a module has been due `floor(t * hertz)` times, at any frame rate that is not
-    /// lower. Below that it is due every frame, and what it missed is not made up for. A frame
+    /// lower. Below that it is due every frame, and missed runs are not made up for. A frame
     /// counts as reaching a point in time that it misses by up to 0.1 ms, so that frame times
     /// rounded to nanoseconds postpone nothing.
     ///
@@ -71,7 +71,7 @@ impl std::fmt::Display for Rate {
 
 /// When a rate is due next.
 ///
-/// A rate in time keeps how far it is into the current run and adds what each frame brings, so it
+/// A rate in time keeps how far it is into the current run and adds the time of each frame, so it
 /// neither drifts nor comes to an end: no count of runs and no sum of times has to fit anywhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {

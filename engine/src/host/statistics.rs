@@ -1,4 +1,4 @@
-//! What a host has done, as plain values.
+//! The counts of a host, as plain values.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::world::{Playback, WorldMemory};
 use super::module::{Mode, Tier};
 use super::rate::Rate;
 
-/// What a host has done since its first frame. Reading it resets nothing.
+/// Counts of a host since its first frame. Reading them resets nothing.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct HostStatistics {
@@ -21,7 +21,7 @@ pub struct HostStatistics {
     pub acquire_time: Duration,
     /// Where the world's memory is now.
     pub memory: WorldMemory,
-    /// What copy-on-write has done in the world.
+    /// Copies that the world has made on writes.
     pub copies: CopyStatistics,
     /// The cells of the host's own snapshots.
     pub pool: CellPoolStatistics,
@@ -47,21 +47,20 @@ pub struct ConvoyStatistics {
     pub manual: bool,
     /// How many modules share the provider.
     pub members: usize,
-    /// The union of what the members read.
+    /// The union of the types that the members read.
     pub mask: ComponentMask,
-    /// What the provider did.
+    /// Counts of the provider.
     pub provider: ProviderStatistics,
-    /// Panics of the provider, in whatever the host asked of it. A module whose view it was asked
-    /// for is refused then.
+    /// Panics of the provider. A module that the host wanted a view for is refused then.
     pub provider_panics: u64,
-    /// How many ticks old the oldest picture is that a reader holds; zero when none is held.
+    /// Age in ticks of the oldest snapshot that a reader holds; zero when none is held.
     pub oldest_lag: u64,
-    /// Bytes of replaced chunks that the provider's pictures retain in the world.
+    /// Bytes of replaced chunks that the provider's snapshots retain in the world.
     pub retained_bytes: usize,
     /// Bytes that one private copy of the convoy's columns would take now.
     pub copy_bytes: usize,
-    /// Bytes that private copies for all members would take, less what the provider's pictures
-    /// retain and what it copies; zero where these are more.
+    /// Bytes that private copies for all members would take, less the bytes that the provider's
+    /// snapshots retain and that it copies; zero where these are more.
     pub saved_bytes: usize,
 }
 
@@ -83,8 +82,8 @@ pub struct ModuleStatistics {
     pub overruns: u64,
     /// Times that the module was due and its provider refused a view, or panicked.
     pub refused: u64,
-    /// Pictures that views of the module hold now: that of its run, and what it keeps. They are
-    /// charged to it: see [`WhenBusy`](crate::WhenBusy).
+    /// Snapshots that views of the module hold now: that of its run, and those that it keeps. They
+    /// are charged to it: see [`WhenBusy`](crate::WhenBusy).
     pub snapshots_held: usize,
     /// Runs that were still going when their deadline had passed.
     pub missed_deadlines: u64,
@@ -96,6 +95,6 @@ pub struct ModuleStatistics {
     pub skipped: u64,
     /// Time spent in its runs.
     pub run_time: Duration,
-    /// What became of its commands.
+    /// The outcome of its commands.
     pub playback: Playback,
 }

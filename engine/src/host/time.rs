@@ -1,4 +1,4 @@
-//! [`Time`]: what frames add up to.
+//! [`Time`]: the sum of the frames.
 
 use std::time::Duration;
 

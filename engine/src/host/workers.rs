@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use convoy_pool::Publication;
-
-use crate::storage::frozen::Frozen;
+use crate::snapshot::SnapshotPool;
 
 use super::job::Job;
 use super::mailbox::Mailbox;
@@ -83,12 +81,12 @@ impl Drop for Workers {
             // A worker contains its modules' panics, so there is nothing to pass on.
             let _ = thread.join();
         }
-        Publication::<Frozen>::forget_ended_threads();
+        SnapshotPool::forget_ended_threads();
     }
 }
 
 fn serve(mailboxes: &Mailboxes) {
-    Publication::<Frozen>::register_thread();
+    SnapshotPool::register_thread();
     while let Some(mut job) = mailboxes.jobs.pop() {
         job.run();
         mailboxes.done.push(job);

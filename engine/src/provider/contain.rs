@@ -4,15 +4,15 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `run` and returns what it does; `None` when it panics. The panic ends here.
+/// Runs `run` and returns its result; `None` when it panics. The panic ends here.
 ///
-/// Unwind safety is the caller's affair: what `run` may leave half done must be its own.
+/// The caller sees to unwind safety: state that `run` may leave half done must be its own.
 pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => Some(result),
         Err(payload) => {
-            // Dropping what it panicked with may panic in turn, and what it panics with then is
-            // leaked, because dropping it might never come to an end.
+            // Dropping the payload may panic in turn. The second payload is leaked, because dropping
+            // payloads might never come to an end.
             if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 mem::forget(next);
             }
@@ -21,7 +21,7 @@ pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// A value of the user's whose drop may panic, which ends here.
+/// A value of the user's, whose drop may panic. The panic ends here.
 pub(crate) struct Contained<T>(Option<T>);
 
 impl<T> Contained<T> {

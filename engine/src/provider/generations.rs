@@ -1,10 +1,10 @@
 //! Generations: the snapshots of one provider that readers may still hold, and their bound.
 //!
-//! The bound is charged to those who hold. Readers without a membership are all one, and are
-//! refused at the bound. Members have a *share* of it each. A member that holds fewer generations
-//! than that is served at the bound, too; one that holds its share or more is refused. So nobody is
-//! kept from running by what others keep, and what is alive at a time is bounded all the same: see
-//! [`Generations::generations_max`].
+//! Held generations are charged to their holders. Readers without a membership are charged together,
+//! and are refused at the bound. Each member has a *share* of the bound. A member that holds fewer
+//! generations than its share is served at the bound, too; one that holds its share or more is
+//! refused. So no member is kept from running by the views that others keep, and the number of live
+//! generations is bounded all the same: see [`Generations::generations_max`].
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,43 +18,44 @@ use crate::world::World;
 
 use super::contain::{Contained, contain};
 use super::member::{Member, Seat};
-use super::slow_readers::{SlowReader, SlowReaderLimits, SlowReaders, Told};
+use super::slow_readers::{Notified, SlowReader, SlowReaderLimits, SlowReaders};
 use super::traits::{AcquireError, ProviderStatistics};
 
-/// What a provider does when readers hold as many generations as it may keep alive.
+/// The choice for a member that asks for a view when readers hold as many generations as the
+/// provider may keep alive.
 ///
-/// What is held is charged to its holder. Each [`Member`] of a provider, as every module of a host
-/// is, has a share of the bound: of `b` generations, `m` members have `b / m` each, but not less
-/// than two (one, where `b` is one), so that each can compare two pictures. A member whose views
-/// hold fewer than its share gets a fresh picture at the bound, too, whatever the others keep. What
-/// a member gets that holds its share or more depends on this choice, until it has let go of some.
-/// Readers without a membership are charged together, and refused at the bound.
+/// Generations are charged to their holders. Each [`Member`] of a provider has a share of the bound;
+/// every module of a host is a member. Of `b` generations, `m` members have `b / m` each, but at
+/// least two (one, where `b` is one), so that each can compare two snapshots. A member whose views
+/// hold fewer than its share gets a fresh snapshot at the bound, too, whatever the others keep. A
+/// member that holds its share or more gets a view by this choice, until it drops some. Readers
+/// without a membership are charged together, and refused at the bound.
 ///
-/// At most `b + m * share` generations are alive at a time: `b` when the bound is passed, and
-/// since then each member has got its share. With the default bound of 8, two members come to 16 at
-/// the worst, five to 18 and `m` to `8 + 2 * m`.
+/// At most `b + m * share` generations are alive at a time: `b` when the bound is passed, and a
+/// share for each member since then. With the default bound of 8, two members come to 16 at the
+/// worst, five to 18 and `m` to `8 + 2 * m`.
 ///
-/// Views that are joined without a membership count among these, also those of pictures that were
-/// opened past the bound for a member. Nobody is refused a join, as that takes no lock. So readers
-/// who join one picture after the other and keep them all can come to hold `b + m * share`: then
-/// every member is refused a fresh picture, also one that holds nothing, until they let go of some.
-/// Let such readers keep few, or enrol them.
+/// Views that are joined without a membership count among these, also those of snapshots that were
+/// opened past the bound for a member. Joins are never refused, as they take no lock. So readers
+/// that join one snapshot after the other and keep them all can come to hold `b + m * share`: then
+/// every member is refused a fresh snapshot, also one that holds none, until they drop some. Let
+/// such readers keep few, or enrol them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum WhenBusy {
     /// Refuses with [`AcquireError::Backpressure`]. A module of a host is not run then, which is
-    /// counted as refused. It stays so until views that it keeps are dropped; one that lets go of
-    /// old ones only in its runs is never run again, so give it a bound above what it keeps.
+    /// counted as refused. It stays so until views that it keeps are dropped; a module that drops
+    /// old views only in its runs is never run again, so give it a bound above the number it keeps.
     #[default]
     Refuse,
-    /// Gives the newest picture there is, and a member the newest of those that it holds already,
+    /// Gives the newest snapshot there is, and a member the newest of those that it holds already,
     /// so that it comes to hold no more; [`View::lag`] tells its age, and it counts as stale. Where
-    /// none of them is of the present world, it is refused.
+    /// none of them is of the present world, the acquire is refused.
     Newest,
 }
 
-/// The most generations that a provider keeps alive unless told otherwise.
-pub(super) const GENERATIONS_MAX: usize = 8;
+/// The most generations that a provider keeps alive unless set.
+const GENERATIONS_MAX: usize = 8;
 
 /// How many generations a list has room for before it grows, at the most.
 const LISTED_MAX: usize = 256;
@@ -87,10 +88,10 @@ struct Generation {
     watch: Watch<Frozen>,
     id: SnapshotId,
     tick: u64,
-    told: Told,
+    notified: Notified,
 }
 
-/// For whom a generation is opened.
+/// The reader that a generation is opened for.
 #[derive(Clone, Copy)]
 pub(super) enum Opener<'a> {
     /// A reader without a membership.
@@ -101,12 +102,12 @@ pub(super) enum Opener<'a> {
 }
 
 impl Generation {
-    /// Whether nobody holds it: no view, and no branch of `world`.
+    /// Whether neither a view nor a branch of `world` holds it.
     fn has_ended(&self, world: &World) -> bool {
         self.watch.ended() && world.snapshot(self.id).is_none()
     }
 
-    /// What it costs `world`; `None` when it is of another world or has ended.
+    /// Its cost to `world`; `None` when it is of another world or has ended.
     fn usage(&self, world: &World, own_views: usize) -> Option<SnapshotUse> {
         let mut usage = world.snapshot(self.id)?;
         usage.readers = usage.readers.saturating_sub(own_views);
@@ -115,18 +116,19 @@ impl Generation {
 }
 
 impl Generations {
-    pub(super) fn new(mask: ComponentMask, pool: SnapshotPool, limit: usize) -> Self {
+    /// For a provider that keeps `own_views` of its newest generation.
+    pub(super) fn new(mask: ComponentMask, pool: SnapshotPool, own_views: usize) -> Self {
         let state = State {
             mask,
-            live: Vec::with_capacity(limit.clamp(1, GENERATIONS_MAX)),
+            live: Vec::with_capacity(GENERATIONS_MAX),
             statistics: ProviderStatistics::default(),
         };
         Self {
             pool,
             publication: Publication::new(),
-            limit: limit.max(1),
+            limit: GENERATIONS_MAX,
             max_age: 0,
-            own_views: 0,
+            own_views,
             slow: None,
             seat: Seat::default(),
             joins: AtomicU64::new(0),
@@ -135,17 +137,12 @@ impl Generations {
         }
     }
 
-    /// For a provider that keeps a view of its newest generation.
-    pub(super) fn keeping_newest(self) -> Self {
-        Self { own_views: 1, ..self }
-    }
-
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit.max(1);
         self.reserve();
     }
 
-    /// A member, for whom there is room in the list.
+    /// A member, with room for it in the list.
     pub(super) fn enroll(&self) -> Member {
         let member = Member::seated(&self.seat);
         self.reserve();
@@ -167,14 +164,14 @@ impl Generations {
         self.state().mask = mask;
     }
 
-    /// How many generations a member comes to hold whatever the others do.
+    /// How many generations a member may come to hold, whatever the others hold.
     fn share(&self) -> usize {
         (self.limit / self.seat.members().max(1)).max(self.limit.min(2))
     }
 
-    /// The most generations that are alive at a time: the bound, and a share for each member. What
-    /// is opened past the bound is held by members that have come to their share since, so only
-    /// readers without a membership, who may join that, ever make it a limit.
+    /// The most generations that are alive at a time: the bound, and a share for each member. Those
+    /// opened past the bound are held by members that have come to their share since, so only
+    /// readers without a membership, which may join them, ever reach it.
     fn generations_max(&self) -> usize {
         self.limit.saturating_add(self.seat.members().saturating_mul(self.share()))
     }
@@ -183,7 +180,7 @@ impl Generations {
         self.max_age = ticks;
     }
 
-    /// Whether a picture is of `world` and no older than readers may be given.
+    /// Whether a view is of `world` and no older than readers may be given.
     #[inline]
     pub(super) fn is_fresh(&self, view: &View, world: &World) -> bool {
         view.is_past_of(world) && view.lag(world).is_some_and(|lag| lag <= self.max_age)
@@ -192,9 +189,9 @@ impl Generations {
     pub(super) fn set_slow_readers(
         &mut self,
         limits: SlowReaderLimits,
-        tell: impl Fn(&SlowReader) + Send + Sync + 'static,
+        notify: impl Fn(&SlowReader) + Send + Sync + 'static,
     ) {
-        self.slow = Some(SlowReaders { limits, tell: Contained::new(Box::new(tell)) });
+        self.slow = Some(SlowReaders { limits, notify: Contained::new(Box::new(notify)) });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -209,7 +206,7 @@ impl Generations {
         self.publication.join().map(View::new).filter(|view| !view.is_superseded())
     }
 
-    /// Gives a picture that is there to a reader, unless that is a member which holds too many.
+    /// Gives a view to a reader, unless that is a member which holds too many snapshots.
     #[inline]
     pub(super) fn admit(
         &self,
@@ -219,7 +216,7 @@ impl Generations {
     ) -> Result<View, AcquireError> {
         let Some(member) = reader else { return Ok(view) };
         // Relaxed: the list is of this thread, unless threads share the provider, and then either
-        // answer is right. What has ended since only makes it shorter.
+        // answer is right. Generations that ended since only make it shorter.
         if self.listed.load(Ordering::Relaxed) <= self.limit {
             return Ok(member.charge(view));
         }
@@ -243,7 +240,7 @@ impl Generations {
         Err(state.backpressure(Some(member), world))
     }
 
-    /// The newest picture of `world` that somebody holds, or that views of a member hold.
+    /// A view of the newest snapshot of `world` that readers hold, or that views of a member hold.
     pub(super) fn newest(&self, reader: Option<&mut Member>, world: &World) -> Option<View> {
         let state = self.state();
         let holds = |id| reader.as_ref().is_none_or(|member| member.holds(id));
@@ -282,19 +279,19 @@ impl Generations {
         }
         let (view, watch) = world.capture_published(&self.pool, state.mask, &self.publication);
         let (id, tick) = (view.id(), view.tick());
-        state.live.push(Generation { watch, id, tick, told: Told::default() });
+        state.live.push(Generation { watch, id, tick, notified: Notified::default() });
         // Relaxed: as where it is read.
         self.listed.store(state.live.len(), Ordering::Relaxed);
         state.statistics.captures += 1;
         Ok(view)
     }
 
-    /// Tells of the generations that have come past a limit since the last time. The callback
-    /// runs outside the lock, and a panic of it is contained and counted.
-    pub(super) fn tell_slow(&self, world: &World) {
+    /// Calls back for generations that have passed a limit since the last call. The callback runs
+    /// outside the lock, and a panic of it is contained and counted.
+    pub(super) fn notify_slow_readers(&self, world: &World) {
         let Some(slow) = &self.slow else { return };
         while let Some(reader) = self.next_slow(&slow.limits, world) {
-            if contain(|| (slow.tell)(&reader)).is_none() {
+            if contain(|| (slow.notify)(&reader)).is_none() {
                 self.state().statistics.callback_panics += 1;
             }
         }
@@ -306,7 +303,7 @@ impl Generations {
         state.live.iter_mut().enumerate().find_map(|(place, generation)| {
             let own_views = if place == newest { self.own_views } else { 0 };
             let usage = generation.usage(world, own_views)?;
-            let reason = limits.crossed(&usage, &mut generation.told)?;
+            let reason = limits.crossed(&usage, &mut generation.notified)?;
             Some(SlowReader { reason, usage })
         })
     }
@@ -322,20 +319,20 @@ impl Generations {
         held.collect()
     }
 
-    /// What the generations of `world` retain, whoever holds them.
+    /// Bytes that the generations of `world` retain, the provider's own hold included.
     pub(super) fn retained_bytes(&self, world: &World) -> usize {
         let state = self.state();
         let uses = state.live.iter().filter_map(|generation| generation.usage(world, 0));
         uses.map(|usage| usage.retained_bytes).sum()
     }
 
-    /// Counts an acquire that was given a picture which was there.
+    /// Counts an acquire that was given a snapshot which was there.
     pub(super) fn count_join(&self) {
         // Relaxed: a statistic that orders nothing.
         self.joins.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts an acquire that was given a picture which is too old.
+    /// Counts an acquire that was given a snapshot which is too old.
     pub(super) fn count_stale(&self) {
         self.count_join();
         self.state().statistics.stale += 1;

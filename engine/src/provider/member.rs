@@ -1,4 +1,5 @@
-//! [`Member`]: a reader that its provider knows, and that is charged with what its views hold.
+//! [`Member`]: a reader that its provider knows, and that is charged with the snapshots that its
+//! views hold.
 
 use std::sync::Arc;
 
@@ -6,13 +7,13 @@ use crate::snapshot::View;
 use crate::storage::SnapshotId;
 use crate::storage::charge::Charge;
 
-/// A reader of a provider that pays for what it holds.
+/// A reader of a provider that is charged with the snapshots that it holds.
 ///
 /// Views that [`SnapshotProvider::acquire_for`](crate::SnapshotProvider::acquire_for) gives are
 /// charged to the member, with all their clones and branches, wherever those go, until the last of
-/// them is dropped. So a provider that is at its bound knows whose views have brought it there, refuses
-/// those who hold their share or more, and goes on serving the others: see
-/// [`WhenBusy`](crate::WhenBusy). Every module of a host is a member.
+/// them is dropped. So a provider that is at its bound refuses members that hold their share or more,
+/// and goes on serving the others: see [`WhenBusy`](crate::WhenBusy). Every module of a host is a
+/// member.
 ///
 /// ```
 /// use convoy_engine::{
@@ -61,8 +62,8 @@ impl Seat {
 const HOLDINGS: usize = 4;
 
 impl Member {
-    /// A member that no provider counts: what [`SnapshotProvider::enroll`] gives unless the
-    /// provider has bounds.
+    /// A member that no provider counts: [`SnapshotProvider::enroll`] gives one unless the provider
+    /// has bounds.
     ///
     /// [`SnapshotProvider::enroll`]: crate::SnapshotProvider::enroll
     pub fn new() -> Self {
@@ -73,14 +74,14 @@ impl Member {
         Self { holdings: Vec::with_capacity(HOLDINGS), seat: Some(seat.clone()) }
     }
 
-    /// How many snapshots the views hold that the member was given.
+    /// How many snapshots are held by views that the member was given.
     pub fn snapshots_held(&self) -> usize {
         self.holdings.iter().filter(|holding| holding.charge.is_carried()).count()
     }
 
-    /// Charges a view to this member instead of to whomever it was charged to: for providers that
-    /// give views of their own. Touches the heap only where the member holds more snapshots at a
-    /// time than ever before.
+    /// Charges a view to this member instead of to the one before: for providers that give views of
+    /// their own. Touches the heap only where the member holds more snapshots at a time than ever
+    /// before.
     #[must_use]
     pub fn charge(&mut self, view: View) -> View {
         let (snapshot, holdings) = (view.id(), &mut self.holdings);

@@ -1,4 +1,4 @@
-//! [`ReplicaProvider`]: the physical copy, for what can't share memory and for comparison.
+//! [`ReplicaProvider`]: the physical copy, for readers that can't share memory and for comparison.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +8,8 @@ use crate::world::{World, WorldConfig};
 
 use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProvider};
 
-/// Keeps a replica of its own and brings it up to date at each acquire: what an engine without
-/// shared snapshots does for every module, and the baseline of the benchmarks.
+/// Keeps a replica of its own and brings it up to date at each acquire, as an engine without shared
+/// snapshots does for every module. The baseline of the benchmarks.
 ///
 /// ```
 /// use convoy_engine::{ComponentMask, ReplicaProvider, SnapshotProvider, World};
@@ -78,7 +78,7 @@ impl SnapshotProvider for ReplicaProvider {
             *replica = anew;
         }
         *syncs += 1;
-        // After another world the replica has ids of its own for what is new in this one.
+        // After another world the replica has ids of its own for types that are new in this one.
         let mask = replica.source_ids.mask(&self.mask);
         Ok(replica.capture(mask, &self.pool))
     }
@@ -98,7 +98,7 @@ impl SnapshotProvider for ReplicaProvider {
         state.replica.iter().flat_map(World::snapshots).collect()
     }
 
-    /// None: what its snapshots retain is of the replica, and among the bytes that it copies.
+    /// None: its snapshots retain chunks of the replica, which are among the bytes that it copies.
     fn retained_bytes(&self, _: &World) -> usize {
         0
     }

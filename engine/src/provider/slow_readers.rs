@@ -1,4 +1,4 @@
-//! Slow readers: who is told of them, and when.
+//! Slow readers: their limits, and the callback for snapshots that pass one.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::storage::SnapshotUse;
 
 use super::contain::Contained;
 
-/// What a snapshot may cost before its readers count as slow. Nothing is slow by default.
+/// The cost of a snapshot past which its readers count as slow. No reader is slow by default.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -18,12 +18,12 @@ use super::contain::Contained;
 /// };
 ///
 /// let limits = SlowReaderLimits::default().lag_max(2);
-/// let told = Arc::new(AtomicU64::new(0));
+/// let lag = Arc::new(AtomicU64::new(0));
 /// let provider = SharedSnapshotProvider::new(ComponentMask::ALL, SnapshotPool::default())
 ///     .with_slow_readers(limits, {
-///         let told = Arc::clone(&told);
+///         let lag = Arc::clone(&lag);
 ///         move |slow| {
-///             told.store(slow.usage.lag, Ordering::Relaxed);
+///             lag.store(slow.usage.lag, Ordering::Relaxed);
 ///         }
 ///     });
 /// let mut world = World::new();
@@ -32,7 +32,7 @@ use super::contain::Contained;
 ///     world.advance_tick();
 ///     provider.update(&mut world).unwrap();
 /// }
-/// assert_eq!(told.load(Ordering::Relaxed), 3, "told once, on the first tick past the limit");
+/// assert_eq!(lag.load(Ordering::Relaxed), 3, "called once, on the first tick past the limit");
 /// drop(view);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -58,7 +58,7 @@ impl SlowReaderLimits {
     }
 }
 
-/// Which limit a snapshot is past.
+/// The limit that a snapshot is past.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum SlowReason {
@@ -74,7 +74,7 @@ pub enum SlowReason {
 pub struct SlowReader {
     /// The limit that it is past.
     pub reason: SlowReason,
-    /// The snapshot, its lag, its readers and what it retains.
+    /// The snapshot, its lag, its readers and the bytes that it retains.
     pub usage: SnapshotUse,
 }
 
@@ -89,23 +89,23 @@ impl fmt::Display for SlowReader {
     }
 }
 
-/// Which limits a generation was past already, so that each is told once.
+/// The limits that a generation has passed, so that there is one call for each.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Told {
+pub(super) struct Notified {
     lag: bool,
     retained_bytes: bool,
 }
 
 impl SlowReaderLimits {
-    /// A limit that the snapshot is past and that was not told before.
-    pub(super) fn crossed(&self, usage: &SnapshotUse, told: &mut Told) -> Option<SlowReason> {
-        if !told.lag && self.lag_max.is_some_and(|most| usage.lag > most) {
-            told.lag = true;
+    /// A limit that the snapshot is past and that was not notified before.
+    pub(super) fn crossed(&self, usage: &SnapshotUse, past: &mut Notified) -> Option<SlowReason> {
+        if !past.lag && self.lag_max.is_some_and(|most| usage.lag > most) {
+            past.lag = true;
             return Some(SlowReason::Lag);
         }
         let most = self.retained_bytes_max;
-        if !told.retained_bytes && most.is_some_and(|most| usage.retained_bytes > most) {
-            told.retained_bytes = true;
+        if !past.retained_bytes && most.is_some_and(|most| usage.retained_bytes > most) {
+            past.retained_bytes = true;
             return Some(SlowReason::RetainedBytes);
         }
         None
@@ -114,8 +114,8 @@ impl SlowReaderLimits {
 
 type Callback = dyn Fn(&SlowReader) + Send + Sync;
 
-/// The limits and whom to tell.
+/// The limits and the callback.
 pub(super) struct SlowReaders {
     pub(super) limits: SlowReaderLimits,
-    pub(super) tell: Contained<Box<Callback>>,
+    pub(super) notify: Contained<Box<Callback>>,
 }

@@ -1,4 +1,4 @@
-//! [`SnapshotProvider`]: what the policies have in common.
+//! [`SnapshotProvider`]: the interface of all policies.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use crate::world::{SyncError, World};
 
 use super::member::Member;
 
-/// Which policy a provider follows.
+/// The policy of a provider.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ProviderKind {
-    /// Captures every tick; readers join the newest picture.
+    /// Captures every tick; readers join the newest snapshot.
     DoubleBuffer,
     /// Captures privately at each acquire.
     OnDemand,
@@ -32,7 +32,7 @@ pub enum AcquireError {
     Backpressure {
         /// Generations that are held.
         generations: usize,
-        /// How many of them the [`Member`] holds that asked; zero for others.
+        /// How many of them the [`Member`] that asked holds; zero for others.
         own_generations: usize,
         /// The tick of the newest of them.
         newest_tick: u64,
@@ -87,33 +87,33 @@ impl From<SyncError> for AcquireError {
     }
 }
 
-/// What a provider has done since it was made.
+/// Counts of a provider since it was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ProviderStatistics {
     /// Snapshots captured.
     pub captures: u64,
-    /// Acquires that were given a snapshot which was there already, however old. Pictures that threads
-    /// take by `join` are not counted: a number that all of them write would cost as much as the join.
+    /// Acquires that were given a snapshot which was there already, however old. Views that threads
+    /// take by `join` are not counted: a counter that all of them write would cost as much as the join.
     pub joins: u64,
     /// Acquires and updates that the bound on generations refused.
     pub refused: u64,
     /// Joins by an acquire whose view is older than the provider promises: by
     /// [`WhenBusy::Newest`](crate::WhenBusy), or because an update of a double buffer was refused.
     pub stale: u64,
-    /// Snapshots of this provider that views still hold, that which the provider keeps of its newest
-    /// included.
+    /// Snapshots of this provider that views still hold, including the provider's own hold on its
+    /// newest.
     pub live_generations: usize,
     /// Panics of the callback for slow readers.
     pub callback_panics: u64,
 }
 
-/// Gives modules their views: decides when to capture and who shares a snapshot.
+/// Gives modules their views: decides when to capture and which readers share a snapshot.
 pub trait SnapshotProvider: Send + Sync {
     /// The policy.
     fn kind(&self) -> ProviderKind;
 
-    /// What this provider captures.
+    /// The types that this provider captures.
     fn mask(&self) -> ComponentMask;
 
     /// A view of `world` for one reader.
@@ -124,15 +124,15 @@ pub trait SnapshotProvider: Send + Sync {
     /// [`AcquireError::Sync`] when a replica can't be filled.
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError>;
 
-    /// Enrols a reader that pays for what it holds. A provider around another one passes this and
-    /// [`SnapshotProvider::acquire_for`] on to it; unless a provider implements both, its readers
-    /// are all one to it.
+    /// Enrols a reader that is charged with the snapshots that it holds. A provider around another
+    /// one passes this and [`SnapshotProvider::acquire_for`] on to it; unless a provider implements
+    /// both, it can't tell its readers apart.
     fn enroll(&self) -> Member {
         Member::new()
     }
 
     /// A view of `world` for a reader that this provider has enrolled, charged to it. Where the
-    /// bound on generations is reached, those who hold their share are refused, and the others
+    /// bound on generations is reached, members that hold their share are refused, and the others
     /// are served: see [`WhenBusy`](crate::WhenBusy).
     ///
     /// # Errors
@@ -149,7 +149,7 @@ pub trait SnapshotProvider: Send + Sync {
     /// As [`SnapshotProvider::acquire`].
     fn update(&self, world: &mut World) -> Result<(), AcquireError>;
 
-    /// What the provider has done so far.
+    /// The counts of the provider so far.
     fn statistics(&self) -> ProviderStatistics;
 
     /// The snapshots that readers hold, oldest first, without the provider's own hold on its

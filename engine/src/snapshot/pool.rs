@@ -131,7 +131,17 @@ impl SnapshotPool {
     /// Makes cells until `count` are idle, or as many as the pool keeps.
     pub fn warm_up(&self, count: usize) {
         self.cells.warm_up(count);
+        Self::register_thread();
+    }
+
+    /// Registers the calling thread, so that joining a snapshot later does not allocate.
+    pub(crate) fn register_thread() {
         Publication::<Frozen>::register_thread();
+    }
+
+    /// Frees what threads that have ended had registered. Allocates.
+    pub(crate) fn forget_ended_threads() {
+        Publication::<Frozen>::forget_ended_threads();
     }
 
     /// An idle cell, or a new one when there is none. It goes back when it is dropped.
