@@ -60,7 +60,7 @@ mod world;
 
 pub use bytemuck;
 pub use convoy_derive::{Bundle, TypeLayout};
-pub use convoy_pool::{ArenaConfig, MemoryError};
+pub use convoy_pool::{ArenaConfig, CellPoolStatistics, MemoryError};
 pub use host::{
     ConvoyStatistics, HostConfig, HostError, HostStatistics, Mode, Module, ModuleContext,
     ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate, SlowConvoy, Tier,

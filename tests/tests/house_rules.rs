@@ -324,7 +324,7 @@ fn unsafe_code_stays_in_marked_files() {
     assert!(UNSAFE_FILES.iter().all(|(_, reason)| !reason.is_empty()));
 }
 
-/// How documentation begins that tells of panics in what is called back or comes later.
+/// How documentation begins that tells of panics in callbacks, or of later ones.
 const CALLED_BACK: [&str; 3] = [
     "/// The iterator panics",
     "/// When `each` does, after all threads have come back.",
@@ -407,6 +407,93 @@ fn public_traits_with_hidden_items_are_sealed_by_a_trait_above_them() {
     assert!(
         ["Filter", "Tables", "Terms", "ParallelTerms"].iter().all(|&name| found.contains(name))
     );
+}
+
+/// The words of a source.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let tokens = tokens(text).into_iter();
+    tokens.filter_map(|token| if let Token::Word(word) = token { Some(word) } else { None })
+}
+
+/// The types that a source makes public.
+fn public_types(text: &str) -> BTreeSet<String> {
+    let words: Vec<String> = words(text).filter(|word| word != "unsafe").collect();
+    let is_type = |kind: &str| ["struct", "enum", "trait"].contains(&kind);
+    let types = words.windows(3).filter(|words| words[0] == "pub" && is_type(&words[1]));
+    types.map(|words| words[2].clone()).collect()
+}
+
+/// The types of `internal` that public functions and fields of exported types name, as "Owner names
+/// Type".
+fn unexported(text: &str, internal: &BTreeSet<String>, exported: &BTreeSet<String>) -> Vec<String> {
+    let tokens = tokens(text);
+    let word = |at: usize| match tokens.get(at) {
+        Some(Token::Word(word)) => word.as_str(),
+        _ => "",
+    };
+    let is_sign = |at: usize, sign: char| tokens.get(at) == Some(&Token::Sign(sign));
+    let until = |at: usize, ends: &[char]| {
+        (at..tokens.len()).find(|&at| ends.iter().any(|&end| is_sign(at, end)))
+    };
+    let (mut found, mut owner) = (Vec::new(), String::new());
+    for at in 0..tokens.len() {
+        let begins_item = at == 0 || ['}', ';', ']'].iter().any(|&sign| is_sign(at - 1, sign));
+        let named = match word(at) {
+            "impl" if begins_item => {
+                // The type is the first name after `for`, or after the parameters of the block.
+                let end = until(at, &['{']).unwrap_or(at);
+                let mut depth = 0;
+                let names = (at + 1..end).filter(|&at| {
+                    depth += i32::from(is_sign(at, '<'));
+                    depth -= i32::from(is_sign(at, '>') && !is_sign(at - 1, '-'));
+                    depth == 0 && !word(at).is_empty()
+                });
+                let names: Vec<&str> = names.map(word).collect();
+                let after = names.iter().rposition(|&name| name == "for").map_or(0, |at| at + 1);
+                owner = names.get(after).map_or_else(String::new, |&name| name.to_owned());
+                continue;
+            }
+            "struct" | "trait" if !word(at + 1).is_empty() => {
+                word(at + 1).clone_into(&mut owner);
+                continue;
+            }
+            "fn" if matches!(word(at - 1), "pub" | "const") => {
+                at..until(at, &['{', ';']).unwrap_or(at)
+            }
+            "pub" if is_sign(at + 2, ':') => at..until(at, &[',', '}']).unwrap_or(at),
+            _ => continue,
+        };
+        if exported.contains(&owner) {
+            let unknown = named.map(word).filter(|&name| internal.contains(name));
+            found.extend(unknown.map(|name| format!("{owner} names {name}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn types_that_public_functions_name_are_exported() {
+    let sources: Vec<_> = ["pool", "engine"]
+        .iter()
+        .flat_map(|package| files_below(&root().join(package).join("src")))
+        .collect();
+    let public = sources.iter().flat_map(|(_, text)| public_types(text));
+    let public: BTreeSet<String> = public.collect();
+    for package in ["pool", "engine"] {
+        let folder = root().join(package).join("src");
+        let exported = words(&fs::read_to_string(folder.join("lib.rs")).unwrap()).collect();
+        let internal = public.difference(&exported).cloned().collect();
+        for (path, text) in files_below(&folder) {
+            let found = unexported(&text, &internal, &exported);
+            assert_eq!(found, Vec::<String>::new(), "in {package}/src/{path}");
+        }
+    }
+    let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let text = "pub struct A { pub one: B, two: C } impl<T: X<C>> D for A { } \
+                impl A { pub fn f(&self) -> Option<C> { } fn g() -> B { } } \
+                impl E { pub fn h() -> B { } }";
+    let found = unexported(text, &set(&["B", "C"]), &set(&["A"]));
+    assert_eq!(found, ["A names B", "A names C"]);
 }
 
 #[test]

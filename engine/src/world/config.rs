@@ -10,8 +10,8 @@ use crate::storage::schema::Schema;
 /// use convoy_engine::{World, WorldConfig};
 ///
 /// let config = WorldConfig::default().memory_limit_bytes(64 << 20).event_retention(1_000);
-/// let world = World::with_config(config);
-/// assert_eq!(world.memory().limit_bytes, Some(64 << 20));
+/// let mut world = World::with_config(config);
+/// assert!(world.reserve::<([u8; 1024],)>(100_000).is_err(), "100 MB are beyond the limit");
 /// ```
 #[derive(Clone, Debug)]
 pub struct WorldConfig {
