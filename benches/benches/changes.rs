@@ -1,10 +1,10 @@
-//! Changes: what it costs to find and to undo them, against looking at every row and copying it.
+//! Changes: the cost of finding and undoing them, against comparing and copying every row.
 //!
-//! 1,000,000 entities of 96 bytes in four components. Between the two pictures, and before every
+//! 1,000,000 entities of 96 bytes in four components. Between the two captures, and before every
 //! hash, all rows in 1 % of the chunks of each component were written. `diff` and `compare all
 //! rows` count the rows that changed, the latter in two deep copies with the rows in one order,
 //! which is all that is asked of it. `state hash` is the world's, from the chunks that were
-//! written, and `hash all rows` is a view's. `restore` takes the world back to the older picture
+//! written, and `hash all rows` is a view's. `restore` takes the world back to the older view
 //! after 1 % or all of the chunks were written, `copy back` copies the columns of a deep copy.
 
 mod common;
@@ -50,9 +50,9 @@ fn find_changes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("diff");
     let set_up = || {
         let mut simulation = Simulation::new();
-        let older = simulation.picture();
+        let older = simulation.capture();
         simulation.write(FEW);
-        (older, simulation.picture())
+        (older, simulation.capture())
     };
     bench(&mut group, ("convoy", WORKLOAD), set_up, |(older, newer)| changes(older, newer));
     let set_up = || {
@@ -78,7 +78,7 @@ fn hash_state(criterion: &mut Criterion) {
     bench_prepared(&mut group, ("convoy", WORKLOAD), set_up, write, |simulation, ()| {
         simulation.world.state_hash()
     });
-    let set_up = || Simulation::new().picture();
+    let set_up = || Simulation::new().capture();
     bench(&mut group, ("hash all rows", WORKLOAD), set_up, |view| view.state_hash());
     group.finish();
 }
@@ -88,26 +88,26 @@ fn restore(criterion: &mut Criterion) {
     for (workload, share) in [(WORKLOAD, FEW), ("100%_written", ALL)] {
         let set_up = || {
             let mut simulation = Simulation::new();
-            let picture = simulation.picture();
-            (simulation, picture)
+            let view = simulation.capture();
+            (simulation, view)
         };
         let write = |(simulation, _): &mut (Simulation, View)| simulation.write(share);
-        let pass = |(simulation, picture): &mut (Simulation, View), _: &mut ()| {
-            simulation.world.restore(picture).expect("the picture is of everything")
+        let pass = |(simulation, view): &mut (Simulation, View), _: &mut ()| {
+            simulation.world.restore(view).expect("the view is of everything")
         };
         bench_prepared(&mut group, ("convoy", workload), set_up, write, pass);
         let set_up = || {
-            let picture = Simulation::new().picture();
-            (Copied::of(&picture), Copied::of(&picture))
+            let view = Simulation::new().capture();
+            (Copied::of(&view), Copied::of(&view))
         };
         bench(&mut group, ("copy back", workload), set_up, |(copy, live)| live.copy_from(copy));
     }
     group.finish();
 }
 
-/// Every change between two pictures, counted.
+/// Every change between two views, counted.
 fn changes(older: &View, newer: &View) -> usize {
-    let diff = diff(older, newer).expect("both are pictures of all of one world");
+    let diff = diff(older, newer).expect("both are views of all of one world");
     let rows = |count: usize| black_box(count);
     let structure = diff.spawned().chain(diff.despawned()).count()
         + diff.inserted().chain(diff.removed()).count()
@@ -134,7 +134,7 @@ impl Simulation {
         Self { world, entities }
     }
 
-    fn picture(&mut self) -> View {
+    fn capture(&mut self) -> View {
         self.world.capture(ComponentMask::ALL, &SnapshotPool::default())
     }
 

@@ -1,4 +1,4 @@
-//! Convoy memory: what five and twenty modules at 10 Hz keep in memory, individual against convoy.
+//! Convoy memory: the bytes that five and twenty modules at 10 Hz keep, individual against convoy.
 //!
 //! The measure is the peak of a second of periods: the bytes that exist only because the modules
 //! want their views, with the views held and the writes done. Criterion times that second, the
@@ -38,7 +38,7 @@ fn main() {
 fn second(period: &mut Period) -> usize {
     let mut peak = 0;
     for _ in 0..PERIODS_PER_SECOND {
-        period.run(|period| peak = peak.max(period.picture_bytes()));
+        period.run(|period| peak = peak.max(period.view_bytes()));
     }
     peak
 }

@@ -1,10 +1,10 @@
-//! Convoy sync: what five and twenty modules cost the simulation in a period, individual against
+//! Convoy sync: the cost of five and twenty modules to the simulation in a period, individual against
 //! convoy.
 //!
 //! A period covers acquiring the views, the writes that follow while the views are held, and
-//! dropping them, so copy-on-write counts. `plain` is the same writes in a world that nobody
+//! dropping them, so copy-on-write counts. `plain` is the same writes in a world that no module
 //! looks at. The `extra` subjects run a period and a plain one in turns and report the difference
-//! only, so that what disturbs both cancels: their ratio is the promise.
+//! only, so that disturbances of both cancel: their ratio is the promise.
 
 mod common;
 mod period;
@@ -69,7 +69,7 @@ fn timed(period: &mut Period) -> Duration {
     began.elapsed()
 }
 
-/// Times periods and plain ones in turns and reports what the first take longer.
+/// Times periods and plain ones in turns and reports the difference.
 fn bench_extra(group: &mut Group<'_>, id: (&str, &str), sharing: Sharing, load: Load) {
     let mut worlds = None;
     group.bench_function(BenchmarkId::new(id.0, id.1), |bencher| {

@@ -82,10 +82,10 @@ impl Verb {
 /// A world to despawn from and spawn into.
 trait Store {
     type Entity: Copy;
-    /// What is alive during a timed pass.
-    type Picture;
+    /// The view that is alive during a timed pass.
+    type View;
 
-    fn picture(&mut self) -> Self::Picture;
+    fn capture(&mut self) -> Self::View;
     fn spawn(&mut self, row: Wide) -> Self::Entity;
     fn despawn(&mut self, entity: Self::Entity) -> bool;
 }
@@ -127,16 +127,16 @@ fn subject<S: Store>(group: &mut Group<'_>, verb: Verb, name: &str, empty: impl 
     let prepare = |state: &mut State<S>| {
         let undone = verb.other().run(state);
         assert_eq!(undone, CHOSEN, "every pass finds the world as the one before it did");
-        state.store.picture()
+        state.store.capture()
     };
     bench_prepared(group, (name, WORKLOAD), set_up, prepare, |state, _| verb.run(state));
 }
 
 impl Store for RawWorld<Wide> {
     type Entity = RawEntity;
-    type Picture = ();
+    type View = ();
 
-    fn picture(&mut self) {}
+    fn capture(&mut self) {}
 
     #[inline]
     fn spawn(&mut self, row: Wide) -> RawEntity {
@@ -151,10 +151,10 @@ impl Store for RawWorld<Wide> {
 
 impl Store for LiveWorld {
     type Entity = convoy_engine::Entity;
-    type Picture = Option<convoy_engine::View>;
+    type View = Option<convoy_engine::View>;
 
-    fn picture(&mut self) -> Option<convoy_engine::View> {
-        self.picture()
+    fn capture(&mut self) -> Option<convoy_engine::View> {
+        self.capture()
     }
 
     #[inline]
@@ -174,9 +174,9 @@ macro_rules! store {
      |$world:ident, $row:ident| $spawn:expr, |$dying:ident| $despawn:expr) => {
         impl Store for $type {
             type Entity = $entity;
-            type Picture = ();
+            type View = ();
 
-            fn picture(&mut self) {}
+            fn capture(&mut self) {}
 
             #[inline]
             fn spawn(&mut self, $row: Wide) -> $entity {

@@ -1,4 +1,4 @@
-//! Iterating over 26 archetypes of 20 rows: what a query costs beyond its loop.
+//! Iterating over 26 archetypes of 20 rows: the cost of a query beyond its loop.
 //!
 //! Every archetype has a component of its own beside the `Health` that is doubled. `raw` is the
 //! loop over 26 `Vec`s.
@@ -21,7 +21,7 @@ macro_rules! letters {
     ($($letter:ident)+) => {
         components! {
             $(
-                /// What makes an archetype.
+                /// The component of one archetype.
                 $letter(f32);
             )+
         }
@@ -86,7 +86,7 @@ fn convoy(group: &mut Group<'_>) {
             live.world.query_mut::<&mut Health>().for_each(|health| health.0 *= 2.0);
         };
         if snapshot {
-            let prepare = LiveWorld::picture;
+            let prepare = LiveWorld::capture;
             bench_prepared(group, (subject, WORKLOAD), set_up, prepare, |live, _| pass(live));
         } else {
             bench(group, (subject, WORKLOAD), set_up, pass);

@@ -76,13 +76,13 @@ fn convoy(group: &mut Group<'_>) {
             })
         };
         if snapshot {
-            let prepare = |state: &mut State| state.0.picture();
+            let prepare = |state: &mut State| state.0.capture();
             bench_prepared(group, (subject, WORKLOAD), set_up, prepare, |state, _| pass(state));
         } else {
             bench(group, (subject, WORKLOAD), set_up, pass);
         }
         if snapshot {
-            let prepare = |state: &mut State| state.0.picture().expect("a snapshot is alive");
+            let prepare = |state: &mut State| state.0.capture().expect("a snapshot is alive");
             let id = ("convoy view", WORKLOAD);
             bench_prepared(group, id, set_up, prepare, |(_, entities), view| {
                 sum(entities, |entity| view.get::<Position>(entity).expect("it was alive").0[0])

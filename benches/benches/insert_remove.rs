@@ -145,7 +145,7 @@ fn convoy<R: Row>(group: &mut Group<'_>, workload: &str) {
             removed
         };
         if snapshot {
-            let prepare = |state: &mut State| state.0.picture();
+            let prepare = |state: &mut State| state.0.capture();
             bench_prepared(group, (subject, workload), set_up, prepare, |state, _| pass(state));
         } else {
             bench(group, (subject, workload), set_up, pass);
@@ -170,7 +170,7 @@ fn convoy_batch<R: Row>(group: &mut Group<'_>, workload: &str) {
             let removed = query.remove::<(Marker,)>().expect("the bundle is sound");
             assert_eq!((inserted, removed), (ROWS, ROWS));
         };
-        let (subject, prepare) = (subject.replace("convoy", "convoy batch"), LiveWorld::picture);
+        let (subject, prepare) = (subject.replace("convoy", "convoy batch"), LiveWorld::capture);
         let id = (subject.as_str(), workload);
         if snapshot {
             bench_prepared(group, id, set_up, prepare, |live, _| pass(live));
@@ -210,7 +210,7 @@ fn convoy_toggle<R: Row>(group: &mut Group<'_>, workload: &str) {
         let subject = subject.replace("convoy", "convoy toggle");
         let id = (subject.as_str(), workload);
         if snapshot {
-            let prepare = |state: &mut State| state.0.picture();
+            let prepare = |state: &mut State| state.0.capture();
             bench_prepared(group, id, set_up, prepare, |state, _| pass(state));
         } else {
             bench(group, id, set_up, pass);

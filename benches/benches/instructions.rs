@@ -115,7 +115,7 @@ fn moved(live: &mut Live) {
     live.world.query_mut::<(&mut Position, &Velocity)>().for_each(step);
 }
 
-/// Simulates caches of fixed sizes as well. Prefetchers are not simulated, so what counts here are the
+/// Simulates caches of fixed sizes as well. Prefetchers are not simulated, so only these count: the
 /// lines that a pass touches beside its rows.
 fn with_caches() -> LibraryBenchmarkConfig {
     let arguments = ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"];

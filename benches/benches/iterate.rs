@@ -129,7 +129,7 @@ fn convoy(group: &mut Group<'_>, Workload { name, rows, wide: is_wide }: Workloa
             [("convoy", &for_each), ("convoy iterator", &iterator), ("convoy runs", &runs)];
         for (form, pass) in forms {
             if snapshot {
-                let (subject, prepare) = (subject.replace("convoy", form), LiveWorld::picture);
+                let (subject, prepare) = (subject.replace("convoy", form), LiveWorld::capture);
                 let id = (subject.as_str(), name);
                 bench_prepared(group, id, set_up, prepare, |live, _| pass(live));
             } else {

@@ -1,6 +1,6 @@
 //! Memory of 10,000 archetypes with 20 rows each.
 //!
-//! Rows have 5 components, 104 bytes together. What tells the archetypes apart is a set of 14
+//! Rows have 5 components, 104 bytes together. The archetypes differ in a set of 14
 //! tags: number `n` has the tags of the bits of `n`. Tags are inserted from the highest bit down,
 //! so that every archetype on the way is one of the 10,000 as well. The measure is what is
 //! allocated: from the C library by all, and from its arena by Convoy. What an allocator keeps for
@@ -58,7 +58,7 @@ fn main() {
     write_measures(GROUP, &measures).expect("the target folder can be written");
 }
 
-/// The heap bytes of what `build` returns.
+/// The heap bytes of the result of `build`.
 fn grown_by<W>(build: impl FnOnce() -> W) -> usize {
     let before = heap_bytes();
     let world = build();

@@ -1,4 +1,4 @@
-//! Neighbours: what passes cost once copies on write have put chunks elsewhere, what scattered writes
+//! Neighbours: the cost of passes after copies on write have put chunks elsewhere, of scattered writes
 //! cost beneath snapshots, and how full memory gets before it is refused.
 //!
 //! Entities have 96 bytes in 4 components. A pass is `pos += vel` over a million of them: `fresh` in
@@ -55,7 +55,7 @@ impl Random {
     }
 }
 
-/// A world of which the last snapshots are held.
+/// A world whose last snapshots are held.
 struct Live {
     world: World,
     entities: Vec<Entity>,
@@ -252,7 +252,7 @@ fn limit() {
     while spawn(&mut world, &mut random).is_ok() {}
     let memory = world.memory();
     let allocated = memory.mapped_bytes - memory.free_bytes;
-    // What is promised is a least: the limit is divided by what was given out.
+    // The promise is a lower bound: the limit is divided by the bytes that were given out.
     let measure = |subject, bytes| Measure::bytes("limit", "tables_of_all_sizes", subject, bytes);
     let measures = [measure("given out", allocated), measure("limit", LIMIT)];
     write_measures("limit", &measures).expect("the target folder can be written");

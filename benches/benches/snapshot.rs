@@ -1,8 +1,8 @@
-//! Snapshots: what taking one costs, and what the writes cost that follow.
+//! Snapshots: the cost of a capture, and of the writes that follow.
 //!
 //! Entities have 96 bytes in 4 components. `memcpy` copies the bytes of the components and of the
-//! handles into memory that is there already and warm: what an engine without snapshots pays for a
-//! picture, at the least. Like the engine's, its memory is advised for huge pages. The other
+//! handles into memory that is there already and warm, which is the least that an engine without
+//! snapshots pays for a copy to read. Like the engine's, its memory is advised for huge pages. The other
 //! subjects are passes over the world: `unshared` without a snapshot, `shared` with one that was
 //! captured before the pass and shares every chunk.
 
@@ -56,7 +56,7 @@ fn world_of(rows: usize) -> World {
     world
 }
 
-/// A world, and what keeps snapshots of it.
+/// A world, and the pool of its snapshots.
 struct Shared {
     world: World,
     pool: SnapshotPool,
@@ -67,17 +67,17 @@ impl Shared {
         let world = world_of(rows);
         let pool = SnapshotPool::for_world(&world);
         let mut shared = Self { world, pool };
-        // Fills the pool and the arena with what two pictures in turn need.
+        // Fills the pool and the arena for two snapshots in turn.
         for _ in 0..3 {
-            let view = shared.picture();
+            let view = shared.capture();
             write_all(&mut shared.world);
             drop(view);
         }
         shared
     }
 
-    /// A picture of everything. What the one before kept goes back to the arena first.
-    fn picture(&mut self) -> View {
+    /// A view of everything. Chunks that the last snapshot retained go back to the arena first.
+    fn capture(&mut self) -> View {
         self.world.advance_tick();
         self.world.capture(ComponentMask::ALL, &self.pool)
     }
@@ -112,14 +112,14 @@ impl Bytes {
     }
 }
 
-/// Taking a picture of 10 thousand to 10 million entities.
+/// Capturing 10 thousand to 10 million entities.
 fn capture(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("capture");
     let sizes = [("10k", 10_000), ("100k", 100_000), ("1m", MILLION), ("10m", 10 * MILLION)];
     let mut measures = Vec::new();
     for (workload, rows) in sizes {
         let mut shared = Shared::new(rows);
-        let view = shared.picture();
+        let view = shared.capture();
         measures.push(Measure::bytes("capture_lists", workload, "convoy", view.list_bytes()));
         drop(view);
         group.bench_function(BenchmarkId::new("convoy", workload), |bencher| {
@@ -177,7 +177,7 @@ fn write_positions(world: &mut World) {
 fn unshared_and_shared(group: &mut Group<'_>, workload: &str, pass: fn(&mut World)) {
     bench(group, ("unshared", workload), || world_of(MILLION), pass);
     let set_up = || Shared::new(MILLION);
-    bench_prepared(group, ("shared", workload), set_up, Shared::picture, |shared, _| {
+    bench_prepared(group, ("shared", workload), set_up, Shared::capture, |shared, _| {
         pass(&mut shared.world);
     });
 }
@@ -240,9 +240,9 @@ fn scattered(criterion: &mut Criterion) {
         let entities = tenth(&mut shared.world);
         (shared, entities)
     };
-    let picture = |state: &mut (Shared, Vec<Entity>)| state.0.picture();
+    let capture = |state: &mut (Shared, Vec<Entity>)| state.0.capture();
     let id = ("shared", "every_tenth_chunk");
-    bench_prepared(&mut group, id, set_up, picture, |(shared, entities), _| {
+    bench_prepared(&mut group, id, set_up, capture, |(shared, entities), _| {
         pass(&mut shared.world, entities);
     });
     group.finish();
@@ -256,7 +256,7 @@ fn views(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("view");
     let set_up = || {
         let mut shared = Shared::new(MILLION);
-        let view = shared.picture();
+        let view = shared.capture();
         (shared, view)
     };
     bench(&mut group, ("world", "iterate_1m"), set_up, |(shared, _)| {
@@ -324,7 +324,7 @@ fn tax(criterion: &mut Criterion) {
 
 /// Joining a published snapshot and leaving it again.
 fn join_and_leave(criterion: &mut Criterion) {
-    // What is promised is a time and not a ratio: it stands in for the baseline.
+    // The promise is a time and not a ratio: it stands in for the baseline.
     let promised = [1, 2, 8].map(|threads| Measure {
         group: "join_leave".to_owned(),
         workload: format!("{threads}_threads"),

@@ -74,10 +74,10 @@ fn spawn_batch(criterion: &mut Criterion) {
 
 /// A world that can be emptied and stays warm.
 trait Clear {
-    /// What is alive during a pass.
-    type Picture;
+    /// The view that is alive during a pass.
+    type View;
 
-    fn clear(&mut self) -> Self::Picture;
+    fn clear(&mut self) -> Self::View;
 }
 
 /// Clears the world before every pass, which then spawns all rows one by one.
@@ -206,11 +206,11 @@ fn sparsey_world() -> sparsey::World {
 }
 
 impl Clear for LiveWorld {
-    type Picture = Option<convoy_engine::View>;
+    type View = Option<convoy_engine::View>;
 
-    fn clear(&mut self) -> Self::Picture {
+    fn clear(&mut self) -> Self::View {
         self.world.clear().expect("there is memory");
-        self.picture()
+        self.capture()
     }
 }
 
@@ -219,7 +219,7 @@ macro_rules! clear {
     ($($world:ty => |$value:ident| $clear:expr;)+) => {
         $(
             impl Clear for $world {
-                type Picture = ();
+                type View = ();
 
                 fn clear(&mut self) {
                     let $value = self;

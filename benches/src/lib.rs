@@ -1,9 +1,9 @@
-//! What the benchmarks and the report on them share: the allocator's settings, and measurements
+//! Shared by the benchmarks and the report on them: the allocator's settings, and measurements
 //! that are not times.
 //!
 //! The benchmarks themselves are in `benches/`, a file per verb. `cargo bench -p convoy-benches --features peers`
 //! runs them; `cargo run -p convoy-benches --bin report` then writes `results.json` and the
-//! README from what they left in the target folder.
+//! README from the files that they left in the target folder.
 #![deny(unsafe_code)]
 
 mod allocator;

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 /// One value that a benchmark measured.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Measure {
-    /// What is measured.
+    /// The group of the benchmark.
     pub group: String,
-    /// On what.
+    /// The workload.
     pub workload: String,
-    /// By whom.
+    /// The subject.
     pub subject: String,
     /// How much, in `unit`.
     pub value: f64,
@@ -82,7 +82,7 @@ pub fn write_measures(benchmark: &str, measures: &[Measure]) -> io::Result<()> {
 }
 
 /// Everything that was measured: the median times of criterion's last run, in nanoseconds, and
-/// what [`write_measures`] left. Sorted by group, workload and subject.
+/// the measures of [`write_measures`]. Sorted by group, workload and subject.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ fn read_folder(folder: &Path, measures: &mut Vec<Measure>) -> io::Result<()> {
     Ok(())
 }
 
-/// What criterion left of one benchmark: its id, and estimates of its time.
+/// Criterion's files of one benchmark: its id, and estimates of its time.
 fn read_benchmark(folder: &Path) -> io::Result<Option<Measure>> {
     let id: Value = serde_json::from_slice(&fs::read(folder.join("benchmark.json"))?)?;
     let estimates: Value = serde_json::from_slice(&fs::read(folder.join("estimates.json"))?)?;

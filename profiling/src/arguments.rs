@@ -31,8 +31,8 @@ pub struct Arguments {
     #[arg(long)]
     pub json: bool,
 
-    /// What the copy of each module at 10 Hz holds in the individual run: what its convoy reads,
-    /// or only what it reads itself.
+    /// The types in the copy of each module at 10 Hz in the individual run: those that its convoy
+    /// reads, or only its own.
     #[arg(long, value_name = "MASKS", value_enum, default_value_t)]
     pub individual_masks: CopyMasks,
 }
@@ -120,7 +120,7 @@ impl ScenarioArguments {
         self.time_scale / f64::from(FRAMES_PER_S)
     }
 
-    /// The scenario that is asked for, with pictures from `sharing`.
+    /// The scenario of the arguments, with views from `sharing`.
     pub fn config(&self, sharing: Sharing) -> ScenarioConfig {
         ScenarioConfig {
             sharing,

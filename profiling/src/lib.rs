@@ -7,9 +7,9 @@
 //! ```text
 //! job        both runs, exit codes                       heap profile
 //! report     the table and the JSON object
-//! measure    what a run costs: times, bytes, allocations
+//! measure    the cost of a run: times, bytes, allocations
 //! scenario   a world with its traffic and its modules, stepped frame by frame
-//! modules    what watches the traffic
+//! modules    watches of the traffic
 //! traffic    flights as entities that depart, fly and land
 //! ------------------------------------------------ below, nothing knows of the engine
 //! analysis   the algorithms of the modules, free of heap allocations once warm

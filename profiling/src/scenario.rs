@@ -1,6 +1,6 @@
 //! [`Scenario`]: one world with its traffic, its modules and a host, stepped frame by frame.
 //!
-//! The same scenario runs in two ways that differ in nothing but where modules get their pictures:
+//! The same scenario runs in two ways that differ only in the source of the modules' views:
 //!
 //! * [`Sharing::Convoy`]: the host groups the modules. Those at 10 Hz share one snapshot, the
 //!   ticker has a double buffer and the recorder a private snapshot, all of them of the live
@@ -36,7 +36,7 @@ pub const FRAMES_PER_S: u32 = 60;
 /// between two runs at 10 Hz, so no module is ever late.
 const LANDING_FRAMES: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
 
-/// Where modules get their pictures of the world.
+/// The source of the modules' views of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sharing {
     /// Each module has a physical copy.
@@ -48,7 +48,7 @@ pub enum Sharing {
 /// Which columns the copy of a module has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, clap::ValueEnum)]
 pub enum CopyMasks {
-    /// Those that the module's convoy reads: the picture that the convoy run hands it. Both runs
+    /// Those that the module's convoy reads: the view that the convoy run hands it. Both runs
     /// then give each module the same, and are compared by it.
     #[default]
     Convoy,
@@ -56,10 +56,10 @@ pub enum CopyMasks {
     Own,
 }
 
-/// What a scenario is made with.
+/// How a scenario is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScenarioConfig {
-    /// Where modules get their pictures.
+    /// The source of the modules' views.
     pub sharing: Sharing,
     /// Threads for the modules at 10 Hz and 1 Hz; with 0 they run on the simulation's thread,
     /// and their commands land in the frame itself instead of three frames later.
@@ -269,7 +269,7 @@ impl Scenario {
         &self.host
     }
 
-    /// What the host has done so far. Allocates.
+    /// The counts of the host so far. Allocates.
     pub fn statistics(&self) -> HostStatistics {
         self.host.statistics(&self.world)
     }
@@ -284,7 +284,7 @@ impl Scenario {
         self.simulation_time
     }
 
-    /// Time that pictures cost the simulation's thread: captures, joins and syncs, and copies on
+    /// Time that views cost the simulation's thread: captures, joins and syncs, and copies on
     /// write, which are measured apart and never fused with the loops that cause them.
     pub fn sync_time(&self) -> Duration {
         self.host.acquire_time() + self.world.copy_statistics().copy_time
@@ -300,7 +300,7 @@ impl Scenario {
         self.ledgers.iter().map(LedgerReader::list_bytes_max).max().unwrap_or(0)
     }
 
-    /// What each module has found, in the order of registration. Complete after
+    /// The findings of each module, in the order of registration. Complete after
     /// [`Scenario::finish`]. Allocates the list.
     pub fn results(&self) -> Vec<ModuleResult> {
         self.ledgers.iter().map(LedgerReader::result).collect()
@@ -335,7 +335,7 @@ struct Crew {
     ledgers: Vec<LedgerReader>,
     replicas: Replicas,
     config: ScenarioConfig,
-    /// The union of what the modules at 10 Hz read.
+    /// The union of the types that the modules at 10 Hz read.
     convoy_mask: ComponentMask,
 }
 

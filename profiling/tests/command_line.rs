@@ -1,5 +1,5 @@
-//! What the binaries promise: reports that can be read, and one clear line with exit status 2 for
-//! what can't be used.
+//! The promises of the binaries: reports that can be read, and one clear line with exit status 2 for
+//! input that can't be used.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 

@@ -1,5 +1,5 @@
-//! What the scenario promises: traffic that follows the timetable, and module results that depend
-//! neither on threads nor on where pictures come from.
+//! The promises of the scenario: traffic that follows the timetable, and module results that depend
+//! neither on threads nor on where views come from.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 

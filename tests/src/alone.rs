@@ -1,9 +1,9 @@
-//! Tests that run alone in a process of their own: what they guard against would end the process.
+//! Tests that run alone in a process of their own: the bugs that they guard against would end it.
 
 use std::process::Command;
 
 /// Runs an ignored test of this program in a process of its own, which may use `memory_kib` KiB of
-/// address space if that is given. Returns what it printed; an error when it failed or was killed.
+/// address space if that is given. Returns its output; an error when it failed or was killed.
 pub fn run_alone(test: &str, memory_kib: Option<usize>) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let limit = memory_kib.map_or_else(|| "unlimited".to_owned(), |kib| kib.to_string());

@@ -1,4 +1,4 @@
-//! Bytes at every border: what comes from files, sockets and scripts goes into a world by id and
+//! Bytes at every border: data from files, sockets and scripts goes into a world by id and
 //! bytes, under handles from anywhere. Any bytes are taken as a value or refused, and a refusal changes
 //! nothing.
 
@@ -119,7 +119,7 @@ pub fn feed(mut bytes: &[u8]) {
     assert_eq!(read_all(&replica, None), read_all(&world, None));
 }
 
-/// An id of the world's, now and then one that nobody has.
+/// An id of the world's, now and then an unknown one.
 fn ids(world: &World, number: u8) -> ComponentId {
     let known = ComponentMask::ALL.iter().take_while(|&id| world.component_info(id).is_some());
     let count = known.count() + 1;

@@ -9,8 +9,8 @@
 
 mod alone;
 mod borders;
+mod contents;
 mod model;
-mod picture;
 mod readable;
 mod shapes;
 mod sources;
@@ -18,8 +18,8 @@ mod values;
 
 pub use alone::run_alone;
 pub use borders::feed;
+pub use contents::Contents;
 pub use model::{EventKind, KindMask, Model, RESOURCES, Row};
-pub use picture::Picture;
 pub use readable::{Readable, assert_equals};
 pub use shapes::{Parted, SHAPES, Shape};
 pub use sources::{NamedPath, Token, paths, tokens};

@@ -1,4 +1,4 @@
-//! The model: what a world must look like, in maps that know nothing of chunks.
+//! The model: the expected contents of a world, in maps that know nothing of chunks.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub type EventKind = usize;
 /// How many resources the model knows: a [`Wide`] and a [`Hundred`].
 pub const RESOURCES: usize = 2;
 
-/// What may be read: bits 0 to 6 for the components, 7 for the handles, 8 and 9 for the events,
+/// The types that may be read: bits 0 to 6 for the components, 7 for the handles, 8 and 9 for the events,
 /// 10 for the links between parents and children, and 11 for the resources.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KindMask(pub u16);
@@ -52,7 +52,7 @@ impl KindMask {
         self.0 >> (KINDS + 4) & 1 == 1
     }
 
-    /// What is in both.
+    /// The types that are in both.
     pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }

@@ -1,4 +1,4 @@
-//! Comparing what can be read, a world or a view, with the model.
+//! Comparing a world or a view with the model.
 
 use std::fmt::Debug;
 
@@ -10,7 +10,7 @@ use convoy_engine::{
 use crate::model::{KindMask, Model};
 use crate::values::{Alert, Byte, Huge, Hundred, KINDS, Ping, Tag, Triple, Value, Wide, Word};
 
-/// What a world and a view have in common.
+/// The common part of a world and a view.
 pub trait Readable: Tables + Sized {
     /// A query that only reads.
     ///
@@ -242,7 +242,7 @@ fn assert_joins(readable: &impl Readable, model: &Model, mask: KindMask) {
         Some((entity, row[Word::KIND]?, row[Byte::KIND], row[Wide::KIND]?))
     });
     assert_same(rows.collect(), expected.collect());
-    // Filters look at archetypes, so they may name what was not captured.
+    // Filters look at archetypes, so they may name types that were not captured.
     let filtered = readable.read::<(Entity, &Word)>().expect("both can be read");
     let filtered = filtered.filter::<(With<Triple>, Without<Hundred>)>();
     let rows = filtered.iter().map(|(entity, word)| (entity, word.seed()));

@@ -7,7 +7,7 @@ use crate::values::{Byte, Huge, Hundred, Tag, Triple, Value, Wide, Word, step};
 /// The parts of a bundle: the number of each component's type, and the number that it is made of.
 pub type Parted = Vec<(usize, u64)>;
 
-/// A bundle that the model knows: which components it has, and what can be done with it.
+/// A bundle that the model knows: its components, and the operations on it.
 #[derive(Clone, Copy)]
 pub struct Shape {
     /// The numbers of the components, in the order of the tuple.
@@ -18,7 +18,7 @@ pub struct Shape {
     pub spawn: fn(&mut World, u64) -> Result<Entity, SpawnError>,
     /// [`World::insert`].
     pub insert: fn(&mut World, Entity, u64) -> Result<(), ComponentError>,
-    /// [`World::remove`], and the numbers of what it returns.
+    /// [`World::remove`], and the numbers of the components that it returns.
     pub remove: fn(&mut World, Entity) -> Result<Parted, ComponentError>,
     /// [`World::spawn_batch`], one entity for each number.
     pub spawn_batch: fn(&mut World, &[u64]) -> Result<Vec<Entity>, SpawnError>,
@@ -36,7 +36,7 @@ pub struct Shape {
     pub record_remove: fn(&mut Commands, Entity),
 }
 
-/// What [`Shape`] needs of a tuple.
+/// A tuple as [`Shape`] uses it.
 trait Parts: Bundle {
     const KINDS: &'static [usize];
     fn from_seed(seed: u64) -> Self;

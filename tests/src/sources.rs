@@ -244,7 +244,7 @@ impl UseTree<'_> {
                 Some(Token::PathSeparator) => {}
                 Some(Token::Sign('{')) => {
                     self.read_list(&parts);
-                    // What follows the list ends this tree; it names nothing itself.
+                    // The sign after the list ends this tree; it names nothing itself.
                     self.at += 1;
                     return;
                 }

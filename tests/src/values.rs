@@ -11,7 +11,7 @@ pub trait Value: Component {
     /// The type's number in the model.
     const KIND: usize;
 
-    /// The value of `seed`, of which a value keeps as many low bytes as it has.
+    /// The value of `seed`. It keeps as many low bytes of the number as it has itself.
     fn from_seed(seed: u64) -> Self;
 
     /// The number that the value was made from.
@@ -29,14 +29,14 @@ pub trait Value: Component {
         seed
     }
 
-    /// What is left of `seed` in a value of this type.
+    /// The part of `seed` that a value of this type keeps.
     fn truncate(seed: u64) -> u64 {
         let bytes = size_of::<Self>();
         if bytes >= 8 { seed } else { seed & ((1 << (8 * bytes)) - 1) }
     }
 }
 
-/// A value of which all bytes are good.
+/// A value whose bytes are all good.
 fn filled<T: Pod>(seed: u64) -> T {
     let mut value = T::zeroed();
     fill(bytemuck::bytes_of_mut(&mut value), seed);
@@ -88,7 +88,7 @@ impl Value for Tag {
     }
 }
 
-/// One byte, of which four are values.
+/// One byte; four of its patterns are values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, NoUninit, CheckedBitPattern)]
 #[repr(u8)]
 pub enum Byte {
@@ -123,7 +123,7 @@ impl Value for Byte {
     }
 }
 
-/// Twelve bytes, of which two have few values.
+/// Twelve bytes; two of them have few values.
 #[derive(Clone, Copy, NoUninit, CheckedBitPattern)]
 #[repr(C)]
 pub struct Triple {

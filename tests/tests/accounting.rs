@@ -1,5 +1,5 @@
 //! Accounting: every chunk is live, retained or free at every moment, and the counters that say
-//! so, which are kept and never recomputed, agree with what can be observed.
+//! so, which are kept and never recomputed, agree with observations.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn draw<T>(dice: &mut Mixer, list: &mut Vec<T>) -> Option<T> {
     Some(list.swap_remove(place))
 }
 
-/// Asserts what holds after every operation, whatever it was.
+/// Asserts the invariants that hold after every operation.
 fn assert_adds_up(world: &World) {
     let memory = world.memory();
     assert_eq!(
@@ -179,7 +179,7 @@ fn live_retained_and_free_add_up_to_mapped_after_every_operation() {
             assert_adds_up(&program.world);
         }
         program.world.advance_tick();
-        // Dropped one by one, every view gives back what it alone kept.
+        // Dropped one by one, every view gives back the chunks that it alone kept.
         while let Some(view) = draw(&mut dice, &mut program.views) {
             let before = program.world.memory();
             let usage = view.usage(&program.world).unwrap();
@@ -191,7 +191,7 @@ fn live_retained_and_free_add_up_to_mapped_after_every_operation() {
             let ended = if usage.readers == 1 { own } else { 0 };
             assert_eq!(before.retained_bytes - program.world.memory().retained_bytes, ended);
         }
-        // What an empty world keeps does not grow: nothing leaked.
+        // The memory of an empty world does not grow: nothing leaked.
         let first = program.bytes_of_the_empty_world();
         for _ in 0..500 {
             program.step(&mut dice);
@@ -220,7 +220,7 @@ fn writing_everything_copies_exactly_the_chunks_that_count_as_shared() {
                 4 => *world.get_mut::<u64>(entities[dice.below(entities.len())]).unwrap() += 1,
                 5 => {
                     entities.push(world.spawn((5_u32, 5_u64)));
-                    // Chunks without rows count as shared, too, and nobody would copy them.
+                    // Chunks without rows count as shared, too, and no write would copy them.
                     assert!(world.compact(Duration::MAX).complete);
                 }
                 6 => world.query_mut::<&mut u32>().for_each(|number| *number += 1),
@@ -230,7 +230,7 @@ fn writing_everything_copies_exactly_the_chunks_that_count_as_shared() {
             if dice.below(6) > 0 {
                 continue;
             }
-            // What counts as shared includes captures whose end was not noticed yet.
+            // Captures whose end was not noticed yet still count as sharing.
             world.advance_tick();
             let (shared, before) = (world.memory(), world.copy_statistics());
             world.query_mut::<(&mut u32, &mut u64)>().for_each(|(small, wide)| {

@@ -1,4 +1,4 @@
-//! Branch: a second world from a snapshot, which shares what it does not write.
+//! Branch: a second world from a snapshot, which shares the chunks that it does not write.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use convoy_engine::{
     ArenaConfig, Changed, Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool,
     View, World, WorldConfig,
 };
-use convoy_tests::{Picture, run_alone};
+use convoy_tests::{Contents, run_alone};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 const ROWS: u32 = 1_000;
@@ -54,23 +54,23 @@ fn use_world(world: &mut World, entities: &[Entity], round: u32) {
 fn branch_is_what_the_snapshot_shows_and_goes_its_own_way() {
     let (mut world, entities) = source();
     let view = complete(&mut world);
-    let shown = Picture::of_view(&view);
+    let shown = Contents::of_view(&view);
     let mut branch = World::branch(&view).unwrap();
-    assert_eq!(Picture::of_world(&branch), shown);
+    assert_eq!(Contents::of_world(&branch), shown);
     assert_eq!(*branch.resource::<f32>().unwrap(), 2.5);
     assert_eq!(branch.parent(entities[1]).unwrap(), Some(entities[0]));
     assert!(branch.events::<u16>(&mut EventCursor::default()).eq(0..40));
     assert_eq!(branch.memory().live_bytes, 0, "nothing is copied");
 
     use_world(&mut branch, &entities, 0);
-    assert_eq!(Picture::of_world(&world), shown, "the first world does not notice");
-    let ahead = Picture::of_world(&branch);
+    assert_eq!(Contents::of_world(&world), shown, "the first world does not notice");
+    let ahead = Contents::of_world(&branch);
     // The same operations lead the first world to the same.
     use_world(&mut world, &entities, 0);
-    assert_eq!(Picture::of_world(&world), ahead);
+    assert_eq!(Contents::of_world(&world), ahead);
     use_world(&mut world, &entities, 1);
-    assert_eq!(Picture::of_world(&branch), ahead);
-    assert_eq!(Picture::of_view(&view), shown);
+    assert_eq!(Contents::of_world(&branch), ahead);
+    assert_eq!(Contents::of_view(&view), shown);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn branch_takes_memory_for_what_it_writes_only() {
     assert_eq!((memory.live_bytes, memory.retained_bytes), (2 * 256, 0));
     assert_eq!(world.memory().live_bytes, live);
     assert_eq!(world.copy_statistics(), copies);
-    // Dropping all rows gives back what was written, and nothing that belongs to the first world.
+    // Dropping all rows gives back the written chunks, and none that belongs to the first world.
     branch.query_mut::<&mut u64>().for_each(|wide| *wide = 0);
     assert!(branch.memory().live_bytes > 2 * 256);
     branch.clear().unwrap();
@@ -126,8 +126,8 @@ fn worlds_views_and_branches_end_in_any_order() {
         let inner = complete(&mut branch);
         let mut second = World::branch(&inner).unwrap();
         use_world(&mut second, &entities, 1);
-        let pictures =
-            [Picture::of_view(&view), Picture::of_view(&inner), Picture::of_world(&second)];
+        let contents =
+            [Contents::of_view(&view), Contents::of_view(&inner), Contents::of_world(&second)];
         let mut held = [Some(world), Some(branch)];
         let mut views = [Some(view), Some(inner)];
         // The number is a permutation of the four that end first.
@@ -145,12 +145,12 @@ fn worlds_views_and_branches_end_in_any_order() {
                 world.spawn((1_u32, 1_u64));
                 world.advance_tick();
             }
-            for (view, picture) in views.iter().zip(&pictures) {
+            for (view, contents) in views.iter().zip(&contents) {
                 if let Some(view) = view {
-                    assert_eq!(Picture::of_view(view), *picture, "order {order}");
+                    assert_eq!(Contents::of_view(view), *contents, "order {order}");
                 }
             }
-            assert_eq!(Picture::of_world(&second), pictures[2], "order {order}");
+            assert_eq!(Contents::of_world(&second), contents[2], "order {order}");
         }
         use_world(&mut second, &entities, 3);
     }
@@ -164,14 +164,14 @@ fn branch_restores_its_own_snapshots() {
     let untouched = complete(&mut branch);
     use_world(&mut branch, &entities, 0);
     let used = complete(&mut branch);
-    let pictures = [Picture::of_view(&untouched), Picture::of_view(&used)];
+    let contents = [Contents::of_view(&untouched), Contents::of_view(&used)];
     for round in 1..4 {
         use_world(&mut branch, &entities, round);
         branch.restore(&untouched).unwrap();
-        assert_eq!(Picture::of_world(&branch), pictures[0]);
+        assert_eq!(Contents::of_world(&branch), contents[0]);
         use_world(&mut branch, &entities, round + 1);
         branch.restore(&used).unwrap();
-        assert_eq!(Picture::of_world(&branch), pictures[1]);
+        assert_eq!(Contents::of_world(&branch), contents[1]);
     }
     assert_eq!(branch.restore(&view).err(), Some(RestoreError::OtherWorld));
     assert_eq!(world.restore(&used).err(), Some(RestoreError::OtherWorld));
@@ -216,7 +216,7 @@ fn branches_look_ahead_on_other_threads() {
                 let mut branch = World::branch(&view).unwrap();
                 drop(view);
                 (0..round).for_each(|round| use_world(&mut branch, &entities, round));
-                Picture::of_world(&branch)
+                Contents::of_world(&branch)
             })
         })
         .collect();
@@ -224,7 +224,7 @@ fn branches_look_ahead_on_other_threads() {
         if round > 0 {
             use_world(&mut world, &entities, round as u32 - 1);
         }
-        assert_eq!(ahead.join().unwrap(), Picture::of_world(&world));
+        assert_eq!(ahead.join().unwrap(), Contents::of_world(&world));
     }
 }
 
@@ -247,10 +247,10 @@ fn replica_of_a_branch_is_complete() {
     let config = WorldConfig::default().chunk_rows_max(16);
     let mut replica = World::with_config(config);
     replica.sync_from(&branch, ALL).unwrap();
-    assert_eq!(Picture::of_world(&replica), Picture::of_view(&view));
+    assert_eq!(Contents::of_world(&replica), Contents::of_view(&view));
     use_world(&mut branch, &entities, 1);
     replica.sync_from(&branch, ALL).unwrap();
-    assert_eq!(Picture::of_world(&replica), Picture::of_world(&branch));
+    assert_eq!(Contents::of_world(&replica), Contents::of_world(&branch));
 }
 
 /// A first chunk that came from the base was taken for one of as few rows as the last capture that
@@ -276,7 +276,7 @@ fn branch_goes_to_and_fro_between_a_short_and_a_long_capture() {
     assert!(long.query::<&u32>().unwrap().iter().copied().eq([1, 2, 3]));
 }
 
-/// Letting go of the last branch let go of the one before it within the same call, and so on, until
+/// Dropping the last branch dropped the one before it within the same call, and so on, until
 /// the stack was full.
 #[test]
 fn a_long_chain_of_branches_ends_one_by_one() {
@@ -290,13 +290,13 @@ fn a_long_chain_of_branches_ends_one_by_one() {
         *world.get_mut::<u32>(entity).unwrap() += 1;
     }
     assert_eq!(*world.get::<u32>(entity).unwrap(), 10_000);
-    // A stack that holds a tenth of what one call within the other took.
+    // A stack with a tenth of the room that one call within the other took.
     let end = thread::Builder::new().stack_size(256 * 1024).spawn(move || drop(world));
     end.unwrap().join().unwrap();
 }
 
-/// Branches let go of each other by means of a value of the thread. Where that was gone, because the
-/// thread was ending and dropped the last view with its other values, each let go of the one before
+/// Branches drop each other by means of a value of the thread. Where that was gone, because the
+/// thread was ending and dropped the last view with its other values, each dropped the one before
 /// it within its own call, until the stack was full.
 #[test]
 fn a_long_chain_of_branches_may_end_with_its_thread() {
@@ -343,7 +343,7 @@ fn a_chain_ends_on_a_thread_that_released_a_branch() {
     end_with_a_thread(true);
 }
 
-/// A branch held what it came from until it ended, also when nothing of that was left in it.
+/// A branch held its base until it ended, also when no chunk of that was left in it.
 #[test]
 fn branch_lets_go_of_its_base_with_the_last_chunk_of_it() {
     let (mut world, entities) = source();
@@ -362,17 +362,17 @@ fn branch_lets_go_of_its_base_with_the_last_chunk_of_it() {
     assert_eq!(branch.memory().foreign_chunks, 0);
     branch.advance_tick();
     assert_eq!(view.readers(), 2, "the snapshot alone");
-    let cleared = Picture::of_world(&branch);
-    // Who goes back to it shares the base again, until that is undone.
+    let cleared = Contents::of_world(&branch);
+    // Going back to it shares the base again, until that is undone.
     let later = complete(&mut branch);
     for _ in 0..3 {
         branch.restore(&untouched).unwrap();
-        assert_eq!(Picture::of_world(&branch), Picture::of_view(&view));
+        assert_eq!(Contents::of_world(&branch), Contents::of_view(&view));
         branch.advance_tick();
         assert_eq!(view.readers(), 3);
         *branch.get_mut::<u32>(entities[9]).unwrap() = 1;
         branch.restore(&later).unwrap();
-        assert_eq!(Picture::of_world(&branch), cleared);
+        assert_eq!(Contents::of_world(&branch), cleared);
         branch.advance_tick();
         assert_eq!(view.readers(), 2);
     }
@@ -428,7 +428,7 @@ fn detached_chunks_are_as_they_were_and_count_as_unwritten() {
     while !branch.detach(Duration::ZERO).unwrap().complete {
         copied += 1;
         assert_eq!(branch.memory().foreign_chunks, shared - copied);
-        assert_eq!(Picture::of_world(&branch), Picture::of_view(&view));
+        assert_eq!(Contents::of_world(&branch), Contents::of_view(&view));
     }
     assert_eq!((copied + 1, view.readers()), (shared, 1));
     assert_eq!(branch.detach(Duration::MAX).unwrap().chunks, 0);
@@ -444,7 +444,7 @@ fn detached_chunks_are_as_they_were_and_count_as_unwritten() {
     assert_eq!(changed(&branch), 16);
     assert_ne!(branch.state_hash(), hash);
     assert_eq!(replica.sync_from(&branch, ALL).unwrap().chunks_copied, 1);
-    assert_eq!(Picture::of_view(&before), Picture::of_view(&view));
+    assert_eq!(Contents::of_view(&before), Contents::of_view(&view));
     assert_eq!(*replica.get::<u32>(entities[77]).unwrap(), 1_000_000);
     assert_eq!(world.detach(Duration::MAX).unwrap().chunks, 0, "this one is no branch");
 }
@@ -457,7 +457,7 @@ fn detaching_without_memory_is_an_error_and_loses_nothing() {
         let memory = ArenaConfig::default().limit_bytes(kibibytes * 1024);
         let mut branch = World::branch_with(&view, memory).unwrap();
         let result = branch.detach(Duration::MAX);
-        assert_eq!(Picture::of_world(&branch), Picture::of_view(&view));
+        assert_eq!(Contents::of_world(&branch), Contents::of_view(&view));
         let left = branch.memory().foreign_chunks;
         match result {
             Ok(report) => {
@@ -481,7 +481,7 @@ fn branch_of_a_branch_has_a_base_of_each_and_lets_go_of_either() {
     let mut middle = World::branch(&first).unwrap();
     middle.query_mut::<&mut u32>().for_each(|number| *number += 5);
     let second = complete(&mut middle);
-    let shown = Picture::of_view(&second);
+    let shown = Contents::of_view(&second);
     let mut last = World::branch(&second).unwrap();
     assert_eq!((first.readers(), second.readers()), (4, 2), "both branches and the second view");
     last.query_mut::<&mut u32>().for_each(|number| *number -= 5);
@@ -492,7 +492,7 @@ fn branch_of_a_branch_has_a_base_of_each_and_lets_go_of_either() {
     drop(here);
     assert!(last.query::<&u32>().iter().all(|&number| number < ROWS));
     drop((middle, world));
-    assert_eq!(Picture::of_view(&second), shown);
+    assert_eq!(Contents::of_view(&second), shown);
     drop(second);
     assert_eq!(first.readers(), 2);
     last.detach(Duration::MAX).unwrap();

@@ -1,4 +1,4 @@
-//! Filters on changes: what was written after a mark is found, chunk by chunk, on worlds and on
+//! Filters on changes: writes after a mark are found, chunk by chunk, on worlds and on
 //! their snapshots, whichever path wrote it.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 

@@ -1,4 +1,4 @@
-//! Types of which not all bytes are values: every way in and every way back.
+//! Types whose bytes are not all values: every way in and every way back.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use bytemuck::{CheckedBitPattern, NoUninit};
@@ -234,7 +234,7 @@ fn random_bytes_are_values_or_refused() {
     assert!(taken > 100, "{taken}");
 }
 
-/// What the fuzz target does, for bytes that nothing guides.
+/// The fuzz target, on bytes that nothing guides.
 #[test]
 fn random_bytes_at_every_border_are_values_or_refused() {
     let mut mixer = Mixer::new(5);
@@ -278,7 +278,7 @@ fn what_entities_have_by_its_description_can_become_no_toggle() {
     assert_eq!(*world.get::<Mode>(entity).unwrap(), Mode::Firing);
 }
 
-/// An operation that fails leaves what was described as it was, for any bytes.
+/// An operation that fails leaves described components as they were, for any bytes.
 #[test]
 fn a_type_that_took_over_in_vain_is_forgotten() {
     let config = WorldConfig::default().memory_limit_bytes(64 * 1024);

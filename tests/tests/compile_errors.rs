@@ -1,7 +1,7 @@
-//! What the compiler says to whoever uses a type that can't be a component.
+//! The errors of the compiler about types that can't be components or bundles.
 //!
-//! Each program is compiled as a user's own crate would be, and the text is looked for in what the
-//! compiler prints. Only our own words are expected, and those of `bytemuck`'s derives: the rest
+//! Each program is compiled as a user's own crate would be, and the text is looked for in the
+//! compiler's output. Only our own words are expected, and those of `bytemuck`'s derives: the rest
 //! depends on the compiler.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
@@ -169,7 +169,7 @@ fn lay_out(folder: &Path) {
     }
 }
 
-/// A package that depends on the engine, and on what else is given.
+/// A package that depends on the engine, and on `dependency`.
 fn lay_out_package(folder: &Path, dependency: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let engine = root.join("engine");
@@ -182,7 +182,7 @@ fn lay_out_package(folder: &Path, dependency: &str) {
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
 }
 
-/// Whether a program compiles, and what the compiler prints.
+/// Whether a program compiles, and the output of the compiler.
 fn compile(folder: &Path, name: &str) -> (bool, String) {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)

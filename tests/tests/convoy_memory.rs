@@ -1,6 +1,6 @@
-//! What a convoy of five costs in memory, against a copy of its own for each member.
+//! The memory of a convoy of five, against a copy of its own for each member.
 //!
-//! Five members that share one *full* copy need exactly 20 % of what five copies need. Less takes
+//! Five members that share one *full* copy need exactly 20 % of the memory of five copies. Less takes
 //! structural sharing: a snapshot owns only the chunks that changed while it was held.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
@@ -148,10 +148,10 @@ impl Clock {
     }
 }
 
-/// What one module read in each of its runs, before and after the period it held its view for.
+/// The values that one module read in each of its runs, before and after the period of its view.
 type Readings = Vec<[u64; 2]>;
 
-/// What five modules cost and saw.
+/// The cost of five modules, and the values that they read.
 struct Outcome {
     /// The most bytes that chunks kept for snapshots and lists of live snapshots ever took.
     snapshot_bytes: usize,
@@ -206,7 +206,7 @@ fn run(replicas: bool) -> Outcome {
         }
         host.run_frame(&mut world, FRAME).unwrap();
         let convoys = host.statistics(&world).convoys;
-        // The pictures of replicas are of the copies, which are counted as such.
+        // The snapshots of replicas are of the copies, which are counted as such.
         let own = convoys.iter().filter(|convoy| convoy.kind != ProviderKind::Replica);
         let live: usize = own.map(|convoy| convoy.provider.live_generations).sum();
         list_bytes = list_bytes.max(live * *lists.lock().unwrap());

@@ -1,5 +1,5 @@
-//! The change set of two pictures: every kind of change by name, what is no change, and random
-//! programs whose diffs must equal what a comparison of everything finds.
+//! The change set of two views: every kind of change by name, writes without a change, and random
+//! programs whose diffs must equal a comparison of everything.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use convoy_engine::{
 };
 use convoy_tests::{Hundred, Mixer, Model, SHAPES, Tag, Triple, Value, Wide, Word};
 
-/// A world whose chunks have four rows, and a pool for its pictures.
+/// A world whose chunks have four rows, and a pool for its snapshots.
 fn small() -> (World, SnapshotPool) {
     (World::with_config(small_chunks()), SnapshotPool::default())
 }
@@ -25,12 +25,12 @@ fn capture(world: &mut World, pool: &SnapshotPool) -> View {
 
 /// All components of all entities, and all resources, as bytes.
 #[derive(Clone, PartialEq, Debug, Default)]
-struct Picture {
+struct Contents {
     entities: BTreeMap<Entity, BTreeMap<ComponentId, Vec<u8>>>,
     resources: BTreeMap<ComponentId, Vec<u8>>,
 }
 
-impl Picture {
+impl Contents {
     fn of(view: &View, ids: &[ComponentId], resource: Option<ComponentId>) -> Self {
         let row = |entity| {
             let value = |&id: &ComponentId| match view.get_bytes(entity, id) {
@@ -50,7 +50,7 @@ impl Picture {
         }
     }
 
-    /// Makes the older picture the newer one by what the diff lists, each entry of which must
+    /// Makes the older contents the newer ones by the entries of the diff, each of which must
     /// tell something new.
     fn apply(&mut self, diff: &Diff<'_>, newer: &View) {
         let value = |entity, id| newer.get_bytes(entity, id).unwrap().to_vec();
@@ -95,16 +95,16 @@ fn check(one: &View, other: &View, resource: Option<ComponentId>) {
         let diff = diff(older, newer).unwrap();
         let ids: Vec<_> = diff.components().collect();
         let resource = resource.filter(|&id| diff.mask().contains(id));
-        let mut picture = Picture::of(older, &ids, resource);
-        let expected = Picture::of(newer, &ids, resource);
-        assert_eq!(diff.is_empty(), picture == expected);
-        picture.apply(&diff, newer);
-        assert_eq!(picture, expected);
+        let mut contents = Contents::of(older, &ids, resource);
+        let expected = Contents::of(newer, &ids, resource);
+        assert_eq!(diff.is_empty(), contents == expected);
+        contents.apply(&diff, newer);
+        assert_eq!(contents, expected);
     }
 }
 
 #[test]
-fn a_picture_does_not_differ_from_itself_or_from_one_of_an_idle_world() {
+fn a_view_does_not_differ_from_itself_or_from_one_of_an_idle_world() {
     let (mut world, pool) = small();
     for number in 0..10_u32 {
         world.spawn((number, [1.0_f32; 3]));
@@ -294,7 +294,7 @@ fn views_without_handles_and_of_two_worlds_are_refused() {
     assert_eq!(refused(&all, &other), Some(DiffError::DifferentWorlds));
 }
 
-/// What a random program does in one world.
+/// A random program in one world.
 struct Program {
     world: World,
     commands: Commands,
@@ -380,7 +380,7 @@ fn template() -> World {
 }
 
 #[test]
-fn diffs_of_random_programs_lead_from_each_picture_to_every_other_and_list_no_more() {
+fn diffs_of_random_programs_lead_from_each_view_to_every_other_and_list_no_more() {
     let template = template();
     let pool = SnapshotPool::for_world(&template);
     for program in 0..60 {

@@ -94,10 +94,10 @@ fn a_cursor_sees_what_a_sync_puts_in_place_of_a_replicas_own_events() {
     assert_eq!((read(&replica, &mut cursor), cursor.taken_back()), (vec![2], 1));
 }
 
-/// A cursor that looked at a picture of a future that was taken back moved on to the first event
-/// of that picture, and counted those before as lost.
+/// A cursor that looked at a snapshot of a future that was taken back moved on to the first event
+/// of that snapshot, and counted those before as lost.
 #[test]
-fn a_cursor_loses_nothing_to_a_picture_of_a_future_that_was_taken_back() {
+fn a_cursor_loses_nothing_to_a_snapshot_of_a_future_that_was_taken_back() {
     let (mut world, pool) = (world_that_keeps(0), SnapshotPool::default());
     world.register_event::<u32>().unwrap();
     let past = world.capture(ALL, &pool);
@@ -143,7 +143,7 @@ fn a_cursor_comes_back_from_a_branch_and_goes_on_in_another() {
     right.send_event(20_u32);
     assert_eq!(read(&left, &mut cursor), [10, 11, 12]);
     assert_eq!(read(&world, &mut cursor), [], "the base has sent nothing since");
-    assert_eq!(start.events(&mut cursor).unwrap().count(), 0, "nor is its picture news");
+    assert_eq!(start.events(&mut cursor).unwrap().count(), 0, "nor is its snapshot news");
     left.send_event(13_u32);
     assert_eq!((read(&left, &mut cursor), cursor.taken_back()), (vec![13], 0));
     world.send_event(4_u32);

@@ -1,4 +1,5 @@
-//! What modules say: events reach each of them once, commands are played back once and in order.
+//! Events and commands of modules: events reach each of them once, commands are played back once and
+//! in order.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::num::NonZeroU32;
@@ -19,7 +20,7 @@ const FRAME: Duration = Duration::from_millis(10);
 #[repr(transparent)]
 struct Ping(u64);
 
-/// Who wrote a component last.
+/// The last writer of a component.
 #[derive(Clone, Copy, Pod, Zeroable, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 struct Writer(u32);
@@ -43,7 +44,7 @@ fn world_keeping(events: usize) -> World {
     World::with_config(config)
 }
 
-/// What a subscriber has read, and how many events it knows to have missed.
+/// The events that a subscriber has read, and how many it knows to have missed.
 #[derive(Default)]
 struct Inbox {
     events: Vec<u64>,
@@ -93,7 +94,7 @@ fn trap_5_each_event_reaches_each_subscriber_once_and_in_order_at_any_rate() {
             sent += 1;
         }
         host.run_frame(&mut world, FRAME).unwrap();
-        // The cells of views that have ended are used again for the next pictures.
+        // The cells of views that have ended are used again for the next snapshots.
         if frame % 40 == 0 {
             host.finish(&mut world);
         }
@@ -114,7 +115,7 @@ fn trap_5_each_event_reaches_each_subscriber_once_and_in_order_at_any_rate() {
     assert!(host.statistics(&world).modules.iter().all(|module| module.overruns == 0));
 }
 
-/// Trap 5 again: a module that overruns reads what it missed in its next run, once.
+/// Trap 5 again: a module that overruns reads the missed events in its next run, once.
 #[test]
 fn trap_5_a_module_that_ran_late_gets_what_it_missed_once() {
     let mut world = World::new();
@@ -148,8 +149,8 @@ fn trap_5_a_module_that_ran_late_gets_what_it_missed_once() {
     assert_eq!(host.statistics(&world).modules[0].overruns, 27);
 }
 
-/// Trap 5 again: who joins late starts with the next event or with the oldest that is kept, as
-/// its cursor says, and gets none twice, also when it joins a picture that others share.
+/// Trap 5 again: a late joiner starts with the next event or with the oldest that is kept, as
+/// its cursor says, and gets none twice, also when it joins a snapshot that others share.
 #[test]
 fn trap_5_a_late_joiner_gets_no_event_twice() {
     let mut world = World::new();
@@ -165,7 +166,7 @@ fn trap_5_a_late_joiner_gets_no_event_twice() {
         let view = context.view();
         let events = view.events(&mut cursor).unwrap();
         written.lock().unwrap().extend(events.map(|ping| ping.0));
-        assert_eq!(view.events(&mut cursor).unwrap().count(), 0, "nor twice from one picture");
+        assert_eq!(view.events(&mut cursor).unwrap().count(), 0, "nor twice from one snapshot");
     })
     .unwrap();
     for event in 10..20 {
@@ -177,7 +178,7 @@ fn trap_5_a_late_joiner_gets_no_event_twice() {
 }
 
 #[test]
-fn a_picture_older_than_the_cursor_repeats_nothing() {
+fn a_snapshot_older_than_the_cursor_repeats_nothing() {
     let mut world = World::new();
     let pool = SnapshotPool::default();
     world.send_event(Ping(0));
@@ -244,7 +245,7 @@ fn events_that_modules_send_reach_the_others_in_playback_order() {
     for _ in 0..3 {
         host.run_frame(&mut world, FRAME).unwrap();
     }
-    // The last frame's events are sent after its picture was taken.
+    // The last frame's events are sent after its capture.
     let expected = [100, 101, 110, 111, 120, 121, 200, 201, 210, 211, 220, 221];
     assert_eq!(inbox.lock().unwrap().events, expected);
 }

@@ -14,7 +14,7 @@ use convoy_tests::run_alone;
 const ALL: ComponentMask = ComponentMask::ALL;
 
 /// The list of chunks for 2^50 rows was made before the chunks were counted, and ended the process;
-/// sums of rows overflowed; and what was refused in the end had taken all memory.
+/// sums of rows overflowed; and an operation that was refused in the end had taken all memory.
 #[test]
 fn more_rows_than_there_can_be_are_refused_and_take_nothing() {
     run_alone("reserve_too_much", Some(4_000_000)).unwrap();
@@ -95,7 +95,7 @@ fn the_last_slot_is_followed_by_an_error() {
     assert_eq!(world.spawn(()).index(), first.index());
 }
 
-/// A log without bytes, tables of tags and of numbers, a capture, and what comes of it.
+/// A log without bytes, tables of tags and of numbers, a capture, and its effects.
 fn use_world(config: &WorldConfig) {
     let mut world = World::with_config(config.clone());
     let entity = world.spawn((1_u32, ()));
@@ -151,7 +151,7 @@ fn large_chunks_bound_no_table() {
         let config = WorldConfig::default().chunk_bytes_max(chunk_bytes_max);
         let mut world = World::with_config(config);
         let first = world.spawn((1_u64,));
-        // More than one chunk of any column. Nobody touches the memory.
+        // More than one chunk of any column. The memory is not touched.
         world.reserve::<(u64,)>(30_000_000).unwrap();
         assert_eq!(*world.get::<u64>(first).unwrap(), 1);
         world.spawn_batch((0..1000_u64).map(|number| (number,))).unwrap();

@@ -1,4 +1,4 @@
-//! Failures in the middle of things: no torn row, no leak, and an error that says what it was.
+//! Failures in the middle of things: no torn row, no leak, and an error that names the fault.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -33,7 +33,7 @@ fn rows_in(view: &View) -> Vec<(Entity, u64, u32)> {
     query.iter().map(|(entity, wide, number)| (entity, *wide, *number)).collect()
 }
 
-/// Asserts that every byte is accounted for, and that nothing is retained once nobody reads.
+/// Asserts that every byte is accounted for, and that nothing is retained without readers.
 fn assert_no_leak(world: &mut World, live_bytes: usize) {
     world.advance_tick();
     let memory = world.memory();
@@ -53,7 +53,7 @@ fn limit_reached_amid_a_copying_loop_leaves_whole_rows_and_names_the_limit() {
             *wide += 1_000;
             *number += 1_000;
         });
-        assert_eq!(rows_in(&view), before, "the picture is whole at {pages} pages");
+        assert_eq!(rows_in(&view), before, "the snapshot is whole at {pages} pages");
         let (after, memory) = (rows_of(&world), world.memory());
         let written = after.iter().zip(&before).take_while(|(after, before)| after != before);
         let written = written.count();
@@ -138,7 +138,7 @@ fn closure_that_panics_over_a_shared_chunk_tears_no_row() {
 }
 
 #[test]
-fn world_dropped_under_readers_leaves_them_whole_pictures_and_frees_the_cells() {
+fn world_dropped_under_readers_leaves_them_whole_snapshots_and_frees_the_cells() {
     let (mut world, entities) = world_of(1_000).unwrap();
     let pool = SnapshotPool::for_world(&world);
     let first = world.capture(ALL, &pool);

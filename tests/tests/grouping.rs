@@ -50,7 +50,7 @@ fn different_rates_do_not_share() {
 }
 
 #[test]
-fn a_single_slow_module_gets_a_private_picture_on_demand() {
+fn a_single_slow_module_gets_a_private_snapshot_on_demand() {
     let statistics = grouped(&mut World::new(), [ModuleSpec::slow("lone", Rate::hz(1))]);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::OnDemand, 1)]);
 }
@@ -112,7 +112,7 @@ fn a_convoy_captures_the_union_of_its_members_masks_and_each_reads_its_own() {
     assert_eq!(*seen.lock().unwrap(), expected);
 }
 
-/// A provider that counts what is asked of it.
+/// A provider that counts calls.
 struct Counting {
     inner: SharedSnapshotProvider,
     acquires: AtomicU64,
@@ -204,7 +204,11 @@ fn a_provider_of_two_convoys_is_updated_once_per_frame() {
     assert_eq!(host.statistics(&world).convoys.len(), 2);
     assert_eq!(provider.counts(), (10 + 5, 10));
     let statistics = provider.statistics();
-    assert_eq!((statistics.captures, statistics.joins), (10, 5), "members of both share a picture");
+    assert_eq!(
+        (statistics.captures, statistics.joins),
+        (10, 5),
+        "members of both share a snapshot"
+    );
 }
 
 /// Trap 9 of the design: a member that declares nothing silently widens the union for all.

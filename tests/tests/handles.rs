@@ -101,7 +101,7 @@ fn chosen_handles_leave_the_others_in_their_order() {
         assert_eq!((0..100).map(|_| world.spawn(()).index()).collect::<Vec<_>>(), indices);
         world.restore(&view).unwrap();
     }
-    // What a command buffer gives out is its own, before and after it did.
+    // Handles of a command buffer are its own, before and after it gives them out.
     let mut commands = Commands::new(&mut world);
     let own = commands.spawn(());
     assert!(taken(world.spawn_at(own, ()), own));
@@ -124,7 +124,7 @@ fn chosen_generations_don_t_meet_what_was_given_back_before() {
     let reserved = world.reserve_entity();
     world.advance_tick();
     world.spawn_at(reserved, (1_u32,)).unwrap();
-    // The ends of levels are nobody's, however many indices were given out.
+    // The ends of levels belong to no lane, however many indices were given out.
     for index in [64_600_u64, 65_535] {
         let nobodys = Entity::from_bits(1 << 32 | index);
         for count in [0, 70_000] {
@@ -156,7 +156,7 @@ fn handles_given_back_are_used_again() {
     world.unreserve_entity(handle).unwrap();
     let spawned = world.spawn(());
     assert_eq!((spawned.index(), spawned.generation()), (handle.index(), 2));
-    // What is not taken out of a reservation comes back with the tick.
+    // Handles left in a reservation come back with the tick.
     let mut taken = world.reserve_entities(10).unwrap();
     let kept = taken.next().unwrap();
     assert_eq!(taken.len(), 9);
@@ -315,7 +315,7 @@ fn same_operations_reserve_the_same_handles() {
     assert_ne!(program(5), program(6));
 }
 
-/// Reserving handles by the thousand million took no memory, but what was not taken out made a list
+/// Reserving handles by the thousand million took no memory, but the handles left over made a list
 /// of them when it was dropped, and the next tick a slot for each.
 #[test]
 fn thousands_of_millions_of_handles_are_given_back_without_a_list() {
@@ -333,16 +333,16 @@ fn reserve_thousands_of_millions() {
     drop(reserved);
     assert!(matches!(world.reserve_entities(MANY), Err(SpawnError::Entities)));
     let view = world.capture(ComponentMask::ALL, &pool);
-    // Spawning takes back what it needs, and does not go on above the range.
+    // Spawning takes handles back as it needs them, and does not go on above the range.
     let spawned = world.spawn((1_u32,));
     assert_eq!(spawned.index(), 1);
     world.spawn_at(kept, (2_u32,)).unwrap();
-    // A snapshot knows what was given back.
+    // A snapshot knows the handles that were given back.
     world.restore(&view).unwrap();
     assert_eq!(world.spawn((1_u32,)), spawned);
     let mut branch = World::branch(&view).unwrap();
     assert_eq!(branch.spawn((1_u32,)), spawned);
-    // What lies below a handle that is reserved is used up, too.
+    // Indices below a handle that is reserved are used up, too.
     let range = world.reserve_entities(1_000_000).unwrap();
     let above = world.reserve_entity();
     drop(range);

@@ -17,7 +17,7 @@ use convoy_engine::{
 
 const FRAME: Duration = Duration::from_millis(10);
 
-/// What a module adds by command.
+/// The component that a module adds by command.
 #[derive(Clone, Copy, Pod, Zeroable, PartialEq, Eq, Debug)]
 #[repr(C)]
 struct Mark {
@@ -46,11 +46,11 @@ fn write(world: &mut World, number: u64) {
     world.query_mut::<&mut u64>().for_each(|value| *value = number);
 }
 
-/// The number that every row of the picture carries.
+/// The number that every row of the snapshot carries.
 fn number_of(view: &View) -> u64 {
     let query = view.query::<&u64>().unwrap();
     let number = *query.iter().next().unwrap();
-    assert!(query.iter().len() == 500 && query.iter().all(|&each| each == number), "one picture");
+    assert!(query.iter().len() == 500 && query.iter().all(|&each| each == number), "one snapshot");
     number
 }
 
@@ -59,7 +59,7 @@ fn module(host: &ModuleHost, world: &World, index: usize) -> ModuleStatistics {
 }
 
 #[test]
-fn five_modules_share_one_picture_and_all_their_commands_are_applied() {
+fn five_modules_share_one_snapshot_and_all_their_commands_are_applied() {
     let mut world = world_of(0);
     let mut host = ModuleHost::default();
     let views = Arc::new(Mutex::new(Vec::<View>::new()));
@@ -82,7 +82,7 @@ fn five_modules_share_one_picture_and_all_their_commands_are_applied() {
             continue;
         }
         assert_eq!((held.len(), held[0].readers()), (5, 5));
-        assert!(held.iter().all(|view| view.shares_with(&held[0])), "one picture for all five");
+        assert!(held.iter().all(|view| view.shares_with(&held[0])), "one snapshot for all five");
         assert_eq!((held[0].tick(), number_of(&held[0])), (frame, frame));
     }
     let statistics = host.statistics(&world);
@@ -262,7 +262,7 @@ fn gated(
         let before = number_of(context.view());
         started.send(context.view().clone()).unwrap();
         go_on.recv().unwrap();
-        assert_eq!(number_of(context.view()), before, "the picture is still the same");
+        assert_eq!(number_of(context.view()), before, "the snapshot is still the same");
         let run = ended.fetch_add(1, Ordering::Relaxed) as u32;
         context.commands().spawn((Mark { module: 0, run },));
     }
@@ -270,7 +270,7 @@ fn gated(
 
 /// Trap 7 of the design: a snapshot is recycled under a module that timed out and still reads it.
 #[test]
-fn trap_7_an_overrunning_module_keeps_its_picture_and_the_others_go_on() {
+fn trap_7_an_overrunning_module_keeps_its_snapshot_and_the_others_go_on() {
     let mut world = world_of(0);
     let mut host = ModuleHost::new(config(2, None));
     let (started, has_started) = channel();
@@ -298,7 +298,7 @@ fn trap_7_an_overrunning_module_keeps_its_picture_and_the_others_go_on() {
     for frame in 2..=50 {
         write(&mut world, frame);
         host.run_frame(&mut world, FRAME).unwrap();
-        // The quick module may land a frame late; whenever it runs, it reads the newest picture.
+        // The quick module may land a frame late; whenever it runs, it reads the newest snapshot.
         while let Ok((tick, number)) = has_run.try_recv() {
             assert_eq!(tick, number);
         }
@@ -310,7 +310,7 @@ fn trap_7_an_overrunning_module_keeps_its_picture_and_the_others_go_on() {
     // Due 50 times: run or overrun each time, and the last run may still be under way.
     assert!(matches!(quick.runs + quick.overruns, 49 | 50), "{quick:?}");
     assert_eq!((kept.tick(), number_of(&kept)), (1, 1));
-    assert!(world.memory().retained_bytes > 0, "the old picture is paid for while it is read");
+    assert!(world.memory().retained_bytes > 0, "the old snapshot is paid for while it is read");
 
     drop(kept);
     may_go_on.send(()).unwrap();
@@ -331,7 +331,7 @@ fn trap_7_an_overrunning_module_keeps_its_picture_and_the_others_go_on() {
 }
 
 #[test]
-fn dropping_the_host_while_modules_run_ends_them_and_returns_their_pictures() {
+fn dropping_the_host_while_modules_run_ends_them_and_returns_their_snapshots() {
     for world_first in [false, true] {
         let mut world = world_of(3);
         // One worker for three modules: two of them still wait for it when the host is dropped.
@@ -438,7 +438,7 @@ fn a_type_that_cannot_be_registered_is_named_with_its_module() {
     assert!(host.pool().is_none(), "the host has not started");
 }
 
-/// What a module got when it read a number and a mark.
+/// The answers that a module got for a number and a mark.
 type Reading = (Option<QueryError>, Option<QueryError>);
 
 #[test]
@@ -464,7 +464,7 @@ fn reading_what_was_not_declared_names_the_component_also_when_a_partner_declare
             if view.mask() == ComponentMask::ALL {
                 assert_eq!(looked_up, Ok(&1));
             } else {
-                // Nobody but the last module declared the handles.
+                // Only the last module declared the handles.
                 assert!(matches!(looked_up, Err(ReadError::NotCaptured { .. })), "{looked_up:?}");
             }
         })
@@ -475,12 +475,12 @@ fn reading_what_was_not_declared_names_the_component_also_when_a_partner_declare
     let mark = Some(QueryError::NotCaptured { component: std::any::type_name::<Mark>() });
     let expected = [(None, mark), (number, None), (None, None), (None, None)];
     assert_eq!(*seen.lock().unwrap(), expected);
-    assert_eq!(host.statistics(&world).convoys.len(), 1, "they all shared one picture");
+    assert_eq!(host.statistics(&world).convoys.len(), 1, "they all shared one snapshot");
     assert!(host.statistics(&world).modules.iter().all(|module| module.panics == 0));
 }
 
 /// Trap 9 of the design: a component that is registered after the masks were made is silently
-/// absent. Who declared something gets an error, who reads everything gets the component.
+/// absent. A module with declarations gets an error, one that reads everything gets the component.
 #[test]
 fn trap_9_a_component_registered_late_is_not_silently_absent() {
     let mut world = world_of(1);
@@ -556,7 +556,7 @@ fn frame_synced_modules_end_within_the_frame_even_when_all_workers_are_busy() {
         write(&mut world, frame);
         host.run_frame(&mut world, FRAME).unwrap();
         if frame == 100 {
-            // From here on the only worker is busy, and the frame runs what it waits for itself.
+            // From here on the only worker is busy, and the frame runs the jobs that it waits for.
             has_started.recv().unwrap();
         }
         let marks = world.query::<&Mark>();
@@ -614,9 +614,9 @@ fn commands_of_the_first_run_after_a_restore_are_applied() {
     };
     host.add(spec, run).unwrap();
     host.run_frame(&mut world, FRAME).unwrap();
-    let picture = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
     for frame in 1..4 {
-        world.restore(&picture).unwrap();
+        world.restore(&view).unwrap();
         assert_eq!(world.query::<&Mark>().count(), 1);
         host.run_frame(&mut world, FRAME).unwrap();
         assert_eq!(world.query::<&Mark>().count(), 2, "frame {frame}");
@@ -624,8 +624,8 @@ fn commands_of_the_first_run_after_a_restore_are_applied() {
     assert_eq!(module(&host, &world, 0).playback.dead, 0);
 }
 
-/// In lock step a run keeps its picture until it lands, also when the host had waited for it: what
-/// the simulation wrote next was copied beneath pictures that nobody read, and nobody could help it.
+/// In lock step a run keeps its view until it lands, also when the host had waited for it. The next
+/// writes of the simulation were copied for snapshots without readers, and nothing could prevent it.
 #[test]
 fn what_is_written_after_a_wait_is_not_copied() {
     let mut world = World::new();
@@ -647,7 +647,7 @@ fn what_is_written_after_a_wait_is_not_copied() {
     assert!(host.statistics(&world).modules[0].runs >= 9);
 }
 
-/// A provider that captured less than a module had declared gave it views without what it read.
+/// A provider that captured less than a module had declared gave it views without them.
 #[test]
 fn a_provider_that_captures_less_than_is_declared_is_refused_before_anything_runs() {
     let mut world = world_of(1);
@@ -663,7 +663,7 @@ fn a_provider_that_captures_less_than_is_declared_is_refused_before_anything_run
     assert_eq!((module.as_str(), *component), ("wants more", "f32"));
     assert!(error.to_string().contains("give the provider a wider mask"), "{error}");
     assert!(host.run_frame(&mut world, FRAME).is_err() && world.tick() == 0);
-    // A module that declares nothing reads what there is.
+    // A module without declarations reads all that was captured.
     let mut host = ModuleHost::default();
     let reads = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&reads);

@@ -1,7 +1,7 @@
-//! Random schedules of a host: modules of every mode and rate that keep pictures, are slow, panic,
+//! Random schedules of a host: modules of every mode and rate that keep views, are slow, panic,
 //! spawn and despawn, under providers of every kind, in a world that is restored and replaced by
 //! branches and by other worlds. Whatever happens, no frame is lost, every run and command is
-//! accounted for, pictures are whole, and what nobody keeps is given back. With results that land on
+//! accounted for, views are whole, and unused memory is given back. With results that land on
 //! fixed frames, the same schedule gives the same worlds and counts again.
 //!
 //! `CONVOY_SCHEDULES=10000 cargo test -p convoy-tests --test host_schedules` takes minutes.
@@ -25,7 +25,7 @@ const ALL: ComponentMask = ComponentMask::ALL;
 const FRAMES: u64 = 60;
 const ROWS: usize = 6;
 
-/// What a module recorded and what it has left.
+/// Counts of a module's commands, panics and events.
 #[derive(Default)]
 struct Counts {
     recorded: AtomicU64,
@@ -42,15 +42,15 @@ fn world_of(number: u64) -> World {
     world
 }
 
-/// The tick that every row of a picture carries.
+/// The tick that every row of a snapshot carries.
 fn check(view: &View) {
     let rows = view.query::<(&u64, &u32)>().unwrap();
     let all = rows.iter().filter(|(number, _)| **number == view.tick()).count();
-    assert_eq!(all, ROWS, "a picture is of one tick");
+    assert_eq!(all, ROWS, "a snapshot is of one tick");
     assert!(rows.iter().all(|(number, half)| *number as u32 == *half));
 }
 
-/// A module that keeps pictures. One that never lets go of one in its runs keeps the first.
+/// A module that keeps views. One that never drops a view in its runs keeps the first.
 fn module(
     mut mixer: Mixer,
     lets_go: bool,
@@ -113,7 +113,7 @@ fn provider(mixer: &mut Mixer) -> Arc<dyn SnapshotProvider> {
     }
 }
 
-/// Runs the schedule `seed`; returns what has to be the same again where results land on fixed
+/// Runs the schedule `seed`; returns the values that must be the same again where results land on fixed
 /// frames, as text.
 fn run(seed: u64) -> Option<String> {
     let mixer = &mut Mixer::new(seed);
@@ -140,7 +140,7 @@ fn run(seed: u64) -> Option<String> {
             spec = spec.deadline(Duration::from_millis(mixer.below(30) as u64));
         }
         let counts = Arc::new(Counts::default());
-        // What is dropped on a worker that is away for longer is dropped by the clock.
+        // A worker that is away for longer drops its views by the clock.
         let delay = lock_step.map_or(0, NonZeroU32::get);
         let lets_go = mode != Mode::Asynchronous || delay < 2;
         let module = module(Mixer::new(mixer.next_number()), lets_go, Arc::clone(&counts));

@@ -1,5 +1,5 @@
-//! Housekeeping: what compaction and trimming give back, what they leave alone, and what the
-//! statistics of archetypes say.
+//! Housekeeping: the memory that compaction and trimming give back or leave alone, and the
+//! statistics of archetypes.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Values larger than a stack: they come from the heap or from another thread, and the engine moves
-//! them without a place for one on the stack of whoever passes over them or plays them back.
+//! them without a place for one on the stack of a pass or a playback.
 //!
 //! The story: a loop over rows that a snapshot shares kept each row in a local while its chunk was
 //! copied, however large the row was. So a pass that had always worked overflowed its stack as soon
-//! as somebody looked at a snapshot (`bevy#20571` is one report of such a pass). Each test runs in a
+//! when a snapshot was read (`bevy#20571` is one report of such a pass). Each test runs in a
 //! process of its own, as that ends with a signal.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 

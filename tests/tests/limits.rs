@@ -5,7 +5,7 @@
 //! was prepared for another, the column that came next took it along for later, and the last move
 //! panicked with half of a family unlinked. A batch without memory for its last column kept all that
 //! the others had taken, and made slots that changed the state's hash. A reservation kept the room
-//! that it had found before it failed, so that nobody else found any.
+//! that it had found before it failed, so that no other operation found any.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::error::Error;
@@ -28,8 +28,8 @@ fn config(pages: Option<usize>) -> WorldConfig {
     )
 }
 
-/// A world with long columns, families of several shapes, a toggle, resources and events, and what
-/// the operations need of it.
+/// A world with long columns, families of several shapes, a toggle, resources and events, and the
+/// handles and views for the operations.
 struct Fixture {
     world: World,
     loose: Vec<Entity>,
@@ -69,7 +69,7 @@ fn furnish(mut world: World, with_view: bool) -> Result<Fixture, SpawnError> {
     }
     (0..6_u64).try_for_each(|number| world.try_send_event(number))?;
     let reserved = world.reserve_entities(90)?.last().unwrap();
-    // Marks what is reserved, which is no part of the operations to come.
+    // Marks reserved handles, which is no part of the operations to come.
     world.try_spawn((0_u8,))?;
     let pool = SnapshotPool::for_world(&world);
     let view = with_view.then(|| world.capture(ALL, &pool));
@@ -79,7 +79,7 @@ fn furnish(mut world: World, with_view: bool) -> Result<Fixture, SpawnError> {
 
 type Operation = fn(&mut Fixture) -> Result<(), Box<dyn Error>>;
 
-/// One that may fail, with what it returns.
+/// One that may fail, with its result.
 fn done<T, E: Error + 'static>(result: Result<T, E>) -> Result<(), Box<dyn Error>> {
     result.map(drop).map_err(Into::into)
 }
@@ -150,7 +150,7 @@ const OPERATIONS: [(&str, Operation); 37] = [
     }),
 ];
 
-/// What a failure must leave as it was.
+/// The state that a failure must leave as it was.
 #[derive(PartialEq, Debug)]
 struct State {
     hash: u64,
@@ -166,7 +166,7 @@ fn state(world: &mut World) -> State {
     State { hash, entities, live_bytes, retained_bytes }
 }
 
-/// Whether the error, or what it comes from, is one of memory.
+/// Whether the error, or its source, is one of memory.
 fn is_of_memory(error: &(dyn Error + 'static)) -> bool {
     error.is::<MemoryError>() || error.source().is_some_and(is_of_memory)
 }
@@ -202,7 +202,7 @@ fn run(
     let world = World::with_config(config(Some(pages)));
     let mut fixture = furnish(world, with_view).ok()?;
     exhaust(&mut fixture.world, pages * 4096, chunks);
-    // What a mark of the world's hash changes is no part of the operation.
+    // Changes by a mark of the world's hash are no part of the operation.
     let before = state(&mut fixture.world);
     let result = operation(&mut fixture);
     if let Err(error) = result {
@@ -259,7 +259,7 @@ fn small_world(limit_bytes: usize) -> World {
     world
 }
 
-/// What failed had taken all memory that there was, and kept it for rows that never came.
+/// A failed operation had taken all memory, and kept it for rows that never came.
 #[test]
 fn a_reservation_and_a_batch_that_fail_leave_memory_for_others() {
     let failing: [fn(&mut World) -> bool; 2] = [
@@ -275,7 +275,7 @@ fn a_reservation_and_a_batch_that_fail_leave_memory_for_others() {
     }
 }
 
-/// A failed batch left slots in the index, reserved for nobody.
+/// A failed batch left slots in the index that no handle used.
 #[test]
 fn batches_up_to_the_limit_leave_the_hash_of_those_that_fit() {
     for pages in 1..20 {

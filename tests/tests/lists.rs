@@ -108,7 +108,7 @@ fn those(list: &[Entity], model: &Model, passes: impl Fn(&Row) -> bool) -> Vec<E
 fn random_program(seed: u64, chunk_rows: usize, steps: usize) {
     let (mut world, mut model, mut mixer) =
         (small_chunks(chunk_rows), Model::new(), Mixer::new(seed));
-    let (mut stale, mut pictures) = (Vec::new(), Vec::new());
+    let (mut stale, mut views) = (Vec::new(), Vec::new());
     let pool = SnapshotPool::default();
     for step in 0..steps {
         let list = some_list(&world, &stale, &mut mixer);
@@ -165,9 +165,9 @@ fn random_program(seed: u64, chunk_rows: usize, steps: usize) {
                 continue;
             }
             _ => {
-                pictures.push((world.capture(ComponentMask::ALL, &pool), model.clone()));
-                if pictures.len() > 3 {
-                    let (view, model) = pictures.remove(mixer.below(3));
+                views.push((world.capture(ComponentMask::ALL, &pool), model.clone()));
+                if views.len() > 3 {
+                    let (view, model) = views.remove(mixer.below(3));
                     assert_view_equals(&view, &model);
                 }
                 world.advance_tick();
@@ -177,7 +177,7 @@ fn random_program(seed: u64, chunk_rows: usize, steps: usize) {
         assert_eq!((report.changed, report.skipped), (changed.len(), list.len() - changed.len()));
         assert_equals(&world, &model);
     }
-    for (view, model) in &pictures {
+    for (view, model) in &views {
         assert_view_equals(view, model);
     }
 }

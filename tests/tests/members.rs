@@ -1,5 +1,5 @@
-//! Members of a convoy pay for what they hold: one that keeps views, or is slow, stops itself and
-//! nobody else, and memory stays bounded.
+//! Members of a convoy are charged for the views that they hold: one that keeps views, or is slow,
+//! stops only itself, and memory stays bounded.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::VecDeque;
@@ -35,7 +35,7 @@ fn shared(bound: usize, when_busy: WhenBusy) -> SharedSnapshotProvider {
     provider.with_generations_max(bound, when_busy)
 }
 
-/// A module that keeps its last ten pictures.
+/// A module that keeps its last ten snapshots.
 fn keeping() -> impl FnMut(&mut ModuleContext<'_>) + Send + 'static {
     let mut kept = VecDeque::new();
     move |context: &mut ModuleContext<'_>| {
@@ -46,9 +46,9 @@ fn keeping() -> impl FnMut(&mut ModuleContext<'_>) + Send + 'static {
     }
 }
 
-/// One module kept the pictures of its last ten runs, as one does for playing back in slow motion.
+/// One module kept the snapshots of its last ten runs, as one does for playing back in slow motion.
 /// When it held eight, the most that the convoy could have, no member got another one: all of them
-/// were refused from then on, for good (as in sschmid/Entitas#33, where what one reader keeps is
+/// were refused from then on, for good (as in sschmid/Entitas#33, where the things that one reader keeps are
 /// never given back and others suffer).
 #[test]
 fn a_module_that_keeps_views_stops_itself_and_no_other_member() {
@@ -93,11 +93,11 @@ fn a_module_that_keeps_views_stops_itself_and_no_other_member() {
         }
         assert_eq!((modules[1].snapshots_held, modules[2].snapshots_held), (0, 1));
         let fresh: Vec<u64> = (1..=due).flat_map(|run| [run * 200 / due; 2]).collect();
-        assert_eq!(ticks, fresh, "every picture is of the tick of its run");
+        assert_eq!(ticks, fresh, "every snapshot is of the tick of its run");
     }
 }
 
-/// With a bound of one picture, a member that was under way kept all others from running.
+/// With a bound of one snapshot, a member that was under way kept all others from running.
 #[test]
 fn a_module_that_is_slow_stops_no_other_member() {
     let mut world = world_of(0);
@@ -130,7 +130,7 @@ fn a_module_that_is_slow_stops_no_other_member() {
     host.finish(&mut world);
 }
 
-/// What a member clones is charged to it, whoever has the clones and wherever they are.
+/// Clones of a member's views are charged to it, wherever they are.
 #[test]
 fn clones_are_charged_to_the_member_that_was_given_the_view() {
     let (mut world, provider) = (world_of(0), shared(2, WhenBusy::Refuse));
@@ -156,7 +156,7 @@ fn clones_are_charged_to_the_member_that_was_given_the_view() {
     assert_eq!(provider.acquire_for(&mut world, &mut gives).unwrap().tick(), 2);
 }
 
-/// A branch holds the picture that it comes from, as do pictures of the branch.
+/// A branch holds the snapshot that it comes from, as do snapshots of the branch.
 #[test]
 fn branches_are_charged_to_the_member_whose_view_they_come_from() {
     let (mut world, provider) = (world_of(0), shared(2, WhenBusy::Refuse));
@@ -174,14 +174,14 @@ fn branches_are_charged_to_the_member_whose_view_they_come_from() {
     assert!(provider.acquire_for(&mut world, &mut looks_ahead).is_err());
     assert!(provider.acquire_for(&mut world, &mut reads).is_ok());
     ahead.pop();
-    assert_eq!(looks_ahead.snapshots_held(), 2, "a picture of the branch holds it, too");
+    assert_eq!(looks_ahead.snapshots_held(), 2, "a snapshot of the branch holds it, too");
     ahead.pop();
     assert_eq!(looks_ahead.snapshots_held(), 1);
     assert!(provider.acquire_for(&mut world, &mut looks_ahead).is_ok());
 }
 
-/// By `Newest` a member at its share gets the newest picture that it holds already. So one that
-/// lets go of old pictures in its runs goes on running.
+/// By `Newest` a member at its share gets the newest snapshot that it holds already. So one that
+/// drops old snapshots in its runs goes on running.
 #[test]
 fn newest_gives_a_member_at_its_share_nothing_new_to_hold() {
     let (mut world, provider) = (world_of(0), shared(4, WhenBusy::Newest));
@@ -207,9 +207,9 @@ fn newest_gives_a_member_at_its_share_nothing_new_to_hold() {
     assert_eq!(statistics.refused, stale, "each was refused a fresh one");
 }
 
-/// A double buffer whose update was refused gave all its readers the last picture, for ever.
+/// A double buffer whose update was refused gave all its readers the last snapshot, for ever.
 #[test]
-fn a_double_buffer_refuses_who_keeps_its_pictures_and_goes_on_for_the_others() {
+fn a_double_buffer_refuses_members_that_keep_snapshots_and_goes_on_for_the_others() {
     let mut world = world_of(0);
     let provider = DoubleBufferProvider::new(ALL, SnapshotPool::default());
     let (mut keeps, mut reads) = (provider.enroll(), provider.enroll());
@@ -234,8 +234,8 @@ fn a_double_buffer_refuses_who_keeps_its_pictures_and_goes_on_for_the_others() {
     assert!(provider.acquire_for(&mut world, &mut keeps).is_ok());
 }
 
-/// Any number of readers that keep and drop pictures as they like: a member below its share is
-/// always served with a fresh picture, and as many generations are alive as `WhenBusy` says.
+/// Any number of readers that keep and drop snapshots as they like: a member below its share is
+/// always served with a fresh snapshot, and as many generations are alive as `WhenBusy` says.
 #[test]
 fn members_below_their_share_are_served_and_generations_are_bounded() {
     for seed in 0..200 {
@@ -285,7 +285,7 @@ fn members_below_their_share_are_served_and_generations_are_bounded() {
                 held.dedup();
                 assert_eq!(members[number].snapshots_held(), held.len());
             }
-            // Readers without a membership, some of which keep what they get for a while.
+            // Readers without a membership, some of which keep their views for a while.
             if mixer.below(4) == 0 && anonymous.len() + 1 < share {
                 anonymous.extend(provider.acquire(&mut world).ok());
             }
@@ -401,9 +401,9 @@ fn joins_are_all_acquires_of_what_was_there_and_stale_those_that_are_too_old() {
     assert_eq!(replica.statistics().live_generations, 0);
 }
 
-/// What pictures retain was not subtracted, so that a convoy seemed to save more than it did.
+/// Retained bytes were not subtracted, so that a convoy seemed to save more than it did.
 #[test]
-fn saved_bytes_are_those_of_private_copies_less_what_pictures_cost() {
+fn saved_bytes_are_those_of_private_copies_less_the_cost_of_snapshots() {
     let mut world = World::new();
     world.spawn_batch((0..10_000_u64).map(|number| (number,))).unwrap();
     let bytes = world.mask_of::<(u64,)>().unwrap();
@@ -421,27 +421,27 @@ fn saved_bytes_are_those_of_private_copies_less_what_pictures_cost() {
         .unwrap();
     }
     host.add(ModuleSpec::fast("fast").reads::<(u64,)>(), |_| ()).unwrap();
-    // On the fourth frame both pictures are captured, on the fifth that of the double buffer.
+    // On the fourth frame both snapshots are captured, on the fifth that of the double buffer.
     (0..5).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
     let convoys = host.statistics(&world).convoys;
     assert_eq!(convoys.iter().map(|convoy| convoy.retained_bytes).collect::<Vec<_>>(), [0, 0]);
     assert_eq!(convoys[0].saved_bytes, 3 * copy_bytes);
     step(&mut world);
     let convoys = host.statistics(&world).convoys;
-    // The double buffer's picture is the newer one, and retains what both of them see.
+    // The double buffer's snapshot is the newer one, and retains the chunks that both of them see.
     let fast = &convoys[1];
     assert!(fast.retained_bytes >= copy_bytes && convoys[0].retained_bytes == 0);
     assert_eq!(fast.saved_bytes, copy_bytes.saturating_sub(fast.retained_bytes));
     host.run_frame(&mut world, FRAME).unwrap();
     world.advance_tick();
     let slow = &host.statistics(&world).convoys[0];
-    assert!(slow.retained_bytes >= copy_bytes, "it came to the older picture");
+    assert!(slow.retained_bytes >= copy_bytes, "it came to the older snapshot");
     assert_eq!(slow.saved_bytes, 3 * copy_bytes - slow.retained_bytes);
     assert_eq!(slow.oldest_lag, 3);
     let memory = world.memory();
     assert_eq!(memory.retained_bytes, slow.retained_bytes);
 
-    // Any number of observers read the peak: nobody can take it from the others.
+    // Any number of observers read the peak, and none takes it from the others.
     let peak = memory.retained_bytes_peak;
     *kept.lock().unwrap() = None;
     (0..4).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());

@@ -135,7 +135,7 @@ fn handles_that_come_back_while_memory_is_short_are_freed_later() {
     assert!((0..64).all(|_| world.spawn((2_u64,)).index() < 64), "slots are used again");
 }
 
-/// A world of which a capture shares rows that there is no memory to copy, and the capture. The
+/// A world without memory to copy the rows that a snapshot shares, and a view of the snapshot. The
 /// first row is the world's own; `u32` has one row a chunk.
 fn exhausted_world() -> (World, View) {
     let config = WorldConfig::default().chunk_rows_max(1).memory(
@@ -200,7 +200,7 @@ fn fill_the_address_space() {
         }
     };
     assert!(matches!(error, SpawnError::Memory(MemoryError::Map { .. })), "{error}");
-    // One small slab and what aligns it.
+    // One small slab and its alignment.
     let config = ArenaConfig::default().first_slab_bytes(4096).slab_bytes_max(4096);
     let left = convoy_pool::Arena::new(config).reserve(4 << 20);
     assert!(left.is_err(), "4 MiB are left beside {rows} rows");

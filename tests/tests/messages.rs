@@ -1,5 +1,5 @@
-//! What a user reads when something is refused: the thing by its public name, the place in the
-//! user's own code, and what to do.
+//! The messages of refusals: the thing by its public name, the place in the
+//! user's own code, and the remedy.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ fn view_of<B: convoy_engine::Bundle>() -> (World, Entity, View) {
     (world, entity, view)
 }
 
-/// Checks what a message says of a type of the engine.
+/// Checks the name of a type of the engine in a message.
 #[track_caller]
 fn check_names(error: impl Display, name: &str) {
     let message = error.to_string();
@@ -74,7 +74,7 @@ fn types_of_the_engine_go_by_their_public_names() {
     check_names(cursor, pair);
 }
 
-/// `TooLarge` told what a type has, and not what it may have; and for a slab of a size that no
+/// `TooLarge` named the size of a type, and not the limit; and for a slab of a size that no
 /// system has, the message was about chunks.
 #[test]
 fn what_is_too_large_is_told_with_its_limit() {

@@ -1,5 +1,5 @@
-//! Parallel passes do what sequential ones do, also where snapshots share what they write, where a
-//! call panics, and where memory runs out.
+//! Parallel passes do the same as sequential ones, also where snapshots share the written chunks,
+//! where a call panics, and where memory runs out.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::{BTreeMap, HashSet};
@@ -47,13 +47,13 @@ fn world_of(chunk_rows_max: usize, rows: u64) -> World {
 }
 
 /// Every value of every entity; reading a torn one panics.
-type Picture = BTreeMap<Entity, (Option<u64>, Option<u64>, Option<u64>, Option<u64>, bool)>;
+type Contents = BTreeMap<Entity, (Option<u64>, Option<u64>, Option<u64>, Option<u64>, bool)>;
 
 /// One row of all components that the tests use.
 type Row<'a> =
     (Entity, Option<&'a Word>, Option<&'a Wide>, Option<&'a Hundred>, Option<&'a Triple>, Has<Tag>);
 
-macro_rules! picture {
+macro_rules! contents {
     ($query:expr) => {
         $query
             .iter()
@@ -61,16 +61,16 @@ macro_rules! picture {
                 let (word, wide) = (word.map(Value::seed), wide.map(Value::seed));
                 (entity, (word, wide, hundred.map(Value::seed), triple.map(Value::seed), tag))
             })
-            .collect::<Picture>()
+            .collect::<Contents>()
     };
 }
 
-fn picture(world: &World) -> Picture {
-    picture!(world.query::<Row<'_>>())
+fn contents(world: &World) -> Contents {
+    contents!(world.query::<Row<'_>>())
 }
 
-fn picture_of(view: &View) -> Picture {
-    picture!(view.query::<Row<'_>>().unwrap())
+fn contents_of(view: &View) -> Contents {
+    contents!(view.query::<Row<'_>>().unwrap())
 }
 
 /// One of several passes, on all threads or on one.
@@ -139,7 +139,7 @@ fn parallel_passes_equal_sequential_ones_while_eight_views_are_alive() {
 fn check_against_sequential_passes(chunk_rows_max: usize) {
     let mut worlds = [world_of(chunk_rows_max, 6000), world_of(chunk_rows_max, 6000)];
     let pools = [SnapshotPool::default(), SnapshotPool::default()];
-    let mut views: Vec<([View; 2], Picture)> = Vec::new();
+    let mut views: Vec<([View; 2], Contents)> = Vec::new();
     let mut mixer = Mixer::new(7);
     for round in 0..60 {
         if round % 2 == 0 {
@@ -148,15 +148,15 @@ fn check_against_sequential_passes(chunk_rows_max: usize) {
             }
             let [first, second] = &mut worlds;
             let pair = [first.capture(ALL, &pools[0]), second.capture(ALL, &pools[1])];
-            views.push((pair, picture(&worlds[0])));
+            views.push((pair, contents(&worlds[0])));
         }
         let (number, factor) = (mixer.below(6), mixer.next_number());
         pass(&mut worlds[0], number, factor, false);
         pass(&mut worlds[1], number, factor, true);
     }
-    assert_eq!(picture(&worlds[0]), picture(&worlds[1]));
+    assert_eq!(contents(&worlds[0]), contents(&worlds[1]));
     for (pair, expected) in &views {
-        pair.iter().for_each(|view| assert_eq!(picture_of(view), *expected));
+        pair.iter().for_each(|view| assert_eq!(contents_of(view), *expected));
     }
     let [sequential, parallel] = worlds.each_ref().map(World::copy_statistics);
     assert_eq!(parallel.bytes_copied, sequential.bytes_copied);
@@ -293,7 +293,7 @@ fn panic_in_a_call_leaves_every_row_whole_and_views_unchanged() {
     for chunk_rows_max in CHUNK_ROWS {
         for (count, by_runs) in [(1, false), (3, false), (1, true), (3, true)] {
             let mut world = world_of(chunk_rows_max, 6000);
-            let before = picture(&world);
+            let before = contents(&world);
             let pool = SnapshotPool::default();
             let view = world.capture(ALL, &pool);
             let calls = AtomicUsize::new(0);
@@ -322,7 +322,7 @@ fn panic_in_a_call_leaves_every_row_whole_and_views_unchanged() {
             assert_eq!(message, "call number 700");
             let calls = calls.into_inner();
             let mut changed = 0;
-            for (entity, row) in picture(&world) {
+            for (entity, row) in contents(&world) {
                 let old = before[&entity];
                 if row != old {
                     let new = (Some(u64::from(u32::MAX)), old.1, Some(u64::MAX), old.3, old.4);
@@ -334,11 +334,11 @@ fn panic_in_a_call_leaves_every_row_whole_and_views_unchanged() {
             if count == 1 {
                 assert_eq!(calls, 701, "no further call was made");
             }
-            assert_eq!(picture_of(&view), before);
+            assert_eq!(contents_of(&view), before);
             // The world goes on as if nothing had been.
             world.query_mut::<&mut Word>().par_for_each(|word| *word = Word::from_seed(3));
             assert!(world.query::<&Word>().iter().all(|word| word.seed() == 3));
-            assert_eq!(picture_of(&view), before);
+            assert_eq!(contents_of(&view), before);
             drop(view);
             check_memory(&mut world);
         }
@@ -376,7 +376,7 @@ fn pass_without_memory_for_all_copies_calls_nothing_and_changes_nothing() {
         }
         let mut replica = with_chunk_rows(256);
         replica.sync_from(&world, ALL).unwrap();
-        let before = picture(&world);
+        let before = contents(&world);
         let view = world.capture(ALL, &SnapshotPool::default());
         let memory = world.memory();
         let statistics = world.copy_statistics();
@@ -387,13 +387,13 @@ fn pass_without_memory_for_all_copies_calls_nothing_and_changes_nothing() {
             *word = Word::from_seed(word.seed() + 1);
             *hundred = Hundred::from_seed(hundred.seed() + 1);
         });
-        assert_eq!(picture_of(&view), before);
+        assert_eq!(contents_of(&view), before);
         if outcome.is_ok() {
             assert_eq!(calls.into_inner(), 4000);
             passed += 1;
         } else {
             assert_eq!(calls.into_inner(), 0);
-            assert_eq!(picture(&world), before);
+            assert_eq!(contents(&world), before);
             assert_eq!(world.copy_statistics(), statistics);
             let after = world.memory();
             assert_eq!(after.live_bytes, memory.live_bytes);
@@ -443,11 +443,11 @@ fn replica_sees_what_a_parallel_pass_wrote() {
     let view = world.capture(ALL, &SnapshotPool::default());
     for round in 0..4 {
         replica.sync_from(&world, ALL).unwrap();
-        assert_eq!(picture(&replica), picture(&world));
+        assert_eq!(contents(&replica), contents(&world));
         pass(&mut world, round, 5, true);
     }
     replica.sync_from(&world, ALL).unwrap();
-    assert_eq!(picture(&replica), picture(&world));
+    assert_eq!(contents(&replica), contents(&world));
     drop(view);
 }
 
@@ -464,5 +464,5 @@ fn timed_copies_are_counted_and_change_no_result() {
     let [plain, timed] = worlds.each_ref().map(World::copy_statistics);
     assert_eq!((plain.chunks_copied, plain.copy_time), (timed.chunks_copied, Duration::ZERO));
     assert!(timed.copy_time > Duration::ZERO);
-    assert_eq!(picture(&worlds[0]), picture(&worlds[1]));
+    assert_eq!(contents(&worlds[0]), contents(&worlds[1]));
 }

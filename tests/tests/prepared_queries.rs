@@ -1,4 +1,4 @@
-//! Prepared queries: what they keep is never taken for true on anything that it was not found in.
+//! Prepared queries: their kept matches are never used on a schema that they were not found in.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use convoy_engine::{

@@ -1,4 +1,4 @@
-//! Providers: who captures, who joins, how long a picture lives, and what happens at the bounds.
+//! Providers: when they capture, which readers join, how long a snapshot lives, and the bounds.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,12 +43,15 @@ fn write(world: &mut World, number: u64) {
     });
 }
 
-/// The number that every row of the picture carries in both columns.
+/// The number that every row of the snapshot carries in both columns.
 fn number_of(view: &View) -> u64 {
     let query = view.query::<(&Left, &Right)>().unwrap();
     assert_eq!(query.iter().len(), ROWS);
     let number = query.iter().next().unwrap().0.0;
-    assert!(query.iter().all(|(left, right)| left.0 == number && right.0 == number), "one picture");
+    assert!(
+        query.iter().all(|(left, right)| left.0 == number && right.0 == number),
+        "one snapshot"
+    );
     number
 }
 
@@ -62,7 +65,7 @@ fn first_acquire_captures_and_the_others_join() {
     let (mut world, (provider, _)) = (world(), shared());
     assert_eq!(provider.kind(), ProviderKind::Shared);
     provider.update(&mut world).unwrap();
-    assert!(provider.join().is_none(), "nobody holds a picture");
+    assert!(provider.join().is_none(), "no reader holds a snapshot");
     assert_eq!(provider.statistics().captures, 0, "a convoy captures lazily");
 
     let first = provider.acquire(&mut world).unwrap();
@@ -152,10 +155,10 @@ fn a_view_stays_as_it_is_for_ten_frames_of_change_and_after_the_world() {
     assert_eq!(pool.statistics().pooled, idle + 1, "the cell comes back without the world");
 }
 
-/// Trap 3 of the design: a reader that holds the published picture keeps it joinable, and a naive
+/// Trap 3 of the design: a reader that holds the published snapshot keeps it joinable, and a naive
 /// provider hands it to everybody for as long as that reader is slow.
 #[test]
-fn trap_3_a_slow_reader_does_not_make_later_joiners_read_an_old_picture() {
+fn trap_3_a_slow_reader_does_not_make_later_joiners_read_an_old_snapshot() {
     let (mut world, (provider, _)) = (world(), shared());
     let slow = provider.acquire(&mut world).unwrap();
     for tick in 1..=100 {
@@ -172,7 +175,7 @@ fn trap_3_a_slow_reader_does_not_make_later_joiners_read_an_old_picture() {
 }
 
 #[test]
-fn acquirers_join_a_picture_up_to_the_maximum_age() {
+fn acquirers_join_a_snapshot_up_to_the_maximum_age() {
     let mut world = world();
     let provider =
         SharedSnapshotProvider::new(ComponentMask::ALL, SnapshotPool::default()).with_max_age(2);
@@ -232,7 +235,7 @@ fn the_bound_on_generations_refuses_and_changes_nothing() {
 }
 
 #[test]
-fn the_bound_on_generations_can_give_the_newest_picture_with_its_age() {
+fn the_bound_on_generations_can_give_the_newest_snapshot_with_its_age() {
     let (mut world, provider, _, [first, second]) = at_the_bound(WhenBusy::Newest);
     let newest = provider.acquire(&mut world).unwrap();
     assert!(newest.shares_with(&second));
@@ -281,7 +284,7 @@ fn trap_8_a_storm_of_clones_and_drops_leaves_the_reader_count_exact() {
 }
 
 #[test]
-fn threads_join_whole_pictures_no_older_than_the_published_one() {
+fn threads_join_whole_snapshots_no_older_than_the_published_one() {
     const TICKS: u64 = 5_000;
     const READERS: usize = 4;
     let (mut world, (provider, pool)) = (world(), shared());
@@ -301,7 +304,7 @@ fn threads_join_whole_pictures_no_older_than_the_published_one() {
                     let oldest = published.load(Ordering::Acquire);
                     let view = provider.join().expect("the world's thread holds the newest");
                     assert!(view.tick() >= oldest && view.tick() >= last);
-                    assert_eq!(number_of(&view), view.tick(), "rows and tick are of one picture");
+                    assert_eq!(number_of(&view), view.tick(), "rows and tick are of one snapshot");
                     last = view.tick();
                     joined += 1;
                 }
@@ -370,7 +373,7 @@ fn double_buffer_captures_at_the_first_acquire_when_there_was_no_update() {
 }
 
 #[test]
-fn double_buffer_at_its_bound_keeps_the_last_picture_and_counts_it_as_stale() {
+fn double_buffer_at_its_bound_keeps_the_last_snapshot_and_counts_it_as_stale() {
     let mut world = world();
     let provider = DoubleBufferProvider::new(ComponentMask::ALL, SnapshotPool::default());
     let mut held = Vec::new();
@@ -394,10 +397,10 @@ fn double_buffer_at_its_bound_keeps_the_last_picture_and_counts_it_as_stale() {
     assert_eq!(provider.join().unwrap().lag(&world), Some(0));
 }
 
-/// Who made up for an update was given the newest picture there was by then, which may be of
+/// An acquire that captured for a missed update was given the newest snapshot by then, which may be of
 /// another world. Here the other world's update comes between, as that of another thread may.
 #[test]
-fn acquiring_from_a_double_buffer_of_two_worlds_gives_a_picture_of_the_own_one() {
+fn acquiring_from_a_double_buffer_of_two_worlds_gives_a_snapshot_of_the_own_one() {
     let (mut world, entity) = world_with_number(1);
     let other = Mutex::new(world_with_number(2).0);
     let provider = Arc::new(OnceLock::<DoubleBufferProvider>::new());
@@ -469,7 +472,7 @@ fn world_with_number(number: u32) -> (World, Entity) {
     (world, entity)
 }
 
-/// Joining needs no world, and so nobody noticed that what was published had been taken back.
+/// Joining needs no world, so joins of a snapshot that had been taken back went unnoticed.
 #[test]
 fn nobody_joins_a_future_that_was_taken_back() {
     let (mut world, entity) = world_with_number(1);
@@ -511,7 +514,7 @@ fn acquiring_from_a_double_buffer_makes_up_for_updates_that_were_left_out() {
 }
 
 #[test]
-fn pictures_on_demand_are_bounded() {
+fn snapshots_on_demand_are_bounded() {
     let (mut world, _) = world_with_number(0);
     let provider = OnDemandProvider::new(ALL, SnapshotPool::default()).with_generations_max(3);
     let held: Vec<_> = (0..3).map(|_| provider.acquire(&mut world).unwrap()).collect();

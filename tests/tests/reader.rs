@@ -1,4 +1,4 @@
-//! Reading one component by many handles: a prepared reader finds what `get` finds, in a world and
+//! Reading one component by many handles: a prepared reader finds the values that `get` finds, in a world and
 //! in a view, whatever became of the entities.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
@@ -58,7 +58,7 @@ fn a_reader_finds_what_get_finds_in_any_number_of_archetypes() {
     let pool = SnapshotPool::default();
     let view = world.capture(ComponentMask::ALL, &pool);
     for &entity in &entities {
-        // The picture keeps its values, whatever happens to the world.
+        // The snapshot keeps its values, whatever happens to the world.
         if let Ok(value) = world.get_mut::<u32>(entity) {
             *value += 1;
         }

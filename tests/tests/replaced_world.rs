@@ -1,5 +1,5 @@
 //! A host whose world is replaced by another one, whose providers panic, and whose frames are as
-//! long as can be: it goes on, or says by an error what is wrong.
+//! long as can be: it goes on, or returns an error that names the fault.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::mem;
@@ -21,7 +21,7 @@ const ALL: ComponentMask = ComponentMask::ALL;
 const FRAME: Duration = Duration::from_millis(10);
 const MODES: [Mode; 3] = [Mode::Synchronous, Mode::FrameSynced, Mode::Asynchronous];
 
-/// What a module spawns.
+/// The component of entities that a module spawns.
 #[derive(Clone, Copy, Pod, Zeroable, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 struct Mark(u64);
@@ -58,7 +58,7 @@ fn module(host: &ModuleHost, world: &World, index: usize) -> ModuleStatistics {
 }
 
 /// The frame panicked in the playback of a buffer that had been made for the world before. (As
-/// cBournhonesque/lightyear#988, where what a replaced world had been asked for was not there.)
+/// cBournhonesque/lightyear#988, where requests to a replaced world were lost.)
 #[test]
 fn a_host_goes_on_with_the_branch_that_replaced_its_world() {
     for mode in MODES {
@@ -82,7 +82,7 @@ fn a_host_goes_on_with_the_branch_that_replaced_its_world() {
     }
 }
 
-/// What was under way when the world was replaced is about entities of the old one.
+/// Commands under way when the world was replaced name entities of the old one.
 #[test]
 fn commands_for_a_world_that_is_gone_are_dropped_and_counted() {
     let mut world = world_of(1);
@@ -126,7 +126,7 @@ fn commands_for_a_world_that_is_gone_are_dropped_and_counted() {
     assert_eq!(marks(&other), [5, 5]);
 }
 
-/// A buffer of the world that a host was finished with stayed, and what the next run recorded was
+/// A buffer of the world that a host was finished with stayed, and the commands of the next run were
 /// dropped whole.
 #[test]
 fn a_host_that_was_finished_with_another_world_goes_on_with_its_own() {
@@ -466,7 +466,7 @@ impl Drop for Bomb {
     }
 }
 
-/// What a host refuses or replaces was dropped bare, as was the callback for slow readers.
+/// Refused and replaced modules were dropped bare, as was the callback for slow readers.
 #[test]
 fn what_a_host_is_given_and_drops_panics_nobody() {
     let dropped = Arc::new(AtomicU64::new(0));
@@ -498,7 +498,7 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
     assert_eq!(dropped.load(Ordering::Relaxed), 2);
 }
 
-/// To print what a module declares asks its provider.
+/// Printing a module's declarations asks its provider.
 #[test]
 fn a_spec_is_printed_whatever_its_provider_does() {
     let provider = Arc::new(Panicking::new(At::Kind));
@@ -507,7 +507,7 @@ fn a_spec_is_printed_whatever_its_provider_does() {
     assert!(format!("{spec:?}").contains("Shared"));
 }
 
-/// The drop of a module that panics is its own fault and nobody else's.
+/// The drop of a module that panics is its own fault only.
 #[test]
 fn a_module_whose_drop_panics_takes_nothing_along() {
     let dropped = Arc::new(AtomicU64::new(0));
@@ -618,7 +618,7 @@ fn a_modules_cursor_goes_on_in_whatever_world_comes() {
         host.run_frame(world, FRAME).unwrap();
         mem::take(&mut *seen.lock().unwrap())
     };
-    // Two worlds of which one is older than what the cursor read last, whichever that is.
+    // Two worlds; one is older than the last event of the cursor, whichever that is.
     let (mut first, mut second) = (World::new(), World::new());
     assert_eq!(frame(&mut second, &[1, 2, 3]), [1, 2, 3]);
     assert_eq!(frame(&mut first, &[4]), [4], "another world has sent its own");

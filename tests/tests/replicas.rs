@@ -9,7 +9,7 @@ use convoy_engine::{
     PreparedQuery, RegisterError, SnapshotPool, SpawnError, SyncError, View, World, WorldConfig,
     diff,
 };
-use convoy_tests::Picture;
+use convoy_tests::Contents;
 
 const ALL: ComponentMask = ComponentMask::ALL;
 
@@ -60,7 +60,7 @@ fn assert_replica(replica: &mut World, source: &mut World) {
     assert_eq!(replica.state_hash(), complete(replica).state_hash());
 }
 
-/// A client that predicts spawns what its server has not yet. The first archetype that only the
+/// A client that predicts spawns entities before its server. The first archetype that only the
 /// client had made its replica useless: every sync was refused, after a clear as well, although the
 /// message advised one. After public reports of clients that spawn ahead.
 #[test]
@@ -84,12 +84,12 @@ fn replica_that_spawned_something_new_follows_its_source() {
         use_world(&mut source, round);
         use_world(&mut replica, round + 3);
         let view = complete(&mut replica);
-        let shown = Picture::of_view(&view);
+        let shown = Contents::of_view(&view);
         replica.sync_from(&source, ALL).unwrap();
         assert_replica(&mut replica, &mut source);
         assert_eq!(replica.state_hash(), source.state_hash());
-        assert_eq!(Picture::of_view(&view), shown);
-        // What the client does then goes to the right tables.
+        assert_eq!(Contents::of_view(&view), shown);
+        // Later operations of the client go to the right tables.
         let guest = replica.spawn((9_u32, 0.5_f32));
         replica.insert(guest, (1_u8,)).unwrap();
         replica.remove::<(f32,)>(guest).unwrap();
@@ -119,13 +119,13 @@ fn replica_has_chunks_of_other_sizes() {
                     use_world(&mut replica, round);
                 }
                 let view = complete(&mut replica);
-                let shown = Picture::of_view(&view);
+                let shown = Contents::of_view(&view);
                 replica.sync_from(&source, ALL).unwrap();
                 back.sync_from(&replica, ALL).unwrap();
                 assert_replica(&mut replica, &mut source);
                 assert_replica(&mut back, &mut source);
-                assert_eq!(Picture::of_world(&replica), Picture::of_world(&source));
-                assert_eq!(Picture::of_view(&view), shown);
+                assert_eq!(Contents::of_world(&replica), Contents::of_world(&source));
+                assert_eq!(Contents::of_view(&view), shown);
             }
             assert_eq!(back.state_hash(), source.state_hash());
         }
@@ -178,7 +178,7 @@ fn ids_of_a_replica_stay_whatever_its_source_calls_a_type() {
     assert!(!replica.is_enabled::<f32>(entity).unwrap());
     assert_eq!(replica.state_hash(), source.state_hash());
 
-    // A mask speaks of the source's ids, and what may be read then, of the replica's.
+    // A mask speaks of the source's ids, and the readable types after that, of the replica's.
     for (id, name) in [(first, "u32"), (second, "u64")] {
         let mask = ComponentMask::from_iter([id, convoy_engine::ComponentId::ENTITY]);
         replica.sync_from(&source, mask).unwrap();
@@ -208,7 +208,7 @@ fn views_restores_and_differences_know_the_order_of_their_time() {
     let before = complete(&mut replica);
     replica.spawn((4_u32,));
     let longer = complete(&mut replica);
-    let shown = [Picture::of_view(&before), Picture::of_view(&longer)];
+    let shown = [Contents::of_view(&before), Contents::of_view(&longer)];
 
     source.spawn((9_u64,));
     let kept = source.spawn((3_u8,));
@@ -216,7 +216,7 @@ fn views_restores_and_differences_know_the_order_of_their_time() {
     assert_eq!(kept, row[1]);
     replica.sync_from(&source, ALL).unwrap();
     let synced = complete(&mut replica);
-    let after = Picture::of_view(&synced);
+    let after = Contents::of_view(&synced);
     let differences = diff(&before, &synced).unwrap();
     assert!(differences.spawned().chain(differences.despawned()).next().is_none());
     let wide = replica.component_id::<u64>().unwrap();
@@ -226,20 +226,20 @@ fn views_restores_and_differences_know_the_order_of_their_time() {
 
     for _ in 0..3 {
         replica.restore(&before).unwrap();
-        assert_eq!(Picture::of_world(&replica), shown[0]);
+        assert_eq!(Contents::of_world(&replica), shown[0]);
         assert!(diff(&before, &complete(&mut replica)).unwrap().is_empty());
-        // Below what the longer capture sees nothing is written in place.
+        // Rows that the longer snapshot sees are not written in place.
         replica.spawn((7_u32,));
         replica.insert(row[0], (1_i8,)).unwrap();
-        assert_eq!([Picture::of_view(&before), Picture::of_view(&longer)], shown);
+        assert_eq!([Contents::of_view(&before), Contents::of_view(&longer)], shown);
         replica.restore(&synced).unwrap();
-        assert_eq!(Picture::of_world(&replica), after);
+        assert_eq!(Contents::of_world(&replica), after);
         assert_eq!(orders(&replica), orders(&source));
         replica.restore(&longer).unwrap();
-        assert_eq!(Picture::of_world(&replica), shown[1]);
+        assert_eq!(Contents::of_world(&replica), shown[1]);
         assert_eq!(replica.state_hash(), longer.state_hash());
         let branch = World::branch(&before).unwrap();
-        assert_eq!(Picture::of_world(&branch), shown[0]);
+        assert_eq!(Contents::of_world(&branch), shown[0]);
     }
     replica.sync_from(&source, ALL).unwrap();
     assert_replica(&mut replica, &mut source);
@@ -248,7 +248,7 @@ fn views_restores_and_differences_know_the_order_of_their_time() {
     assert_eq!(replica.memory().retained_bytes, 0);
 }
 
-/// What a sync could not take over used to be a matter of "types or archetypes".
+/// Things that a sync could not take over used to be called "types or archetypes".
 #[test]
 fn sync_that_is_refused_names_the_type_and_teaches_none() {
     let knows = |world: &World| {
@@ -260,24 +260,24 @@ fn sync_that_is_refused_names_the_type_and_teaches_none() {
     source.register_described(small).unwrap();
     replica.spawn((1_u8,));
     replica.register_described(large).unwrap();
-    let (before, known) = (Picture::of_world(&replica), knows(&replica));
+    let (before, known) = (Contents::of_world(&replica), knows(&replica));
     let error = replica.sync_from(&source, ALL).unwrap_err();
     assert!(matches!(error, SyncError::Register(RegisterError::Shape { component: "gust" })));
     assert!(error.to_string().contains("gust"));
-    assert_eq!((Picture::of_world(&replica), knows(&replica)), (before, known));
+    assert_eq!((Contents::of_world(&replica), knows(&replica)), (before, known));
 
     let (mut source, mut replica) = (World::new(), World::new());
     source.register_toggle::<u32>().unwrap();
     source.spawn((1_u32, 2_i64));
     replica.spawn((1_u32,));
-    let (before, known) = (Picture::of_world(&replica), knows(&replica));
+    let (before, known) = (Contents::of_world(&replica), knows(&replica));
     for _ in 0..2 {
         let error = replica.sync_from(&source, ALL).unwrap_err();
         assert!(matches!(error, SyncError::Toggle { component: "u32" }), "{error}");
         let error = source.sync_from(&replica, ALL).unwrap_err();
         assert!(matches!(error, SyncError::Toggle { component: "u32" }), "{error}");
     }
-    assert_eq!((Picture::of_world(&replica), knows(&replica)), (before, known));
+    assert_eq!((Contents::of_world(&replica), knows(&replica)), (before, known));
 
     // A limit at every page: nothing is learned from a sync that fails.
     let mut source = World::new();
@@ -306,7 +306,7 @@ fn sync_that_is_refused_names_the_type_and_teaches_none() {
 }
 
 /// A bundle that names a component twice was refused, and its component known from then on. So did
-/// other operations that were refused for what they asked for.
+/// other operations that were refused for their arguments.
 #[test]
 fn refused_operations_teach_a_world_nothing() {
     #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -340,7 +340,7 @@ fn refused_operations_teach_a_world_nothing() {
 }
 
 /// An operation for which memory ran out left its archetype behind, which passes visit in the order
-/// of making: so it changed what a simulation does later.
+/// of making: so it changed the later course of a simulation.
 #[test]
 fn operations_that_lack_memory_teach_a_world_nothing() {
     type Operation = fn(&mut World, &[Entity]) -> bool;
@@ -395,14 +395,14 @@ fn operations_that_lack_memory_teach_a_world_nothing() {
                 continue;
             };
             let view = complete(&mut world);
-            let (shown, known) = (Picture::of_view(&view), knows(&world));
+            let (shown, known) = (Contents::of_view(&view), knows(&world));
             if operation(&mut world, &spawned) {
                 break;
             }
             failures += 1;
             assert_eq!(knows(&world), known, "operation {number} after {rows} rows");
             if number < 15 {
-                assert_eq!(Picture::of_world(&world), shown);
+                assert_eq!(Contents::of_world(&world), shown);
             }
             // Types and archetypes that come now get the next numbers.
             drop(view);
@@ -439,10 +439,10 @@ fn families_lists_and_panics_teach_a_world_nothing() {
         let mut world = World::with_config(config);
         let (parent, child) = (world.spawn((1_u32,)), world.spawn((2_u64,)));
         world.set_parent(child, parent).unwrap();
-        // The parent without children has an archetype that nobody else has.
+        // The parent without children has an archetype of its own.
         world.insert(parent, (3_u16,)).unwrap();
         let _view = complete(&mut world);
-        // Large rows first, and small ones into what those leave over.
+        // Large rows first, and small ones into the rest.
         for _ in 0..rows {
             if world.try_spawn(([0_u64; 9],)).is_err() && world.try_spawn((0_u8,)).is_err() {
                 break;

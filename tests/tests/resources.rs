@@ -131,7 +131,7 @@ fn sync_copies_resources_under_the_mask_and_only_changes() {
     *source.resource_mut::<u64>().unwrap() = 5;
     assert_eq!(*replica.resource::<u64>().unwrap(), 1);
     assert_eq!(sync(&mut replica, &source), 1);
-    // What the replica itself changed is put right.
+    // The replica's own changes are put right.
     replica.insert_resource(77_u64).unwrap();
     replica.remove_resource::<u8>().unwrap();
     assert_eq!(sync(&mut replica, &source), 1);

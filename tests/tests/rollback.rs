@@ -10,7 +10,7 @@ use convoy_engine::{
     Commands, ComponentMask, Entity, EventCursor, SnapshotPool, View, With, Without, World,
     WorldConfig,
 };
-use convoy_tests::{Mixer, Picture};
+use convoy_tests::{Contents, Mixer};
 
 const ENTITIES_MAX: usize = 40;
 /// Frames that are simulated before it turns out which inputs were right.
@@ -24,10 +24,10 @@ struct Game {
     commands: Commands,
 }
 
-/// What a frame leaves behind.
+/// The state after a frame.
 #[derive(PartialEq, Debug)]
 struct State {
-    picture: Picture,
+    contents: Contents,
     resource: Option<u64>,
     events: Vec<u32>,
     /// Tells of the free slots as well.
@@ -54,7 +54,7 @@ impl Game {
     fn state(&mut self) -> State {
         State {
             hash: self.world.state_hash(),
-            picture: Picture::of_world(&self.world),
+            contents: Contents::of_world(&self.world),
             resource: self.world.resource::<u64>().ok().copied(),
             events: self.world.events(&mut EventCursor::default()).collect(),
         }
@@ -152,7 +152,7 @@ impl Game {
 
     fn restore(&mut self, view: &View) {
         self.world.restore(view).unwrap();
-        // What is recorded from here on counts again.
+        // Commands recorded from here on count again.
         self.world.play_back(&mut self.commands);
     }
 }
@@ -178,8 +178,8 @@ fn world_after_a_rollback_equals_one_that_never_went_wrong() {
     let (mut straight, mut rolled) = (Game::new(), Game::new());
     let pool = SnapshotPool::default();
     let mut mixer = Mixer::new(7);
-    // Views that readers hold for a while, and what they show.
-    let mut held: Vec<(View, Picture)> = Vec::new();
+    // Views that readers hold for a while, and their contents.
+    let mut held: Vec<(View, Contents)> = Vec::new();
     for number in 0..rollbacks {
         let inputs = [(); FRAMES].map(|()| mixer.next_number());
         inputs.iter().for_each(|&input| straight.step(input));
@@ -202,13 +202,13 @@ fn world_after_a_rollback_equals_one_that_never_went_wrong() {
 
         for view in taken {
             if mixer.below(16) == 0 {
-                let picture = Picture::of_view(&view);
-                held.push((view, picture));
+                let contents = Contents::of_view(&view);
+                held.push((view, contents));
             }
         }
         while held.len() > 6 {
-            let (view, picture) = held.swap_remove(mixer.below(held.len()));
-            assert_eq!(Picture::of_view(&view), picture, "rollback {number}");
+            let (view, contents) = held.swap_remove(mixer.below(held.len()));
+            assert_eq!(Contents::of_view(&view), contents, "rollback {number}");
         }
     }
     drop(held);

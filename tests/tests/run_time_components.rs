@@ -335,7 +335,7 @@ fn random_program_of_described_operations_equals_a_model() {
         .collect();
     ids.push(world.register::<u32>().unwrap());
     let pool = SnapshotPool::default();
-    let mut pictures = Vec::new();
+    let mut views = Vec::new();
     for step in 0..6_000 {
         let values = some_values(&mut mixer);
         let listed: Vec<_> = values.iter().map(|(&kind, bytes)| (ids[kind], &bytes[..])).collect();
@@ -379,9 +379,9 @@ fn random_program_of_described_operations_equals_a_model() {
         if step % 203 == 0 {
             let view = world.capture(ComponentMask::ALL, &pool);
             let entities = model.entities.clone();
-            pictures.push((view, Model { entities, stale: Vec::new() }));
-            if pictures.len() > 4 {
-                let (view, model) = pictures.remove(mixer.below(4));
+            views.push((view, Model { entities, stale: Vec::new() }));
+            if views.len() > 4 {
+                let (view, model) = views.remove(mixer.below(4));
                 check(&world, Some(&view), &model, &ids);
             }
         }

@@ -19,7 +19,7 @@ const FRAME: Duration = Duration::from_millis(10);
 const FRAMES: u64 = 8;
 const SPAWNS_MAX: usize = 2000;
 
-/// What a module spawns: who it was, and the handle that it got before this one.
+/// The component of a spawned entity: its module, and the handle that the module got before.
 #[derive(Clone, Copy, Pod, Zeroable, PartialEq, Eq, Debug)]
 #[repr(C)]
 struct Mark {
@@ -31,7 +31,7 @@ struct Mark {
 /// The handles of a module's runs.
 type Handles = Arc<Mutex<Vec<Vec<Entity>>>>;
 
-/// Sleeps or yields by a number that has nothing to do with what a module does.
+/// Sleeps or yields by a number that has nothing to do with the module's work.
 fn dawdle(noise: &Mutex<Mixer>) {
     match noise.lock().unwrap().below(8) {
         0 => thread::sleep(Duration::from_micros(300)),
@@ -40,7 +40,7 @@ fn dawdle(noise: &Mutex<Mixer>) {
     }
 }
 
-/// A module that despawns some of what it sees and spawns up to `spawns_max` entities, all of it by
+/// A module that despawns some of the entities that it sees and spawns up to `spawns_max` entities, all of it by
 /// its number and the tick, so that it does the same again after a restore.
 fn module(
     number: u32,
@@ -73,7 +73,7 @@ fn module(
     }
 }
 
-/// What is added to the modules of a game.
+/// A module that is added to those of a game.
 #[derive(Clone, Copy, PartialEq)]
 enum Extra {
     None,
@@ -203,8 +203,8 @@ fn beside_one_that_is_away(
     (hashes, modules.iter().map(|module| (module.runs, module.refused)).collect())
 }
 
-/// A worker dropped the view as the run ended. So whether a picture was still there to join in a
-/// later frame, and with that what a module saw and spawned, followed from the clock.
+/// A worker dropped the view as the run ended. So whether a snapshot was still there to join in a
+/// later frame, and with that the entities that a module saw and spawned, depended on the clock.
 #[test]
 fn what_is_joined_does_not_follow_from_when_workers_end() {
     let play = |ends, panics| {
@@ -228,7 +228,7 @@ fn what_is_joined_does_not_follow_from_when_workers_end() {
     }
 }
 
-/// The same for the bound on pictures, which decides who is refused.
+/// The same for the bound on snapshots, which decides which members are refused.
 #[test]
 fn who_is_refused_does_not_follow_from_when_workers_end() {
     let play = |ends, panics| {
@@ -246,7 +246,7 @@ fn who_is_refused_does_not_follow_from_when_workers_end() {
     };
     for panics in [false, true] {
         let (hashes, counts) = play(Ends::Later, panics);
-        // It keeps its share, and the picture of the one that is away is the third, for a frame.
+        // It keeps its share, and the snapshot of the one that is away is the third, for a frame.
         assert_eq!(counts[1], (24 - 7, 7));
         assert_eq!((hashes, counts), play(Ends::AtOnce, panics), "panics: {panics}");
     }
@@ -270,7 +270,7 @@ fn modules_that_spawn_nothing_leave_the_handles_of_others_as_they_are() {
     for extra in [Extra::SpawnsNothing, Extra::IdleLast] {
         assert!(whole_game(2, 5, extra) == expected);
     }
-    // One that spawns leaves the others' alone until what it has spawned is there.
+    // One that spawns leaves the others' alone until its entities are there.
     let (_, handles) = whole_game(2, 6, Extra::SpawnsLast);
     for (with, without) in handles.iter().zip(&expected.1) {
         assert_eq!(with[0], without[0]);
@@ -352,7 +352,7 @@ fn buffers_of_many_spawns_have_the_same_handles_in_any_order_of_recording() {
     assert!(games[1] == games[0] && games[2] == games[0]);
 }
 
-/// What a buffer spawns beyond its stock gets indices far away. Every slot before them took memory.
+/// Entities that a buffer spawns beyond its stock get indices far away. Every slot before them took memory.
 #[test]
 fn indices_far_away_take_no_memory_for_the_slots_before_them() {
     let mut world = World::new();
@@ -406,7 +406,7 @@ fn replicas_that_spawn_ahead_use_the_same_indices_again() {
         assert_eq!(replica.play_back(&mut commands).applied, 150);
         let state = (handles, replica.memory().live_bytes);
         match &first {
-            // By the second frame the stock is what the buffer needs.
+            // By the second frame the stock fits the need of the buffer.
             _ if frame < 2 => {}
             None => first = Some(state),
             Some(first) => assert!(*first == state, "frame {frame}"),
@@ -414,7 +414,7 @@ fn replicas_that_spawn_ahead_use_the_same_indices_again() {
     }
 }
 
-/// A reservation that could not be had whole kept what it had got hold of.
+/// A reservation that failed kept a part of its handles.
 #[test]
 fn reservation_that_fails_reserves_nothing() {
     let mut world = World::new();
@@ -529,7 +529,7 @@ fn replicas_give_the_handles_that_a_restore_and_a_branch_give() {
     drop(taken);
     world.restore(&view).unwrap();
     let games = [branch, replica].map(|mut world| {
-        // The buffers of the world go on with what they hold, and others have lanes of their own.
+        // The buffers of the world go on with the handles that they hold, and others have lanes of their own.
         let mut commands = [(); 2].map(|()| Commands::new(&mut world));
         world.advance_tick();
         let mut handles = spawn_recorded(&mut world, &mut commands[0], 100);

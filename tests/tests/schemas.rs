@@ -249,7 +249,7 @@ fn worlds_that_call_different_types_by_one_name_are_told() {
     let error = replica.sync_from(&source, ComponentMask::ALL).unwrap_err();
     assert!(error.to_string().contains("hp"), "{error}");
     assert_eq!(replica.get::<u32>(entity).unwrap(), &1);
-    // A name that is taken stays with whom it belongs to.
+    // A name that is taken stays with its owner.
     let mut own = World::new();
     own.register_described(ComponentDescription { name: "health", size: 4, align: 4 }).unwrap();
     own.register::<u32>().unwrap();

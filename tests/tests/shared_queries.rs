@@ -1,5 +1,5 @@
 //! Queries of a world that is shared out: any number at once, on one thread or several, unless one
-//! writes what another one uses.
+//! writes a component that another one uses.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,7 +98,7 @@ fn queries_of_different_components_write_inside_each_other_while_a_snapshot_shar
         let view = world.capture(ComponentMask::ALL, &pool);
         let before: Vec<_> = view.query::<(&u32, &f64)>().unwrap().iter().collect();
         let before: Vec<_> = before.into_iter().map(|(a, b)| (*a, *b)).collect();
-        // The capture ends in the middle: what it kept is reclaimed by the inner query.
+        // The capture ends in the middle: the inner query reclaims its chunks.
         let mut view = Some(view);
         let shared = world.share();
         let mut numbers = shared.query::<&mut u32>();
@@ -128,7 +128,7 @@ fn queries_of_different_components_write_inside_each_other_while_a_snapshot_shar
     }
 }
 
-/// The query, as soon as no other thread has what it needs.
+/// The query, as soon as no other thread has its components.
 fn granted<'s, 'w, Q: Terms>(shared: &'s SharedWorld<'w>) -> SharedQuery<'s, 'w, Q> {
     loop {
         match shared.try_query() {
@@ -252,7 +252,7 @@ fn single_entities_are_found_or_refused_with_the_reason() {
     assert_eq!(shared.query::<&u32>().get(entities[3]).unwrap(), &30);
 }
 
-/// What a query says that may write: plain, shared, prepared, and prepared with a filter.
+/// The answers of queries that may write: plain, shared, prepared, and prepared with a filter.
 fn answers<Q: Terms>(world: &mut World) -> [Option<QueryError>; 4] {
     let mut prepared = PreparedQuery::<Q>::new();
     let mut filtered = PreparedQuery::<Q, (Changed<u32>, With<u64>)>::new();
@@ -282,7 +282,7 @@ fn conflict(uses: &[Use]) -> Option<QueryError> {
 }
 
 /// Asks a query on worlds that know more and more of its components. A conflict is told at all of
-/// them, and there is no other error but that of a replica that lacks what the query reads.
+/// them, and there is no other error but that of a replica without the columns that the query reads.
 fn check<Q: Terms>(uses: &[Use]) {
     let expected = conflict(uses);
     let mut world = World::new();
@@ -322,7 +322,7 @@ macro_rules! check_pairs {
 
 /// A query that writes a component and used it a second time ran on a world that had never seen the
 /// component, and was refused from the day on that an entity had it: a fault of the program that
-/// its tests on small worlds did not show. What a query may do is decided by its types.
+/// its tests on small worlds did not show. The types of a query decide its rights.
 ///
 /// Ralith/hecs#161 is the report that the idea comes from.
 #[test]

@@ -1,4 +1,4 @@
-//! Slow readers: the writer is told once for each limit that a picture comes past, and nothing
+//! Slow readers: the writer is called once for each limit that a snapshot passes, and nothing
 //! that the callback does can harm it.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
@@ -57,12 +57,12 @@ fn a_slow_reader_is_told_of_once_per_limit_on_the_thread_of_the_world() {
                 reasons.push((tick, told.reason));
             }
             if tick == 5 {
-                // What is replaced is on the list of the newest picture that sees it, and comes
+                // A replaced chunk is on the list of the newest snapshot that sees it, and comes
                 // to the slow one when that ends.
                 *world.get_mut::<u32>(entity).unwrap() = 5;
             }
         }
-        // The double buffer's newest picture keeps the chunk until the tick after it was replaced.
+        // The double buffer's newest snapshot keeps the chunk until the tick after it was replaced.
         let last = if provider.kind() == ProviderKind::DoubleBuffer { 7 } else { 6 };
         assert_eq!(reasons, [(4, SlowReason::Lag), (last, SlowReason::RetainedBytes)]);
         assert_eq!(provider.held(&world).first(), slow.usage(&world).as_ref());

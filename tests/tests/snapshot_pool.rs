@@ -1,4 +1,4 @@
-//! The pool of snapshot cells: what is made, what is used again, and what is kept.
+//! The pool of snapshot cells: which are made, used again, and kept.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::HashSet;
@@ -61,7 +61,7 @@ fn a_returned_cell_is_empty_and_keeps_its_capacity() {
 
     let cell = pool.take();
     assert_eq!(cell.cell_id(), id);
-    assert!(cell.is_empty(), "nothing of the last picture is left");
+    assert!(cell.is_empty(), "nothing of the last snapshot is left");
     let (capacity, needed) = (cell.capacity(), SnapshotShape::of(&world));
     assert!(capacity.tables >= needed.tables && capacity.columns >= needed.columns);
     assert!(capacity.chunks >= needed.chunks && capacity.logs >= needed.logs);

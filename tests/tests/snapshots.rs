@@ -1,5 +1,5 @@
-//! What snapshots promise: they never change, cost nothing to take, keep only what changed, and
-//! may be held by any thread for any time.
+//! The promises of snapshots: they never change, are captured without a copy, keep only changed
+//! chunks, and may be held by any thread for any time.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::collections::BTreeMap;
@@ -163,7 +163,7 @@ fn snapshot_retains_exactly_the_chunks_that_changed_in_its_columns() {
         assert_eq!(memory.retained_bytes, 256 * touched);
         assert_eq!(memory.retained_chunks, touched);
     }
-    // A second snapshot shares what has not changed since, and keeps nothing of its own yet.
+    // A second snapshot shares the unchanged chunks, and keeps none of its own yet.
     let second = world.capture(numbers, &pool);
     assert_eq!(world.memory().retained_bytes, 256 * 100);
     drop(view);
@@ -198,7 +198,7 @@ fn chunk_that_two_snapshots_see_is_retained_until_both_are_gone() {
     }
 }
 
-/// Checks that a picture is of one frame: both columns of every row carry its number.
+/// Checks that a snapshot is of one frame: both columns of every row carry its number.
 fn assert_one_frame(view: &View) {
     let frame = view.tick();
     let mut rows = 0;

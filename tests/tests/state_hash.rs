@@ -1,5 +1,5 @@
-//! State hashes: equal worlds have equal ones, every kind of write changes them, and what a world
-//! works out from the chunks that were written is what a view works out from all.
+//! State hashes: equal worlds have equal ones, every kind of write changes them, and the hash that a
+//! world works out from written chunks is that which a view works out from all.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn from_scratch(world: &mut World) -> u64 {
     world.capture(ComponentMask::ALL, &SnapshotPool::default()).state_hash()
 }
 
-/// What one write does to a filled world.
+/// The effect of one write on a filled world.
 type Write = fn(&mut World, &[Entity]);
 
 const WRITES: [(&str, Write); 25] = [
@@ -242,7 +242,7 @@ fn hashes_of_random_programs_are_the_same_however_often_they_were_asked_for() {
         for number in 0..200 {
             step(&mut often, &mut mixers[0]);
             step(&mut seldom, &mut mixers[1]);
-            // Pictures come and go, so that chunks are copied, taken back, and kept.
+            // Snapshots come and go, so that chunks are copied, taken back, and kept.
             views[choice.below(3)] =
                 (choice.below(2) == 0).then(|| often.capture(ComponentMask::ALL, &pool));
             if choice.below(3) == 0 {

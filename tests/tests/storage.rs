@@ -1,4 +1,4 @@
-//! Errors that change nothing, faults inside loops, determinism, and what a cleared world keeps.
+//! Errors that change nothing, faults inside loops, determinism, and the memory of a cleared world.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -185,7 +185,7 @@ fn failure_for_want_of_memory_changes_nothing_and_passes() {
         failures += usize::from(world.insert(entity, (4_u64,)).is_err());
         failures += usize::from(world.remove::<(u64,)>(entity).is_err());
     }
-    // What little was free may have served the first of them.
+    // The little memory that was free may have served the first of them.
     assert!(failures > 3 * entities.len());
     assert!(world.query_mut::<&mut u32>().try_for_each(|number| *number += 0).is_err());
     assert!(world.clear().is_err());
@@ -355,7 +355,7 @@ fn folding_an_iterator_visits_what_stepping_it_visits_also_from_its_middle() {
     }
 }
 
-/// A batch whose iterator said too little about its length lost what it had brought before the
+/// A batch whose iterator said too little about its length lost the rows that it had brought before the
 /// first chunk had to grow: the chunk took only the rows of entities along.
 #[test]
 fn a_batch_of_unknown_length_keeps_every_row() {

@@ -2,10 +2,10 @@
 //! under the sanitizers, see `tests/sanitize.sh`).
 //!
 //! The writer changes a world in every way that the engine knows, with chunks of four rows, so that
-//! every boundary is crossed, goes back to earlier pictures of it, and captures it for two
+//! every boundary is crossed, goes back to earlier snapshots of it, and captures it for two
 //! providers, in private, and through a replica. Readers compare views and look ahead in branches.
 //! Readers join, read, and leave after any time; their threads come and go, and some exit or panic
-//! while they hold a view. What a reader sees must be whole: each row is made of one number and
+//! while they hold a view. Readers must see whole rows: each row is made of one number and
 //! checks itself, two columns agree row by row, and sums that the writer kept beside its changes
 //! and stored before the capture are those of the rows. Reading again must give the same.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
@@ -34,7 +34,7 @@ const ENTITIES_MAX: usize = 200;
 /// Rounds, each with a world of its own. After every second one the world goes before its readers.
 const ROUNDS: u32 = 4;
 
-/// What the writer counted beside its changes.
+/// The writer's counts beside its changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 struct Totals {
@@ -47,7 +47,7 @@ struct Totals {
     events: u64,
 }
 
-/// What ends a reader's thread on purpose.
+/// The panic that ends a reader's thread on purpose.
 struct Stumbled;
 
 /// Where readers find views.
@@ -84,7 +84,7 @@ impl Sources {
         drop(before);
     }
 
-    /// The private view. Tries until it succeeds: what `lock` does when others are there is out of
+    /// The private view. Tries until it succeeds: the way in which `lock` waits for others is out of
     /// ThreadSanitizer's sight.
     fn private(&self) -> MutexGuard<'_, Option<View>> {
         loop {
@@ -110,7 +110,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// The world, and what else the writer uses.
+/// The writer's world and tools.
 struct Writer {
     world: World,
     replica: World,
@@ -119,7 +119,7 @@ struct Writer {
     wide: ComponentId,
     triple: ComponentId,
     totals: Totals,
-    /// A picture to go back to.
+    /// A view to go back to.
     past: Option<View>,
     mixer: Mixer,
 }
@@ -215,7 +215,7 @@ impl Writer {
         }
     }
 
-    /// Spawns, despawns, and changes what single entities have.
+    /// Spawns, despawns, and changes the components of single entities.
     fn change_shape(&mut self) {
         let seed = self.mixer.next_number();
         let (wide, triple) = (Wide::from_seed(seed), Triple::from_seed(seed));
@@ -323,7 +323,7 @@ impl Writer {
         }
     }
 
-    /// Stores what the rows add up to now.
+    /// Stores the present sum of the rows.
     fn store_totals(&mut self) {
         let rows = self.world.query::<&Triple>();
         self.totals.rows = rows.count() as u64;
@@ -332,20 +332,20 @@ impl Writer {
         *self.world.resource_mut::<Totals>().unwrap() = self.totals;
     }
 
-    /// Takes back what has happened since some picture, or takes one to go back to.
+    /// Goes back to an earlier snapshot, or captures one to go back to.
     fn go_back(&mut self) {
         match self.past.take() {
             Some(past) => {
                 self.world.restore(&past).unwrap();
                 self.totals = *past.resource::<Totals>().unwrap();
-                // What is recorded from here on counts again.
+                // Commands recorded from here on count again.
                 self.world.play_back(&mut self.commands);
             }
             None => self.past = Some(self.world.capture(ComponentMask::ALL, &self.pool)),
         }
     }
 
-    /// One frame: changes, and pictures of what became of them.
+    /// One frame: changes, and captures of the results.
     fn frame(&mut self, sources: &Sources) {
         for _ in 0..self.mixer.below(6) {
             self.change();
@@ -391,7 +391,7 @@ impl Writer {
     }
 }
 
-/// Reads all of a view; returns what must be the same whenever it is read.
+/// Reads all of a view; returns values that must be the same at each reading.
 fn examine(view: &View) -> (Totals, u64) {
     let totals = *view.resource::<Totals>().unwrap();
     let mut found = Totals { events: totals.events, ..Totals::default() };
@@ -553,7 +553,7 @@ fn run(seed: u64, time: Duration, drop_under_readers: bool) -> u64 {
 }
 
 #[test]
-fn eight_readers_see_whole_pictures_while_one_writer_does_everything() {
+fn eight_readers_see_whole_snapshots_while_one_writer_does_everything() {
     let seconds = env::var("CONVOY_STRESS_SECONDS");
     let seconds: f64 = seconds.map_or(3.0, |seconds| seconds.parse().expect("a number"));
     let seed = env::var("CONVOY_SEED").map_or(0, |seed| seed.parse().expect("a number"));

@@ -302,7 +302,7 @@ fn batches_over_a_query_leave_what_is_switched_off_alone() {
     let mut left: Vec<_> = world.query::<Entity>().iter().collect();
     left.sort();
     assert_eq!(left, [2, 3, 9].map(|row: usize| entities[row]));
-    // Inserting into what was found without it switches it on, each once.
+    // Inserting into entities that were found without it switches it on, each once.
     assert_eq!(world.query_mut::<()>().filter::<Without<u32>>().insert((5_u32,)).unwrap(), 3);
     assert_eq!(enabled(&mut world), [5, 5, 5]);
 }
@@ -540,7 +540,7 @@ fn parallel_passes_skip_what_is_switched_off() {
     }
 }
 
-/// Everything that a naive model knows of an entity: its numbers and what is switched on.
+/// An entity in the naive model: its numbers and the toggles that are on.
 type Known = (Option<(u32, bool)>, Option<(u16, bool)>, bool);
 
 /// How many operations a random program has: 50,000 unless `CONVOY_OPERATIONS` tells.
@@ -634,7 +634,7 @@ fn a_random_program_agrees_with_a_naive_model_and_its_views_with_copies_of_it() 
     }
 }
 
-/// What a query finds is what the model has switched on.
+/// A query finds the rows that are switched on in the model.
 fn assert_equal(
     found: impl Iterator<Item = (Entity, (Option<u32>, Option<u16>, bool))>,
     model: &BTreeMap<Entity, Known>,

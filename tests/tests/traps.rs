@@ -179,7 +179,7 @@ fn trap_2_one_structural_change_of_a_tick_does_not_hide_another() {
 }
 
 #[test]
-fn trap_3_slow_reader_leaves_every_later_joiner_the_newest_picture() {
+fn trap_3_slow_reader_leaves_every_later_joiner_the_newest_snapshot() {
     let pool = SnapshotPool::default();
     let providers: [Box<dyn SnapshotProvider>; 2] = [
         Box::new(SharedSnapshotProvider::new(ALL, pool.clone())),
@@ -202,10 +202,10 @@ fn trap_3_slow_reader_leaves_every_later_joiner_the_newest_picture() {
     }
 }
 
-/// A host that frees the picture of a module at its deadline lets the world write into what the
+/// A host that frees the view of a module at its deadline lets the world write into the rows that the
 /// module still reads.
 #[test]
-fn trap_7_module_past_its_deadline_reads_its_own_picture_until_it_ends() {
+fn trap_7_module_past_its_deadline_reads_its_own_snapshot_until_it_ends() {
     let (mut world, entities) = world_of_small_chunks();
     let config = HostConfig::default().workers(1);
     let mut host = ModuleHost::new(config);
@@ -231,7 +231,7 @@ fn trap_7_module_past_its_deadline_reads_its_own_picture_until_it_ends() {
         let query = world.query_mut::<(&mut u32, &mut u64)>();
         query.for_each(|(number, wide)| (*number, *wide) = (*number + tick, *wide + 1));
         host.run_frame(&mut world, frame).unwrap();
-        assert_eq!(world.memory().active_captures, 1, "its picture, and no other");
+        assert_eq!(world.memory().active_captures, 1, "its snapshot, and no other");
     }
     let statistics = host.statistics(&world);
     assert_eq!((statistics.modules[0].missed_deadlines, statistics.modules[0].skipped), (1, 1));
@@ -239,7 +239,7 @@ fn trap_7_module_past_its_deadline_reads_its_own_picture_until_it_ends() {
     let after = rows_of(&world);
     may_go_on.send(()).unwrap();
     host.finish(&mut world);
-    assert_eq!(*read.lock().unwrap(), before, "the picture of its start, whole");
+    assert_eq!(*read.lock().unwrap(), before, "the rows at its start, whole");
     assert_eq!(rows_of(&world), after, "its late command is dropped");
     assert_eq!(host.statistics(&world).modules[0].dropped_commands, 1);
     world.advance_tick();
@@ -247,8 +247,8 @@ fn trap_7_module_past_its_deadline_reads_its_own_picture_until_it_ends() {
     assert!(world.contains(entities[0]));
 }
 
-/// Where readers are a plain counter, one release too many frees the picture of somebody else and
-/// leaves the counter wrong for every picture after it. Here a release is the end of a value.
+/// Where readers are a plain counter, one release too many frees the snapshot of another reader and
+/// leaves the counter wrong for every snapshot after it. Here a release is the end of a value.
 #[test]
 fn trap_8_reader_that_panics_or_leaves_early_releases_exactly_once() {
     let (mut world, entities) = world_of_small_chunks();

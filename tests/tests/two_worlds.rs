@@ -1,4 +1,4 @@
-//! One provider, two worlds: nobody is handed the other world's picture.
+//! One provider, two worlds: no reader is handed a view of the other world.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

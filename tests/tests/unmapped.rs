@@ -10,7 +10,7 @@ use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World};
 
 const MEBIBYTE: usize = 1 << 20;
 
-/// What a test holds as long as nobody else may map memory.
+/// Held by a test while no other may map memory.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -57,7 +57,7 @@ fn mappings_end_with_the_last_view_or_branch_of_a_world_that_was_dropped() {
     }
 }
 
-/// What a program does with the branch that becomes its world.
+/// The work of a program on the branch that becomes its world.
 #[derive(Clone, Copy, Debug)]
 enum Use {
     Everything,

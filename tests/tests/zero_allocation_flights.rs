@@ -26,7 +26,7 @@ const FRAMES: u32 = 1_000;
 /// and of thread stacks, that are touched for the first time.
 const RESIDENT_GROWTH_MAX: usize = 1 << 20;
 
-/// What a run of steady frames has added.
+/// The memory that a run of steady frames has added.
 #[derive(Debug)]
 struct Growth {
     blocks: u64,
@@ -65,7 +65,7 @@ fn add_a_module_that_allocates(host: &mut ModuleHost) -> Result<(), HostError> {
     host.add(spec, module).map(|_| ())
 }
 
-/// What the steady frames of one scenario add, after it has warmed up.
+/// The memory that the steady frames of one scenario add, after it has warmed up.
 fn steady_growth(
     timetable: &Arc<Timetable>,
     threads: usize,

@@ -96,7 +96,7 @@ fn filled() -> (World, Vec<Entity>) {
     filled_with(config())
 }
 
-/// The same for entities that come and go at random: what lies free between them then comes to a new
+/// The same for entities that come and go at random: the free memory between them then comes to a new
 /// high at ever rarer intervals, and half as much memory again as is ever in use has room for all
 /// of these. A chunk that is lost every second frame fills the room.
 fn filled_with_room() -> (World, Vec<Entity>) {
@@ -307,19 +307,19 @@ fn filtered_queries() -> Frame {
 }
 
 /// A pool of snapshots, and the last two views.
-struct Pictures {
+struct Snapshots {
     pool: SnapshotPool,
     views: [Option<View>; 2],
 }
 
-impl Pictures {
+impl Snapshots {
     fn new(world: &World) -> Self {
         let pool = SnapshotPool::for_world(world);
         pool.warm_up(4);
         Self { pool, views: [None, None] }
     }
 
-    /// Ends a frame and captures a picture that lives for two.
+    /// Ends a frame and captures a view that lives for two.
     fn take(&mut self, world: &mut World, frame: u32) -> &View {
         world.advance_tick();
         let view = world.capture(ComponentMask::ALL, &self.pool);
@@ -329,12 +329,12 @@ impl Pictures {
 
 fn write_shared() -> Frame {
     let (world, _) = filled();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
-        pictures.take(world, frame);
+        snapshots.take(world, frame);
         world.query_mut::<&mut u32>().for_each(|number| *number += 1);
         world.query_mut::<&mut Position>().for_each_run(|all| all.fill([2.0; 3])).unwrap();
-        pictures.take(world, frame);
+        snapshots.take(world, frame);
         world.query_mut::<&mut u32>().iter().for_each(|number| *number += 1);
     })
 }
@@ -355,9 +355,9 @@ fn parallel_passes(world: &mut World, frame: u32) {
 
 fn parallel_shared() -> Frame {
     let (world, _) = filled();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
-        let view = pictures.take(world, frame);
+        let view = snapshots.take(world, frame);
         view.query::<&u32>().unwrap().par_for_each(|number| _ = black_box(number));
         parallel_passes(world, frame);
     })
@@ -365,7 +365,7 @@ fn parallel_shared() -> Frame {
 
 fn changed_rows() -> Frame {
     let (world, entities) = filled();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
         let mark = world.change_mark();
         *world.get_mut::<u32>(entities[frame as usize % 100 * 10]).unwrap() += 1;
@@ -374,7 +374,7 @@ fn changed_rows() -> Frame {
         assert!(changed.iter().len() >= 2 && changed.count() < 200);
         let added = world.query::<&u32>().filter::<Added<u32>>().since(mark).unwrap();
         added.for_each_run(|numbers| assert!(numbers.len() <= 64));
-        let view = pictures.take(world, frame);
+        let view = snapshots.take(world, frame);
         let changed = view.query::<&u32>().unwrap().filter::<Changed<u32>>().since(mark).unwrap();
         changed.for_each(|number| _ = black_box(number));
         world.despawn(entity).unwrap();
@@ -383,10 +383,10 @@ fn changed_rows() -> Frame {
 
 fn write_changed() -> Frame {
     let (world, entities) = filled();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
         let mark = world.change_mark();
-        pictures.take(world, frame);
+        snapshots.take(world, frame);
         *world.get_mut::<u32>(entities[frame as usize % 100 * 10]).unwrap() += 1;
         type Moved = Changed<u32>;
         let query = world.query_mut::<&mut Position>().filter::<Moved>().since(mark).unwrap();
@@ -399,9 +399,9 @@ fn write_changed() -> Frame {
 fn resources() -> Frame {
     let mut world = World::with_config(config());
     world.insert_resource(0_u64).unwrap();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
-        let view = pictures.take(world, frame);
+        let view = snapshots.take(world, frame);
         *world.resource_mut::<u64>().unwrap() += 1;
         assert_eq!(view.resource::<u64>().unwrap() + 1, *world.resource::<u64>().unwrap());
         world.insert_resource([frame; 4]).unwrap();
@@ -459,14 +459,14 @@ fn events() -> Frame {
     let world = World::with_config(config());
     let mut cursor = world.event_cursor::<[u32; 3]>();
     let mut late = EventCursor::<u64>::default();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
         for number in 0..40 {
             world.send_event([frame, number, 0]);
             world.send_event(u64::from(number));
         }
         assert_eq!(world.events(&mut cursor).count(), 40);
-        let view = pictures.take(world, frame);
+        let view = snapshots.take(world, frame);
         if frame % 10 == 0 {
             black_box(view.events(&mut late).unwrap().count());
         }
@@ -535,10 +535,10 @@ fn commands() -> Frame {
 
 fn captures() -> Frame {
     let (world, entities) = filled();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
         world.query_mut::<&mut u32>().for_each(|number| *number += 1);
-        let view = pictures.take(world, frame);
+        let view = snapshots.take(world, frame);
         let mut sum = 0;
         view.query::<&u32>().unwrap().for_each(|number| sum += number);
         view.query::<(Entity, &u32)>().unwrap().iter().for_each(|(_, number)| sum += number);
@@ -644,10 +644,10 @@ fn compact() -> Frame {
 
 fn compact_churn() -> Frame {
     let (world, mut entities) = filled_with_room();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     let mut mixer = Mixer::new(5);
     on(world, move |world, frame| {
-        pictures.take(world, frame);
+        snapshots.take(world, frame);
         // Waves between 200 and 1,000 entities.
         let wanted = if frame / 20 % 2 == 0 { 200 } else { ENTITIES as usize };
         for _ in 0..60 {
@@ -677,10 +677,10 @@ fn statistics() -> Frame {
 
 fn churn_under_views() -> Frame {
     let (world, mut entities) = filled_with_room();
-    let mut pictures = Pictures::new(&world);
+    let mut snapshots = Snapshots::new(&world);
     let mut mixer = Mixer::new(9);
     on(world, move |world, frame| {
-        pictures.take(world, frame);
+        snapshots.take(world, frame);
         for _ in 0..50 {
             let index = mixer.below(entities.len());
             world.despawn(entities.swap_remove(index)).unwrap();
@@ -690,7 +690,7 @@ fn churn_under_views() -> Frame {
     })
 }
 
-/// What a phase did in its steady state that it should not have.
+/// The faults of a phase in its steady state.
 fn offence(set_up: SetUp) -> Option<String> {
     let mut frame = set_up();
     let mut mapped = 0;
@@ -747,7 +747,7 @@ fn restores() -> Frame {
     let (mut world, mut entities) = filled();
     world.insert_resource(7_u64).unwrap();
     let pool = SnapshotPool::for_world(&world);
-    let picture = world.capture(ComponentMask::ALL, &pool);
+    let view = world.capture(ComponentMask::ALL, &pool);
     let kept = entities.clone();
     let mut mixer = Mixer::new(3);
     on(world, move |world, frame| {
@@ -758,7 +758,7 @@ fn restores() -> Frame {
         }
         world.query_mut::<&mut u32>().for_each(|number| *number += 1);
         world.send_event(frame);
-        world.restore(&picture).unwrap();
+        world.restore(&view).unwrap();
         assert_eq!(world.entity_count(), kept.len());
         entities.clear();
         entities.extend_from_slice(&kept);
@@ -835,7 +835,7 @@ fn control_maps() -> Frame {
 fn control_keeps() -> Frame {
     let (world, _) = filled_with_room();
     on(world, |world, frame| {
-        // A chunk has 64 rows of which the smaller column takes 256 bytes.
+        // A chunk has 64 rows, 256 bytes in the smaller column.
         if frame % 2 == 0 {
             world.spawn_batch((0..64_u32).map(|number| (number,))).unwrap();
         }
@@ -858,8 +858,8 @@ fn main() {
 }
 
 /// A pass allocates nothing where its caller is a thread of the pool, also one that was there
-/// before, and one block for every 63 passes where it is not. The second is what rayon's queue for
-/// such callers takes; it is the control of the first, too.
+/// before, and one block for every 63 passes where it is not. The block is for rayon's queue of such
+/// callers, and is the control of the first case, too.
 fn check_callers_of_a_pool() {
     let (passes_per_frame, passes_per_block) = (20 * 4, 63);
     let mut frame = parallel_queries();

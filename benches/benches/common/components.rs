@@ -45,7 +45,7 @@ components! {
     Health(f32);
     /// 4 bytes.
     Mass(f32);
-    /// 4 bytes: what is inserted and removed.
+    /// 4 bytes, inserted and removed.
     Marker(u32);
 }
 

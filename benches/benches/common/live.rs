@@ -18,10 +18,10 @@ impl LiveWorld {
         Self { world, pool }
     }
 
-    /// What is alive during a pass: a fresh picture of everything, so that each chunk is shared
+    /// A fresh view of everything for the length of a pass, so that each chunk is shared
     /// when the pass begins. Nothing in a world without snapshots.
-    pub(crate) fn picture(&mut self) -> Option<View> {
-        // A frame ends: what the picture of the pass before kept goes back to the arena.
+    pub(crate) fn capture(&mut self) -> Option<View> {
+        // A frame ends: chunks that the last pass's snapshot retained go back to the arena.
         self.world.advance_tick();
         let pool = self.pool.as_ref()?;
         Some(self.world.capture(ComponentMask::ALL, pool))

@@ -1,8 +1,8 @@
-//! What the benchmarks have in common: components, rows, the hand-written baseline, Convoy with
+//! The common parts of the benchmarks: components, rows, the hand-written baseline, Convoy with
 //! and without a live snapshot, and how a pass is timed.
 //!
 //! A group is a verb. In it `subject/workload` names a benchmark: the report pairs the subjects of
-//! one workload. Every subject sets its state up once, outside of what is timed.
+//! one workload. Every subject sets its state up once, outside of the timed part.
 #![allow(
     dead_code,
     unused_imports,

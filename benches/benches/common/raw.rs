@@ -1,6 +1,6 @@
 //! The baseline: a struct of `Vec`s and an entity map, as one writes them by hand.
 //!
-//! It does what an engine has to do and no more: rows stay packed, handles carry a generation,
+//! It does the duties of an engine and no more: rows stay packed, handles carry a generation,
 //! and the map follows every row that moves.
 
 use super::columns::Columns;

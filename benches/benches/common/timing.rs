@@ -9,7 +9,7 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 /// The benchmarks of one verb.
 pub(crate) type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// Criterion with short measurements: what counts are ratios inside one run. The allocator is
+/// Criterion with short measurements: only ratios inside one run count. The allocator is
 /// pinned first, so that every subject finds memory equally warm.
 pub(crate) fn criterion() -> Criterion {
     convoy_benches::pin_allocator();

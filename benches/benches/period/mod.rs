@@ -66,7 +66,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// What is measured, by the names of the workloads.
+    /// The measurements, by the names of the workloads.
     pub(crate) const EACH: [(&str, Self); 3] = [
         ("10%_written", Self { modules: 5, written: Written::Tenth }),
         ("100%_written", Self { modules: 5, written: Written::All }),
@@ -81,10 +81,10 @@ pub(crate) enum Written {
     All,
 }
 
-/// Who gives the modules their views.
+/// The provider of the modules' views.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Sharing {
-    /// Nobody: the world alone, for comparison.
+    /// None: the world alone, for comparison.
     Nothing,
     /// Every module has a replica of its own.
     Individual,
@@ -139,7 +139,7 @@ impl Period {
 
     /// Bytes that exist only because the modules want their views: replicas, replaced chunks
     /// and the snapshots' lists.
-    pub(crate) fn picture_bytes(&self) -> usize {
+    pub(crate) fn view_bytes(&self) -> usize {
         let copied: usize = self.providers.iter().map(|each| each.copied_bytes()).sum();
         let mut counted: Vec<&View> = Vec::new();
         for view in &self.views {

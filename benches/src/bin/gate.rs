@@ -1,6 +1,6 @@
 //! Compares instruction counts, and misses of simulated caches, with the baseline of this toolchain and processor.
 //!
-//! Reads what gungraun prints with `--output-format=json` from standard input, a line per
+//! Reads the output of gungraun with `--output-format=json` from standard input, a line per
 //! benchmark. `benches/gate.sh` runs both; see there.
 
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use serde_json::{Map, Value, json};
 /// By how much a count may grow before the gate closes.
 const GROWTH_MAX: f64 = 0.02;
 
-/// What it may grow by in any case.
+/// Growth that is always allowed.
 const GROWTH_MIN: u64 = 50;
 
-/// What misses may grow by in any case: a hundred are no more than two lists that came to lie in the
+/// Growth of misses that is always allowed: a hundred are no more than two lists that came to lie in the
 /// same lines of the cache.
 const MISSES_MIN: u64 = 100;
 

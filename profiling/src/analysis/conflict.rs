@@ -32,7 +32,7 @@ const BAND_RAD: f32 = (SEPARATION_RAD * 1.01) as f32;
 const BANDS: usize = (std::f64::consts::PI / (SEPARATION_RAD * 1.01)) as usize + 1;
 
 /// Comparisons in a search of the bands for each aircraft, on average, above which a [`Crowd`] is
-/// cheaper: a few times what its sorts cost.
+/// cheaper: a few times the cost of its sorts.
 const COMPARISONS_PER_AIRCRAFT: usize = 256;
 
 /// Finds all pairs of aircraft in conflict.
@@ -99,7 +99,7 @@ impl ConflictGrid {
 
     /// Forgets the previous aircraft and finds all conflicts among these.
     ///
-    /// An aircraft whose position or altitude is not finite is in conflict with nobody. Allocates
+    /// An aircraft whose position or altitude is not finite is in conflict with no other. Allocates
     /// only if there are more aircraft than ever before and than the capacity.
     pub fn update(&mut self, aircraft: impl IntoIterator<Item = Aircraft>) {
         let usable =

@@ -13,7 +13,7 @@
 //! of comparing all pairs.
 //!
 //! Cost for n aircraft in m groups: n log n to build the tree. Counting visits the nodes that the
-//! edge of somebody's separation crosses: none for a crowd that is smaller than the separation,
+//! edge of an aircraft's separation crosses: none for a crowd that is smaller than the separation,
 //! about m^(3/2) for one that spreads evenly over the ground, and m^(5/3) if it also does in
 //! height. Memory is linear, at most 90 bytes for each aircraft.
 
@@ -33,7 +33,7 @@ struct Group {
     /// Its first aircraft among all entries; the others follow, by ascending id.
     first: u32,
     count: u32,
-    /// Whether they are in conflict with each other or with somebody else.
+    /// Whether they are in conflict with each other or with another aircraft.
     in_conflict: bool,
 }
 
@@ -52,7 +52,7 @@ struct Node {
     end: u32,
     /// The node of the second half; that of the first follows this one. Zero for a leaf.
     second: u32,
-    /// Whether all its aircraft are in conflict with somebody.
+    /// Whether each of its aircraft is in conflict with another.
     in_conflict: bool,
 }
 

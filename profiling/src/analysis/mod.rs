@@ -1,4 +1,4 @@
-//! What the modules of the main job compute from the traffic.
+//! The computations of the main job's modules on the traffic.
 //!
 //! | type | question |
 //! |---|---|
@@ -36,7 +36,7 @@ use crate::geodesy::UnitVector;
 /// An airborne aircraft, as far as the analysis needs to know it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Aircraft {
-    /// What results call it; no two aircraft of one update share it.
+    /// Its number in results; no two aircraft of one update share it.
     pub id: u64,
     /// Where it is over ground.
     pub position: UnitVector,

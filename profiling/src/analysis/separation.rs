@@ -86,7 +86,7 @@ pub(super) struct Separation {
     limit_squared: f32,
 }
 
-/// What a [`Separation`] says of all pairs between two boxes.
+/// The verdict of a [`Separation`] on all pairs between two boxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
     /// No pair is in conflict.
@@ -114,7 +114,7 @@ impl Separation {
             && one.position.chord_squared(other.position) < self.limit_squared
     }
 
-    /// What holds for each place in `one` with each in `other`.
+    /// The verdict for each place in `one` with each in `other`.
     ///
     /// The answer is exact for the rounded arithmetic of [`Separation::is_violated`]: differences,
     /// squares and sums of `f32` are rounded monotonically, so the same operations on the nearest

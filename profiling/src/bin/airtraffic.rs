@@ -1,4 +1,4 @@
-//! The main job, under an allocator that counts what it is asked.
+//! The main job, under an allocator that counts requests.
 
 use std::process::ExitCode;
 

@@ -9,7 +9,7 @@ use super::header::HeaderProblem;
 use super::problem::{Fragment, RowProblem, SkippedRows};
 use super::window::LINE_BYTES_MAX;
 
-/// First bytes of files that people have in place of text or gzip, and what to call them.
+/// First bytes of files that people have in place of text or gzip, and the names of their formats.
 const FORMATS: [(&[u8], &str); 8] = [
     (b"PK\x03\x04", "a zip archive, which has to be unpacked first"),
     (b"\x1f\x8b", "gzip within gzip, which has to be unpacked once first"),
@@ -31,14 +31,14 @@ pub enum LoadError {
     Open {
         /// The file at fault.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// Reading failed after opening, for example because the path is a directory.
     Read {
         /// The file at fault.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file begins as gzip, but it is truncated or corrupt.
@@ -47,7 +47,7 @@ pub enum LoadError {
         path: PathBuf,
         /// The line of the unpacked text that could not be completed.
         line: u64,
-        /// What the decoder says.
+        /// The error of the decoder.
         source: io::Error,
     },
     /// Something that isn't gzip stands behind the last gzip member. Zero bytes may.
@@ -65,7 +65,7 @@ pub enum LoadError {
         path: PathBuf,
         /// The line.
         line: u64,
-        /// What is there instead.
+        /// The text in their place.
         problem: TextProblem,
     },
     /// The header does not name the expected columns.
@@ -83,21 +83,21 @@ pub enum LoadError {
         path: PathBuf,
         /// Line in the unpacked file; the header is line 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: RowProblem,
     },
     /// Not one row is usable.
     Empty {
         /// The file at fault.
         path: PathBuf,
-        /// The rows, none of which was usable.
+        /// The rows; none was usable.
         skipped: SkippedRows,
         /// Rows of flights that were cancelled, which are none of the skipped.
         cancelled: u64,
     },
 }
 
-/// What a file is that isn't text.
+/// The format of a file that isn't text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TextProblem {

@@ -1,4 +1,4 @@
-//! What loading flights promises, on well-formed, damaged and random input.
+//! The promises of loading flights, on well-formed, damaged and random input.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 

@@ -108,7 +108,7 @@ pub(super) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// The members of `input`, of which the first begins here.
+    /// The members of `input`; the first begins here.
     pub(super) fn new(input: Input<'a>) -> Self {
         Self { decoder: GzDecoder::new(input), ended: false }
     }

@@ -1,4 +1,4 @@
-//! What a header says: which columns a file has, and where it differs from what it should say.
+//! Headers: which columns a file has, and how its header differs from the expected one.
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ pub enum HeaderProblem {
         column: usize,
         /// Its name.
         expected: &'static str,
-        /// What stands there.
+        /// The text in its place.
         found: String,
     },
     /// A column is missing at the end; those before it are right.
@@ -103,12 +103,12 @@ pub enum HeaderProblem {
     GoesOn {
         /// The first that is too many.
         column: usize,
-        /// What stands there.
+        /// Its text.
         found: String,
     },
     /// Something other than commas is between the columns.
     Separator {
-        /// What it seems to be.
+        /// The separator that it seems to be.
         found: char,
     },
     /// The columns may stand anywhere, but this one is nowhere.

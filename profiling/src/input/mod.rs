@@ -4,7 +4,7 @@
 //! into records; [`load_airports`] and [`load_flights`] turn records into compact values. Memory
 //! holds the result and a few lines, never the text.
 //!
-//! What it upholds:
+//! Invariants:
 //!
 //! * No input makes it panic or fill memory with a line that does not end.
 //! * A record is one line, or several if a quoted field goes on in the next. A quote that isn't

@@ -1,4 +1,4 @@
-//! Rows that cannot be used: what is wrong with them, and how a load reports them.
+//! Rows that cannot be used: their problems, and the report of a load.
 //!
 //! A [`RowProblem`] is a small copyable value, so that a file of bad rows costs no allocation for
 //! each of them.
@@ -20,7 +20,7 @@ pub struct LoadOptions {
     pub strict: bool,
 }
 
-/// What a load returns: the data and an account of the rows.
+/// The result of a load: the data and an account of the rows.
 #[derive(Debug)]
 pub struct Loaded<T> {
     /// The usable rows.
@@ -71,7 +71,7 @@ impl SkippedRows {
 /// A reason to leave out rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SkipReason {
-    /// What is wrong with the first of them.
+    /// The problem of the first of them.
     pub example: RowProblem,
     /// How many there are.
     pub count: u64,
@@ -113,7 +113,7 @@ impl fmt::Display for SkipReason {
 pub struct SkippedRow {
     /// Line in the unpacked file; the header is line 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: RowProblem,
 }
 
@@ -123,7 +123,7 @@ impl fmt::Display for SkippedRow {
     }
 }
 
-/// What is wrong with a row.
+/// The problem with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowProblem {
@@ -142,7 +142,7 @@ pub enum RowProblem {
     Date(Fragment),
     /// The time of departure is not of the form `hhmm`, or does not exist.
     Time(Fragment),
-    /// The delay is no number, or beyond what a delay can be.
+    /// The delay is no number, or out of range.
     Delay(Fragment),
     /// The distance is no number, not positive, or beyond half the Earth's circumference.
     Distance(Fragment),
@@ -165,7 +165,7 @@ pub enum RowProblem {
 }
 
 impl RowProblem {
-    /// The reason in words, without what stands in the row.
+    /// The reason in words, without the text of the row.
     fn reason(&self) -> &'static str {
         match self {
             Self::Columns { .. } => "wrong number of columns",
@@ -186,7 +186,7 @@ impl RowProblem {
         }
     }
 
-    /// What stands in the row.
+    /// The part of the row that the problem is about.
     fn detail(&self) -> Option<String> {
         match self {
             Self::Columns { expected, found } => Some(format!("{found} instead of {expected}")),

@@ -38,7 +38,7 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Opens `source`, and finds out what its header says: the first line that isn't blank.
+    /// Opens `source`, and reads its header: the first line that isn't blank.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// What a failure of the reader means for this source.
+    /// The error for a failure of the reader of this source.
     fn failure(&self, source: io::Error) -> LoadError {
         use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         let (path, line) = (self.path.clone(), self.window.number_of_last());

@@ -6,7 +6,7 @@
 //! | the Bureau's | a column that only it has | `2001-01-01`, `"0001"` | `33.00`, `2176.00` |
 //!
 //! The Bureau of Transportation Statistics publishes *Reporting Carrier On-Time Performance* with
-//! 109 columns, of which [`BUREAU_COLUMNS`] are read. They are found by name, so another order,
+//! 109 columns; [`BUREAU_COLUMNS`] are read. They are found by name, so another order,
 //! other columns between them and the older names of other columns don't matter.
 
 use super::header::{HeaderProblem, Layout, Names};

@@ -1,4 +1,4 @@
-//! What loading promises of flights in the Bureau's layout.
+//! The promises of loading flights in the Bureau's layout.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 

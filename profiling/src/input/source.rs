@@ -18,7 +18,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub enum Source<'a> {
     /// Bytes in memory.
     Bytes {
-        /// What messages call them.
+        /// Their name in messages.
         name: &'a str,
         /// CSV text or gzip.
         bytes: &'a [u8],

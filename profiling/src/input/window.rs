@@ -1,4 +1,4 @@
-//! [`Window`]: the lines of a text, of which some can be held at a time.
+//! [`Window`]: the lines of a text, some of them held at a time.
 //!
 //! Lines are numbered from 1 and end with a line feed or with the text. Of a line that is too long
 //! only the beginning is held, so a window has a bounded size whatever the text. Its rest is passed
@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 
-/// Longest line: far above any row of either data set, and a bound for what is held of a file that
+/// Longest line: far above any row of either data set, and a bound for the bytes held of a file that
 /// is not text.
 pub(super) const LINE_BYTES_MAX: usize = 4_096;
 
@@ -72,7 +72,7 @@ impl<'a> Window<'a> {
         &self.bytes
     }
 
-    /// Lets go of the first `count` lines, which must be held.
+    /// Drops the first `count` lines, which must be held.
     pub(super) fn pass(&mut self, count: usize) {
         self.number += count as u64;
         if count == self.lines.len() {

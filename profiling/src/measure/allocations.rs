@@ -1,4 +1,4 @@
-//! [`CountingAllocator`]: the system's allocator, with a count of what it is asked.
+//! [`CountingAllocator`]: the system's allocator, with counts of the requests to it.
 
 #![allow(unsafe_code, reason = "implements a global allocator")]
 
@@ -58,7 +58,7 @@ thread_local! {
 }
 
 impl CountingAllocator {
-    /// What has been counted since the program began.
+    /// The counts since the program began.
     pub fn counts() -> AllocationCounts {
         AllocationCounts {
             allocations: ALLOCATIONS.load(Ordering::Relaxed),
@@ -71,7 +71,7 @@ impl CountingAllocator {
         Self::counts().allocations > 0
     }
 
-    /// Runs `action` without counting what it does on this thread: for drawing a progress bar
+    /// Runs `action` without counting its requests on this thread: for drawing a progress bar
     /// while other threads are being measured.
     pub fn uncounted<R>(action: impl FnOnce() -> R) -> R {
         let before = UNCOUNTED.replace(true);

@@ -1,4 +1,4 @@
-//! What a run of a scenario costs: times, bytes and heap allocations.
+//! The cost of a run of a scenario: times, bytes and heap allocations.
 //!
 //! * [`measure`] steps a [`Scenario`](crate::scenario::Scenario) and returns a [`Measurement`].
 //! * [`CountingAllocator`] counts the heap's work in a binary that makes it the global allocator.

@@ -1,4 +1,4 @@
-//! [`measure`]: steps a scenario and adds up what it costs.
+//! [`measure`]: steps a scenario and adds up its cost.
 //!
 //! A run begins with a warm-up, in which replicas are filled for the first time, pools are
 //! stocked and lists find their size. Times, allocations and growth count from its end: in the
@@ -15,7 +15,7 @@ use super::allocations::{AllocationCounts, CountingAllocator};
 /// warms up for half of them.
 pub const WARM_UP_FRAMES: u64 = 600;
 
-/// What one run of a scenario has cost.
+/// The cost of one run of a scenario.
 #[derive(Debug, Clone)]
 pub struct Measurement {
     /// Frames run, the warm-up included.
@@ -28,7 +28,7 @@ pub struct Measurement {
     pub landed: usize,
     /// The most flights that were in the air after a frame.
     pub airborne_peak: usize,
-    /// Time that pictures cost the simulation's thread in steady frames: captures, joins and
+    /// Time that views cost the simulation's thread in steady frames: captures, joins and
     /// syncs, and copies on write.
     pub sync_time: Duration,
     /// Time of the simulation itself in steady frames, copies on write included.
@@ -44,7 +44,7 @@ pub struct Measurement {
     pub heap: Option<AllocationCounts>,
     /// Bytes that the live world mapped in steady frames.
     pub mapped_growth_bytes: usize,
-    /// What the modules have found.
+    /// The findings of the modules.
     pub results: Vec<ModuleResult>,
     /// One checksum over the results.
     pub checksum: u64,

@@ -1,4 +1,4 @@
-//! [`ArrivalWatch`]: who is about to land.
+//! [`ArrivalWatch`]: the flights that are about to land.
 
 use convoy_engine::{Module, ModuleContext, Rate, With};
 

@@ -76,7 +76,7 @@ impl Module for ConflictDetection {
     }
 }
 
-/// Records what turns the flights `alerted` into the flights `in_conflict`. Both are ascending.
+/// Records the changes from the flights `alerted` to the flights `in_conflict`. Both are ascending.
 fn command_alerts(commands: &mut Commands, alert: Alert, alerted: &[u64], in_conflict: &[u64]) {
     for &id in in_conflict {
         if alerted.binary_search(&id).is_err() {

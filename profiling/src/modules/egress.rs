@@ -1,6 +1,6 @@
-//! [`Egress`]: what a network would have to be told.
+//! [`Egress`]: the bytes that a network would have to send.
 //!
-//! The module keeps what it has sent of every flight and encodes only the difference:
+//! The module keeps the last values sent of every flight and encodes only the difference:
 //!
 //! | record | bytes |
 //! |---|---|
@@ -30,7 +30,7 @@ const DEPARTED: u8 = 1;
 const MOVED: u8 = 2;
 const LANDED: u8 = 3;
 
-/// Encodes what has changed since its last run.
+/// Encodes the changes since its last run.
 #[derive(Debug)]
 pub struct Egress {
     /// The position last sent of each flight, by the slot of its entity; zero for none.

@@ -7,7 +7,7 @@ use convoy_engine::View;
 
 use crate::analysis::Checksum;
 
-/// What a module has found so far, as a checksum over all its runs.
+/// The findings of a module so far, as a checksum over all its runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModuleResult {
     /// The module's name.
@@ -53,7 +53,7 @@ impl Ledger {
         LedgerReader { name, shared: Arc::clone(&self.shared) }
     }
 
-    /// Enters one run on `view`: its tick and what `fold` adds.
+    /// Enters one run on `view`: its tick and the values that `fold` adds.
     pub fn enter(&mut self, view: &View, fold: impl FnOnce(&mut Checksum)) {
         self.checksum.add_u64(view.tick());
         fold(&mut self.checksum);

@@ -7,8 +7,8 @@
 //! | [`SectorWatch`] | 10 Hz | positions | counts aircraft by sector |
 //! | [`ArrivalWatch`] | 10 Hz | routes, schedules, positions | queues of the airports |
 //! | [`DelayWatch`] | 10 Hz | landings | statistics of delays |
-//! | [`Egress`] | 10 Hz | handles, positions, both events | encodes what has changed |
-//! | [`Recorder`] | 1 Hz | routes, schedules, positions, who is active | totals |
+//! | [`Egress`] | 10 Hz | handles, positions, both events | encodes the changes |
+//! | [`Recorder`] | 1 Hz | routes, schedules, positions, active flights | totals |
 //!
 //! The five at 10 Hz share a rate, a tier and a mode, so the host makes them one convoy. What a
 //! module reads stands in its [`Watch`] implementation and nowhere else.

@@ -1,4 +1,4 @@
-//! [`Watch`]: what a module of the main job declares, in one place.
+//! [`Watch`]: the declarations of a module of the main job, in one place.
 
 use convoy_engine::{Bundle, ComponentMask, Module, ModuleSpec, Rate, RegisterError, World};
 
@@ -15,7 +15,7 @@ pub struct EventsRead {
 
 /// A module of the main job, with its declaration.
 pub trait Watch: Module {
-    /// What reports call it.
+    /// Its name in reports.
     const NAME: &'static str;
 
     /// How often it runs: in every frame as a Fast module, or at a rate of its own.
@@ -44,7 +44,7 @@ pub(crate) fn declare<W: Watch>() -> ModuleSpec {
     spec
 }
 
-/// What `W` reads, as a mask of `world`: the same that its declaration gives the host.
+/// The types that `W` reads, as a mask of `world`: the same that its declaration gives the host.
 ///
 /// # Errors
 ///

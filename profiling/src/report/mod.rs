@@ -1,4 +1,4 @@
-//! What the main job reports: the comparison of both runs as a table or as JSON.
+//! The report of the main job: the comparison of both runs as a table or as JSON.
 
 mod comparison;
 mod format;

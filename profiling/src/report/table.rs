@@ -8,7 +8,7 @@ use crate::measure::{AllocationCounts, Measurement};
 use super::comparison::{Comparison, MEMORY_RATIO_MAX, REUSE_RATE_MIN, SYNC_RATIO_MAX, Verdict};
 use super::format::{bytes, count, percent, time, time_per_frame};
 
-/// One line of the table: what, individual, convoy, ratio, target, verdict.
+/// One line of the table: quantity, individual, convoy, ratio, target, verdict.
 type Line = [String; 6];
 
 /// The comparison for people: a line about the input, the table, and the results of each module.

@@ -3,8 +3,8 @@
 /// The simulated time of each frame: it starts at one moment and advances evenly.
 ///
 /// Times are seconds since the first midnight of the data set, as everywhere in the simulation.
-/// The clock is a plain value, so a module takes a copy of it and reads the time of its picture
-/// from the picture's tick.
+/// The clock is a plain value, so a module takes a copy of it and reads the time of its view
+/// from the view's tick.
 ///
 /// # Example
 ///
@@ -27,7 +27,7 @@ impl Clock {
         Self { start_s: f64::from(start_s), frame_s }
     }
 
-    /// The time in frame `tick`, of which the first is 1.
+    /// The time in frame `tick`; the first frame is 1.
     #[inline]
     pub fn at(&self, tick: u64) -> f64 {
         self.start_s + tick as f64 * self.frame_s

@@ -1,4 +1,4 @@
-//! What a flight is made of in each state, and the events that tell of its way.
+//! The components of a flight in each state, and the events of its way.
 //!
 //! A flight's state is its archetype:
 //!
@@ -125,7 +125,7 @@ pub struct Active;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Alert {
-    /// The tick of the picture in which the conflict began.
+    /// The tick of the view in which the conflict began.
     pub since_tick: u64,
 }
 

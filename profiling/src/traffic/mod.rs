@@ -5,7 +5,7 @@
 //! | [`Timetable`] | when every flight leaves and lands, computed once for all runs |
 //! | [`Clock`] | the simulated time of each frame |
 //! | [`Simulation`] | lets flights depart, fly and land in a world, frame by frame |
-//! | [`Route`] and the other components | what a flight is made of in each state |
+//! | [`Route`] and the other components | the components of a flight in each state |
 
 mod clock;
 mod components;

@@ -6,10 +6,10 @@
 //! 2. *Arrivals*: flights whose time has come lose them again, and are no longer active.
 //! 3. *Movement*: one pass over all airborne flights.
 //!
-//! What it upholds:
+//! Invariants:
 //!
 //! * No pass goes over flights on the ground. Cursors along both orders of the [`Timetable`] find
-//!   who departs and who lands.
+//!   departures and landings.
 //! * Flights are spawned from the last departure to the first, so the next one to depart is the
 //!   last row of its table, and taking it out moves no other row. Landed rows are only appended.
 //!   So only the few chunks of airborne flights are ever rewritten under a snapshot.
@@ -29,7 +29,7 @@ use super::components::{
 };
 use super::timetable::Timetable;
 
-/// What a flight loses when it lands.
+/// The components that a flight loses when it lands.
 type Flying = (FlightPath, Position, Active);
 
 /// A flight in conflict.
@@ -49,7 +49,7 @@ const EVENTS_KEPT_FRAMES: f64 = 12.0;
 /// of seven modules, rounded up to a whole chunk of slots.
 const SPARE_HANDLES: usize = 1_024;
 
-/// Bytes mapped ahead for what a run adds beside the flights themselves: partly filled chunks of
+/// Bytes mapped ahead for the additions of a run beside the flights themselves: partly filled chunks of
 /// about fifty columns (50 x 64 KiB, thrice with copies on write) and logs of events, times two.
 const SPARE_BYTES: usize = 24 * 1024 * 1024;
 
@@ -131,7 +131,7 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// When memory runs out, or when somebody else has despawned a flight.
+    /// When memory runs out, or when a flight was despawned elsewhere.
     pub fn step(&mut self, world: &mut World) -> Result<(), ComponentError> {
         self.frame += 1;
         let now_s = self.clock.at(self.frame);

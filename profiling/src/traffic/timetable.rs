@@ -11,7 +11,7 @@ use crate::profile::{cruise_altitude_ft, flight_duration_s};
 
 use super::components::{Delay, FlightPath, Route, Schedule};
 
-/// The last second of departures, 34 years after the first: what is later leaves then.
+/// The last second of departures, 34 years after the first: later flights leave then.
 const LAST_S: i64 = 1 << 30;
 
 /// One flight of a [`Timetable`], as the components that never change.

@@ -36,7 +36,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 /// How many bytes one choice of the fuzzer has.
 const CHOICE_BYTES: usize = 4;
 
-/// What `strategy` draws from a generator that starts at `choice`.
+/// A draw of `strategy` from a generator that starts at `choice`.
 fn draw<S: Strategy>(strategy: &S, choice: &[u8]) -> S::Value {
     let mut seed = [0; 32];
     seed[..choice.len()].copy_from_slice(choice);

@@ -1,4 +1,4 @@
-//! Writes `results.json`, `README.md` and `capture.svg` from what the benchmarks left in the target folder.
+//! Writes `results.json`, `README.md` and `capture.svg` from the files of the benchmarks in the target folder.
 //!
 //! `cargo run -p convoy-benches --bin report` after `cargo bench -p convoy-benches --features peers`. Every
 //! workload in [`promises`] is listed with all subjects that were measured, against its baseline.

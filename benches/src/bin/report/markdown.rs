@@ -3,8 +3,8 @@
 use crate::promises::Workload;
 use crate::results::Row;
 
-/// What was tried where a promise is missed: under a heading of group, workload and subject, a note
-/// a line.
+/// Attempts at promises that are missed: under a heading of group, workload and subject, a note a
+/// line.
 const ATTEMPTS: &str = include_str!("attempts.md");
 
 const INTRODUCTION: &str = "\
@@ -151,7 +151,7 @@ fn promise(workload: &Workload, row: &Row, with_snapshot: String) -> String {
     )
 }
 
-/// What was tried for the promises that are missed.
+/// The attempts at the promises that are missed.
 fn tried(rows: &[Row], workloads: &[Workload]) -> String {
     let mut text = "\n## Missed, and what was tried\n\n".to_owned();
     for workload in workloads {

@@ -1,4 +1,4 @@
-//! The picture of what a capture costs: time over entities, beside the time to copy the bytes.
+//! The plot of the cost of a capture: time over entities, beside the time to copy the bytes.
 
 use std::error::Error;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(crate) struct Point {
     micros: f64,
 }
 
-/// What was measured of captures.
+/// The measurements of captures.
 pub(crate) fn sizes(measures: &[Measure]) -> Vec<Point> {
     let of_capture = measures.iter().filter(|measure| measure.group == "capture");
     let point = |measure: &Measure| {

@@ -1,4 +1,4 @@
-//! What is promised: for every workload its baseline, and the targets of Convoy's subjects.
+//! The promises: for every workload its baseline, and the targets of Convoy's subjects.
 //!
 //! A new benchmark needs one line here. The order is that of the report.
 
@@ -6,13 +6,13 @@
 pub(crate) struct Workload {
     /// Criterion's group: the verb.
     pub(crate) group: &'static str,
-    /// What the verb is done to.
+    /// The object of the verb.
     pub(crate) name: &'static str,
     /// In words.
     pub(crate) title: &'static str,
     /// The subject that all others are divided by.
     pub(crate) baseline: &'static str,
-    /// What is promised of which subject.
+    /// The promises, by subject.
     pub(crate) targets: &'static [Target],
 }
 
@@ -107,7 +107,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     ),
     workload(
         ("diff", "1%_written"),
-        "what differs between two pictures of a million entities of 96 bytes, 1 % of the chunks \
+        "the differences between two views of a million entities of 96 bytes, 1 % of the chunks \
          written",
         "compare all rows",
         &[at_most("convoy", 0.05)],
@@ -120,7 +120,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     ),
     workload(
         ("restore", "1%_written"),
-        "take a million entities of 96 bytes back to a picture, 1 % of the chunks written since",
+        "take a million entities of 96 bytes back to a view, 1 % of the chunks written since",
         "copy back",
         &[at_most("convoy", 0.02)],
     ),
@@ -146,7 +146,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     ),
     workload(
         ("snapshot_pass", "capture_and_all_columns"),
-        "a picture and the pass that follows",
+        "a capture and the pass that follows",
         "memcpy+unshared",
         &[at_most("capture+shared", 1.0)],
     ),

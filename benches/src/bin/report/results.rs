@@ -1,4 +1,4 @@
-//! Ratios: what was measured, divided by its baseline and held against what was promised.
+//! Ratios: measurements divided by their baselines, and held against the promises.
 
 use convoy_benches::Measure;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ pub(crate) struct Row {
     pub(crate) workload: &'static str,
     pub(crate) subject: String,
     pub(crate) baseline: &'static str,
-    /// What was measured, with its unit, and the ratio to the baseline; `None` when either was
+    /// The measurement with its unit, and the ratio to the baseline; `None` when either was
     /// not measured.
     pub(crate) value: Option<(f64, String)>,
     pub(crate) ratio: Option<f64>,
@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub(crate) met: Option<bool>,
 }
 
-/// The rows of all workloads: the baseline first, then what was promised, then everybody else.
+/// The rows of all workloads: the baseline first, then the promises, then the rest.
 pub(crate) fn rows(measures: &[Measure], workloads: &'static [Workload]) -> Vec<Row> {
     workloads.iter().flat_map(|workload| workload_rows(measures, workload)).collect()
 }

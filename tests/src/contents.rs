@@ -1,21 +1,21 @@
-//! A picture: all that a world or a view holds, byte for byte and in order.
+//! The contents of a world or a view, byte for byte and in order.
 
 use convoy_engine::{ComponentId, DescribedQuery, Entity, QueryError, Tables, View, World};
 
 /// One archetype: its components, its entities in their order, and the bytes of each column.
-type TablePicture = (Vec<ComponentId>, Vec<Entity>, Vec<Vec<u8>>);
+type TableContents = (Vec<ComponentId>, Vec<Entity>, Vec<Vec<u8>>);
 
 /// All entities, rows and components of a world or view, with the tick. Archetypes without rows are
-/// left out, so that pictures from before and after one was created can be compared.
+/// left out, so that contents from before and after one was created can be compared.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Picture {
+pub struct Contents {
     tick: u64,
     count: usize,
-    tables: Vec<TablePicture>,
+    tables: Vec<TableContents>,
 }
 
-impl Picture {
-    /// What `world` holds.
+impl Contents {
+    /// The contents of `world`.
     pub fn of_world(world: &World) -> Self {
         let tables = tables(world, |required, excluded, visit| {
             world.query_described(required, excluded).map(&mut *visit)
@@ -23,7 +23,7 @@ impl Picture {
         Self { tick: world.tick(), count: world.entity_count(), tables }
     }
 
-    /// What `view`, which must have everything, holds.
+    /// The contents of `view`, which must have everything.
     pub fn of_view(view: &View) -> Self {
         let tables = tables(view, |required, excluded, visit| {
             view.query_described(required, excluded).map(&mut *visit)
@@ -39,11 +39,11 @@ fn tables<S: Tables>(
         &[ComponentId],
         &mut dyn FnMut(DescribedQuery<'_, S>),
     ) -> Result<(), QueryError>,
-) -> Vec<TablePicture> {
+) -> Vec<TableContents> {
     let masks = || (0..store.table_count()).map(|number| *store.table(number).mask());
     let all = masks()
         .fold(Default::default(), |all: convoy_engine::ComponentMask, mask| all.union(&mask));
-    let mut pictures = Vec::new();
+    let mut contents = Vec::new();
     for (number, mask) in masks().enumerate() {
         if store.table(number).rows() == 0 {
             continue;
@@ -61,7 +61,7 @@ fn tables<S: Tables>(
             }
         });
         visited.expect("everything can be read");
-        pictures.push((required, entities, columns));
+        contents.push((required, entities, columns));
     }
-    pictures
+    contents
 }
