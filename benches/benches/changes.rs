@@ -161,7 +161,7 @@ impl Simulation {
 impl Copied {
     fn of(view: &View) -> Self {
         fn column<T: Component>(view: &View) -> Vec<T> {
-            view.query::<&T>().expect("everything was captured").iter().copied().collect()
+            view.query::<&T>().iter().copied().collect()
         }
         Self(column(view), column(view), column(view), column(view))
     }

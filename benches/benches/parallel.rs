@@ -97,11 +97,11 @@ fn compare(
     let set_up = || Scene::new(rows);
     let begin = |scene: &mut Scene| scene.begin(shared);
     bench_prepared(group, ("convoy for_each", name), set_up, begin, |scene, _| {
-        let query = scene.world.query_mut::<(&mut Position, &Velocity)>();
+        let mut query = scene.world.query_mut::<(&mut Position, &Velocity)>();
         query.for_each(|(position, velocity)| step(position, velocity));
     });
     bench_prepared(group, ("convoy par_for_each", name), set_up, begin, |scene, _| {
-        let query = scene.world.query_mut::<(&mut Position, &Velocity)>();
+        let mut query = scene.world.query_mut::<(&mut Position, &Velocity)>();
         query.par_for_each(|(position, velocity)| step(position, velocity));
     });
 }

@@ -56,6 +56,7 @@ mod provider;
 mod query;
 mod snapshot;
 mod storage;
+mod tuples;
 mod world;
 
 pub use bytemuck;
@@ -70,17 +71,14 @@ pub use provider::{
     ReplicaProvider, SharedSnapshotProvider, SlowReader, SlowReaderLimits, SlowReason,
     SnapshotProvider, WhenBusy,
 };
-#[cfg(feature = "rayon")]
-pub use query::ParallelTerms;
 pub use query::{
-    Added, Changed, DescribedQuery, DescribedRun, DescribedRuns, Filter, GetError, Has, Or,
-    PreparedIter, PreparedIterMut, PreparedMut, PreparedQuery, PreparedRef, Query, QueryError,
-    QueryIter, QueryIterMut, QueryMut, ReadOnly, Reader, SharedQuery, SharedWorld, TableRef,
-    Tables, Terms, With, Without,
+    Added, Changed, DescribedQuery, DescribedQueryMut, DescribedRun, DescribedRunMut,
+    DescribedRuns, Filter, GetError, Has, Or, PreparedQuery, Query, QueryError, QueryIter,
+    QueryMut, ReadOnly, Readable, Reader, SharedQuery, SharedWorld, Terms, With, Without,
 };
 pub use snapshot::{
-    Change, Comparable, Diff, DiffError, Difference, ReadError, ResourceChange, RestoreError,
-    SnapshotPool, SnapshotPoolConfig, VacantSnapshot, View, diff, first_difference,
+    Change, Diff, DiffError, Difference, ResourceChange, RestoreError, SnapshotPool,
+    SnapshotPoolConfig, VacantSnapshot, View, diff, first_difference,
 };
 pub use storage::{
     COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
@@ -89,11 +87,11 @@ pub use storage::{
     SnapshotUse, TypeEntry, TypeLayout, Value, VariantLayout,
 };
 pub use world::{
-    ArchetypeStatistics, Bundle, BundleFields, BundlePart, ChangeMark, ChildIter, ColumnBundle,
-    Commands, CompactReport, ComponentError, Components, Descendants, DetachReport, EntityError,
-    EventBytes, EventCursor, Events, HierarchyError, IsBundle, IsComponent, ListReport, Playback,
-    RefusedBytes, ReservedEntities, ResourceError, RestoreReport, SpawnError, SpawnedEntities,
-    SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
+    ArchetypeStatistics, Archetypes, Bundle, BundleFields, BundlePart, ChangeMark, ChildIter,
+    ColumnBundle, Commands, CompactReport, ComponentError, Components, Descendants, DetachReport,
+    EntityError, EventBytes, EventCursor, Events, HierarchyError, IsBundle, IsComponent,
+    ListReport, Playback, ReadError, RefusedBytes, ReservedEntities, ResourceError, RestoreReport,
+    SpawnError, SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
 };
 
 /// The example of the README, run as a test.

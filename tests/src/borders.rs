@@ -57,7 +57,7 @@ fn read_all(world: &World, view: Option<&View>) -> usize {
     let mut on: usize = world.query::<&Machine>().iter().map(is_whole).sum();
     on += world.query::<(&bool, Option<&Byte>)>().iter().filter(|(on, _)| **on).count();
     if let Some(view) = view {
-        on += view.query::<&Machine>().unwrap_or_else(|error| panic!("{error}")).iter().count();
+        on += view.query::<&Machine>().iter().count();
     }
     let mut cursor = EventCursor::default();
     let events = world.events::<Mode>(&mut cursor).map(|mode| mode as usize);

@@ -20,7 +20,7 @@ pub use alone::run_alone;
 pub use borders::feed;
 pub use contents::Contents;
 pub use model::{EventKind, KindMask, Model, RESOURCES, Row};
-pub use readable::{Readable, assert_equals};
+pub use readable::assert_equals;
 pub use shapes::{Parted, SHAPES, Shape};
 pub use sources::{NamedPath, Token, paths, tokens};
 pub use values::{

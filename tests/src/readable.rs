@@ -1,133 +1,11 @@
-//! Comparing a world or a view with the model.
+//! Comparing what can be read, a world or a view, with the model.
 
 use std::fmt::Debug;
 
-use convoy_engine::{
-    Component, Entity, EventCursor, Query, QueryError, ReadError, ReadOnly, ResourceError, Tables,
-    View, With, Without, World,
-};
+use convoy_engine::{Entity, EventCursor, ReadError, Readable, With, Without};
 
 use crate::model::{KindMask, Model};
 use crate::values::{Alert, Byte, Huge, Hundred, KINDS, Ping, Tag, Triple, Value, Wide, Word};
-
-/// The common part of a world and a view.
-pub trait Readable: Tables + Sized {
-    /// A query that only reads.
-    ///
-    /// # Errors
-    ///
-    /// As [`World::try_query`] and [`View::query`].
-    fn read<Q: ReadOnly>(&self) -> Result<Query<'_, Self, Q>, QueryError>;
-
-    /// A component of an entity, if it can be read and is there.
-    fn component<T: Component>(&self, entity: Entity) -> Option<&T>;
-
-    /// Whether an entity is alive; `false` where entities can't be looked up.
-    fn is_alive(&self, entity: Entity) -> bool;
-
-    /// The events after a cursor, and how many of them were lost, or `None` where they can't be
-    /// read.
-    fn event_numbers<T: Value>(&self, cursor: &mut EventCursor<T>) -> Option<Vec<u64>>;
-
-    /// The parent of an entity that is alive, if it can be read.
-    fn parent_of(&self, entity: Entity) -> Option<Option<Entity>>;
-
-    /// The children of an entity that is alive, if they can be read.
-    fn children_of(&self, entity: Entity) -> Option<Vec<Entity>>;
-
-    /// The resource, or `None` where it can't be read.
-    fn resource_number<T: Value>(&self) -> Option<Option<u64>>;
-
-    /// Entities alive.
-    fn alive(&self) -> usize;
-
-    /// The frame counter.
-    fn frame(&self) -> u64;
-}
-
-impl Readable for World {
-    fn read<Q: ReadOnly>(&self) -> Result<Query<'_, Self, Q>, QueryError> {
-        self.try_query()
-    }
-
-    fn component<T: Component>(&self, entity: Entity) -> Option<&T> {
-        self.get(entity).ok()
-    }
-
-    fn is_alive(&self, entity: Entity) -> bool {
-        self.contains(entity)
-    }
-
-    fn event_numbers<T: Value>(&self, cursor: &mut EventCursor<T>) -> Option<Vec<u64>> {
-        Some(self.events(cursor).map(|event| event.seed()).collect())
-    }
-
-    fn parent_of(&self, entity: Entity) -> Option<Option<Entity>> {
-        self.parent(entity).ok()
-    }
-
-    fn children_of(&self, entity: Entity) -> Option<Vec<Entity>> {
-        Some(self.children(entity).ok()?.collect())
-    }
-
-    fn resource_number<T: Value>(&self) -> Option<Option<u64>> {
-        match self.resource::<T>() {
-            Ok(value) => Some(Some(value.seed())),
-            Err(ResourceError::Missing { .. }) => Some(None),
-            Err(_) => None,
-        }
-    }
-
-    fn alive(&self) -> usize {
-        self.entity_count()
-    }
-
-    fn frame(&self) -> u64 {
-        self.tick()
-    }
-}
-
-impl Readable for View {
-    fn read<Q: ReadOnly>(&self) -> Result<Query<'_, Self, Q>, QueryError> {
-        self.query()
-    }
-
-    fn component<T: Component>(&self, entity: Entity) -> Option<&T> {
-        self.get(entity).ok()
-    }
-
-    fn is_alive(&self, entity: Entity) -> bool {
-        self.contains(entity) == Ok(true)
-    }
-
-    fn event_numbers<T: Value>(&self, cursor: &mut EventCursor<T>) -> Option<Vec<u64>> {
-        Some(self.events(cursor).ok()?.map(|event| event.seed()).collect())
-    }
-
-    fn parent_of(&self, entity: Entity) -> Option<Option<Entity>> {
-        self.parent(entity).ok()
-    }
-
-    fn children_of(&self, entity: Entity) -> Option<Vec<Entity>> {
-        Some(self.children(entity).ok()?.collect())
-    }
-
-    fn resource_number<T: Value>(&self) -> Option<Option<u64>> {
-        match self.resource::<T>() {
-            Ok(value) => Some(Some(value.seed())),
-            Err(ReadError::NoResource { .. }) => Some(None),
-            Err(_) => None,
-        }
-    }
-
-    fn alive(&self) -> usize {
-        self.entity_count()
-    }
-
-    fn frame(&self) -> u64 {
-        self.tick()
-    }
-}
 
 /// Compares everything that can be read with the model.
 ///
@@ -135,8 +13,8 @@ impl Readable for View {
 ///
 /// When anything differs.
 pub fn assert_equals(readable: &impl Readable, model: &Model, mask: KindMask) {
-    assert_eq!(readable.alive(), model.entities.len(), "entities alive");
-    assert_eq!(readable.frame(), model.tick, "the tick");
+    assert_eq!(readable.entity_count(), model.entities.len(), "entities alive");
+    assert_eq!(readable.tick(), model.tick, "the tick");
     assert_handles(readable, model, mask);
     assert_component::<Tag>(readable, model, mask);
     assert_component::<Byte>(readable, model, mask);
@@ -151,6 +29,11 @@ pub fn assert_equals(readable: &impl Readable, model: &Model, mask: KindMask) {
     assert_resource::<Hundred>(readable, model.resources[1], mask);
 }
 
+/// Whether an entity is alive; `false` where entities can't be looked up.
+fn is_alive(readable: &impl Readable, entity: Entity) -> bool {
+    readable.try_contains(entity) == Ok(true)
+}
+
 fn assert_links(readable: &impl Readable, model: &Model, mask: KindMask) {
     if !mask.entities() {
         return;
@@ -159,20 +42,26 @@ fn assert_links(readable: &impl Readable, model: &Model, mask: KindMask) {
         let parent = model.parents.get(&entity).copied();
         let children = model.children_of(entity);
         if mask.links() {
-            assert_eq!(readable.parent_of(entity), Some(parent), "the parent of {entity}");
-            let found = readable.children_of(entity);
-            assert_eq!(found.as_deref(), Some(children), "the children of {entity}");
+            assert_eq!(readable.parent(entity), Ok(parent), "the parent of {entity}");
+            let found: Vec<_> = readable.children(entity).expect("children can be read").collect();
+            assert_eq!(found, children, "the children of {entity}");
         } else {
-            assert!(readable.parent_of(entity).is_none_or(|found| found.is_none()));
-            assert!(readable.children_of(entity).is_none_or(|found| found.is_empty()));
-            assert!(parent.is_none() || readable.parent_of(entity).is_none());
-            assert!(children.is_empty() || readable.children_of(entity).is_none());
+            let (found, others) = (readable.parent(entity), readable.children(entity));
+            assert!(found.is_err() || (found == Ok(None) && parent.is_none()));
+            assert!(
+                others.is_err()
+                    || (others.is_ok_and(|found| found.len() == 0) && children.is_empty())
+            );
         }
     }
 }
 
 fn assert_resource<T: Value>(readable: &impl Readable, expected: Option<u64>, mask: KindMask) {
-    let found = readable.resource_number::<T>();
+    let found = match readable.resource::<T>() {
+        Ok(value) => Some(Some(value.seed())),
+        Err(ReadError::NoResource { .. }) => Some(None),
+        Err(_) => None,
+    };
     if mask.resources() {
         assert_eq!(found, Some(expected), "a resource");
     } else {
@@ -182,14 +71,14 @@ fn assert_resource<T: Value>(readable: &impl Readable, expected: Option<u64>, ma
 
 fn assert_handles(readable: &impl Readable, model: &Model, mask: KindMask) {
     for &entity in model.entities.keys() {
-        assert_eq!(readable.is_alive(entity), mask.entities(), "{entity} is alive");
+        assert_eq!(is_alive(readable, entity), mask.entities(), "{entity} is alive");
     }
     for &entity in model.stale.iter().rev().take(64) {
-        assert!(!readable.is_alive(entity), "{entity} is stale");
-        assert!(readable.component::<Word>(entity).is_none(), "{entity} is stale");
+        assert!(!is_alive(readable, entity), "{entity} is stale");
+        assert!(readable.get::<Word>(entity).is_err(), "{entity} is stale");
     }
-    assert!(!readable.is_alive(Entity::default()));
-    match readable.read::<Entity>() {
+    assert!(!is_alive(readable, Entity::default()));
+    match readable.try_query::<Entity>() {
         Ok(query) => {
             assert!(mask.entities());
             assert_eq!(query.count(), model.entities.len());
@@ -201,7 +90,7 @@ fn assert_handles(readable: &impl Readable, model: &Model, mask: KindMask) {
 
 fn assert_component<T: Value>(readable: &impl Readable, model: &Model, mask: KindMask) {
     let allowed = mask.component(T::KIND);
-    match readable.read::<&T>() {
+    match readable.try_query::<&T>() {
         Ok(query) => {
             assert!(allowed, "component {} was not captured", T::KIND);
             let rows = query.iter();
@@ -216,13 +105,13 @@ fn assert_component<T: Value>(readable: &impl Readable, model: &Model, mask: Kin
         Err(_) => assert!(!allowed, "component {} can be read", T::KIND),
     }
     if mask.entities() && allowed {
-        let query = readable.read::<(Entity, &T)>().expect("both can be read");
+        let query = readable.try_query::<(Entity, &T)>().expect("both can be read");
         let rows = query.iter().map(|(entity, value)| (entity, value.seed()));
         assert_same(rows.collect(), model.component(T::KIND).collect());
     }
     for (&entity, row) in &model.entities {
         let expected = row[T::KIND].filter(|_| allowed && mask.entities());
-        let found = readable.component::<T>(entity).map(T::seed);
+        let found = readable.get::<T>(entity).ok().map(T::seed);
         assert_eq!(found, expected, "component {} of {entity}", T::KIND);
     }
 }
@@ -230,7 +119,7 @@ fn assert_component<T: Value>(readable: &impl Readable, model: &Model, mask: Kin
 /// Queries of several terms, with options and filters.
 fn assert_joins(readable: &impl Readable, model: &Model, mask: KindMask) {
     let allowed = [1, 2, 3].iter().all(|&kind| mask.component(kind)) && mask.entities();
-    let Ok(query) = readable.read::<(Entity, &Word, Option<&Byte>, &Wide)>() else {
+    let Ok(query) = readable.try_query::<(Entity, &Word, Option<&Byte>, &Wide)>() else {
         assert!(!allowed, "all of them can be read");
         return;
     };
@@ -242,8 +131,8 @@ fn assert_joins(readable: &impl Readable, model: &Model, mask: KindMask) {
         Some((entity, row[Word::KIND]?, row[Byte::KIND], row[Wide::KIND]?))
     });
     assert_same(rows.collect(), expected.collect());
-    // Filters look at archetypes, so they may name types that were not captured.
-    let filtered = readable.read::<(Entity, &Word)>().expect("both can be read");
+    // Filters look at archetypes, so they may name what was not captured.
+    let filtered = readable.try_query::<(Entity, &Word)>().expect("both can be read");
     let filtered = filtered.filter::<(With<Triple>, Without<Hundred>)>();
     let rows = filtered.iter().map(|(entity, word)| (entity, word.seed()));
     let expected = model.entities.iter().filter_map(|(&entity, row)| {
@@ -289,11 +178,12 @@ impl Model {
     ) -> usize {
         let sent = &self.events[T::KIND];
         let mut cursor = EventCursor::<T>::default();
-        let Some(found) = readable.event_numbers(&mut cursor) else {
+        let Ok(events) = readable.try_events(&mut cursor) else {
             assert!(!mask.event(T::KIND), "event {} can be read", T::KIND);
             return 0;
         };
         assert!(mask.event(T::KIND), "event {} was not captured", T::KIND);
+        let found: Vec<_> = events.map(|event| event.seed()).collect();
         let first = sent.len() - found.len();
         assert_eq!(found, sent[first..], "the newest events, in order");
         assert_eq!(cursor.lost(), first as u64, "what is gone is counted");

@@ -24,7 +24,7 @@ fn world_of_small_chunks() -> (World, Vec<Entity>) {
 
 /// The numbers that a filter finds, in the order of rows, by every way of iterating.
 fn found<F: Filter>(world: &mut World, mark: ChangeMark) -> Vec<u32> {
-    let query = world.query::<&u32>().filter::<F>().since(mark).unwrap();
+    let query = world.query::<&u32>().filter::<F>().since(mark);
     let mut iter = query.iter();
     let mut numbers = Vec::new();
     while let Some(number) = iter.next() {
@@ -37,7 +37,7 @@ fn found<F: Filter>(world: &mut World, mark: ChangeMark) -> Vec<u32> {
     let mut runs = Vec::new();
     query.for_each_run(|numbers| runs.extend_from_slice(numbers));
     assert_eq!(numbers, runs);
-    let mut query = world.query_mut::<&u32>().filter::<F>().since(mark).unwrap();
+    let mut query = world.query_mut::<&u32>().filter::<F>().since(mark);
     assert_eq!(query.count(), numbers.len());
     assert!(query.iter().copied().eq(numbers.iter().copied()));
     let mut each = Vec::new();
@@ -89,7 +89,7 @@ fn runs_of_selected_rows_go_on_over_blocks_of_the_selection() {
         *world.get_mut::<u32>(entities[row]).unwrap() += 0;
     }
     let mut runs = Vec::new();
-    let query = world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap();
+    let query = world.query::<&u32>().filter::<Changed<u32>>().since(mark);
     query.for_each_run(|numbers| runs.push((numbers[0], numbers.len())));
     assert_eq!(runs, [(128, 128), (256, 128), (896, 104)]);
     assert_eq!(changed(&mut world, mark).len(), 128 + 128 + 104);
@@ -103,8 +103,8 @@ const WRITE_PATHS: [WritePath; 18] = [
     ("for_each", |world, _| world.query_mut::<&mut u32>().for_each(|number| *number += 100)),
     ("iter", |world, _| world.query_mut::<&mut u32>().iter().for_each(|number| *number += 100)),
     ("for_each_run", |world, _| {
-        let query = world.query_mut::<&mut u32>();
-        query.for_each_run(|numbers| numbers.iter_mut().for_each(|n| *n += 100)).unwrap();
+        let mut query = world.query_mut::<&mut u32>();
+        query.for_each_run(|numbers| numbers.iter_mut().for_each(|n| *n += 100));
     }),
     ("insert in place", |world, entity| world.insert(entity, (1_u32,)).unwrap()),
     ("insert another", |world, entity| world.insert(entity, (1_u8,)).unwrap()),
@@ -160,11 +160,11 @@ fn trap_4_every_path_that_writes_marks_the_row_as_changed() {
             let view = shared.then(|| world.capture(ALL, &pool));
             let mark = world.change_mark();
             write(&mut world, entities[5]);
-            let query = world.query::<Entity>().filter::<Changed<u32>>().since(mark).unwrap();
+            let query = world.query::<Entity>().filter::<Changed<u32>>().since(mark);
             assert!(query.iter().any(|entity| entity == entities[5]), "{name}, shared: {shared}");
             let after = world.capture(ALL, &pool);
-            let query = after.query::<Entity>().unwrap().filter::<Changed<u32>>();
-            let query = query.since(mark).unwrap();
+            let query = after.query::<Entity>().filter::<Changed<u32>>();
+            let query = query.since(mark);
             assert!(query.iter().any(|entity| entity == entities[5]), "{name}, in a view");
             drop(view);
         }
@@ -188,10 +188,10 @@ fn trap_4_rows_that_spawn_or_take_the_place_of_another_are_changed() {
     world.despawn_many(&entities[4..8]).unwrap();
     let expected = [vec![spawned], batch, columns.clone(), vec![columns[1]]];
     for (mark, expected) in marks.iter().zip(expected) {
-        let query = world.query::<Entity>().filter::<Changed<u32>>().since(*mark).unwrap();
+        let query = world.query::<Entity>().filter::<Changed<u32>>().since(*mark);
         let found: Vec<_> = query.iter().collect();
         assert!(expected.iter().all(|entity| found.contains(entity)));
-        let query = world.query::<Entity>().filter::<Added<u32>>().since(*mark).unwrap();
+        let query = world.query::<Entity>().filter::<Added<u32>>().since(*mark);
         let found: Vec<_> = query.iter().collect();
         assert!(expected.iter().all(|entity| found.contains(entity)));
     }
@@ -209,7 +209,7 @@ fn trap_4_a_sync_marks_what_it_copies() {
     *source.get_mut::<u32>(entities[9]).unwrap() = 100;
     replica.sync_from(&source, ALL).unwrap();
     assert_eq!(changed(&mut replica, mark), [8, 100, 10, 11]);
-    let foreign = replica.query::<&u32>().since(source.change_mark());
+    let foreign = replica.query::<&u32>().try_since(source.change_mark());
     assert_eq!(foreign.err(), Some(QueryError::ForeignMark));
 }
 
@@ -254,7 +254,7 @@ fn a_pass_that_writes_what_it_is_filtered_by_visits_as_many_rows_as_it_counts() 
         }
         let expected = found::<Or<(Changed<u32>, Changed<u64>)>>(&mut world, mark);
         let query = world.query_mut::<(&mut u32, &mut u64)>();
-        let mut query = query.filter::<Or<(Changed<u32>, Changed<u64>)>>().since(mark).unwrap();
+        let mut query = query.filter::<Or<(Changed<u32>, Changed<u64>)>>().since(mark);
         if round % 3 == 0 {
             let mut visited = Vec::new();
             query.for_each(|(number, _)| visited.push(*number));
@@ -278,10 +278,10 @@ fn a_filtered_pass_copies_no_chunk_that_it_does_not_visit() {
     *world.get_mut::<u32>(entities[6]).unwrap() += 0;
     let view = world.capture(ALL, &SnapshotPool::default());
     let before = world.copy_statistics().chunks_copied;
-    let query = world.query_mut::<&mut u32>().filter::<Changed<u32>>().since(mark).unwrap();
+    let mut query = world.query_mut::<&mut u32>().filter::<Changed<u32>>().since(mark);
     query.for_each(|number| *number += 100);
     assert_eq!(world.copy_statistics().chunks_copied - before, 1);
-    assert!(view.query::<&u32>().unwrap().iter().copied().eq(0..ROWS));
+    assert!(view.query::<&u32>().iter().copied().eq(0..ROWS));
     let numbers: Vec<_> = world.query::<&u32>().iter().copied().collect();
     assert_eq!(numbers[3..9], [3, 104, 105, 106, 107, 8]);
 }
@@ -307,12 +307,12 @@ fn parallel_passes_visit_the_selected_rows_and_keep_the_others() {
             expected[row] += 100_000;
         }
         let query = world.query_mut::<(&mut u32, &mut u64)>();
-        let query = query.filter::<Or<(Changed<u64>, With<u8>)>>().since(mark).unwrap();
+        let mut query = query.filter::<Or<(Changed<u64>, With<u8>)>>().since(mark);
         query.par_for_each(|(number, _)| *number += 100_000);
         assert!(world.query::<&u32>().iter().eq(expected.iter()));
-        let old = view.query::<&u32>().unwrap();
+        let old = view.query::<&u32>();
         assert!(old.iter().take(2_000).copied().eq(0..2_000));
-        let query = world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap();
+        let query = world.query::<&u32>().filter::<Changed<u32>>().since(mark);
         let sum = AtomicU64::new(0);
         query.par_for_each(|number| _ = sum.fetch_add(u64::from(*number), Ordering::Relaxed));
         assert_eq!(sum.into_inner(), query.iter().map(|number| u64::from(*number)).sum());
@@ -325,19 +325,19 @@ fn batches_over_a_filter_on_changes_leave_the_other_rows_alone() {
     let mark = world.change_mark();
     *world.get_mut::<u32>(entities[6]).unwrap() += 0;
     let query = |world: &mut World| -> usize {
-        let query = world.query_mut::<&u64>().filter::<Changed<u32>>().since(mark).unwrap();
+        let query = world.query_mut::<&u64>().filter::<Changed<u32>>().since(mark);
         query.insert((0.5_f32,)).unwrap()
     };
     assert_eq!(query(&mut world), 4);
     let with: Vec<_> = world.query::<(&u32, &f32)>().iter().map(|(number, _)| *number).collect();
     assert_eq!(with, [4, 5, 6, 7]);
     let query = world.query_mut::<&u32>().filter::<(Changed<u32>, With<f32>)>();
-    assert_eq!(query.since(mark).unwrap().remove::<(f32,)>().unwrap(), 4);
+    assert_eq!(query.since(mark).remove::<(f32,)>().unwrap(), 4);
     assert_eq!(world.query::<&f32>().count(), 0);
     let (mut world, entities) = world_of_small_chunks();
     let mark = world.change_mark();
     *world.get_mut::<u32>(entities[6]).unwrap() += 0;
-    let query = world.query_mut::<()>().filter::<Changed<u32>>().since(mark).unwrap();
+    let query = world.query_mut::<()>().filter::<Changed<u32>>().since(mark);
     assert_eq!(query.despawn().unwrap(), 4);
     assert_eq!(world.entity_count(), ROWS as usize - 4);
     assert!(!world.contains(entities[6]) && world.contains(entities[8]));
@@ -348,15 +348,15 @@ fn a_filter_on_what_a_view_did_not_capture_is_an_error() {
     let (mut world, _) = world_of_small_chunks();
     let mask = ComponentMask::from_iter([world.component_id::<u64>().unwrap()]);
     let view = world.capture(mask, &SnapshotPool::default());
-    let query = || view.query::<&u64>().unwrap();
-    let missing = |component| Some(QueryError::NotCaptured { component });
+    let query = || view.query::<&u64>();
+    let missing = |component| Some(QueryError::NotReadable { component });
     assert_eq!(query().try_filter::<Changed<u32>>().err(), missing("u32"));
     assert_eq!(query().try_filter::<Changed<u8>>().err(), missing("u8"));
     let entity = "convoy_engine::Entity";
     assert_eq!(query().try_filter::<Added<u64>>().err(), missing(entity));
     assert_eq!(query().try_filter::<Or<(Changed<u64>, With<u32>)>>().unwrap().count(), 18);
     let view = view.narrow(ComponentMask::from_iter([ComponentId::ENTITY]));
-    let query = view.query::<Entity>();
+    let query = view.try_query::<Entity>();
     assert_eq!(query.err(), missing(entity), "it was not captured");
 }
 
@@ -364,12 +364,12 @@ fn a_filter_on_what_a_view_did_not_capture_is_an_error() {
 fn marks_know_their_world() {
     let ((world, _), (other, _)) = (world_of_small_chunks(), world_of_small_chunks());
     let mark = other.change_mark();
-    assert_eq!(world.query::<&u32>().since(mark).err(), Some(QueryError::ForeignMark));
+    assert_eq!(world.query::<&u32>().try_since(mark).err(), Some(QueryError::ForeignMark));
     let (mut world, _) = world_of_small_chunks();
-    assert_eq!(world.query_mut::<&u32>().since(mark).err(), Some(QueryError::ForeignMark));
+    assert_eq!(world.query_mut::<&u32>().try_since(mark).err(), Some(QueryError::ForeignMark));
     let view = world.capture(ALL, &SnapshotPool::default());
-    let query = view.query::<&u32>().unwrap();
-    assert_eq!(query.since(mark).err(), Some(QueryError::ForeignMark));
+    let query = view.query::<&u32>();
+    assert_eq!(query.try_since(mark).err(), Some(QueryError::ForeignMark));
 }
 
 /// The numbers of all entities.
@@ -403,7 +403,7 @@ fn no_change_of_a_random_program_is_missed() {
         }
         let (mark, old) = &marks[mixer.below(marks.len())];
         let query = world.query::<(Entity, &u32)>().filter::<Changed<u32>>();
-        let query = query.since(*mark).unwrap();
+        let query = query.since(*mark);
         let found: BTreeMap<_, _> =
             query.iter().map(|(entity, number)| (entity, *number)).collect();
         assert_eq!(query.count(), found.len());

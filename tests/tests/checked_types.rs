@@ -176,7 +176,7 @@ fn a_type_takes_over_only_what_it_has_looked_at() {
     assert!(world.set_bytes(good, id, &[0]).is_err(), "checked from now on");
     // Views from before have bytes and no type.
     assert!(soiled.get::<Mode>(bad).is_err());
-    assert_eq!(soiled.query::<&Mode>().unwrap().count(), 0);
+    assert_eq!(soiled.query::<&Mode>().count(), 0);
     assert_eq!(soiled.get_bytes(bad, id).unwrap(), [0]);
     let error = world.restore(&soiled).unwrap_err();
     assert!(matches!(error, RestoreError::Values { .. }) && error.to_string().contains("Mode"));

@@ -42,7 +42,7 @@ impl Contents {
         };
         let value = resource.zip(view.resource::<u64>().ok());
         Self {
-            entities: view.query::<Entity>().unwrap().iter().map(row).collect(),
+            entities: view.query::<Entity>().iter().map(row).collect(),
             resources: value
                 .map(|(id, value)| (id, bytemuck::bytes_of(value).to_vec()))
                 .into_iter()
@@ -269,7 +269,7 @@ fn a_diff_speaks_of_what_both_views_may_read() {
     let changes = diff(&older, &newer).unwrap();
     assert_eq!(changes.mask(), some);
     assert_eq!(changes.changed::<u32>().unwrap().count(), 1);
-    let not_captured = ReadError::NotCaptured { component: "u64" };
+    let not_captured = ReadError::NotReadable { component: "u64" };
     assert_eq!(changes.changed::<u64>().err(), Some(not_captured));
     let id = world.register::<u64>().unwrap();
     assert_eq!(changes.changed_bytes(id).err(), Some(not_captured));

@@ -29,7 +29,7 @@ fn rows_of(world: &World) -> Vec<(Entity, u64, u32)> {
 }
 
 fn rows_in(view: &View) -> Vec<(Entity, u64, u32)> {
-    let query = view.query::<(Entity, &u64, &u32)>().unwrap();
+    let query = view.query::<(Entity, &u64, &u32)>();
     query.iter().map(|(entity, wide, number)| (entity, *wide, *number)).collect()
 }
 

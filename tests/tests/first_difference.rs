@@ -132,9 +132,9 @@ fn events_and_resources_go_by_bytes_and_names() {
     assert!(matches!(refused, Err(SpawnError::Value { entity: None, component: "mood", .. })));
     assert!(matches!(short, Err(SpawnError::Bytes { expected: 1, found: 0, .. })));
     assert!(matches!(world.send_event_bytes(weather, &[10]), Err(SpawnError::Unknown { .. })));
-    assert!(world.event_bytes(weather, 0).is_none());
+    assert!(matches!(world.event_bytes(weather, 0), Err(ReadError::Unknown { .. })));
 
-    assert!(matches!(world.resource_bytes(weather), Err(ResourceError::Missing { .. })));
+    assert!(matches!(world.resource_bytes(weather), Err(ReadError::NoResource { .. })));
     world.set_resource_bytes(weather, &[20]).unwrap();
     let view = world.capture(ALL, &SnapshotPool::for_world(&world));
     world.set_resource_bytes(weather, &[30]).unwrap();
@@ -148,6 +148,6 @@ fn events_and_resources_go_by_bytes_and_names() {
     assert_eq!(view.event_bytes(mood, 70_000).unwrap().count(), 1);
     assert!(matches!(view.event_bytes(weather, 0), Err(ReadError::Unknown { .. })));
     let narrow = view.narrow(ComponentMask::NONE);
-    assert!(matches!(narrow.resource_bytes(weather), Err(ReadError::NotCaptured { .. })));
-    assert!(matches!(narrow.event_bytes(mood, 0), Err(ReadError::NotCaptured { .. })));
+    assert!(matches!(narrow.resource_bytes(weather), Err(ReadError::NotReadable { .. })));
+    assert!(matches!(narrow.event_bytes(mood, 0), Err(ReadError::NotReadable { .. })));
 }

@@ -85,7 +85,7 @@ fn child_of_another_moves_over() {
     }
     assert!(matches!(
         world.get::<Children>(root),
-        Err(ComponentError::Missing { component, .. }) if component == "convoy_engine::Children"
+        Err(ReadError::Missing { component, .. }) if component == "convoy_engine::Children"
     ));
 }
 
@@ -134,8 +134,8 @@ fn bad_handles_and_positions_are_typed_errors() {
     }
     assert!(matches!(world.remove_parent(dead), Err(HierarchyError::NotAlive { .. })));
     assert!(matches!(world.despawn_tree(dead), Err(HierarchyError::NotAlive { .. })));
-    assert!(matches!(world.parent(dead), Err(ComponentError::NotAlive { .. })));
-    assert!(matches!(world.children(dead).err(), Some(ComponentError::NotAlive { .. })));
+    assert!(matches!(world.parent(dead), Err(ReadError::NotAlive { .. })));
+    assert!(matches!(world.children(dead).err(), Some(ReadError::NotAlive { .. })));
     assert!(matches!(
         world.set_parent_before(a, root),
         Err(HierarchyError::NoParent { entity }) if entity == root
@@ -302,13 +302,13 @@ fn links_outside_the_mask_are_an_error() {
     let pool = SnapshotPool::default();
     let mask = world.mask_of::<(Entity, Children)>().unwrap();
     let view = world.capture(mask, &pool);
-    let missing = ReadError::NotCaptured { component: "convoy_engine::ChildOf" };
+    let missing = ReadError::NotReadable { component: "convoy_engine::ChildOf" };
     assert_eq!(view.parent(a), Err(missing));
     assert_eq!(view.children(root).err(), Some(missing));
     assert!(view.children(a).unwrap().next().is_none());
     let mut replica = World::new();
     replica.sync_from(&world, mask).unwrap();
-    let not_synced = |error| matches!(error, Some(ComponentError::NotSynced { .. }));
+    let not_synced = |error| matches!(error, Some(ReadError::NotReadable { .. }));
     assert!(not_synced(replica.parent(a).err()) && not_synced(replica.children(root).err()));
     assert!(matches!(replica.set_parent(a, root), Err(HierarchyError::PartialReplica)));
     assert!(matches!(replica.despawn_tree(a), Err(HierarchyError::PartialReplica)));

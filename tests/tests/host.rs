@@ -48,7 +48,7 @@ fn write(world: &mut World, number: u64) {
 
 /// The number that every row of the snapshot carries.
 fn number_of(view: &View) -> u64 {
-    let query = view.query::<&u64>().unwrap();
+    let query = view.query::<&u64>();
     let number = *query.iter().next().unwrap();
     assert!(query.iter().len() == 500 && query.iter().all(|&each| each == number), "one snapshot");
     number
@@ -458,21 +458,21 @@ fn reading_what_was_not_declared_names_the_component_also_when_a_partner_declare
         let seen = Arc::clone(&seen);
         host.add(spec, move |context| {
             let view = context.view();
-            let reading = (view.query::<&u64>().err(), view.query::<&Mark>().err());
+            let reading = (view.try_query::<&u64>().err(), view.try_query::<&Mark>().err());
             seen.lock().unwrap().push(reading);
             let looked_up = view.get::<u64>(entity);
             if view.mask() == ComponentMask::ALL {
                 assert_eq!(looked_up, Ok(&1));
             } else {
                 // Only the last module declared the handles.
-                assert!(matches!(looked_up, Err(ReadError::NotCaptured { .. })), "{looked_up:?}");
+                assert!(matches!(looked_up, Err(ReadError::NotReadable { .. })), "{looked_up:?}");
             }
         })
         .unwrap();
     }
     host.run_frame(&mut world, FRAME).unwrap();
-    let number = Some(QueryError::NotCaptured { component: "u64" });
-    let mark = Some(QueryError::NotCaptured { component: std::any::type_name::<Mark>() });
+    let number = Some(QueryError::NotReadable { component: "u64" });
+    let mark = Some(QueryError::NotReadable { component: std::any::type_name::<Mark>() });
     let expected = [(None, mark), (number, None), (None, None), (None, None)];
     assert_eq!(*seen.lock().unwrap(), expected);
     assert_eq!(host.statistics(&world).convoys.len(), 1, "they all shared one snapshot");
@@ -493,12 +493,12 @@ fn trap_9_a_component_registered_late_is_not_silently_absent() {
     for spec in specs {
         let seen = Arc::clone(&seen);
         host.add(spec, move |context| {
-            let found = context.view().query::<&Mark>().map(|query| query.iter().len());
+            let found = context.view().try_query::<&Mark>().map(|query| query.iter().len());
             seen.lock().unwrap().push(found);
         })
         .unwrap();
     }
-    let not_captured = QueryError::NotCaptured { component: std::any::type_name::<Mark>() };
+    let not_captured = QueryError::NotReadable { component: std::any::type_name::<Mark>() };
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), [Err(not_captured), Ok(0)]);
     for run in 0..7 {
@@ -634,7 +634,7 @@ fn what_is_written_after_a_wait_is_not_copied() {
     let mut host = ModuleHost::new(config);
     let spec = ModuleSpec::slow("reader", Rate::every_frames(1)).mode(Mode::Asynchronous);
     host.add(spec.reads::<(u64,)>(), |context| {
-        assert_eq!(context.view().query::<&u64>().unwrap().count(), 10_000);
+        assert_eq!(context.view().query::<&u64>().count(), 10_000);
     })
     .unwrap();
     for _ in 0..20 {
@@ -668,8 +668,8 @@ fn a_provider_that_captures_less_than_is_declared_is_refused_before_anything_run
     let reads = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&reads);
     host.add(spec("takes what it gets"), move |context| {
-        assert!(context.view().query::<&f32>().is_err());
-        let bytes = context.view().query::<&u8>().unwrap().iter().count();
+        assert!(context.view().try_query::<&f32>().is_err());
+        let bytes = context.view().query::<&u8>().iter().count();
         count.fetch_add(bytes as u64, Ordering::Relaxed);
     })
     .unwrap();

@@ -44,7 +44,7 @@ fn world_of(number: u64) -> World {
 
 /// The tick that every row of a snapshot carries.
 fn check(view: &View) {
-    let rows = view.query::<(&u64, &u32)>().unwrap();
+    let rows = view.query::<(&u64, &u32)>();
     let all = rows.iter().filter(|(number, _)| **number == view.tick()).count();
     assert_eq!(all, ROWS, "a snapshot is of one tick");
     assert!(rows.iter().all(|(number, half)| *number as u32 == *half));
@@ -72,10 +72,9 @@ fn module(
             (kept.len() > keeps || mixer.below(16) == 0).then(|| kept.pop_front());
         }
         (0..slow * mixer.below(40)).for_each(|_| thread::yield_now());
-        let events = view.events(&mut cursor).unwrap().count() as u64;
+        let events = view.events(&mut cursor).count() as u64;
         counts.events.fetch_add(events, Ordering::Relaxed);
-        let all: Vec<Entity> =
-            view.query::<(Entity, &u8)>().unwrap().iter().map(|row| row.0).collect();
+        let all: Vec<Entity> = view.query::<(Entity, &u8)>().iter().map(|row| row.0).collect();
         let mut recorded = 0;
         for _ in 0..mixer.below(4) {
             let new = context.commands().spawn((7_u8,));

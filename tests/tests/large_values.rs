@@ -68,7 +68,7 @@ fn write_in_sequence() {
             world.set_copy_timing(timing);
             let view = world.capture(ALL, &pool);
             world.query_mut::<&mut Tile>().for_each(|tile| tile.0[0][0] += 10);
-            let seen = view.query::<&Tile>().unwrap().iter().map(|tile| tile.0[0][0]).sum::<u64>();
+            let seen = view.query::<&Tile>().iter().map(|tile| tile.0[0][0]).sum::<u64>();
             assert_eq!(seen + 30, firsts(&world).iter().sum());
             // Where a call panics, its row is as it was, and the others are whole.
             let before = firsts(&world);
@@ -98,7 +98,7 @@ fn write_in_parallel() {
             world.set_copy_timing(timing);
             let view = world.capture(ALL, &pool);
             world.query_mut::<&mut Tile>().par_for_each(|tile| tile.0[0][0] += 10);
-            let seen = view.query::<&Tile>().unwrap().iter().map(|tile| tile.0[0][0]).sum::<u64>();
+            let seen = view.query::<&Tile>().iter().map(|tile| tile.0[0][0]).sum::<u64>();
             assert_eq!(seen + 30, firsts(&world).iter().sum());
             let before = firsts(&world);
             let view = world.capture(ALL, &pool);

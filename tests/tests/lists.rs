@@ -55,9 +55,9 @@ fn assert_equals(world: &World, model: &Model) {
 }
 
 fn assert_view_equals(view: &View, model: &Model) {
-    let query = view.query::<(Entity, Option<&u32>, Option<&u8>, Option<&Wide>)>().unwrap();
+    let query = view.query::<(Entity, Option<&u32>, Option<&u8>, Option<&Wide>)>();
     let rows = query.iter().map(|(entity, number, byte, wide)| {
-        assert_eq!(view.contains(entity), Ok(true));
+        assert!(view.contains(entity));
         (entity, Row { number: number.copied(), byte: byte.copied(), wide: wide.copied() })
     });
     assert_eq!(&rows.collect::<Model>(), model);

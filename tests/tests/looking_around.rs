@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use convoy_engine::{
-    ArchetypeStatistics, ComponentDescription, ComponentError, ComponentMask, Components, Entity,
-    ReadError, SnapshotPool, View, World,
+    ArchetypeStatistics, ComponentDescription, ComponentMask, Components, Entity, ReadError,
+    SnapshotPool, View, World,
 };
 
 mod left {
@@ -67,7 +67,7 @@ fn components_of_no_entity_are_an_error() {
     let before = world.capture(ComponentMask::ALL, &SnapshotPool::default());
     world.despawn(ship).unwrap();
     let error = world.components_of(ship).unwrap_err();
-    assert!(matches!(error, ComponentError::NotAlive { entity } if entity == ship));
+    assert!(matches!(error, ReadError::NotAlive { entity } if entity == ship));
     let after = world.capture(ComponentMask::ALL, &SnapshotPool::default());
     assert_eq!(after.components_of(ship).unwrap_err(), ReadError::NotAlive { entity: ship });
     let narrow = before.clone().narrow(mask);
@@ -76,12 +76,12 @@ fn components_of_no_entity_are_an_error() {
     let mut columns = mask;
     columns.remove(handles);
     let error = before.narrow(columns).components_of(ship).unwrap_err();
-    assert_eq!(error, ReadError::NotCaptured { component: "convoy_engine::Entity" });
+    assert_eq!(error, ReadError::NotReadable { component: "convoy_engine::Entity" });
     let other = world.spawn((1_u8,));
     let mut replica = World::new();
     replica.sync_from(&world, columns).unwrap();
     let error = replica.components_of(other).unwrap_err();
-    assert!(matches!(error, ComponentError::NotSynced { component: "convoy_engine::Entity" }));
+    assert!(matches!(error, ReadError::NotReadable { component: "convoy_engine::Entity" }));
 }
 
 /// What is the same for a world and a view that was captured of it just now.

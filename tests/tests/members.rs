@@ -65,7 +65,7 @@ fn a_module_that_keeps_views_stops_itself_and_no_other_member() {
             let spec = tier(name).mode(mode);
             host.add(spec, move |context| {
                 let view = context.view();
-                assert!(view.query::<&u64>().unwrap().iter().all(|&number| number == view.tick()));
+                assert!(view.query::<&u64>().iter().all(|&number| number == view.tick()));
                 seen.lock().unwrap().push(view.tick());
                 if name == "comparing" {
                     drop(last.replace(view.clone()));
@@ -115,7 +115,7 @@ fn a_module_that_is_slow_stops_no_other_member() {
     .unwrap();
     host.add(spec("quick"), |context| {
         let view = context.view();
-        assert!(view.query::<&u64>().unwrap().iter().all(|&number| number == view.tick()));
+        assert!(view.query::<&u64>().iter().all(|&number| number == view.tick()));
     })
     .unwrap();
     for frame in 1..=50 {

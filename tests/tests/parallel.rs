@@ -70,7 +70,7 @@ fn contents(world: &World) -> Contents {
 }
 
 fn contents_of(view: &View) -> Contents {
-    contents!(view.query::<Row<'_>>().unwrap())
+    contents!(view.query::<Row<'_>>())
 }
 
 /// One of several passes, on all threads or on one.
@@ -110,18 +110,16 @@ fn pass(world: &mut World, number: usize, factor: u64, parallel: bool) {
             |(word, _)| *word = Word::from_seed(next(word.seed() ^ 1))
         ),
         4 => {
-            let query = world.query_mut::<(&mut Wide, &Word)>().filter::<With<Word>>();
+            let mut query = world.query_mut::<(&mut Wide, &Word)>().filter::<With<Word>>();
             run_slices!(query, |(wide, words): (&mut [Wide], &[Word])| {
                 for (wide, word) in wide.iter_mut().zip(words) {
                     *wide = Wide::from_seed(next(wide.seed() ^ word.seed()));
                 }
-            })
-            .unwrap();
+            });
         }
         _ => run_slices!(world.query_mut::<&mut Triple>(), |triples: &mut [Triple]| {
             triples.iter_mut().for_each(|triple| *triple = Triple::from_seed(next(triple.seed())));
-        })
-        .unwrap(),
+        }),
     }
 }
 
@@ -184,7 +182,7 @@ fn reading_passes_visit_every_row_of_worlds_and_views_once() {
         for count in [1, 3] {
             let seen = Mutex::new(Vec::new());
             let see = |word: &Word| seen.lock().unwrap().push(word.seed());
-            threads(count).install(|| view.query::<&Word>().unwrap().par_for_each(see));
+            threads(count).install(|| view.query::<&Word>().par_for_each(see));
             let mut seen = seen.into_inner().unwrap();
             seen.sort_unstable();
             let mut sorted = expected.clone();
@@ -193,14 +191,14 @@ fn reading_passes_visit_every_row_of_worlds_and_views_once() {
 
             let (rows, sum) = (AtomicUsize::new(0), AtomicU64::new(0));
             threads(count).install(|| {
-                let query = view.query::<(&Word, Option<&Wide>)>().unwrap();
+                let query = view.query::<(&Word, Option<&Wide>)>();
                 query.filter::<Without<Triple>>().par_for_each_run(|(words, wide)| {
                     assert!(wide.is_none_or(|wide| wide.len() == words.len()));
                     rows.fetch_add(words.len(), Ordering::Relaxed);
                     sum.fetch_add(words.iter().map(Value::seed).sum(), Ordering::Relaxed);
                 });
             });
-            let query = view.query::<&Word>().unwrap().filter::<Without<Triple>>();
+            let query = view.query::<&Word>().filter::<Without<Triple>>();
             assert_eq!(rows.into_inner(), query.count());
             assert_eq!(sum.into_inner(), query.iter().map(Value::seed).sum::<u64>());
 
@@ -246,7 +244,7 @@ fn thousands_of_small_tables_are_visited_once_each() {
     assert_eq!(sum.into_inner(), 2048 * 2047 / 2 + (2048 << 32));
     let old = AtomicU64::new(0);
     let add = |number: &u64| _ = old.fetch_add(*number, Ordering::Relaxed);
-    pool.install(|| view.query::<&u64>().unwrap().par_for_each(add));
+    pool.install(|| view.query::<&u64>().par_for_each(add));
     assert_eq!(old.into_inner(), 2048 * 2047 / 2);
 }
 
@@ -269,7 +267,7 @@ fn two_threads_work_at_the_same_time() {
     let met = Mutex::default();
     pool.install(|| world.query_mut::<&mut Word>().par_for_each(|_| meet(&met)));
     let met = Mutex::default();
-    pool.install(|| world.query_mut::<&mut Word>().par_for_each_run(|_| meet(&met)).unwrap());
+    pool.install(|| world.query_mut::<&mut Word>().par_for_each_run(|_| meet(&met)));
 }
 
 #[test]
@@ -277,7 +275,7 @@ fn queries_without_rows_call_nothing() {
     let mut world = World::new();
     let never = || panic!("there is no row");
     world.query_mut::<&mut Word>().par_for_each(|_| never());
-    world.query_mut::<&mut Word>().par_for_each_run(|_| never()).unwrap();
+    world.query_mut::<&mut Word>().par_for_each_run(|_| never());
     world.query::<&Word>().par_for_each(|_| never());
     world.query::<&Word>().par_for_each_run(|_| never());
     let entity = world.spawn((Word::from_seed(1),));
@@ -303,7 +301,7 @@ fn panic_in_a_call_leaves_every_row_whole_and_views_unchanged() {
                 *hundred = Hundred::from_seed(u64::MAX);
                 assert!(!late, "call number 700");
             };
-            let query = world.query_mut::<(&mut Word, &mut Hundred)>();
+            let mut query = world.query_mut::<(&mut Word, &mut Hundred)>();
             let outcome = threads(count).install(|| {
                 catch_unwind(AssertUnwindSafe(|| {
                     if by_runs {
@@ -312,7 +310,7 @@ fn panic_in_a_call_leaves_every_row_whole_and_views_unchanged() {
                                 each(word, hundred);
                             }
                         };
-                        query.par_for_each_run(slices).unwrap();
+                        query.par_for_each_run(slices);
                     } else {
                         query.par_for_each(|(word, hundred)| each(word, hundred));
                     }
@@ -381,7 +379,7 @@ fn pass_without_memory_for_all_copies_calls_nothing_and_changes_nothing() {
         let memory = world.memory();
         let statistics = world.copy_statistics();
         let calls = AtomicUsize::new(0);
-        let query = world.query_mut::<(&mut Word, &mut Hundred)>();
+        let mut query = world.query_mut::<(&mut Word, &mut Hundred)>();
         let outcome = query.try_par_for_each(|(word, hundred)| {
             calls.fetch_add(1, Ordering::Relaxed);
             *word = Word::from_seed(word.seed() + 1);

@@ -3,10 +3,10 @@
 
 use convoy_engine::{
     Changed, ComponentDescription, ComponentMask, Entity, GetError, Has, PreparedQuery, QueryError,
-    SnapshotPool, Tables, View, With, Without, World,
+    Readable, SnapshotPool, View, With, Without, World,
 };
 
-fn numbers<S: Tables + ?Sized>(query: &mut PreparedQuery<&'static u32>, tables: &S) -> Vec<u32> {
+fn numbers(query: &mut PreparedQuery<&'static u32>, tables: &impl Readable) -> Vec<u32> {
     let query = query.query(tables);
     let mut found = Vec::new();
     query.for_each(|&number| found.push(number));
@@ -116,7 +116,7 @@ fn views_of_other_masks_are_told_apart() {
         assert_eq!(numbers(&mut query, &world), [2]);
     }
     let without = world.capture(foreign, &pool);
-    let missing = QueryError::NotCaptured { component: "u32" };
+    let missing = QueryError::NotReadable { component: "u32" };
     assert_eq!(query.try_query(&without).err(), Some(missing));
     assert_eq!(query.try_query(&without).err(), Some(missing));
     let narrowed = views[2].clone().narrow(foreign);
@@ -212,20 +212,20 @@ fn prepared_queries_keep_to_a_mark_of_changes() {
     let mark = world.change_mark();
     let mut query = PreparedQuery::<&u32, Changed<u32>>::new();
     assert_eq!(query.query(&world).count(), 41, "without a mark everything counts");
-    assert_eq!(query.query(&world).since(mark).unwrap().count(), 0);
+    assert_eq!(query.query(&world).since(mark).count(), 0);
     *world.get_mut::<u32>(byte).unwrap() += 1;
-    let changed = query.query(&world).since(mark).unwrap();
+    let changed = query.query(&world).since(mark);
     assert_eq!(changed.count(), 1);
     assert_eq!(changed.get(byte).unwrap(), &101);
     let unchanged = changed.get(numbers[3]).unwrap_err();
     assert!(matches!(unchanged, GetError::Filtered { entity } if entity == numbers[3]));
     changed.for_each(|number| assert_eq!(*number, 101));
     let mut writing = PreparedQuery::<&mut u32, Changed<u32>>::new();
-    writing.query_mut(&mut world).since(mark).unwrap().for_each(|number| *number += 1);
-    let mut since = writing.query_mut(&mut world).since(mark).unwrap();
-    assert!(since.get_many_mut([byte, numbers[3]]).is_err());
+    writing.query_mut(&mut world).since(mark).for_each(|number| *number += 1);
+    let mut since = writing.query_mut(&mut world).since(mark);
+    assert!(since.get_many([byte, numbers[3]]).is_err());
     assert_eq!(since.get(byte).unwrap(), &mut 102);
-    let foreign = query.query(&World::new()).since(mark).err();
+    let foreign = query.query(&World::new()).try_since(mark).err();
     assert_eq!(foreign, Some(QueryError::ForeignMark));
 }
 

@@ -45,7 +45,7 @@ fn write(world: &mut World, number: u64) {
 
 /// The number that every row of the snapshot carries in both columns.
 fn number_of(view: &View) -> u64 {
-    let query = view.query::<(&Left, &Right)>().unwrap();
+    let query = view.query::<(&Left, &Right)>();
     assert_eq!(query.iter().len(), ROWS);
     let number = query.iter().next().unwrap().0.0;
     assert!(
@@ -109,7 +109,7 @@ fn union_mask_captures_what_the_members_read_and_nothing_else() {
     assert_eq!((provider.mask(), view.mask()), (union, union));
     assert_eq!(number_of(&view), 0, "both members' columns are there");
     let component = std::any::type_name::<Aside>();
-    assert_eq!(view.query::<&Aside>().err(), Some(QueryError::NotCaptured { component }));
+    assert_eq!(view.try_query::<&Aside>().err(), Some(QueryError::NotReadable { component }));
 
     world.query_mut::<&mut Aside>().for_each(|aside| aside.0 = 1);
     assert_eq!(world.copy_statistics().chunks_copied, 0, "no column outside the mask is copied");
@@ -459,7 +459,7 @@ fn replica_copies_physically_and_the_live_world_pays_nothing() {
     let second = provider.acquire(&mut world).unwrap();
     assert_eq!((number_of(&first), number_of(&second)), (0, 1));
     assert_eq!((first.tick(), second.tick()), (0, 1));
-    assert!(second.query::<&Aside>().is_err(), "only what was synced can be read");
+    assert!(second.try_query::<&Aside>().is_err(), "only what was synced can be read");
     assert_eq!(provider.statistics().captures, 2);
 }
 

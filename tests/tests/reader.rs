@@ -93,8 +93,8 @@ fn what_was_not_captured_or_synced_is_an_error_that_names_it() {
     let pool = SnapshotPool::default();
     let bytes = world.mask_of::<(u8,)>().unwrap();
     let with_handles = world.mask_of::<(Entity, u8)>().unwrap();
-    let no_handles = QueryError::NotCaptured { component: "convoy_engine::Entity" };
-    let no_numbers = QueryError::NotCaptured { component: "u16" };
+    let no_handles = QueryError::NotReadable { component: "convoy_engine::Entity" };
+    let no_numbers = QueryError::NotReadable { component: "u16" };
 
     let view = world.capture(bytes, &pool);
     assert_eq!(view.reader::<u8>().err(), Some(no_handles));

@@ -48,7 +48,7 @@ fn marks(world: &World) -> Vec<u64> {
 fn marking() -> impl FnMut(&mut ModuleContext<'_>) + Send + 'static {
     |context: &mut ModuleContext<'_>| {
         let view = context.view();
-        let number = *view.query::<&u64>().unwrap().iter().next().unwrap();
+        let number = *view.query::<&u64>().iter().next().unwrap();
         context.commands().spawn((Mark(number),));
     }
 }
@@ -316,7 +316,7 @@ fn a_replica_provider_goes_on_with_a_world_that_it_cannot_follow() {
     for world in [&mut world_of(1), &mut small, &mut world_of(2)] {
         let view = provider.acquire(world).unwrap();
         let mut numbers = world.query::<&u64>().iter().copied().collect::<Vec<_>>();
-        assert!(view.query::<&u64>().unwrap().iter().eq(&numbers));
+        assert!(view.query::<&u64>().iter().eq(&numbers));
         numbers.clear();
     }
 }
@@ -610,7 +610,7 @@ fn a_modules_cursor_goes_on_in_whatever_world_comes() {
     let (reads, mut cursor) = (Arc::clone(&seen), EventCursor::<u32>::default());
     let spec = ModuleSpec::fast("listening").reads_events::<u32>();
     host.add(spec, move |context| {
-        reads.lock().unwrap().extend(context.view().events(&mut cursor).unwrap());
+        reads.lock().unwrap().extend(context.view().events(&mut cursor));
     })
     .unwrap();
     let mut frame = |world: &mut World, events: &[u32]| {

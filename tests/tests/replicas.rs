@@ -5,9 +5,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use convoy_engine::{
-    ArenaConfig, ComponentDescription, ComponentError, ComponentMask, Entity, EventCursor,
-    PreparedQuery, RegisterError, SnapshotPool, SpawnError, SyncError, View, World, WorldConfig,
-    diff,
+    ArenaConfig, ComponentDescription, ComponentMask, Entity, EventCursor, PreparedQuery,
+    ReadError, RegisterError, SnapshotPool, SpawnError, SyncError, View, World, WorldConfig, diff,
 };
 use convoy_tests::Contents;
 
@@ -84,11 +83,11 @@ fn replica_that_spawned_something_new_follows_its_source() {
         use_world(&mut source, round);
         use_world(&mut replica, round + 3);
         let view = complete(&mut replica);
-        let shown = Contents::of_view(&view);
+        let shown = Contents::of(&view);
         replica.sync_from(&source, ALL).unwrap();
         assert_replica(&mut replica, &mut source);
         assert_eq!(replica.state_hash(), source.state_hash());
-        assert_eq!(Contents::of_view(&view), shown);
+        assert_eq!(Contents::of(&view), shown);
         // Later operations of the client go to the right tables.
         let guest = replica.spawn((9_u32, 0.5_f32));
         replica.insert(guest, (1_u8,)).unwrap();
@@ -119,13 +118,13 @@ fn replica_has_chunks_of_other_sizes() {
                     use_world(&mut replica, round);
                 }
                 let view = complete(&mut replica);
-                let shown = Contents::of_view(&view);
+                let shown = Contents::of(&view);
                 replica.sync_from(&source, ALL).unwrap();
                 back.sync_from(&replica, ALL).unwrap();
                 assert_replica(&mut replica, &mut source);
                 assert_replica(&mut back, &mut source);
-                assert_eq!(Contents::of_world(&replica), Contents::of_world(&source));
-                assert_eq!(Contents::of_view(&view), shown);
+                assert_eq!(Contents::of(&replica), Contents::of(&source));
+                assert_eq!(Contents::of(&view), shown);
             }
             assert_eq!(back.state_hash(), source.state_hash());
         }
@@ -184,7 +183,7 @@ fn ids_of_a_replica_stay_whatever_its_source_calls_a_type() {
         replica.sync_from(&source, mask).unwrap();
         assert_eq!(replica.get::<u32>(entity).is_ok(), name == "u32");
         assert_eq!(replica.get::<u64>(entity).is_ok(), name == "u64");
-        assert!(matches!(replica.get::<f32>(entity), Err(ComponentError::NotSynced { .. })));
+        assert!(matches!(replica.get::<f32>(entity), Err(ReadError::NotReadable { .. })));
         let view = replica.capture(ALL, &SnapshotPool::default());
         assert_eq!(view.get::<u64>(entity).is_ok(), name == "u64");
         assert!(matches!(replica.try_spawn((1_u32,)), Err(SpawnError::PartialReplica)));
@@ -208,7 +207,7 @@ fn views_restores_and_differences_know_the_order_of_their_time() {
     let before = complete(&mut replica);
     replica.spawn((4_u32,));
     let longer = complete(&mut replica);
-    let shown = [Contents::of_view(&before), Contents::of_view(&longer)];
+    let shown = [Contents::of(&before), Contents::of(&longer)];
 
     source.spawn((9_u64,));
     let kept = source.spawn((3_u8,));
@@ -216,7 +215,7 @@ fn views_restores_and_differences_know_the_order_of_their_time() {
     assert_eq!(kept, row[1]);
     replica.sync_from(&source, ALL).unwrap();
     let synced = complete(&mut replica);
-    let after = Contents::of_view(&synced);
+    let after = Contents::of(&synced);
     let differences = diff(&before, &synced).unwrap();
     assert!(differences.spawned().chain(differences.despawned()).next().is_none());
     let wide = replica.component_id::<u64>().unwrap();
@@ -226,20 +225,20 @@ fn views_restores_and_differences_know_the_order_of_their_time() {
 
     for _ in 0..3 {
         replica.restore(&before).unwrap();
-        assert_eq!(Contents::of_world(&replica), shown[0]);
+        assert_eq!(Contents::of(&replica), shown[0]);
         assert!(diff(&before, &complete(&mut replica)).unwrap().is_empty());
         // Rows that the longer snapshot sees are not written in place.
         replica.spawn((7_u32,));
         replica.insert(row[0], (1_i8,)).unwrap();
-        assert_eq!([Contents::of_view(&before), Contents::of_view(&longer)], shown);
+        assert_eq!([Contents::of(&before), Contents::of(&longer)], shown);
         replica.restore(&synced).unwrap();
-        assert_eq!(Contents::of_world(&replica), after);
+        assert_eq!(Contents::of(&replica), after);
         assert_eq!(orders(&replica), orders(&source));
         replica.restore(&longer).unwrap();
-        assert_eq!(Contents::of_world(&replica), shown[1]);
+        assert_eq!(Contents::of(&replica), shown[1]);
         assert_eq!(replica.state_hash(), longer.state_hash());
         let branch = World::branch(&before).unwrap();
-        assert_eq!(Contents::of_world(&branch), shown[0]);
+        assert_eq!(Contents::of(&branch), shown[0]);
     }
     replica.sync_from(&source, ALL).unwrap();
     assert_replica(&mut replica, &mut source);
@@ -260,24 +259,24 @@ fn sync_that_is_refused_names_the_type_and_teaches_none() {
     source.register_described(small).unwrap();
     replica.spawn((1_u8,));
     replica.register_described(large).unwrap();
-    let (before, known) = (Contents::of_world(&replica), knows(&replica));
+    let (before, known) = (Contents::of(&replica), knows(&replica));
     let error = replica.sync_from(&source, ALL).unwrap_err();
     assert!(matches!(error, SyncError::Register(RegisterError::Shape { component: "gust" })));
     assert!(error.to_string().contains("gust"));
-    assert_eq!((Contents::of_world(&replica), knows(&replica)), (before, known));
+    assert_eq!((Contents::of(&replica), knows(&replica)), (before, known));
 
     let (mut source, mut replica) = (World::new(), World::new());
     source.register_toggle::<u32>().unwrap();
     source.spawn((1_u32, 2_i64));
     replica.spawn((1_u32,));
-    let (before, known) = (Contents::of_world(&replica), knows(&replica));
+    let (before, known) = (Contents::of(&replica), knows(&replica));
     for _ in 0..2 {
         let error = replica.sync_from(&source, ALL).unwrap_err();
         assert!(matches!(error, SyncError::Toggle { component: "u32" }), "{error}");
         let error = source.sync_from(&replica, ALL).unwrap_err();
         assert!(matches!(error, SyncError::Toggle { component: "u32" }), "{error}");
     }
-    assert_eq!((Contents::of_world(&replica), knows(&replica)), (before, known));
+    assert_eq!((Contents::of(&replica), knows(&replica)), (before, known));
 
     // A limit at every page: nothing is learned from a sync that fails.
     let mut source = World::new();
@@ -395,14 +394,14 @@ fn operations_that_lack_memory_teach_a_world_nothing() {
                 continue;
             };
             let view = complete(&mut world);
-            let (shown, known) = (Contents::of_view(&view), knows(&world));
+            let (shown, known) = (Contents::of(&view), knows(&world));
             if operation(&mut world, &spawned) {
                 break;
             }
             failures += 1;
             assert_eq!(knows(&world), known, "operation {number} after {rows} rows");
             if number < 15 {
-                assert_eq!(Contents::of_world(&world), shown);
+                assert_eq!(Contents::of(&world), shown);
             }
             // Types and archetypes that come now get the next numbers.
             drop(view);

@@ -25,7 +25,7 @@ fn resource_is_inserted_read_written_and_removed() {
     world.resource_mut::<Gravity>().unwrap()[0] = 1.0;
     assert_eq!(*world.resource::<Gravity>().unwrap(), [1.0, 0.0, -1.62]);
     assert_eq!(world.remove_resource::<Gravity>().unwrap()[0], 1.0);
-    assert!(matches!(world.resource::<Gravity>(), Err(ResourceError::Missing { .. })));
+    assert!(matches!(world.resource::<Gravity>(), Err(ReadError::NoResource { .. })));
     assert!(matches!(world.resource_mut::<Gravity>(), Err(ResourceError::Missing { .. })));
     assert!(matches!(world.remove_resource::<Gravity>(), Err(ResourceError::Missing { .. })));
 }
@@ -99,10 +99,10 @@ fn resource_outside_the_mask_is_an_error_and_never_copied() {
     *world.resource_mut::<u64>().unwrap() = 5;
     assert_eq!(world.copy_statistics().chunks_copied, 0);
     assert_eq!(view.resource::<u8>(), Ok(&2));
-    assert_eq!(view.resource::<u64>(), Err(ReadError::NotCaptured { component: "u64" }));
-    assert_eq!(view.resource::<i16>(), Err(ReadError::NotCaptured { component: "i16" }));
+    assert_eq!(view.resource::<u64>(), Err(ReadError::NotReadable { component: "u64" }));
+    assert_eq!(view.resource::<i16>(), Err(ReadError::NotReadable { component: "i16" }));
     let narrow = view.narrow(ComponentMask::NONE);
-    assert_eq!(narrow.resource::<u8>(), Err(ReadError::NotCaptured { component: "u8" }));
+    assert_eq!(narrow.resource::<u8>(), Err(ReadError::NotReadable { component: "u8" }));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn sync_copies_resources_under_the_mask_and_only_changes() {
     assert_eq!((*replica.resource::<u64>().unwrap(), *replica.resource::<u8>().unwrap()), (5, 2));
     source.remove_resource::<u64>().unwrap();
     sync(&mut replica, &source);
-    assert!(matches!(replica.resource::<u64>(), Err(ResourceError::Missing { .. })));
+    assert!(matches!(replica.resource::<u64>(), Err(ReadError::NoResource { .. })));
     // Compacting either side changes nothing that can be read.
     source.compact(Duration::MAX);
     replica.compact(Duration::MAX);
@@ -157,19 +157,20 @@ fn replica_of_a_mask_refuses_the_resources_outside() {
     let mask = ComponentMask::from_iter([number]);
     replica.sync_from(&source, mask).unwrap();
     assert_eq!(*replica.resource::<u64>().unwrap(), 1);
-    let not_synced = |error| matches!(error, Some(ResourceError::NotSynced { .. }));
-    assert!(not_synced(replica.resource::<u8>().err()));
+    let not_synced = |error| matches!(error, Some(ResourceError::NotReadable { .. }));
+    let not_readable = |error| matches!(error, Some(ReadError::NotReadable { .. }));
+    assert!(not_readable(replica.resource::<u8>().err()));
     assert!(not_synced(replica.insert_resource(3_u8).err()));
     assert!(not_synced(replica.remove_resource::<u8>().err()));
     assert!(not_synced(replica.insert_resource(3_i64).err()), "and registers nothing");
     replica.sync_from(&source, mask).unwrap();
     replica.clear().unwrap();
-    assert!(matches!(replica.resource::<u8>(), Err(ResourceError::Missing { .. })));
+    assert!(matches!(replica.resource::<u8>(), Err(ReadError::NoResource { .. })));
     replica.insert_resource(4_i64).unwrap();
     replica.sync_from(&source, mask).unwrap();
-    assert!(not_synced(replica.resource::<i64>().err()), "the source has none");
+    assert!(not_readable(replica.resource::<i64>().err()), "the source has none");
     replica.sync_from(&source, ComponentMask::ALL).unwrap();
-    assert!(matches!(replica.resource::<i64>(), Err(ResourceError::Missing { .. })));
+    assert!(matches!(replica.resource::<i64>(), Err(ReadError::NoResource { .. })));
 }
 
 #[test]
@@ -239,6 +240,6 @@ fn module_reads_the_resources_that_it_declares() {
     })
     .unwrap();
     host.run_frame(&mut world, Duration::from_millis(10)).unwrap();
-    let undeclared = Err(ReadError::NotCaptured { component: "u8" });
+    let undeclared = Err(ReadError::NotReadable { component: "u8" });
     assert_eq!(read.lock().unwrap()[..], [(Ok(5), undeclared)]);
 }

@@ -54,7 +54,7 @@ impl Game {
     fn state(&mut self) -> State {
         State {
             hash: self.world.state_hash(),
-            contents: Contents::of_world(&self.world),
+            contents: Contents::of(&self.world),
             resource: self.world.resource::<u64>().ok().copied(),
             events: self.world.events(&mut EventCursor::default()).collect(),
         }
@@ -130,7 +130,7 @@ impl Game {
         match mixer.below(24) {
             0..4 => world.query_mut::<&mut u64>().for_each(|wide| *wide ^= number),
             4..8 => {
-                let query = world.query_mut::<(&mut u32, Option<&u64>)>();
+                let mut query = world.query_mut::<(&mut u32, Option<&u64>)>();
                 query.for_each(|(value, wide)| *value += wide.map_or(1, |wide| *wide as u32 & 7));
             }
             8..10 => {
@@ -202,13 +202,13 @@ fn world_after_a_rollback_equals_one_that_never_went_wrong() {
 
         for view in taken {
             if mixer.below(16) == 0 {
-                let contents = Contents::of_view(&view);
+                let contents = Contents::of(&view);
                 held.push((view, contents));
             }
         }
         while held.len() > 6 {
             let (view, contents) = held.swap_remove(mixer.below(held.len()));
-            assert_eq!(Contents::of_view(&view), contents, "rollback {number}");
+            assert_eq!(Contents::of(&view), contents, "rollback {number}");
         }
     }
     drop(held);

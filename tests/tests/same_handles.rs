@@ -53,8 +53,7 @@ fn module(
         let tick = context.view().tick();
         let mut mixer = Mixer::new(tick * 100 + u64::from(number));
         let divisor = 2 + mixer.below(4);
-        for (place, (entity, mark)) in
-            context.view().query::<(Entity, &Mark)>().unwrap().iter().enumerate()
+        for (place, (entity, mark)) in context.view().query::<(Entity, &Mark)>().iter().enumerate()
         {
             if mark.module == number && place % divisor == 0 {
                 context.commands().despawn(entity);

@@ -170,7 +170,7 @@ fn ten_threads_return_captured_cells_and_each_comes_back_empty() {
                     let cell = pool.take();
                     assert!(cell.is_empty());
                     let view = world.capture_into(cell, ComponentMask::ALL);
-                    let query = view.query::<&u64>().unwrap();
+                    let query = view.query::<&u64>();
                     assert!(query.iter().len() == 100 && query.iter().all(|&n| n == number as u64));
                 }
             });

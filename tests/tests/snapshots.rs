@@ -20,7 +20,7 @@ fn world_with_chunk_rows(rows: usize) -> World {
 }
 
 fn numbers_of(view: &View) -> BTreeMap<Entity, (u32, u64)> {
-    let query = view.query::<(Entity, &u32, &u64)>().unwrap();
+    let query = view.query::<(Entity, &u32, &u64)>();
     query.iter().map(|(entity, number, wide)| (entity, (*number, *wide))).collect()
 }
 
@@ -92,9 +92,9 @@ fn append_past_the_captured_length_copies_no_chunk() {
     }
     assert_eq!(world.copy_statistics().chunks_copied, before.chunks_copied);
     assert_eq!(world.memory().retained_bytes, retained_bytes);
-    assert_eq!(view.query::<&u32>().unwrap().iter().copied().sum::<u32>(), 45);
+    assert_eq!(view.query::<&u32>().iter().copied().sum::<u32>(), 45);
     assert_eq!(view.entity_count(), 10);
-    assert_eq!(view.events::<u32>(&mut EventCursor::default()).unwrap().len(), 0);
+    assert_eq!(view.events::<u32>(&mut EventCursor::default()).len(), 0);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn chunk_that_two_snapshots_see_is_retained_until_both_are_gone() {
         drop(first);
         world.advance_tick();
         assert_eq!(world.memory().retained_chunks, 1);
-        assert_eq!(last.query::<&u32>().unwrap().iter().copied().collect::<Vec<_>>(), [1]);
+        assert_eq!(last.query::<&u32>().iter().copied().collect::<Vec<_>>(), [1]);
         drop(last);
         world.advance_tick();
         assert_eq!(world.memory().retained_chunks, 0);
@@ -202,7 +202,7 @@ fn chunk_that_two_snapshots_see_is_retained_until_both_are_gone() {
 fn assert_one_frame(view: &View) {
     let frame = view.tick();
     let mut rows = 0;
-    view.query::<(&u32, &u64)>().unwrap().for_each(|(small, wide)| {
+    view.query::<(&u32, &u64)>().for_each(|(small, wide)| {
         assert_eq!((u64::from(*small), *wide), (frame, frame));
         rows += 1;
     });
@@ -265,7 +265,7 @@ fn readers_on_four_threads_see_whole_frames_while_the_world_runs() {
                 world.insert(entity, (1_u8,)).unwrap();
             }
         }
-        let query = world.query_mut::<(&mut u32, &mut u64)>();
+        let mut query = world.query_mut::<(&mut u32, &mut u64)>();
         query.for_each(|(small, wide)| (*small, *wide) = (frame as u32, frame));
         let view = world.capture(ALL, &pool);
         // The world never waits: a reader that is busy misses the frame.
@@ -293,6 +293,6 @@ fn views_go_to_any_thread_and_outlive_what_they_came_from() {
         is_shared_and_owned(world.capture(ComponentMask::ALL, &pool))
     };
     let readers = [view.clone(), view]
-        .map(|view| std::thread::spawn(move || view.query::<&u32>().unwrap().iter().sum::<u32>()));
+        .map(|view| std::thread::spawn(move || view.query::<&u32>().iter().sum::<u32>()));
     assert_eq!(readers.map(|reader| reader.join().unwrap()), [1, 1]);
 }

@@ -168,11 +168,11 @@ impl Writer {
         };
         match self.mixer.below(7) {
             0 => {
-                let query = self.world.query_mut::<(&mut Wide, &mut Triple)>();
+                let mut query = self.world.query_mut::<(&mut Wide, &mut Triple)>();
                 query.for_each(|(wide, triple)| next(wide, triple));
             }
             6 => {
-                let query = self.world.query_mut::<(&mut Wide, &mut Triple)>();
+                let mut query = self.world.query_mut::<(&mut Wide, &mut Triple)>();
                 query.par_for_each(|(wide, triple)| next(wide, triple));
             }
             1 => {
@@ -181,19 +181,18 @@ impl Writer {
                 query.into_iter().for_each(|(triple, wide)| next(wide, triple));
             }
             2 => {
-                let query = self.world.query_mut::<&mut Hundred>();
+                let mut query = self.world.query_mut::<&mut Hundred>();
                 query.for_each(|value| *value = Hundred::from_seed(step(value.seed(), factor)));
             }
             3 => {
-                let query = self.world.query_mut::<(&mut Wide, &mut Triple)>();
-                let runs = query.for_each_run(|(wides, triples)| {
+                let mut query = self.world.query_mut::<(&mut Wide, &mut Triple)>();
+                query.for_each_run(|(wides, triples)| {
                     wides.iter_mut().zip(triples).for_each(|(wide, triple)| next(wide, triple));
                 });
-                runs.unwrap();
             }
             4 => self.write_one(factor),
             _ => {
-                let query = self.world.query_mut::<&mut Word>().filter::<Without<Hundred>>();
+                let mut query = self.world.query_mut::<&mut Word>().filter::<Without<Hundred>>();
                 query.for_each(|value| *value = Word::from_seed(step(value.seed(), factor)));
             }
         }
@@ -398,18 +397,18 @@ fn examine(view: &View) -> (Totals, u64) {
     found.entities = view.entity_count() as u64;
     let mut fingerprint = 0_u64;
     let mut note = |seed: u64| fingerprint = step(fingerprint, seed);
-    view.query::<(&Wide, &Triple)>().unwrap().for_each(|(wide, triple)| {
+    view.query::<(&Wide, &Triple)>().for_each(|(wide, triple)| {
         assert_eq!(wide.seed(), triple.seed(), "columns agree");
         found.sum = found.sum.wrapping_add(wide.seed());
         found.rows += 1;
         note(wide.seed());
     });
     assert_eq!(found, totals, "the rows are those of the capture");
-    view.query::<&Hundred>().unwrap().iter().for_each(|value| note(value.seed()));
-    view.query::<&Word>().unwrap().iter().for_each(|value| note(value.seed()));
-    view.query::<&Byte>().unwrap().iter().for_each(|value| note(value.seed()));
-    for entity in view.query::<Entity>().unwrap().iter() {
-        assert!(view.contains(entity).unwrap());
+    view.query::<&Hundred>().iter().for_each(|value| note(value.seed()));
+    view.query::<&Word>().iter().for_each(|value| note(value.seed()));
+    view.query::<&Byte>().iter().for_each(|value| note(value.seed()));
+    for entity in view.query::<Entity>().iter() {
+        assert!(view.contains(entity));
         note(view.get::<Wide>(entity).map_or(1, Value::seed));
         for child in view.children(entity).unwrap() {
             assert_eq!(view.parent(child).unwrap(), Some(entity), "links agree");
@@ -418,7 +417,7 @@ fn examine(view: &View) -> (Totals, u64) {
     }
     note(view.state_hash());
     let mut cursor = EventCursor::<Ping>::default();
-    let numbers: Vec<u64> = view.events(&mut cursor).unwrap().map(|event| event.seed()).collect();
+    let numbers: Vec<u64> = view.events(&mut cursor).map(|event| event.seed()).collect();
     let first = totals.events - numbers.len() as u64;
     assert!(numbers.into_iter().eq(first..totals.events), "events in order up to the capture");
     (totals, fingerprint)
@@ -440,7 +439,7 @@ fn look_ahead(view: &View, mixer: &mut Mixer) {
     let after = ahead.capture(ComponentMask::ALL, &SnapshotPool::default());
     assert_eq!(after.entity_count(), entities.len() - entities.len().div_ceil(3));
     drop(ahead);
-    after.query::<(&Wide, &Triple)>().unwrap().for_each(|(wide, triple)| {
+    after.query::<(&Wide, &Triple)>().for_each(|(wide, triple)| {
         assert_eq!(wide.seed(), triple.seed(), "columns agree");
     });
 }
@@ -481,7 +480,7 @@ fn read(sources: &Sources, seed: u64) {
             match mixer.below(4) {
                 0 => thread::yield_now(),
                 1 => thread::sleep(Duration::from_micros(mixer.below(400) as u64)),
-                2 => assert!(view.clone().narrow(narrow).query::<&Wide>().is_err()),
+                2 => assert!(view.clone().narrow(narrow).try_query::<&Wide>().is_err()),
                 _ if mixer.below(8) == 0 => look_ahead(&view, &mut mixer),
                 _ => {
                     let other = sources.join(&mut mixer);

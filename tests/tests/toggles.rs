@@ -43,8 +43,8 @@ fn enabled(world: &mut World) -> Vec<u32> {
     assert_eq!(query.count(), numbers.len());
     others[2].extend(query.iter().map(|number| *number));
     query.for_each(|number| others[3].push(*number));
-    let query = world.query_mut::<&mut u32>();
-    query.for_each_run(|numbers| others[4].extend_from_slice(numbers)).unwrap();
+    let mut query = world.query_mut::<&mut u32>();
+    query.for_each_run(|numbers| others[4].extend_from_slice(numbers));
     let id = world.component_id::<u32>().unwrap();
     let ids = [id];
     let query = world.query_described(&ids, &[]).unwrap();
@@ -57,7 +57,7 @@ fn enabled(world: &mut World) -> Vec<u32> {
 }
 
 fn enabled_in(view: &View) -> Vec<u32> {
-    let query = view.query::<&u32>().unwrap();
+    let query = view.query::<&u32>();
     assert_eq!(query.count(), query.iter().len());
     query.iter().copied().collect()
 }
@@ -159,7 +159,7 @@ fn a_view_keeps_what_was_switched_at_its_capture() {
     for view in [&view, &narrow, &view.clone().narrow(only)] {
         assert_eq!(enabled_in(view), before);
     }
-    assert_eq!(view.query::<&u64>().unwrap().filter::<Without<u32>>().single(), Some(&103));
+    assert_eq!(view.query::<&u64>().filter::<Without<u32>>().single(), Some(&103));
     drop(world);
     assert_eq!(enabled_in(&view), before);
 }
@@ -180,7 +180,7 @@ fn a_write_pass_over_a_toggled_shared_table_leaves_the_view_as_it_was() {
         }
         let copied = world.copy_statistics().chunks_copied - before;
         assert_eq!(copied, 4, "a chunk without a visited row is not copied");
-        let old = view.query::<(Option<&u32>, Has<u32>)>().unwrap();
+        let old = view.query::<(Option<&u32>, Has<u32>)>();
         assert_eq!(old.iter().filter(|(number, _)| number.is_none()).count(), 8);
         for (row, entity) in entities.iter().enumerate() {
             assert_eq!(*view.get::<u32>(*entity).unwrap(), row as u32);
@@ -347,10 +347,10 @@ fn replicas_hold_what_is_switched() {
     }
     assert!(matches!(
         other.is_enabled::<u32>(entities[0]),
-        Err(ComponentError::NotSynced { component: "u32" })
+        Err(ReadError::NotReadable { component: "u32" })
     ));
-    assert!(matches!(other.disable::<u32>(entities[0]), Err(ComponentError::NotSynced { .. })));
-    let missing = Some(QueryError::NotCaptured { component: "u32" });
+    assert!(matches!(other.disable::<u32>(entities[0]), Err(ComponentError::NotReadable { .. })));
+    let missing = Some(QueryError::NotReadable { component: "u32" });
     assert_eq!(other.query::<&u64>().try_filter::<Without<u32>>().err(), missing);
     replica.sync_from(&world, ALL).unwrap();
     let new = replica.spawn((5_u32,));
@@ -365,11 +365,11 @@ fn switching_is_no_change_of_the_value() {
     let mark = world.change_mark();
     world.disable::<u32>(entities[5]).unwrap();
     let changed =
-        |world: &World| world.query::<&u64>().filter::<Changed<u32>>().since(mark).unwrap().count();
+        |world: &World| world.query::<&u64>().filter::<Changed<u32>>().since(mark).count();
     assert_eq!(changed(&world), 0);
     *world.get_mut::<u32>(entities[6]).unwrap() += 1;
     assert_eq!(changed(&world), 4);
-    let query = world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap();
+    let query = world.query::<&u32>().filter::<Changed<u32>>().since(mark);
     assert!(query.iter().eq(&[4, 7, 7]));
 }
 
@@ -407,10 +407,10 @@ fn misuse_is_an_error_that_names_the_component() {
     assert_eq!(view.is_enabled::<u32>(entity), not_toggle);
     assert!(matches!(view.is_enabled::<u64>(entity), Err(ReadError::Missing { .. })));
     let narrow = view.narrow(world.mask_of::<(Entity, u8)>().unwrap());
-    let not_captured = Err(ReadError::NotCaptured { component: "u64" });
+    let not_captured = Err(ReadError::NotReadable { component: "u64" });
     assert_eq!(narrow.is_enabled::<u64>(entity), not_captured);
-    let query = narrow.query::<&u8>().unwrap();
-    let not_captured = Some(QueryError::NotCaptured { component: "u64" });
+    let query = narrow.query::<&u8>();
+    let not_captured = Some(QueryError::NotReadable { component: "u64" });
     assert_eq!(query.try_filter::<With<u64>>().err(), not_captured);
     world.despawn(entity).unwrap();
     assert!(matches!(world.enable::<u64>(entity), Err(ComponentError::NotAlive { .. })));
@@ -472,7 +472,7 @@ fn prepared_and_shared_queries_and_single_look_ups_skip_what_is_switched_off() {
     assert!(is_filtered(world.query::<&u32>().get(off).unwrap_err()));
     assert_eq!(world.query::<Option<&u32>>().get(off).unwrap(), None);
     assert_eq!(world.query::<Option<&u32>>().get(on).unwrap(), Some(&4));
-    assert!(is_filtered(world.query_mut::<&mut u32>().get_many_mut([on, off]).unwrap_err()));
+    assert!(is_filtered(world.query_mut::<&mut u32>().get_many([on, off]).unwrap_err()));
     let view = world.capture(ALL, &SnapshotPool::default());
     let shared = world.share();
     let mut query = shared.query::<&mut u32>();
@@ -626,7 +626,7 @@ fn a_random_program_agrees_with_a_naive_model_and_its_views_with_copies_of_it() 
             assert!(found.into_iter().eq(expected.map(|(entity, _)| *entity)));
             for (view, model) in &views {
                 type Terms<'a> = (Entity, Option<&'a u32>, Option<&'a u16>, Has<Tag>);
-                let query = view.query::<Terms<'_>>().unwrap();
+                let query = view.query::<Terms<'_>>();
                 let rows = query.iter().map(|(e, a, b, t)| (e, (a.copied(), b.copied(), t)));
                 assert_equal(rows, model);
             }

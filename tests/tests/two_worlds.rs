@@ -15,8 +15,8 @@ fn a_view_is_of_the_world_it_was_asked_for(provider: &dyn SnapshotProvider) {
         let first = provider.acquire(&mut one).unwrap();
         let second = provider.acquire(&mut other).unwrap();
         assert!(first.is_of(&one) && second.is_of(&other));
-        assert_eq!(first.query::<&u32>().unwrap().single(), Some(&1));
-        assert_eq!(second.query::<&u32>().unwrap().single(), Some(&2));
+        assert_eq!(first.query::<&u32>().single(), Some(&1));
+        assert_eq!(second.query::<&u32>().single(), Some(&2));
     }
 }
 

@@ -280,9 +280,9 @@ fn read_queries() -> Frame {
 fn write_queries() -> Frame {
     let (world, _) = filled();
     on(world, |world, frame| {
-        let query = world.query_mut::<(&mut Position, &u32)>();
+        let mut query = world.query_mut::<(&mut Position, &u32)>();
         query.for_each(|(position, number)| position[0] += *number as f32);
-        world.query_mut::<&mut u32>().for_each_run(|numbers| numbers.fill(frame)).unwrap();
+        world.query_mut::<&mut u32>().for_each_run(|numbers| numbers.fill(frame));
         for number in world.query_mut::<&mut u32>() {
             *number += 1;
         }
@@ -333,7 +333,7 @@ fn write_shared() -> Frame {
     on(world, move |world, frame| {
         snapshots.take(world, frame);
         world.query_mut::<&mut u32>().for_each(|number| *number += 1);
-        world.query_mut::<&mut Position>().for_each_run(|all| all.fill([2.0; 3])).unwrap();
+        world.query_mut::<&mut Position>().for_each_run(|all| all.fill([2.0; 3]));
         snapshots.take(world, frame);
         world.query_mut::<&mut u32>().iter().for_each(|number| *number += 1);
     })
@@ -348,7 +348,7 @@ fn parallel_passes(world: &mut World, frame: u32) {
     world.query_mut::<(&mut Position, &u32)>().par_for_each(|(position, number)| {
         position[0] += *number as f32;
     });
-    world.query_mut::<&mut u32>().par_for_each_run(|numbers| numbers.fill(frame)).unwrap();
+    world.query_mut::<&mut u32>().par_for_each_run(|numbers| numbers.fill(frame));
     world.query::<&u32>().par_for_each(|number| _ = black_box(number));
     world.query::<&u32>().par_for_each_run(|numbers| _ = black_box(numbers));
 }
@@ -358,7 +358,7 @@ fn parallel_shared() -> Frame {
     let mut snapshots = Snapshots::new(&world);
     on(world, move |world, frame| {
         let view = snapshots.take(world, frame);
-        view.query::<&u32>().unwrap().par_for_each(|number| _ = black_box(number));
+        view.query::<&u32>().par_for_each(|number| _ = black_box(number));
         parallel_passes(world, frame);
     })
 }
@@ -370,12 +370,12 @@ fn changed_rows() -> Frame {
         let mark = world.change_mark();
         *world.get_mut::<u32>(entities[frame as usize % 100 * 10]).unwrap() += 1;
         let entity = world.spawn((frame, [2.0_f32; 3]));
-        let changed = world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap();
+        let changed = world.query::<&u32>().filter::<Changed<u32>>().since(mark);
         assert!(changed.iter().len() >= 2 && changed.count() < 200);
-        let added = world.query::<&u32>().filter::<Added<u32>>().since(mark).unwrap();
+        let added = world.query::<&u32>().filter::<Added<u32>>().since(mark);
         added.for_each_run(|numbers| assert!(numbers.len() <= 64));
         let view = snapshots.take(world, frame);
-        let changed = view.query::<&u32>().unwrap().filter::<Changed<u32>>().since(mark).unwrap();
+        let changed = view.query::<&u32>().filter::<Changed<u32>>().since(mark);
         changed.for_each(|number| _ = black_box(number));
         world.despawn(entity).unwrap();
     })
@@ -389,9 +389,9 @@ fn write_changed() -> Frame {
         snapshots.take(world, frame);
         *world.get_mut::<u32>(entities[frame as usize % 100 * 10]).unwrap() += 1;
         type Moved = Changed<u32>;
-        let query = world.query_mut::<&mut Position>().filter::<Moved>().since(mark).unwrap();
+        let mut query = world.query_mut::<&mut Position>().filter::<Moved>().since(mark);
         query.for_each(|position| position[0] += 1.0);
-        let query = world.query_mut::<&mut Position>().filter::<Moved>().since(mark).unwrap();
+        let mut query = world.query_mut::<&mut Position>().filter::<Moved>().since(mark);
         query.par_for_each(|position| position[0] += 1.0);
     })
 }
@@ -468,7 +468,7 @@ fn events() -> Frame {
         assert_eq!(world.events(&mut cursor).count(), 40);
         let view = snapshots.take(world, frame);
         if frame % 10 == 0 {
-            black_box(view.events(&mut late).unwrap().count());
+            black_box(view.events(&mut late).count());
         }
     })
 }
@@ -540,11 +540,11 @@ fn captures() -> Frame {
         world.query_mut::<&mut u32>().for_each(|number| *number += 1);
         let view = snapshots.take(world, frame);
         let mut sum = 0;
-        view.query::<&u32>().unwrap().for_each(|number| sum += number);
-        view.query::<(Entity, &u32)>().unwrap().iter().for_each(|(_, number)| sum += number);
+        view.query::<&u32>().for_each(|number| sum += number);
+        view.query::<(Entity, &u32)>().iter().for_each(|(_, number)| sum += number);
         sum += view.get::<u32>(entities[frame as usize % entities.len()]).unwrap();
         let narrow = view.clone().narrow(ComponentMask::NONE);
-        assert!(view.contains(entities[0]).unwrap() && narrow.shares_with(view));
+        assert!(view.contains(entities[0]) && narrow.shares_with(view));
         black_box((sum, view.lag(world), view.readers()));
     })
 }
@@ -735,7 +735,7 @@ fn toggles() -> Frame {
         assert!(world.disable::<u32>(entity).unwrap());
         world.query_mut::<&mut u32>().for_each(|number| *number += 1);
         assert_eq!(world.query::<&u32>().iter().count(), entities.len() - 1);
-        assert_eq!(view.query::<&u32>().unwrap().count(), entities.len());
+        assert_eq!(view.query::<&u32>().count(), entities.len());
         world.toggles::<u32>().unwrap().set(entity, true).unwrap();
         commands.disable::<u32>(entity);
         commands.enable::<u32>(entity);
@@ -798,7 +798,7 @@ fn errors() -> Frame {
         assert!(world.toggles::<u32>().is_err() && world.despawn(Entity::default()).is_err());
         assert!(world.try_query_mut::<(&Pair, &mut Pair)>().is_err());
         assert!(world.share().query::<&mut u64>().get(entity).is_err());
-        assert!(view.get::<u32>(entity).is_err() && view.query::<&Pair>().is_err());
+        assert!(view.get::<u32>(entity).is_err() && view.try_query::<&Pair>().is_err());
         assert!(view.resource::<Pair>().is_err() && view.reader::<u32>().is_err());
         assert!(world.restore(&view).is_err());
     })

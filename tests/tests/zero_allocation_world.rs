@@ -66,7 +66,7 @@ impl Simulation {
         self.churn(frame);
         self.record_and_play_back(frame);
         let sum = &mut 0_u64;
-        let query = self.world.query_mut::<(&mut u32, &mut [f32; 3])>();
+        let mut query = self.world.query_mut::<(&mut u32, &mut [f32; 3])>();
         query.for_each(|(number, position)| {
             *number = number.wrapping_add(1);
             position[0] += 1.0;
@@ -81,7 +81,7 @@ impl Simulation {
         assert_eq!(self.world.events(&mut self.cursor).count(), 42);
         // Two snapshots overlap all the time, each two frames long.
         let view = self.world.capture(ComponentMask::ALL, &self.pool);
-        view.query::<&u32>().unwrap().for_each(|number| *sum += u64::from(*number));
+        view.query::<&u32>().for_each(|number| *sum += u64::from(*number));
         self.prepared_view.query(&view).for_each(|number| *sum += u64::from(*number));
         let hash = self.world.state_hash();
         if frame.is_multiple_of(100) {
@@ -105,7 +105,7 @@ impl Simulation {
             .query_mut(&mut self.world)
             .for_each(|(number, _)| *number = number.wrapping_add(2));
         let mut prepared = self.prepared.query_mut(&mut self.world);
-        let [(first, _), (second, _)] = prepared.get_many_mut([one, other]).unwrap();
+        let [(first, _), (second, _)] = prepared.get_many([one, other]).unwrap();
         std::mem::swap(first, second);
         *sum += prepared.iter().map(|(number, _)| u64::from(*number)).sum::<u64>();
         let shared = self.world.share();

@@ -157,7 +157,7 @@ impl Period {
         assert!(held || self.providers.is_empty(), "all views are held");
         for view in &self.views {
             assert_eq!(view.entity_count(), ENTITIES, "the view shows every entity");
-            let written = view.query::<&C7>().expect("the mask is everything");
+            let written = view.query::<&C7>();
             let total: f64 = written.iter().map(|value| f64::from(value.0[0])).sum();
             let live = self.world.query::<&C7>();
             let live_total: f64 = live.iter().map(|value| f64::from(value.0[0])).sum();
@@ -189,7 +189,7 @@ fn write(world: &mut World, written: Written, period: usize) {
         ($($tag:ident $index:literal)+) => {
             match period % ARCHETYPES {
                 $($index => {
-                    let query = world.query_mut::<RowMut<'_>>().filter::<With<$tag>>();
+                    let mut query = world.query_mut::<RowMut<'_>>().filter::<With<$tag>>();
                     query.for_each(write_row);
                 })+
                 _ => unreachable!("a remainder is below the divisor"),

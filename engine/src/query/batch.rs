@@ -1,13 +1,14 @@
 //! Batches over a query: whole tables move, not rows. Where a filter decides row by row, the
 //! entities that it finds are listed first, and then moved by runs of rows.
 
-use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
+use crate::storage::{ComponentId, Entity};
 use crate::world::{Bundle, ComponentError, World};
 
-use super::fetch::Terms;
+use super::cursor::{for_each_range, selects_rows};
 use super::filter::Filter;
-use super::write::QueryMut;
+use super::query_mut::QueryMut;
+use super::terms::Terms;
 
 impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     /// Inserts `bundle` into every entity that the query finds: one copy of memory per column and
@@ -31,22 +32,23 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     /// changed, none is changed in part.
     pub fn insert<B: Bundle>(mut self, bundle: B) -> Result<usize, ComponentError> {
         // Before any row is looked at, as a partial replica may lack the handles or the toggles.
-        self.parts().0.check_whole()?;
+        self.world.check_whole()?;
         if let Some(found) = self.listed() {
-            let report = self.parts().0.insert_list(&found, &bundle);
-            self.parts().0.keep_entity_list(found);
+            let report = self.world.insert_list(&found, &bundle);
+            self.world.keep_entity_list(found);
             return Ok(report?.changed);
         }
-        let known = self.parts().0.catalog_counts();
+        let known = self.world.catalog_counts();
         let result = self.insert_into_tables(bundle);
         if result.is_err() {
-            self.parts().0.forget_catalog(known);
+            self.world.forget_catalog(known);
         }
         result
     }
 
     fn insert_into_tables<B: Bundle>(&mut self, bundle: B) -> Result<usize, ComponentError> {
-        let bundle_mask = self.bundle_mask::<B>()?;
+        let number = self.world.bundle::<B>()?;
+        let bundle_mask = self.world.bundles.get(number).mask;
         let mut inserted = 0;
         // First the archetypes that have all components already and stay where they are: rows
         // that move to one of them later must not be visited again.
@@ -69,10 +71,10 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     ///
     /// As [`QueryMut::insert`].
     pub fn remove<B: Bundle>(mut self) -> Result<usize, ComponentError> {
-        self.parts().0.check_whole()?;
+        self.world.check_whole()?;
         if let Some(found) = self.listed() {
-            let report = self.parts().0.remove_many::<B>(&found);
-            self.parts().0.keep_entity_list(found);
+            let report = self.world.remove_many::<B>(&found);
+            self.world.keep_entity_list(found);
             return Ok(report?.changed);
         }
         self.for_each_table(|world, archetype| world.remove_from_table::<B>(archetype))
@@ -87,13 +89,13 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
     ///
     /// As [`QueryMut::insert`]; of entities with a parent or children, those before that are gone.
     pub fn despawn(mut self) -> Result<usize, ComponentError> {
-        self.parts().0.check_whole()?;
+        self.world.check_whole()?;
         if let Some(found) = self.listed() {
-            let report = self.parts().0.despawn_many(&found);
-            self.parts().0.keep_entity_list(found);
+            let report = self.world.despawn_many(&found);
+            self.world.keep_entity_list(found);
             return Ok(report?.changed);
         }
-        let mut linked = self.parts().0.take_entity_list();
+        let mut linked = self.world.take_entity_list();
         let despawned = self.for_each_table(|world, archetype| {
             let table = &world.tables[archetype.index()];
             if table.is_linked() {
@@ -103,7 +105,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
             }
             world.despawn_table(archetype).map(|()| true)
         });
-        let world = self.parts().0;
+        let world = self.world;
         let despawned = despawned.and_then(|count| {
             linked.iter().try_for_each(|&entity| world.despawn(entity)).map(|()| count)
         });
@@ -113,11 +115,17 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
 
     /// All entities that the query finds, if there is a table of which it finds only some rows.
     fn listed(&mut self) -> Option<Vec<Entity>> {
-        if !self.finds_parts() {
+        let (plan, since) = self.plan();
+        if !selects_rows::<Q, F>(&plan, since) {
             return None;
         }
-        let mut found = self.parts().0.take_entity_list();
-        self.list(&mut found);
+        let mut found = self.world.take_entity_list();
+        let (plan, since) = self.plan();
+        for_each_range::<Q, F>(&plan, since, |table, rows| {
+            let handles = plan.store().rows(table, ComponentId::ENTITY);
+            let handles = handles.expect("a whole world has handles");
+            handles.runs::<Entity>(rows).for_each(|handles| found.extend_from_slice(handles));
+        });
         Some(found)
     }
 
@@ -128,15 +136,11 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
         mut change: impl FnMut(&mut World, ArchetypeId) -> Result<bool, ComponentError>,
     ) -> Result<usize, ComponentError> {
         let mut changed = 0;
-        let (world, access) = self.parts();
-        for archetype in 0..world.tables.len() {
-            let table = &world.tables[archetype];
-            let passes = F::passes(&world.catalog.registry, table.mask());
-            let rows = table.rows();
-            if rows > 0 && passes && access.matches(table.mask()) {
-                let archetype = ArchetypeId::new(archetype);
-                changed += if change(world, archetype)? { rows } else { 0 };
-            }
+        for position in 0..self.plan().0.len() {
+            let (plan, _) = self.plan();
+            let Some(table) = plan.table::<F>(position) else { continue };
+            let (rows, archetype) = (table.rows(), plan.archetype(position));
+            changed += if change(self.world, archetype)? { rows } else { 0 };
         }
         Ok(changed)
     }

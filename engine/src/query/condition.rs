@@ -9,9 +9,9 @@ use crate::storage::ComponentId;
 use crate::storage::column::RawColumn;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
+use crate::world::store::TableRef;
 
-use super::fetch::row_ptr;
-use super::tables::TableRef;
+use super::terms::row_ptr;
 
 /// Rows that are decided on at once.
 pub(super) const BLOCK_ROWS: usize = u64::BITS as usize;

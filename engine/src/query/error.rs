@@ -6,6 +6,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::names::name_of;
 use crate::storage::{Component, ComponentId, Entity};
+use crate::world::read_error::{write_not_readable, write_unknown};
 
 /// How many toggles the terms of a query look at, at the most.
 pub(super) const TOGGLES_MAX: usize = 8;
@@ -14,8 +15,8 @@ pub(super) const TOGGLES_MAX: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The component is not among those that were captured, synced, or declared by the reader.
-    NotCaptured {
+    /// The component was not captured, not synced, or not declared by the reader.
+    NotReadable {
         /// The component.
         component: &'static str,
     },
@@ -54,25 +55,12 @@ pub enum QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotCaptured { component } => {
-                // Of the handles it is not obvious that they are like a component.
-                let is_entity = *component == name_of::<Entity>();
-                let added = if is_entity { "Entity" } else { "it" };
-                write!(
-                    formatter,
-                    "{component} can't be read here: add {added} to the mask of the capture or \
-                     sync, and to what the module or view reads"
-                )
-            }
+            Self::NotReadable { component } => write_not_readable(formatter, component),
             Self::Conflict { component } => write!(
                 formatter,
                 "the query writes {component} and uses it once more: leave one of the terms out"
             ),
-            Self::Unknown { id } => write!(
-                formatter,
-                "no component has the id {} here: ids are of the world that registered them",
-                id.index()
-            ),
+            Self::Unknown { id } => write_unknown(formatter, *id),
             Self::EngineOwned { component } => write!(
                 formatter,
                 "{component} is written by the engine only: change the hierarchy by setting parents"
@@ -101,8 +89,8 @@ impl std::error::Error for QueryError {}
 
 /// The error of reading `T` where it may not be read.
 #[cold]
-pub(super) fn not_captured<T: Component>() -> QueryError {
-    QueryError::NotCaptured { component: name_of::<T>() }
+pub(super) fn not_readable<T: Component>() -> QueryError {
+    QueryError::NotReadable { component: name_of::<T>() }
 }
 
 /// Why a query does not hand out the row of an entity. Nothing has changed.
@@ -131,9 +119,9 @@ pub enum GetError {
         /// The entity.
         entity: Entity,
     },
-    /// The entity handles, without which no entity can be looked up, were not captured, or not
-    /// declared by the reader.
-    NotCaptured {
+    /// The entity handles, without which no entity can be looked up, were not captured, not synced, or
+    /// not declared by the reader.
+    NotReadable {
         /// [`Entity`], as a component.
         component: &'static str,
     },
@@ -154,7 +142,7 @@ impl fmt::Display for GetError {
             Self::Duplicate { entity } => {
                 write!(formatter, "entity {entity} is asked for twice, by a query that writes")
             }
-            Self::NotCaptured { component } => QueryError::NotCaptured { component }.fmt(formatter),
+            Self::NotReadable { component } => QueryError::NotReadable { component }.fmt(formatter),
             Self::Memory(error) => error.fmt(formatter),
         }
     }
@@ -172,5 +160,24 @@ impl std::error::Error for GetError {
 impl From<MemoryError> for GetError {
     fn from(error: MemoryError) -> Self {
         Self::Memory(error)
+    }
+}
+
+impl From<QueryError> for GetError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::NotReadable { component } => Self::NotReadable { component },
+            _ => unreachable!("look-ups are refused for what may not be read only"),
+        }
+    }
+}
+
+/// The value, or a panic with the error that points at the caller.
+#[inline]
+#[track_caller]
+pub(crate) fn or_panic<T, E: fmt::Display>(result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
     }
 }

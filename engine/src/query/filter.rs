@@ -8,11 +8,12 @@ use std::ops::Range;
 use crate::storage::component::{Component, Kind, Registry};
 use crate::storage::epoch::Epoch;
 use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::tuples::for_tuples;
+use crate::world::store::TableRef;
 
 use super::condition::Condition;
-use super::error::{QueryError, not_captured};
+use super::error::{QueryError, not_readable};
 use super::sealed::SealedFilter;
-use super::tables::TableRef;
 
 /// Keeps the entities that have `T`, and have it switched on if it is a toggle.
 pub struct With<T>(PhantomData<fn() -> T>);
@@ -22,7 +23,7 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 
 /// Keeps the entities of which `T` may have changed since a mark: those in a chunk of the column
 /// of `T` that was written to, by whatever operation, after the mark that
-/// [`Query::since`](super::read::Query::since) names. Without a mark it keeps all entities that
+/// [`Query::since`](super::query::Query::since) names. Without a mark it keeps all entities that
 /// have `T`.
 ///
 /// The granularity is a chunk, [`ComponentInfo::chunk_rows`](crate::ComponentInfo::chunk_rows)
@@ -47,7 +48,7 @@ pub struct Changed<T>(PhantomData<fn() -> T>);
 /// Keeps the entities that may have got `T` since a mark: by spawning, insertion, or whatever else
 /// brought their row into its table. It keeps those in a chunk of entity handles *and* in a chunk
 /// of `T` that were both written to after the mark that
-/// [`Query::since`](super::read::Query::since) names; without a mark, all that have `T`.
+/// [`Query::since`](super::query::Query::since) names; without a mark, all that have `T`.
 ///
 /// The granularity is a chunk, as for [`Changed`]: neighbours of an added row are kept as well, and
 /// so are rows that moved within their table because another one left it.
@@ -84,7 +85,7 @@ pub struct Added<T>(PhantomData<fn() -> T>);
     message = "`{Self}` is not a filter",
     label = "not a filter",
     note = "filters are `With<T>`, `Without<T>`, `Changed<T>` and `Added<T>`, where `T` is a component, \
-            tuples of up to eight filters, and `Or<(..)>` of a tuple"
+            tuples of up to sixteen filters, and `Or<(..)>` of a tuple"
 )]
 pub trait Filter: SealedFilter {
     /// Whether the archetype alone decides where no component can be switched off, so that rows
@@ -215,8 +216,8 @@ impl<T: Component> Filter for Changed<T> {
     const BY_ARCHETYPE: bool = false;
 
     fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
-        check_captured::<T>(registry, readable)?;
-        if size_of::<T>() == 0 { check_captured::<Entity>(registry, readable) } else { Ok(()) }
+        check_readable::<T>(registry, readable)?;
+        if size_of::<T>() == 0 { check_readable::<Entity>(registry, readable) } else { Ok(()) }
     }
 
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
@@ -240,8 +241,8 @@ impl<T: Component> Filter for Added<T> {
     type Bound = [Condition; 2];
 
     fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
-        check_captured::<T>(registry, readable)?;
-        check_captured::<Entity>(registry, readable)
+        check_readable::<T>(registry, readable)?;
+        check_readable::<Entity>(registry, readable)
     }
 
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
@@ -272,13 +273,13 @@ fn check_toggle<T: Component>(
     let id = registry.id_of::<T>(Kind::Component);
     let toggle = id.and_then(|id| registry.info(id).toggle());
     match toggle {
-        Some(toggle) if !readable.contains(toggle) => Err(not_captured::<T>()),
+        Some(toggle) if !readable.contains(toggle) => Err(not_readable::<T>()),
         _ => Ok(()),
     }
 }
 
 /// Checks that the column of `T` may be read, as where a term reads it.
-fn check_captured<T: Component>(
+fn check_readable<T: Component>(
     registry: &Registry,
     readable: &ComponentMask,
 ) -> Result<(), QueryError> {
@@ -286,7 +287,7 @@ fn check_captured<T: Component>(
         Some(id) => readable.contains(id),
         None => readable.is_all(),
     };
-    if readable { Ok(()) } else { Err(not_captured::<T>()) }
+    if readable { Ok(()) } else { Err(not_readable::<T>()) }
 }
 
 /// Keeps the entities that pass any filter of a tuple.
@@ -342,11 +343,4 @@ macro_rules! tuple_filter {
     };
 }
 
-tuple_filter!(A 0);
-tuple_filter!(A 0, B 1);
-tuple_filter!(A 0, B 1, C 2);
-tuple_filter!(A 0, B 1, C 2, D 3);
-tuple_filter!(A 0, B 1, C 2, D 3, E 4);
-tuple_filter!(A 0, B 1, C 2, D 3, E 4, F 5);
-tuple_filter!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-tuple_filter!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+for_tuples!(tuple_filter);

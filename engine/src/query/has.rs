@@ -10,12 +10,13 @@ use convoy_pool::MemoryError;
 use crate::storage::ComponentId;
 use crate::storage::component::{Component, Kind};
 use crate::storage::epoch::Epoch;
-use crate::storage::history::{Memory, Returns};
+use crate::storage::history::Memory;
+use crate::world::store::{Store, TableRef};
 
 use super::error::QueryError;
-use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::requirements::{Claim, Requirements};
 use super::sealed::{SealedReadOnly, SealedTerms};
-use super::tables::{TableRef, Tables};
+use super::terms::{RUN_LOG2_MAX, ReadOnly, Rest, Terms, reads_only};
 
 /// A term whose item tells whether the entity has `T`. It reads no value, so a snapshot answers
 /// it also for components that it did not capture.
@@ -41,20 +42,14 @@ unsafe impl<T: Component> Terms for Has<T> {
     type Place = bool;
     type Bound = bool;
     type Run = bool;
-    type Spares = ();
     type Local = bool;
-
-    const NO_SPARES: () = ();
 
     /// Reaches no row, so it goes with a term that writes.
     #[inline(always)]
     fn claims(_: &mut impl FnMut(Claim)) {}
 
-    fn resolve<S: Tables + ?Sized>(
-        tables: &S,
-        _: &mut Access,
-    ) -> Result<Self::Resolved, QueryError> {
-        Ok(tables.catalog().registry.id_of::<T>(Kind::Component))
+    fn resolve(store: &Store<'_>, _: &mut Requirements) -> Result<Self::Resolved, QueryError> {
+        Ok(store.catalog().registry.id_of::<T>(Kind::Component))
     }
 
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {
@@ -62,7 +57,7 @@ unsafe impl<T: Component> Terms for Has<T> {
     }
 
     #[inline]
-    unsafe fn bind(place: bool, _: &Visit<'_>) -> bool {
+    unsafe fn bind(place: bool, _: &TableRef<'_>) -> bool {
         place
     }
 
@@ -75,25 +70,6 @@ unsafe impl<T: Component> Terms for Has<T> {
     unsafe fn start_owned(bound: &bool, _: usize, _: Epoch) -> Option<bool> {
         Some(*bound)
     }
-
-    #[inline]
-    unsafe fn prepare(_: &bool, _: usize, (): &mut (), _: *mut Memory) -> Result<(), MemoryError> {
-        Ok(())
-    }
-
-    fn abandon((): (), _: &mut Returns) {}
-
-    #[inline]
-    unsafe fn start(bound: &bool, _: Range<usize>, _: usize, (): (), _: *mut Memory) -> bool {
-        *bound
-    }
-
-    #[inline]
-    fn is_shared(_: &bool) -> bool {
-        false
-    }
-
-    unsafe fn copy(_: bool, _: usize, _: usize) {}
 
     #[inline]
     unsafe fn item<'a>(run: bool, _: usize) -> Self::Item<'a> {
@@ -116,8 +92,7 @@ unsafe impl<T: Component> Terms for Has<T> {
         unsafe { *local }
     }
 
-    #[inline]
-    unsafe fn store(_: bool, _: usize, _: bool) {}
+    reads_only!();
 }
 
 // SAFETY: reads nothing at all.

@@ -1,46 +1,61 @@
 //! Queries: typed iteration over every table that has the wanted components.
 //!
-//! A query runs on anything that is [`Tables`]: the live world, a snapshot, and whatever else
-//! offers archetypes with columns. It walks table by table and, inside a table, run by run: the
-//! rows that lie in one chunk of every column it reads. The inner loop is over plain slices.
+//! A query is two choices, which nothing else depends on:
+//!
+//! * its [`plan`], which tables it visits: all that match, found by a scan, or those that a prepared
+//!   query has kept;
+//! * its [`access`], how a run of rows opens: to read; to write, with the memory of the world at hand; to
+//!   write a world that is shared out, with that memory behind a lock; or apart, for the threads of a
+//!   parallel pass.
+//!
+//! One [`cursor`] goes through the tables of a plan and, inside a table, run by run: the rows that lie in
+//! one chunk of every column of the query. The inner loop is over plain slices. A [`pass`] is a cursor
+//! with an access, and all kinds of queries are made of it: they have the same methods, run by the same
+//! loops. The [terms](terms) say what a loop receives, and [filters](filter) which of the tables and rows.
 
-pub(crate) mod ahead;
+pub(crate) mod access;
 pub(crate) mod batch;
+pub(crate) mod claims;
 pub(crate) mod condition;
+pub(crate) mod cursor;
 pub(crate) mod described;
 pub(crate) mod error;
-pub(crate) mod fetch;
 pub(crate) mod filter;
 pub(crate) mod has;
+pub(crate) mod iter;
 #[cfg(feature = "rayon")]
 pub(crate) mod parallel;
+pub(crate) mod pass;
+pub(crate) mod plan;
 pub(crate) mod prepared;
-pub(crate) mod prepared_iter;
+#[allow(clippy::module_inception, reason = "the module of `Query`")]
+pub(crate) mod query;
+pub(crate) mod query_mut;
 pub(crate) mod random;
-pub(crate) mod read;
+pub(crate) mod readable;
 pub(crate) mod reader;
+pub(crate) mod requirements;
 pub(crate) mod sealed;
 pub(crate) mod selection;
 pub(crate) mod shared;
-pub(crate) mod tables;
+pub(crate) mod term_option;
+pub(crate) mod term_read;
+pub(crate) mod term_write;
 pub(crate) mod terms;
 pub(crate) mod tuples;
-pub(crate) mod write;
-pub(crate) mod write_iter;
-pub(crate) mod write_term;
+pub(crate) mod writing;
 
-pub use described::{DescribedQuery, DescribedRun, DescribedRuns};
+pub use described::{
+    DescribedQuery, DescribedQueryMut, DescribedRun, DescribedRunMut, DescribedRuns,
+};
 pub use error::{GetError, QueryError};
-pub use fetch::{ReadOnly, Terms};
 pub use filter::{Added, Changed, Filter, Or, With, Without};
 pub use has::Has;
-#[cfg(feature = "rayon")]
-pub use parallel::terms::ParallelTerms;
-pub use prepared::{PreparedMut, PreparedQuery, PreparedRef};
-pub use prepared_iter::{PreparedIter, PreparedIterMut};
-pub use read::{Query, QueryIter};
+pub use iter::QueryIter;
+pub use prepared::PreparedQuery;
+pub use query::Query;
+pub use query_mut::QueryMut;
+pub use readable::Readable;
 pub use reader::Reader;
 pub use shared::{SharedQuery, SharedWorld};
-pub use tables::{TableRef, Tables};
-pub use write::QueryMut;
-pub use write_iter::QueryIterMut;
+pub use terms::{ReadOnly, Terms};

@@ -11,11 +11,10 @@ use crate::storage::component::{Component, Kind};
 use crate::storage::names::public_name;
 use crate::storage::rows::{TableRows, TypedRows};
 use crate::storage::{ComponentId, Entity};
-use crate::world::World;
 use crate::world::index::Slot;
+use crate::world::store::Store;
 
-use super::error::{QueryError, not_captured};
-use super::tables::Tables;
+use super::error::{QueryError, not_readable};
 
 /// Reads the component `T` of entities by handle, in a world or in a snapshot. Made by
 /// [`World::reader`] and by a view's `reader`, for loops that follow many handles.
@@ -29,20 +28,20 @@ use super::tables::Tables;
 /// assert_eq!(heights.get(tower), Some(&7.5));
 /// assert_eq!(heights.get(gone), None);
 /// ```
-pub struct Reader<'a, S: ?Sized, T> {
-    store: &'a S,
+pub struct Reader<'a, T> {
+    store: Store<'a>,
     slots: TypedRows<'a, Slot>,
     columns: TableRows<'a, T>,
     /// `None` while no component has the type.
     id: Option<ComponentId>,
 }
 
-impl<'a, S: Tables + ?Sized, T: Component> Reader<'a, S, T> {
-    pub(crate) fn new(store: &'a S) -> Result<Self, QueryError> {
-        let slots = store.slots().ok_or_else(not_captured::<Entity>)?;
+impl<'a, T: Component> Reader<'a, T> {
+    pub(crate) fn new(store: Store<'a>) -> Result<Self, QueryError> {
+        let slots = store.slots().ok_or_else(not_readable::<Entity>)?;
         let id = store.catalog().registry.id_of::<T>(Kind::Component);
         if id.is_some_and(|id| !store.readable().contains(id)) {
-            return Err(not_captured::<T>());
+            return Err(not_readable::<T>());
         }
         let rows = |table| Some(store.rows(table, id?)?.typed());
         let columns = TableRows::new((0..store.table_count()).map(rows));
@@ -70,21 +69,8 @@ impl<'a, S: Tables + ?Sized, T: Component> Reader<'a, S, T> {
     }
 }
 
-impl<S: ?Sized, T> fmt::Debug for Reader<'_, S, T> {
+impl<T> fmt::Debug for Reader<'_, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Reader<{}>", public_name(type_name::<T>()))
-    }
-}
-
-impl World {
-    /// Prepares reading `T` of many entities by handle: what [`World::get`] works out for every
-    /// entity is worked out once. A type that no component has yet is found nowhere. The cost
-    /// grows with archetypes, up to 64 of them; nothing is allocated.
-    ///
-    /// # Errors
-    ///
-    /// When this is a replica, and `T` or [`Entity`] was not synced.
-    pub fn reader<T: Component>(&self) -> Result<Reader<'_, Self, T>, QueryError> {
-        Reader::new(self)
     }
 }

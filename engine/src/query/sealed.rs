@@ -12,5 +12,5 @@ pub trait SealedReadOnly {}
 /// Above [`Filter`](super::Filter).
 pub trait SealedFilter {}
 
-/// Above [`Tables`](super::Tables).
-pub trait SealedTables {}
+/// Above [`Readable`](super::Readable).
+pub trait SealedReadable {}

@@ -15,48 +15,18 @@
 
 #![allow(unsafe_code, reason = "asks conditions on the rows of borrowed tables")]
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::storage::ComponentId;
 use crate::storage::column::RawColumn;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
+use crate::world::store::TableRef;
 
 use super::condition::{BLOCK_ROWS, ones, switched_off};
 use super::error::TOGGLES_MAX;
-use super::fetch::Access;
 use super::filter::Filter;
-use super::tables::TableRef;
-
-/// The rows of a table that have everything switched on that a query requires, for reading.
-#[derive(Clone, Copy)]
-pub(crate) struct EnabledRows<'a> {
-    selection: Selection<()>,
-    table: PhantomData<&'a ()>,
-}
-
-impl<'a> EnabledRows<'a> {
-    /// `None` where nothing can be switched off.
-    pub(crate) fn bind(table: &TableRef<'a>, registry: &Registry, access: &Access) -> Option<Self> {
-        let selection = Selection::bind(table, registry, access, Epoch::ZERO)?;
-        Some(Self { selection, table: PhantomData })
-    }
-
-    /// The first of these among `run`, and those right after it; an empty run at the end of `run`
-    /// when there are none.
-    pub(crate) fn first_in(&mut self, run: Range<usize>) -> Range<usize> {
-        assert!(run.end <= self.selection.rows, "the table has the rows");
-        // SAFETY: the table is borrowed for reading, and has the rows.
-        unsafe { self.selection.first_in(run) }
-    }
-
-    /// How many there are.
-    pub(crate) fn count(self) -> usize {
-        // SAFETY: the table is borrowed for reading.
-        unsafe { self.selection.count() }
-    }
-}
+use super::requirements::Requirements;
 
 /// Where a run that starts at `row` ends.
 #[inline]
@@ -110,13 +80,13 @@ struct TermToggles {
 }
 
 impl TermToggles {
-    fn bind(table: &TableRef<'_>, access: &Access) -> Self {
+    fn bind(table: &TableRef<'_>, requirements: &Requirements) -> Self {
         let mut toggles = Self { columns: [None; TOGGLES_MAX], enabled: 0, count: 0 };
-        for &id in access.enabled.ids() {
+        for &id in requirements.enabled() {
             toggles.add(table, id);
         }
         toggles.enabled = toggles.count;
-        for &id in access.uniform.ids().iter().filter(|id| table.mask().contains(**id)) {
+        for &id in requirements.uniform().iter().filter(|id| table.mask().contains(**id)) {
             toggles.add(table, id);
         }
         toggles
@@ -152,13 +122,13 @@ impl<F: Filter> Selection<F> {
     pub(crate) fn bind(
         table: &TableRef<'_>,
         registry: &Registry,
-        access: &Access,
+        requirements: &Requirements,
         since: Epoch,
     ) -> Option<Self> {
         if !Self::is_needed(registry) {
             return None;
         }
-        Self::bind_rows(table, registry, access, since)
+        Self::bind_rows(table, registry, requirements, since)
     }
 
     /// Whether there can be tables where something decides row by row.
@@ -171,11 +141,11 @@ impl<F: Filter> Selection<F> {
     fn bind_rows(
         table: &TableRef<'_>,
         registry: &Registry,
-        access: &Access,
+        requirements: &Requirements,
         since: Epoch,
     ) -> Option<Self> {
         let filter = F::bind(table, registry, since);
-        let terms = TermToggles::bind(table, access);
+        let terms = TermToggles::bind(table, requirements);
         if terms.count == 0 && F::selects_all(&filter) {
             return None;
         }
@@ -238,18 +208,6 @@ impl<F: Filter> Selection<F> {
         }
         self.found.0 = end;
         start..end
-    }
-
-    /// [`Selection::next_run`] on a copy, for iterators that keep theirs out of memory.
-    ///
-    /// # Safety
-    ///
-    /// As [`next_run`].
-    #[inline(never)]
-    pub(crate) unsafe fn stepped(mut self, row: usize, run_log2: u8) -> (Self, Range<usize>) {
-        // SAFETY: the caller's contract.
-        let run = unsafe { self.next_run(row, run_log2, self.rows) };
-        (self, run.unwrap_or(self.rows..self.rows))
     }
 
     /// The first selected rows of `run` and those right after them; an empty run at its end when

@@ -12,32 +12,33 @@
 //! under way could lose its source to the next reclaim. Rows, archetypes, types and the epoch
 //! don't change while a world is shared out, as all of that takes `&mut World`.
 
-#![allow(unsafe_code, reason = "runs the loops over fetched rows")]
+#![allow(unsafe_code, reason = "makes passes over columns that a query has borrowed")]
 
 use std::any::TypeId;
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use convoy_pool::MemoryError;
 
-use crate::storage::archetype::Catalog;
+use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
-use crate::storage::history::Memory;
-use crate::storage::rows::Rows;
-use crate::storage::table::Table;
-use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::World;
-use crate::world::index::{EntityIndex, Location};
+use crate::world::store::Store;
 
-use super::error::{GetError, QueryError};
-use super::fetch::{Access, Claim, Terms, Visit, WriteTable, not_visited};
+use super::access::{Access, SharedWrites};
+use super::cursor::count;
+use super::error::{GetError, QueryError, or_panic};
 use super::filter::Filter;
-use super::sealed::SealedTables;
-use super::selection::{Selection, next_run};
-use super::tables::{TableRef, Tables};
-use super::write::start_older;
+use super::iter::QueryIter;
+use super::pass::Pass;
+use super::plan::Plan;
+use super::random::{check_distinct, items};
+use super::requirements::Claim;
+use super::terms::Terms;
+use super::writing::writing_methods;
 
 /// A world that is shared out to queries component by component, with checks at run time. Made by
 /// [`World::share`]; threads of a scope may use it at once.
@@ -63,17 +64,13 @@ use super::write::start_older;
 /// ```
 pub struct SharedWorld<'w> {
     /// Of the columns only those are looked at that a query has borrowed, each by itself.
-    tables: &'w [Table],
-    catalog: &'w Catalog,
-    index: &'w EntityIndex,
-    readable: &'w ComponentMask,
-    epoch: Epoch,
-    memory: Mutex<&'w mut Memory>,
+    store: Store<'w>,
+    writes: SharedWrites,
     /// For each type of the world how many queries read it, or `WRITTEN`.
     borrows: &'w [AtomicI32],
     /// The same for types that no component of the world has. Queries find nothing by them, but
     /// two that conflict are told apart from the start, and not when the first entity comes.
-    strangers: Mutex<&'w mut Vec<(TypeId, i32)>>,
+    strangers: &'w Mutex<Vec<(TypeId, i32)>>,
 }
 
 /// Marks a component that a query writes.
@@ -84,19 +81,12 @@ impl World {
     /// world to zero.
     pub fn share(&mut self) -> SharedWorld<'_> {
         // A query that was forgotten, and not dropped, has borrowed until now.
-        self.strangers.clear();
+        self.strangers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         self.borrows.iter_mut().for_each(|count| *count.get_mut() = 0);
         self.borrows.resize_with(self.catalog.registry.len(), AtomicI32::default);
-        SharedWorld {
-            tables: &self.tables,
-            catalog: &self.catalog,
-            index: &self.index,
-            readable: &self.readable,
-            epoch: self.memory.epoch(),
-            memory: Mutex::new(&mut self.memory),
-            borrows: &self.borrows,
-            strangers: Mutex::new(&mut self.strangers),
-        }
+        let (store, parts, borrows, strangers) = self.store_to_share();
+        let writes = SharedWrites::new(parts);
+        SharedWorld { store, writes, borrows, strangers }
     }
 }
 
@@ -107,11 +97,8 @@ impl<'w> SharedWorld<'w> {
     ///
     /// Where [`SharedWorld::try_query`] returns an error.
     #[track_caller]
-    pub fn query<Q: Terms>(&self) -> SharedQuery<'_, 'w, Q> {
-        match self.try_query() {
-            Ok(query) => query,
-            Err(error) => panic!("{error}"),
-        }
+    pub fn query<Q: Terms>(&self) -> SharedQuery<'_, Q> {
+        or_panic(self.try_query())
     }
 
     /// A query that reads and writes what its terms say, until it is dropped. Costs one atomic
@@ -122,10 +109,9 @@ impl<'w> SharedWorld<'w> {
     /// [`QueryError::Borrowed`] with the component when a query that is alive writes what this one
     /// uses, or uses what this one writes, whether or not an entity has the component; otherwise as
     /// [`World::try_query_mut`].
-    pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, 'w, Q>, QueryError> {
-        let mut access = Access::of::<Q>()?;
-        let resolved = Q::resolve(&Shape(self), &mut access)?;
-        let (registry, mut strangers) = (&self.catalog.registry, false);
+    pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, Q>, QueryError> {
+        let plan = Plan::scan(self.store)?;
+        let (registry, mut strangers) = (self.registry(), false);
         let (mut read, mut write) = (ComponentMask::NONE, ComponentMask::NONE);
         Q::claims(&mut |claim| match registry.component_by_type(claim.component) {
             Some(id) if claim.writes => _ = write.insert(id),
@@ -136,7 +122,11 @@ impl<'w> SharedWorld<'w> {
         if strangers {
             borrow.take_strangers(|each| Q::claims(&mut |claim| each(claim)))?;
         }
-        Ok(SharedQuery { borrow, resolved, access, filter: PhantomData })
+        Ok(SharedQuery { borrow, plan, filter: PhantomData })
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.store.catalog().registry
     }
 
     fn state(&self, id: ComponentId) -> &AtomicI32 {
@@ -144,67 +134,22 @@ impl<'w> SharedWorld<'w> {
     }
 
     fn component(&self, id: ComponentId) -> &'static str {
-        self.catalog.registry.info(id).name()
+        self.registry().info(id).name()
     }
 }
 
 impl std::fmt::Debug for SharedWorld<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ids = self.catalog.registry.ids();
+        let ids = self.registry().ids();
         let used = ids.iter().filter(|id| self.state(*id).load(Ordering::Relaxed) != 0);
         let names: Vec<_> = used.map(|id| self.component(id)).collect();
         formatter.debug_struct("SharedWorld").field("borrowed", &names).finish_non_exhaustive()
     }
 }
 
-/// What terms look at when they are resolved and placed. Not the shared world itself, as whoever
-/// has `Tables` may read every column.
-struct Shape<'s, 'w>(&'s SharedWorld<'w>);
-
-impl SealedTables for Shape<'_, '_> {}
-
-impl Tables for Shape<'_, '_> {
-    fn catalog(&self) -> &Catalog {
-        self.0.catalog
-    }
-
-    fn readable(&self) -> &ComponentMask {
-        self.0.readable
-    }
-
-    fn world_id(&self) -> WorldId {
-        WorldId::NONE
-    }
-
-    fn layout(&self) -> Option<&ComponentMask> {
-        None
-    }
-
-    fn table_count(&self) -> usize {
-        self.0.tables.len()
-    }
-
-    fn table(&self, index: usize) -> TableRef<'_> {
-        TableRef::live(&self.0.tables[index])
-    }
-
-    fn locate(&self, entity: Entity) -> Result<Option<Location>, GetError> {
-        Ok(self.0.index.locate(entity))
-    }
-
-    fn slots(&self) -> Option<Rows<'_>> {
-        None
-    }
-
-    fn rows(&self, _: usize, _: ComponentId) -> Option<Rows<'_>> {
-        // Nobody has borrowed a column to read it like this.
-        None
-    }
-}
-
 /// The components that a query of a shared world has, until it is dropped.
-struct Borrow<'s, 'w> {
-    shared: &'s SharedWorld<'w>,
+struct Borrow<'s> {
+    shared: &'s SharedWorld<'s>,
     read: ComponentMask,
     write: ComponentMask,
     /// The claims of the terms, if a type among them is a stranger's.
@@ -214,9 +159,9 @@ struct Borrow<'s, 'w> {
 /// Calls a function for every claim of some terms.
 type Claims = fn(&mut dyn FnMut(Claim));
 
-impl<'s, 'w> Borrow<'s, 'w> {
+impl<'s> Borrow<'s> {
     fn new(
-        shared: &'s SharedWorld<'w>,
+        shared: &'s SharedWorld<'s>,
         read: &ComponentMask,
         write: &ComponentMask,
     ) -> Result<Self, QueryError> {
@@ -273,7 +218,7 @@ impl<'s, 'w> Borrow<'s, 'w> {
     }
 
     fn each_stranger(&self, claims: Claims, each: &mut dyn FnMut(Claim)) {
-        let registry = &self.shared.catalog.registry;
+        let registry = self.shared.registry();
         claims(&mut |claim| {
             if registry.component_by_type(claim.component).is_none() {
                 each(claim);
@@ -291,7 +236,7 @@ impl<'s, 'w> Borrow<'s, 'w> {
     }
 }
 
-impl Drop for Borrow<'_, '_> {
+impl Drop for Borrow<'_> {
     fn drop(&mut self) {
         // Release pairs with the Acquire in `take`.
         for id in self.write.iter() {
@@ -308,195 +253,56 @@ impl Drop for Borrow<'_, '_> {
 
 /// A query of a [`SharedWorld`]. Until it is dropped, no other query of that world writes what it
 /// reads or uses what it writes.
-pub struct SharedQuery<'s, 'w, Q: Terms, F = ()> {
-    borrow: Borrow<'s, 'w>,
-    resolved: Q::Resolved,
-    access: Access,
+pub struct SharedQuery<'a, Q: Terms, F = ()> {
+    borrow: Borrow<'a>,
+    plan: Plan<'a, Q>,
     filter: PhantomData<fn() -> F>,
 }
 
-impl<'s, 'w, Q: Terms, F: Filter> SharedQuery<'s, 'w, Q, F> {
+impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
+    /// The plan. Everything counts as changed.
+    fn plan(&self) -> (Plan<'_, Q>, Epoch) {
+        (self.plan, Epoch::ZERO)
+    }
+
+    #[inline]
+    fn pass(&mut self) -> Pass<'_, Q, F> {
+        let access = Access::shared(&self.borrow.shared.writes);
+        // SAFETY: the query has borrowed its columns, and the access is that of their world.
+        unsafe { Pass::new(self.plan, Epoch::ZERO, access) }
+    }
+
+    #[inline]
+    fn items<const N: usize>(
+        &mut self,
+        distinct: [Entity; N],
+    ) -> Result<[Q::Item<'_>; N], GetError> {
+        let access = Access::shared(&self.borrow.shared.writes);
+        // SAFETY: as in `pass`, and the entities are distinct.
+        unsafe { items::<Q, F, N>(&self.plan, Epoch::ZERO, access, distinct) }
+    }
+
+    writing_methods!(SharedQuery);
+
     /// Restricts the query to the entities that pass `G` as well. Only filters that look at no
     /// column but toggles are accepted, as they borrow none: [`Changed`](crate::Changed) and
     /// [`Added`](crate::Added) don't compile here. Nobody switches components while a world is
     /// shared out.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// In a replica, when `G` looks at a toggle that was not synced.
-    #[track_caller]
-    pub fn filter<G: Filter>(self) -> SharedQuery<'s, 'w, Q, (F, G)> {
+    pub fn try_filter<G: Filter>(self) -> Result<SharedQuery<'a, Q, (F, G)>, QueryError> {
         const { assert!(G::BY_ARCHETYPE, "a shared query can't be filtered by columns") };
-        let Self { borrow, resolved, access, .. } = self;
-        if let Err(error) = G::check(&borrow.shared.catalog.registry, borrow.shared.readable) {
-            panic!("{error}");
-        }
-        SharedQuery { borrow, resolved, access, filter: PhantomData }
-    }
-
-    fn visits(&self, table: &Table) -> bool {
-        table.rows() > 0
-            && self.access.matches(table.mask())
-            && F::passes(&self.borrow.shared.catalog.registry, table.mask())
-    }
-
-    /// What decides on the rows of a table that is visited, where not all of them are.
-    #[inline]
-    fn selection(&self, table: &Table) -> Option<Selection<F>> {
-        let registry = &self.borrow.shared.catalog.registry;
-        Selection::bind(&TableRef::live(table), registry, &self.access, Epoch::ZERO)
-    }
-
-    /// How many entities the query finds. The cost grows with archetypes, and with entities only
-    /// where components can be switched off.
-    pub fn count(&self) -> usize {
-        let tables = self.borrow.shared.tables.iter().filter(|table| self.visits(table));
-        let rows = tables.map(|table| match self.selection(table) {
-            // SAFETY: the world is shared out, so that nobody writes toggles.
-            Some(selection) => unsafe { selection.count() },
-            None => table.rows(),
-        });
-        rows.sum()
-    }
-
-    /// Calls `each` for every entity, in the order of archetypes and rows. A chunk that a snapshot
-    /// shares is copied first.
-    ///
-    /// # Panics
-    ///
-    /// When memory runs out for such a copy; see [`SharedQuery::try_for_each`].
-    #[track_caller]
-    pub fn for_each(&mut self, each: impl FnMut(Q::Item<'_>)) {
-        if let Err(error) = self.try_for_each(each) {
-            panic!("{error}");
-        }
-    }
-
-    /// Calls `each` for every entity, as [`SharedQuery::for_each`].
-    ///
-    /// # Errors
-    ///
-    /// When memory runs out for copying a chunk that a snapshot shares. The rows before that
-    /// chunk have been visited; no row is torn.
-    pub fn try_for_each(&mut self, mut each: impl FnMut(Q::Item<'_>)) -> Result<(), MemoryError> {
-        self.visit_runs(|run, rows| {
-            for index in 0..rows {
-                // SAFETY: the index is in the run, which is owned, and the last item was dropped.
-                each(unsafe { Q::item(run, index) });
-            }
-        })
-    }
-
-    /// Calls `each` for every run: the slices of the rows that lie in one chunk of every column
-    /// of the query, as [`QueryMut::for_each_run`](crate::QueryMut::for_each_run).
-    ///
-    /// # Errors
-    ///
-    /// As [`SharedQuery::try_for_each`].
-    pub fn for_each_run(&mut self, mut each: impl FnMut(Q::Slices<'_>)) -> Result<(), MemoryError> {
-        self.visit_runs(|run, rows| {
-            // SAFETY: the run has these rows, is owned, and the last slices were dropped.
-            each(unsafe { Q::slices(run, rows) });
-        })
-    }
-
-    /// The item of one entity.
-    ///
-    /// # Errors
-    ///
-    /// As [`QueryMut::get`](crate::QueryMut::get).
-    pub fn get(&mut self, entity: Entity) -> Result<Q::Item<'_>, GetError> {
-        let shared = self.borrow.shared;
-        let at = shared.index.locate(entity).ok_or(GetError::NotAlive { entity })?;
-        let table = &shared.tables[at.archetype.index()];
-        if !self.visits(table) {
-            let registry = &shared.catalog.registry;
-            return Err(not_visited(&self.access, registry, &TableRef::live(table), entity));
-        }
-        let row = at.row as usize;
-        assert!(row < table.rows(), "the index names a row of the table");
-        // SAFETY: the table has the row, and nobody writes toggles while the world is shared out.
-        if self.selection(table).is_some_and(|selection| !unsafe { selection.selects(row) }) {
-            return Err(GetError::Filtered { entity });
-        }
-        // SAFETY: the table matches.
-        let bound = unsafe { self.bind(table) };
-        // SAFETY: the table has the row, and a run of one row lies in one chunk of every column.
-        let run = unsafe { self.start(&bound, row, row + 1, table.rows())? };
-        // SAFETY: the run has a row and is owned; the item borrows the query, which hands out no
-        // other one meanwhile.
-        Ok(unsafe { Q::item(run, 0) })
-    }
-
-    /// Makes every run writable and hands it to `visit`, with its number of rows.
-    #[inline]
-    fn visit_runs(&mut self, mut visit: impl FnMut(Q::Run, usize)) -> Result<(), MemoryError> {
-        for table in self.borrow.shared.tables {
-            if !self.visits(table) {
-                continue;
-            }
-            let rows = table.rows();
-            // SAFETY: the table was checked to match.
-            let bound = unsafe { self.bind(table) };
-            let log2 = Q::run_log2(&bound);
-            let mut selection = self.selection(table);
-            let mut row = 0;
-            // SAFETY: nobody writes toggles while the world is shared out.
-            while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {
-                row = selected.end;
-                // SAFETY: the run lies in one chunk of every column.
-                let run = unsafe { self.start(&bound, selected.start, row, rows)? };
-                visit(run, selected.len());
-            }
-        }
-        Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// The table matches.
-    #[inline]
-    unsafe fn bind(&self, table: &'w Table) -> Q::Bound {
-        let place = Q::place(self.resolved, &TableRef::live(table));
-        // SAFETY: the place was found in this table, and the query has borrowed the columns of its
-        // terms, to write or to read.
-        unsafe { Q::bind(place, &Visit::Write(WriteTable::of_shared(table))) }
-    }
-
-    /// Makes one run writable, and copies it where a snapshot shared it.
-    ///
-    /// # Safety
-    ///
-    /// `bound` is bound to a table of this world with `rows` rows, and `row..end` lies in one chunk
-    /// of every column.
-    #[inline]
-    unsafe fn start(
-        &self,
-        bound: &Q::Bound,
-        row: usize,
-        end: usize,
-        rows: usize,
-    ) -> Result<Q::Run, MemoryError> {
-        // SAFETY: the caller's contract, and the epoch stays the same while a world is shared out.
-        if let Some(run) = unsafe { Q::start_owned(bound, row, self.borrow.shared.epoch) } {
-            return Ok(run);
-        }
-        let memory = &self.borrow.shared.memory;
-        // A panic under the lock is one of a broken invariant; the memory stays what it was.
-        let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let memory: *mut Memory = &raw mut **memory;
-        // SAFETY: the caller's contract; the lock makes the memory exclusive, and the query has the
-        // columns that it writes for itself.
-        let run = unsafe { start_older::<Q>(*bound, row..end, rows, memory)? };
-        // Before the lock is given back: the next reclaim may free what is copied from.
-        // SAFETY: the rows are in the run, and no item of them is alive.
-        unsafe { Q::copy(run, 0, end - row) };
-        Ok(run)
+        let Self { borrow, plan, .. } = self;
+        let store = borrow.shared.store;
+        G::check(&store.catalog().registry, store.readable())?;
+        Ok(SharedQuery { borrow, plan: plan.filtered(), filter: PhantomData })
     }
 }
 
-impl<Q: Terms, F> std::fmt::Debug for SharedQuery<'_, '_, Q, F> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<Q: Terms, F> fmt::Debug for SharedQuery<'_, Q, F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("SharedQuery")
             .field("reads", &self.borrow.read)

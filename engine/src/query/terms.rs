@@ -1,395 +1,309 @@
-//! The terms that read: `&T`, [`Entity`] and `Option<&T>`.
+//! [`Terms`]: how the terms of a query reach the rows of a run. Implemented for single terms in
+//! `term_read.rs`, `term_write.rs`, `term_option.rs` and `has.rs`, and for tuples in `tuples.rs`.
+//!
+//! The types of the terms are checked first (`claims.rs`): which queries conflict does not depend on
+//! what a store knows. A term is then resolved once per query ([`Terms::resolve`]), placed
+//! once per archetype ([`Terms::place`]), bound once per table ([`Terms::bind`]) and started once per
+//! run. In the inner loop it hands out rows. A [`Plan`](super::plan::Plan) keeps what the first two
+//! steps found.
+//!
+//! A run is a range of rows that lie in one chunk of every bound column. Starting a run makes its
+//! written chunks writable. Mostly they are ([`Terms::start_owned`]). Where a snapshot shares one,
+//! there is one protocol for all passes: [`Terms::prepare`] allocates spare chunks, which may fail
+//! and changes nothing; [`Terms::start`] puts them in place; and the rows are copied by the pass that
+//! visits them ([`Terms::copy`]), or row by row in its loop: [`Terms::load`], [`Terms::lend`],
+//! [`Terms::store`].
 
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 
-use std::hint::assert_unchecked;
 use std::ops::Range;
-use std::slice;
+use std::ptr;
 
-use convoy_pool::MemoryError;
+use convoy_pool::{CHUNK_ALIGN, ChunkPtr, MemoryError};
 
+use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::RawColumn;
-use crate::storage::component::{Component, ENABLED};
 use crate::storage::epoch::Epoch;
-use crate::storage::history::{Memory, Returns};
-use crate::storage::names::name_of;
-use crate::storage::{ComponentId, Entity};
+use crate::storage::history::Memory;
+use crate::world::store::{Store, TableRef};
 
 use super::error::QueryError;
-use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit, resolve_read, row_ptr};
+use super::requirements::{Claim, Requirements};
 use super::sealed::{SealedReadOnly, SealedTerms};
-use super::tables::{ColumnPlace, TableRef, Tables};
 
-/// Where the rows of one run of `T` are, for reading.
-pub struct ReadRun<T>(*const T);
-
-impl<T> Clone for ReadRun<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
+/// When the rows of a replaced chunk are copied that lie outside the run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// When the run starts: nobody else will.
+    #[doc(hidden)]
+    Now,
+    /// With other runs of the pass, which starts all runs of the chunk, in order.
+    #[doc(hidden)]
+    Later,
 }
 
-impl<T> Copy for ReadRun<T> {}
+/// The terms of a query: `&T`, `&mut T`, `Option<&T>`, `Option<&mut T>`, [`Has<T>`](crate::Has) and
+/// [`Entity`](crate::Entity), where `T` is a [component](crate::Component), and tuples of up to
+/// sixteen terms.
+///
+/// # Safety
+///
+/// Sealed: implemented in this crate only. An implementation hands out only rows of the run that was
+/// started, writes only chunks that `start` made writable, reports every component that it touches as
+/// a claim, and lets runs of different rows be used on different threads.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a term of a query",
+    label = "not a term",
+    note = "terms are `&T`, `&mut T`, `Option<&T>`, `Option<&mut T>`, `Has<T>` and `Entity`, and tuples of \
+            up to sixteen terms; `T` is a component, which the page of `convoy_engine::Component` explains",
+    note = "conditions go into `filter`: `query::<&T>().filter::<With<U>>()`"
+)]
+pub unsafe trait Terms: SealedTerms {
+    /// What the loop receives for each row.
+    type Item<'a>;
+    /// What the loop receives for each run: slices of the same length.
+    type Slices<'a>;
+    /// The component ids.
+    #[doc(hidden)]
+    type Resolved: Copy + Send + Sync;
+    /// Where the columns are in every table of one archetype, in stores of one layout.
+    #[doc(hidden)]
+    type Place: Copy + Send + Sync;
+    /// The columns of one table.
+    #[doc(hidden)]
+    type Bound: Copy;
+    /// Where the rows of one run are.
+    #[doc(hidden)]
+    type Run: Copy;
+    /// The chunks that were replaced where the last run was started, and that hold its old values.
+    #[doc(hidden)]
+    type Replaced: Copy;
+    /// A row in flight in a fused loop.
+    #[doc(hidden)]
+    type Local;
 
-/// What a term that only reads does not have to do.
+    /// Before the first run of a table.
+    #[doc(hidden)]
+    const NONE_REPLACED: Self::Replaced;
+
+    /// Calls `each` for every component whose rows a term reaches. Where the terms are known the
+    /// types are, so that comparing them costs nothing at run time.
+    #[doc(hidden)]
+    fn claims(each: &mut impl FnMut(Claim));
+
+    /// Finds the components, of terms that don't conflict.
+    #[doc(hidden)]
+    fn resolve(
+        store: &Store<'_>,
+        requirements: &mut Requirements,
+    ) -> Result<Self::Resolved, QueryError>;
+
+    /// Finds the columns in a table that has what `resolve` required.
+    ///
+    /// # Panics
+    ///
+    /// When the table has not.
+    #[doc(hidden)]
+    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place;
+
+    /// # Safety
+    ///
+    /// `place` was found in a table of the same archetype, in a store of the same layout, which is live
+    /// if the terms write. As long as the result is used the table is borrowed, and the columns of the
+    /// terms exclusively if they write.
+    #[doc(hidden)]
+    unsafe fn bind(place: Self::Place, table: &TableRef<'_>) -> Self::Bound;
+
+    /// log2 of the rows that a run has at the most.
+    #[doc(hidden)]
+    fn run_log2(bound: &Self::Bound) -> u8;
+
+    /// Where the run at `row` is, if it can be written without more ado: the common case, in a
+    /// few instructions. `None` sends the pass on to `prepare` and `start`; never for terms that only
+    /// read, for which the epoch doesn't matter.
+    ///
+    /// # Safety
+    ///
+    /// `row` is in the bound table, whose memory is at `epoch`, and starts a run that lies in one
+    /// chunk of every bound column.
+    #[doc(hidden)]
+    unsafe fn start_owned(bound: &Self::Bound, row: usize, epoch: Epoch) -> Option<Self::Run>;
+
+    /// Allocates spare chunks for what the run at `row` must copy. Changes no chunk.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is the one of the bound table, and exclusive; `row` is where a run begins.
+    #[doc(hidden)]
+    unsafe fn prepare(
+        bound: &Self::Bound,
+        row: usize,
+        rest: Rest,
+        memory: *mut Memory,
+    ) -> Result<(), MemoryError>;
+
+    /// Makes a run writable and returns where it is.
+    ///
+    /// # Safety
+    ///
+    /// `prepare` succeeded for `run.start` in the same manner of `rest`, and the run lies in one chunk
+    /// of every bound column and in the table's `live` rows. With [`Rest::Later`] all runs of the table
+    /// are started in order, and the replaced chunks are as the start of the run before left them. What is shared
+    /// is copied before the next reclaim.
+    #[doc(hidden)]
+    unsafe fn start(
+        bound: &Self::Bound,
+        run: Range<usize>,
+        live: usize,
+        rest: (Rest, &mut Self::Replaced),
+        memory: *mut Memory,
+    ) -> Self::Run;
+
+    /// Whether a chunk of the run was replaced and its rows must be copied.
+    #[doc(hidden)]
+    fn is_shared(run: &Self::Run) -> bool;
+
+    /// Copies rows `from..to` of the run from the replaced chunks.
+    ///
+    /// # Safety
+    ///
+    /// The rows are in the run, and no item of them is alive.
+    #[doc(hidden)]
+    unsafe fn copy(run: Self::Run, from: usize, to: usize);
+
+    /// # Safety
+    ///
+    /// `index` is in the run, its rows have been copied if `is_shared`, and no other item of this
+    /// row is alive if the terms write.
+    #[doc(hidden)]
+    unsafe fn item<'a>(run: Self::Run, index: usize) -> Self::Item<'a>;
+
+    /// # Safety
+    ///
+    /// `rows` rows are in the run and have been copied if `is_shared`, and no item or slice of
+    /// them is alive if the terms write.
+    #[doc(hidden)]
+    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> Self::Slices<'a>;
+
+    /// # Safety
+    ///
+    /// `index` is in the run.
+    #[doc(hidden)]
+    unsafe fn load(run: Self::Run, index: usize) -> Self::Local;
+
+    /// The item that stands for a row in flight.
+    ///
+    /// # Safety
+    ///
+    /// The item is dropped before `local` is used again.
+    #[doc(hidden)]
+    unsafe fn lend<'a>(local: *mut Self::Local) -> Self::Item<'a>;
+
+    /// # Safety
+    ///
+    /// `index` is in the run, and no item of this row is alive.
+    #[doc(hidden)]
+    unsafe fn store(run: Self::Run, index: usize, local: Self::Local);
+}
+
+/// Terms that only read, and so may run on a shared world or a snapshot.
+///
+/// # Safety
+///
+/// No claim writes, and items may coexist.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a term that only reads",
+    label = "not a term that only reads",
+    note = "terms that only read are `&T`, `Option<&T>`, `Has<T>` and `Entity`, and tuples of them; \
+            `T` is a component, which the page of `convoy_engine::Component` explains",
+    note = "`&mut T` takes `query_mut` on an exclusive world; views are read-only"
+)]
+pub unsafe trait ReadOnly: Terms + SealedReadOnly {}
+
+/// The part of [`Terms`] that is alike for all terms that only read: nothing is ever shared.
 macro_rules! reads_only {
     () => {
-        type Spares = ();
+        type Replaced = ();
 
-        const NO_SPARES: () = ();
+        const NONE_REPLACED: () = ();
 
         unsafe fn prepare(
             _: &Self::Bound,
             _: usize,
-            (): &mut (),
+            _: Rest,
             _: *mut Memory,
         ) -> Result<(), MemoryError> {
             Ok(())
         }
 
-        fn abandon((): (), _: &mut Returns) {}
+        #[inline]
+        unsafe fn start(
+            bound: &Self::Bound,
+            run: Range<usize>,
+            _: usize,
+            _: (Rest, &mut ()),
+            _: *mut Memory,
+        ) -> Self::Run {
+            // SAFETY: the caller's contract; the epoch doesn't matter.
+            let run = unsafe { Self::start_owned(bound, run.start, Epoch::ZERO) };
+            run.expect("a run to read has nothing to wait for")
+        }
 
+        #[inline]
         fn is_shared(_: &Self::Run) -> bool {
             false
         }
 
+        #[inline]
         unsafe fn copy(_: Self::Run, _: usize, _: usize) {}
 
+        #[inline]
         unsafe fn store(_: Self::Run, _: usize, _: Self::Local) {}
     };
 }
 
-impl<T: Component> SealedTerms for &T {}
-impl<T: Component> SealedReadOnly for &T {}
+pub(super) use reads_only;
 
-// SAFETY: hands out shared rows of the bound column only, and reports it as read.
-unsafe impl<T: Component> Terms for &T {
-    type Item<'a> = &'a T;
-    type Slices<'a> = &'a [T];
-    type Resolved = Option<ComponentId>;
-    type Place = ColumnPlace;
-    type Bound = RawColumn;
-    type Run = ReadRun<T>;
-    type Local = ReadRun<T>;
-
-    #[inline(always)]
-    fn claims(each: &mut impl FnMut(Claim)) {
-        each(Claim::of::<T>(false));
-    }
-
-    fn resolve<S: Tables + ?Sized>(
-        tables: &S,
-        access: &mut Access,
-    ) -> Result<Self::Resolved, QueryError> {
-        let id = resolve_read::<T, S>(tables)?;
-        match id {
-            Some(id) => {
-                access.required.insert(id);
-                access.require_enabled(&tables.catalog().registry, id)?;
-            }
-            None => access.unknown = Some(name_of::<T>),
-        }
-        Ok(id)
-    }
-
-    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
-        resolved.and_then(|id| table.place(id)).expect("a visited table has what is required")
-    }
-
-    #[inline]
-    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
-        // SAFETY: the caller's contract.
-        unsafe { visit.column(place) }
-    }
-
-    #[inline]
-    fn run_log2(bound: &Self::Bound) -> u8 {
-        bound.rows_log2
-    }
-
-    #[inline]
-    unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
-        // SAFETY: the caller's contract, and the column is of `T`.
-        Some(ReadRun(unsafe { row_ptr(*bound, row) }))
-    }
-
-    #[inline]
-    unsafe fn start(
-        bound: &Self::Bound,
-        run: Range<usize>,
-        _: usize,
-        (): (),
-        _: *mut Memory,
-    ) -> Self::Run {
-        // SAFETY: the caller's contract, and `bind` found the column of `T`.
-        ReadRun(unsafe { row_ptr(*bound, run.start) })
-    }
-
-    #[inline]
-    unsafe fn item<'a>(run: Self::Run, index: usize) -> &'a T {
-        // SAFETY: the index is in the run, so the row is in its chunk.
-        let row = unsafe { run.0.add(index) };
-        // SAFETY: a row is not at address zero. An iterator's loop need not ask then.
-        unsafe { assert_unchecked(!row.is_null()) };
-        // SAFETY: `frozen` in a snapshot, the query's borrow in a world; rows hold values
-        // (`valued`).
-        unsafe { &*row }
-    }
-
-    #[inline]
-    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> &'a [T] {
-        // SAFETY: the rows are in the run and so in one chunk; for the rest as in `item`.
-        unsafe { slice::from_raw_parts(run.0, rows) }
-    }
-
-    #[inline]
-    unsafe fn load(run: Self::Run, index: usize) -> Self::Local {
-        // SAFETY: the index is in the run, so the row is in its chunk.
-        ReadRun(unsafe { run.0.add(index) })
-    }
-
-    #[inline]
-    unsafe fn lend<'a>(local: *mut Self::Local) -> &'a T {
-        // SAFETY: `local` is valid by contract.
-        let run = unsafe { *local };
-        // SAFETY: `load` made a run that starts with the row.
-        unsafe { Self::item(run, 0) }
-    }
-
-    reads_only!();
+/// The chunk that holds row `row`.
+///
+/// # Safety
+///
+/// `column` is of a type with bytes and holds `row`.
+#[inline]
+pub(super) unsafe fn chunk_entry(column: RawColumn, row: usize) -> ChunkEntry {
+    // SAFETY: the column holds the row, so its list holds the chunk.
+    let entry = unsafe { column.chunks.add(row >> column.rows_log2) };
+    // SAFETY: as above; nobody changes the list while the query borrows the tables.
+    unsafe { *entry }
 }
 
-// SAFETY: reads a shared column; items are shared references.
-unsafe impl<T: Component> ReadOnly for &T {}
-
-impl SealedTerms for Entity {}
-impl SealedReadOnly for Entity {}
-
-// SAFETY: hands out copies of rows of the entity column only, and reports it as read.
-unsafe impl Terms for Entity {
-    type Item<'a> = Entity;
-    type Slices<'a> = &'a [Entity];
-    type Resolved = ();
-    type Place = ColumnPlace;
-    type Bound = RawColumn;
-    type Run = ReadRun<Entity>;
-    type Local = Entity;
-
-    #[inline(always)]
-    fn claims(each: &mut impl FnMut(Claim)) {
-        each(Claim::of::<Entity>(false));
+/// The address of row `row`, and of those after it in the same chunk.
+///
+/// # Safety
+///
+/// `column` is of `T` and holds `row`.
+#[inline]
+pub(super) unsafe fn row_ptr<T>(column: RawColumn, row: usize) -> *const T {
+    if size_of::<T>() == 0 {
+        return ptr::without_provenance(CHUNK_ALIGN);
     }
-
-    fn resolve<S: Tables + ?Sized>(
-        tables: &S,
-        _: &mut Access,
-    ) -> Result<Self::Resolved, QueryError> {
-        resolve_read::<Entity, S>(tables).map(|_| ())
-    }
-
-    fn place((): (), table: &TableRef<'_>) -> Self::Place {
-        table.place(ComponentId::ENTITY).expect("every table has an entity column")
-    }
-
-    #[inline]
-    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
-        // SAFETY: the caller's contract.
-        unsafe { visit.column(place) }
-    }
-
-    #[inline]
-    fn run_log2(bound: &Self::Bound) -> u8 {
-        bound.rows_log2
-    }
-
-    #[inline]
-    unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
-        // SAFETY: the caller's contract, and the column holds entities.
-        Some(ReadRun(unsafe { row_ptr(*bound, row) }))
-    }
-
-    #[inline]
-    unsafe fn start(
-        bound: &Self::Bound,
-        run: Range<usize>,
-        _: usize,
-        (): (),
-        _: *mut Memory,
-    ) -> Self::Run {
-        // SAFETY: the caller's contract, and the column holds entities.
-        ReadRun(unsafe { row_ptr(*bound, run.start) })
-    }
-
-    #[inline]
-    unsafe fn item<'a>(run: Self::Run, index: usize) -> Self::Item<'a> {
-        // SAFETY: the index is in the run, so the row is in its chunk.
-        let row = unsafe { run.0.add(index) };
-        // SAFETY: the row is initialised, as in `&T`.
-        unsafe { *row }
-    }
-
-    #[inline]
-    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> Self::Slices<'a> {
-        // SAFETY: the rows are in the run and so in one chunk; for the rest as in `item`.
-        unsafe { slice::from_raw_parts(run.0, rows) }
-    }
-
-    #[inline]
-    unsafe fn load(run: Self::Run, index: usize) -> Entity {
-        // SAFETY: the caller's contract is that of `item`.
-        unsafe { Self::item(run, index) }
-    }
-
-    #[inline]
-    unsafe fn lend<'a>(local: *mut Entity) -> Self::Item<'a> {
-        // SAFETY: `local` is valid by contract.
-        unsafe { *local }
-    }
-
-    reads_only!();
+    // SAFETY: the caller's contract.
+    let ChunkEntry { chunk, .. } = unsafe { chunk_entry(column, row) };
+    // SAFETY: the row is in the chunk, for the same reason.
+    unsafe { row_in_chunk(chunk, row, column.rows_log2) }
 }
 
-// SAFETY: items are copies.
-unsafe impl ReadOnly for Entity {}
-
-/// An optional component and its toggle.
-#[derive(Clone, Copy)]
-pub struct OptionalIds {
-    id: ComponentId,
-    toggle: Option<ComponentId>,
+/// The address of row `row` of a column in its chunk.
+///
+/// # Safety
+///
+/// `chunk` is of a column of `T` in chunks of so many rows, and holds `row`.
+#[inline]
+pub(super) unsafe fn row_in_chunk<T>(chunk: ChunkPtr, row: usize, rows_log2: u8) -> *const T {
+    let offset = row & ((1 << rows_log2) - 1);
+    // SAFETY: the chunk holds the row, so the offset stays inside.
+    unsafe { chunk.as_ptr().cast::<T>().add(offset) }
 }
 
-/// Where an optional component and its toggle are.
-#[derive(Clone, Copy)]
-pub struct OptionalPlace {
-    column: ColumnPlace,
-    toggle: Option<ColumnPlace>,
-}
-
-/// The column of an optional component, and the one of its toggle.
-#[derive(Clone, Copy)]
-pub struct OptionalColumn {
-    column: RawColumn,
-    toggle: Option<RawColumn>,
-}
-
-impl OptionalColumn {
-    /// Where the run at `row` is; `None` where the component is switched off, there and, as runs
-    /// are uniform, in the rest of the run.
-    ///
-    /// # Safety
-    ///
-    /// The bound table has the row, and the column is of `T`.
-    #[inline]
-    unsafe fn run_at<T>(&self, row: usize) -> Option<ReadRun<T>> {
-        if let Some(toggle) = self.toggle {
-            // SAFETY: the caller's contract; toggles have as many rows.
-            let byte = unsafe { row_ptr::<u8>(toggle, row) };
-            // SAFETY: the row is initialised, and nobody writes toggles while a query runs.
-            if unsafe { *byte } != ENABLED {
-                return None;
-            }
-        }
-        // SAFETY: the caller's contract.
-        Some(ReadRun(unsafe { row_ptr(self.column, row) }))
-    }
-}
-
-impl<T: Component> SealedTerms for Option<&T> {}
-impl<T: Component> SealedReadOnly for Option<&T> {}
-
-// SAFETY: as `&T`, in the tables that have the column.
-unsafe impl<T: Component> Terms for Option<&T> {
-    type Item<'a> = Option<&'a T>;
-    type Slices<'a> = Option<&'a [T]>;
-    type Resolved = Option<OptionalIds>;
-    type Place = Option<OptionalPlace>;
-    type Bound = Option<OptionalColumn>;
-    type Run = Option<ReadRun<T>>;
-    type Local = Option<ReadRun<T>>;
-
-    #[inline(always)]
-    fn claims(each: &mut impl FnMut(Claim)) {
-        each(Claim::of::<T>(false));
-    }
-
-    fn resolve<S: Tables + ?Sized>(
-        tables: &S,
-        access: &mut Access,
-    ) -> Result<Self::Resolved, QueryError> {
-        let Some(id) = resolve_read::<T, S>(tables)? else { return Ok(None) };
-        let registry = &tables.catalog().registry;
-        access.require_uniform(registry, id)?;
-        Ok(Some(OptionalIds { id, toggle: registry.info(id).toggle() }))
-    }
-
-    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
-        let OptionalIds { id, toggle } = resolved?;
-        let toggle = toggle.and_then(|toggle| table.place(toggle));
-        table.place(id).map(|column| OptionalPlace { column, toggle })
-    }
-
-    #[inline]
-    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
-        let OptionalPlace { column, toggle } = place?;
-        // SAFETY: the caller's contract.
-        let column = unsafe { visit.column(column) };
-        // SAFETY: the caller's contract.
-        let toggle = toggle.map(|toggle| unsafe { visit.column(toggle) });
-        Some(OptionalColumn { column, toggle })
-    }
-
-    #[inline]
-    fn run_log2(bound: &Self::Bound) -> u8 {
-        bound.map_or(RUN_LOG2_MAX, |bound| bound.column.rows_log2)
-    }
-
-    #[inline]
-    unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
-        // SAFETY: the caller's contract.
-        Some(bound.and_then(|bound| unsafe { bound.run_at(row) }))
-    }
-
-    #[inline]
-    unsafe fn start(
-        bound: &Self::Bound,
-        run: Range<usize>,
-        _: usize,
-        (): (),
-        _: *mut Memory,
-    ) -> Self::Run {
-        // SAFETY: the caller's contract.
-        bound.and_then(|bound| unsafe { bound.run_at(run.start) })
-    }
-
-    #[inline]
-    unsafe fn item<'a>(run: Self::Run, index: usize) -> Option<&'a T> {
-        // SAFETY: the caller's contract is that of `&T`.
-        run.map(|run| unsafe { <&T>::item(run, index) })
-    }
-
-    #[inline]
-    unsafe fn slices<'a>(run: Self::Run, rows: usize) -> Option<&'a [T]> {
-        // SAFETY: the caller's contract is that of `&T`.
-        run.map(|run| unsafe { <&T>::slices(run, rows) })
-    }
-
-    #[inline]
-    unsafe fn load(run: Self::Run, index: usize) -> Self::Local {
-        // SAFETY: the caller's contract is that of `&T`.
-        run.map(|run| unsafe { <&T>::load(run, index) })
-    }
-
-    #[inline]
-    unsafe fn lend<'a>(local: *mut Self::Local) -> Option<&'a T> {
-        // SAFETY: `local` is valid by contract.
-        let run = unsafe { *local };
-        // SAFETY: `load` made a run that starts with the row.
-        run.map(|run| unsafe { <&T>::item(run, 0) })
-    }
-
-    reads_only!();
-}
-
-// SAFETY: as `&T`.
-unsafe impl<T: Component> ReadOnly for Option<&T> {}
+/// Stands for "no limit" in [`Terms::run_log2`]: more rows than a table can have.
+pub(super) const RUN_LOG2_MAX: u8 = 32;

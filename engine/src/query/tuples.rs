@@ -8,12 +8,14 @@ use std::ptr;
 use convoy_pool::MemoryError;
 
 use crate::storage::epoch::Epoch;
-use crate::storage::history::{Memory, Returns};
+use crate::storage::history::Memory;
+use crate::tuples::for_tuples;
+use crate::world::store::{Store, TableRef};
 
 use super::error::QueryError;
-use super::fetch::{Access, Claim, RUN_LOG2_MAX, ReadOnly, Terms, Visit};
+use super::requirements::{Claim, Requirements};
 use super::sealed::{SealedReadOnly, SealedTerms};
-use super::tables::{TableRef, Tables};
+use super::terms::{RUN_LOG2_MAX, ReadOnly, Rest, Terms};
 
 macro_rules! tuple_terms {
     ($($name:ident $index:tt),*) => {
@@ -31,21 +33,21 @@ macro_rules! tuple_terms {
             type Place = ($($name::Place,)*);
             type Bound = ($($name::Bound,)*);
             type Run = ($($name::Run,)*);
-            type Spares = ($($name::Spares,)*);
+            type Replaced = ($($name::Replaced,)*);
             type Local = ($($name::Local,)*);
 
-            const NO_SPARES: Self::Spares = ($($name::NO_SPARES,)*);
+            const NONE_REPLACED: Self::Replaced = ($($name::NONE_REPLACED,)*);
 
             #[inline(always)]
             fn claims(each: &mut impl FnMut(Claim)) {
                 $($name::claims(each);)*
             }
 
-            fn resolve<S: Tables + ?Sized>(
-                tables: &S,
-                access: &mut Access,
+            fn resolve(
+                store: &Store<'_>,
+                requirements: &mut Requirements,
             ) -> Result<Self::Resolved, QueryError> {
-                Ok(($($name::resolve(tables, access)?,)*))
+                Ok(($($name::resolve(store, requirements)?,)*))
             }
 
             fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
@@ -53,10 +55,10 @@ macro_rules! tuple_terms {
             }
 
             #[inline]
-            unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
+            unsafe fn bind(place: Self::Place, table: &TableRef<'_>) -> Self::Bound {
                 $(
                     // SAFETY: the caller's contract.
-                    let $name = unsafe { $name::bind(place.$index, visit) };
+                    let $name = unsafe { $name::bind(place.$index, table) };
                 )*
                 ($($name,)*)
             }
@@ -83,20 +85,14 @@ macro_rules! tuple_terms {
             unsafe fn prepare(
                 bound: &Self::Bound,
                 row: usize,
-                spares: &mut Self::Spares,
+                rest: Rest,
                 memory: *mut Memory,
             ) -> Result<(), MemoryError> {
                 $(
                     // SAFETY: the caller's contract.
-                    unsafe {
-                        $name::prepare(&bound.$index, row, &mut spares.$index, memory)?;
-                    };
+                    unsafe { $name::prepare(&bound.$index, row, rest, memory)? };
                 )*
                 Ok(())
-            }
-
-            fn abandon(spares: Self::Spares, memory: &mut Returns) {
-                $($name::abandon(spares.$index, memory);)*
             }
 
             #[inline]
@@ -104,13 +100,13 @@ macro_rules! tuple_terms {
                 bound: &Self::Bound,
                 run: Range<usize>,
                 live: usize,
-                spares: Self::Spares,
+                (rest, replaced): (Rest, &mut Self::Replaced),
                 memory: *mut Memory,
             ) -> Self::Run {
                 $(
-                    let (part, own) = (&bound.$index, spares.$index);
+                    let (part, before) = (&bound.$index, (rest, &mut replaced.$index));
                     // SAFETY: the caller's contract.
-                    let $name = unsafe { $name::start(part, run.clone(), live, own, memory) };
+                    let $name = unsafe { $name::start(part, run.clone(), live, before, memory) };
                 )*
                 ($($name,)*)
             }
@@ -185,22 +181,5 @@ mod implementations {
     use super::*;
 
     tuple_terms!();
-    tuple_terms!(A 0);
-    tuple_terms!(A 0, B 1);
-    tuple_terms!(A 0, B 1, C 2);
-    tuple_terms!(A 0, B 1, C 2, D 3);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
-    tuple_terms!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
-    tuple_terms!(
-        A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15
-    );
+    for_tuples!(tuple_terms);
 }

@@ -59,8 +59,8 @@ impl World {
     ) -> Lease<Frozen> {
         self.memory.reclaim();
         let mut mask = self.catalog.registry.closed(&mask);
-        if self.partial {
-            mask = mask.intersection(&self.readable);
+        if self.role.is_partial() {
+            mask = mask.intersection(self.role.readable());
         }
         cell.reserve(&self.capture_shape(&mask));
         let epoch = self.memory.history.close_epoch();

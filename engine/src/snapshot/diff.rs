@@ -18,9 +18,10 @@ use crate::storage::frozen::Frozen;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::ReadError;
 use crate::world::index::{Location, Slot};
 
-use super::view::{ReadError, View};
+use super::view::View;
 
 /// Why two views can't be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -290,7 +291,7 @@ impl<'a> Diff<'a> {
         let info = self.info(id).filter(|info| info.kind() == Kind::Component);
         let component = info.ok_or(ReadError::Unknown { id })?.name();
         if !self.mask.contains(id) {
-            return Err(ReadError::NotCaptured { component });
+            return Err(ReadError::NotReadable { component });
         }
         Ok(self.row_pairs(id).map(|RowPair { entity, older, newer }| Change {
             entity,
@@ -336,7 +337,7 @@ impl<'a> Diff<'a> {
         match id(self.newer).or_else(|| id(self.older)) {
             Some(id) if self.mask.contains(id) => Ok(Some(id)),
             None if self.mask == ComponentMask::ALL => Ok(None),
-            _ => Err(ReadError::NotCaptured { component: name_of::<T>() }),
+            _ => Err(ReadError::NotReadable { component: name_of::<T>() }),
         }
     }
 

@@ -5,37 +5,13 @@
 
 use std::fmt;
 
-use crate::query::sealed::SealedTables;
-use crate::query::tables::Tables;
+use crate::query::readable::Readable;
 use crate::storage::component::{ComponentInfo, Kind, Registry};
 use crate::storage::layout::Value;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, Entity};
-use crate::world::World;
 use crate::world::index::{Location, Slot};
-
-use super::view::View;
-
-/// What [`first_difference`] compares: a world, or a view of one.
-///
-/// Sealed.
-pub trait Comparable: Tables + SealedTables {
-    /// The value of a resource, none where it has none; `None` where it can't be read.
-    #[doc(hidden)]
-    fn resource_rows(&self, id: ComponentId) -> Option<Rows<'_>>;
-}
-
-impl Comparable for World {
-    fn resource_rows(&self, id: ComponentId) -> Option<Rows<'_>> {
-        self.readable_resource(id)
-    }
-}
-
-impl Comparable for View {
-    fn resource_rows(&self, id: ComponentId) -> Option<Rows<'_>> {
-        self.frozen().resource(id).filter(|_| self.readable().contains(id))
-    }
-}
+use crate::world::store::Store;
 
 /// Where two states differ.
 #[derive(Clone, Copy, Debug)]
@@ -117,16 +93,17 @@ impl fmt::Display for Difference<'_> {
 /// assert!(difference.to_string().starts_with("f32 of entity 0v1 is"));
 /// ```
 pub fn first_difference<'a>(
-    first: &'a impl Comparable,
-    second: &'a impl Comparable,
+    first: &'a impl Readable,
+    second: &'a impl Readable,
 ) -> Option<Difference<'a>> {
+    let (first, second) = (first.store(), second.store());
     let (registry, other) = (&first.catalog().registry, &second.catalog().registry);
     let shared = shared_ids(registry, other);
     let entities = first.slots().zip(second.slots());
     let found = entities.and_then(|(slots, others)| {
         (0..slots.len().max(others.len())).find_map(|index| {
             let pair = [&slots, &others].map(|slots| occupant(slots, index));
-            compare_entities(first, second, pair, &shared)
+            compare_entities(&first, &second, pair, &shared)
         })
     });
     found.or_else(|| {
@@ -165,8 +142,8 @@ fn value<'a>(info: &ComponentInfo, bytes: &'a [u8]) -> Value<'a> {
 
 /// How what lives at one index differs.
 fn compare_entities<'a>(
-    first: &'a impl Comparable,
-    second: &'a impl Comparable,
+    first: &Store<'a>,
+    second: &Store<'a>,
     pair: [Option<(Entity, Location)>; 2],
     shared: &[(ComponentId, ComponentId)],
 ) -> Option<Difference<'a>> {

@@ -2,9 +2,7 @@
 
 pub(crate) mod branch;
 pub(crate) mod capture;
-pub(crate) mod catalog;
 pub(crate) mod diff;
-pub(crate) mod family;
 pub(crate) mod first_difference;
 pub(crate) mod pool;
 pub(crate) mod restore;
@@ -15,7 +13,7 @@ pub(crate) mod view;
 mod tests;
 
 pub use diff::{Change, Diff, DiffError, ResourceChange, diff};
-pub use first_difference::{Comparable, Difference, first_difference};
+pub use first_difference::{Difference, first_difference};
 pub use pool::{SnapshotPool, SnapshotPoolConfig, VacantSnapshot};
 pub use restore::RestoreError;
-pub use view::{ReadError, View};
+pub use view::View;

@@ -63,7 +63,7 @@ impl Archetype {
 /// increment. The world clones it before it registers a type or creates an archetype while a
 /// snapshot shares it.
 #[derive(Clone)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     pub(crate) registry: Registry,
     archetypes: Vec<Archetype>,
     /// For each hash of components the last archetype that has it: masks are large, and kept once.

@@ -30,7 +30,7 @@ use super::room::shrink_list;
 /// on.
 #[must_use = "a loose chunk is put into a list or given back"]
 #[derive(Debug)]
-pub struct LooseChunk {
+pub(crate) struct LooseChunk {
     entry: ChunkEntry,
     component: ComponentId,
 }

@@ -37,9 +37,8 @@ use super::epoch::Epoch;
 use super::history::{Memory, Returns, Step};
 use super::rows::{Rows, no_bytes};
 
-#[cfg(feature = "rayon")]
-mod apart;
 mod blank;
+mod deferred;
 mod gather;
 mod own;
 mod restore;

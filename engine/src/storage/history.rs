@@ -13,6 +13,7 @@
 
 #![allow(unsafe_code, reason = "takes chunks from the arena and returns them")]
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::epoch::{Epoch, EpochCounter};
 use super::frozen::Frozen;
 use super::mask::ComponentMask;
+use super::spares::Spares;
 use bases::Bases;
 use ledger::{Ledger, Tallies};
 
@@ -130,6 +132,8 @@ pub struct Returns {
     arena: Arena,
     pub(crate) history: History,
     steps: steps::Steps,
+    /// Chunks that a query was given for the shared ones that it is about to replace.
+    pub(crate) spares: Spares,
 }
 
 impl Deref for Memory {
@@ -160,7 +164,8 @@ impl Drop for Returns {
 impl Memory {
     pub(crate) fn new(config: ArenaConfig) -> Self {
         let (arena, history) = (Arena::new(config), History::new());
-        Self(Returns { arena, history, steps: steps::Steps::default() })
+        let (steps, spares) = (steps::Steps::default(), Spares::default());
+        Self(Returns { arena, history, steps, spares })
     }
 
     /// Maps ahead, so that `bytes` of chunks need no new mapping.
@@ -266,6 +271,13 @@ impl Returns {
         self.arena.trim(budget)
     }
 
+    /// Gives back the spare chunks that were not needed.
+    pub(crate) fn release_spares(&mut self) {
+        let mut spares = mem::take(&mut self.spares);
+        spares.drain().for_each(|chunk| self.release(chunk));
+        self.spares = spares;
+    }
+
     /// Gives a chunk that the world no longer uses, or never did, to the arena, or to the dead list
     /// of the newest capture that sees it. One of another world is only forgotten.
     pub(crate) fn release(&mut self, chunk: LooseChunk) {
@@ -335,7 +347,7 @@ impl Returns {
 
     /// Gives back room of lists. Returns its bytes.
     pub(crate) fn trim_list(&mut self) -> usize {
-        self.steps.trim_list()
+        self.steps.trim_list() + self.spares.trim_list()
     }
 
     /// Lets go of the bases of which nothing is left, ends the captures that have no reader left and

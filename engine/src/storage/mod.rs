@@ -30,7 +30,6 @@ pub(crate) mod room;
 pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod schema;
-#[cfg(feature = "rayon")]
 pub(crate) mod spares;
 pub(crate) mod stamp;
 pub(crate) mod state_hash;

@@ -27,7 +27,7 @@ pub(crate) const fn no_bytes() -> NonNull<u8> {
 
 /// The first rows of a column, live or frozen, for reading one at a time.
 #[derive(Clone, Copy)]
-pub struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     chunks: &'a [ChunkEntry],
     len: usize,
     size: usize,

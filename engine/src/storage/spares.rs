@@ -1,17 +1,15 @@
-//! Spare chunks: allocated for every shared chunk that a parallel pass is going to write, before
-//! the first of them is replaced.
+//! Spare chunks: allocated for every shared chunk that a query is going to write, before the first
+//! of them is replaced.
 
 use convoy_pool::ChunkPtr;
 
 use super::chunk_list::LooseChunk;
-use super::history::Returns;
 use super::room::shrink_list;
 
-/// Chunks that wait to take the place of shared ones, in the order in which they will.
-///
-/// Whoever adds to the list empties it before the next pass, by [`Spares::give_back`].
+/// Chunks that wait to take the place of shared ones, in the order in which they will. Empty between
+/// two passes.
 #[derive(Default)]
-pub struct Spares {
+pub(crate) struct Spares {
     list: Vec<Spare>,
     /// The first one that was not looked at yet.
     next: usize,
@@ -38,12 +36,10 @@ impl Spares {
         self.list[self.next - 1].chunk.take()
     }
 
-    /// Gives the chunks that were not taken back, and forgets all others.
-    pub(crate) fn give_back(&mut self, memory: &mut Returns) {
-        for chunk in self.list.drain(..).filter_map(|spare| spare.chunk) {
-            memory.release(chunk);
-        }
+    /// Empties the list. Returns the chunks that were not taken.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = LooseChunk> {
         self.next = 0;
+        self.list.drain(..).filter_map(|spare| spare.chunk)
     }
 
     /// Gives back the room of the list. Returns its bytes.

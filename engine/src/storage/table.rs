@@ -9,7 +9,7 @@ use std::sync::Arc;
 use convoy_pool::MemoryError;
 
 use super::archetype::Archetype;
-use super::column::{Column, Surplus};
+use super::column::{Column, RawColumn, Surplus};
 use super::component::{ENABLED, Registry};
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
@@ -180,14 +180,53 @@ impl Table {
         self.position(id).map(|position| &mut self.columns[position])
     }
 
-    /// Where the columns are, for queries that share them out among each other by component: each
-    /// may have some of them exclusively while the table itself is only borrowed shared.
+    /// The column at a position, for a query that has it exclusively while the table is only borrowed
+    /// shared: queries share the columns of a table out among each other. Makes no reference to a
+    /// column.
     #[inline]
-    pub(crate) fn shared_columns(&self) -> *mut Column {
+    pub(crate) fn column_ptr(&self, position: usize) -> *mut Column {
         let table = ptr::from_ref(self).cast_mut();
         // SAFETY: the place is read, not written: the pointer to the columns, which keeps the
-        // rights that their owner has. No reference to a column is made.
-        unsafe { (&raw mut *(*table).columns).cast() }
+        // rights that their owner has.
+        let columns = unsafe { &raw mut *(*table).columns };
+        assert!(position < columns.len(), "the table has the column");
+        // SAFETY: the position was checked.
+        unsafe { columns.cast::<Column>().add(position) }
+    }
+
+    /// The chunks of the column at a position. Refers to no other column, and to this one for the
+    /// moment only.
+    #[inline]
+    pub(crate) fn raw_column(&self, position: usize) -> RawColumn {
+        // SAFETY: the table has the column. Queries that have it exclusively refer to it for moments
+        // in which nothing else of theirs runs, and other queries don't look at it then.
+        unsafe { &*self.column_ptr(position) }.raw(self.rows())
+    }
+
+    /// log2 of the rows in a chunk of the column at a position, and the bytes of a row.
+    #[inline]
+    pub(crate) fn column_shape(&self, position: usize) -> (u8, usize) {
+        // SAFETY: as in `raw_column`.
+        let column = unsafe { &*self.column_ptr(position) };
+        (column.rows_log2(), column.size())
+    }
+
+    /// The bytes of a run of rows of one column, which lie in one chunk, for writing; `None` where the
+    /// table has no such column. A chunk that a snapshot shares is copied first.
+    ///
+    /// # Panics
+    ///
+    /// When not all bytes are values of the component, or only the engine writes it.
+    pub(crate) fn own_bytes(
+        &mut self,
+        id: ComponentId,
+        run: Range<usize>,
+        (registry, memory): (&Registry, &mut Memory),
+    ) -> Result<Option<&mut [u8]>, MemoryError> {
+        let (info, rows) = (registry.info(id), self.rows());
+        let takes_any = info.accepts_any_bytes() && !info.is_engine_owned();
+        assert!(takes_any && id != ComponentId::ENTITY, "a component that takes any bytes");
+        self.column_mut(id).map(|column| column.own_bytes(run, rows, memory)).transpose()
     }
 
     /// The handles of all rows.

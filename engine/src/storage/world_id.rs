@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The number of a world in this process. A replica knows by it whose chunks it holds, and a
 /// reader whose picture it sees.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct WorldId(u64);
+pub(crate) struct WorldId(u64);
 
 impl WorldId {
     /// Stands for no world.

@@ -6,11 +6,11 @@ use std::fmt;
 
 use crate::storage::archetype::{ArchetypeId, Catalog};
 use crate::storage::component::{ComponentInfo, Kind, Registry};
-use crate::storage::names::name_of;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::core::World;
-use super::error::ComponentError;
+use super::read_error::ReadError;
+use super::store::Store;
 
 /// The components of an entity or an archetype, in the order of their ids. The entity handles are
 /// left out, as every archetype has them.
@@ -119,55 +119,57 @@ impl fmt::Debug for ArchetypeStatistics<'_> {
     }
 }
 
-/// # Looking around
-impl World {
-    /// The components that `entity` has, with their ids, names and shapes.
-    ///
-    /// ```
-    /// # use convoy_engine::World;
-    /// let mut world = World::new();
-    /// let ship = world.spawn((7_u32, 0.5_f64));
-    /// let names: Vec<_> = world.components_of(ship).unwrap().map(|(_, info)| info.name()).collect();
-    /// assert_eq!(names, ["u32", "f64"]);
-    /// for (id, info) in world.components_of(ship).unwrap() {
-    ///     println!("{} = {:?}", info.name(), world.value(ship, id).unwrap());
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When the handle is stale, or in a replica that was synced without handles.
-    pub fn components_of(&self, entity: Entity) -> Result<Components<'_>, ComponentError> {
-        if !self.readable.contains(ComponentId::ENTITY) {
-            return Err(ComponentError::NotSynced { component: name_of::<Entity>() });
+/// The archetypes of a world or view, with what they take. Made by
+/// [`World::archetypes`](World::archetypes).
+#[derive(Clone)]
+pub struct Archetypes<'a> {
+    store: Store<'a>,
+    next: usize,
+}
+
+impl<'a> Iterator for Archetypes<'a> {
+    type Item = ArchetypeStatistics<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (store, table) = (self.store, self.next);
+        if table == store.table_count() {
+            return None;
         }
-        Ok(Components::new(&self.catalog, self.locate(entity)?.archetype))
+        self.next += 1;
+        let (archetype, held) = (ArchetypeId::new(table), store.table(table));
+        let ids = held.mask().intersection(store.readable());
+        let columns = ids.iter().filter_map(|id| {
+            let (chunks, bytes) = store.column_use(table, id)?;
+            Some((id, chunks, bytes))
+        });
+        Some(ArchetypeStatistics::new(store.catalog(), archetype, held.rows(), columns))
     }
 
-    /// All archetypes with their components and what they take, in the order of iteration, empty
-    /// ones included. The cost grows with columns, not with rows.
-    ///
-    /// ```
-    /// # use convoy_engine::World;
-    /// let mut world = World::new();
-    /// world.spawn_batch((0..1000_u32).map(|number| (number, 0.5_f64))).unwrap();
-    /// let largest = world.archetypes().max_by_key(|archetype| archetype.rows).unwrap();
-    /// assert!(largest.names().eq(["u32", "f64"]));
-    /// assert_eq!((largest.rows, largest.bytes_used), (1000, 1000 * (8 + 4 + 8)));
-    /// println!("{world:#?}"); // the same for all archetypes, as a table
-    /// ```
-    pub fn archetypes(&self) -> impl ExactSizeIterator<Item = ArchetypeStatistics<'_>> {
-        self.tables.iter().enumerate().map(|(number, table)| {
-            let columns = table.columns().iter();
-            let columns =
-                columns.map(|each| (each.component(), each.chunk_count(), each.reserved_bytes()));
-            ArchetypeStatistics::new(&self.catalog, ArchetypeId::new(number), table.rows(), columns)
-        })
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.store.table_count() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Archetypes<'_> {}
+
+impl<'a> Store<'a> {
+    pub(crate) fn components_of(&self, entity: Entity) -> Result<Components<'a>, ReadError> {
+        Ok(Components::new(self.catalog(), self.locate_alive(entity)?.archetype))
+    }
+
+    pub(crate) fn archetypes(&self) -> Archetypes<'a> {
+        Archetypes { store: *self, next: 0 }
+    }
+
+    /// Prints the archetypes as a table.
+    pub(crate) fn write_archetypes(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_table(formatter, &self.catalog().registry, self.archetypes())
     }
 }
 
 /// Prints archetypes as a table: those that have rows or memory.
-pub(crate) fn write_table<'a>(
+fn write_table<'a>(
     formatter: &mut fmt::Formatter<'_>,
     registry: &Registry,
     archetypes: impl Iterator<Item = ArchetypeStatistics<'a>>,
@@ -247,7 +249,7 @@ impl fmt::Debug for World {
         let (tick, entities) = (self.tick, self.entity_count());
         if formatter.alternate() {
             writeln!(formatter, "World at tick {tick} with {entities} entities")?;
-            return write_table(formatter, &self.catalog.registry, self.archetypes());
+            return self.store().write_archetypes(formatter);
         }
         formatter
             .debug_struct("World")

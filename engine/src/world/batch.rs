@@ -9,6 +9,7 @@ use crate::storage::component::Component;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::table::{DROPPED, enable_rows};
+use crate::tuples::for_tuples;
 
 use super::bundle::{Bundle, Flat, RowSink};
 use super::core::World;
@@ -67,24 +68,7 @@ macro_rules! tuple_columns {
     };
 }
 
-tuple_columns!(A 0);
-tuple_columns!(A 0, B 1);
-tuple_columns!(A 0, B 1, C 2);
-tuple_columns!(A 0, B 1, C 2, D 3);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
-tuple_columns!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
-tuple_columns!(
-    A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15
-);
+for_tuples!(tuple_columns);
 
 /// How many rows a batch prepares at once at the beginning, whatever its iterator expects.
 const AHEAD_MAX: usize = 65_536;

@@ -6,8 +6,8 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
+use std::sync::{Arc, Mutex};
 
 use convoy_pool::MemoryError;
 
@@ -35,11 +35,12 @@ use super::event_log::EventLog;
 use super::index::{EntityIndex, Location, Slot};
 use super::locals::Locals;
 use super::moves::Moves;
-#[cfg(feature = "rayon")]
-use super::pass_memory::PassMemory;
+use super::read_error::{ReadError, not_readable};
 use super::resource::Resource;
+use super::role::Role;
+#[cfg(feature = "rayon")]
+use super::run_words::RunWords;
 use super::source_ids::SourceIds;
-use super::sync_mark::SyncMark;
 
 /// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
 /// bits, of which command buffers have their shares.
@@ -71,14 +72,10 @@ pub struct World {
     pub(crate) event_retention: usize,
     pub(crate) resources: Vec<Resource>,
     pub(crate) locals: Locals,
-    /// What may be read: everything, or the mask of the last sync in a replica.
-    pub(crate) readable: Box<ComponentMask>,
-    /// Whether `readable` is less than everything, so that rows lack columns.
-    pub(crate) partial: bool,
+    pub(crate) role: Role,
     pub(crate) tick: u64,
     /// How often a sync or a restore has replaced all entities, which voids command buffers.
     pub(crate) lineage: Lineage,
-    pub(crate) synced: Option<SyncMark>,
     /// Which types of the source of the last sync are which ones here.
     pub(crate) source_ids: SourceIds,
     pub(crate) bundles: Bundles,
@@ -89,7 +86,7 @@ pub struct World {
     /// A list for whoever finds entities first and changes them then.
     pub(crate) entity_list: Vec<Entity>,
     /// The types that queries of a shared world use and no component has, kept for its memory.
-    pub(crate) strangers: Vec<(TypeId, i32)>,
+    pub(crate) strangers: Mutex<Vec<(TypeId, i32)>>,
     /// How many queries of the world while it is shared borrow each of its types.
     pub(crate) borrows: Vec<AtomicI32>,
     /// The table with which the next compaction goes on.
@@ -97,7 +94,7 @@ pub struct World {
     /// The table with which the next gathering of scattered chunks goes on.
     pub(crate) gather_next: usize,
     #[cfg(feature = "rayon")]
-    pub(crate) pass_memory: PassMemory,
+    pub(crate) run_words: RunWords,
     pub(crate) hashes: StateHashes,
     /// In a branch: the table with which the next detaching goes on.
     pub(crate) detach_next: usize,
@@ -152,23 +149,21 @@ impl World {
             event_retention: config.event_retention,
             resources: Vec::new(),
             locals: Locals::default(),
-            readable: Box::new(ComponentMask::ALL),
-            partial: false,
+            role: Role::Original,
             tick: 0,
             lineage: Lineage::default(),
-            synced: None,
             source_ids: SourceIds::default(),
             bundles: Bundles::new(),
             edges: Edges::default(),
             runs: RowRuns::default(),
             moves: Moves::default(),
             entity_list: Vec::new(),
-            strangers: Vec::new(),
+            strangers: Mutex::default(),
             borrows: Vec::new(),
             compact_next: 0,
             gather_next: 0,
             #[cfg(feature = "rayon")]
-            pass_memory: PassMemory::default(),
+            run_words: RunWords::new(),
             hashes: StateHashes::default(),
             detach_next: 0,
         };
@@ -237,29 +232,6 @@ impl World {
         if let Some(registry) = registry {
             Arc::make_mut(&mut self.catalog).registry = registry;
         }
-    }
-
-    /// Name, size and chunk shape of a registered type; `None` when none of this world has the id.
-    ///
-    /// ```
-    /// # use convoy_engine::World;
-    /// let (mut world, other) = (World::new(), World::new());
-    /// let id = world.register::<[f32; 3]>().unwrap();
-    /// assert_eq!(world.component_info(id).unwrap().size(), 12);
-    /// assert!(other.component_info(id).is_none(), "ids are of one world");
-    /// ```
-    pub fn component_info(&self, id: ComponentId) -> Option<&ComponentInfo> {
-        self.catalog.registry.get(id)
-    }
-
-    /// Entities alive.
-    pub fn entity_count(&self) -> usize {
-        self.index.alive() as usize
-    }
-
-    /// The frame counter: how often [`World::advance_tick`] was called.
-    pub fn tick(&self) -> u64 {
-        self.tick
     }
 
     /// Ends a frame: the tick grows by one, and the memory of snapshots whose last reader has
@@ -348,7 +320,7 @@ impl World {
     /// Bars changes of structure where rows lack columns.
     #[inline]
     pub(crate) fn check_whole(&self) -> Result<(), SpawnError> {
-        if self.partial { Err(SpawnError::PartialReplica) } else { Ok(()) }
+        if self.role.is_partial() { Err(SpawnError::PartialReplica) } else { Ok(()) }
     }
 
     /// The archetype of exactly the components of `B`, to which rows may be added, and the number
@@ -449,12 +421,6 @@ impl World {
             world.tables[archetype.index()].reserve_lists(rows)?;
             Ok(())
         })
-    }
-
-    /// Whether `entity` is alive in this world.
-    #[inline]
-    pub fn contains(&self, entity: Entity) -> bool {
-        self.index.locate(entity).is_some()
     }
 
     #[inline]
@@ -767,7 +733,7 @@ impl World {
     ///
     /// When the handle is stale or `entity` has no `T`.
     #[inline]
-    pub fn get<T: Component>(&self, entity: Entity) -> Result<&T, ComponentError> {
+    pub fn get<T: Component>(&self, entity: Entity) -> Result<&T, ReadError> {
         // Random access waits for memory, and the fewer instructions it has, the more of it waits
         // at one time. So errors are told apart only where there is one.
         match self.find(entity) {
@@ -780,7 +746,7 @@ impl World {
     fn find<T: Component>(&self, entity: Entity) -> Option<&T> {
         let (table, row) = self.index.place_of(entity)?;
         let id = self.catalog.registry.component_of::<T>()?;
-        if self.partial && !self.readable.contains(id) {
+        if !self.role.may_read(id) {
             return None;
         }
         Some(self.tables.get(table)?.column(id)?.get(row as usize))
@@ -788,15 +754,9 @@ impl World {
 
     /// Why [`World::get`] found nothing.
     #[cold]
-    pub(crate) fn why_unreadable<T: Component>(&self, entity: Entity) -> ComponentError {
-        let Some(at) = self.index.locate(entity) else {
-            return EntityError::NotAlive { entity }.into();
-        };
-        let id = self.catalog.registry.id_of::<T>(Kind::Component);
-        match id.and_then(|id| self.tables[at.archetype.index()].column(id)) {
-            Some(_) => not_synced::<T>(),
-            None => missing::<T>(entity),
-        }
+    #[inline(never)]
+    fn why_unreadable<T: Component>(&self, entity: Entity) -> ReadError {
+        self.store().get::<T>(entity).err().unwrap_or_else(not_readable::<T>)
     }
 
     /// The component `T` of `entity`, for writing. Its chunk is copied first when a snapshot
@@ -816,7 +776,7 @@ impl World {
         let table = &mut self.tables[at.archetype.index()];
         let rows = table.rows();
         match id.filter(|&id| id != ComponentId::ENTITY).and_then(|id| table.column_mut(id)) {
-            Some(column) if self.readable.contains(column.component()) => {
+            Some(column) if self.role.may_read(column.component()) => {
                 column.own_row(at.row as usize, rows, &mut self.memory)?;
                 Ok(column.get_mut(at.row as usize))
             }
@@ -843,8 +803,7 @@ impl World {
         for log in &mut self.events {
             log.clear(&mut self.memory);
         }
-        (*self.readable, self.partial) = (ComponentMask::ALL, false);
-        self.synced = None;
+        self.role = Role::Original;
         Ok(())
     }
 }
@@ -914,7 +873,7 @@ fn missing<T: Component>(entity: Entity) -> ComponentError {
 
 #[cold]
 fn not_synced<T: Component>() -> ComponentError {
-    ComponentError::NotSynced { component: name_of::<T>() }
+    ComponentError::NotReadable { component: name_of::<T>() }
 }
 
 /// Panics for the caller, whose function is tracked as this one is.

@@ -6,17 +6,15 @@
 //!
 //! Everything is checked before anything changes: ids, lengths, repetitions, values, the handle.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::component::{ComponentInfo, Kind};
-use crate::storage::layout::Value;
+use crate::storage::component::ComponentInfo;
 use crate::storage::table::{Table, enable_rows};
-use crate::storage::{
-    Component, ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError,
-};
+use crate::storage::{ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError};
 
 use super::bundle::BundleInfo;
 use super::core::World;
@@ -67,17 +65,6 @@ impl World {
 
     fn info_of(&self, id: ComponentId) -> &ComponentInfo {
         self.catalog.registry.info(id)
-    }
-
-    /// The id of the component `T`, if it is registered.
-    pub fn component_id<T: Component>(&self) -> Option<ComponentId> {
-        self.catalog.registry.id_of::<T>(Kind::Component)
-    }
-
-    /// The id of the component of this name, if one is registered. Of several types that share a
-    /// name it is the one that was registered first.
-    pub fn component_id_by_name(&self, name: &str) -> Option<ComponentId> {
-        self.catalog.registry.id_by_name(name)
     }
 
     /// Spawns an entity with components given as ids and bytes. Amortised constant time per
@@ -197,42 +184,6 @@ impl World {
         Ok(())
     }
 
-    /// The bytes of the component `id` of `entity`, aligned for a value.
-    ///
-    /// # Errors
-    ///
-    /// When the handle is stale, the id is unknown, or `entity` lacks the component.
-    pub fn get_bytes(&self, entity: Entity, id: ComponentId) -> Result<&[u8], ComponentError> {
-        let at = self.locate(entity)?;
-        let info = self.catalog.registry.component(id).ok_or(ComponentError::Unknown { id })?;
-        match self.tables[at.archetype.index()].column(id) {
-            Some(column) if self.readable.contains(id) => Ok(column.bytes(at.row as usize)),
-            Some(_) => Err(ComponentError::NotSynced { component: info.name() }),
-            None => Err(ComponentError::Missing { entity, component: info.name() }),
-        }
-    }
-
-    /// The component `id` of `entity`, with what its bytes mean where a [`Schema`](crate::Schema) says
-    /// so: to be printed, or read field by field.
-    ///
-    /// ```
-    /// # use convoy_engine::{Schema, TypeEntry, World};
-    /// let velocity = TypeEntry::<[f32; 2]>::new().named("velocity", 1).with_layout();
-    /// let schema = Schema::builder().component(velocity).build().unwrap();
-    /// let mut world = World::with_schema(&schema);
-    /// let ship = world.spawn(([1.5_f32, -2.0],));
-    /// let velocity = world.component_id_by_name("velocity").unwrap();
-    /// assert_eq!(format!("{:?}", world.value(ship, velocity).unwrap()), "[1.5, -2.0]");
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`World::get_bytes`].
-    pub fn value(&self, entity: Entity, id: ComponentId) -> Result<Value<'_>, ComponentError> {
-        let bytes = self.get_bytes(entity, id)?;
-        Ok(Value::new(self.info_of(id).layout(), bytes))
-    }
-
     /// Overwrites the component `id` of `entity`. Its chunk is copied first when a snapshot shares
     /// it.
     ///
@@ -248,19 +199,54 @@ impl World {
         bytes: &[u8],
     ) -> Result<(), ComponentError> {
         let at = self.locate(entity)?;
-        self.check_values(Some(entity), &[(id, bytes)])?;
+        self.set_row_bytes((at.archetype.index(), at.row as usize), id, bytes)
+    }
+
+    /// Overwrites the component `id` of one row of a table, as [`World::set_bytes`].
+    pub(crate) fn set_row_bytes(
+        &mut self,
+        (table, row): (usize, usize),
+        id: ComponentId,
+        bytes: &[u8],
+    ) -> Result<(), ComponentError> {
+        let held = &self.tables[table];
+        // A replica may lack the handles.
+        let handles = self.role.may_read(ComponentId::ENTITY);
+        let (rows, entity) = (held.rows(), handles.then(|| held.entity(row)));
+        self.check_values(entity, &[(id, bytes)])?;
         let component = self.info_of(id).name();
-        let table = &mut self.tables[at.archetype.index()];
-        let rows = table.rows();
+        let table = &mut self.tables[table];
         match table.column_mut(id) {
-            Some(column) if self.readable.contains(id) => {
-                column.own_row(at.row as usize, rows, &mut self.memory)?;
-                column.write_bytes(at.row as usize, bytes);
+            Some(column) if self.role.may_read(id) => {
+                column.own_row(row, rows, &mut self.memory)?;
+                column.write_bytes(row, bytes);
                 Ok(())
             }
-            Some(_) => Err(ComponentError::NotSynced { component }),
-            None => Err(ComponentError::Missing { entity, component }),
+            Some(_) => Err(ComponentError::NotReadable { component }),
+            None => {
+                let entity = entity.expect("a run of a query by ids has the components");
+                Err(ComponentError::Missing { entity, component })
+            }
         }
+    }
+
+    /// The bytes of a run of rows of a table, which lie in one chunk of the column of `id`, for writing.
+    pub(crate) fn own_run_bytes(
+        &mut self,
+        (table, run): (usize, Range<usize>),
+        id: ComponentId,
+    ) -> Result<&mut [u8], ComponentError> {
+        self.check_ids([id].into_iter())?;
+        let (info, component) = (self.info_of(id), self.info_of(id).name());
+        if !info.accepts_any_bytes() {
+            return Err(ComponentError::NotAnyBytes { component });
+        }
+        if !self.role.may_read(id) {
+            return Err(ComponentError::NotReadable { component });
+        }
+        let Self { tables, catalog, memory, .. } = self;
+        let bytes = tables[table].own_bytes(id, run, (&catalog.registry, memory))?;
+        Ok(bytes.expect("a run of a query by ids has the components"))
     }
 
     /// Checks that ids are of components, none of them twice, and that bytes are values.

@@ -7,6 +7,8 @@ use convoy_pool::MemoryError;
 use crate::storage::table::SpawnRowsError;
 use crate::storage::{ComponentId, Entity, RegisterError};
 
+use super::read_error::{ReadError, write_not_readable, write_not_toggle, write_unknown};
+
 /// Why an entity could not be spawned. The world is unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -140,7 +142,7 @@ pub enum ComponentError {
         component: &'static str,
     },
     /// The world is a replica that was synced without the component.
-    NotSynced {
+    NotReadable {
         /// The component.
         component: &'static str,
     },
@@ -153,6 +155,11 @@ pub enum ComponentError {
     Unknown {
         /// The id.
         id: ComponentId,
+    },
+    /// Not all bytes are values of the component, so that none are lent out for writing.
+    NotAnyBytes {
+        /// The component.
+        component: &'static str,
     },
     /// The component is a link of the hierarchy, which only the engine writes.
     EngineOwned {
@@ -169,14 +176,6 @@ pub enum ComponentError {
 
 const PARTIAL_REPLICA: &str = "the world is a replica of some columns only: \
      its rows can't be added, moved or removed, only synced or cleared";
-
-fn write_unknown(formatter: &mut fmt::Formatter<'_>, id: ComponentId) -> fmt::Result {
-    write!(
-        formatter,
-        "no component has the id {} here: ids are of the world that registered them",
-        id.index()
-    )
-}
 
 fn write_engine_owned(formatter: &mut fmt::Formatter<'_>, component: &str) -> fmt::Result {
     write!(
@@ -246,19 +245,12 @@ impl fmt::Display for ComponentError {
             Self::Missing { entity, component } => {
                 write!(formatter, "entity {entity} has no {component}")
             }
-            Self::NotSynced { component } => {
-                write!(
-                    formatter,
-                    "{component} was not synced into this replica: add it to the mask of the sync"
-                )
-            }
-            Self::NotToggle { component } => {
-                write!(
-                    formatter,
-                    "{component} can't be switched off: it is a toggle after \
-                     `World::register_toggle`, before the first entity has it"
-                )
-            }
+            Self::NotReadable { component } => write_not_readable(formatter, component),
+            Self::NotToggle { component } => write_not_toggle(formatter, component),
+            Self::NotAnyBytes { component } => write!(
+                formatter,
+                "not all bytes are values of {component}: set them by `set_bytes`, which checks them"
+            ),
             Self::Unknown { id } => write_unknown(formatter, *id),
             Self::EngineOwned { component } => write_engine_owned(formatter, component),
             Self::PartialReplica => formatter.write_str(PARTIAL_REPLICA),
@@ -333,6 +325,19 @@ impl From<EntityError> for ComponentError {
     fn from(error: EntityError) -> Self {
         match error {
             EntityError::NotAlive { entity } => Self::NotAlive { entity },
+        }
+    }
+}
+
+impl From<ReadError> for ComponentError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotAlive { entity } => Self::NotAlive { entity },
+            ReadError::Missing { entity, component } => Self::Missing { entity, component },
+            ReadError::Unknown { id } => Self::Unknown { id },
+            ReadError::NotToggle { component } => Self::NotToggle { component },
+            ReadError::NotReadable { component }
+            | ReadError::NoResource { resource: component } => Self::NotReadable { component },
         }
     }
 }

@@ -151,7 +151,7 @@ impl EventRecords<'_> {
         EventRecords { world: WorldId::NONE, rows: Rows::EMPTY, first: 0, forks: None };
 
     /// The number after the last record.
-    fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.first + self.rows.len() as u64
     }
 }
@@ -276,25 +276,5 @@ impl World {
             world.register_event::<T>()?;
             world.send_recorded::<T>(event)
         })
-    }
-
-    /// The events of type `T` that `cursor` has not seen yet.
-    pub fn events<'a, T: Component>(&'a self, cursor: &'a mut EventCursor<T>) -> Events<'a, T> {
-        let id = self.catalog.registry.id_of::<T>(Kind::Event);
-        let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
-        let records = log.map_or(EventRecords::EMPTY, |log| EventRecords {
-            world: self.id,
-            rows: log.column().rows(log.rows()),
-            first: log.first(),
-            forks: Some(log.forks()),
-        });
-        Events::new(records, cursor)
-    }
-
-    /// A cursor that starts with the next event of type `T`.
-    pub fn event_cursor<T: Component>(&self) -> EventCursor<T> {
-        let id = self.catalog.registry.id_of::<T>(Kind::Event);
-        let log = id.and_then(|id| self.events.iter().find(|log| log.component() == id));
-        EventCursor::starting_at(log.map_or(0, |log| log.end()))
     }
 }

@@ -1,47 +1,33 @@
-//! Reading the hierarchy: iterators over children and descendants, on whatever has links.
+//! Reading the hierarchy: iterators over children and descendants.
 
 use crate::storage::Entity;
 use crate::storage::links::{ChildOf, Children, somebody};
 
-/// What knows the links of entities: a world, or a picture of one. Both links can be read there.
-pub trait Links {
-    /// The link of `entity` to its parent.
-    #[doc(hidden)]
-    fn child_of(&self, entity: Entity) -> Option<ChildOf>;
-
-    /// The link of `entity` to its children.
-    #[doc(hidden)]
-    fn children_of(&self, entity: Entity) -> Option<Children>;
-}
+use super::store::Store;
 
 /// The children of an entity in their order, from either end. Each step looks one entity up.
-pub struct ChildIter<'a, S: ?Sized> {
-    links: &'a S,
+#[derive(Clone)]
+pub struct ChildIter<'a> {
+    store: Store<'a>,
     front: Entity,
     back: Entity,
     left: usize,
 }
 
-impl<S: ?Sized> Clone for ChildIter<'_, S> {
-    fn clone(&self) -> Self {
-        Self { ..*self }
-    }
-}
-
-impl<'a, S: Links + ?Sized> ChildIter<'a, S> {
-    pub(crate) fn new(links: &'a S, children: Option<Children>) -> Self {
+impl<'a> ChildIter<'a> {
+    pub(crate) fn new(store: Store<'a>, children: Option<Children>) -> Self {
         let Some(children) = children else {
-            return Self { links, front: Entity::default(), back: Entity::default(), left: 0 };
+            return Self { store, front: Entity::default(), back: Entity::default(), left: 0 };
         };
-        Self { links, front: children.first, back: children.last, left: children.count() }
+        Self { store, front: children.first, back: children.last, left: children.count() }
     }
 
     fn link(&self, child: Entity) -> ChildOf {
-        self.links.child_of(child).expect("a listed child has a link to its parent")
+        *self.store.get::<ChildOf>(child).expect("a listed child has a link to its parent")
     }
 }
 
-impl<S: Links + ?Sized> Iterator for ChildIter<'_, S> {
+impl Iterator for ChildIter<'_> {
     type Item = Entity;
 
     fn next(&mut self) -> Option<Entity> {
@@ -56,7 +42,7 @@ impl<S: Links + ?Sized> Iterator for ChildIter<'_, S> {
     }
 }
 
-impl<S: Links + ?Sized> DoubleEndedIterator for ChildIter<'_, S> {
+impl DoubleEndedIterator for ChildIter<'_> {
     fn next_back(&mut self) -> Option<Entity> {
         self.left = self.left.checked_sub(1)?;
         let child = self.back;
@@ -65,34 +51,30 @@ impl<S: Links + ?Sized> DoubleEndedIterator for ChildIter<'_, S> {
     }
 }
 
-impl<S: Links + ?Sized> ExactSizeIterator for ChildIter<'_, S> {}
+impl ExactSizeIterator for ChildIter<'_> {}
 
 /// All descendants of an entity, each before its own children: depth first, in the order of
 /// children. Needs no memory beyond the links.
-pub struct Descendants<'a, S: ?Sized> {
-    links: &'a S,
+#[derive(Clone)]
+pub struct Descendants<'a> {
+    store: Store<'a>,
     root: Entity,
     next: Option<Entity>,
 }
 
-impl<S: ?Sized> Clone for Descendants<'_, S> {
-    fn clone(&self) -> Self {
-        Self { ..*self }
-    }
-}
-
-impl<'a, S: Links + ?Sized> Descendants<'a, S> {
-    pub(crate) fn new(links: &'a S, root: Entity, children: Option<Children>) -> Self {
-        Self { links, root, next: children.map(|children| children.first) }
+impl<'a> Descendants<'a> {
+    pub(crate) fn new(store: Store<'a>, root: Entity, children: Option<Children>) -> Self {
+        Self { store, root, next: children.map(|children| children.first) }
     }
 
     fn after(&self, entity: Entity) -> Option<Entity> {
-        if let Some(children) = self.links.children_of(entity) {
+        if let Ok(children) = self.store.get::<Children>(entity) {
             return Some(children.first);
         }
         let mut at = entity;
         while at != self.root {
-            let link = self.links.child_of(at).expect("a descendant has a link to its parent");
+            let link =
+                self.store.get::<ChildOf>(at).expect("a descendant has a link to its parent");
             if let Some(next) = somebody(link.next) {
                 return Some(next);
             }
@@ -102,7 +84,7 @@ impl<'a, S: Links + ?Sized> Descendants<'a, S> {
     }
 }
 
-impl<S: Links + ?Sized> Iterator for Descendants<'_, S> {
+impl Iterator for Descendants<'_> {
     type Item = Entity;
 
     fn next(&mut self) -> Option<Entity> {

@@ -25,8 +25,8 @@ use crate::storage::{ComponentMask, Entity, RegisterError};
 use super::bundle::BundleInfo;
 use super::core::{World, commit_move};
 use super::edges::{Direction, EdgeName};
-use super::error::{ComponentError, SpawnError};
-use super::family::{ChildIter, Descendants, Links};
+use super::error::SpawnError;
+use super::family::{ChildIter, Descendants};
 use super::moves::Moves;
 
 /// Why a hierarchy can't be changed. The world is unchanged.
@@ -220,7 +220,7 @@ impl World {
         let mut moves = mem::take(&mut self.moves);
         moves.clear();
         moves.add(entity, None);
-        for descendant in Descendants::new(self, entity, self.children_of(entity)) {
+        for descendant in Descendants::new(self.store(), entity, self.children_of(entity)) {
             moves.add(descendant, None);
         }
         let prepared = self.all_or_nothing(|world| {
@@ -236,42 +236,6 @@ impl World {
         prepared?;
         self.finish_moves();
         Ok(count)
-    }
-
-    /// The parent of `entity`.
-    ///
-    /// # Errors
-    ///
-    /// When the handle is stale, or in a replica that was synced without [`ChildOf`].
-    pub fn parent(&self, entity: Entity) -> Result<Option<Entity>, ComponentError> {
-        Ok(present(self.get::<ChildOf>(entity))?.map(|link| link.parent))
-    }
-
-    /// The children of `entity` in their order.
-    ///
-    /// # Errors
-    ///
-    /// When the handle is stale, or in a replica that was synced without [`ChildOf`] or
-    /// [`Children`].
-    pub fn children(&self, entity: Entity) -> Result<ChildIter<'_, Self>, ComponentError> {
-        Ok(ChildIter::new(self, self.readable_children(entity)?))
-    }
-
-    /// All descendants of `entity`, depth first, each before its own children.
-    ///
-    /// # Errors
-    ///
-    /// As [`World::children`].
-    pub fn descendants(&self, entity: Entity) -> Result<Descendants<'_, Self>, ComponentError> {
-        Ok(Descendants::new(self, entity, self.readable_children(entity)?))
-    }
-
-    fn readable_children(&self, entity: Entity) -> Result<Option<Children>, ComponentError> {
-        let children = present(self.get::<Children>(entity))?.copied();
-        if let Some(children) = children {
-            self.get::<ChildOf>(children.first)?;
-        }
-        Ok(children)
     }
 
     /// Despawns an entity that has a parent or children: it leaves its parent's list, and its
@@ -546,7 +510,7 @@ impl World {
     }
 
     fn check_alive(&self, entity: Entity) -> Result<(), HierarchyError> {
-        if !self.contains(entity) {
+        if self.index.locate(entity).is_none() {
             return Err(HierarchyError::NotAlive { entity });
         }
         Ok(self.check_whole()?)
@@ -573,26 +537,17 @@ impl World {
         Ok(())
     }
 
-    fn children_unchecked(&self, entity: Entity) -> ChildIter<'_, Self> {
-        ChildIter::new(self, self.children_of(entity))
+    fn children_unchecked(&self, entity: Entity) -> ChildIter<'_> {
+        ChildIter::new(self.store(), self.children_of(entity))
     }
-}
 
-impl Links for World {
+    /// The link of `entity` to its parent.
     fn child_of(&self, entity: Entity) -> Option<ChildOf> {
         self.get(entity).ok().copied()
     }
 
+    /// The link of `entity` to its children.
     fn children_of(&self, entity: Entity) -> Option<Children> {
         self.get(entity).ok().copied()
-    }
-}
-
-/// A link that may be missing.
-fn present<T>(link: Result<&T, ComponentError>) -> Result<Option<&T>, ComponentError> {
-    match link {
-        Ok(link) => Ok(Some(link)),
-        Err(ComponentError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -160,7 +160,7 @@ impl World {
         bytes += self.events.iter_mut().map(EventLog::trim_list).sum::<usize>();
         #[cfg(feature = "rayon")]
         {
-            bytes += self.pass_memory.trim_lists();
+            bytes += shrink_list(&mut self.run_words);
         }
         bytes
     }

@@ -39,7 +39,7 @@ pub(crate) use lanes::{LaneCursor, Renewal};
 
 /// Where an entity's components are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Location {
+pub(crate) struct Location {
     pub(crate) archetype: ArchetypeId,
     pub(crate) row: u32,
 }

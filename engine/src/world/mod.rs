@@ -24,21 +24,24 @@ pub(crate) mod index;
 pub(crate) mod list;
 pub(crate) mod locals;
 pub(crate) mod moves;
-#[cfg(feature = "rayon")]
-pub(crate) mod pass_memory;
+pub(crate) mod read_error;
+pub(crate) mod reads;
 pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resources;
 pub(crate) mod restore;
+pub(crate) mod role;
+#[cfg(feature = "rayon")]
+pub(crate) mod run_words;
 pub(crate) mod source_catalog;
 pub(crate) mod source_ids;
 pub(crate) mod state_hash;
 pub(crate) mod statistics;
-pub(crate) mod sync_mark;
+pub(crate) mod store;
 pub(crate) mod toggles;
 mod untyped;
 
-pub use archetypes::{ArchetypeStatistics, Components};
+pub use archetypes::{ArchetypeStatistics, Archetypes, Components};
 pub use batch::{ColumnBundle, SpawnedEntities};
 pub use branch::DetachReport;
 pub use bundle::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
@@ -53,6 +56,7 @@ pub use handles::ReservedEntities;
 pub use hierarchy::HierarchyError;
 pub use housekeeping::CompactReport;
 pub use list::ListReport;
+pub use read_error::ReadError;
 pub use replica::{SyncError, SyncReport};
 pub use resources::ResourceError;
 pub use restore::RestoreReport;

@@ -25,8 +25,8 @@ use crate::storage::{ComponentId, ComponentMask, RegisterError};
 use super::core::{World, rows_pass};
 use super::event_log::EventLog;
 use super::resource::Resource;
+use super::role::{Role, SyncMark};
 use super::source_ids::SourceIds;
-use super::sync_mark::SyncMark;
 
 /// Why a sync did not happen. What the replica knows and holds is unchanged.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl World {
             theirs.ids_of(Kind::Component).filter(|&id| theirs.info(id).is_described());
         let refused = described.find(|&id| {
             let check = own.info(self.source_ids.of(id)).check();
-            let is_read = mask.contains(id) && source.readable.contains(id);
+            let is_read = mask.contains(id) && source.role.may_read(id);
             is_read && !rows_pass(&source.tables, id, check)
         });
         refused.map(|id| theirs.info(id).name())
@@ -194,8 +194,8 @@ impl World {
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, MemoryError> {
-        let mask = source.catalog.registry.closed(&mask).intersection(&source.readable);
-        let mark = self.synced.filter(|mark| mark.source == source.id && mark.mask == mask);
+        let mask = source.catalog.registry.closed(&mask).intersection(source.role.readable());
+        let mark = self.role.mark(source.id, &mask);
         let since = mark.map_or(Epoch::ZERO, |mark| mark.source_epoch);
         let own_since = mark.map_or(Epoch::ZERO, |mark| mark.own_epoch);
         // Everything that can fail comes first and changes nothing that can be read.
@@ -232,14 +232,10 @@ impl World {
         }
         let report = sync.report;
         self.tick = source.tick;
-        self.partial = mask != ComponentMask::ALL;
-        *self.readable = ids.mask(&mask);
-        self.synced = Some(SyncMark {
-            source: source.id,
-            mask,
-            source_epoch: source.memory.history.close_epoch(),
-            own_epoch: self.memory.history.close_epoch(),
-        });
+        let (readable, source_epoch) = (ids.mask(&mask), source.memory.history.close_epoch());
+        let own_epoch = self.memory.history.close_epoch();
+        let mark = Some(SyncMark { source: source.id, mask, source_epoch, own_epoch });
+        self.role = Role::Replica { readable, mark };
         Ok(report)
     }
 

@@ -14,7 +14,6 @@ use convoy_pool::MemoryError;
 
 use crate::storage::component::{Component, Kind};
 use crate::storage::names::name_of;
-use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, RegisterError};
 
 use super::core::World;
@@ -31,7 +30,7 @@ pub enum ResourceError {
         resource: &'static str,
     },
     /// The world is a replica that was synced without the resource.
-    NotSynced {
+    NotReadable {
         /// The type.
         resource: &'static str,
     },
@@ -69,7 +68,7 @@ impl fmt::Display for ResourceError {
                 formatter,
                 "the world has no {resource}: give it one by `World::insert_resource`"
             ),
-            Self::NotSynced { resource } => write!(
+            Self::NotReadable { resource } => write!(
                 formatter,
                 "{resource} was not synced into this replica: add it to the mask of the sync"
             ),
@@ -156,7 +155,7 @@ impl World {
     /// When the type can't be registered, when the world is a replica that was synced without it,
     /// or when memory runs out. The value is unchanged.
     pub fn insert_resource<T: Component>(&mut self, value: T) -> Result<Option<T>, ResourceError> {
-        if self.partial && !self.is_readable::<T>() {
+        if self.role.is_partial() && !self.is_readable::<T>() {
             return Err(not_synced::<T>());
         }
         self.all_or_nothing(|world| {
@@ -165,16 +164,6 @@ impl World {
             let number = number.expect("a registered resource type has a column");
             Ok(world.resources[number].insert(value, &mut world.memory)?)
         })
-    }
-
-    /// The resource of type `T`.
-    ///
-    /// # Errors
-    ///
-    /// When there is none, or in a replica that was synced without it.
-    pub fn resource<T: Component>(&self) -> Result<&T, ResourceError> {
-        let number = self.find_resource::<T>()?;
-        self.resources[number].get().ok_or_else(missing::<T>)
     }
 
     /// The resource of type `T`, for writing. A chunk that a snapshot shares is copied first.
@@ -196,11 +185,6 @@ impl World {
     pub fn remove_resource<T: Component>(&mut self) -> Result<T, ResourceError> {
         let number = self.find_resource::<T>()?;
         self.resources[number].remove(&mut self.memory).ok_or_else(missing::<T>)
-    }
-
-    /// Whether there is a resource of type `T` that may be read.
-    pub fn contains_resource<T: Component>(&self) -> bool {
-        self.resource::<T>().is_ok()
     }
 
     /// Sets the local resource of type `T`, which no snapshot and no replica sees, and returns the
@@ -234,13 +218,6 @@ impl World {
         self.locals.slot_mut()?.take()
     }
 
-    /// The value of the resource `id`, or no row where it has none; `None` where it can't be read.
-    pub(crate) fn readable_resource(&self, id: ComponentId) -> Option<Rows<'_>> {
-        let number = number(&self.resources, Some(id).filter(|&id| self.readable.contains(id)))?;
-        let resource = &self.resources[number];
-        Some(resource.column().rows(resource.rows()))
-    }
-
     /// Where the resource of type `T` stands among the resources.
     fn find_resource<T: Component>(&self) -> Result<usize, ResourceError> {
         if !self.is_readable::<T>() {
@@ -254,8 +231,8 @@ impl World {
     /// can't tell of a type that its source did not know.
     fn is_readable<T: Component>(&self) -> bool {
         match self.catalog.registry.id_of::<T>(Kind::Resource) {
-            Some(id) => self.readable.contains(id),
-            None => self.readable.is_all(),
+            Some(id) => self.role.may_read(id),
+            None => self.role.readable().is_all(),
         }
     }
 }
@@ -272,5 +249,5 @@ fn missing<T: Component>() -> ResourceError {
 
 #[cold]
 fn not_synced<T: Component>() -> ResourceError {
-    ResourceError::NotSynced { resource: name_of::<T>() }
+    ResourceError::NotReadable { resource: name_of::<T>() }
 }

@@ -4,10 +4,10 @@
 //! by address. Those that are still the same stay; the others come off the dead lists. So no row
 //! is copied, nothing is allocated, and nothing can fail.
 
-use crate::storage::ComponentMask;
 use crate::storage::frozen::Frozen;
 
 use super::core::World;
+use super::role::Role;
 
 /// What a restore did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,10 +45,8 @@ impl World {
         }
         drop(revival);
         self.tick = frozen.head.tick;
-        (*self.readable, self.partial) = (ComponentMask::ALL, false);
+        self.role = Role::Original;
         self.detach_next = 0;
-        // What a sync has copied is not what is here any more.
-        self.synced = None;
         RestoreReport { chunks: frozen.shape().chunks as u64, chunks_restored: restored }
     }
 }

@@ -57,7 +57,7 @@ impl World {
             .adopt(&theirs.registry, in_use, &|id, check| rows_pass(&self.tables, id, check))?;
         if !self.source_ids.agrees_with(&ids) {
             // Columns are those of other types now.
-            self.synced = None;
+            self.role.forget_mark();
         }
         self.source_ids = SourceIds::new(ids);
         let ids = &self.source_ids;

@@ -44,7 +44,8 @@ impl World {
     /// assert_eq!(world.state_hash(), view.state_hash());
     /// ```
     pub fn state_hash(&mut self) -> u64 {
-        let Self { hashes, catalog, tables, index, resources, readable, memory, .. } = self;
+        let Self { hashes, catalog, tables, index, resources, role, memory, .. } = self;
+        let readable = role.readable();
         let new_tables = &tables[hashes.tables.len()..];
         hashes.tables.extend(
             new_tables

@@ -1,6 +1,6 @@
 //! What a world's memory is used for, as plain values.
 
-use crate::storage::{ComponentMask, CopyStatistics, SnapshotId, SnapshotUse};
+use crate::storage::{CopyStatistics, SnapshotId, SnapshotUse};
 
 use super::core::World;
 
@@ -93,19 +93,6 @@ impl World {
     /// older snapshots.
     pub fn exclusive_bytes(&self, id: SnapshotId) -> usize {
         if id.world == self.id { self.memory.history.exclusive_bytes(id) } else { 0 }
-    }
-
-    /// Bytes of the rows in the columns of `mask`, and of its resources: what one packed copy of
-    /// them would take.
-    pub fn row_bytes(&self, mask: &ComponentMask) -> usize {
-        let columns = self
-            .tables
-            .iter()
-            .flat_map(|table| table.columns().iter().map(|column| (column, table.rows())));
-        let captured = columns.filter(|(column, _)| mask.contains(column.component()));
-        let components: usize = captured.map(|(column, rows)| column.size() * rows).sum();
-        let resources = self.resources.iter().filter(|each| mask.contains(each.component()));
-        components + resources.map(|each| each.column().size() * each.rows()).sum::<usize>()
     }
 
     /// Counts of copy-on-write since the world was created.

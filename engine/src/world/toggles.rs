@@ -109,21 +109,6 @@ impl World {
         self.toggles::<T>()?.set(entity, false)
     }
 
-    /// Whether `T` of `entity` is switched on.
-    ///
-    /// # Errors
-    ///
-    /// When the handle is stale, `entity` has no `T`, or `T` is no toggle; in a replica, when `T`
-    /// was not synced.
-    pub fn is_enabled<T: Component>(&self, entity: Entity) -> Result<bool, ComponentError> {
-        let toggle = self.toggle_of::<T>()?;
-        let at = self.locate(entity)?;
-        match self.tables[at.archetype.index()].column(toggle) {
-            Some(column) => Ok(*column.get::<u8>(at.row as usize) == ENABLED),
-            None => Err(missing::<T>(entity)),
-        }
-    }
-
     /// The toggle of `T`, looked up once for switching many entities.
     ///
     /// # Errors
@@ -157,10 +142,10 @@ impl World {
         let toggle = id.and_then(|id| registry.info(id).toggle());
         let not_toggle = || ComponentError::NotToggle { component: name_of::<T>() };
         let toggle = toggle.ok_or_else(not_toggle)?;
-        if self.readable.contains(toggle) {
+        if self.role.may_read(toggle) {
             Ok(toggle)
         } else {
-            Err(ComponentError::NotSynced { component: name_of::<T>() })
+            Err(ComponentError::NotReadable { component: name_of::<T>() })
         }
     }
 }

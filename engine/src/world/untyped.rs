@@ -61,16 +61,6 @@ impl<'a> Iterator for EventBytes<'a> {
 impl ExactSizeIterator for EventBytes<'_> {}
 
 impl World {
-    /// The id of the event type of this name, if one is registered.
-    pub fn event_id_by_name(&self, name: &str) -> Option<ComponentId> {
-        self.catalog.registry.id_of_name(name, Kind::Event)
-    }
-
-    /// The id of the resource of this name, if one is registered.
-    pub fn resource_id_by_name(&self, name: &str) -> Option<ComponentId> {
-        self.catalog.registry.id_of_name(name, Kind::Resource)
-    }
-
     /// Appends an event by its bytes to the log of the type `id`, as [`World::try_send_event`].
     ///
     /// ```
@@ -103,37 +93,6 @@ impl World {
         Ok(log.push_bytes(bytes, self.event_retention, &mut self.memory)?)
     }
 
-    /// The events of the type `id` from number `from` on, by their bytes; `None` when no event type
-    /// has the id. Numbers begin with zero for the life of the world, but those of events that a
-    /// [`World::restore`] took back are given again: an [`EventCursor`](crate::EventCursor) knows, a
-    /// number does not.
-    pub fn event_bytes(&self, id: ComponentId, from: u64) -> Option<EventBytes<'_>> {
-        let log = self.events.iter().find(|log| log.component() == id)?;
-        Some(EventBytes::new(log.column().rows(log.rows()), log.first(), from))
-    }
-
-    /// The bytes of the resource `id`, aligned for a value.
-    ///
-    /// ```
-    /// # use convoy_engine::World;
-    /// let mut world = World::new();
-    /// let id = world.register_resource::<u32>().unwrap();
-    /// assert!(world.resource_bytes(id).is_err(), "it has no value yet");
-    /// world.set_resource_bytes(id, &9_u32.to_ne_bytes()).unwrap();
-    /// assert_eq!(world.resource::<u32>().unwrap(), &9);
-    /// assert_eq!(world.resource_bytes(id).unwrap(), 9_u32.to_ne_bytes());
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When no resource has the id, there is no value, or in a replica that was synced without it.
-    pub fn resource_bytes(&self, id: ComponentId) -> Result<&[u8], ResourceError> {
-        let resource = &self.resources[self.find_resource_of(id)?];
-        let component = self.catalog.registry.info(id).name();
-        let value = (resource.rows() > 0).then(|| resource.column().bytes(0));
-        value.ok_or(ResourceError::Missing { resource: component })
-    }
-
     /// Sets the resource `id` by its bytes, whether it has a value or not.
     ///
     /// # Errors
@@ -163,8 +122,8 @@ impl World {
 
     fn find_resource_of(&self, id: ComponentId) -> Result<usize, ResourceError> {
         let info = self.info_of_kind(id, Kind::Resource).ok_or(ResourceError::Unknown { id })?;
-        if !self.readable.contains(id) {
-            return Err(ResourceError::NotSynced { resource: info.name() });
+        if !self.role.may_read(id) {
+            return Err(ResourceError::NotReadable { resource: info.name() });
         }
         let found = self.resources.binary_search_by_key(&id, Resource::component);
         Ok(found.expect("a registered resource type has a column"))

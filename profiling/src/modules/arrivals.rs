@@ -34,7 +34,7 @@ impl Module for ArrivalWatch {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
         let view = context.view();
         let now_s = self.clock.at(view.tick());
-        let flights = view.query::<(&Route, &Schedule)>().expect("both are declared");
+        let flights = view.query::<(&Route, &Schedule)>();
         let airborne = flights.filter::<With<Position>>();
         self.queues.update(airborne.iter().map(|(route, schedule)| {
             let (elapsed_s, duration_s) = (schedule.elapsed_s(now_s), schedule.duration_s());

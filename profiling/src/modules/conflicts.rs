@@ -59,9 +59,9 @@ impl Watch for ConflictDetection {
 impl Module for ConflictDetection {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
         let view = context.view();
-        let airborne = view.query::<(Entity, &Position)>().expect("positions are declared");
+        let airborne = view.query::<(Entity, &Position)>();
         self.grid.update(airborne.iter().map(|(entity, position)| position.aircraft(entity)));
-        let alerted = view.query::<Entity>().expect("handles are declared");
+        let alerted = view.query::<Entity>();
         self.alerted.clear();
         self.alerted.extend(alerted.filter::<With<Alert>>().iter().map(Entity::to_bits));
         self.alerted.sort_unstable();

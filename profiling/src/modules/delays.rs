@@ -33,7 +33,7 @@ impl Watch for DelayWatch {
 impl Module for DelayWatch {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
         let view = context.view();
-        let landings = view.events(&mut self.landings).expect("landings are declared");
+        let landings = view.events(&mut self.landings);
         for landed in landings {
             let scheduled_s = landed.departure_s - landed.delay_s;
             // No flight is scheduled before the first midnight.

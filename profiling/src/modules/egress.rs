@@ -68,11 +68,11 @@ impl Module for Egress {
         let Self { sent, packet, departures, landings, ledger } = self;
         ledger.enter(view, |checksum| {
             let mut stream = Stream { packet, checksum };
-            let departed = view.events(departures).expect("departures are declared");
+            let departed = view.events(departures);
             for event in departed {
                 stream.record(DEPARTED, event.entity, &event.departure_s.to_le_bytes());
             }
-            let airborne = view.query::<(Entity, &Position)>().expect("positions are declared");
+            let airborne = view.query::<(Entity, &Position)>();
             airborne.for_each(|(entity, position)| {
                 let Some(known) = sent.get_mut(entity.index() as usize) else { return };
                 if bytes_of(known) != bytes_of(position) {
@@ -80,7 +80,7 @@ impl Module for Egress {
                     stream.position(entity, position);
                 }
             });
-            let landed = view.events(landings).expect("landings are declared");
+            let landed = view.events(landings);
             for event in landed {
                 if let Some(known) = sent.get_mut(event.entity.index() as usize) {
                     *known = Position::zeroed();

@@ -34,13 +34,13 @@ impl Module for Recorder {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
         let view = context.view();
         let now_s = self.clock.at(view.tick());
-        let all = view.query::<&Route>().expect("routes are declared").count();
-        let landed = view.query::<&Route>().expect("routes are declared");
+        let all = view.query::<&Route>().count();
+        let landed = view.query::<&Route>();
         let landed = landed.filter::<Without<Active>>();
         let mut flown_nm = 0.0;
         landed.for_each(|route| flown_nm += f64::from(route.distance_nm));
         let airborne = view.query::<(&Route, &Schedule, &Position)>();
-        let airborne = airborne.expect("routes, schedules and positions are declared");
+        let airborne = airborne;
         let mut altitudes_ft = 0.0;
         airborne.for_each(|(route, schedule, position)| {
             let flown = progress(schedule.elapsed_s(now_s), schedule.duration_s());

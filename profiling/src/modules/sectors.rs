@@ -31,7 +31,7 @@ impl Watch for SectorWatch {
 impl Module for SectorWatch {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
         let view = context.view();
-        let airborne = view.query::<&Position>().expect("positions are declared");
+        let airborne = view.query::<&Position>();
         // Sectors count aircraft and don't ask which.
         let nobody = Entity::default();
         self.load.update(airborne.iter().map(|position| position.aircraft(nobody)));

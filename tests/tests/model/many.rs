@@ -313,8 +313,8 @@ impl Pair {
             return;
         }
         let mut visited = Vec::new();
-        let query = self.world.query_mut::<(Entity, &mut Triple)>();
-        let result = query.for_each_run(|(entities, values)| {
+        let mut query = self.world.query_mut::<(Entity, &mut Triple)>();
+        let result = query.try_for_each_run(|(entities, values)| {
             for (entity, value) in entities.iter().zip(values) {
                 *value = Triple::from_seed(step(value.seed(), factor));
                 visited.push(*entity);

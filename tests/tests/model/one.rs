@@ -243,7 +243,7 @@ impl Pair {
                 let seed = if kind == 0 { 0 } else { seed };
                 self.model.entities.get_mut(&entity).unwrap()[kind] = Some(seed);
             }
-            Err(ComponentError::NotSynced { .. }) => assert!(!self.readable.component(kind)),
+            Err(ComponentError::NotReadable { .. }) => assert!(!self.readable.component(kind)),
             Err(error) => self.assert_entity_error(entity, !has, &error),
         }
     }
@@ -509,7 +509,7 @@ impl Pair {
     fn assert_resource_error(&self, which: usize, error: &ResourceError) {
         match error {
             ResourceError::Missing { .. } => assert!(self.model.resources[which].is_none()),
-            ResourceError::NotSynced { .. } => assert!(!self.readable.resources()),
+            ResourceError::NotReadable { .. } => assert!(!self.readable.resources()),
             error => self.assert_memory(matches!(error, ResourceError::Memory(_))),
         }
     }

@@ -277,7 +277,7 @@ impl Pair {
             }
             Err(ComponentError::NotAlive { .. }) => assert!(!alive),
             Err(ComponentError::Missing { .. }) => assert!(!has),
-            Err(ComponentError::NotSynced { .. }) => assert!(!readable),
+            Err(ComponentError::NotReadable { .. }) => assert!(!readable),
             Err(error) => self.assert_component_error(&error),
         }
     }
@@ -322,7 +322,7 @@ impl Pair {
             *value = T::from_seed(step(value.seed(), factor));
             visited.push(entity);
         };
-        let query = self.world.query_mut::<(Entity, &mut T)>().filter::<F>();
+        let mut query = self.world.query_mut::<(Entity, &mut T)>().filter::<F>();
         if bulk || self.limited {
             // The rows before the failure have been visited, and no other.
             let result = query.try_for_each(each);
@@ -657,7 +657,7 @@ impl Kept {
 
     fn assert_log<T: Value>(&self) {
         let mut cursor = convoy_engine::EventCursor::<T>::default();
-        match self.view.events(&mut cursor) {
+        match self.view.try_events(&mut cursor) {
             Ok(events) => {
                 assert!(self.mask.event(T::KIND));
                 let found: Vec<u64> = events.map(|event| event.seed()).collect();

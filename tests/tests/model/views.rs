@@ -53,7 +53,7 @@ impl Pair {
         let readable = self.readable.component(Triple::KIND) && self.readable.entities();
         let query = self.prepared.write.try_query_mut(&mut self.world);
         assert_eq!(query.is_ok(), readable);
-        if let Ok(query) = query {
+        if let Ok(mut query) = query {
             let mut visited = Vec::new();
             let result = query.try_for_each(|(entity, value)| {
                 *value = Triple::from_seed(step(value.seed(), factor));
@@ -86,8 +86,8 @@ impl Pair {
             // It may be of a future that was taken back.
             pings.disturbed = true;
             alerts.disturbed = true;
-            pings.read(|cursor| Some(numbers(kept.view.events(cursor).ok()?)));
-            alerts.read(|cursor| Some(numbers(kept.view.events(cursor).ok()?)));
+            pings.read(|cursor| Some(numbers(kept.view.try_events(cursor).ok()?)));
+            alerts.read(|cursor| Some(numbers(kept.view.try_events(cursor).ok()?)));
         }
         pings.read(|cursor| Some(numbers(self.world.events(cursor))));
         alerts.read(|cursor| Some(numbers(self.world.events(cursor))));
@@ -130,7 +130,7 @@ fn assert_difference(older: &Kept, newer: &Kept, ids: [ComponentId; KINDS]) {
         assert_eq!(changes.components().any(|each| each == id), readable);
         match changed {
             Ok(changed) => equal &= is_unchanged(&changes, [older, newer], (kind, id), &changed),
-            Err(ReadError::NotCaptured { .. }) => assert!(!readable),
+            Err(ReadError::NotReadable { .. }) => assert!(!readable),
             Err(error) => panic!("{error}"),
         }
     }

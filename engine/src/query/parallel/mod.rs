@@ -10,7 +10,6 @@
 //! the listed runs; where a chunk was replaced, they read each row from the old one and store it
 //! to the new one. Each run is one thread's alone, and runs have no row in common.
 
-pub(crate) mod crew;
+pub(crate) mod listed;
 pub(crate) mod read;
-pub(crate) mod terms;
-pub(crate) mod write;
+pub(crate) mod tasks;

@@ -3,38 +3,38 @@
 #![allow(unsafe_code, reason = "runs the loops over fetched rows")]
 
 use std::ops::Range;
-use std::ptr;
 
-use crate::query::fetch::ReadOnly;
+use crate::query::access::Access;
+use crate::query::cursor::Cursor;
 use crate::query::filter::Filter;
-use crate::query::read::{Query, bind};
-use crate::query::selection::{next_run, run_end};
-use crate::query::tables::{TableRef, Tables};
+use crate::query::query::Query;
+use crate::query::selection::run_end;
+use crate::query::terms::ReadOnly;
 
-use super::crew::{TASK_ROWS_LOG2, run_log2, share_out};
+use super::tasks::{RUN_ROWS_LOG2, TASK_ROWS_LOG2, share_out};
 
 /// Tables that a thread looks at for one task: where few match, the next thread looks further.
 const TASK_TABLES: usize = 64;
 
-/// A row of a table, as one number that grows in the order of iteration.
+/// A row of a table of the plan, as one number that grows in the order of iteration.
 #[derive(Clone, Copy)]
 struct Place {
-    table: usize,
+    position: usize,
     row: usize,
 }
 
 impl Place {
     fn from_number(number: u64) -> Self {
-        Self { table: (number >> 32) as usize, row: number as u32 as usize }
+        Self { position: (number >> 32) as usize, row: number as u32 as usize }
     }
 
     /// Tables and rows of a table are fewer than 2^32.
     fn number(self) -> u64 {
-        (self.table as u64) << 32 | self.row as u64
+        (self.position as u64) << 32 | self.row as u64
     }
 }
 
-impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
+impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     /// Calls `each` for every entity, on all threads of the current rayon pool: that of
     /// `ThreadPool::install`, or the global one. The order is open; with two threads or more, calls
     /// overlap in time. Returns when all are made.
@@ -92,64 +92,60 @@ impl<'a, S: Tables + Sync + ?Sized, Q: ReadOnly, F: Filter> Query<'a, S, Q, F> {
 
     /// Calls `visit` for every run, on whichever thread took its task.
     fn par_visit_runs(&self, visit: impl Fn(Q::Run, usize) + Sync) {
-        let end = Place { table: self.tables.table_count(), row: 0 };
+        let end = Place { position: self.plan.len(), row: 0 };
         let end_of = |start| self.task_end(Place::from_number(start)).number();
         share_out(end.number(), end_of, |task| self.visit_task(task, &visit));
+    }
+
+    fn cursor(&self) -> Cursor<'a, Q, F> {
+        // SAFETY: the terms only read.
+        let cursor = unsafe { Cursor::new(self.plan, self.since) };
+        cursor.with_runs_of(RUN_ROWS_LOG2)
     }
 
     /// Where the task that begins at `start` ends: after enough tables, with enough rows, or, in a
     /// table of more rows than enough, after a whole number of runs.
     fn task_end(&self, start: Place) -> Place {
-        let end = self.tables.table_count().min(start.table + TASK_TABLES);
+        let end = self.plan.len().min(start.position + TASK_TABLES);
         let mut taken = 0;
-        for index in start.table..end {
-            let table = self.tables.table(index);
-            if !self.visits(&table) {
-                continue;
-            }
-            let row = if index == start.table { start.row } else { 0 };
+        for position in start.position..end {
+            let Some(table) = self.plan.table::<F>(position) else { continue };
+            let row = if position == start.position { start.row } else { 0 };
             if taken + table.rows() - row <= 1 << TASK_ROWS_LOG2 {
                 taken += table.rows() - row;
                 continue;
             }
-            let first_rows_end = if taken > 0 { row } else { self.rows_end(table, row) };
+            let first_rows_end = if taken > 0 { row } else { self.rows_end(position, row) };
             if first_rows_end < table.rows() {
-                return Place { table: index, row: first_rows_end };
+                return Place { position, row: first_rows_end };
             }
-            return Place { table: index + 1, row: 0 };
+            return Place { position: position + 1, row: 0 };
         }
-        Place { table: end, row: 0 }
+        Place { position: end, row: 0 }
     }
 
     /// Where the whole runs of one task that begin at `row` of a large table end.
-    fn rows_end(&self, table: TableRef<'a>, row: usize) -> usize {
-        // SAFETY: the table was checked to match.
-        let bound = unsafe { bind::<Q>(self.resolved, table) };
-        run_end(row, run_log2::<Q>(&bound).max(TASK_ROWS_LOG2), table.rows())
+    fn rows_end(&self, position: usize, row: usize) -> usize {
+        let mut cursor = self.cursor();
+        cursor.enter_at(position);
+        run_end(row, cursor.run_log2().max(TASK_ROWS_LOG2), cursor.rows())
     }
 
     fn visit_task(&self, task: Range<u64>, visit: &impl Fn(Q::Run, usize)) {
         let (start, end) = (Place::from_number(task.start), Place::from_number(task.end));
-        for index in start.table..self.tables.table_count().min(end.table + 1) {
-            let table = self.tables.table(index);
-            let mut row = if index == start.table { start.row } else { 0 };
-            let rows = if index == end.table { end.row } else { table.rows() };
-            if row >= rows || !self.visits(&table) {
+        let mut cursor = self.cursor();
+        for position in start.position..self.plan.len().min(end.position + 1) {
+            let row = if position == start.position { start.row } else { 0 };
+            let rows = if position == end.position { end.row } else { usize::MAX };
+            if row >= rows || !cursor.enter_at(position) {
                 continue;
             }
-            // SAFETY: the table was checked to match.
-            let bound = unsafe { bind::<Q>(self.resolved, table) };
-            let log2 = run_log2::<Q>(&bound);
-            let mut selection = self.selection(&table);
-            // SAFETY: the tables are borrowed.
-            while let Some(selected) = unsafe { next_run(row, log2, rows, &mut selection) } {
-                row = selected.end;
-                let count = selected.len();
-                // SAFETY: the run lies in one chunk of every column; reading needs no memory.
-                let run = unsafe {
-                    Q::start(&bound, selected, table.rows(), Q::NO_SPARES, ptr::null_mut())
-                };
-                visit(run, count);
+            cursor.narrow(row..rows);
+            while let Some(run) = cursor.step() {
+                let rows = run.len();
+                // SAFETY: the run lies in one chunk of every column.
+                let run = unsafe { Access::READ.open_owned::<Q>(cursor.bound(), run.start) };
+                visit(run.expect("a run to read has nothing to wait for"), rows);
             }
         }
     }

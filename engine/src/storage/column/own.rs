@@ -167,50 +167,6 @@ impl Column {
         memory.allocate(self.chunks[chunk].class(), self.component())
     }
 
-    /// Puts `spare` in the place of the shared `chunk`, retires that and returns it. Its rows
-    /// stay readable until the next reclaim; the caller fills the new chunk.
-    pub(crate) fn replace(
-        &mut self,
-        chunk: usize,
-        spare: LooseChunk,
-        memory: &mut Returns,
-    ) -> ChunkPtr {
-        assert_eq!(spare.class(), self.chunks[chunk].class(), "both chunks hold the same rows");
-        let old = self.chunks.replace(chunk, spare);
-        let rows = old.chunk();
-        memory.release(old);
-        rows
-    }
-
-    /// Puts `spare` in the place of the shared chunk of `run` and copies the chunk's rows below
-    /// `live` but those of `run`, which the caller writes.
-    pub(crate) fn replace_around(
-        &mut self,
-        spare: LooseChunk,
-        run: Range<usize>,
-        live: usize,
-        memory: &mut Returns,
-    ) {
-        let chunk = run.start >> self.rows_log2();
-        let first = chunk << self.rows_log2();
-        let end = live.min(first + self.chunk_rows());
-        assert!(run.start <= run.end && run.end <= end, "the run lies in one chunk");
-        let new = spare.chunk();
-        let old = self.replace(chunk, spare, memory);
-        for rows in [first..run.start, run.end..end] {
-            let offset = (rows.start - first) * self.size();
-            // SAFETY: the rows are in the chunk, so the offset is, too.
-            let from = unsafe { old.as_ptr().add(offset) };
-            // SAFETY: both chunks are of one class.
-            let to = unsafe { new.as_ptr().add(offset) };
-            // SAFETY: the retired chunk stays unchanged and mapped until a reclaim; the spare one
-            // is not reachable by anybody else.
-            unsafe { ptr::copy_nonoverlapping(from, to, rows.len() * self.size()) };
-        }
-        memory.history.statistics.chunks_copied += 1;
-        memory.history.statistics.bytes_copied += ((end - first) * self.size()) as u64;
-    }
-
     /// Makes `row`, the first free one, writable for an append. `captured` is the largest number
     /// of rows that an active capture took of this table: beyond it even a shared chunk is
     /// written in place. Returns the row before which further appends need no preparation.
@@ -308,5 +264,26 @@ impl Column {
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
         columns.iter_mut().try_for_each(|column| column.own_row(row, rows, memory))
+    }
+
+    /// The bytes of a run of rows that lie in one chunk, which is made writable; of the column's rows
+    /// `live` are in use. The caller leaves values in them.
+    pub(crate) fn own_bytes(
+        &mut self,
+        run: Range<usize>,
+        live: usize,
+        memory: &mut Memory,
+    ) -> Result<&mut [u8], MemoryError> {
+        assert!(run.start < run.end && run.end <= live, "the run has rows of the table");
+        assert_eq!(
+            run.start >> self.rows_log2(),
+            (run.end - 1) >> self.rows_log2(),
+            "in one chunk"
+        );
+        self.own_rows(run.clone(), live, memory)?;
+        let start = self.row_ptr(run.start).as_ptr();
+        // SAFETY: the rows are in one chunk, which was just made writable, and initialised; the borrow
+        // of the column bars readers.
+        Ok(unsafe { slice::from_raw_parts_mut(start, run.len() * self.size()) })
     }
 }

@@ -11,6 +11,7 @@ use std::ops::Range;
 use crate::storage::column::Column;
 use crate::storage::component::{Component, Kind, Registry, RowsPass};
 use crate::storage::{ComponentId, RegisterError};
+use crate::tuples::for_tuples;
 
 /// Components that are spawned, inserted and removed together: a tuple of up to sixteen different
 /// [components](crate::Component), `()` included, or a struct that derives `Bundle`. One component
@@ -458,22 +459,7 @@ macro_rules! tuple_bundle {
 }
 
 tuple_bundle!();
-tuple_bundle!(A 0);
-tuple_bundle!(A 0, B 1);
-tuple_bundle!(A 0, B 1, C 2);
-tuple_bundle!(A 0, B 1, C 2, D 3);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
-tuple_bundle!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15);
+for_tuples!(tuple_bundle);
 
 /// The most components that a bundle has.
 pub(crate) const BUNDLE_MAX: usize = 16;

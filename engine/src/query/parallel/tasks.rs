@@ -1,9 +1,7 @@
-//! The threads of a pass, and the size of what they share out among them.
+//! Tasks: how the threads of a parallel pass share its runs out among them.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::query::fetch::Terms;
 
 /// log2 of the rows that a task has at the least, where there are as many: enough that taking a
 /// task is cheap beside the loop over its rows, also when that does little.
@@ -12,12 +10,7 @@ pub(super) const TASK_ROWS_LOG2: u8 = 8;
 /// log2 of the rows that a run has at the most: a part of a chunk, so that the threads come to the
 /// end together also where there are few chunks. It is a whole number of cache lines in every
 /// column, and large enough that listing a run is cheap beside the loop over its rows.
-const RUN_ROWS_LOG2: u8 = 11;
-
-/// log2 of the rows that a run of a bound table has at the most.
-pub(super) fn run_log2<Q: Terms>(bound: &Q::Bound) -> u8 {
-    Q::run_log2(bound).min(RUN_ROWS_LOG2)
-}
+pub(super) const RUN_ROWS_LOG2: u8 = 11;
 
 /// Calls `work` for consecutive ranges of `0..end`, each on the thread of the current rayon pool
 /// that is free first. The range that begins at a position ends at `end_of` it.
@@ -30,8 +23,8 @@ pub(super) fn share_out(
     work: impl Fn(Range<u64>) + Sync,
 ) {
     let next = AtomicU64::new(0);
-    let crew = crew_size(end, &end_of);
-    on_threads(crew, &|| {
+    let threads = thread_count(end, &end_of);
+    on_threads(threads, &|| {
         let stop = StopOthers(&next);
         while let Some(task) = take(stop.0, end, &end_of) {
             work(task);
@@ -40,7 +33,7 @@ pub(super) fn share_out(
 }
 
 /// How many threads are worth asking: no more than there are tasks.
-fn crew_size(end: u64, end_of: &impl Fn(u64) -> u64) -> usize {
+fn thread_count(end: u64, end_of: &impl Fn(u64) -> u64) -> usize {
     let threads = rayon_core::current_num_threads();
     let (mut tasks, mut at) = (0, 0);
     while at < end && tasks < threads {
@@ -50,8 +43,8 @@ fn crew_size(end: u64, end_of: &impl Fn(u64) -> u64) -> usize {
     tasks
 }
 
-/// Calls `work` on so many threads at once, if they are free. None is waited for that has not
-/// begun when the others are done: its call is then made by a thread that has.
+/// Calls `work` on so many threads at once, if they are free. Never waits for a thread that hasn't
+/// started; another makes its call.
 fn on_threads(count: usize, work: &(impl Fn() + Sync)) {
     if count < 2 {
         return work();

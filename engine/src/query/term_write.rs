@@ -2,32 +2,30 @@
 
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 
-use std::any::TypeId;
 use std::hint::assert_unchecked;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::{ptr, slice};
 
-use convoy_pool::MemoryError;
+use convoy_pool::{ChunkPtr, MemoryError};
 
 use crate::storage::ComponentId;
-use crate::storage::chunk_list::LooseChunk;
 use crate::storage::column::{Column, RawColumn};
-use crate::storage::component::{Component, Kind};
+use crate::storage::component::Component;
 use crate::storage::epoch::Epoch;
-use crate::storage::history::{Memory, Returns};
-use crate::storage::links::engine_owns;
-use crate::storage::names::name_of;
+use crate::storage::history::Memory;
+use crate::world::store::{ColumnPlace, Store, TableRef};
 
 use super::error::QueryError;
-use super::fetch::{Access, Claim, Terms, Visit, chunk_entry, row_ptr};
+use super::requirements::{Claim, Requirements, find};
 use super::sealed::SealedTerms;
-use super::tables::{ColumnPlace, TableRef, Tables};
+use super::term_option::ComponentTerm;
+use super::terms::{Rest, Terms, chunk_entry, row_in_chunk, row_ptr};
 
 /// A column to write.
 pub struct WriteColumn<T> {
-    pub(super) column: *mut Column,
-    pub(super) rows_log2: u8,
+    column: *mut Column,
+    rows_log2: u8,
     component: PhantomData<fn(T)>,
 }
 
@@ -42,8 +40,8 @@ impl<T> Copy for WriteColumn<T> {}
 /// Where the rows of one run of `T` are, for writing. The two differ while the chunk that was
 /// replaced has not been copied.
 pub struct WriteRun<T> {
-    pub(super) source: *const T,
-    pub(super) target: *mut T,
+    source: *const T,
+    target: *mut T,
 }
 
 impl<T> Clone for WriteRun<T> {
@@ -54,10 +52,23 @@ impl<T> Clone for WriteRun<T> {
 
 impl<T> Copy for WriteRun<T> {}
 
+impl<T> WriteColumn<T> {
+    /// Whether a chunk begins at `row`.
+    fn begins_chunk(&self, row: usize) -> bool {
+        row & ((1 << self.rows_log2) - 1) == 0
+    }
+
+    /// Whether the run at `row` is the one for which its chunk is made writable.
+    fn is_first(&self, row: usize, rest: Rest) -> bool {
+        size_of::<T>() > 0 && (rest == Rest::Now || self.begins_chunk(row))
+    }
+}
+
 impl<T: Component> SealedTerms for &mut T {}
 
 // SAFETY: hands out each row of the bound column once per pass, after its chunk was made
-// writable, and reports it as written, so that no other term reaches it.
+// writable, and claims to write it, so that no other term reaches it. Runs of different rows have no
+// address in common.
 unsafe impl<T: Component> Terms for &mut T {
     type Item<'a> = &'a mut T;
     type Slices<'a> = &'a mut [T];
@@ -65,31 +76,26 @@ unsafe impl<T: Component> Terms for &mut T {
     type Place = ColumnPlace;
     type Bound = WriteColumn<T>;
     type Run = WriteRun<T>;
-    type Spares = Option<LooseChunk>;
+    type Replaced = Option<ChunkPtr>;
     type Local = T;
 
-    const NO_SPARES: Option<LooseChunk> = None;
+    const NONE_REPLACED: Option<ChunkPtr> = None;
 
     #[inline(always)]
     fn claims(each: &mut impl FnMut(Claim)) {
         each(Claim::of::<T>(true));
     }
 
-    fn resolve<S: Tables + ?Sized>(
-        tables: &S,
-        access: &mut Access,
+    fn resolve(
+        store: &Store<'_>,
+        requirements: &mut Requirements,
     ) -> Result<Self::Resolved, QueryError> {
-        if engine_owns(TypeId::of::<T>()) {
-            return Err(QueryError::EngineOwned { component: name_of::<T>() });
+        let id = find::<T>(store, true)?;
+        match id {
+            Some(id) => requirements.require(&store.catalog().registry, id)?,
+            None => requirements.require_unknown::<T>(),
         }
-        let Some(id) = tables.catalog().registry.id_of::<T>(Kind::Component) else {
-            access.unknown = Some(name_of::<T>);
-            return Ok(None);
-        };
-        Access::check(tables, id, name_of::<T>)?;
-        access.required.insert(id);
-        access.require_enabled(&tables.catalog().registry, id)?;
-        Ok(Some(id))
+        Ok(id)
     }
 
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
@@ -97,10 +103,9 @@ unsafe impl<T: Component> Terms for &mut T {
     }
 
     #[inline]
-    unsafe fn bind(place: Self::Place, visit: &Visit<'_>) -> Self::Bound {
-        // SAFETY: the caller's contract.
-        let column = unsafe { visit.column_mut(place) };
-        WriteColumn { column, rows_log2: place.rows_log2, component: PhantomData }
+    unsafe fn bind(place: Self::Place, table: &TableRef<'_>) -> Self::Bound {
+        let (column, rows_log2) = (table.column_to_write(place), place.rows_log2);
+        WriteColumn { column, rows_log2, component: PhantomData }
     }
 
     #[inline]
@@ -110,7 +115,7 @@ unsafe impl<T: Component> Terms for &mut T {
 
     #[inline]
     unsafe fn start_owned(bound: &Self::Bound, row: usize, epoch: Epoch) -> Option<Self::Run> {
-        // SAFETY: the query has exclusive use of the table, and no other term of this column.
+        // SAFETY: the query has the column exclusively, and no other term reaches it.
         let chunks = unsafe { &*bound.column }.list().chunks;
         let column = RawColumn { chunks, rows_log2: bound.rows_log2 };
         // SAFETY: the table holds the row, and the column is of `T`.
@@ -122,61 +127,49 @@ unsafe impl<T: Component> Terms for &mut T {
         Some(WriteRun { source, target: source.cast_mut() })
     }
 
+    #[inline]
     unsafe fn prepare(
         bound: &Self::Bound,
         row: usize,
-        spares: &mut Option<LooseChunk>,
+        rest: Rest,
         memory: *mut Memory,
     ) -> Result<(), MemoryError> {
-        // SAFETY: the query has exclusive use of the memory, which no other borrow reaches now.
-        let memory = unsafe { &mut *memory };
-        // SAFETY: the query has exclusive use of the table, and no other term of this column.
-        let column = unsafe { &mut *bound.column };
-        let chunk = row >> bound.rows_log2;
-        if size_of::<T>() == 0
-            || column.is_owned(chunk, memory.epoch())
-            || column.take_back(chunk, memory)
-            || column.take_back_ended(chunk, memory)
-        {
+        if !bound.is_first(row, rest) {
             return Ok(());
         }
-        match column.allocate_spare(chunk, memory) {
-            Ok(spare) => *spares = Some(spare),
-            // Looking for a spare chunk may have ended the last capture that saw this one.
-            Err(error) if !column.take_back(chunk, memory) => return Err(error),
-            Err(_) => {}
-        }
-        Ok(())
+        // SAFETY: the pass has the memory exclusively, and nothing else refers to it now.
+        let memory = unsafe { &mut *memory };
+        // SAFETY: the query has the column exclusively, and no other term reaches it.
+        let column = unsafe { &mut *bound.column };
+        column.allocate_deferred(row >> bound.rows_log2, memory)
     }
 
-    fn abandon(spares: Option<LooseChunk>, memory: &mut Returns) {
-        spares.into_iter().for_each(|spare| memory.release(spare));
-    }
-
+    #[inline]
     unsafe fn start(
         bound: &Self::Bound,
         run: Range<usize>,
         live: usize,
-        spares: Option<LooseChunk>,
+        (rest, replaced): (Rest, &mut Option<ChunkPtr>),
         memory: *mut Memory,
     ) -> Self::Run {
         // SAFETY: as in `prepare`.
         let column = unsafe { &mut *bound.column };
-        // SAFETY: the table holds the row, and the column is of `T`.
-        let source = unsafe { row_ptr::<T>(column.raw(live), run.start) };
-        let Some(spare) = spares else {
-            return WriteRun { source, target: source.cast_mut() };
-        };
-        // SAFETY: as in `prepare`.
-        let memory = unsafe { &mut *memory };
-        if column.take_back(run.start >> bound.rows_log2, memory) {
-            // Finding spare chunks ended the last capture that saw this one.
-            memory.release(spare);
-            return WriteRun { source, target: source.cast_mut() };
+        if bound.is_first(run.start, rest) {
+            // SAFETY: as in `prepare`.
+            *replaced =
+                column.own_deferred(run.start >> bound.rows_log2, live, unsafe { &mut *memory });
         }
-        column.replace_around(spare, run.clone(), live, memory);
         // SAFETY: the table holds the row, and the column is of `T`.
         let target = unsafe { row_ptr::<T>(column.raw(live), run.start) };
+        let Some(old) = *replaced else {
+            return WriteRun { source: target, target: target.cast_mut() };
+        };
+        // SAFETY: the replaced chunk is of the class of the one in place, and holds the row.
+        let source = unsafe { row_in_chunk(old, run.start, bound.rows_log2) };
+        if rest == Rest::Now {
+            // SAFETY: the chunk was just replaced.
+            unsafe { column.copy_around(old, run, live) };
+        }
         WriteRun { source, target: target.cast_mut() }
     }
 
@@ -234,4 +227,9 @@ unsafe impl<T: Component> Terms for &mut T {
         // SAFETY: `start` made the chunk writable.
         unsafe { row.write(local) };
     }
+}
+
+impl<T: Component> ComponentTerm for &mut T {
+    type Component = T;
+    const WRITES: bool = true;
 }

@@ -1,0 +1,312 @@
+//! [`Cursor`]: goes through the rows of a query, table by table and run by run.
+//!
+//! It is the only loop over tables and runs: passes, iterators, parallel passes and queries by ids
+//! drive it, and each opens the runs that it finds by the access that it has.
+//!
+//! To reach the rows of a small table the processor follows a chain of loads, each of which waits
+//! for the one before: table, columns, list of chunks, chunk. A loop that visits each run as soon
+//! as it is found has little else to do meanwhile, and where tables have a few rows that wait is
+//! most of its time. So runs are opened by the dozen ([`Ahead`]), which lets the processor follow many
+//! chains at once, and visited then, in a loop that is as plain as one over slices. A run that has to be
+//! copied is not opened ahead: it comes alone, so that it is complete before anything else is asked of
+//! the world's memory.
+
+#![allow(unsafe_code, reason = "binds terms to tables, and opens runs")]
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::slice;
+
+use convoy_pool::MemoryError;
+
+use crate::storage::epoch::Epoch;
+
+use super::access::Access;
+use super::filter::Filter;
+use super::plan::Plan;
+use super::selection::{Selection, next_run};
+use super::terms::{RUN_LOG2_MAX, Terms};
+
+/// Where a pass over the rows of a query is.
+pub(super) struct Cursor<'a, Q: Terms, F: Filter> {
+    plan: Plan<'a, Q>,
+    since: Epoch,
+    /// The position in the plan of the next table.
+    position: usize,
+    bound: Option<Q::Bound>,
+    selection: Option<Selection<F>>,
+    /// log2 of the rows that a run of the table has at the most.
+    log2: u8,
+    log2_max: u8,
+    /// Rows in the table.
+    rows: usize,
+    /// The first row after the last run.
+    row: usize,
+    /// A run that was found and waits to be opened alone.
+    pending: Option<Range<usize>>,
+    filter: PhantomData<fn() -> F>,
+}
+
+impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
+    /// A cursor before the first table.
+    ///
+    /// # Safety
+    ///
+    /// As far as the terms write, the store of the plan is live, and its columns are the cursor's
+    /// exclusively for `'a`.
+    #[inline]
+    pub(super) unsafe fn new(plan: Plan<'a, Q>, since: Epoch) -> Self {
+        Self {
+            plan,
+            since,
+            position: 0,
+            bound: None,
+            selection: None,
+            log2: 0,
+            log2_max: u8::MAX,
+            rows: 0,
+            row: 0,
+            pending: None,
+            filter: PhantomData,
+        }
+    }
+
+    /// The same cursor, with runs of at most so many rows.
+    #[cfg(feature = "rayon")]
+    pub(super) fn with_runs_of(mut self, rows_log2: u8) -> Self {
+        self.log2_max = rows_log2;
+        self
+    }
+
+    /// Calls `each` for every run of all tables, with the cursor in its table.
+    #[cfg(feature = "rayon")]
+    pub(super) fn for_each_run(
+        &mut self,
+        mut each: impl FnMut(&Self, Range<usize>) -> Result<(), MemoryError>,
+    ) -> Result<(), MemoryError> {
+        self.position = 0;
+        while self.enter() {
+            while let Some(run) = self.step() {
+                each(self, run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to the next table that is visited; `false` when there is none.
+    #[inline]
+    pub(super) fn enter(&mut self) -> bool {
+        let positions = self.plan.len();
+        while self.position < positions {
+            let position = self.position;
+            self.position += 1;
+            if self.enter_at(position) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Goes to the table at a position of the plan; `false` when it is not visited.
+    #[inline]
+    pub(super) fn enter_at(&mut self, position: usize) -> bool {
+        let Some(table) = self.plan.table::<F>(position) else { return false };
+        let place = self.plan.place(position, &table);
+        // SAFETY: the place was found in this table, or in one of the same archetype and layout; for
+        // the rest the contract of `new`.
+        let bound = unsafe { Q::bind(place, &table) };
+        self.log2 = Q::run_log2(&bound).min(self.log2_max);
+        self.bound = Some(bound);
+        self.selection = self.plan.selection(&table, self.since);
+        (self.row, self.rows) = (0, table.rows());
+        true
+    }
+
+    /// The rows of the next run of the table; `None` after the last one.
+    #[inline]
+    pub(super) fn step(&mut self) -> Option<Range<usize>> {
+        // SAFETY: the table is borrowed.
+        let run = unsafe { next_run(self.row, self.log2, self.rows, &mut self.selection)? };
+        self.row = run.end;
+        Some(run)
+    }
+
+    /// The columns of the table.
+    #[inline]
+    pub(super) fn bound(&self) -> &Q::Bound {
+        self.bound.as_ref().expect("a cursor in a table has bound its columns")
+    }
+
+    /// Rows in the table.
+    #[inline]
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Goes through these rows of the table only.
+    #[cfg(feature = "rayon")]
+    pub(super) fn narrow(&mut self, rows: Range<usize>) {
+        (self.row, self.rows) = (rows.start, self.rows.min(rows.end));
+    }
+
+    /// Whether the pass visits only some of the table's rows.
+    #[cfg(feature = "rayon")]
+    pub(super) fn selects_rows(&self) -> bool {
+        self.selection.is_some()
+    }
+
+    /// log2 of the rows that a run of the table has at the most.
+    #[cfg(feature = "rayon")]
+    pub(super) fn run_log2(&self) -> u8 {
+        self.log2
+    }
+
+    /// Opens the next runs: some that are writable as they are, or one that has to be copied. There
+    /// are none left when `ahead` is empty then.
+    ///
+    /// # Safety
+    ///
+    /// The access is that of the store, and all runs that were opened before have been visited.
+    #[inline(never)]
+    pub(super) unsafe fn open_ahead(
+        &mut self,
+        access: &Access<'_>,
+        ahead: &mut Ahead<Q::Run>,
+    ) -> Result<(), MemoryError> {
+        ahead.clear();
+        loop {
+            if ahead.is_full() {
+                return Ok(());
+            }
+            let Some(run) = self.pending.take().or_else(|| self.step()) else {
+                if !self.enter() {
+                    return Ok(());
+                }
+                continue;
+            };
+            let rows = run.len();
+            // SAFETY: the run lies in one chunk of every column of the table.
+            match unsafe { access.open_owned::<Q>(self.bound(), run.start) } {
+                Some(run) => ahead.push(run, rows),
+                None if !ahead.is_empty() => {
+                    // It comes alone.
+                    self.pending = Some(run);
+                    return Ok(());
+                }
+                None => {
+                    let (bound, live) = (*self.bound(), self.rows);
+                    // SAFETY: as above; nothing is open.
+                    ahead.push(unsafe { access.open_older::<Q>(bound, run, live)? }, rows);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// How many rows the query visits.
+    pub(super) fn count(&self) -> usize {
+        count::<Q, F>(&self.plan, self.since)
+    }
+}
+
+/// How many runs are opened ahead: enough for the loads of one to hide behind those of others.
+/// With two terms that write, they take a kilobyte of stack.
+const RUNS: usize = 32;
+
+/// Some runs that were opened and wait to be visited, each with its number of rows.
+pub(super) struct Ahead<R> {
+    runs: [MaybeUninit<(R, usize)>; RUNS],
+    len: usize,
+}
+
+impl<R: Copy> Ahead<R> {
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self { runs: [const { MaybeUninit::uninit() }; RUNS], len: 0 }
+    }
+
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.len == RUNS
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, run: R, rows: usize) {
+        self.runs[self.len].write((run, rows));
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(super) fn runs(&self) -> &[(R, usize)] {
+        // SAFETY: so many were pushed, from the first on.
+        unsafe { slice::from_raw_parts(self.runs.as_ptr().cast(), self.len) }
+    }
+}
+
+/// How many rows a query visits: by table, and by row only where something decides on each of them.
+pub(super) fn count<Q: Terms, F: Filter>(plan: &Plan<'_, Q>, since: Epoch) -> usize {
+    let tables = (0..plan.len()).filter_map(|position| plan.table::<F>(position));
+    let rows = tables.map(|table| match plan.selection::<F>(&table, since) {
+        // SAFETY: the store is borrowed.
+        Some(selection) => unsafe { selection.count() },
+        None => table.rows(),
+    });
+    rows.sum()
+}
+
+/// Whether there is a table of which a query visits only some rows.
+pub(super) fn selects_rows<Q: Terms, F: Filter>(plan: &Plan<'_, Q>, since: Epoch) -> bool {
+    let mut tables = (0..plan.len()).filter_map(|at| plan.table::<F>(at));
+    tables.any(|table| plan.selection::<F>(&table, since).is_some())
+}
+
+/// Calls `each` for the rows that a query visits, with the number of their table.
+pub(super) fn for_each_range<Q: Terms, F: Filter>(
+    plan: &Plan<'_, Q>,
+    since: Epoch,
+    mut each: impl FnMut(usize, Range<usize>),
+) {
+    for position in 0..plan.len() {
+        let Some(table) = plan.table::<F>(position) else { continue };
+        let mut selection = plan.selection::<F>(&table, since);
+        let mut row = 0;
+        // SAFETY: the store is borrowed.
+        while let Some(rows) = unsafe { next_run(row, RUN_LOG2_MAX, table.rows(), &mut selection) }
+        {
+            row = rows.end;
+            each(plan.archetype(position).index(), rows);
+        }
+    }
+}
+
+/// The rows that a query visits next, from `row` of the table at `position` of the plan on, and their
+/// position: in one chunk of every column whose chunks have `1 << log2` rows or more.
+pub(super) fn next_range<Q: Terms>(
+    plan: &Plan<'_, Q>,
+    (position, mut row): (usize, usize),
+    log2: u8,
+) -> Option<(usize, Range<usize>)> {
+    for position in position..plan.len() {
+        if let Some(table) = plan.table::<()>(position) {
+            let mut selection = plan.selection::<()>(&table, Epoch::ZERO);
+            // SAFETY: the store is borrowed.
+            let rows = unsafe { next_run(row, log2, table.rows(), &mut selection) };
+            if let Some(rows) = rows {
+                return Some((position, rows));
+            }
+        }
+        row = 0;
+    }
+    None
+}

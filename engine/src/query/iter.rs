@@ -1,0 +1,125 @@
+//! [`QueryIter`]: iterates over the entities of a query, of whichever kind. Items may outlive the step
+//! that made them, so that a shared chunk is copied whole before its rows are handed out.
+
+#![allow(unsafe_code, reason = "hands out fetched rows")]
+
+use convoy_pool::MemoryError;
+
+use super::access::Access;
+use super::cursor::Cursor;
+use super::filter::Filter;
+use super::terms::Terms;
+
+/// Iterates over the entities of a query, in the order of archetypes and rows. Of known length.
+///
+/// # Panics
+///
+/// In queries that write, when memory runs out for copying a chunk that a snapshot shares.
+pub struct QueryIter<'a, Q: Terms, F: Filter = ()> {
+    cursor: Cursor<'a, Q, F>,
+    access: Access<'a>,
+    run: Option<Q::Run>,
+    /// The next row of the run, and how many it has.
+    index: usize,
+    len: usize,
+    /// Rows after the run that are visited, in this table and in those that follow.
+    later: usize,
+}
+
+impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
+    pub(super) fn new(cursor: Cursor<'a, Q, F>, access: Access<'a>) -> Self {
+        let later = cursor.count();
+        Self { cursor, access, run: None, index: 0, len: 0, later }
+    }
+
+    /// Goes to the next run that has rows; `false` when there is none.
+    #[inline(always)]
+    fn advance(&mut self) -> Result<bool, MemoryError> {
+        let run = loop {
+            if let Some(run) = self.cursor.step() {
+                break run;
+            }
+            if !self.cursor.enter() {
+                return Ok(false);
+            }
+        };
+        let (rows, live) = (run.len(), self.cursor.rows());
+        self.later -= rows;
+        // SAFETY: the run lies in one chunk of every column of the cursor's table, and all runs that
+        // were opened before are copied.
+        self.run = Some(unsafe { self.access.open_whole::<Q>(self.cursor.bound(), run, live)? });
+        // Only now: where memory ran out, the iterator has no rows of a run that never began.
+        (self.index, self.len) = (0, rows);
+        Ok(true)
+    }
+
+    /// The next item.
+    pub(super) fn try_next(&mut self) -> Result<Option<Q::Item<'a>>, MemoryError> {
+        if self.index == self.len && !self.advance()? {
+            return Ok(None);
+        }
+        // SAFETY: an iterator with rows left in its run has one.
+        let run = unsafe { self.run.unwrap_unchecked() };
+        // SAFETY: the index is in the run, which was copied if it was shared, and each index is
+        // handed out once.
+        let item = unsafe { Q::item(run, self.index) };
+        self.index += 1;
+        Ok(Some(item))
+    }
+}
+
+/// Whether an iterator could go on.
+#[inline]
+#[track_caller]
+fn went_on(advanced: Result<bool, MemoryError>) -> bool {
+    match advanced {
+        Ok(has_rows) => has_rows,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+impl<'a, Q: Terms, F: Filter> Iterator for QueryIter<'a, Q, F> {
+    type Item = Q::Item<'a>;
+
+    #[inline]
+    #[track_caller]
+    fn next(&mut self) -> Option<Q::Item<'a>> {
+        if self.index == self.len && !went_on(self.advance()) {
+            return None;
+        }
+        // SAFETY: an iterator with rows left in its run has one.
+        let run = unsafe { self.run.unwrap_unchecked() };
+        // SAFETY: the index is in the run, which was copied if it was shared, and each index is
+        // handed out once.
+        let item = unsafe { Q::item(run, self.index) };
+        self.index += 1;
+        Some(item)
+    }
+
+    /// Goes run by run, so `for_each`, `sum` and the like are as fast as the loops of a query.
+    #[inline]
+    fn fold<B, G: FnMut(B, Self::Item) -> B>(mut self, start: B, mut each: G) -> B {
+        let mut folded = start;
+        loop {
+            for index in self.index..self.len {
+                // SAFETY: rows are left, so there is a run.
+                let run = unsafe { self.run.unwrap_unchecked() };
+                // SAFETY: the index is in the run, which was copied if it was shared, and each
+                // index is handed out once.
+                folded = each(folded, unsafe { Q::item(run, index) });
+            }
+            self.index = self.len;
+            if !went_on(self.advance()) {
+                return folded;
+            }
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.len - self.index + self.later;
+        (left, Some(left))
+    }
+}
+
+impl<Q: Terms, F: Filter> ExactSizeIterator for QueryIter<'_, Q, F> {}

@@ -1,0 +1,353 @@
+//! [`Plan`]: the first axis of a query, which tables it visits.
+//!
+//! A scan asks every table of the store whether it matches, and then looks its columns up. A prepared
+//! query has kept both from before. Nothing else decides on tables: passes, iterators, counts,
+//! look-ups and batches all ask the plan.
+
+#![allow(unsafe_code, reason = "takes the word of callers for choices that were made before")]
+
+use crate::storage::ComponentMask;
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::component::Registry;
+use crate::storage::epoch::Epoch;
+use crate::storage::stamp::Stamp;
+use crate::world::store::{Store, TableRef};
+
+use super::claims::check_claims;
+use super::error::QueryError;
+use super::filter::Filter;
+use super::requirements::Requirements;
+use super::selection::Selection;
+use super::terms::Terms;
+
+/// The tables of a store that a query visits.
+pub(super) struct Plan<'a, Q: Terms> {
+    store: Store<'a>,
+    choice: Choice<'a, Q>,
+}
+
+/// Which tables of a store a query visits.
+pub(super) enum Choice<'q, Q: Terms> {
+    /// Those of all that match.
+    Scan(Scan<'q, Q>),
+    /// Those that are known to match. Where `recheck` is set, a filter was added since.
+    Kept { kept: &'q Kept<Q>, recheck: bool },
+}
+
+/// What a scan asks of tables.
+pub(super) struct Scan<'q, Q: Terms> {
+    resolved: Q::Resolved,
+    requirements: Requirements,
+    /// Components that no table may have.
+    excluded: Option<&'q ComponentMask>,
+}
+
+impl<Q: Terms> Clone for Plan<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: Terms> Copy for Plan<'_, Q> {}
+
+impl<Q: Terms> Clone for Choice<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: Terms> Copy for Choice<'_, Q> {}
+
+impl<Q: Terms> Clone for Scan<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: Terms> Copy for Scan<'_, Q> {}
+
+impl<'q, Q: Terms> Choice<'q, Q> {
+    /// All tables of `store` that match.
+    #[inline]
+    pub(super) fn scan(store: &Store<'_>) -> Result<Self, QueryError> {
+        check_claims::<Q>()?;
+        let mut requirements = Requirements::NONE;
+        let resolved = Q::resolve(store, &mut requirements)?;
+        Ok(Self::Scan(Scan { resolved, requirements, excluded: None }))
+    }
+
+    /// The same choice for a query with one more filter.
+    pub(super) fn filtered(self) -> Self {
+        match self {
+            Self::Scan(_) => self,
+            Self::Kept { kept, .. } => Self::Kept { kept, recheck: true },
+        }
+    }
+}
+
+impl<'a, Q: Terms> Plan<'a, Q> {
+    /// Scans the tables of `store`.
+    #[inline]
+    pub(super) fn scan(store: Store<'a>) -> Result<Self, QueryError> {
+        Ok(Self { store, choice: Choice::scan(&store)? })
+    }
+
+    /// Scans tables for terms that were resolved, but for those that have a component of `excluded`.
+    pub(super) fn scan_for(
+        store: Store<'a>,
+        resolved: Q::Resolved,
+        requirements: Requirements,
+        excluded: Option<&'a ComponentMask>,
+    ) -> Self {
+        Self { store, choice: Choice::Scan(Scan { resolved, requirements, excluded }) }
+    }
+
+    /// A plan with a choice that was made before.
+    ///
+    /// # Safety
+    ///
+    /// The choice was made for this store: that of a world which was borrowed since.
+    #[inline]
+    pub(super) unsafe fn resumed(store: Store<'a>, choice: Choice<'a, Q>) -> Self {
+        Self { store, choice }
+    }
+
+    /// The same plan for a query with one more filter.
+    pub(super) fn filtered(self) -> Self {
+        Self { choice: self.choice.filtered(), ..self }
+    }
+
+    #[inline]
+    pub(super) fn store(&self) -> &Store<'a> {
+        &self.store
+    }
+
+    #[inline]
+    fn registry(&self) -> &'a Registry {
+        &self.store.catalog().registry
+    }
+
+    /// How many tables the plan has to look at.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match self.choice {
+            Choice::Scan(_) => self.store.table_count(),
+            Choice::Kept { kept, .. } => kept.matches.len(),
+        }
+    }
+
+    /// The table at a position of the plan; `None` when it has no rows or does not match.
+    #[inline]
+    pub(super) fn table<F: Filter>(&self, position: usize) -> Option<TableRef<'a>> {
+        let table = self.store.table(self.archetype(position).index());
+        let matches = table.rows() > 0
+            && match &self.choice {
+                Choice::Scan(scan) => scan.admits::<F>(&table, self.registry()),
+                Choice::Kept { recheck, .. } => {
+                    !recheck || F::passes(self.registry(), table.mask())
+                }
+            };
+        matches.then_some(table)
+    }
+
+    /// Where the columns of the table at a position are.
+    #[inline]
+    pub(super) fn place(&self, position: usize, table: &TableRef<'_>) -> Q::Place {
+        match &self.choice {
+            Choice::Scan(scan) => Q::place(scan.resolved, table),
+            Choice::Kept { kept, .. } => kept.matches[position].place,
+        }
+    }
+
+    /// The archetype at a position of the plan.
+    #[inline]
+    pub(super) fn archetype(&self, position: usize) -> ArchetypeId {
+        match self.choice {
+            Choice::Scan(_) => ArchetypeId::new(position),
+            Choice::Kept { kept, .. } => kept.matches[position].archetype,
+        }
+    }
+
+    /// Where the columns of an archetype's table are; `None` when it does not match.
+    #[inline]
+    pub(super) fn find<F: Filter>(
+        &self,
+        archetype: ArchetypeId,
+        table: &TableRef<'_>,
+    ) -> Option<Q::Place> {
+        match &self.choice {
+            Choice::Scan(scan) => {
+                scan.admits::<F>(table, self.registry()).then(|| Q::place(scan.resolved, table))
+            }
+            Choice::Kept { kept, recheck } => {
+                let number = *kept.numbers.get(archetype.index())?;
+                let found = kept.matches.get(number as usize)?;
+                let passes = !recheck || F::passes(self.registry(), table.mask());
+                passes.then_some(found.place)
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn requirements(&self) -> &Requirements {
+        match &self.choice {
+            Choice::Scan(scan) => &scan.requirements,
+            Choice::Kept { kept, .. } => &kept.requirements,
+        }
+    }
+
+    /// What decides on the rows of a table that is visited, where not all of them are.
+    #[inline]
+    pub(super) fn selection<F: Filter>(
+        &self,
+        table: &TableRef<'_>,
+        since: Epoch,
+    ) -> Option<Selection<F>> {
+        Selection::bind(table, self.registry(), self.requirements(), since)
+    }
+}
+
+/// Whether a query with the filter `F` visits tables of an archetype: the one such test.
+#[inline]
+fn admits<F: Filter>(
+    requirements: &Requirements,
+    archetype: &ComponentMask,
+    registry: &Registry,
+) -> bool {
+    requirements.are_met_by(archetype) && F::passes(registry, archetype)
+}
+
+impl<Q: Terms> Scan<'_, Q> {
+    #[inline]
+    fn admits<F: Filter>(&self, table: &TableRef<'_>, registry: &Registry) -> bool {
+        admits::<F>(&self.requirements, table.mask(), registry)
+            && self.excluded.is_none_or(|excluded| !excluded.intersects(table.mask()))
+    }
+}
+
+/// The tables that match, as a prepared query keeps them, and what it was prepared for.
+///
+/// Stamps are unique in the process and travel with copies of a catalog, so nothing that merely looks
+/// alike, such as another world with as many archetypes, can pass for what the query was prepared for.
+pub(super) struct Kept<Q: Terms> {
+    /// `None` before the first use, and after an error.
+    source: Option<Source<Q>>,
+    requirements: Requirements,
+    /// The archetypes that match, in their order.
+    matches: Vec<Match<Q::Place>>,
+    /// For each archetype the number of its match, or `NO_MATCH`.
+    numbers: Vec<u32>,
+}
+
+/// What a query was prepared for.
+struct Source<Q: Terms> {
+    registry: Stamp,
+    /// The stamp of the last archetype that was looked at.
+    last: Stamp,
+    readable: ComponentMask,
+    layout: Option<ComponentMask>,
+    resolved: Q::Resolved,
+}
+
+/// One archetype that matches, and where its columns are.
+#[derive(Clone, Copy)]
+struct Match<P> {
+    archetype: ArchetypeId,
+    place: P,
+}
+
+/// Marks an archetype that does not match.
+const NO_MATCH: u32 = u32::MAX;
+
+impl<Q: Terms> Kept<Q> {
+    /// Not prepared for anything yet.
+    pub(super) const NONE: Self = Self {
+        source: None,
+        requirements: Requirements::NONE,
+        matches: Vec::new(),
+        numbers: Vec::new(),
+    };
+
+    pub(super) fn is_prepared(&self) -> bool {
+        self.source.is_some()
+    }
+
+    pub(super) fn match_count(&self) -> usize {
+        self.matches.len()
+    }
+
+    /// The plan of a query with the filter `F` for a store. Looks only at the archetypes that are new.
+    #[inline]
+    pub(super) fn plan<'a, F: Filter>(
+        &'a mut self,
+        store: Store<'a>,
+    ) -> Result<Plan<'a, Q>, QueryError> {
+        Ok(Plan { store, choice: self.choice::<F>(&store)? })
+    }
+
+    /// The choice of such a plan.
+    #[inline]
+    pub(super) fn choice<F: Filter>(
+        &mut self,
+        store: &Store<'_>,
+    ) -> Result<Choice<'_, Q>, QueryError> {
+        let count = store.table_count();
+        match &self.source {
+            Some(source) if self.numbers.len() == count && source.covers(store, count) => {}
+            _ => self.prepare::<F>(store)?,
+        }
+        Ok(Choice::Kept { kept: self, recheck: false })
+    }
+
+    /// Looks at the archetypes that are new, or at all of them if not only archetypes are.
+    #[cold]
+    #[inline(never)]
+    fn prepare<F: Filter>(&mut self, store: &Store<'_>) -> Result<(), QueryError> {
+        let Self { source, requirements, matches, numbers } = self;
+        let (known, count) = (numbers.len(), store.table_count());
+        let registry = &store.catalog().registry;
+        let covered = source.take().filter(|old| known <= count && old.covers(store, known));
+        let resolved = match covered {
+            Some(source) => source.resolved,
+            None => {
+                matches.clear();
+                numbers.clear();
+                check_claims::<Q>()?;
+                *requirements = Requirements::NONE;
+                F::check(registry, store.readable())?;
+                Q::resolve(store, requirements)?
+            }
+        };
+        for index in numbers.len()..count {
+            let table = store.table(index);
+            let is_match = admits::<F>(requirements, table.mask(), registry);
+            numbers.push(if is_match { matches.len() as u32 } else { NO_MATCH });
+            if is_match {
+                let place = Q::place(resolved, &table);
+                matches.push(Match { archetype: ArchetypeId::new(index), place });
+            }
+        }
+        let Some(last) = store.catalog().archetypes()[..count].last() else { return Ok(()) };
+        *source = Some(Source {
+            registry: registry.stamp(),
+            last: last.stamp(),
+            readable: *store.readable(),
+            layout: store.layout().copied(),
+            resolved,
+        });
+        Ok(())
+    }
+}
+
+impl<Q: Terms> Source<Q> {
+    /// Whether what was found in `known` archetypes holds for the first ones of a store.
+    #[inline]
+    fn covers(&self, store: &Store<'_>, known: usize) -> bool {
+        let catalog = store.catalog();
+        let last = known.checked_sub(1).and_then(|last| catalog.archetypes().get(last));
+        last.is_some_and(|last| last.stamp() == self.last)
+            && catalog.registry.stamp() == self.registry
+            && *store.readable() == self.readable
+            && store.layout() == self.layout.as_ref()
+    }
+}

@@ -1,0 +1,375 @@
+//! [`Store`]: what can be read of a world or of a snapshot, in one shape.
+//!
+//! Everything that reads goes through a store, so that worlds, views, branches and replicas give the
+//! same answers: queries take its tables ([`TableRef`]), and the look-ups in `reads.rs` are written
+//! once. A store is a handful of references and is passed by value.
+
+use std::any::TypeId;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI32;
+
+use crate::storage::archetype::Catalog;
+use crate::storage::chunk_entry::ChunkEntry;
+use crate::storage::column::{Column, RawColumn};
+use crate::storage::frozen::Frozen;
+use crate::storage::history::Memory;
+use crate::storage::rows::Rows;
+use crate::storage::table::Table;
+use crate::storage::world_id::WorldId;
+use crate::storage::{ComponentId, ComponentMask, Entity};
+
+use super::core::World;
+use super::event_log::EventLog;
+use super::events::EventRecords;
+use super::index::{EntityIndex, Location, Slot};
+use super::resource::Resource;
+#[cfg(feature = "rayon")]
+use super::run_words::RunWords;
+
+/// Everything that can be read of a world or of a snapshot.
+#[derive(Clone, Copy)]
+pub struct Store<'a> {
+    contents: Contents<'a>,
+    catalog: &'a Catalog,
+    readable: &'a ComponentMask,
+    world: WorldId,
+    tick: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Contents<'a> {
+    Live {
+        tables: &'a [Table],
+        index: &'a EntityIndex,
+        events: &'a [EventLog],
+        resources: &'a [Resource],
+    },
+    Frozen(&'a Frozen),
+}
+
+/// What a query that writes needs beside the store.
+pub(crate) struct WriteParts<'a> {
+    pub(crate) memory: &'a mut Memory,
+    #[cfg(feature = "rayon")]
+    pub(crate) words: &'a mut RunWords,
+}
+
+impl World {
+    pub(crate) fn store(&self) -> Store<'_> {
+        let Self { tables, index, events, resources, catalog, role, id, tick, .. } = self;
+        let (contents, readable) =
+            (Contents::Live { tables, index, events, resources }, role.readable());
+        Store { contents, catalog, readable, world: *id, tick: *tick }
+    }
+
+    /// The store, and beside it what writing takes. The columns of the store are reached one by one
+    /// ([`TableRef::column`]), so that a query may have some of them exclusively.
+    #[inline]
+    pub(crate) fn store_to_write(&mut self) -> (Store<'_>, WriteParts<'_>) {
+        let (store, parts, _, _) = self.store_to_share();
+        (store, parts)
+    }
+
+    /// The store with what writing takes, and what queries borrow while the world is shared out.
+    #[inline]
+    pub(crate) fn store_to_share(&mut self) -> SharedParts<'_> {
+        let Self { tables, index, events, resources, catalog, role, id, tick, memory, .. } = self;
+        let (contents, readable) =
+            (Contents::Live { tables, index, events, resources }, role.readable());
+        let store = Store { contents, catalog, readable, world: *id, tick: *tick };
+        let parts = WriteParts {
+            memory,
+            #[cfg(feature = "rayon")]
+            words: &mut self.run_words,
+        };
+        (store, parts, &self.borrows, &self.strangers)
+    }
+}
+
+/// The borrows of the types of a world that is shared out, and of types that it doesn't know.
+type SharedParts<'a> = (Store<'a>, WriteParts<'a>, &'a [AtomicI32], &'a Mutex<Vec<(TypeId, i32)>>);
+
+impl<'a> Store<'a> {
+    /// The store of a snapshot of which `readable` may be read.
+    pub(crate) fn frozen(frozen: &'a Frozen, readable: &'a ComponentMask) -> Self {
+        let (contents, catalog) = (Contents::Frozen(frozen), frozen.catalog());
+        let (world, tick) = (frozen.head.world, frozen.head.tick);
+        Self { contents, catalog, readable, world, tick }
+    }
+
+    /// The types and archetypes.
+    #[inline]
+    pub(crate) fn catalog(&self) -> &'a Catalog {
+        self.catalog
+    }
+
+    /// The components, event types and resources that may be read.
+    #[inline]
+    pub(crate) fn readable(&self) -> &'a ComponentMask {
+        self.readable
+    }
+
+    /// The world, or the one that the snapshot was captured from.
+    pub(crate) fn world_id(&self) -> WorldId {
+        self.world
+    }
+
+    /// The frame counter.
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// The components whose columns the tables have, where that is not all of them. Together with
+    /// the catalog it decides where a column stands in a table.
+    #[inline]
+    pub(crate) fn layout(&self) -> Option<&'a ComponentMask> {
+        match self.contents {
+            Contents::Live { .. } => None,
+            Contents::Frozen(frozen) => Some(&frozen.head.mask),
+        }
+    }
+
+    /// Entities alive.
+    pub(crate) fn entity_count(&self) -> usize {
+        match self.contents {
+            Contents::Live { index, .. } => index.alive() as usize,
+            Contents::Frozen(frozen) => frozen.head.alive as usize,
+        }
+    }
+
+    /// Tables, empty ones included.
+    #[inline]
+    pub(crate) fn table_count(&self) -> usize {
+        match self.contents {
+            Contents::Live { tables, .. } => tables.len(),
+            Contents::Frozen(frozen) => frozen.table_count(),
+        }
+    }
+
+    /// The table of archetype number `index`.
+    #[inline]
+    pub(crate) fn table(&self, index: usize) -> TableRef<'a> {
+        match self.contents {
+            Contents::Live { tables, .. } => TableRef::live(&tables[index]),
+            Contents::Frozen(frozen) => self.frozen_table(frozen, index),
+        }
+    }
+
+    fn frozen_table(&self, frozen: &'a Frozen, index: usize) -> TableRef<'a> {
+        let mask = self.catalog.archetypes()[index].mask();
+        let (rows, starts) = frozen.table(index);
+        let (captured, chunks, catalog) = (&frozen.head.mask, frozen.chunks(), self.catalog);
+        let columns = FrozenColumns { mask, captured, starts, chunks, catalog };
+        TableRef { mask, rows, columns: Columns::Frozen(columns) }
+    }
+
+    /// Where an entity is. `Err` where handles may not be read, and `Ok(None)` where it is not alive.
+    #[inline]
+    pub(crate) fn locate(&self, entity: Entity) -> Result<Option<Location>, NoHandles> {
+        if !self.readable.contains(ComponentId::ENTITY) {
+            return Err(NoHandles);
+        }
+        match self.contents {
+            Contents::Live { index, .. } => Ok(index.locate(entity)),
+            Contents::Frozen(frozen) => {
+                let slots = frozen.index(size_of::<Slot>()).ok_or(NoHandles)?;
+                let index = entity.index() as usize;
+                let slot = (index < slots.len()).then(|| slots.get::<Slot>(index));
+                Ok(slot.and_then(|slot| slot.locate(entity.generation())))
+            }
+        }
+    }
+
+    /// The rows of one column of a table; `None` where the table has no such component, or it may not
+    /// be read.
+    #[inline]
+    pub(crate) fn rows(&self, table: usize, id: ComponentId) -> Option<Rows<'a>> {
+        if !self.readable.contains(id) {
+            return None;
+        }
+        match self.contents {
+            Contents::Live { tables, .. } => {
+                let table = &tables[table];
+                Some(table.column(id)?.rows(table.rows()))
+            }
+            Contents::Frozen(frozen) => frozen.column(table, id),
+        }
+    }
+
+    /// The chunks of one column of a table, and their bytes: those of the rows in a snapshot, and all
+    /// that a live column has.
+    pub(crate) fn column_use(&self, table: usize, id: ComponentId) -> Option<(usize, usize)> {
+        match self.contents {
+            Contents::Live { tables, .. } => {
+                let column = tables[table].column(id)?;
+                Some((column.chunk_count(), column.reserved_bytes()))
+            }
+            Contents::Frozen(frozen) => Some(frozen.column(table, id)?.chunk_use()),
+        }
+    }
+
+    /// The slots of the entity index; `None` where handles may not be read.
+    pub(crate) fn slots(&self) -> Option<Rows<'a>> {
+        if !self.readable.contains(ComponentId::ENTITY) {
+            return None;
+        }
+        match self.contents {
+            Contents::Live { index, .. } => Some(index.slots()),
+            Contents::Frozen(frozen) => frozen.index(size_of::<Slot>()),
+        }
+    }
+
+    /// Whether this is a world, and not a snapshot.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.contents, Contents::Live { .. })
+    }
+
+    /// The records of an event type; `None` where there are none, or they may not be read. Of a world
+    /// they always may: what was not synced are its own.
+    pub(crate) fn log(&self, id: ComponentId) -> Option<EventRecords<'a>> {
+        let (rows, first, forks) = match self.contents {
+            Contents::Live { events, .. } => {
+                let log = events.iter().find(|log| log.component() == id)?;
+                (log.column().rows(log.rows()), log.first(), log.forks())
+            }
+            Contents::Frozen(frozen) => frozen.log(id).filter(|_| self.readable.contains(id))?,
+        };
+        Some(EventRecords { world: self.world, rows, first, forks: Some(forks) })
+    }
+
+    /// The row of a resource, or no row where it has no value; `None` where it may not be read.
+    pub(crate) fn resource_rows(&self, id: ComponentId) -> Option<Rows<'a>> {
+        if !self.readable.contains(id) {
+            return None;
+        }
+        match self.contents {
+            Contents::Live { resources, .. } => {
+                let found = resources.binary_search_by_key(&id, Resource::component).ok()?;
+                Some(resources[found].column().rows(resources[found].rows()))
+            }
+            Contents::Frozen(frozen) => frozen.resource(id),
+        }
+    }
+}
+
+/// The entity handles may not be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoHandles;
+
+/// One archetype's rows.
+#[derive(Clone, Copy)]
+pub struct TableRef<'a> {
+    mask: &'a ComponentMask,
+    rows: usize,
+    columns: Columns<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Columns<'a> {
+    Live(&'a Table),
+    Frozen(FrozenColumns<'a>),
+}
+
+/// The columns of one table in a snapshot.
+#[derive(Clone, Copy)]
+struct FrozenColumns<'a> {
+    /// The components of the table, and those of all tables that were captured.
+    mask: &'a ComponentMask,
+    captured: &'a ComponentMask,
+    /// Where the chunks of each captured column start in `chunks`, in the order of component ids.
+    starts: &'a [u32],
+    chunks: &'a [ChunkEntry],
+    catalog: &'a Catalog,
+}
+
+impl<'a> TableRef<'a> {
+    #[inline]
+    pub(crate) fn live(table: &'a Table) -> Self {
+        Self { mask: table.mask(), rows: table.rows(), columns: Columns::Live(table) }
+    }
+
+    /// The archetype's components; the bit of the entity column is always set.
+    #[inline]
+    pub fn mask(&self) -> &'a ComponentMask {
+        self.mask
+    }
+
+    /// Rows in the table.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Where a column stands; `None` when the table has no such component.
+    pub(crate) fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
+        match self.columns {
+            Columns::Live(table) => ColumnPlace::in_table(table, id),
+            Columns::Frozen(columns) => columns.place(id),
+        }
+    }
+
+    /// The chunks of the column at a place of this table, or of one of the same archetype in a
+    /// store of the same layout. Refers to no other column.
+    #[inline]
+    pub(crate) fn column(&self, place: ColumnPlace) -> RawColumn {
+        match self.columns {
+            Columns::Live(table) => table.raw_column(usize::from(place.position)),
+            Columns::Frozen(columns) => columns.column(place, self.rows),
+        }
+    }
+
+    /// The column at a place of a live table, for whoever has it exclusively.
+    ///
+    /// # Panics
+    ///
+    /// When the table is one of a snapshot.
+    #[inline]
+    pub(crate) fn column_to_write(&self, place: ColumnPlace) -> *mut Column {
+        match self.columns {
+            Columns::Live(table) => table.column_ptr(usize::from(place.position)),
+            Columns::Frozen(_) => unreachable!("queries that write are made of live worlds only"),
+        }
+    }
+}
+
+/// Where the column of a component is in every table of one archetype, among stores of the same
+/// layout: for the live, the position among the columns; for snapshots of one mask, the position
+/// among the captured ones.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnPlace {
+    position: u16,
+    pub(crate) rows_log2: u8,
+    has_chunks: bool,
+}
+
+impl ColumnPlace {
+    fn in_table(table: &Table, id: ComponentId) -> Option<Self> {
+        let position = table.position(id)?;
+        let (rows_log2, size) = table.column_shape(position);
+        Some(Self::new(position, rows_log2, size))
+    }
+
+    fn new(position: usize, rows_log2: u8, size: usize) -> Self {
+        Self { position: position as u16, rows_log2, has_chunks: size > 0 }
+    }
+}
+
+impl FrozenColumns<'_> {
+    fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
+        let Self { mask, captured, catalog, .. } = self;
+        if !mask.contains(id) || !captured.contains(id) {
+            return None;
+        }
+        let info = catalog.registry.info(id);
+        Some(ColumnPlace::new(mask.rank_in_both(captured, id), info.rows_log2(), info.size()))
+    }
+
+    #[inline]
+    fn column(&self, place: ColumnPlace, rows: usize) -> RawColumn {
+        let ColumnPlace { position, rows_log2, has_chunks } = place;
+        let start = self.starts[usize::from(position)] as usize;
+        let count = if has_chunks { rows.div_ceil(1 << rows_log2) } else { 0 };
+        let chunks = &self.chunks[start..start + count];
+        RawColumn { chunks: chunks.as_ptr(), rows_log2 }
+    }
+}
