@@ -162,7 +162,7 @@ fn choose(
     slow: Option<(SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static)>,
 ) -> ConvoyProvider {
     let policy = match tier {
-        Tier::Fast => Policy::double_buffer(),
+        Tier::Fast => Policy::DoubleBuffer,
         Tier::Slow if members == 1 => Policy::OnDemand,
         Tier::Slow => Policy::Shared(WhenBusy::default()),
     };

@@ -15,28 +15,26 @@ use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProv
 pub(crate) struct CapturingProvider {
     pub(super) generations: Generations,
     pub(super) policy: Policy,
+    /// The newest snapshot of a double buffer.
+    newest: Mutex<Option<View>>,
 }
 
 /// When a provider captures, and which readers share a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// Captures at every update, and holds the newest snapshot itself.
-    DoubleBuffer { newest: Mutex<Option<View>> },
+    DoubleBuffer,
     /// Captures at every acquire, for that reader alone.
     OnDemand,
     /// Captures at the first acquire; later ones join.
     Shared(WhenBusy),
 }
 
-impl Policy {
-    pub(crate) fn double_buffer() -> Self {
-        Self::DoubleBuffer { newest: Mutex::new(None) }
-    }
-}
-
 impl CapturingProvider {
     pub(crate) fn new(policy: Policy, mask: ComponentMask, pool: SnapshotPool) -> Self {
-        let own_views = usize::from(matches!(policy, Policy::DoubleBuffer { .. }));
-        Self { generations: Generations::new(mask, pool, own_views), policy }
+        let own_views = usize::from(policy == Policy::DoubleBuffer);
+        let generations = Generations::new(mask, pool, own_views);
+        Self { generations, policy, newest: Mutex::new(None) }
     }
 
     #[must_use]
@@ -56,68 +54,90 @@ impl CapturingProvider {
 
     /// Captures and publishes a snapshot.
     fn capture(&self, world: &mut World, reader: Option<&Member>) -> Result<View, AcquireError> {
-        let opener = match (&self.policy, reader) {
-            (Policy::DoubleBuffer { .. }, _) => Opener::Provider,
+        let opener = match (self.policy, reader) {
+            (Policy::DoubleBuffer, _) => Opener::Provider,
             (_, Some(member)) => Opener::Member(member),
             (_, None) => Opener::Anybody,
         };
         let captured = self.generations.open(world, opener);
-        if let (Policy::DoubleBuffer { newest }, Ok(view)) = (&self.policy, &captured) {
+        if let (Policy::DoubleBuffer, Ok(view)) = (self.policy, &captured) {
             // The snapshot before ends only now, so that there is always one to join.
-            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.clone());
+            *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.clone());
         }
         self.generations.notify_slow_readers(world);
         captured
     }
 
+    #[inline]
     fn give(
         &self,
         world: &mut World,
         mut reader: Option<&mut Member>,
     ) -> Result<View, AcquireError> {
-        let given = self.join_or_capture(world, reader.as_deref_mut());
-        if given.is_err()
-            && matches!(self.policy, Policy::Shared(WhenBusy::Newest))
-            && let Some(view) = self.generations.newest(reader, world)
+        let generations = &self.generations;
+        // A view that is too old is dropped before a capture, so that it doesn't count as held.
+        if self.policy != Policy::OnDemand
+            && let Some(view) = generations.join()
+            && generations.is_fresh(&view, world)
         {
-            self.generations.count_stale();
-            return Ok(view);
+            return match generations.admit(view, reader.as_deref_mut(), world) {
+                Ok(view) => {
+                    generations.count_join();
+                    Ok(view)
+                }
+                Err(refusal) => self.newest_or(refusal, world, reader),
+            };
         }
-        given
+        self.capture_for(world, reader)
     }
 
-    fn join_or_capture(
+    /// Captures for a reader. Where that is refused, a double buffer has its last snapshot.
+    #[inline(never)]
+    fn capture_for(
         &self,
         world: &mut World,
         reader: Option<&mut Member>,
     ) -> Result<View, AcquireError> {
         let generations = &self.generations;
-        // A view that is too old is dropped before a capture, so that it doesn't count as held.
-        if !matches!(self.policy, Policy::OnDemand)
-            && let Some(view) = generations.join()
-            && generations.is_fresh(&view, world)
-        {
-            let view = generations.admit(view, reader, world)?;
-            generations.count_join();
+        let refusal = match self.capture(world, reader.as_deref()) {
+            Ok(view) => return generations.admit(view, reader, world),
+            Err(refusal) => refusal,
+        };
+        if self.policy == Policy::DoubleBuffer {
+            let kept = generations.join().filter(|view| view.is_past_of(world));
+            let view = generations.admit(kept.ok_or(refusal)?, reader, world)?;
+            generations.count_stale();
             return Ok(view);
         }
-        match self.capture(world, reader.as_deref()) {
-            Ok(view) => generations.admit(view, reader, world),
-            Err(refusal) => {
-                let is_kept = matches!(self.policy, Policy::DoubleBuffer { .. });
-                let kept = generations.join().filter(|view| is_kept && view.is_past_of(world));
-                let view = generations.admit(kept.ok_or(refusal)?, reader, world)?;
-                generations.count_stale();
-                Ok(view)
-            }
+        self.newest_or(refusal, world, reader)
+    }
+
+    /// The newest snapshot for a reader that was refused a fresh one, where the policy has it.
+    #[cold]
+    fn newest_or(
+        &self,
+        refusal: AcquireError,
+        world: &World,
+        reader: Option<&mut Member>,
+    ) -> Result<View, AcquireError> {
+        if self.policy != Policy::Shared(WhenBusy::Newest) {
+            return Err(refusal);
         }
+        let view = self.generations.newest(reader, world).ok_or(refusal)?;
+        self.generations.count_stale();
+        Ok(view)
+    }
+
+    #[inline(never)]
+    fn renew(&self, world: &mut World) -> Result<(), AcquireError> {
+        self.capture(world, None).map(drop)
     }
 }
 
 impl SnapshotProvider for CapturingProvider {
     fn kind(&self) -> ProviderKind {
         match self.policy {
-            Policy::DoubleBuffer { .. } => ProviderKind::DoubleBuffer,
+            Policy::DoubleBuffer => ProviderKind::DoubleBuffer,
             Policy::OnDemand => ProviderKind::OnDemand,
             Policy::Shared(_) => ProviderKind::Shared,
         }
@@ -127,6 +147,7 @@ impl SnapshotProvider for CapturingProvider {
         self.generations.mask()
     }
 
+    #[inline]
     fn acquire(&self, world: &mut World) -> Result<View, AcquireError> {
         self.give(world, None)
     }
@@ -140,8 +161,8 @@ impl SnapshotProvider for CapturingProvider {
     }
 
     fn update(&self, world: &mut World) -> Result<(), AcquireError> {
-        if let Policy::DoubleBuffer { .. } = self.policy {
-            return self.capture(world, None).map(drop);
+        if self.policy == Policy::DoubleBuffer {
+            return self.renew(world);
         }
         self.generations.notify_slow_readers(world);
         Ok(())

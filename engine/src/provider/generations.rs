@@ -288,8 +288,14 @@ impl Generations {
 
     /// Calls back for generations that have passed a limit since the last call. The callback runs
     /// outside the lock, and a panic of it is contained and counted.
+    #[inline]
     pub(super) fn notify_slow_readers(&self, world: &World) {
-        let Some(slow) = &self.slow else { return };
+        if let Some(slow) = &self.slow {
+            self.notify(slow, world);
+        }
+    }
+
+    fn notify(&self, slow: &SlowReaders, world: &World) {
         while let Some(reader) = self.next_slow(&slow.limits, world) {
             if contain(|| (slow.notify)(&reader)).is_none() {
                 self.state().statistics.callback_panics += 1;

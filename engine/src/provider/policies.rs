@@ -137,7 +137,7 @@ macro_rules! thin_provider {
     };
 }
 
-thin_provider!(DoubleBufferProvider, Policy::double_buffer());
+thin_provider!(DoubleBufferProvider, Policy::DoubleBuffer);
 thin_provider!(OnDemandProvider, Policy::OnDemand);
 thin_provider!(SharedSnapshotProvider, Policy::Shared(WhenBusy::default()));
 
