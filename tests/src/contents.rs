@@ -6,7 +6,7 @@ use convoy_engine::{ComponentId, ComponentMask, Entity, Readable};
 type TableContents = (Vec<ComponentId>, Vec<Entity>, Vec<Vec<u8>>);
 
 /// All entities, rows and components of a world or view, with the tick. Archetypes without rows are
-/// left out, so that pictures from before and after one was created can be compared.
+/// left out, so that contents from before and after one was created can be compared.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Contents {
     tick: u64,

@@ -6,6 +6,7 @@ use crate::storage::{ComponentId, ComponentMask};
 
 /// Whether a world is an original, which changes by its own operations, or a replica, which holds what
 /// the last sync copied.
+#[expect(clippy::large_enum_variant, reason = "a world has one, and reading asks it")]
 pub(crate) enum Role {
     Original,
     Replica {

@@ -40,7 +40,6 @@ impl Module for Recorder {
         let mut flown_nm = 0.0;
         landed.for_each(|route| flown_nm += f64::from(route.distance_nm));
         let airborne = view.query::<(&Route, &Schedule, &Position)>();
-        let airborne = airborne;
         let mut altitudes_ft = 0.0;
         airborne.for_each(|(route, schedule, position)| {
             let flown = progress(schedule.elapsed_s(now_s), schedule.duration_s());
