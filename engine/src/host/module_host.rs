@@ -58,7 +58,7 @@ impl ModuleId {
 ///     let total = Arc::clone(&total);
 ///     let spec = ModuleSpec::slow(name, Rate::hz(10)).reads::<(u32,)>();
 ///     host.add(spec, move |context| {
-///         let sum: u32 = context.view().query::<&u32>().unwrap().iter().sum();
+///         let sum: u32 = context.view().query::<&u32>().iter().sum();
 ///         total.fetch_add(sum.into(), Ordering::Relaxed);
 ///     })
 ///     .unwrap();

@@ -38,9 +38,9 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 /// let mut world = World::new();
 /// let ships: Vec<_> = world.spawn_batch((0..9_u32).map(|n| (n,))).unwrap().collect();
 /// let mark = world.change_mark();
-/// assert_eq!(world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap().count(), 0);
+/// assert_eq!(world.query::<&u32>().filter::<Changed<u32>>().since(mark).count(), 0);
 /// *world.get_mut::<u32>(ships[3]).unwrap() += 1;
-/// let changed = world.query::<&u32>().filter::<Changed<u32>>().since(mark).unwrap();
+/// let changed = world.query::<&u32>().filter::<Changed<u32>>().since(mark);
 /// assert!(changed.iter().any(|number| *number == 4));
 /// ```
 pub struct Changed<T>(PhantomData<fn() -> T>);
@@ -59,9 +59,9 @@ pub struct Changed<T>(PhantomData<fn() -> T>);
 /// let ship = world.spawn((1_u32,));
 /// let mark = world.change_mark();
 /// *world.get_mut::<u32>(ship).unwrap() += 1;
-/// assert_eq!(world.query::<&u32>().filter::<Added<u32>>().since(mark).unwrap().count(), 0);
+/// assert_eq!(world.query::<&u32>().filter::<Added<u32>>().since(mark).count(), 0);
 /// world.spawn((2_u32, 0.5_f32));
-/// assert_eq!(world.query::<&u32>().filter::<Added<u32>>().since(mark).unwrap().count(), 1);
+/// assert_eq!(world.query::<&u32>().filter::<Added<u32>>().since(mark).count(), 1);
 /// ```
 pub struct Added<T>(PhantomData<fn() -> T>);
 

@@ -24,7 +24,7 @@ use super::terms::{ReadOnly, Terms};
 ///
 /// [`PreparedQuery::query`] and [`PreparedQuery::query_mut`] bring it up to date, which costs a few
 /// compares when nothing is new, and then visit only the archetypes that match. It pays where
-/// archetypes are many and small, and for [`PreparedRef::get`] and [`PreparedMut::get`] in loops.
+/// archetypes are many and small, and for [`Query::get`] and [`QueryMut::get`] in loops.
 /// Its lists grow with the archetypes and never shrink; in the
 /// steady state nothing is allocated.
 ///

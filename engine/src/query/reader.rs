@@ -17,7 +17,7 @@ use crate::world::store::Store;
 use super::error::{QueryError, not_readable};
 
 /// Reads the component `T` of entities by handle, in a world or in a snapshot. Made by
-/// [`World::reader`] and by a view's `reader`, for loops that follow many handles.
+/// [`World::reader`](crate::World::reader) and by a view's `reader`, for loops that follow many handles.
 ///
 /// ```
 /// # use convoy_engine::World;

@@ -1,7 +1,7 @@
-//! [`diff`]: what changed from one picture of a world to another.
+//! [`diff`]: what changed from one snapshot of a world to another.
 //!
-//! The entity index of both pictures tells who came, who went and who moved. A row that stands at
-//! the same place in both is compared there, chunk by chunk, so that chunks that both pictures
+//! The entity index of both snapshots tells who came, who went and who moved. A row that stands at
+//! the same place in both is compared there, chunk by chunk, so that chunks that both snapshots
 //! share cost one comparison of addresses. A row that moved is looked up on both sides, and the
 //! components that it has on both are compared. The index has a changed slot for every one of
 //! these, so nothing is looked at that lies in shared chunks only.
@@ -52,12 +52,12 @@ impl fmt::Display for DiffError {
 
 impl std::error::Error for DiffError {}
 
-/// Compares two pictures of one world. Exact: what is listed differs, and what is not is equal,
+/// Compares two snapshots of one world. Exact: what is listed differs, and what is not is equal,
 /// byte for byte.
 ///
 /// This itself costs nothing; each list of the [`Diff`] costs as much as there are chunk pointers,
-/// and beyond that is proportional to the chunks that the pictures do not share. Nothing is
-/// allocated. The order of the views is the reader's: with the later picture as `older`, the lists
+/// and beyond that is proportional to the chunks that the snapshots do not share. Nothing is
+/// allocated. The order of the views is the reader's: with the later snapshot as `older`, the lists
 /// tell the way back.
 ///
 /// # Errors
@@ -95,7 +95,7 @@ pub fn diff<'a>(older: &'a View, newer: &'a View) -> Result<Diff<'a>, DiffError>
     })
 }
 
-/// The differences of two pictures: see [`diff`].
+/// The differences of two snapshots: see [`diff`].
 ///
 /// Lists are made while they are read and can be read any number of times. Entities come in the
 /// order of their indices, unless said otherwise.
@@ -104,18 +104,18 @@ pub struct Diff<'a> {
     older: Side<'a>,
     newer: Side<'a>,
     mask: ComponentMask,
-    /// Archetypes below this number have it in both pictures.
+    /// Archetypes below this number have it in both snapshots.
     common: usize,
 }
 
 /// What an entity or its component was and is: two values, or their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Change<V> {
-    /// The entity, which is alive in both pictures.
+    /// The entity, which is alive in both snapshots.
     pub entity: Entity,
-    /// The value in the older picture.
+    /// The value in the older snapshot.
     pub older: V,
-    /// The value in the newer picture.
+    /// The value in the newer snapshot.
     pub newer: V,
 }
 
@@ -124,13 +124,13 @@ pub struct Change<V> {
 pub struct ResourceChange<V> {
     /// The id of the resource's type.
     pub id: ComponentId,
-    /// The value in the older picture.
+    /// The value in the older snapshot.
     pub older: Option<V>,
-    /// The value in the newer picture.
+    /// The value in the newer snapshot.
     pub newer: Option<V>,
 }
 
-/// One of the two pictures.
+/// One of the two snapshots.
 #[derive(Clone, Copy)]
 struct Side<'a> {
     frozen: &'a Frozen,
@@ -140,14 +140,14 @@ struct Side<'a> {
 /// An entity and where it is.
 type Occupant = Option<(Entity, Location)>;
 
-/// An entity that is alive in both pictures, at different places.
+/// An entity that is alive in both snapshots, at different places.
 struct Moved {
     entity: Entity,
     older: Location,
     newer: Location,
 }
 
-/// One row of one component in both pictures.
+/// One row of one component in both snapshots.
 struct RowPair<'a> {
     entity: Entity,
     older: (Rows<'a>, usize),
@@ -186,7 +186,7 @@ impl<'a> Diff<'a> {
         self.ids_of(Kind::Component).filter(|&id| id != ComponentId::ENTITY)
     }
 
-    /// Whether the two pictures are equal in all that the diff speaks of.
+    /// Whether the two snapshots are equal in all that the diff speaks of.
     pub fn is_empty(&self) -> bool {
         self.spawned().chain(self.despawned()).next().is_none()
             && self.inserted().chain(self.removed()).next().is_none()
@@ -195,18 +195,18 @@ impl<'a> Diff<'a> {
             && self.ids_of(Kind::Toggle).all(|id| self.row_pairs(id).next().is_none())
     }
 
-    /// The entities that are alive in the newer picture and not in the older one. What they hold
+    /// The entities that are alive in the newer snapshot and not in the older one. What they hold
     /// is read from the newer view.
     pub fn spawned(&self) -> impl Iterator<Item = Entity> + use<'a> {
         self.occupants().filter_map(|(older, newer)| came(older, newer))
     }
 
-    /// The entities that are alive in the older picture and not in the newer one.
+    /// The entities that are alive in the older snapshot and not in the newer one.
     pub fn despawned(&self) -> impl Iterator<Item = Entity> + use<'a> {
         self.occupants().filter_map(|(older, newer)| came(newer, older))
     }
 
-    /// The components that entities of both pictures have in the newer one only. Their values are
+    /// The components that entities of both snapshots have in the newer one only. Their values are
     /// read from the newer view.
     pub fn inserted(&self) -> impl Iterator<Item = (Entity, ComponentId)> + use<'a> {
         let diff = *self;
@@ -217,7 +217,7 @@ impl<'a> Diff<'a> {
         })
     }
 
-    /// The components that entities of both pictures have in the older one only.
+    /// The components that entities of both snapshots have in the older one only.
     pub fn removed(&self) -> impl Iterator<Item = (Entity, ComponentId)> + use<'a> {
         let diff = *self;
         diff.moved().flat_map(move |moved| {
@@ -227,7 +227,7 @@ impl<'a> Diff<'a> {
         })
     }
 
-    /// The values of `T` that differ, of entities that have one in both pictures. First those of
+    /// The values of `T` that differ, of entities that have one in both snapshots. First those of
     /// entities that kept their place, by table and row, then those of entities that were moved.
     ///
     /// # Errors
@@ -250,7 +250,7 @@ impl<'a> Diff<'a> {
             }))
     }
 
-    /// The entities that have `T` in both pictures and switched on in only one, each with whether
+    /// The entities that have `T` in both snapshots and switched on in only one, each with whether
     /// it is on in the newer one. In the order of [`Diff::changed`].
     ///
     /// ```
@@ -362,7 +362,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Who is in the slots of the index that differ. Where a sync has put the archetypes in another
-    /// order between the pictures, equal slots may tell of different places, and all are looked at.
+    /// order between the snapshots, equal slots may tell of different places, and all are looked at.
     fn occupants(&self) -> impl Iterator<Item = (Occupant, Occupant)> + use<'a> {
         let Self { older, newer, .. } = *self;
         let lens = (older.slots.len(), newer.slots.len());
@@ -374,7 +374,7 @@ impl<'a> Diff<'a> {
         slots.map(move |index| (older.occupant(index), newer.occupant(index)))
     }
 
-    /// The entities of both pictures that are not at the same place.
+    /// The entities of both snapshots that are not at the same place.
     fn moved(&self) -> impl Iterator<Item = Moved> + use<'a> {
         let common = self.common;
         self.occupants().filter_map(move |pair| {
@@ -393,7 +393,7 @@ impl<'a> Diff<'a> {
         self.row_pairs_in_place(id).chain(self.row_pairs_moved(id))
     }
 
-    /// Those of entities that are at the same place in both pictures.
+    /// Those of entities that are at the same place in both snapshots.
     fn row_pairs_in_place(&self, id: ComponentId) -> impl Iterator<Item = RowPair<'a>> + use<'a> {
         let (older, newer) = (self.older.frozen, self.newer.frozen);
         let tables = 0..older.table_count().min(newer.table_count()).min(self.common);

@@ -160,7 +160,7 @@ impl SnapshotPool {
     }
 }
 
-/// A cell without a picture, held by one owner: what [`World::capture_into`] fills.
+/// A cell without a snapshot, held by one owner: what [`World::capture_into`] fills.
 pub struct VacantSnapshot {
     pub(crate) cell: VacantCell<Frozen>,
 }

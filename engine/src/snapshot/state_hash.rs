@@ -1,4 +1,4 @@
-//! [`View::state_hash`]: one number for all that a picture holds.
+//! [`View::state_hash`]: one number for all that a snapshot holds.
 
 use crate::storage::ComponentId;
 use crate::storage::component::Kind;

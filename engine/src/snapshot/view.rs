@@ -90,12 +90,12 @@ impl View {
         &self.lease
     }
 
-    /// Whether this is a picture of `world`.
+    /// Whether this is a snapshot of `world`.
     pub fn is_of(&self, world: &World) -> bool {
         self.lease.head.world == world.id
     }
 
-    /// Whether this is a picture of what `world` is or was before: of the same world, and no
+    /// Whether this is a snapshot of what `world` is or was before: of the same world, and no
     /// restore or sync has put other entities in place since.
     pub fn is_past_of(&self, world: &World) -> bool {
         self.is_of(world) && !self.is_superseded()
@@ -117,7 +117,7 @@ impl View {
         self.lease.is_superseded()
     }
 
-    /// How many ticks `world` has advanced since the capture; `None` when this is not a picture of
+    /// How many ticks `world` has advanced since the capture; `None` when this is not a snapshot of
     /// `world`. Zero where a restore has taken the tick back further.
     pub fn lag(&self, world: &World) -> Option<u64> {
         self.is_of(world).then(|| world.tick().saturating_sub(self.tick()))
@@ -129,7 +129,7 @@ impl View {
     }
 
     /// What the snapshot costs `world` now: its lag in ticks, its readers and what it retains.
-    /// `None` when this is not a picture of `world`. The cost grows with the logarithm of the
+    /// `None` when this is not a snapshot of `world`. The cost grows with the logarithm of the
     /// number of active snapshots.
     ///
     /// ```
@@ -150,7 +150,7 @@ impl View {
     }
 
     /// Bytes that this snapshot alone keeps alive: what would be free if all its views were
-    /// dropped now. Zero when this is not a picture of `world`. The cost grows with the chunks
+    /// dropped now. Zero when this is not a snapshot of `world`. The cost grows with the chunks
     /// that the snapshot retains, times the older snapshots.
     pub fn exclusive_bytes(&self, world: &World) -> usize {
         world.exclusive_bytes(self.id())

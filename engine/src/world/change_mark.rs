@@ -33,12 +33,12 @@ impl World {
     /// *world.get_mut::<u32>(ship).unwrap() = 2;
     /// let after = world.capture(ComponentMask::ALL, &pool);
     /// let changed = |view: &convoy_engine::View| {
-    ///     let query = view.query::<&u32>().unwrap().filter::<Changed<u32>>();
-    ///     query.since(mark).unwrap().count()
+    ///     let query = view.query::<&u32>().filter::<Changed<u32>>();
+    ///     query.since(mark).count()
     /// };
     /// assert_eq!((changed(&before), changed(&after)), (0, 1));
     /// let other = World::new();
-    /// assert_eq!(other.query::<&u32>().since(mark).err(), Some(QueryError::ForeignMark));
+    /// assert_eq!(other.query::<&u32>().try_since(mark).err(), Some(QueryError::ForeignMark));
     /// ```
     pub fn change_mark(&self) -> ChangeMark {
         ChangeMark { world: self.id, epoch: self.memory.history.close_epoch() }

@@ -42,7 +42,7 @@ impl World {
     /// | [`Or`](crate::Or), tuples of filters | as their parts |
     /// | [`Has<T>`](crate::Has) | `true`: it tells what the archetype has |
     /// | [`World::query_described`] | skipped where the component is required; `excluded` looks at what the archetype has |
-    /// | `get` and `get_many_mut` of a query | [`GetError::Filtered`](crate::GetError::Filtered) where the loop skips the entity |
+    /// | `get` and `get_many` of a query | [`GetError::Filtered`](crate::GetError::Filtered) where the loop skips the entity |
     /// | `count`, `len`, `single` and batches over a query | go by what the query finds |
     /// | [`World::get`], [`World::get_mut`], bytes by id | the value is reached as ever |
     /// | [`World::insert`], also in place | switches `T` on |
