@@ -1,12 +1,11 @@
-//! Convoy: archetype storage whose snapshots copy nothing.
+//! Convoy: an archetype storage engine whose snapshots copy nothing.
 //!
-//! A [`World`] is the live, single-writer database of a simulation: entities with components of any
-//! type whose bytes mean something ([`Component`]), in tables of chunked columns, one table for each set of types. A capture
-//! takes the chunk pointers of the columns in a [`ComponentMask`] and ends the world's *epoch*;
-//! from then on the world copies a captured chunk when it first writes to it. A [`View`] is a
-//! reader's lease on the picture: on any thread, for as long as it likes, also after the world is
-//! gone. A [`ModuleHost`] runs background modules at their own rates and lets those of one rate
-//! share a picture, a *convoy*.
+//! A [`World`] is the live, single-writer database of a simulation: entities with components, in tables of
+//! chunked columns, one table for each set of components. A capture takes the chunk pointers of the columns
+//! in a [`ComponentMask`]; from then on the world copies a captured chunk when it first writes to it. A
+//! [`View`] is a reader's hold on the snapshot: on any thread, for as long as it likes, also after the world
+//! is gone. A [`ModuleHost`] runs background modules at their own rates and lets those of one rate share a
+//! snapshot, a *convoy*.
 //!
 //! ```
 //! use convoy_engine::{ComponentMask, SnapshotPool, World};
@@ -23,34 +22,43 @@
 //! assert_eq!(*world.get::<u32>(entity).unwrap(), 2);
 //! ```
 //!
+//! # I want to ...
+//!
+//! | ... | use | cost |
+//! |---|---|---|
+//! | begin | [`guide::getting_started`] | |
+//! | spawn, despawn, insert, remove | [`World::spawn`], [`World::despawn`], [`World::insert`], [`World::remove`] | constant time; batches: [`World::spawn_batch`], [`QueryMut::insert`] |
+//! | read or write one entity | [`World::get`], [`World::get_mut`]; many by handle: [`World::reader`] | a look-up of the handle and one of the column |
+//! | go over all of a kind | [`World::query`], [`World::query_mut`], [`PreparedQuery`] | loops over slices; one compare a chunk |
+//! | use all cores | `par_for_each` (feature `rayon`), [`World::share`] | an atomic exchange a task |
+//! | read on another thread | [`World::capture`], [`View`]: [`guide::snapshots`] | some nanoseconds a chunk; a copy of each chunk that is written meanwhile |
+//! | run modules at their own rates | [`ModuleHost`], [`ModuleSpec`] | a capture a convoy |
+//! | go back in time | [`World::restore`]: [`guide::rollback`] | the chunks that differ |
+//! | look ahead | [`World::branch`] | the chunk pointers; a copy of each chunk that either writes |
+//! | know what changed | [`Changed`], [`diff()`](diff): [`guide::change_detection`] | nothing for writers; the chunks that were written |
+//! | compare two runs | [`World::state_hash`], [`first_difference`] | the chunks that were written since the last hash |
+//! | replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed |
+//! | send messages | [`World::send_event`], [`EventCursor`], [`Commands`] | one row |
+//! | describe types at run time | [`Schema`], [`World::register_described`], [`World::query_described`] | as typed ones |
+//! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |
+//!
+//! What can be a component stands on the page of [`Component`]. The minimum Rust version is 1.88. There is
+//! one feature, `rayon`, for parallel passes.
+//!
 //! # Priorities
 //!
 //! Sound, free of allocations, fast, pleasant, in this order. A running simulation touches neither
 //! the heap nor the system's mappings; bad input gets a typed error and changes nothing; the same
-//! operations give the same world. Without a snapshot, copy-on-write costs one compare a chunk;
-//! what the chunks themselves cost in loops over large tables stands in `benches/README.md`.
+//! operations give the same world. Without a snapshot, copy-on-write costs one compare a chunk.
 //!
-//! # Invariants
-//!
-//! Safety comments cite these by name. `engine/DESIGN.md` tells how each is kept and which test
-//! guards it.
-//!
-//! * `resident`: a chunk's memory neither moves nor unmaps while a world or a leased snapshot can
-//!   reach it.
-//! * `frozen`: rows below a captured length are never written while that capture is active.
-//! * `valued`: every row below a table's length holds a value of its component's type.
-//! * `sole-writer`: only the world's thread changes chunk lists and dead lists.
-//! * `one-list`: a chunk that the world has replaced is on exactly one dead list, or free.
-//! * `bounded-list`: a dead list never holds more chunks than its capture took, but after a restore
-//!   to an older one.
-//! * `foreign`: a branch neither writes nor recycles a chunk of the world that it comes from.
-//! * `ended-after`: who sees that a capture has ended comes after everything its readers did.
-//! * `fail-first`: an operation does all that can fail before it changes a row.
+//! Functions that can only fail by a mistake of their caller, such as reading a component that was not
+//! captured, panic at the caller's line, and have a `try_` form that returns the error.
 #![deny(unsafe_code)]
 
 // What derives write names this crate as its users do.
 extern crate self as convoy_engine;
 
+pub mod guide;
 mod host;
 mod provider;
 mod query;
