@@ -109,7 +109,7 @@ impl SharedWrites {
 impl<'a> Access<'a> {
     /// For terms that only read, which open in every epoch.
     pub(super) const READ: Self =
-        Self { epoch: Epoch::ZERO, means: Means::Read, world: PhantomData };
+        Self { epoch: Epoch::NEVER, means: Means::Read, world: PhantomData };
 
     #[inline]
     pub(super) fn exclusive(parts: WriteParts<'a>) -> Self {

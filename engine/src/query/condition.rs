@@ -57,7 +57,7 @@ impl Condition {
         let id = if registry.info(id).size() == 0 { ComponentId::ENTITY } else { id };
         match table.place(id).map(|place| table.column(place)) {
             None => Self(Rule::None),
-            Some(_) if since == Epoch::ZERO => Self(Rule::Every),
+            Some(_) if since == Epoch::BEFORE_ALL => Self(Rule::Every),
             Some(column) => Self(Rule::Written { column, since, asked: None }),
         }
     }

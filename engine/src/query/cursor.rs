@@ -299,7 +299,7 @@ pub(super) fn next_range<Q: Terms>(
 ) -> Option<(usize, Range<usize>)> {
     for position in position..plan.len() {
         if let Some(table) = plan.table::<()>(position) {
-            let mut selection = plan.selection::<()>(&table, Epoch::ZERO);
+            let mut selection = plan.selection::<()>(&table, Epoch::BEFORE_ALL);
             // SAFETY: the store is borrowed.
             let rows = unsafe { next_run(row, log2, table.rows(), &mut selection) };
             if let Some(rows) = rows {

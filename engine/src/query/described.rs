@@ -97,7 +97,7 @@ impl<'a> DescribedQuery<'a> {
     /// How many entities the query finds. The cost grows with archetypes, and with entities only
     /// where a required component can be switched off.
     pub fn count(&self) -> usize {
-        count::<(), ()>(&self.asked.plan(&self.store), Epoch::ZERO)
+        count::<(), ()>(&self.asked.plan(&self.store), Epoch::BEFORE_ALL)
     }
 
     /// The runs, in the order of archetypes and rows.

@@ -49,7 +49,7 @@ impl<'a, Q: ReadOnly> Query<'a, Q> {
 impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     #[inline]
     pub(super) fn of_plan(plan: Plan<'a, Q>) -> Self {
-        Self { plan, since: Epoch::ZERO, filter: PhantomData }
+        Self { plan, since: Epoch::BEFORE_ALL, filter: PhantomData }
     }
 
     #[inline]

@@ -72,7 +72,7 @@ impl World {
     /// component that was not synced.
     pub fn try_query_mut<Q: Terms>(&mut self) -> Result<QueryMut<'_, Q>, QueryError> {
         let choice = Choice::scan(&self.store())?;
-        Ok(QueryMut { world: self, choice, since: Epoch::ZERO, filter: PhantomData })
+        Ok(QueryMut { world: self, choice, since: Epoch::BEFORE_ALL, filter: PhantomData })
     }
 }
 
@@ -82,7 +82,7 @@ impl<'a, Q: Terms, F: Filter> QueryMut<'a, Q, F> {
     /// The choice was made for the world.
     #[inline]
     pub(super) unsafe fn resumed(world: &'a mut World, choice: Choice<'a, Q>) -> Self {
-        Self { world, choice, since: Epoch::ZERO, filter: PhantomData }
+        Self { world, choice, since: Epoch::BEFORE_ALL, filter: PhantomData }
     }
 
     /// The plan, and the epoch after which changes count.

@@ -262,14 +262,14 @@ pub struct SharedQuery<'a, Q: Terms, F = ()> {
 impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
     /// The plan. Everything counts as changed.
     fn plan(&self) -> (Plan<'_, Q>, Epoch) {
-        (self.plan, Epoch::ZERO)
+        (self.plan, Epoch::BEFORE_ALL)
     }
 
     #[inline]
     fn pass(&mut self) -> Pass<'_, Q, F> {
         let access = Access::shared(&self.borrow.shared.writes);
         // SAFETY: the query has borrowed its columns, and the access is that of their world.
-        unsafe { Pass::new(self.plan, Epoch::ZERO, access) }
+        unsafe { Pass::new(self.plan, Epoch::BEFORE_ALL, access) }
     }
 
     #[inline]
@@ -279,7 +279,7 @@ impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
     ) -> Result<[Q::Item<'_>; N], GetError> {
         let access = Access::shared(&self.borrow.shared.writes);
         // SAFETY: as in `pass`, and the entities are distinct.
-        unsafe { items::<Q, F, N>(&self.plan, Epoch::ZERO, access, distinct) }
+        unsafe { items::<Q, F, N>(&self.plan, Epoch::BEFORE_ALL, access, distinct) }
     }
 
     writing_methods!(SharedQuery);

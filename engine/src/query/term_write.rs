@@ -156,8 +156,10 @@ unsafe impl<T: Component> Terms for &mut T {
         let column = unsafe { &mut *bound.column };
         if bound.is_first(run.start, rest) {
             // SAFETY: as in `prepare`.
-            *replaced =
-                column.own_deferred(run.start >> bound.rows_log2, live, unsafe { &mut *memory });
+            let memory = unsafe { &mut *memory };
+            // SAFETY: the table has `live` rows, and the pass copies or writes those of a chunk that
+            // is returned.
+            *replaced = unsafe { column.own_deferred(run.start >> bound.rows_log2, live, memory) };
         }
         // SAFETY: the table holds the row, and the column is of `T`.
         let target = unsafe { row_ptr::<T>(column.raw(live), run.start) };

@@ -245,7 +245,7 @@ macro_rules! reads_only {
             _: *mut Memory,
         ) -> Self::Run {
             // SAFETY: the caller's contract; the epoch doesn't matter.
-            let run = unsafe { Self::start_owned(bound, run.start, Epoch::ZERO) };
+            let run = unsafe { Self::start_owned(bound, run.start, Epoch::NEVER) };
             run.expect("a run to read has nothing to wait for")
         }
 

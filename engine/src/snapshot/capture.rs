@@ -3,8 +3,13 @@
 use convoy_pool::{Lease, MemoryError, Publication, VacantCell, Watch};
 
 use crate::storage::frozen::{Frozen, FrozenHead, SnapshotShape};
+use crate::storage::history::NewCapture;
+use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask};
 use crate::world::World;
+use crate::world::event_log::EventLog;
+use crate::world::index::EntityIndex;
+use crate::world::resource::Resource;
 
 use super::pool::{SnapshotPool, VacantSnapshot};
 use super::view::View;
@@ -58,12 +63,13 @@ impl World {
         open: impl FnOnce(VacantCell<Frozen>) -> Lease<Frozen>,
     ) -> Lease<Frozen> {
         self.memory.reclaim();
-        let mut mask = self.catalog.registry.closed(&mask);
+        let mut mask = self.catalog.registry.with_toggles(&mask);
         if self.role.is_partial() {
             mask = mask.intersection(self.role.readable());
         }
         cell.reserve(&self.capture_shape(&mask));
-        let epoch = self.memory.history.close_epoch();
+        let snapshot = self.memory.begin_capture();
+        let epoch = snapshot.epoch();
         let head = FrozenHead {
             world: self.id,
             epoch,
@@ -73,49 +79,15 @@ impl World {
             alive: self.index.alive(),
             event_retention: self.event_retention,
         };
-        let shared = (&self.catalog, self.memory.mapping());
-        cell.begin(head, &self.lineage, shared);
-        self.fill_cell(&mut cell, &mask);
+        cell.begin(head, &self.lineage, (&self.catalog, snapshot.mapping()));
+        let lists = (&mut self.events[..], &mut self.resources[..]);
+        fill_cell(&mut cell, (&mask, &snapshot), (&mut self.tables, &mut self.index), lists);
         let chunks = cell.capacity().chunks;
         let known = mask.intersection(&self.catalog.registry.ids());
-        let history = &mut self.memory.history;
-        let holds = history.add((epoch, self.tick), &known, cell.watch(), chunks);
-        let bases = &mut history.bases;
+        let holds = snapshot.finish(self.tick, &known, cell.watch(), chunks);
+        let bases = &mut self.memory.history.bases;
         cell.finish(holds, bases.live() > 0, |number| bases.needed_by(epoch, number));
         open(cell)
-    }
-
-    fn fill_cell(&mut self, cell: &mut Frozen, mask: &ComponentMask) {
-        let others = self.memory.history.active_count() > 0;
-        for table in &mut self.tables {
-            table.note_capture(others);
-            let rows = table.rows();
-            cell.push_table(rows);
-            if !mask.intersects(table.mask()) {
-                continue;
-            }
-            for column in table.columns() {
-                if mask.contains(column.component()) {
-                    cell.push_column(column.chunks_of(rows));
-                }
-            }
-        }
-        if mask.contains(ComponentId::ENTITY) {
-            let (column, rows) = (self.index.column(), self.index.len());
-            cell.push_index(column.chunks_of(rows), rows, column.rows_log2());
-            self.index.note_handles(&mut cell.handles);
-        }
-        for log in &self.events {
-            if mask.contains(log.component()) {
-                let (column, rows) = (log.column(), log.rows());
-                let numbers = (log.first(), *log.forks());
-                cell.push_log(log.component(), numbers, (column.chunks_of(rows), rows));
-            }
-        }
-        for resource in self.resources.iter().filter(|each| mask.contains(each.component())) {
-            let (column, rows) = (resource.column(), resource.rows());
-            cell.push_resource(resource.component(), (column.chunks_of(rows), rows));
-        }
     }
 
     /// Makes room for `count` captures of everything that are active at one time, so that none of
@@ -164,5 +136,43 @@ impl World {
             shape.chunks += resource.column().chunk_capacity();
         }
         shape
+    }
+}
+
+/// Takes the lists of chunks and lengths of the columns of a mask.
+fn fill_cell(
+    cell: &mut Frozen,
+    (mask, snapshot): (&ComponentMask, &NewCapture<'_>),
+    (tables, index): (&mut [Table], &mut EntityIndex),
+    (events, resources): (&mut [EventLog], &mut [Resource]),
+) {
+    let is_all = mask.is_all();
+    for table in tables {
+        let rows = table.rows();
+        cell.push_table(rows);
+        if !is_all && !mask.intersects(table.mask()) {
+            continue;
+        }
+        for column in table.columns_mut() {
+            if is_all || mask.contains(column.component()) {
+                cell.push_column(column.capture(rows, snapshot));
+            }
+        }
+    }
+    if mask.contains(ComponentId::ENTITY) {
+        let (rows, log2) = (index.len(), index.column().rows_log2());
+        cell.push_index(index.column_mut().capture(rows, snapshot), rows, log2);
+        index.note_handles(&mut cell.handles);
+    }
+    for log in events.iter_mut().filter(|log| mask.contains(log.component())) {
+        let (rows, numbers) = (log.rows(), (log.first(), *log.forks()));
+        let component = log.component();
+        let chunks = log.column_mut().capture(rows, snapshot);
+        cell.push_log(component, numbers, (chunks, rows));
+    }
+    for resource in resources.iter_mut().filter(|each| mask.contains(each.component())) {
+        let (component, rows) = (resource.component(), resource.rows());
+        let chunks = resource.column_mut().capture(rows, snapshot);
+        cell.push_resource(component, (chunks, rows));
     }
 }

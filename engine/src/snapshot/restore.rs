@@ -5,6 +5,7 @@ use std::fmt;
 use crate::storage::ComponentId;
 use crate::storage::component::Kind;
 use crate::storage::frozen::Frozen;
+use crate::storage::history::restore::SnapshotOf;
 use crate::world::{RestoreReport, World};
 
 use super::view::View;
@@ -106,7 +107,7 @@ impl World {
         if let Some(component) = self.find_refused(frozen) {
             return Err(RestoreError::Values { component });
         }
-        Ok(self.restore_frozen(frozen))
+        Ok(self.restore_frozen(frozen, SnapshotOf::ThisWorld))
     }
 }
 

@@ -176,7 +176,7 @@ impl View {
     }
 
     pub(crate) fn narrow_to(mut self, mask: &ComponentMask) -> Self {
-        let mask = self.lease.catalog().registry.closed(mask);
+        let mask = self.lease.catalog().registry.with_toggles(mask);
         if !self.readable().is_subset(&mask) {
             let mask = self.readable().intersection(&mask);
             self.narrowed = Some(self.lease.narrowing(&mask));

@@ -15,9 +15,9 @@ use convoy_pool::Mapping;
 
 use super::charge::Charge;
 
-/// How many bases hold a capture. The world that captured, the cell and the bases share one count.
+/// How many bases hold a snapshot. The world that captured, the cell and the bases share one count.
 ///
-/// Only a view, or a base, of the capture makes one more: where both its readers and this count
+/// Only a view, or a base, of the snapshot makes one more: where both its readers and this count
 /// have come to nothing, the count stays at zero, and serves the next capture.
 #[derive(Clone, Default)]
 pub(crate) struct Holds(Arc<AtomicUsize>);
@@ -31,7 +31,7 @@ impl Holds {
     }
 }
 
-/// Keeps the chunks of one capture, mapped and unchanged.
+/// Keeps the chunks of one snapshot, mapped and unchanged.
 pub(crate) struct Base {
     holds: Holds,
     mapping: Arc<Mapping>,
@@ -40,10 +40,10 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// A hold on the capture that `holds` counts, by who reads it or has a base of it. Its chunks
+    /// A hold on the snapshot that `holds` counts, by who reads it or has a base of it. Its chunks
     /// lie in `mapping`, and `charge` is that of the reader.
     pub(crate) fn new(holds: &Holds, mapping: &Arc<Mapping>, charge: Option<&Charge>) -> Self {
-        // Relaxed: the reader or base that is there already keeps the capture until after this, as
+        // Relaxed: the reader or base that is there already keeps the snapshot until after this, as
         // with the count of an `Arc`.
         holds.0.fetch_add(1, Ordering::Relaxed);
         Self { holds: holds.clone(), mapping: Arc::clone(mapping), charge: charge.cloned() }

@@ -1,7 +1,7 @@
 //! [`ChunkList`]: the chunks that one column holds, and [`LooseChunk`]: one that no list holds.
 //!
 //! Each chunk of a world is in exactly one place: in the list of a column, on the dead list of a
-//! capture, free in the arena, or *loose*, on its way between these. (Only chunks that are foreign or
+//! snapshot, free in the arena, or *loose*, on its way between these. (Only chunks that are foreign or
 //! blank, which a world neither writes nor recycles, stand in lists of others too.) A loose chunk can't be copied,
 //! and whatever takes it consumes it: [`ChunkList`] when it is put in, and
 //! [`Returns::release`](super::history::Returns::release) when it is given back. So a chunk is
@@ -13,10 +13,10 @@
 #![allow(unsafe_code, reason = "says what a chunk's holder vouches for")]
 
 use std::mem;
-use std::ops::Deref;
-use std::thread;
+use std::ops::{Deref, Range};
+use std::{ptr, slice, thread};
 
-use convoy_pool::{ChunkPtr, ChunkRun, MemoryError, SizeClass};
+use convoy_pool::{Arena, ChunkPtr, ChunkRun, MemoryError, SizeClass};
 
 use super::chunk_entry::ChunkEntry;
 use super::component::ComponentInfo;
@@ -46,6 +46,53 @@ impl LooseChunk {
     /// one may stand in other lists as well: it is neither written nor recycled.
     pub(super) unsafe fn new(entry: ChunkEntry, component: ComponentId) -> Self {
         Self { entry, component }
+    }
+
+    /// A chunk out of `arena`, born and written in `epoch`.
+    #[inline]
+    pub(super) fn allocate(
+        arena: &mut Arena,
+        class: SizeClass,
+        component: ComponentId,
+        epoch: Epoch,
+    ) -> Result<Self, MemoryError> {
+        let entry = ChunkEntry::new(arena.allocate(class)?, class, epoch, epoch);
+        // SAFETY: the arena has just given the chunk out with this class.
+        Ok(unsafe { Self::new(entry, component) })
+    }
+
+    /// As [`LooseChunk::allocate`], the next chunk of `run`, or the first of another run, of `want`
+    /// chunks.
+    #[inline]
+    pub(super) fn allocate_next(
+        arena: &mut Arena,
+        (class, run, want): (SizeClass, &mut ChunkRun, usize),
+        component: ComponentId,
+        epoch: Epoch,
+    ) -> Result<Self, MemoryError> {
+        let chunk = arena.allocate_next(class, run, want)?;
+        // SAFETY: the arena has just given the chunk out with this class.
+        Ok(unsafe { Self::new(ChunkEntry::new(chunk, class, epoch, epoch), component) })
+    }
+
+    /// Gives a chunk that no snapshot sees back to the arena of its world.
+    #[inline]
+    pub(super) fn recycle(self, arena: &mut Arena) {
+        assert!(!self.born().is_foreign(), "a chunk of another world is not recycled");
+        let entry = self.into_entry();
+        // SAFETY: a loose chunk came from the arena with its class, and is in no list.
+        unsafe { arena.recycle(entry.chunk, entry.class()) };
+    }
+
+    /// Fills the first `rows` rows with copies of `value`.
+    pub(super) fn fill(&mut self, value: &[u8], rows: usize) {
+        assert!(!self.born().is_foreign(), "a chunk of another world is not written");
+        let bytes = rows * value.len();
+        assert!(bytes <= self.class().bytes(), "the rows are in the chunk");
+        // SAFETY: the chunk has as many bytes, which are initialised, and nobody else reaches a loose
+        // chunk that is the world's own.
+        let filled = unsafe { slice::from_raw_parts_mut(self.chunk().as_ptr(), bytes) };
+        filled.chunks_exact_mut(value.len().max(1)).for_each(|row| row.copy_from_slice(value));
     }
 
     /// The chunk, for whoever puts it elsewhere.
@@ -215,6 +262,22 @@ impl ChunkList {
             self.count_rows();
         }
         LooseChunk { entry: old, component: self.component }
+    }
+
+    /// Copies a range of bytes of a chunk to the same place in one that is about to replace it.
+    #[inline]
+    pub(crate) fn copy_to(&self, number: usize, spare: &mut LooseChunk, bytes: Range<usize>) {
+        let entry = &self.entries[number];
+        assert!(!spare.born().is_foreign(), "a chunk of another world is not written");
+        let bytes_max = entry.class().bytes().min(spare.class().bytes());
+        assert!(bytes.start <= bytes.end && bytes.end <= bytes_max, "both chunks have the bytes");
+        // SAFETY: the offset is in the chunk.
+        let from = unsafe { entry.chunk.as_ptr().add(bytes.start) };
+        // SAFETY: the offset is in the chunk.
+        let to = unsafe { spare.chunk().as_ptr().add(bytes.start) };
+        // SAFETY: a listed chunk is mapped, a foreign one by its base, and written through its list
+        // only. Nobody else reaches the loose one, which is another.
+        unsafe { ptr::copy_nonoverlapping(from, to, bytes.len()) };
     }
 
     /// Takes the last chunk out.

@@ -1,12 +1,13 @@
-//! Epochs: the time by which a world tells which of its chunks a capture sees.
+//! Epochs: the time by which a world tells which of its chunks a snapshot sees.
 
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One span between two captures, or, as the birth of a chunk, the world that it belongs to.
 ///
 /// | number | |
 /// |---|---|
-/// | 0 | before everything |
+/// | 0 | before everything: [`Epoch::BEFORE_ALL`] |
 /// | below 2^32 - 2 | a chunk of the base of this number: see [`Epoch::foreign`] |
 /// | 2^32 - 2 | a chunk that no world owns: [`Epoch::BLANK`] |
 /// | 2^32 - 1 | before every capture: [`Epoch::NEVER`] |
@@ -18,12 +19,13 @@ pub struct Epoch(u64);
 const FIRST: u64 = 1 << 32;
 
 impl Epoch {
-    pub(crate) const ZERO: Self = Self(0);
+    /// Before every span of every world: what was written after it is everything.
+    pub(crate) const BEFORE_ALL: Self = Self(0);
 
     /// The birth of a blank chunk, which belongs to the process: no world writes or recycles it.
     pub(crate) const BLANK: Self = Self(FIRST - 2);
-    /// The end of a capture that never was: not before the birth of any foreign chunk, so that these
-    /// count as seen, and before that of all others.
+    /// The end of a capture that never was, and of no world the current epoch: not before the birth of
+    /// any foreign chunk, so that these count as seen, and before that of all others.
     pub(crate) const NEVER: Self = Self(FIRST - 1);
 
     /// How many bits an epoch has: at a million captures a second, for nine years.
@@ -64,6 +66,22 @@ impl Epoch {
     }
 }
 
+/// The current epoch of a world, and proof that it lasts: no snapshot is captured while this lives,
+/// as that takes the history of the world exclusively. Whoever asks a column whether a row is writable
+/// shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Now<'m> {
+    epoch: Epoch,
+    history: PhantomData<&'m EpochCounter>,
+}
+
+impl Now<'_> {
+    #[inline]
+    pub(crate) fn epoch(self) -> Epoch {
+        self.epoch
+    }
+}
+
 /// A world's capture counter.
 ///
 /// Atomic only because `sync_from` closes an epoch of a source that it borrows shared; every
@@ -78,6 +96,11 @@ impl EpochCounter {
     #[inline]
     pub(crate) fn current(&self) -> Epoch {
         Epoch(self.0.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Now<'_> {
+        Now { epoch: self.current(), history: PhantomData }
     }
 
     /// Ends the current epoch and returns it: what is written from now on is newer.

@@ -2,7 +2,7 @@
 //!
 //! The lists keep their capacity from one capture to the next. While the cell is leased, the
 //! chunks stay mapped (the cell holds the arena's mapping) and unchanged (the world's history
-//! knows of the capture), whatever happens to the world.
+//! knows of the snapshot), whatever happens to the world.
 
 #![allow(unsafe_code, reason = "vouches for captured chunks")]
 
@@ -46,7 +46,7 @@ pub(crate) struct FrozenHead {
 impl FrozenHead {
     const EMPTY: Self = Self {
         world: WorldId::NONE,
-        epoch: Epoch::ZERO,
+        epoch: Epoch::NEVER,
         lineage: 0,
         tick: 0,
         mask: ComponentMask::NONE,
@@ -125,7 +125,7 @@ pub(crate) struct Frozen {
     bases: Vec<(u32, Base)>,
     /// Counts the branches of this snapshot.
     holds: Option<Holds>,
-    /// The masks that views were narrowed to, of this capture and of those before it.
+    /// The masks that views were narrowed to, of this snapshot and of those before it.
     narrowings: Mutex<Vec<Arc<ComponentMask>>>,
 }
 
@@ -248,7 +248,7 @@ impl Frozen {
         self.mapping = Some(Arc::clone(mapping));
     }
 
-    /// Ends a capture, whose branches `holds` counts. Where there may be foreign chunks in it, `base`
+    /// Ends a snapshot, whose branches `holds` counts. Where there may be foreign chunks in it, `base`
     /// is asked for the base of each, and gives it once.
     pub(crate) fn finish(
         &mut self,
@@ -391,7 +391,7 @@ impl Frozen {
     fn rows(&self, at: FrozenRows, size: usize, rows_log2: u8) -> Rows<'_> {
         let count = if size == 0 { 0 } else { at.rows.div_ceil(1 << rows_log2) };
         let chunks = &self.chunks[at.start..at.start + count];
-        // SAFETY: `resident` through the mapping that the cell holds, and `frozen`: the capture
+        // SAFETY: `resident` through the mapping that the cell holds, and `frozen`: the snapshot
         // is active while the cell can be read, and these are the lengths that it took.
         unsafe { Rows::new(chunks, at.rows, size, rows_log2) }
     }

@@ -1,17 +1,15 @@
-//! Epochs, active captures and their dead lists: who still sees a chunk, and when it is free.
+//! Epochs, active snapshots and their dead lists: who still sees a chunk, and when it is free.
 //!
 //! The world's epoch grows with every capture. Each chunk remembers the epoch in which the world
-//! came to own it, `born`; a capture of epoch `e` sees the chunks with `born <= e` in the columns
-//! of its mask. A chunk that the world replaces while a capture sees it is *retired* to the dead
-//! list of the newest active capture that sees it. When that capture ends, each entry moves to the
-//! next older capture that sees it, or back to the arena. These are the dead lists of ZFS
+//! came to own it, `born`; a snapshot of epoch `e` sees the chunks with `born <= e` in the columns
+//! of its mask. A chunk that the world replaces while a snapshot sees it is *retired* to the dead
+//! list of the newest active snapshot that sees it. When that snapshot ends, each entry moves to the
+//! next older snapshot that sees it, or back to the arena. These are the dead lists of ZFS
 //! snapshots, in memory: no chunk carries a reference count, and the cost is proportional to what
 //! was written.
 //!
 //! Only the thread that owns the world comes here. A reader that leaves flips its cell's state,
 //! and [`History::reclaim`] notices.
-
-#![allow(unsafe_code, reason = "takes chunks from the arena and returns them")]
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -23,10 +21,9 @@ use convoy_pool::{
 };
 
 use super::base::Holds;
-use super::chunk_entry::ChunkEntry;
 use super::chunk_list::LooseChunk;
 use super::component_id::{COMPONENTS_MAX, ComponentId};
-use super::epoch::{Epoch, EpochCounter};
+use super::epoch::{Epoch, EpochCounter, Now};
 use super::frozen::Frozen;
 use super::mask::ComponentMask;
 use super::spares::Spares;
@@ -66,22 +63,22 @@ struct DeadChunk {
     chunk: Option<LooseChunk>,
 }
 
-/// The lists of a capture, used again and again.
-struct CaptureLists {
-    /// Chunks that this capture is the newest to see, and that the world has replaced.
+/// The lists of a snapshot, used again and again.
+struct SnapshotLists {
+    /// Chunks that this snapshot is the newest to see, and that the world has replaced.
     dead: Vec<DeadChunk>,
     /// Bytes of the chunks in `dead`.
     dead_bytes: usize,
-    /// Live chunks that this capture is the oldest to see, for the components of its mask; what
+    /// Live chunks that this snapshot is the oldest to see, for the components of its mask; what
     /// stands there for others means nothing.
     oldest: Tallies,
-    /// The branches that hold the capture.
+    /// The branches that hold the snapshot.
     holds: Holds,
-    /// The components that it took. A box, as captures move in their list.
+    /// The components that it took. A box, as snapshots move in their list.
     mask: Box<ComponentMask>,
 }
 
-impl CaptureLists {
+impl SnapshotLists {
     fn with_capacity(chunks: usize) -> Self {
         Self {
             dead: Vec::with_capacity(chunks),
@@ -99,17 +96,17 @@ impl CaptureLists {
     }
 }
 
-/// A capture whose readers may not all have left yet.
-struct ActiveCapture {
+/// A snapshot whose readers may not all have left yet.
+struct ActiveSnapshot {
     epoch: Epoch,
     tick: u64,
     watch: Watch<Frozen>,
-    lists: CaptureLists,
+    lists: SnapshotLists,
     /// How many entries of the dead list are sorted by address, during a revival.
     sorted: usize,
 }
 
-impl ActiveCapture {
+impl ActiveSnapshot {
     /// Whether the last reader has left, and the last branch has let go.
     fn ended(&self) -> bool {
         // In this order: while there are readers there may be more branches.
@@ -153,11 +150,53 @@ impl DerefMut for Memory {
 }
 
 impl Drop for Returns {
-    /// The chunks of dead lists go with the slabs, when the last capture has ended.
+    /// The chunks of dead lists go with the slabs, when the last snapshot has ended.
     fn drop(&mut self) {
         let dead = self.history.active.iter_mut().flat_map(|each| each.lists.dead.drain(..));
         let old = self.steps.end().into_iter().filter_map(|step| step.old);
         dead.filter_map(|dead| dead.chunk).chain(old).for_each(|chunk| _ = chunk.into_entry());
+    }
+}
+
+/// A snapshot that is being captured. Its epoch has ended, so that what is written after it was
+/// written in a later one, and while it lives nobody knows of a row that is writable.
+pub(crate) struct NewCapture<'m> {
+    memory: &'m mut Returns,
+    epoch: Epoch,
+    /// Whether older snapshots are active.
+    joins_others: bool,
+}
+
+impl NewCapture<'_> {
+    /// The epoch that it ends.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The slabs that all chunks lie in.
+    pub(crate) fn mapping(&self) -> &Arc<Mapping> {
+        self.memory.mapping()
+    }
+
+    /// Whether older snapshots are active.
+    #[inline]
+    pub(crate) fn joins_others(&self) -> bool {
+        self.joins_others
+    }
+
+    /// Makes the snapshot an active one, on the world's tick `tick`.
+    ///
+    /// `chunks` bounds how many chunk pointers it took. Its dead list never holds more: every
+    /// entry is a different one of them, retired once. Only after a restore to an older snapshot it
+    /// may grow, by chunks of that one. Returns the count of the branches that hold the snapshot.
+    pub(crate) fn finish(
+        self,
+        tick: u64,
+        mask: &ComponentMask,
+        watch: Watch<Frozen>,
+        chunks: usize,
+    ) -> Holds {
+        self.memory.history.add((self.epoch, tick), mask, watch, chunks)
     }
 }
 
@@ -173,7 +212,7 @@ impl Memory {
         self.arena.reserve(bytes)
     }
 
-    /// A chunk of `class` for a column of `component`, born now; ended captures are reclaimed
+    /// A chunk of `class` for a column of `component`, born now; ended snapshots are reclaimed
     /// before a limit is reported.
     #[inline]
     pub(crate) fn allocate(
@@ -198,15 +237,28 @@ impl Memory {
         run: &mut ChunkRun,
         want: usize,
     ) -> Result<LooseChunk, MemoryError> {
-        let chunk = match self.arena.allocate_next(class, run, want) {
-            Err(error) if self.reclaim() == 0 => return Err(error),
-            Err(_) => self.arena.allocate_next(class, run, want)?,
-            Ok(chunk) => chunk,
-        };
-        Ok(self.born_now(chunk, class, component))
+        let mut chunk = self.allocate_in_run(class, component, run, want);
+        if chunk.is_err() && self.reclaim() > 0 {
+            chunk = self.allocate_in_run(class, component, run, want);
+        }
+        chunk
     }
 
-    /// Finds out whether chunks of together `bytes` bytes can be had, after ended captures have
+    #[inline]
+    fn allocate_in_run(
+        &mut self,
+        class: SizeClass,
+        component: ComponentId,
+        run: &mut ChunkRun,
+        want: usize,
+    ) -> Result<LooseChunk, MemoryError> {
+        let (epoch, wish) = (self.epoch(), (class, run, want));
+        let chunk = LooseChunk::allocate_next(&mut self.arena, wish, component, epoch)?;
+        self.history.ledger.allocate(component, class);
+        Ok(chunk)
+    }
+
+    /// Finds out whether chunks of together `bytes` bytes can be had, after ended snapshots have
     /// given back what they kept.
     pub(crate) fn check_room(&mut self, bytes: usize) -> Result<(), MemoryError> {
         if bytes > 0 {
@@ -222,23 +274,10 @@ impl Memory {
         class: SizeClass,
         component: ComponentId,
     ) -> Result<LooseChunk, MemoryError> {
-        let chunk = self.arena.allocate(class)?;
-        Ok(self.born_now(chunk, class, component))
-    }
-
-    /// A chunk that the arena has just given out with `class`.
-    #[inline]
-    fn born_now(
-        &mut self,
-        chunk: ChunkPtr,
-        class: SizeClass,
-        component: ComponentId,
-    ) -> LooseChunk {
         let epoch = self.epoch();
+        let chunk = LooseChunk::allocate(&mut self.arena, class, component, epoch)?;
         self.history.ledger.allocate(component, class);
-        let entry = ChunkEntry::new(chunk, class, epoch, epoch);
-        // SAFETY: the arena has just given the chunk out with this class.
-        unsafe { LooseChunk::new(entry, component) }
+        Ok(chunk)
     }
 
     /// Notes that `chunk` becomes number `number` of its column, which had none there, if steps are
@@ -255,6 +294,19 @@ impl Returns {
     #[inline]
     pub(crate) fn epoch(&self) -> Epoch {
         self.history.epoch()
+    }
+
+    /// The current epoch, and that it lasts while this is borrowed.
+    #[inline]
+    pub(crate) fn now(&self) -> Now<'_> {
+        self.history.epoch.now()
+    }
+
+    /// Ends the current epoch with a snapshot.
+    pub(crate) fn begin_capture(&mut self) -> NewCapture<'_> {
+        let epoch = self.history.close_epoch();
+        let joins_others = self.history.active_count() > 0;
+        NewCapture { memory: self, epoch, joins_others }
     }
 
     /// The slabs that all chunks lie in.
@@ -279,7 +331,7 @@ impl Returns {
     }
 
     /// Gives a chunk that the world no longer uses, or never did, to the arena, or to the dead list
-    /// of the newest capture that sees it. One of another world is only forgotten.
+    /// of the newest snapshot that sees it. One of another world is only forgotten.
     pub(crate) fn release(&mut self, chunk: LooseChunk) {
         let (born, component, class) = (chunk.born(), chunk.component(), chunk.class());
         let history = &mut self.history;
@@ -290,15 +342,15 @@ impl Returns {
         }
         if born <= history.newest(component) {
             let mut viewers =
-                history.active.iter_mut().filter(|capture| capture.sees(born, component));
+                history.active.iter_mut().filter(|snapshot| snapshot.sees(born, component));
             let oldest = viewers.next();
-            let oldest = oldest.expect("the newest epoch of a component is an active capture's");
+            let oldest = oldest.expect("the newest epoch of a component is an active snapshot's");
             history.ledger.retire(oldest.lists.oldest.of(component), class);
             let newest = viewers.next_back().unwrap_or(oldest);
             newest.lists.push(chunk);
         } else {
             history.ledger.free(component, class);
-            recycle(&mut self.arena, chunk);
+            chunk.recycle(&mut self.arena);
         }
     }
 
@@ -350,9 +402,9 @@ impl Returns {
         self.steps.trim_list() + self.spares.trim_list()
     }
 
-    /// Lets go of the bases of which nothing is left, ends the captures that have no reader left and
+    /// Lets go of the bases of which nothing is left, ends the snapshots that have no reader left and
     /// passes on what their dead lists hold.
-    /// Returns how many captures ended.
+    /// Returns how many snapshots ended.
     pub(crate) fn reclaim(&mut self) -> usize {
         let Self { arena, history, .. } = self;
         history.bases.let_go();
@@ -363,25 +415,25 @@ impl Returns {
                 index += 1;
                 continue;
             }
-            let mut capture = history.active.remove(index);
+            let mut snapshot = history.active.remove(index);
             // Backwards, so that the arena, which gives the last chunk back first, hands them out
             // in the order in which they were replaced: side by side, if they lay so.
-            for dead in capture.lists.dead.drain(..).rev().filter_map(|dead| dead.chunk) {
+            for dead in snapshot.lists.dead.drain(..).rev().filter_map(|dead| dead.chunk) {
                 let older = &mut history.active[..index];
                 match older.iter_mut().rfind(|older| older.sees(dead.born(), dead.component())) {
                     Some(older) => older.lists.push(dead),
                     None => {
-                        // The last capture that saw it has ended, which happened after its
+                        // The last snapshot that saw it has ended, which happened after its
                         // readers' last access.
                         history.ledger.retained.subtract(dead.class());
-                        recycle(arena, dead);
+                        dead.recycle(arena);
                     }
                 }
             }
-            capture.lists.dead_bytes = 0;
-            history.find_newest(&capture.lists.mask);
-            history.unshare(&mut capture, index);
-            history.spare.push(capture.lists);
+            snapshot.lists.dead_bytes = 0;
+            history.find_newest(&snapshot.lists.mask);
+            history.unshare(&mut snapshot, index);
+            history.spare.push(snapshot.lists);
             ended += 1;
         }
         ended
@@ -395,32 +447,22 @@ pub(crate) fn ask_heap(bytes: usize) -> Result<(), MemoryError> {
     asked.map_err(|_| MemoryError::Heap { requested_bytes: bytes })
 }
 
-/// Gives a chunk that no capture sees to the arena that it came from.
-fn recycle(arena: &mut Arena, chunk: LooseChunk) {
-    let entry = chunk.into_entry();
-    // SAFETY: a loose chunk came from the arena with its class, and is in no list. Only foreign ones
-    // are of another arena, and they don't come here.
-    unsafe { arena.recycle(entry.chunk, entry.class()) };
-}
-
-/// The active captures of a world, oldest first.
+/// The active snapshots of a world, oldest first.
 pub(crate) struct History {
     epoch: EpochCounter,
-    /// Per component: the epoch of the newest active capture that holds it.
+    /// Per component: the epoch of the newest active snapshot that holds it.
     newest: Box<[Epoch; COMPONENTS_MAX]>,
-    active: Vec<ActiveCapture>,
-    spare: Vec<CaptureLists>,
+    active: Vec<ActiveSnapshot>,
+    spare: Vec<SnapshotLists>,
     pub(crate) ledger: Ledger,
     pub(crate) statistics: CopyStatistics,
     pub(crate) timing: bool,
-    /// Whether the world is being made from a snapshot of another one, whose chunks it shares.
-    pub(crate) branching: bool,
     /// In a branch: the worlds whose chunks it shares.
     pub(crate) bases: Bases,
 }
 
 impl History {
-    /// How many captures may be active before their list grows.
+    /// How many snapshots may be active before their list grows.
     const ACTIVE_EXPECTED: usize = 32;
 
     fn new() -> Self {
@@ -432,7 +474,6 @@ impl History {
             ledger: Ledger::new(),
             statistics: CopyStatistics::default(),
             timing: false,
-            branching: false,
             bases: Bases::default(),
         }
     }
@@ -452,12 +493,8 @@ impl History {
         self.newest[component.index()]
     }
 
-    /// Adds the capture that just closed `epoch`, on the world's tick `tick`.
-    ///
-    /// `chunks` bounds how many chunk pointers it took. Its dead list never holds more: every
-    /// entry is a different one of them, retired once. Only after a restore to an older capture it
-    /// may grow, by chunks of that one. Returns the count of the branches that hold the capture.
-    pub(crate) fn add(
+    /// [`NewCapture::finish`].
+    fn add(
         &mut self,
         (epoch, tick): (Epoch, u64),
         mask: &ComponentMask,
@@ -465,7 +502,7 @@ impl History {
         chunks: usize,
     ) -> Holds {
         let spare = self.spare.pop();
-        let mut lists = spare.unwrap_or_else(|| CaptureLists::with_capacity(chunks));
+        let mut lists = spare.unwrap_or_else(|| SnapshotLists::with_capacity(chunks));
         if lists.dead.capacity() < chunks {
             lists.dead.reserve_exact(chunks);
         }
@@ -475,11 +512,11 @@ impl History {
         }
         let holds = lists.holds.clone();
         *lists.mask = *mask;
-        self.active.push(ActiveCapture { epoch, tick, watch, lists, sorted: 0 });
+        self.active.push(ActiveSnapshot { epoch, tick, watch, lists, sorted: 0 });
         holds
     }
 
-    /// Makes lists for `count` captures of `chunks` chunks of `types` types each.
+    /// Makes lists for `count` snapshots of `chunks` chunks of `types` types each.
     pub(crate) fn reserve(
         &mut self,
         count: usize,
@@ -487,13 +524,13 @@ impl History {
         types: usize,
     ) -> Result<(), MemoryError> {
         let lists_bytes = chunks.saturating_mul(size_of::<DeadChunk>());
-        let places_bytes = size_of::<ActiveCapture>() + size_of::<CaptureLists>();
+        let places_bytes = size_of::<ActiveSnapshot>() + size_of::<SnapshotLists>();
         let capture_bytes = lists_bytes.saturating_add(places_bytes + Tallies::bytes(types));
         ask_heap(capture_bytes.saturating_mul(count))?;
         self.active.reserve(count.saturating_sub(self.active.len()));
         self.spare.reserve(count);
         while self.active.len() + self.spare.len() < count {
-            self.spare.push(CaptureLists::with_capacity(chunks));
+            self.spare.push(SnapshotLists::with_capacity(chunks));
         }
         for lists in &mut self.spare {
             lists.dead.reserve_exact(chunks);
@@ -502,7 +539,7 @@ impl History {
         Ok(())
     }
 
-    /// How many captures are active.
+    /// How many snapshots are active.
     pub(crate) fn active_count(&self) -> usize {
         self.active.len()
     }
@@ -521,20 +558,21 @@ impl History {
         }
     }
 
-    /// Finds the newest captures of the components of `mask` anew.
+    /// Finds the newest snapshots of the components of `mask` anew.
     fn find_newest(&mut self, mask: &ComponentMask) {
         for id in mask.ids() {
-            let holder = self.active.iter().rfind(|capture| capture.lists.mask.contains(id));
-            self.newest[id.index()] = holder.map_or(Epoch::NEVER, |capture| capture.epoch);
+            let holder = self.active.iter().rfind(|snapshot| snapshot.lists.mask.contains(id));
+            self.newest[id.index()] = holder.map_or(Epoch::NEVER, |snapshot| snapshot.epoch);
         }
     }
 
     /// Passes the live chunks that `ended`, which stood at `index`, was the oldest to see on to
-    /// the next newer capture of their component.
-    fn unshare(&mut self, ended: &mut ActiveCapture, index: usize) {
+    /// the next newer snapshot of their component.
+    fn unshare(&mut self, ended: &mut ActiveSnapshot, index: usize) {
         for id in ended.lists.mask.ids() {
             let tally = *ended.lists.oldest.of(id);
-            match self.active[index..].iter_mut().find(|capture| capture.lists.mask.contains(id)) {
+            match self.active[index..].iter_mut().find(|snapshot| snapshot.lists.mask.contains(id))
+            {
                 Some(newer) => newer.lists.oldest.of(id).add_all(tally),
                 None => self.ledger.unshare(id, tally),
             }

@@ -11,10 +11,8 @@ use convoy_derive::TypeLayout;
 
 use super::entity::Entity;
 
-/// The end of a list of siblings: no entity.
-pub(crate) const NOBODY: Entity = Entity::new(0, 0);
-
-/// The link of a child to its parent and to the siblings beside it.
+/// The link of a child to its parent and to the siblings beside it; the list of siblings ends with
+/// [`Entity::NONE`].
 ///
 /// Every entity that has a parent has it, and no other: `Without<ChildOf>` finds the roots. It is
 /// read like any component and written by [`World::set_parent`](crate::World::set_parent) and its
@@ -55,12 +53,12 @@ impl ChildOf {
 
     /// The sibling before this child.
     pub fn previous(&self) -> Option<Entity> {
-        somebody(self.previous)
+        self.previous.some()
     }
 
     /// The sibling after this child.
     pub fn next(&self) -> Option<Entity> {
-        somebody(self.next)
+        self.next.some()
     }
 }
 
@@ -79,11 +77,6 @@ impl Children {
     pub fn count(&self) -> usize {
         self.count as usize
     }
-}
-
-/// The entity of a link, if it names one.
-pub(crate) fn somebody(entity: Entity) -> Option<Entity> {
-    (entity != NOBODY).then_some(entity)
 }
 
 /// Whether a type is a link, which only the engine writes.

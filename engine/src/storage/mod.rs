@@ -6,6 +6,7 @@
 
 pub(crate) mod archetype;
 pub(crate) mod base;
+mod captured;
 pub(crate) mod charge;
 pub(crate) mod chunk_entry;
 pub(crate) mod chunk_list;

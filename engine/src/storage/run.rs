@@ -13,7 +13,9 @@ use std::ops::Range;
 use convoy_pool::MemoryError;
 
 use super::archetype::ArchetypeId;
+use super::epoch::Now;
 use super::history::{Memory, Returns};
+use super::table::rows_mut::Append;
 use super::table::{DROPPED, Table};
 
 /// Consecutive rows of one table.
@@ -174,39 +176,31 @@ impl Table {
     ) -> Result<(), MemoryError> {
         let rows = self.rows();
         let end = rows - row_count(runs);
-        for column in self.columns_mut() {
+        for position in 0..self.columns().len() {
             for hole in holes(runs, end) {
-                column.own_rows(hole, rows, memory)?;
+                self.own_values(position, hole, memory)?;
             }
         }
         Ok(())
     }
 
-    /// Copies the rows of the runs to the end of `target`, where [`Table::prepare_append_run`]
-    /// made room. `positions` is as for [`Table::commit_move`]. Returns the first row there.
-    pub(crate) fn copy_runs_to(
-        &self,
-        runs: &[RowRun],
-        target: &mut Self,
-        positions: &[u16],
-    ) -> usize {
-        let first = target.rows();
+    /// Copies the rows of the runs to those of `append`. `positions` is as for
+    /// [`Removal::finish_move`](super::table::rows_mut::Removal::finish_move).
+    pub(crate) fn copy_runs_to(&self, runs: &[RowRun], mut append: Append<'_>, positions: &[u16]) {
         for (column, &position) in self.columns().iter().zip(positions) {
             if position == DROPPED {
                 continue;
             }
-            let target = &mut target.columns_mut()[usize::from(position)];
-            let mut to = first;
+            let (position, mut to) = (usize::from(position), 0);
             for rows in runs.iter().map(RowRun::rows) {
                 match rows.len() {
-                    1 => target.copy_from(to, column, rows.start),
-                    count => target.copy_run_from(to, column, rows.start, count),
+                    1 => append.row(to).column_mut(position).copy_from(column, rows.start),
+                    count => append.run_mut(position, to..to + count).copy_from(column, rows.start),
                 }
                 to += rows.len();
             }
         }
-        target.commit_append_run(row_count(runs));
-        first
+        append.finish();
     }
 
     /// Moves the survivors into the holes that the runs leave, which [`Table::prepare_holes`] made
@@ -216,21 +210,22 @@ impl Table {
         &mut self,
         runs: &[RowRun],
         memory: &mut Returns,
-        mut moved: impl FnMut(&Self, Range<usize>),
+        mut moved: impl FnMut(&Self, Range<usize>, Now<'_>),
     ) {
         let rows = self.rows();
         let end = rows - row_count(runs);
-        for column in self.columns_mut() {
+        for position in 0..self.columns().len() {
             for (from, to) in fills(runs, end, rows) {
+                let now = memory.now();
                 match to.len() {
-                    1 => column.copy_within(from, to.start),
-                    count => column.copy_run_within(from, to.start, count),
+                    1 => self.row_mut(position, to.start, now).copy_within(from),
+                    _ => self.run_mut(position, to, now).copy_within(from),
                 }
             }
         }
         self.shrink(end, memory);
         for (_, to) in fills(runs, end, rows) {
-            moved(self, to);
+            moved(self, to, memory.now());
         }
     }
 }

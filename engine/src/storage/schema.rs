@@ -266,7 +266,7 @@ impl SchemaBuilder {
                     return Err(SchemaError::Archetype { component: name });
                 }
             }
-            let mask = registry.closed(&mask);
+            let mask = registry.with_toggles(&mask);
             if mask.is_empty() || masks.contains(&mask) {
                 return Err(SchemaError::Repeated);
             }

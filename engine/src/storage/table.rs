@@ -1,24 +1,24 @@
 //! A table: the rows of one archetype, as columns of equal length.
 
-#![allow(unsafe_code, reason = "points to columns that several queries share out")]
-
 use std::ops::Range;
-use std::ptr;
 use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
 use super::archetype::Archetype;
-use super::column::{Column, RawColumn, Surplus};
-use super::component::{ENABLED, Registry};
+use super::column::access::{RowMut, RunMut};
+use super::column::{Column, Surplus};
+use super::component::{Component, ENABLED, Registry};
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
-use super::epoch::Epoch;
+use super::epoch::{Epoch, Now};
 use super::history::{Memory, Returns};
 use super::mask::ComponentMask;
 use super::rows::Rows;
 
 mod restore;
+pub(crate) mod rows_mut;
+mod share;
 
 pub(crate) struct Table {
     /// In the order of component ids; the entity column is the first.
@@ -28,19 +28,23 @@ pub(crate) struct Table {
     /// largest id needs.
     positions: Box<[u16]>,
     rows: u32,
-    /// The most rows that a capture took of this table while others were active, so never less
-    /// than what any active capture sees.
-    captured_rows: u32,
-    /// Rows below this can be appended in `open_epoch` without preparing the columns again.
-    open_until: u32,
-    /// Rows in the smallest full chunk of a column, less one: only where a length has none of
-    /// these bits can a chunk have become empty.
+    open: Open,
+    /// Rows in the smallest full chunk of a column, less one: a chunk can only become empty
+    /// when `rows & chunk_mask == 0`.
     chunk_mask: u32,
-    open_epoch: Epoch,
     /// Whether rows hold links of the hierarchy, which have counterparts in other rows.
     linked: bool,
     /// Where the columns stand that tell which rows have a component switched off.
     toggles: Box<[u16]>,
+}
+
+/// Rows of a table: in this epoch each of them can be written in every column, once it comes after
+/// the last one. Whatever might change that for the next row ends it.
+#[derive(Clone, Copy)]
+struct Open {
+    start: u32,
+    count: u32,
+    epoch: Epoch,
 }
 
 /// Why rows can't be appended.
@@ -78,22 +82,6 @@ impl<'a> Positions<'a> {
     }
 }
 
-/// Switches components on in some rows, which are writable in the columns of their toggles, those
-/// at `toggles`.
-#[inline]
-pub(crate) fn enable_rows(columns: &mut [Column], toggles: &[u16], rows: Range<usize>) {
-    if !toggles.is_empty() {
-        enable_toggles(columns, toggles, rows);
-    }
-}
-
-#[inline(never)]
-fn enable_toggles(columns: &mut [Column], toggles: &[u16], rows: Range<usize>) {
-    for &position in toggles {
-        columns[usize::from(position)].fill_run(rows.start, rows.len(), &ENABLED);
-    }
-}
-
 impl Table {
     pub(crate) fn new(archetype: &Archetype, registry: &Registry) -> Self {
         let mask = archetype.shared_mask();
@@ -114,10 +102,8 @@ impl Table {
             mask,
             positions,
             rows: 0,
-            captured_rows: 0,
-            open_until: 0,
+            open: Open { start: 0, count: 0, epoch: Epoch::NEVER },
             chunk_mask,
-            open_epoch: Epoch::ZERO,
             linked,
             toggles,
         }
@@ -130,10 +116,20 @@ impl Table {
         self.linked
     }
 
-    /// Switches everything on in rows that are new, and writable.
+    /// Switches components on in some rows, in the columns of their toggles, which are at `toggles`
+    /// and were made writable there.
     #[inline]
-    pub(crate) fn enable_rows(&mut self, rows: Range<usize>) {
-        enable_rows(&mut self.columns, &self.toggles, rows);
+    pub(crate) fn enable(&mut self, toggles: &[u16], rows: Range<usize>, now: Now<'_>) {
+        if !toggles.is_empty() {
+            self.enable_toggles(toggles, rows, now);
+        }
+    }
+
+    #[inline(never)]
+    fn enable_toggles(&mut self, toggles: &[u16], rows: Range<usize>, now: Now<'_>) {
+        for &position in toggles {
+            self.run_mut(usize::from(position), rows.clone(), now).fill(&ENABLED);
+        }
     }
 
     pub(crate) fn mask(&self) -> &ComponentMask {
@@ -149,7 +145,9 @@ impl Table {
         &self.columns
     }
 
+    /// All columns, with which anything may be done: `open` ends.
     pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
+        self.close();
         &mut self.columns
     }
 
@@ -175,40 +173,69 @@ impl Table {
         &self.columns[position]
     }
 
-    #[inline]
+    /// One column, with which anything may be done: `open` ends.
     pub(crate) fn column_mut(&mut self, id: ComponentId) -> Option<&mut Column> {
+        self.close();
         self.position(id).map(|position| &mut self.columns[position])
     }
 
-    /// The column at a position, for a query that has it exclusively while the table is only borrowed
-    /// shared: queries share the columns of a table out among each other. Makes no reference to a
-    /// column.
+    /// `row` of the column at a position, made writable.
     #[inline]
-    pub(crate) fn column_ptr(&self, position: usize) -> *mut Column {
-        let table = ptr::from_ref(self).cast_mut();
-        // SAFETY: the place is read, not written: the pointer to the columns, which keeps the
-        // rights that their owner has.
-        let columns = unsafe { &raw mut *(*table).columns };
-        assert!(position < columns.len(), "the table has the column");
-        // SAFETY: the position was checked.
-        unsafe { columns.cast::<Column>().add(position) }
+    pub(crate) fn own_value(
+        &mut self,
+        position: usize,
+        row: usize,
+        memory: &mut Memory,
+    ) -> Result<RowMut<'_>, MemoryError> {
+        let rows = self.rows();
+        self.columns[position].own_row(row, rows, memory)
     }
 
-    /// The chunks of the column at a position. Refers to no other column, and to this one for the
-    /// moment only.
-    #[inline]
-    pub(crate) fn raw_column(&self, position: usize) -> RawColumn {
-        // SAFETY: the table has the column. Queries that have it exclusively refer to it for moments
-        // in which nothing else of theirs runs, and other queries don't look at it then.
-        unsafe { &*self.column_ptr(position) }.raw(self.rows())
+    /// Makes `rows` of the column at a position writable.
+    pub(crate) fn own_values(
+        &mut self,
+        position: usize,
+        rows: Range<usize>,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let live = self.rows();
+        self.columns[position].own_rows(rows, live, memory)
     }
 
-    /// log2 of the rows in a chunk of the column at a position, and the bytes of a row.
+    /// Whether `row` of the column at a position can be written as it is.
     #[inline]
-    pub(crate) fn column_shape(&self, position: usize) -> (u8, usize) {
-        // SAFETY: as in `raw_column`.
-        let column = unsafe { &*self.column_ptr(position) };
-        (column.rows_log2(), column.size())
+    pub(crate) fn owns_value(&self, position: usize, row: usize, now: Now<'_>) -> bool {
+        self.columns[position].is_row_owned(row, now.epoch())
+    }
+
+    /// The value at `row` of the column at a position, if it can be written as it is.
+    #[inline]
+    pub(crate) fn owned_value<T: Component>(
+        &mut self,
+        position: usize,
+        row: usize,
+        now: Now<'_>,
+    ) -> Option<&mut T> {
+        self.columns[position].owned_row::<T>(row, now).map(RowMut::into_mut)
+    }
+
+    /// `row` of the column at a position, which was made writable in this epoch.
+    #[inline]
+    pub(crate) fn row_mut(&mut self, position: usize, row: usize, now: Now<'_>) -> RowMut<'_> {
+        let row = self.columns[position].writable_row(row, now);
+        row.expect("a row is made writable before it is written")
+    }
+
+    /// `rows` of the column at a position, which were made writable in this epoch.
+    #[inline]
+    pub(crate) fn run_mut(
+        &mut self,
+        position: usize,
+        rows: Range<usize>,
+        now: Now<'_>,
+    ) -> RunMut<'_> {
+        let rows = self.columns[position].writable_run(rows, now);
+        rows.expect("rows are made writable before they are written")
     }
 
     /// The bytes of a run of rows of one column, which lie in one chunk, for writing; `None` where the
@@ -226,7 +253,11 @@ impl Table {
         let (info, rows) = (registry.info(id), self.rows());
         let takes_any = info.accepts_any_bytes() && !info.is_engine_owned();
         assert!(takes_any && id != ComponentId::ENTITY, "a component that takes any bytes");
-        self.column_mut(id).map(|column| column.own_bytes(run, rows, memory)).transpose()
+        assert!(run.end <= rows, "the run has rows of the table");
+        let Some(position) = self.position(id) else { return Ok(None) };
+        let column = &mut self.columns[position];
+        column.own_rows(run.clone(), rows, memory)?;
+        Ok(Some(self.run_mut(position, run, memory.now()).into_bytes()))
     }
 
     /// The handles of all rows.
@@ -261,43 +292,28 @@ impl Table {
         self.columns.iter_mut().try_for_each(|column| column.reserve_list(rows))
     }
 
-    /// Makes the row after the last one writable in every column. Nothing is added yet: the
-    /// caller writes the columns and then calls [`Table::commit_append`].
+    /// Makes the row after the last one writable in every column, for [`Table::next_row`].
     #[cold]
     pub(crate) fn prepare_append(&mut self, memory: &mut Memory) -> Result<(), MemoryError> {
         let row = self.rows();
-        let mut open = usize::MAX;
+        self.close();
+        let mut open = 0..usize::MAX;
         for column in &mut self.columns {
-            let limit = column.prepare_append(row, self.captured_rows as usize, memory)?;
-            open = open.min(limit);
+            let rows = column.prepare_append(row, memory)?;
+            open = open.start.max(rows.start)..open.end.min(rows.end);
         }
-        self.open_until = u32::try_from(open).unwrap_or(u32::MAX);
-        self.open_epoch = memory.epoch();
+        // A table has fewer than 2^32 rows.
+        let count = u32::try_from(open.end - open.start).unwrap_or(u32::MAX);
+        self.open = Open { start: open.start as u32, count, epoch: memory.epoch() };
         Ok(())
     }
 
-    /// Whether [`Table::prepare_append`] has come to the row after the last one in `epoch`, the
-    /// current one.
-    #[inline]
-    pub(crate) fn is_open(&self, epoch: Epoch) -> bool {
-        self.rows < self.open_until && self.open_epoch == epoch
-    }
-
-    /// Whether every column says of the row after the last one what the table notes of them all.
-    fn is_writable_at_end(&self) -> bool {
-        let (row, captured) = (self.rows(), self.captured_rows as usize);
-        let mut columns = self.columns.iter().filter(|column| column.size() > 0);
-        columns.all(|column| column.is_open(row, captured, self.open_epoch))
-    }
-
-    /// Forgets what was made writable.
+    /// Forgets what was made writable: `open` ends.
     pub(crate) fn close(&mut self) {
-        self.open_until = 0;
+        self.open.count = 0;
     }
 
-    /// Makes `count` rows after the last one writable in every column, as
-    /// [`Table::prepare_append`] does for one. The caller writes them and then calls
-    /// [`Table::commit_append_run`].
+    /// Makes `count` rows after the last one writable in every column, for [`Table::append`].
     pub(crate) fn prepare_append_run(
         &mut self,
         count: usize,
@@ -314,19 +330,22 @@ impl Table {
         count: usize,
         memory: &mut Memory,
     ) -> Result<(), SpawnRowsError> {
-        let (rows, captured) = (self.rows(), self.captured_rows as usize);
+        let rows = self.rows();
         let end = rows.checked_add(count).filter(|&end| end < u32::MAX as usize);
         let end = end.ok_or(SpawnRowsError::TooMany)?;
+        assert!(filled == 0 || self.is_open(filled, memory.now()), "what is filled was prepared");
+        self.close();
         for column in &mut self.columns {
-            column.prepare_append_run(rows + filled..end, captured, memory)?;
+            column.prepare_append_run(rows + filled..end, memory)?;
         }
+        self.open = Open { start: self.rows, count: count as u32, epoch: memory.epoch() };
         Ok(())
     }
 
     /// Makes `row` writable in every column.
     pub(crate) fn own_row(&mut self, row: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let rows = self.rows();
-        Column::own_row_of_all(&mut self.columns, row, rows, memory)
+        self.columns.iter_mut().try_for_each(|column| column.own_row(row, rows, memory).map(drop))
     }
 
     /// Makes the end of the table ready for `leaving` removals and `arriving` appends in any
@@ -356,38 +375,13 @@ impl Table {
     /// Gives back the memory that the present rows don't need. Returns the bytes and the chunks.
     pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
         let rows = self.rows();
-        self.open_until = 0;
+        self.close();
         self.columns.iter_mut().map(|column| column.compact(rows, memory)).sum()
     }
 
     /// Gives back room in the lists of chunks. Returns its bytes.
     pub(crate) fn trim_lists(&mut self) -> usize {
         self.columns.iter_mut().map(Column::trim_list).sum()
-    }
-
-    /// Makes every chunk of one column writable.
-    pub(crate) fn own_column(
-        &mut self,
-        position: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        let rows = self.rows();
-        let column = &mut self.columns[position];
-        column.own_rows(0..rows, rows, memory)
-    }
-
-    /// Adds the rows that [`Table::prepare_append_run`] made writable.
-    pub(crate) fn commit_append_run(&mut self, count: usize) {
-        self.rows += count as u32;
-        self.open_until = 0;
-    }
-
-    /// Adds the row that [`Table::prepare_append`] made writable.
-    #[inline]
-    pub(crate) fn commit_append(&mut self) {
-        debug_assert!(self.rows < self.open_until, "an append is prepared first");
-        debug_assert!(self.is_writable_at_end(), "an append is prepared in its own chunk");
-        self.rows += 1;
     }
 
     /// Makes `row` writable where a removal will move the last row into it. Changes no row.
@@ -399,73 +393,9 @@ impl Table {
         let rows = self.rows();
         assert!(row < rows, "the row is in the table");
         if row + 1 < rows {
-            Column::own_row_of_all(&mut self.columns, row, rows, memory)?;
+            self.own_row(row, memory)?;
         }
         Ok(())
-    }
-
-    /// Whether `row` can be removed in `epoch`, the current one: it is writable, or the last one.
-    #[inline]
-    pub(crate) fn can_remove(&self, row: usize, epoch: Epoch) -> bool {
-        row + 1 == self.rows() || self.owns_row(row, epoch)
-    }
-
-    #[inline]
-    fn owns_row(&self, row: usize, epoch: Epoch) -> bool {
-        self.columns.iter().all(|column| column.is_owned(row >> column.rows_log2(), epoch))
-    }
-
-    /// Removes the `row` that [`Table::prepare_remove`] made writable, by moving the last row into
-    /// its place. Returns the entity that moved. Chunks stay, for [`Table::release_empty`].
-    #[inline]
-    pub(crate) fn commit_remove(&mut self, row: usize) -> Option<Entity> {
-        let last = self.rows() - 1;
-        if row != last {
-            for column in &mut self.columns {
-                column.copy_within(last, row);
-            }
-        }
-        self.finish_remove(row, last)
-    }
-
-    /// Moves `row` to the row of `target` that [`Table::prepare_append`] made writable, and the
-    /// last row into its place, which [`Table::prepare_remove`] made writable. `positions` tells
-    /// for each column where its component stands in `target`, or [`DROPPED`]. Returns the entity
-    /// that took the place of the one that left. Chunks stay, for [`Table::release_empty`].
-    #[inline]
-    pub(crate) fn commit_move(
-        &mut self,
-        row: usize,
-        target: &mut Self,
-        positions: &[u16],
-    ) -> Option<Entity> {
-        let (last, to) = (self.rows() - 1, target.rows());
-        for (column, &position) in self.columns.iter_mut().zip(positions) {
-            let target = (position != DROPPED).then(|| &mut target.columns[usize::from(position)]);
-            match target {
-                Some(target) if row != last => column.move_row(row, last, target, to),
-                // The last row is not written, not even with what it holds: its chunk may be
-                // shared.
-                Some(target) => target.copy_from(to, column, row),
-                None if row != last => column.copy_within(last, row),
-                None => {}
-            }
-        }
-        target.rows += 1;
-        self.finish_remove(row, last)
-    }
-
-    /// Forgets the last row after it was copied to `row`.
-    #[inline]
-    fn finish_remove(&mut self, row: usize, last: usize) -> Option<Entity> {
-        let moved = (row != last).then(|| self.entity(row));
-        self.rows = last as u32;
-        // The next append may land below what a capture sees, or in a chunk before the one that was
-        // made writable.
-        if self.rows < self.captured_rows || (self.rows + 1) & self.chunk_mask == 0 {
-            self.open_until = 0;
-        }
-        moved
     }
 
     /// After one row was removed: chunks beyond one empty spare go back.
@@ -479,7 +409,7 @@ impl Table {
     #[cold]
     fn release_chunks(&mut self, memory: &mut Returns) {
         let rows = self.rows();
-        self.open_until = 0;
+        self.close();
         for column in &mut self.columns {
             if column.size() > 0 && rows & (column.chunk_rows() - 1) == 0 {
                 column.truncate((rows >> column.rows_log2()) + 1, memory);
@@ -496,7 +426,7 @@ impl Table {
             column.truncate(rows.div_ceil(column.chunk_rows()) + 1, memory);
             column.release_foreign_spares(rows, memory);
             if column.chunk_count() < held {
-                self.open_until = 0;
+                self.open.count = 0;
             }
         }
     }
@@ -505,7 +435,7 @@ impl Table {
     /// of the arena in ascending order. The lists of chunks keep their capacity.
     pub(crate) fn clear(&mut self, memory: &mut Returns) {
         self.rows = 0;
-        self.open_until = 0;
+        self.close();
         for column in &mut self.columns {
             column.truncate(0, memory);
         }
@@ -517,7 +447,7 @@ impl Table {
         let old = self.rows();
         assert!(rows <= old, "a table shrinks to what it holds");
         self.rows = rows as u32;
-        self.open_until = 0;
+        self.close();
         for column in &mut self.columns {
             let (keep, log2) = (rows >> column.rows_log2(), column.rows_log2());
             if column.size() > 0 && keep < old >> log2 {
@@ -527,15 +457,9 @@ impl Table {
         }
     }
 
-    /// Notes that a capture takes the present rows. `others` tells whether older captures are
-    /// still active.
-    pub(crate) fn note_capture(&mut self, others: bool) {
-        self.captured_rows = if others { self.captured_rows.max(self.rows) } else { self.rows };
-    }
-
     /// Sets the number of rows after a replica's columns were filled.
     pub(crate) fn set_rows(&mut self, rows: usize) {
         self.rows = rows as u32;
-        self.open_until = 0;
+        self.close();
     }
 }

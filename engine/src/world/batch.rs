@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::column::Column;
 use crate::storage::component::Component;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
-use crate::storage::table::{DROPPED, enable_rows};
+use crate::storage::table::DROPPED;
+use crate::storage::table::rows_mut::Append;
 use crate::tuples::for_tuples;
 
-use super::bundle::{Bundle, Flat, RowSink};
+use super::bundle::{AppendSink, Bundle, Flat, RowSink};
 use super::core::World;
 use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};
@@ -29,16 +29,16 @@ pub trait ColumnBundle: sealed::Sealed {
 }
 
 mod sealed {
-    use super::{Column, SpawnError};
+    use super::{Append, SpawnError};
 
     pub trait Sealed {
         /// How many values each slice has.
         #[doc(hidden)]
         fn rows(&self) -> Result<usize, SpawnError>;
 
-        /// Writes all values from `row` on; `positions` has the column of each component.
+        /// Writes all values into as many appended rows; `positions` has the column of each component.
         #[doc(hidden)]
-        fn write(self, columns: &mut [Column], positions: &[u16], row: usize);
+        fn write(self, append: &mut Append<'_>, positions: &[u16]);
     }
 }
 
@@ -61,8 +61,11 @@ macro_rules! tuple_columns {
                 Ok(expected)
             }
 
-            fn write(self, columns: &mut [Column], positions: &[u16], row: usize) {
-                $(columns[usize::from(positions[$index])].write_run(row, self.$index);)+
+            fn write(self, append: &mut Append<'_>, positions: &[u16]) {
+                $(
+                    let rows = 0..self.$index.len();
+                    append.run_mut(usize::from(positions[$index]), rows).write_run(self.$index);
+                )+
             }
         }
     };
@@ -134,14 +137,12 @@ impl World {
             world.tables[archetype.index()].prepare_append_run(count, &mut world.memory)?;
             world.index.prepare_many(count, &mut world.memory)
         })?;
-        let table = &mut self.tables[archetype.index()];
-        let first = table.rows();
-        let positions = self.bundles.get(number).own_positions();
-        columns.write(table.columns_mut(), positions, first);
-        let location = Location { archetype, row: first as u32 };
-        self.index.place_many(slots, location, &mut table.columns_mut()[0]);
-        table.enable_rows(first..first + count);
-        table.commit_append_run(count);
+        let now = self.memory.now();
+        let mut append = self.tables[archetype.index()].append(count, now);
+        let first = append.first();
+        columns.write(&mut append, self.bundles.get(number).own_positions());
+        self.index.place_many(slots, archetype, &mut append, now);
+        append.finish_new();
         Ok((archetype, first))
     }
 
@@ -174,7 +175,6 @@ impl World {
         mut bundles: impl Iterator<Item = B>,
     ) -> Result<(ArchetypeId, usize), SpawnError> {
         let (archetype, number) = self.target::<B>()?;
-        let first = self.tables[archetype.index()].rows();
         let (count, slots) = self.attempt(|world| {
             let Self { tables, index, memory, bundles: known, .. } = world;
             let positions = known.get(number).own_positions();
@@ -185,15 +185,14 @@ impl World {
             while let Some(bundle) = bundles.next() {
                 let ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
                 table.prepare_append_rest(count, ready, memory)?;
-                let columns = table.columns_mut();
-                bundle.put(&mut RowSink { columns, positions, row: first + count });
+                let mut append = table.append(ready, memory.now());
+                bundle.put(&mut AppendSink { row: append.row(count), positions });
                 count += 1;
                 while count < ready {
-                    let row = first + count;
-                    let end = columns.iter().fold(first + ready, |end, one| one.run_end(row, end));
-                    let put = B::put_run(&mut bundles, columns, positions, row..end);
+                    let rows = count..append.run_end(count, ready);
+                    let put = B::put_run(&mut bundles, &mut append, positions, rows.clone());
                     count += put;
-                    if put < end - row {
+                    if put < rows.len() {
                         break;
                     }
                 }
@@ -203,11 +202,11 @@ impl World {
             }
             Ok::<_, SpawnError>((count, index.prepare_many(count, memory)?))
         })?;
-        let table = &mut self.tables[archetype.index()];
-        let location = Location { archetype, row: first as u32 };
-        self.index.place_many(slots, location, &mut table.columns_mut()[0]);
-        table.enable_rows(first..first + count);
-        table.commit_append_run(count);
+        let now = self.memory.now();
+        let mut append = self.tables[archetype.index()].append(count, now);
+        let first = append.first();
+        self.index.place_many(slots, archetype, &mut append, now);
+        append.finish_new();
         Ok((archetype, first))
     }
 
@@ -233,7 +232,10 @@ impl World {
                 let Self { edges, tables, memory, .. } = world;
                 let (table, edge) = (&mut tables[archetype.index()], edges.get(number));
                 let mut written = edge.positions[..B::LEN].iter().chain(edge.enabled());
-                written.try_for_each(|&position| table.own_column(usize::from(position), memory))
+                let rows = 0..table.rows();
+                written.try_for_each(|&position| {
+                    table.own_values(usize::from(position), rows.clone(), memory)
+                })
             })?;
             0..self.tables[archetype.index()].rows()
         } else {
@@ -241,10 +243,10 @@ impl World {
         };
         let edge = self.edges.get(number);
         let (positions, enabled) = (&edge.positions, edge.enabled());
-        let columns = self.tables[target.index()].columns_mut();
-        enable_rows(columns, enabled, rows.clone());
+        let (table, now) = (&mut self.tables[target.index()], self.memory.now());
+        table.enable(enabled, rows.clone(), now);
         for row in rows {
-            bundle.put(&mut RowSink { columns, positions, row });
+            bundle.put(&mut RowSink { table, positions, row, now });
         }
         Ok(())
     }
@@ -286,7 +288,7 @@ impl World {
         let Self { tables, index, memory, .. } = self;
         let table = &mut tables[archetype.index()];
         for row in (0..table.rows()).rev() {
-            index.free(table.entity(row));
+            index.free(table.entity(row), memory.now());
         }
         table.clear(memory);
         Ok(())
@@ -311,18 +313,19 @@ impl World {
         let edge = edges.get(edge);
         let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
         let [source, target] = pair.expect("an edge leads to another table of the world");
-        let (count, first) = (source.rows(), target.rows());
+        let count = source.rows();
+        let mut append = target.append(count, memory.now());
+        let first = append.first();
         for (column, &position) in source.columns().iter().zip(&edge.targets) {
             if position != DROPPED {
-                let target = &mut target.columns_mut()[usize::from(position)];
-                target.copy_run_from(first, column, 0, count);
+                append.run_mut(usize::from(position), 0..count).copy_from(column, 0);
             }
         }
-        target.commit_append_run(count);
+        append.finish();
         source.clear(memory);
         for row in first..first + count {
             let location = Location { archetype: edge.target, row: row as u32 };
-            index.relocate(target.entity(row), location);
+            index.relocate(target.entity(row), location, memory.now());
         }
         Ok(first..first + count)
     }

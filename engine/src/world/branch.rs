@@ -15,6 +15,7 @@ use crate::storage::column::Column;
 use crate::storage::epoch::Epoch;
 use crate::storage::frozen::Frozen;
 use crate::storage::history::Memory;
+use crate::storage::history::restore::SnapshotOf;
 
 use super::config::WorldConfig;
 use super::core::World;
@@ -59,9 +60,7 @@ impl World {
         });
         world.take_catalog(base.shared_catalog());
         world.memory.history.bases.begin_branch(base.hold(charge), base.bases());
-        world.memory.history.branching = true;
-        world.restore_frozen(base);
-        world.memory.history.branching = false;
+        world.restore_frozen(base, SnapshotOf::AnotherWorld);
         world.memory.history.bases.end_branch();
         world
     }

@@ -3,8 +3,10 @@
 use std::any::TypeId;
 
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::column::Column;
 use crate::storage::component::{Component, Registry};
+use crate::storage::epoch::Now;
+use crate::storage::table::Table;
+use crate::storage::table::rows_mut::NewRow;
 use crate::storage::type_map::TypeMap;
 use crate::storage::{ComponentId, ComponentMask};
 
@@ -59,7 +61,7 @@ impl BundleInfo {
         if reserved {
             return Err(SpawnError::Reserved);
         }
-        info.mask = registry.closed(&info.mask);
+        info.mask = registry.with_toggles(&info.mask);
         let owned = info.ids().iter().map(|&id| registry.info(id)).find(|id| id.is_engine_owned());
         if let Some(owned) = owned {
             return Err(SpawnError::EngineOwned { component: owned.name() });
@@ -141,7 +143,7 @@ impl Bundles {
     /// Adds the toggles that components have got since.
     pub(crate) fn close(&mut self, registry: &Registry) {
         for info in &mut self.infos {
-            info.mask = registry.closed(&info.mask);
+            info.mask = registry.with_toggles(&info.mask);
         }
     }
 
@@ -150,35 +152,60 @@ impl Bundles {
     }
 }
 
-/// Writes a bundle into one row of a table, whose chunks are writable there.
+/// Writes a bundle into a row that is appended.
+pub(crate) struct AppendSink<'a> {
+    pub(crate) row: NewRow<'a>,
+    pub(crate) positions: &'a Positions,
+}
+
+impl ComponentSink for AppendSink<'_> {
+    #[inline(always)]
+    fn put<T: Component>(&mut self, position: usize, value: &T) {
+        let position = usize::from(self.positions[position]);
+        self.row.column_mut(position).write_copy(value);
+    }
+}
+
+impl RecordedSink for AppendSink<'_> {
+    #[inline]
+    fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]) {
+        let position = usize::from(self.positions[position]);
+        self.row.column_mut(position).write_recorded::<T>(bytes);
+    }
+}
+
+/// Writes a bundle into a row of a table that was made writable.
 pub(crate) struct RowSink<'a> {
-    pub(crate) columns: &'a mut [Column],
+    pub(crate) table: &'a mut Table,
     pub(crate) positions: &'a Positions,
     pub(crate) row: usize,
+    pub(crate) now: Now<'a>,
 }
 
 impl ComponentSink for RowSink<'_> {
     #[inline(always)]
     fn put<T: Component>(&mut self, position: usize, value: &T) {
-        self.columns[usize::from(self.positions[position])].write_copy(self.row, value);
+        let position = usize::from(self.positions[position]);
+        self.table.row_mut(position, self.row, self.now).write_copy(value);
     }
 }
 
 impl RecordedSink for RowSink<'_> {
     #[inline]
     fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]) {
-        self.columns[usize::from(self.positions[position])].write_recorded::<T>(self.row, bytes);
+        let position = usize::from(self.positions[position]);
+        self.table.row_mut(position, self.row, self.now).write_recorded::<T>(bytes);
     }
 }
 
 /// What a row is filled with: the components of `B`.
 pub(crate) trait Values<B: Bundle> {
-    fn put_row(&self, sink: &mut RowSink<'_>);
+    fn put_row(&self, sink: &mut (impl ComponentSink + RecordedSink));
 }
 
 impl<B: Bundle> Values<B> for B {
     #[inline(always)]
-    fn put_row(&self, sink: &mut RowSink<'_>) {
+    fn put_row(&self, sink: &mut (impl ComponentSink + RecordedSink)) {
         self.put(sink);
     }
 }
@@ -188,7 +215,7 @@ pub(crate) struct Recorded<'a>(pub(crate) &'a [u8]);
 
 impl<B: Bundle> Values<B> for Recorded<'_> {
     #[inline]
-    fn put_row(&self, sink: &mut RowSink<'_>) {
+    fn put_row(&self, sink: &mut (impl ComponentSink + RecordedSink)) {
         B::put_recorded(self.0, sink);
     }
 }

@@ -13,6 +13,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::archetype::{ArchetypeId, Catalog};
 use crate::storage::component::{Check, ChunkShape, Component, ComponentInfo, Kind, Registry};
+use crate::storage::epoch::Now;
 use crate::storage::history::Memory;
 use crate::storage::lineage::Lineage;
 use crate::storage::links::engine_owns;
@@ -21,12 +22,13 @@ use crate::storage::room::push_tight;
 use crate::storage::run::RowRuns;
 use crate::storage::schema::Schema;
 use crate::storage::state_hash::StateHashes;
-use crate::storage::table::{Table, enable_rows};
+use crate::storage::table::Table;
+use crate::storage::table::rows_mut::{NextRow, Removal};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
 use super::bundle::{
-    Bundle, BundleInfo, Bundles, ComponentSource, Flat, Positions, RowSink, Values,
+    AppendSink, Bundle, BundleInfo, Bundles, ComponentSource, Flat, Positions, RowSink, Values,
 };
 use super::config::WorldConfig;
 use super::edges::{Direction, Edge, EdgeName, Edges};
@@ -204,7 +206,7 @@ impl World {
         let (mask, registry) = self.look_at_types::<B, _, _>(|registry| {
             let mut mask = ComponentMask::NONE;
             B::find(registry, &mut |id| mask.extend(id));
-            Ok::<_, RegisterError>(registry.closed(&mask))
+            Ok::<_, RegisterError>(registry.with_toggles(&mask))
         })?;
         self.take_registry(registry);
         Ok(mask)
@@ -296,12 +298,12 @@ impl World {
     ) -> Result<Entity, SpawnError> {
         loop {
             let Self { tables, index, bundles, memory, .. } = self;
-            let (table, epoch) = (&mut tables[archetype.index()], memory.epoch());
-            let location = Location { archetype, row: table.rows() as u32 };
-            if table.is_open(epoch)
-                && let Some(entity) = index.place_next(location, epoch)
+            let now = memory.now();
+            if let Some(next) = tables[archetype.index()].next_row(now)
+                && let location = (Location { archetype, row: next.row() as u32 })
+                && let Some(entity) = index.place_next(location, now)
             {
-                fill_row::<B>(table, entity, bundles.get(number).own_positions(), bundle);
+                fill_row::<B>(next, entity, bundles.get(number).own_positions(), bundle);
                 return Ok(entity);
             }
             self.prepare_spawn(archetype)?;
@@ -367,7 +369,11 @@ impl World {
             return archetype;
         }
         let catalog = Arc::make_mut(&mut self.catalog);
-        debug_assert_eq!(*components, catalog.registry.closed(components), "toggles come along");
+        debug_assert_eq!(
+            *components,
+            catalog.registry.with_toggles(components),
+            "toggles come along"
+        );
         let archetype = catalog.add_archetype(*components);
         push_tight(&mut self.tables, Table::new(catalog.archetype(archetype), &catalog.registry));
         archetype
@@ -443,17 +449,17 @@ impl World {
         }
         loop {
             let Self { tables, index, memory, .. } = self;
-            let (table, epoch) = (&mut tables[at.archetype.index()], memory.epoch());
+            let (table, now) = (&mut tables[at.archetype.index()], memory.now());
             let last = table.entity(table.rows() - 1);
-            let ready = index.is_settled()
-                && index.owns(entity, epoch)
-                && index.owns(last, epoch)
-                && table.can_remove(at.row as usize, epoch);
-            if ready {
-                if let Some(moved) = table.commit_remove(at.row as usize) {
-                    index.relocate(moved, at);
+            if index.is_settled()
+                && index.owns(entity, now)
+                && index.owns(last, now)
+                && let Some(removal) = table.removal(at.row as usize, now)
+            {
+                if let Some(moved) = removal.finish() {
+                    index.relocate(moved, at, now);
                 }
-                index.free(entity);
+                index.free(entity, now);
                 table.release_empty(memory);
                 return Ok(());
             }
@@ -499,12 +505,23 @@ impl World {
             None => self.first_edge::<B>((entity, from), Direction::Insert)?,
         };
         let to = self.reach::<B>(number, (entity, from))?;
-        let Self { edges, tables, .. } = self;
-        let (edge, row) = (edges.get(number), to.row as usize);
-        let columns = tables[to.archetype.index()].columns_mut();
-        values.put_row(&mut RowSink { columns, positions: &edge.positions, row });
-        enable_rows(columns, edge.enabled(), row..row + 1);
+        self.put_along(number, to, |sink| values.put_row(sink));
         Ok(())
+    }
+
+    /// Fills what an edge inserts into a row that [`World::reach`] made writable.
+    #[inline]
+    pub(crate) fn put_along(
+        &mut self,
+        number: usize,
+        at: Location,
+        put: impl FnOnce(&mut RowSink<'_>),
+    ) {
+        let Self { edges, tables, memory, .. } = self;
+        let (edge, row, now) = (edges.get(number), at.row as usize, memory.now());
+        let table = &mut tables[at.archetype.index()];
+        table.enable(edge.enabled(), row..row + 1, now);
+        put(&mut RowSink { table, positions: &edge.positions, row, now });
     }
 
     /// Moves an entity along an edge that inserts a `B`, or, where it stays, makes writable what
@@ -519,14 +536,10 @@ impl World {
         if edge.target != from.archetype {
             return self.move_row(number, (entity, from));
         }
-        let (row, epoch) = (from.row as usize, self.memory.epoch());
-        let columns = self.tables[from.archetype.index()].columns();
+        let (table, row) = (&self.tables[from.archetype.index()], from.row as usize);
         let mut written = edge.positions[..B::LEN].iter().chain(edge.enabled());
-        let owned = written.all(|&position| {
-            let column = &columns[usize::from(position)];
-            column.is_owned(row >> column.rows_log2(), epoch)
-        });
-        if !owned {
+        let now = self.memory.now();
+        if !written.all(|&position| table.owns_value(usize::from(position), row, now)) {
             self.own_written(number, B::LEN, from)?;
         }
         Ok(from)
@@ -543,11 +556,9 @@ impl World {
         self.attempt(|world| {
             let Self { edges, tables, memory, .. } = world;
             let (edge, table) = (edges.get(number), &mut tables[at.archetype.index()]);
-            let rows = table.rows();
             let mut written = edge.positions[..positions].iter().chain(edge.enabled());
             written.try_for_each(|&position| {
-                let column = &mut table.columns_mut()[usize::from(position)];
-                column.own_row(at.row as usize, rows, memory)
+                table.own_value(usize::from(position), at.row as usize, memory).map(drop)
             })
         })
     }
@@ -599,16 +610,16 @@ impl World {
     ) -> Result<Location, MemoryError> {
         loop {
             let Self { edges, tables, index, memory, .. } = self;
-            let (edge, epoch) = (edges.get(number), memory.epoch());
+            let (edge, now) = (edges.get(number), memory.now());
             let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
             let [source, target] = pair.expect("an edge leads to another table of the world");
             let last = source.entity(source.rows() - 1);
-            let ready = target.is_open(epoch)
-                && index.owns(entity, epoch)
-                && index.owns(last, epoch)
-                && source.can_remove(from.row as usize, epoch);
-            if ready {
-                let to = commit_move((edge, entity, from), source, target, index);
+            if let Some(next) = target.next_row(now)
+                && index.owns(entity, now)
+                && index.owns(last, now)
+                && let Some(removal) = source.removal(from.row as usize, now)
+            {
+                let to = finish_move((edge, entity, from), removal, next, index, now);
                 source.release_empty(memory);
                 return Ok(to);
             }
@@ -774,11 +785,11 @@ impl World {
         }
         let id = self.catalog.registry.id_of::<T>(Kind::Component);
         let table = &mut self.tables[at.archetype.index()];
-        let rows = table.rows();
-        match id.filter(|&id| id != ComponentId::ENTITY).and_then(|id| table.column_mut(id)) {
-            Some(column) if self.role.may_read(column.component()) => {
-                column.own_row(at.row as usize, rows, &mut self.memory)?;
-                Ok(column.get_mut(at.row as usize))
+        let id = id.filter(|&id| id != ComponentId::ENTITY);
+        match id.and_then(|id| Some((id, table.position(id)?))) {
+            Some((id, position)) if self.role.may_read(id) => {
+                let value = table.own_value(position, at.row as usize, &mut self.memory)?;
+                Ok(value.into_mut())
             }
             Some(_) => Err(not_synced::<T>()),
             None => Err(missing::<T>(entity)),
@@ -796,7 +807,7 @@ impl World {
     /// unchanged.
     pub fn clear(&mut self) -> Result<(), MemoryError> {
         self.attempt(|world| world.index.prepare_all(&mut world.memory))?;
-        self.index.free_all();
+        self.index.free_all(self.memory.now());
         for table in &mut self.tables {
             table.clear(&mut self.memory);
         }
@@ -819,35 +830,35 @@ pub(crate) fn rows_pass(tables: &[Table], id: ComponentId, check: Check) -> bool
         })
 }
 
-/// Writes the row that [`Table::prepare_append`] made writable, and adds it.
+/// Fills a row that is appended with an entity and its components.
 #[inline]
 pub(crate) fn fill_row<B: Bundle>(
-    table: &mut Table,
+    mut next: NextRow<'_>,
     entity: Entity,
     positions: &Positions,
     values: &impl Values<B>,
 ) {
-    let (row, columns) = (table.rows(), table.columns_mut());
-    columns[0].write(row, entity);
-    values.put_row(&mut RowSink { columns, positions, row });
-    table.enable_rows(row..row + 1);
-    table.commit_append();
+    let mut row = next.columns();
+    row.column_mut(0).write(entity);
+    values.put_row(&mut AppendSink { row, positions });
+    next.finish_new();
 }
 
-/// Moves an entity's row along an edge, when everything that this writes is writable. Chunks stay.
-/// Returns where the entity is now.
+/// Moves an entity's row along an edge; the slots of both entities that change their rows were made
+/// writable. Chunks stay. Returns where the entity is now.
 #[inline]
-pub(crate) fn commit_move(
+pub(crate) fn finish_move(
     (edge, entity, from): (&Edge, Entity, Location),
-    source: &mut Table,
-    target: &mut Table,
+    removal: Removal<'_>,
+    next: NextRow<'_>,
     index: &mut EntityIndex,
+    now: Now<'_>,
 ) -> Location {
-    let to = Location { archetype: edge.target, row: target.rows() as u32 };
-    if let Some(moved) = source.commit_move(from.row as usize, target, &edge.targets) {
-        index.relocate(moved, from);
+    let to = Location { archetype: edge.target, row: next.row() as u32 };
+    if let Some(moved) = removal.finish_move(next, &edge.targets) {
+        index.relocate(moved, from, now);
     }
-    index.relocate(entity, to);
+    index.relocate(entity, to, now);
     to
 }
 

@@ -13,10 +13,9 @@ use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::ComponentInfo;
-use crate::storage::table::{Table, enable_rows};
 use crate::storage::{ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError};
 
-use super::bundle::BundleInfo;
+use super::bundle::{BundleInfo, RowSink};
 use super::core::World;
 use super::edges::{Direction, EdgeName};
 use super::error::{ComponentError, RefusedBytes, SpawnError};
@@ -94,16 +93,17 @@ impl World {
     ) -> Result<Entity, SpawnError> {
         loop {
             let Self { tables, index, memory, .. } = self;
-            let (table, epoch) = (&mut tables[archetype.index()], memory.epoch());
-            let row = table.rows();
-            if table.is_open(epoch)
-                && let Some(entity) =
-                    index.place_next(Location { archetype, row: row as u32 }, epoch)
+            let now = memory.now();
+            if let Some(mut next) = tables[archetype.index()].next_row(now)
+                && let location = (Location { archetype, row: next.row() as u32 })
+                && let Some(entity) = index.place_next(location, now)
             {
-                table.columns_mut()[0].write(row, entity);
-                write_values(table, row, components);
-                table.enable_rows(row..row + 1);
-                table.commit_append();
+                next.columns().column_mut(0).write(entity);
+                for &(id, bytes) in components {
+                    let position = next.position(id).expect("the table has the component");
+                    next.columns().column_mut(position).write_bytes(bytes);
+                }
+                next.finish_new();
                 return Ok(entity);
             }
             self.prepare_spawn(archetype)?;
@@ -132,10 +132,12 @@ impl World {
         } else {
             to = self.move_row(number, (entity, from))?;
         }
-        let row = to.row as usize;
-        let table = &mut self.tables[to.archetype.index()];
-        write_values(table, row, components);
-        enable_rows(table.columns_mut(), self.edges.get(number).enabled(), row..row + 1);
+        self.put_along(number, to, |RowSink { table, row, now, .. }| {
+            for &(id, bytes) in components {
+                let position = table.position(id).expect("the table has the component");
+                table.row_mut(position, *row, *now).write_bytes(bytes);
+            }
+        });
         Ok(())
     }
 
@@ -148,13 +150,12 @@ impl World {
     ) -> Result<(), MemoryError> {
         let Self { edges, tables, memory, .. } = self;
         let (table, row) = (&mut tables[at.archetype.index()], at.row as usize);
-        let rows = table.rows();
         for &(id, _) in components {
-            let column = table.column_mut(id).expect("the archetype has the component");
-            column.own_row(row, rows, memory)?;
+            let position = table.position(id).expect("the archetype has the component");
+            table.own_value(position, row, memory)?;
         }
         for &toggle in edges.get(number).enabled() {
-            table.columns_mut()[usize::from(toggle)].own_row(row, rows, memory)?;
+            table.own_value(usize::from(toggle), row, memory)?;
         }
         Ok(())
     }
@@ -212,14 +213,13 @@ impl World {
         let held = &self.tables[table];
         // A replica may lack the handles.
         let handles = self.role.may_read(ComponentId::ENTITY);
-        let (rows, entity) = (held.rows(), handles.then(|| held.entity(row)));
+        let entity = handles.then(|| held.entity(row));
         self.check_values(entity, &[(id, bytes)])?;
         let component = self.info_of(id).name();
         let table = &mut self.tables[table];
-        match table.column_mut(id) {
-            Some(column) if self.role.may_read(id) => {
-                column.own_row(row, rows, &mut self.memory)?;
-                column.write_bytes(row, bytes);
+        match table.position(id) {
+            Some(position) if self.role.may_read(id) => {
+                table.own_value(position, row, &mut self.memory)?.write_bytes(bytes);
                 Ok(())
             }
             Some(_) => Err(ComponentError::NotReadable { component }),
@@ -288,7 +288,7 @@ impl World {
                 return Err(SpawnError::Duplicate { component: info.name() });
             }
         }
-        Ok(self.catalog.registry.closed(&mask))
+        Ok(self.catalog.registry.with_toggles(&mask))
     }
 
     /// The number of the edge that `components` lead along. If it is new, it is worked out now, and
@@ -309,13 +309,5 @@ impl World {
             world.prepare_edge(number, (entity, from))?;
             Ok(number)
         })
-    }
-}
-
-/// Writes the values into a row that is writable in their columns.
-fn write_values(table: &mut Table, row: usize, components: &[(ComponentId, &[u8])]) {
-    for &(id, bytes) in components {
-        let column = table.column_mut(id).expect("the table has the component");
-        column.write_bytes(row, bytes);
     }
 }

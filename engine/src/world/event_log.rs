@@ -11,7 +11,7 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::{Component, ComponentInfo};
 use crate::storage::forks::Forks;
 use crate::storage::frozen::restore::LogEntries;
-use crate::storage::history::restore::Revival;
+use crate::storage::history::restore::{Revival, SnapshotOf};
 use crate::storage::history::{Memory, Returns};
 use crate::storage::world_id::WorldId;
 
@@ -25,8 +25,6 @@ pub(crate) struct EventLog {
     /// The sequence number of the first record kept.
     first: u64,
     rows: usize,
-    /// Records before this number may have been captured, also where the log ends earlier now.
-    captured_end: u64,
     forks: Forks,
     followed: Followed,
     /// Whether the log has changed by itself since it last followed another one.
@@ -53,7 +51,6 @@ impl EventLog {
             column: Column::new(id, info),
             first: 0,
             rows: 0,
-            captured_end: 0,
             forks: Forks::new(),
             followed: Followed {
                 world: WorldId::NONE,
@@ -109,14 +106,14 @@ impl EventLog {
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let epoch = memory.history.epoch();
         let is_within = self.rows <= retention.saturating_add(self.column.chunk_rows());
-        if !is_within || !self.column.write_owned::<T>(self.rows, event, epoch) {
-            return self.push_bytes(event, retention, memory);
+        if is_within && let Some(row) = self.column.owned_row::<T>(self.rows, memory.now()) {
+            row.write_recorded::<T>(event);
+            self.rows += 1;
+            self.changed = true;
+            return Ok(());
         }
-        self.rows += 1;
-        self.changed = true;
-        Ok(())
+        self.push_bytes(event, retention, memory)
     }
 
     /// [`EventLog::push`] of a record of any type, also one that needs a chunk, a chunk of one's own,
@@ -129,18 +126,15 @@ impl EventLog {
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        // Records are never rewritten, so no capture can see the row past the last one, unless a
-        // restore has cut the log.
-        let captured = self.rows + usize::from(self.end() < self.captured_end);
-        self.column.prepare_append(self.rows, captured, memory)?;
-        if self.column.size() > 0 && self.rows > retention.saturating_add(self.column.chunk_rows())
+        self.column.append_row(self.rows, memory)?.write_bytes(event);
+        self.rows += 1;
+        if self.column.size() > 0
+            && self.rows > retention.saturating_add(self.column.chunk_rows() + 1)
         {
             self.column.drop_first(memory);
             self.first += self.column.chunk_rows() as u64;
             self.rows -= self.column.chunk_rows();
         }
-        self.column.write_bytes(self.rows, event);
-        self.rows += 1;
         self.changed = true;
         Ok(())
     }
@@ -176,11 +170,10 @@ impl EventLog {
         let held = (end.saturating_sub(first) as usize).min(rows);
         let numbers = (self.first, first);
         let taken = self.column.restore_log(entries, numbers, (held, rows), revival);
-        self.captured_end = self.captured_end.max(end);
         (self.first, self.rows) = (first, rows);
         self.changed = true;
         // What was read since the capture, and since every fork after it, is not in the log.
-        let common = if revival.history.branching {
+        let common = if revival.of() == SnapshotOf::AnotherWorld {
             self.forks = forks;
             self.end()
         } else {
@@ -224,7 +217,6 @@ impl EventLog {
         } else {
             (0..outdated).for_each(|_| self.column.drop_first(memory));
         }
-        self.captured_end = self.captured_end.max(self.end());
         (self.first, self.rows) = (source.first, source.rows);
     }
 

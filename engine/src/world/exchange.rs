@@ -5,9 +5,8 @@ use std::marker::PhantomData;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::table::enable_rows;
 
-use super::bundle::{Bundle, Flat, RowSink};
+use super::bundle::{Bundle, Flat};
 use super::core::{RowSource, World};
 use super::edges::{Direction, EdgeName};
 use super::error::ComponentError;
@@ -57,11 +56,7 @@ impl World {
         let table = &self.tables[from.archetype.index()];
         let removed = R::take(&mut RowSource { table, positions: edge.removed().iter(), row });
         let to = self.reach::<I>(number, (entity, from))?;
-        let Self { edges, tables, .. } = self;
-        let (edge, row) = (edges.get(number), to.row as usize);
-        let columns = tables[to.archetype.index()].columns_mut();
-        inserted.put(&mut RowSink { columns, positions: &edge.positions, row });
-        enable_rows(columns, edge.enabled(), row..row + 1);
+        self.put_along(number, to, |sink| inserted.put(sink));
         Ok(removed)
     }
 

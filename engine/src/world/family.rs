@@ -1,7 +1,7 @@
 //! Reading the hierarchy: iterators over children and descendants.
 
 use crate::storage::Entity;
-use crate::storage::links::{ChildOf, Children, somebody};
+use crate::storage::links::{ChildOf, Children};
 
 use super::store::Store;
 
@@ -75,7 +75,7 @@ impl<'a> Descendants<'a> {
         while at != self.root {
             let link =
                 self.store.get::<ChildOf>(at).expect("a descendant has a link to its parent");
-            if let Some(next) = somebody(link.next) {
+            if let Some(next) = link.next.some() {
                 return Some(next);
             }
             at = link.parent;

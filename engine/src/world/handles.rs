@@ -173,7 +173,7 @@ impl World {
         self.check_whole()?;
         let prepared = self.index.prepare_reserved(entity, &mut self.memory)?;
         prepared.ok_or(SpawnError::NotReserved { entity })?;
-        self.index.free(entity);
+        self.index.free(entity, self.memory.now());
         Ok(())
     }
 }
@@ -207,15 +207,18 @@ impl World {
                 Ok::<_, SpawnError>(target)
             })?,
         };
-        let epoch = self.memory.epoch();
-        let is_open = self.tables[archetype.index()].is_open(epoch);
-        if !is_open || !self.index.owns_known(entity, epoch) {
+        loop {
+            let Self { tables, index, bundles, memory, .. } = self;
+            let now = memory.now();
+            if let Some(next) = tables[archetype.index()].next_row(now)
+                && index.owns_known(entity, now)
+            {
+                index.place(entity, Location { archetype, row: next.row() as u32 }, now);
+                fill_row::<B>(next, entity, bundles.get(number).own_positions(), values);
+                return Ok(());
+            }
             self.prepare_spawn_at(entity, archetype)?;
         }
-        let table = &mut self.tables[archetype.index()];
-        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
-        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
-        Ok(())
     }
 
     /// Spawns an entity under a handle of the caller's choice. `None` when its slot is taken.
@@ -239,10 +242,11 @@ impl World {
             })?;
             Ok::<_, SpawnError>(target)
         })?;
-        self.index.take_vacancy(entity, vacancy);
-        let table = &mut self.tables[archetype.index()];
-        self.index.place(entity, Location { archetype, row: table.rows() as u32 });
-        fill_row::<B>(table, entity, self.bundles.get(number).own_positions(), values);
+        let now = self.memory.now();
+        let next = self.tables[archetype.index()].append_row(now);
+        self.index.take_vacancy(entity, vacancy, now);
+        self.index.place(entity, Location { archetype, row: next.row() as u32 }, now);
+        fill_row::<B>(next, entity, self.bundles.get(number).own_positions(), values);
         Ok(Some(()))
     }
 

@@ -19,11 +19,11 @@ use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{Component, Kind};
-use crate::storage::links::{ChildOf, Children, NOBODY, somebody};
+use crate::storage::links::{ChildOf, Children};
 use crate::storage::{ComponentMask, Entity, RegisterError};
 
 use super::bundle::BundleInfo;
-use super::core::{World, commit_move};
+use super::core::{World, finish_move};
 use super::edges::{Direction, EdgeName};
 use super::error::SpawnError;
 use super::family::{ChildIter, Descendants};
@@ -133,7 +133,7 @@ impl World {
     /// out. The world is unchanged.
     pub fn set_parent(&mut self, child: Entity, parent: Entity) -> Result<(), HierarchyError> {
         self.check_family(child, parent)?;
-        self.link_child(child, parent, NOBODY)
+        self.link_child(child, parent, Entity::NONE)
     }
 
     /// Makes `child` a child of `parent` with `position` other children before it. Costs a walk to
@@ -158,7 +158,7 @@ impl World {
                 return Err(HierarchyError::Position { parent, position, children });
             }
         }
-        self.link_child(child, parent, before.unwrap_or(NOBODY))
+        self.link_child(child, parent, before.unwrap_or(Entity::NONE))
     }
 
     /// Makes `child` a child of the parent of `sibling`, right before it. Costs as much as
@@ -256,9 +256,9 @@ impl World {
         self.moves = moves;
         prepared?;
         self.leave_parent(link.as_ref(), bereaved);
-        let mut next = self.children_of(entity).map_or(NOBODY, |children| children.first);
-        while let Some(child) = somebody(next) {
-            next = self.child_of(child).map_or(NOBODY, |link| link.next);
+        let mut next = self.children_of(entity).map_or(Entity::NONE, |children| children.first);
+        while let Some(child) = next.some() {
+            next = self.child_of(child).map_or(Entity::NONE, |link| link.next);
             let at = self.index.locate(child).expect("a listed child is alive");
             let edge = self.edges.find(at.archetype, TypeId::of::<ChildOf>(), Direction::Remove);
             self.take_step((child, edge.expect("the edge was planned")));
@@ -282,10 +282,10 @@ impl World {
 
     /// Lists the children of an entity that become roots.
     fn plan_orphans(&mut self, moves: &mut Moves, entity: Entity) -> Result<(), SpawnError> {
-        let mut next = self.children_of(entity).map_or(NOBODY, |children| children.first);
-        while let Some(child) = somebody(next) {
+        let mut next = self.children_of(entity).map_or(Entity::NONE, |children| children.first);
+        while let Some(child) = next.some() {
             self.plan_step::<ChildOf>(moves, child, Direction::Remove)?;
-            next = self.child_of(child).map_or(NOBODY, |link| link.next);
+            next = self.child_of(child).map_or(Entity::NONE, |link| link.next);
         }
         Ok(())
     }
@@ -347,7 +347,7 @@ impl World {
         }
         steps.into_iter().flatten().for_each(|step| self.take_step(step));
         if steps[2].is_some() {
-            *self.link_mut(parent) = Children { first: NOBODY, last: NOBODY, count: 0 };
+            *self.link_mut(parent) = Children { first: Entity::NONE, last: Entity::NONE, count: 0 };
         }
         self.attach_child(child, parent, before);
         self.finish_moves();
@@ -385,7 +385,7 @@ impl World {
         moves: &mut Moves,
         link: &ChildOf,
     ) -> Result<Option<Step>, SpawnError> {
-        if link.previous != NOBODY || link.next != NOBODY {
+        if link.previous != Entity::NONE || link.next != Entity::NONE {
             return Ok(None);
         }
         self.plan_step::<Children>(moves, link.parent, Direction::Remove).map(Some)
@@ -423,20 +423,23 @@ impl World {
     /// Moves an entity whose move was prepared.
     fn take_step(&mut self, (entity, edge): Step) {
         let from = self.index.locate(entity).expect("a linked entity is alive");
-        let Self { edges, tables, index, .. } = self;
-        let edge = edges.get(edge);
+        let Self { edges, tables, index, memory, .. } = self;
+        let (edge, now) = (edges.get(edge), memory.now());
         let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
         let [source, target] = pair.expect("an edge leads to another table of the world");
-        commit_move((edge, entity, from), source, target, index);
+        let removal = source.removal(from.row as usize, now).expect("the move was prepared");
+        finish_move((edge, entity, from), removal, target.append_row(now), index, now);
     }
 
     /// Despawns an entity whose removal was prepared.
     fn remove_row(&mut self, entity: Entity) {
         let at = self.index.locate(entity).expect("a listed entity is alive");
-        if let Some(moved) = self.tables[at.archetype.index()].commit_remove(at.row as usize) {
-            self.index.relocate(moved, at);
+        let now = self.memory.now();
+        let removal = self.tables[at.archetype.index()].removal(at.row as usize, now);
+        if let Some(moved) = removal.expect("the removal was prepared").finish() {
+            self.index.relocate(moved, at, now);
         }
-        self.index.free(entity);
+        self.index.free(entity, now);
     }
 
     /// Makes the links beside a child writable: those of its siblings and of its parent.
@@ -448,11 +451,11 @@ impl World {
 
     /// Makes the links beside a place in the list of `parent` writable.
     fn own_place(&mut self, parent: Entity, before: Entity) -> Result<(), SpawnError> {
-        let previous = match somebody(before) {
+        let previous = match before.some() {
             Some(before) => self.child_of(before).map(|link| link.previous),
             None => self.children_of(parent).map(|children| children.last),
         };
-        self.own_link::<ChildOf>(previous.unwrap_or(NOBODY))?;
+        self.own_link::<ChildOf>(previous.unwrap_or(Entity::NONE))?;
         self.own_link::<ChildOf>(before)?;
         self.own_link::<Children>(parent)
     }
@@ -462,29 +465,29 @@ impl World {
         let Some(at) = self.index.locate(entity) else { return Ok(()) };
         let id = self.catalog.registry.id_of::<T>(Kind::Component);
         let table = &mut self.tables[at.archetype.index()];
-        let rows = table.rows();
-        match id.and_then(|id| table.column_mut(id)) {
-            Some(column) => Ok(column.own_row(at.row as usize, rows, &mut self.memory)?),
-            None => Ok(()),
+        if let Some(position) = id.and_then(|id| table.position(id)) {
+            table.own_value(position, at.row as usize, &mut self.memory)?;
         }
+        Ok(())
     }
 
     /// A link whose chunk was made writable.
     fn link_mut<T: Component>(&mut self, entity: Entity) -> &mut T {
         let at = self.index.locate(entity).expect("`mutual`: a linked entity is alive");
         let id = self.catalog.registry.id_of::<T>(Kind::Component);
-        let column = id.and_then(|id| self.tables[at.archetype.index()].column_mut(id));
-        let column = column.expect("`mutual`: a linked entity links back");
-        column.get_mut(at.row as usize)
+        let table = &mut self.tables[at.archetype.index()];
+        let position = id.and_then(|id| table.position(id));
+        let position = position.expect("`mutual`: a linked entity links back");
+        table.row_mut(position, at.row as usize, self.memory.now()).into_mut()
     }
 
     /// Takes a child out of the list of its parent. Its own link is left as it is.
     fn unlink_child(&mut self, link: &ChildOf) {
-        match somebody(link.previous) {
+        match link.previous.some() {
             Some(previous) => self.link_mut::<ChildOf>(previous).next = link.next,
             None => self.link_mut::<Children>(link.parent).first = link.next,
         }
-        match somebody(link.next) {
+        match link.next.some() {
             Some(next) => self.link_mut::<ChildOf>(next).previous = link.previous,
             None => self.link_mut::<Children>(link.parent).last = link.previous,
         }
@@ -493,16 +496,16 @@ impl World {
 
     /// Puts a child into the list of its parent, before one of its children or at the end.
     fn attach_child(&mut self, child: Entity, parent: Entity, before: Entity) {
-        let previous = match somebody(before) {
+        let previous = match before.some() {
             Some(before) => self.link_mut::<ChildOf>(before).previous,
             None => self.link_mut::<Children>(parent).last,
         };
         *self.link_mut(child) = ChildOf { parent, previous, next: before };
-        match somebody(previous) {
+        match previous.some() {
             Some(previous) => self.link_mut::<ChildOf>(previous).next = child,
             None => self.link_mut::<Children>(parent).first = child,
         }
-        match somebody(before) {
+        match before.some() {
             Some(before) => self.link_mut::<ChildOf>(before).previous = child,
             None => self.link_mut::<Children>(parent).last = child,
         }

@@ -14,7 +14,6 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use bytemuck::{Pod, Zeroable};
 use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
@@ -22,106 +21,35 @@ use crate::storage::column::{Column, Surplus};
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
+use crate::storage::epoch::Now;
 use crate::storage::frozen::Frozen;
 use crate::storage::handle_state::{GivenBack, HandleState, IndexHead};
 use crate::storage::history::{Memory, Returns};
 use crate::storage::room::shrink_list;
 use crate::storage::rows::Rows;
+use crate::storage::table::rows_mut::Append;
 
 use handles::NONE;
 use lanes::Lanes;
+use slot::{FREE, RESERVED};
 use territory::END;
 
 use super::error::SpawnError;
 
 pub(crate) use handles::{Handles, TakenHandles};
 pub(crate) use lanes::{LaneCursor, Renewal};
+pub(crate) use slot::{Location, Slot};
 
-/// Where an entity's components are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Location {
-    pub(crate) archetype: ArchetypeId,
-    pub(crate) row: u32,
-}
-
-/// One slot: 12 bytes, so that 1,024 of them fill a chunk of 12 KiB, if chunks may be as large.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Slot {
-    generation: u32,
-    /// The archetype's number, or `FREE` or `RESERVED`.
-    archetype: u32,
-    /// The row; in a free slot, the next free one.
-    row: u32,
-}
-
-/// Marks a slot on the free list.
-const FREE: u32 = u32::MAX;
-/// Marks a slot whose handle has been given out and that holds no entity yet.
-const RESERVED: u32 = u32::MAX - 1;
-
-impl Slot {
-    /// Where the entity of `generation` is, if this slot holds it.
-    #[inline]
-    pub(crate) fn locate(self, generation: u32) -> Option<Location> {
-        let alive = self.generation == generation && self.archetype < RESERVED;
-        alive.then(|| Location {
-            archetype: ArchetypeId::new(self.archetype as usize),
-            row: self.row,
-        })
-    }
-
-    /// The entity that this slot, of number `index`, holds, and where it is.
-    #[inline]
-    pub(crate) fn occupant(self, index: usize) -> Option<(Entity, Location)> {
-        let at = self.locate(self.generation)?;
-        Some((Entity::new(index as u32, self.generation), at))
-    }
-
-    /// The slot without where its entity is.
-    pub(crate) fn without_place(self) -> Self {
-        let alive = self.archetype < RESERVED;
-        if alive { Self { archetype: 0, row: 0, ..self } } else { self }
-    }
-
-    /// The slot once its reservation is settled.
-    pub(crate) fn settled(self) -> Self {
-        Self::reserved(self.generation)
-    }
-
-    /// The number of the table and the row that this slot names for `generation`; nothing when its
-    /// generation is another. A slot without an entity names a table past all others.
-    #[inline]
-    pub(crate) fn place_of(self, generation: u32) -> Option<(usize, u32)> {
-        (self.generation == generation).then_some((self.archetype as usize, self.row))
-    }
-
-    fn reserved(generation: u32) -> Self {
-        Self { generation, archetype: RESERVED, row: 0 }
-    }
-
-    /// Whether the handle of `generation` was given out and its entity was not spawned yet.
-    fn is_reserved(self, generation: u32) -> bool {
-        self.archetype == RESERVED && self.generation == generation
-    }
-}
-
-/// Slots that are ready to take entities, in this order.
-pub(crate) struct ManySlots {
-    /// How many come from the free list.
-    free: usize,
-    /// Fresh indices that had come back.
-    recalled: Range<u32>,
-    /// The world's fresh indices in a range: those that belong to no lane.
-    fresh: Range<u32>,
-}
-
+mod batch;
+mod grow;
 mod handles;
 mod lanes;
 pub(crate) mod ready;
 mod recall;
 mod reserve;
 mod restore;
+mod slot;
+mod stock;
 mod territory;
 pub(crate) mod vacancy;
 
@@ -130,8 +58,6 @@ pub(crate) struct EntityIndex {
     /// Slots in use, free or reserved.
     len: u32,
     alive: u32,
-    /// Slots before this may have been captured, also where there are fewer now.
-    captured: u32,
     /// The first free slot.
     free_head: AtomicU32,
     /// Where the head stood before `&World` reserved what is not settled yet, or `NONE`.
@@ -156,7 +82,6 @@ impl EntityIndex {
             slots: Column::new(ComponentId::ENTITY, info),
             len: 0,
             alive: 0,
-            captured: 0,
             free_head: AtomicU32::new(NONE),
             reserved_from: AtomicU32::new(NONE),
             fresh: AtomicU32::new(0),
@@ -231,7 +156,7 @@ impl EntityIndex {
     /// Frees the slot of a reserved handle. One that is not reserved any more is somebody else's.
     fn free_reserved(&mut self, entity: Entity, memory: &mut Memory) -> Result<(), MemoryError> {
         if self.prepare_reserved(entity, memory)?.is_some() {
-            self.free(entity);
+            self.free(entity, memory.now());
         }
         Ok(())
     }
@@ -287,12 +212,32 @@ impl EntityIndex {
         if index == NONE {
             return self.allocate_fresh(memory);
         }
-        self.slots.own_row(index as usize, self.len as usize, memory)?;
-        let slot = self.slots.get_mut::<Slot>(index as usize);
+        let slot = self.own_slot(index, memory)?;
         debug_assert_eq!(slot.archetype, FREE, "the free list holds free slots");
-        *self.free_head.get_mut() = slot.row;
-        *slot = Slot::reserved(slot.generation);
-        Ok(Entity::new(index, slot.generation))
+        let (generation, next) = (slot.generation, slot.row);
+        *slot = Slot::reserved(generation);
+        *self.free_head.get_mut() = next;
+        Ok(Entity::new(index, generation))
+    }
+
+    /// A slot that is in use, made writable.
+    #[inline]
+    fn own_slot(&mut self, index: u32, memory: &mut Memory) -> Result<&mut Slot, MemoryError> {
+        let slot = self.slots.own_row(index as usize, self.len as usize, memory)?;
+        Ok(slot.into_mut())
+    }
+
+    /// A slot that was made writable in this epoch.
+    #[inline]
+    fn slot_mut(&mut self, index: u32, now: Now<'_>) -> &mut Slot {
+        let slot = self.slots.writable_value(index as usize, now);
+        slot.expect("a slot is made writable before it is written")
+    }
+
+    /// Slots of one chunk that were made writable in this epoch.
+    fn slots_mut(&mut self, slots: Range<usize>, now: Now<'_>) -> &mut [Slot] {
+        let slots = self.slots.writable_run(slots, now);
+        slots.expect("slots are made writable before they are written").into_slice()
     }
 
     fn allocate_fresh(&mut self, memory: &mut Memory) -> Result<Entity, SpawnError> {
@@ -302,217 +247,9 @@ impl EntityIndex {
             return Err(error);
         }
         let (index, recalled) = self.next_fresh();
-        self.slots.write(index as usize, Slot::reserved(1));
+        *self.slot_mut(index, memory.now()) = Slot::reserved(1);
         self.give_fresh(index, &recalled);
         Ok(Entity::new(index, 1))
-    }
-
-    /// Makes `count` slots writable for [`EntityIndex::place_many`]: free ones first, then fresh
-    /// ones. On an error no slot was made and no index given out.
-    pub(crate) fn prepare_many(
-        &mut self,
-        count: usize,
-        memory: &mut Memory,
-    ) -> Result<ManySlots, SpawnError> {
-        self.settle(memory)?;
-        let (mut free, mut next) = (0, *self.free_head.get_mut());
-        while free < count && next != NONE {
-            self.slots.own_row(next as usize, self.len as usize, memory)?;
-            let run = self.free_run(next, count - free);
-            next = self.slots.get::<Slot>(next as usize + run - 1).row;
-            free += run;
-        }
-        let wanted = u32::try_from(count - free).map_err(|_| SpawnError::Entities)?;
-        self.recall_fresh();
-        let recalled = self.first_recalled(wanted);
-        let (known, start) = (self.len, *self.fresh.get_mut());
-        let end = territory::own_after(start, wanted - territory::own_count(&recalled));
-        let fresh = start..end.ok_or(SpawnError::Entities)?;
-        for range in [&recalled, &fresh] {
-            if let Err(error) = self.prepare_fresh(range, memory) {
-                self.len = known;
-                return Err(error.into());
-            }
-        }
-        Ok(ManySlots { free, recalled, fresh })
-    }
-
-    /// Makes the slots of the world's indices in `range` exist and writable.
-    fn prepare_fresh(
-        &mut self,
-        range: &Range<u32>,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        for run in territory::own_runs(range.clone()) {
-            self.ensure(run.start, memory)?;
-            let (len, end) = (self.len as usize, run.end as usize);
-            self.slots.own_rows(run.start as usize..end.min(len), len, memory)?;
-            if len < end {
-                let captured = len.max(self.captured as usize);
-                self.slots.prepare_append_run(len..end, captured, memory)?;
-                self.len = run.end;
-            }
-        }
-        Ok(())
-    }
-
-    /// How many free slots follow each other on the list from `first` on, up to `count`, that lie
-    /// side by side in one chunk: all of them after a world was cleared. So batches look at slots
-    /// in the order of memory, and don't wait for one link before they can load the next.
-    fn free_run(&self, first: u32, count: usize) -> usize {
-        let slots = self.slots().chunk_from::<Slot>(first as usize);
-        let most = slots.len().min(count);
-        let links = slots[..most - 1].iter().zip(first + 1..);
-        1 + links.take_while(|(slot, next)| slot.row == *next).count()
-    }
-
-    /// Puts entities into the slots that [`EntityIndex::prepare_many`] made writable: at `first`
-    /// and the rows after it. Writes their handles to those rows of `handles`.
-    pub(crate) fn place_many(&mut self, slots: ManySlots, first: Location, handles: &mut Column) {
-        let ManySlots { free, recalled, fresh } = slots;
-        self.forget_recalled(&recalled);
-        *self.fresh.get_mut() = fresh.end;
-        let mut row = first.row as usize;
-        let end = row + free;
-        while row < end {
-            row += self.place_free_run(Location { row: row as u32, ..first }, end, handles);
-        }
-        for indices in [recalled, fresh].into_iter().flat_map(territory::own_runs) {
-            let (mut index, end) = (indices.start as usize, indices.end as usize);
-            while index < end {
-                let count = self.slots.run_end(index, end) - index;
-                let count = handles.run_end(row, row + count) - row;
-                let slots = self.slots.run_mut::<Slot>(index..index + count);
-                let handles = handles.run_mut::<Entity>(row..row + count);
-                for (number, (slot, handle)) in (0..).zip(slots.iter_mut().zip(handles)) {
-                    let (archetype, row) = (first.archetype.bits(), row as u32 + number);
-                    *slot = Slot { generation: 1, archetype, row };
-                    *handle = Entity::new(index as u32 + number, 1);
-                }
-                (index, row) = (index + count, row + count);
-            }
-        }
-        self.alive += row as u32 - first.row;
-    }
-
-    /// Fills free slots that lie side by side from the head of the list on, for rows from `first`
-    /// on and before `end`. Returns how many.
-    #[inline(never)]
-    fn place_free_run(&mut self, first: Location, end: usize, handles: &mut Column) -> usize {
-        let (head, row) = (*self.free_head.get_mut() as usize, first.row as usize);
-        let count = handles.run_end(row, end) - row;
-        let count = self.slots.run_end(head, (head + count).min(self.len as usize)) - head;
-        let slots = self.slots.run_mut::<Slot>(head..head + count);
-        let handles = handles.run_mut::<Entity>(row..row + count);
-        let archetype = first.archetype.bits();
-        let (mut filled, mut next) = (0, head as u32);
-        for (slot, handle) in slots.iter_mut().zip(handles) {
-            let Slot { generation, row, .. } = *slot;
-            *handle = Entity::new(head as u32 + filled, generation);
-            (slot.archetype, slot.row) = (archetype, first.row + filled);
-            (filled, next) = (filled + 1, row);
-            if next != head as u32 + filled {
-                break;
-            }
-        }
-        *self.free_head.get_mut() = next;
-        filled as usize
-    }
-
-    /// Makes slots up to `index` exist and `index` writable. New ones are reserved: their handles
-    /// belong to whoever is given the indices. On an error none was made.
-    ///
-    /// Whole chunks of them that lie before that of `index` are *blank*: one chunk that nobody
-    /// writes stands for all, and the first write to such a slot copies it. So slots that nobody
-    /// has used yet, in lanes and before them, cost an entry in the list for each chunk.
-    fn ensure(&mut self, index: u32, memory: &mut Memory) -> Result<(), MemoryError> {
-        if index < self.len {
-            return self.slots.own_row(index as usize, self.len as usize, memory);
-        }
-        self.reserve_slot(index, memory)?;
-        self.slots.write(index as usize, Slot::reserved(1));
-        self.len = index + 1;
-        Ok(())
-    }
-
-    /// Makes slots before `index`, which has none, exist, and its own row writable. On an error none
-    /// was made.
-    fn reserve_slot(&mut self, index: u32, memory: &mut Memory) -> Result<(), MemoryError> {
-        let captured = self.captured as usize;
-        let (mut row, end) = (self.len as usize, index as usize);
-        let mask = self.slots.chunk_rows() - 1;
-        let lacks_chunk = self.is_sparse && row >= self.slots.capacity();
-        if lacks_chunk || end & !mask > row {
-            row = self.ensure_far(row, end & !mask, memory)?;
-            // Up to its end, so that the rest of it is blank as well.
-            self.add_blank_chunks((end | mask) + 1, memory)?;
-        }
-        while row < end {
-            // Nothing can be captured at or past `len`, unless a restore has shortened the index.
-            self.slots.prepare_append(row, row.max(captured), memory)?;
-            self.slots.write(row, Slot::reserved(1));
-            row += 1;
-        }
-        self.slots.prepare_append(row, row.max(captured), memory)?;
-        self.len = index;
-        Ok(())
-    }
-
-    /// Fills slots from `row` on, with blank chunks where there is no chunk yet, up to `end`, where
-    /// one begins. Returns the row to go on with.
-    #[cold]
-    fn ensure_far(
-        &mut self,
-        mut row: usize,
-        end: usize,
-        memory: &mut Memory,
-    ) -> Result<usize, MemoryError> {
-        let captured = self.captured as usize;
-        while row < end {
-            let next = (row | (self.slots.chunk_rows() - 1)) + 1;
-            let is_start = next - row == self.slots.chunk_rows();
-            if is_start && row > 0 && row >= self.slots.capacity() {
-                self.add_blank_chunks(end, memory)?;
-                return Ok(end);
-            }
-            if is_start && row > 0 && self.slots.is_blank(row >> self.slots.rows_log2()) {
-                // It says of its slots already what would be written.
-                row = next;
-                continue;
-            }
-            self.slots.prepare_append_run(row..next, row.max(captured), memory)?;
-            self.slots.fill_run(row, next - row, &Slot::reserved(1));
-            row = next;
-        }
-        Ok(row)
-    }
-
-    /// Adds blank chunks before that of row `end`, where no chunk is yet. The first chunk is never
-    /// blank.
-    fn add_blank_chunks(&mut self, end: usize, memory: &mut Memory) -> Result<(), MemoryError> {
-        let end = end & !(self.slots.chunk_rows() - 1);
-        if end <= self.slots.chunk_rows() || end <= self.slots.capacity() {
-            return Ok(());
-        }
-        if self.slots.capacity() < self.slots.chunk_rows() {
-            self.slots.reserve(self.slots.chunk_rows(), self.len as usize, memory)?;
-        }
-        self.is_sparse = true;
-        self.slots.push_blank(Slot::reserved(1), end, memory)
-    }
-
-    /// Adds blank chunks where another index that has some has more chunks than this one.
-    pub(crate) fn prepare_blank_like(
-        &mut self,
-        source: &Self,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        if !source.is_sparse {
-            return Ok(());
-        }
-        // Those that are not blank there are replaced one by one.
-        self.slots.reserve_list_like(&source.slots);
-        self.add_blank_chunks(source.len().next_multiple_of(self.slots.chunk_rows()), memory)
     }
 
     /// Makes the slot of `entity`, which must be reserved, ready for [`EntityIndex::place`].
@@ -576,8 +313,8 @@ impl EntityIndex {
 
     /// Puts a reserved entity, whose slot is writable, at its first location.
     #[inline]
-    pub(crate) fn place(&mut self, entity: Entity, location: Location) {
-        let slot = self.slots.get_mut::<Slot>(entity.index() as usize);
+    pub(crate) fn place(&mut self, entity: Entity, location: Location, now: Now<'_>) {
+        let slot = self.slot_mut(entity.index(), now);
         slot.archetype = location.archetype.bits();
         slot.row = location.row;
         self.alive += 1;
@@ -590,7 +327,7 @@ impl EntityIndex {
         entity: Entity,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        self.slots.own_row(entity.index() as usize, self.len as usize, memory)
+        self.own_slot(entity.index(), memory).map(drop)
     }
 
     /// Makes the slot of a living entity ready for [`EntityIndex::free`].
@@ -606,17 +343,17 @@ impl EntityIndex {
 
     /// Changes the location of a living entity whose slot is writable.
     #[inline]
-    pub(crate) fn relocate(&mut self, entity: Entity, location: Location) {
-        let slot = self.slots.get_mut::<Slot>(entity.index() as usize);
+    pub(crate) fn relocate(&mut self, entity: Entity, location: Location, now: Now<'_>) {
+        let slot = self.slot_mut(entity.index(), now);
         slot.archetype = location.archetype.bits();
         slot.row = location.row;
     }
 
     /// Changes the locations of living entities, whose slots are writable, to consecutive rows.
-    pub(crate) fn relocate_run(&mut self, entities: &[Entity], first: Location) {
+    pub(crate) fn relocate_run(&mut self, entities: &[Entity], first: Location, now: Now<'_>) {
         let (archetype, mut row) = (first.archetype.bits(), first.row);
         for entity in entities {
-            let slot = self.slots.get_mut::<Slot>(entity.index() as usize);
+            let slot = self.slot_mut(entity.index(), now);
             (slot.archetype, slot.row) = (archetype, row);
             row += 1;
         }
@@ -624,9 +361,9 @@ impl EntityIndex {
 
     /// Frees the slot of a living or reserved entity, which [`EntityIndex::prepare_free`] or
     /// [`EntityIndex::prepare_reserved`] made ready.
-    pub(crate) fn free(&mut self, entity: Entity) {
+    pub(crate) fn free(&mut self, entity: Entity, now: Now<'_>) {
         self.assert_settled();
-        self.free_slot(entity);
+        self.free_slot(entity, now);
     }
 
     /// Bars changes of the free list while the world does not know where it starts.
@@ -636,17 +373,19 @@ impl EntityIndex {
         assert!(settled, "reservations are settled before a slot is freed");
     }
 
-    fn free_slot(&mut self, entity: Entity) {
+    fn free_slot(&mut self, entity: Entity, now: Now<'_>) {
         let next = *self.free_head.get_mut();
-        let slot = self.slots.get_mut::<Slot>(entity.index() as usize);
-        self.alive -= u32::from(slot.archetype != RESERVED);
+        let slot = self.slot_mut(entity.index(), now);
+        let is_alive = slot.archetype != RESERVED;
         let Some(generation) = slot.generation.checked_add(1) else {
             // The slot has used up its generations. Zero belongs to the default handle and is
             // never given out, so that no stale handle of this slot can come alive.
             *slot = Slot { generation: 0, archetype: FREE, row: NONE };
+            self.alive -= u32::from(is_alive);
             return;
         };
         *slot = Slot { generation, archetype: FREE, row: next };
+        self.alive -= u32::from(is_alive);
         *self.free_head.get_mut() = entity.index();
     }
 
@@ -656,7 +395,7 @@ impl EntityIndex {
         let len = self.len as usize;
         for row in (0..len).step_by(self.slots.chunk_rows()) {
             if self.holds_entities(row) {
-                self.slots.own_row(row, len, memory)?;
+                self.own_slot(row as u32, memory)?;
             }
         }
         Ok(())
@@ -688,7 +427,7 @@ impl EntityIndex {
 
     /// Frees the slots of all living entities, which are writable, so that the lowest index is
     /// the next one given out. Reserved slots stay reserved.
-    pub(crate) fn free_all(&mut self) {
+    pub(crate) fn free_all(&mut self, now: Now<'_>) {
         self.assert_settled();
         let (len, rows) = (self.len as usize, self.slots.chunk_rows());
         for first in (0..len).step_by(rows).rev() {
@@ -698,7 +437,7 @@ impl EntityIndex {
             for index in (first..len.min(first + rows)).rev() {
                 let slot = *self.slots.get::<Slot>(index);
                 if slot.archetype < RESERVED {
-                    self.free_slot(Entity::new(index as u32, slot.generation));
+                    self.free_slot(Entity::new(index as u32, slot.generation), now);
                 }
             }
         }

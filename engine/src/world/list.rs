@@ -12,11 +12,11 @@ use convoy_pool::MemoryError;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::column::Column;
 use crate::storage::component::Component;
+use crate::storage::epoch::Now;
 use crate::storage::history::{Memory, Returns};
 use crate::storage::run::{Incoming, RowRun, RowRuns, row_count, survivors};
-use crate::storage::table::{Table, enable_rows};
+use crate::storage::table::Table;
 
 use super::bundle::{Bundle, ComponentSink, Flat, Positions};
 use super::core::World;
@@ -87,17 +87,17 @@ impl World {
                 let moved = (target != archetype).then(|| world.leave(runs, number));
                 let edge = world.edges.get(number);
                 let (positions, enabled) = (&edge.positions, edge.enabled());
-                let columns = world.tables[target.index()].columns_mut();
+                let (table, now) = (&mut world.tables[target.index()], world.memory.now());
                 match moved {
                     Some(rows) => {
-                        enable_rows(columns, enabled, rows.clone());
+                        table.enable(enabled, rows.clone(), now);
                         let runs = std::iter::once(rows);
-                        bundle.put(&mut RunSink { columns, positions, runs });
+                        bundle.put(&mut RunSink { table, positions, runs, now });
                     }
                     None => {
                         let runs = runs.iter().map(RowRun::rows);
-                        runs.clone().for_each(|rows| enable_rows(columns, enabled, rows));
-                        bundle.put(&mut RunSink { columns, positions, runs });
+                        runs.clone().for_each(|rows| table.enable(enabled, rows, now));
+                        bundle.put(&mut RunSink { table, positions, runs, now });
                     }
                 }
             }
@@ -189,7 +189,7 @@ impl World {
             for runs in runs.tables() {
                 let table = &mut tables[runs[0].archetype().index()];
                 for handles in runs.iter().flat_map(|run| table.entities().runs(run.rows())) {
-                    handles.iter().for_each(|&entity| index.free(entity));
+                    handles.iter().for_each(|&entity| index.free(entity, memory.now()));
                 }
                 close_holes(table, runs, index, memory);
             }
@@ -284,9 +284,10 @@ impl World {
         let (archetype, edge) = (runs[0].archetype(), edges.get(edge));
         let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
         let [source, target] = pair.expect("an edge leads to another table of the world");
-        let first = source.copy_runs_to(runs, target, &edge.targets);
-        let rows = first..target.rows();
-        relocate(target, rows.clone(), edge.target, index);
+        let append = target.append(row_count(runs), memory.now());
+        let rows = append.first()..append.first() + row_count(runs);
+        source.copy_runs_to(runs, append, &edge.targets);
+        relocate(target, rows.clone(), edge.target, index, memory.now());
         close_holes(source, runs, index, memory);
         rows
     }
@@ -299,11 +300,9 @@ fn prepare_write(
     positions: &[u16],
     memory: &mut Memory,
 ) -> Result<(), MemoryError> {
-    let rows = table.rows();
     for &position in positions {
-        let column = &mut table.columns_mut()[usize::from(position)];
         for run in runs {
-            column.own_rows(run.rows(), rows, memory)?;
+            table.own_values(usize::from(position), run.rows(), memory)?;
         }
     }
     Ok(())
@@ -333,30 +332,38 @@ fn prepare_slots(
 /// Closes the holes that runs leave, and corrects the locations of what moved into them.
 fn close_holes(table: &mut Table, runs: &[RowRun], index: &mut EntityIndex, memory: &mut Returns) {
     let archetype = runs[0].archetype();
-    table.close_holes(runs, memory, |table, rows| relocate(table, rows, archetype, index));
+    table
+        .close_holes(runs, memory, |table, rows, now| relocate(table, rows, archetype, index, now));
 }
 
 /// Notes where the entities of some rows are now.
-fn relocate(table: &Table, rows: Range<usize>, archetype: ArchetypeId, index: &mut EntityIndex) {
+fn relocate(
+    table: &Table,
+    rows: Range<usize>,
+    archetype: ArchetypeId,
+    index: &mut EntityIndex,
+    now: Now<'_>,
+) {
     let mut location = Location { archetype, row: rows.start as u32 };
     for handles in table.entities().runs(rows) {
-        index.relocate_run(handles, location);
+        index.relocate_run(handles, location, now);
         location.row += handles.len() as u32;
     }
 }
 
-/// Writes a bundle into every row of some runs, whose chunks are writable there.
+/// Writes a bundle into every row of some runs, which were made writable.
 struct RunSink<'a, I> {
-    columns: &'a mut [Column],
+    table: &'a mut Table,
     positions: &'a Positions,
     runs: I,
+    now: Now<'a>,
 }
 
 impl<I: Iterator<Item = Range<usize>> + Clone> ComponentSink for RunSink<'_, I> {
     fn put<T: Component>(&mut self, position: usize, value: &T) {
-        let column = &mut self.columns[usize::from(self.positions[position])];
+        let position = usize::from(self.positions[position]);
         for run in self.runs.clone() {
-            column.fill_run(run.start, run.len(), value);
+            self.table.run_mut(position, run, self.now).fill(value);
         }
     }
 }

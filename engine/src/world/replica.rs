@@ -16,7 +16,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::column::Column;
 use crate::storage::component::Kind;
-use crate::storage::component::adopt::AdoptError;
+use crate::storage::component::registry::adopt::AdoptError;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::{Memory, Returns};
 use crate::storage::table::Table;
@@ -194,10 +194,10 @@ impl World {
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, MemoryError> {
-        let mask = source.catalog.registry.closed(&mask).intersection(source.role.readable());
+        let mask = source.catalog.registry.with_toggles(&mask).intersection(source.role.readable());
         let mark = self.role.mark(source.id, &mask);
-        let since = mark.map_or(Epoch::ZERO, |mark| mark.source_epoch);
-        let own_since = mark.map_or(Epoch::ZERO, |mark| mark.own_epoch);
+        let since = mark.map_or(Epoch::BEFORE_ALL, |mark| mark.source_epoch);
+        let own_since = mark.map_or(Epoch::BEFORE_ALL, |mark| mark.own_epoch);
         // Everything that can fail comes first and changes nothing that can be read.
         self.attempt(|world| world.prepare_sync(source, mask, (since, own_since)))?;
         let (ids, memory) = (&self.source_ids, &mut *self.memory);
@@ -338,7 +338,8 @@ impl Sync<'_, Returns> {
             self.report.chunks += 1;
             // Owning a chunk marked it as written, so this finds what was prepared.
             if self.differs((column, 0), source, at) {
-                column.copy_run_from(at, source, at, end - at);
+                let rows = column.writable_run(at..end, self.memory.now());
+                rows.expect("what differs was made writable").copy_from(source, at);
                 self.report.chunks_copied += 1;
                 self.report.bytes_copied += ((end - at) * column.size()) as u64;
             }
@@ -357,7 +358,7 @@ impl<M> Sync<'_, M> {
         if source.is_blank(chunk) && column.is_blank(own) {
             return false;
         }
-        self.since == Epoch::ZERO
+        self.since == Epoch::BEFORE_ALL
             || source.written(chunk) > self.since
             || column.written(own) > self.own_since
     }

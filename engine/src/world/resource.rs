@@ -57,8 +57,7 @@ impl Resource {
         if !self.present {
             return Ok(None);
         }
-        self.column.own_row(0, 1, memory)?;
-        Ok(Some(self.column.get_mut(0)))
+        Ok(Some(self.column.own_row(0, 1, memory)?.into_mut()))
     }
 
     /// Sets the value and returns the one before.
@@ -70,10 +69,7 @@ impl Resource {
         if let Some(held) = self.get_mut(memory)? {
             return Ok(Some(std::mem::replace(held, value)));
         }
-        // A snapshot may still see the row of a value that was taken out.
-        let captured = 1;
-        self.column.prepare_append(0, captured, memory)?;
-        self.column.write(0, value);
+        self.column.append_row(0, memory)?.write(value);
         self.present = true;
         Ok(None)
     }
@@ -84,12 +80,12 @@ impl Resource {
         bytes: &[u8],
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        if self.present {
-            self.column.own_row(0, 1, memory)?;
+        let row = if self.present {
+            self.column.own_row(0, 1, memory)?
         } else {
-            self.column.prepare_append(0, 1, memory)?;
-        }
-        self.column.write_bytes(0, bytes);
+            self.column.append_row(0, memory)?
+        };
+        row.write_bytes(bytes);
         self.present = true;
         Ok(())
     }

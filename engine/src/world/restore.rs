@@ -5,6 +5,7 @@
 //! is copied, nothing is allocated, and nothing can fail.
 
 use crate::storage::frozen::Frozen;
+use crate::storage::history::restore::SnapshotOf;
 
 use super::core::World;
 use super::role::Role;
@@ -21,13 +22,13 @@ pub struct RestoreReport {
 
 impl World {
     /// Goes back to `frozen`, a complete capture of this world that is active.
-    pub(crate) fn restore_frozen(&mut self, frozen: &Frozen) -> RestoreReport {
+    pub(crate) fn restore_frozen(&mut self, frozen: &Frozen, of: SnapshotOf) -> RestoreReport {
         self.memory.reclaim();
         self.return_to_order(frozen.catalog());
-        if !self.memory.history.branching {
+        if of == SnapshotOf::ThisWorld {
             self.memory.history.bases.take_back(frozen.bases());
         }
-        let mut revival = self.memory.revival(frozen.head.epoch);
+        let mut revival = self.memory.revival(frozen.head.epoch, of);
         let mut restored = 0;
         for (number, table) in self.tables.iter_mut().enumerate() {
             restored += table.restore(frozen, number, &mut revival);

@@ -10,7 +10,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::storage::archetype::Catalog;
-use crate::storage::component::adopt::AdoptError;
+use crate::storage::component::registry::adopt::AdoptError;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::Table;
 

@@ -13,7 +13,6 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::storage::component::{Component, DISABLED, ENABLED, Kind};
-use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::storage::names::name_of;
 use crate::storage::rows::TypedRows;
@@ -131,9 +130,8 @@ impl World {
         let id = self.toggle_of::<T>()?;
         let Self { tables, index, memory, .. } = self;
         let slots = index.column().rows(index.len()).typed();
-        let (epoch, table) = (memory.epoch(), usize::MAX);
-        let component = PhantomData;
-        Ok(Toggles { tables, slots, memory, epoch, id, table, position: 0, component })
+        let (table, component) = (usize::MAX, PhantomData);
+        Ok(Toggles { tables, slots, memory, id, table, position: 0, component })
     }
 
     fn toggle_of<T: Component>(&self) -> Result<ComponentId, ComponentError> {
@@ -155,8 +153,6 @@ pub struct Toggles<'w, T> {
     tables: &'w mut [Table],
     slots: TypedRows<'w, Slot>,
     memory: &'w mut Memory,
-    /// It stays the same while the world is borrowed.
-    epoch: Epoch,
     id: ComponentId,
     /// The table that was looked at last, and where its column is.
     table: usize,
@@ -178,10 +174,9 @@ impl<T: Component> Toggles<'_, T> {
     pub fn set(&mut self, entity: Entity, enabled: bool) -> Result<bool, ComponentError> {
         let (table, row) = self.find(entity)?;
         let table = &mut self.tables[table];
-        let column = &mut table.columns_mut()[self.position];
         let wanted = if enabled { ENABLED } else { DISABLED };
-        if let Some(byte) = column.get_owned::<u8>(row, self.epoch) {
-            return Ok(mem::replace(byte, wanted) != wanted);
+        if let Some(value) = table.owned_value::<u8>(self.position, row, self.memory.now()) {
+            return Ok(mem::replace(value, wanted) != wanted);
         }
         set_shared(table, (self.position, row), wanted, self.memory)
     }
@@ -229,13 +224,10 @@ fn set_shared(
     wanted: u8,
     memory: &mut Memory,
 ) -> Result<bool, ComponentError> {
-    let rows = table.rows();
-    let column = &mut table.columns_mut()[position];
-    if *column.get::<u8>(row) == wanted {
+    if *table.column_at(position).get::<u8>(row) == wanted {
         return Ok(false);
     }
-    column.own_row(row, rows, memory)?;
-    column.write(row, wanted);
+    table.own_value(position, row, memory)?.write(wanted);
     Ok(true)
 }
 

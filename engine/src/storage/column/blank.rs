@@ -5,7 +5,7 @@
 //! replicas have the same one, and nobody has to keep it for anybody. Its birth is [`Epoch::BLANK`],
 //! so a write to one of its rows copies it first.
 
-#![allow(unsafe_code, reason = "fills the chunk that stands for unused rows")]
+#![allow(unsafe_code, reason = "vouches for the chunk that stands for unused rows")]
 
 use std::sync::{Mutex, PoisonError};
 
@@ -37,8 +37,8 @@ impl Column {
         let (chunk, class) = (self.blank_chunk(value)?, self.chunks.full());
         while self.capacity() < rows {
             let entry = ChunkEntry::new(chunk, class, Epoch::BLANK, memory.epoch());
-            // SAFETY: the process keeps the chunk as it is, and a blank one is neither written nor
-            // recycled here.
+            // SAFETY: the process keeps the chunk as it is, and no world writes or recycles a blank
+            // one.
             let blank = unsafe { LooseChunk::new(entry, self.component()) };
             memory.note_added(&blank, self.chunks.len());
             self.chunks.push(blank);
@@ -54,7 +54,6 @@ impl Column {
 
     fn blank_chunk<T: Component>(&self, value: T) -> Result<ChunkPtr, MemoryError> {
         assert!(size_of::<T>() == self.size(), "the column holds values of this type");
-        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
         let (bytes, rows) = (bytemuck::bytes_of(&value), self.chunk_rows());
         let mut blanks = BLANKS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = blanks.iter().find(|blank| blank.rows == rows && *blank.value == *bytes);
@@ -65,11 +64,10 @@ impl Column {
         let slab_bytes = class.bytes().next_power_of_two();
         let config = ArenaConfig::default().first_slab_bytes(slab_bytes);
         let mut memory = Memory::new(config);
+        let mut loose = memory.allocate(class, self.component())?;
+        loose.fill(bytes, rows);
         // It stays where it is, in no list.
-        let chunk = memory.allocate(class, self.component())?.into_entry().chunk;
-        let first = NonNull::new(chunk.as_ptr()).expect("a chunk is not at null");
-        // SAFETY: a full chunk has this many rows, aligned, and nobody else has it.
-        unsafe { spare_rows::<T>(first, rows) }.fill(MaybeUninit::new(value));
+        let chunk = loose.into_entry().chunk;
         blanks.push(Blank { value: bytes.into(), rows, chunk, _memory: memory });
         Ok(chunk)
     }

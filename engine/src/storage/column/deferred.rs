@@ -5,11 +5,9 @@
 //! one begins: all spare chunks are allocated, which may fail and changes nothing; then they are put
 //! in place.
 
-#![allow(unsafe_code, reason = "copies what is left of shared chunks")]
+#![allow(unsafe_code, reason = "replaces chunks whose rows the caller copies")]
 
-use convoy_pool::{ChunkPtr, MemoryError};
-
-use crate::storage::history::{Memory, Returns};
+use std::ptr;
 
 use super::*;
 
@@ -28,7 +26,7 @@ impl Column {
         }
         match self.allocate_spare(chunk, memory) {
             Ok(spare) => memory.spares.add(self.chunks[chunk].chunk, spare),
-            // Looking for a spare chunk may have ended the last capture that saw this one.
+            // Looking for a spare chunk may have ended the last snapshot that saw this one.
             Err(error) if self.is_seen(chunk, memory) => return Err(error),
             Err(_) => {}
         }
@@ -36,14 +34,20 @@ impl Column {
     }
 
     /// Makes `chunk` writable after [`Column::allocate_deferred`]. Where that takes a copy, returns
-    /// the retired chunk: the caller copies its rows below `live` before the next reclaim.
-    pub(crate) fn own_deferred(
+    /// the retired chunk.
+    ///
+    /// # Safety
+    ///
+    /// The table of the column has `live` rows. The caller copies those of them that are in a chunk
+    /// which is returned, or writes them anew, before the next reclaim and before anything else reads
+    /// them.
+    pub(crate) unsafe fn own_deferred(
         &mut self,
         chunk: usize,
         live: usize,
         memory: &mut Returns,
     ) -> Option<ChunkPtr> {
-        // Finding memory for spare chunks may have ended the last capture that saw this one.
+        // Finding memory for spare chunks may have ended the last snapshot that saw this one.
         if self.is_owned(chunk, memory.epoch()) || self.take_back(chunk, memory) {
             return None;
         }
@@ -82,7 +86,7 @@ impl Column {
         }
     }
 
-    /// Whether an active capture sees `chunk`.
+    /// Whether an active snapshot sees `chunk`.
     fn is_seen(&self, chunk: usize, memory: &Returns) -> bool {
         self.chunks[chunk].born <= memory.history.newest(self.component())
     }

@@ -3,8 +3,6 @@
 //! Everything that writes a row comes through here first, and does so before it changes anything:
 //! finding memory for a copy may fail.
 
-#![allow(unsafe_code, reason = "copies shared chunks")]
-
 use super::*;
 
 impl Column {
@@ -44,25 +42,21 @@ impl Column {
         }
         let spare = allocate(self, chunk, memory);
         if self.take_back(chunk, memory) {
-            // Looking for a spare chunk ended the last capture that saw this one.
+            // Looking for a spare chunk ended the last snapshot that saw this one.
             spare.into_iter().for_each(|spare| memory.release(spare));
             return Ok(());
         }
-        let spare = spare?;
-        let live = live.min(self.chunks.rows_in(spare.class()));
+        let mut spare = spare?;
+        let bytes = live.min(self.chunks.rows_in(spare.class())) * self.size();
+        let chunks = &self.chunks;
+        if chunks[chunk].born == Epoch::BLANK {
+            // No snapshot made it necessary: it is how unused rows get memory.
+            chunks.copy_to(chunk, &mut spare, 0..bytes);
+        } else {
+            memory.history.count_copy(bytes, || chunks.copy_to(chunk, &mut spare, 0..bytes));
+        }
         let to = spare.chunk();
         let old = self.chunks.replace(chunk, spare);
-        let copy = || {
-            // SAFETY: both chunks are of one class and hold the rows, and nobody else reaches the
-            // new one.
-            unsafe { self.copy_live(&old, to, live) }
-        };
-        if old.born() == Epoch::BLANK {
-            // No snapshot made it necessary: it is how unused rows get memory.
-            copy();
-        } else {
-            memory.history.count_copy(live * self.size(), copy);
-        }
         memory.let_go(old, chunk, to);
         Ok(())
     }
@@ -93,14 +87,11 @@ impl Column {
         memory: &mut Memory,
     ) -> usize {
         assert!(born < memory.epoch(), "an epoch that was closed");
-        let copy = copy.aged(born, self.chunks[chunk].written());
-        let (to, live) = (copy.chunk(), live.min(self.chunks.rows_in(copy.class())));
-        let old = self.chunks.replace(chunk, copy);
-        // SAFETY: both chunks are of one class and hold the rows. The base of a foreign one is held
-        // while it is live, and nobody else reaches the new one.
-        unsafe { self.copy_live(&old, to, live) };
-        memory.release(old);
-        live * self.size()
+        let mut copy = copy.aged(born, self.chunks[chunk].written());
+        let bytes = live.min(self.chunks.rows_in(copy.class())) * self.size();
+        self.chunks.copy_to(chunk, &mut copy, 0..bytes);
+        memory.release(self.chunks.replace(chunk, copy));
+        bytes
     }
 
     /// The first chunk of another world from `chunk` on.
@@ -125,7 +116,7 @@ impl Column {
         Ok(())
     }
 
-    /// Takes `chunk` back without a copy when no active capture sees it.
+    /// Takes `chunk` back without a copy when no active snapshot sees it.
     pub(crate) fn take_back(&mut self, chunk: usize, memory: &mut Returns) -> bool {
         let entry = self.chunks[chunk];
         let free = entry.born > memory.history.newest(self.component());
@@ -138,7 +129,7 @@ impl Column {
         free
     }
 
-    /// Takes `chunk` back when every capture that sees it has ended, and it was only not noticed
+    /// Takes `chunk` back when every snapshot that sees it has ended, and it was only not noticed
     /// yet: asking is cheaper than a copy.
     pub(crate) fn take_back_ended(&mut self, chunk: usize, memory: &mut Returns) -> bool {
         memory.reclaim() > 0 && self.take_back(chunk, memory)
@@ -167,123 +158,19 @@ impl Column {
         memory.allocate(self.chunks[chunk].class(), self.component())
     }
 
-    /// Makes `row`, the first free one, writable for an append. `captured` is the largest number
-    /// of rows that an active capture took of this table: beyond it even a shared chunk is
-    /// written in place. Returns the row before which further appends need no preparation.
-    pub(crate) fn prepare_append(
-        &mut self,
-        row: usize,
-        captured: usize,
-        memory: &mut Memory,
-    ) -> Result<usize, MemoryError> {
-        if self.size() == 0 {
-            return Ok(usize::MAX);
-        }
-        self.reserve(row + 1, row, memory)?;
-        let (chunk, epoch) = (row >> self.rows_log2(), memory.epoch());
-        if self.chunks[chunk].born != epoch {
-            if self.may_append(chunk, row, captured) {
-                self.chunks.mark_written(chunk, epoch);
-            } else {
-                self.own(chunk, row - (chunk << self.rows_log2()), memory)?;
-            }
-        }
-        Ok(self.capacity().min((chunk + 1) << self.rows_log2()))
-    }
-
-    /// Whether `row`, the first free one, can be written in `epoch`, the current one, as it is:
-    /// because [`Column::prepare_append`] has come to its chunk in this epoch.
-    #[inline]
-    pub(crate) fn is_open(&self, row: usize, captured: usize, epoch: Epoch) -> bool {
-        let Some(entry) = self.chunks.get(row >> self.rows_log2()) else { return false };
-        row < self.capacity()
-            && (entry.born == epoch
-                || (row >= captured && entry.written() == epoch && !entry.born.is_foreign()))
-    }
-
-    /// Makes the rows of `append`, of which the first is the first free one, writable, as
-    /// [`Column::prepare_append`] does for one.
-    pub(crate) fn prepare_append_run(
-        &mut self,
-        append: Range<usize>,
-        captured: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        if self.size() == 0 || append.is_empty() {
-            return Ok(());
-        }
-        self.reserve(append.end, append.start, memory)?;
-        let epoch = memory.epoch();
-        for chunk in append.start >> self.rows_log2()..=(append.end - 1) >> self.rows_log2() {
-            if self.chunks[chunk].born == epoch {
-                continue;
-            }
-            let first = chunk << self.rows_log2();
-            if self.may_append(chunk, append.start.max(first), captured) {
-                self.chunks.mark_written(chunk, epoch);
-            } else {
-                self.own(chunk, append.start.saturating_sub(first), memory)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the chunk of `row` writable in a table of `rows` rows.
-    #[inline]
-    pub(crate) fn own_row(
-        &mut self,
-        row: usize,
-        rows: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        if self.is_owned(row >> self.rows_log2(), memory.epoch()) {
-            return Ok(());
-        }
-        self.own_older_row(row, rows, memory)
-    }
-
-    /// Makes the chunk of `row`, which is of an earlier epoch, writable.
+    /// Makes the chunk of `row`, which is of an earlier epoch, writable, one of `rows` rows.
     #[cold]
-    fn own_older_row(
+    pub(super) fn own_chunk_of(
         &mut self,
         row: usize,
         rows: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
         let chunk = row >> self.rows_log2();
-        let live = rows - (chunk << self.rows_log2());
+        if self.is_owned(chunk, memory.epoch()) {
+            return Ok(());
+        }
+        let live = rows.saturating_sub(chunk << self.rows_log2());
         self.own_older(chunk, live, memory, Self::allocate_single)
-    }
-
-    /// Makes the chunk of `row` writable in every one of the columns of a table of `rows` rows.
-    #[inline]
-    pub(crate) fn own_row_of_all(
-        columns: &mut [Self],
-        row: usize,
-        rows: usize,
-        memory: &mut Memory,
-    ) -> Result<(), MemoryError> {
-        columns.iter_mut().try_for_each(|column| column.own_row(row, rows, memory))
-    }
-
-    /// The bytes of a run of rows that lie in one chunk, which is made writable; of the column's rows
-    /// `live` are in use. The caller leaves values in them.
-    pub(crate) fn own_bytes(
-        &mut self,
-        run: Range<usize>,
-        live: usize,
-        memory: &mut Memory,
-    ) -> Result<&mut [u8], MemoryError> {
-        assert!(run.start < run.end && run.end <= live, "the run has rows of the table");
-        assert_eq!(
-            run.start >> self.rows_log2(),
-            (run.end - 1) >> self.rows_log2(),
-            "in one chunk"
-        );
-        self.own_rows(run.clone(), live, memory)?;
-        let start = self.row_ptr(run.start).as_ptr();
-        // SAFETY: the rows are in one chunk, which was just made writable, and initialised; the borrow
-        // of the column bars readers.
-        Ok(unsafe { slice::from_raw_parts_mut(start, run.len() * self.size()) })
     }
 }

@@ -1,18 +1,13 @@
-//! Restore: a column takes the chunks of a capture back.
+//! Restore: a column takes the chunks of a snapshot back.
 //!
 //! A chunk that the world still has stays as it is. One that it has replaced comes off the dead
 //! list that it is on, with the epoch in which it was born, so that it stays shared with the
-//! capture and the next write copies it; it counts as written now. No row is copied.
+//! snapshot and the next write copies it; it counts as written now. No row is copied.
 
 use super::*;
 use crate::storage::history::restore::Revival;
 
 impl Column {
-    /// How many chunks hold `rows` rows.
-    pub(crate) fn chunks_for(&self, rows: usize) -> usize {
-        if self.size() == 0 { 0 } else { rows.div_ceil(self.chunk_rows()) }
-    }
-
     /// Makes the captured chunks in `entries`, which hold `rows` rows, the column's own again.
     /// `held` is how many of these rows the column has now. Returns how many chunks were taken
     /// back.
@@ -58,7 +53,7 @@ impl Column {
 
     /// As [`Column::restore`], for a log, whose chunks have the numbers of their records: the
     /// first row is record `first` now, and was record `captured_first`. Chunks may have been
-    /// dropped from the front since, or, where the log is older than the capture, still be there.
+    /// dropped from the front since, or, where the log is older than the snapshot, still be there.
     pub(crate) fn restore_log(
         &mut self,
         entries: &[ChunkEntry],
@@ -81,19 +76,19 @@ impl Column {
                 self.chunks.push_front(revival.revive(entry, self.component()));
                 taken += 1;
             }
+            self.captured.add_front(missing as usize * self.chunk_rows());
         } else {
             // No chunk holds the same records here and there.
             self.truncate(0, revival);
         }
         // No chunk stays as a spare one: after a clear its rows count from another number, so that
-        // nobody could tell which of them a capture sees.
+        // nobody could tell which of them a snapshot sees.
         self.truncate(entries.len().min(self.chunks.len()), revival);
-        taken + self.restore(entries, (held, rows), revival)
-    }
-
-    /// Whether rows may be added to `chunk` in place, past the `captured` ones: to one of another
-    /// world that world itself may add.
-    pub(super) fn may_append(&self, chunk: usize, row: usize, captured: usize) -> bool {
-        row >= captured && !self.chunks[chunk].born.is_foreign()
+        taken += self.restore(entries, (held, rows), revival);
+        if taken > 0 {
+            // Rows may have counted from another record when snapshots saw the chunks that are back.
+            self.captured.raise(entries.len() * self.chunk_rows());
+        }
+        taken
     }
 }

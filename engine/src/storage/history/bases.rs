@@ -13,7 +13,7 @@ struct Held {
     /// `None` once nothing was left of it. A restore brings it back.
     base: Option<Base>,
     live: usize,
-    /// The last capture that was found to need it.
+    /// The last snapshot that was found to need it.
     captured: Epoch,
 }
 
@@ -58,7 +58,7 @@ impl Bases {
     /// Adds a base. Returns its number.
     fn add(&mut self, base: Base) -> u32 {
         let number = u32::try_from(self.held.len());
-        self.held.push(Held { base: Some(base), live: 0, captured: Epoch::ZERO });
+        self.held.push(Held { base: Some(base), live: 0, captured: Epoch::NEVER });
         number.expect("each base takes more than a byte")
     }
 
@@ -97,7 +97,7 @@ impl Bases {
         }
     }
 
-    /// The base of this number, if the capture of `epoch` was not found to need it before.
+    /// The base of this number, if the snapshot of `epoch` was not found to need it before.
     pub(crate) fn needed_by(&mut self, epoch: Epoch, number: u32) -> Option<Base> {
         let held = &mut self.held[number as usize];
         if std::mem::replace(&mut held.captured, epoch) == epoch {
@@ -107,7 +107,7 @@ impl Bases {
         held.base.clone()
     }
 
-    /// Takes bases back that a capture has kept, for its chunks to be restored.
+    /// Takes bases back that a snapshot has kept, for its chunks to be restored.
     pub(crate) fn take_back(&mut self, bases: &[(u32, Base)]) {
         for (number, base) in bases {
             // Should no chunk come of it, it goes at the next reclaim.

@@ -5,9 +5,9 @@
 //!
 //! *Shared* is what the world and a snapshot reach both, and changes without a chunk being
 //! touched: a capture shares all that it takes, and its end unshares what no other capture sees.
-//! So live chunks are told apart by component and by the oldest active capture that sees them. A
+//! So live chunks are told apart by component and by the oldest active snapshot that sees them. A
 //! capture takes over the counts of its components that no capture had ([`Ledger::share`]); when
-//! it ends they go to the next newer capture of the component, or back ([`Ledger::unshare`]). Both
+//! it ends they go to the next newer snapshot of the component, or back ([`Ledger::unshare`]). Both
 //! cost a few instructions per component, and capturing stays a copy of chunk pointers.
 
 use convoy_pool::SizeClass;
@@ -79,11 +79,11 @@ impl Tallies {
 /// The counts of one world.
 pub(crate) struct Ledger {
     pub(crate) live: Tally,
-    /// Live chunks that an active capture sees.
+    /// Live chunks that an active snapshot sees.
     pub(crate) shared: Tally,
     pub(crate) retained: Tally,
     pub(crate) retained_bytes_peak: usize,
-    /// Per component: live chunks that no active capture sees.
+    /// Per component: live chunks that no active snapshot sees.
     unshared: Tallies,
 }
 
@@ -105,14 +105,14 @@ impl Ledger {
         self.unshared.of(component).add(class);
     }
 
-    /// A chunk that no capture sees goes back to the arena.
+    /// A chunk that no snapshot sees goes back to the arena.
     #[inline]
     pub(super) fn free(&mut self, component: ComponentId, class: SizeClass) {
         self.live.subtract(class);
         self.unshared.of(component).subtract(class);
     }
 
-    /// The world lets go of a chunk that captures see; `oldest` is the tally of the oldest of
+    /// The world lets go of a chunk that snapshots see; `oldest` is the tally of the oldest of
     /// them.
     pub(super) fn retire(&mut self, oldest: &mut Tally, class: SizeClass) {
         self.live.subtract(class);
@@ -122,7 +122,7 @@ impl Ledger {
         self.retained_bytes_peak = self.retained_bytes_peak.max(self.retained.bytes);
     }
 
-    /// The world takes a chunk back that captures see; `oldest` is the tally of the oldest of
+    /// The world takes a chunk back that snapshots see; `oldest` is the tally of the oldest of
     /// them.
     pub(super) fn revive(&mut self, oldest: &mut Tally, class: SizeClass) {
         self.live.add(class);
@@ -138,7 +138,7 @@ impl Ledger {
         tally
     }
 
-    /// The only capture that saw these chunks of `component` has ended.
+    /// The only snapshot that saw these chunks of `component` has ended.
     pub(super) fn unshare(&mut self, component: ComponentId, tally: Tally) {
         self.shared.subtract_all(tally);
         self.unshared.of(component).add_all(tally);

@@ -1,6 +1,6 @@
-//! Revival: chunks of an active capture come off the dead lists, as a restore makes them live.
+//! Revival: chunks of an active snapshot come off the dead lists, as a restore makes them live.
 //!
-//! A chunk that a capture sees and that the world has let go of is on the dead list of that capture
+//! A chunk that a snapshot sees and that the world has let go of is on the dead list of that snapshot
 //! or of a newer one (`one-list`). During a revival these lists are sorted by address, so that
 //! each chunk is found by bisection, without memory of its own; the cost is that of the chunks
 //! retired since the capture.
@@ -8,7 +8,7 @@
 //! A [`Revival`] ends when it is dropped, also by a panic on the way: what was revived until then is
 //! on no dead list any more.
 //!
-//! A revived chunk keeps the epoch in which it was born. Captures that were made while it was
+//! A revived chunk keeps the epoch in which it was born. Snapshots that were made while it was
 //! retired don't see it, but by their epochs they seem to: should it be retired again while one
 //! of them is active, that one may keep it a little longer than needed.
 
@@ -17,11 +17,22 @@
 use std::ops::{Deref, DerefMut};
 
 use super::*;
+use crate::storage::chunk_entry::ChunkEntry;
 
-/// Chunks of one active capture come off the dead lists. Made by [`Returns::revival`].
+/// Whose snapshot a world goes back to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SnapshotOf {
+    /// The world's own, which is active: its chunks are live, or on dead lists.
+    ThisWorld,
+    /// Another world's, of which this one becomes a branch: it shares the chunks.
+    AnotherWorld,
+}
+
+/// Chunks of one active snapshot become live. Made by [`Returns::revival`].
 pub(crate) struct Revival<'a> {
     pub(crate) memory: &'a mut Returns,
     epoch: Epoch,
+    of: SnapshotOf,
 }
 
 impl Deref for Revival<'_> {
@@ -39,17 +50,17 @@ impl DerefMut for Revival<'_> {
 }
 
 impl Returns {
-    /// Makes the chunks of the active capture that closed `epoch` ready to be revived.
-    pub(crate) fn revival(&mut self, epoch: Epoch) -> Revival<'_> {
-        for capture in &mut self.history.active {
-            capture.sorted = 0;
-            if capture.epoch >= epoch {
-                let dead = &mut capture.lists.dead;
+    /// Makes the chunks of the active snapshot that closed `epoch` ready to be revived.
+    pub(crate) fn revival(&mut self, epoch: Epoch, of: SnapshotOf) -> Revival<'_> {
+        for snapshot in &mut self.history.active {
+            snapshot.sorted = 0;
+            if snapshot.epoch >= epoch {
+                let dead = &mut snapshot.lists.dead;
                 dead.sort_unstable_by_key(|dead| dead.address);
-                capture.sorted = dead.len();
+                snapshot.sorted = dead.len();
             }
         }
-        Revival { memory: self, epoch }
+        Revival { memory: self, epoch, of }
     }
 }
 
@@ -57,6 +68,11 @@ impl Revival<'_> {
     /// The epoch that the capture closed.
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Whose snapshot it is.
+    pub(crate) fn of(&self) -> SnapshotOf {
+        self.of
     }
 
     /// Takes a chunk off the dead list that it is on; the caller puts it back into its column. A
@@ -75,10 +91,9 @@ impl Revival<'_> {
             return unsafe { LooseChunk::new(entry, component) };
         }
         let history = &mut self.memory.history;
-        let base = if history.branching {
-            Some(history.bases.number_of(entry.born))
-        } else {
-            entry.born.base()
+        let base = match self.of {
+            SnapshotOf::ThisWorld => entry.born.base(),
+            SnapshotOf::AnotherWorld => Some(history.bases.number_of(entry.born)),
         };
         if let Some(base) = base {
             history.bases.count(base);
@@ -88,17 +103,17 @@ impl Revival<'_> {
             return unsafe { LooseChunk::new(entry, component) };
         }
         let address = entry.chunk.as_ptr().addr();
-        let chunk = history.active.iter_mut().find_map(|capture| {
-            let sorted = &mut capture.lists.dead[..capture.sorted];
+        let chunk = history.active.iter_mut().find_map(|snapshot| {
+            let sorted = &mut snapshot.lists.dead[..snapshot.sorted];
             let at = sorted.binary_search_by_key(&address, |dead| dead.address).ok()?;
             let chunk = sorted[at].chunk.take().expect("a chunk is revived once");
-            capture.lists.dead_bytes -= chunk.class().bytes();
+            snapshot.lists.dead_bytes -= chunk.class().bytes();
             Some(chunk)
         });
         let chunk = chunk.expect("a captured chunk is the world's or on a dead list");
         let mut viewers = history.active.iter_mut();
-        let oldest = viewers.find(|capture| capture.sees(chunk.born(), component));
-        let oldest = oldest.expect("the capture that is restored to sees the chunk");
+        let oldest = viewers.find(|snapshot| snapshot.sees(chunk.born(), component));
+        let oldest = oldest.expect("the snapshot that is restored to sees the chunk");
         history.ledger.revive(oldest.lists.oldest.of(component), chunk.class());
         let born = chunk.born();
         chunk.aged(born, epoch)
@@ -108,9 +123,9 @@ impl Revival<'_> {
 impl Drop for Revival<'_> {
     /// The dead lists forget what was revived.
     fn drop(&mut self) {
-        for capture in self.memory.history.active.iter_mut().filter(|each| each.sorted > 0) {
-            capture.lists.dead.retain(|dead| dead.chunk.is_some());
-            capture.sorted = 0;
+        for snapshot in self.memory.history.active.iter_mut().filter(|each| each.sorted > 0) {
+            snapshot.lists.dead.retain(|dead| dead.chunk.is_some());
+            snapshot.sorted = 0;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::storage::epoch::Epoch;
 use crate::storage::world_id::WorldId;
 
-use super::{ActiveCapture, History};
+use super::{ActiveSnapshot, History};
 
 /// Tells a snapshot from all others. Of two snapshots of one world the later one is greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -40,7 +40,7 @@ pub struct SnapshotUse {
     pub retained_bytes: usize,
 }
 
-impl ActiveCapture {
+impl ActiveSnapshot {
     fn usage(&self, world: WorldId, tick: u64) -> SnapshotUse {
         SnapshotUse {
             id: SnapshotId { world, epoch: self.epoch },
@@ -54,31 +54,31 @@ impl ActiveCapture {
 }
 
 impl History {
-    /// The captures of `world`, which this is the history of, that still have readers on tick
+    /// The snapshots of `world`, which this is the history of, that still have readers on tick
     /// `tick`, oldest first.
     pub(crate) fn uses(
         &self,
         world: WorldId,
         tick: u64,
     ) -> impl DoubleEndedIterator<Item = SnapshotUse> {
-        let uses = self.active.iter().map(move |capture| capture.usage(world, tick));
+        let uses = self.active.iter().map(move |snapshot| snapshot.usage(world, tick));
         uses.filter(|usage| usage.readers > 0)
     }
 
-    /// The capture `id` of this history's world, if it still has readers.
+    /// The snapshot `id` of this history's world, if it still has readers.
     pub(crate) fn use_of(&self, id: SnapshotId, tick: u64) -> Option<SnapshotUse> {
         let position = self.position(id)?;
         Some(self.active[position].usage(id.world, tick)).filter(|usage| usage.readers > 0)
     }
 
-    /// Bytes that would be free if capture `id` of this history's world ended now: the part of its
-    /// dead list that no older capture sees.
+    /// Bytes that would be free if snapshot `id` of this history's world ended now: the part of its
+    /// dead list that no older snapshot sees.
     pub(crate) fn exclusive_bytes(&self, id: SnapshotId) -> usize {
         let Some(position) = self.position(id) else { return 0 };
-        let (older, capture) = (&self.active[..position], &self.active[position]);
-        let mut bytes = capture.lists.dead_bytes;
+        let (older, snapshot) = (&self.active[..position], &self.active[position]);
+        let mut bytes = snapshot.lists.dead_bytes;
         if !older.is_empty() {
-            for dead in capture.lists.dead.iter().filter_map(|dead| dead.chunk.as_ref()) {
+            for dead in snapshot.lists.dead.iter().filter_map(|dead| dead.chunk.as_ref()) {
                 if older.iter().any(|older| older.sees(dead.born(), dead.component())) {
                     bytes -= dead.class().bytes();
                 }
@@ -88,6 +88,6 @@ impl History {
     }
 
     fn position(&self, id: SnapshotId) -> Option<usize> {
-        self.active.binary_search_by_key(&id.epoch, |capture| capture.epoch).ok()
+        self.active.binary_search_by_key(&id.epoch, |snapshot| snapshot.epoch).ok()
     }
 }

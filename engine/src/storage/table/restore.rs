@@ -1,11 +1,11 @@
-//! Restore: a table takes the rows of a capture back.
+//! Restore: a table takes the rows of a snapshot back.
 
 use super::*;
 use crate::storage::frozen::Frozen;
 use crate::storage::history::restore::Revival;
 
 impl Table {
-    /// Makes the rows that `frozen`, a complete capture of this world, has of table `number` the
+    /// Makes the rows that `frozen`, a complete snapshot of this world, has of table `number` the
     /// table's own again: none where it knows no such table. Returns how many chunks were taken
     /// back.
     pub(crate) fn restore(
@@ -22,7 +22,6 @@ impl Table {
             let entries = if known { frozen.entries(number, position, chunks) } else { &[] };
             taken += column.restore(entries, (self.rows as usize, rows), revival);
         }
-        // `captured_rows` stays: active captures may see more rows than there are now.
         self.set_rows(rows);
         taken
     }

@@ -8,8 +8,9 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use crate::storage::column::Column;
+use crate::storage::column::access::RunMut;
 use crate::storage::component::{Component, Kind, Registry, RowsPass};
+use crate::storage::table::rows_mut::Append;
 use crate::storage::{ComponentId, RegisterError};
 use crate::tuples::for_tuples;
 
@@ -133,14 +134,10 @@ pub trait BundleFields: sealed::Sealed + Send + Sync + Sized + 'static {
     #[doc(hidden)]
     fn put(fields: Self::Refs<'_>, first: usize, sink: &mut impl ComponentSink);
 
-    /// The places for new rows, which lie in one chunk of each column and must be writable there.
-    /// `columns` are in the order of the components; they are taken from `first` on.
+    /// The places for `count` new rows, which lie in one chunk of each column. `rows` are in the order
+    /// of the components; they are taken from `first` on.
     #[doc(hidden)]
-    fn runs<'c>(
-        columns: &mut [Option<&'c mut Column>],
-        first: usize,
-        rows: Range<usize>,
-    ) -> Self::Runs<'c>;
+    fn runs<'c>(rows: &mut [Option<RunMut<'c>>], first: usize, count: usize) -> Self::Runs<'c>;
 
     /// Fills the place `at` of the runs.
     #[doc(hidden)]
@@ -170,11 +167,7 @@ pub trait PartKind<P> {
 
     fn put(part: &P, first: usize, sink: &mut impl ComponentSink);
 
-    fn runs<'c>(
-        columns: &mut [Option<&'c mut Column>],
-        first: usize,
-        rows: Range<usize>,
-    ) -> Self::Runs<'c>;
+    fn runs<'c>(rows: &mut [Option<RunMut<'c>>], first: usize, count: usize) -> Self::Runs<'c>;
 
     fn write(part: P, runs: &mut Self::Runs<'_>, at: usize);
 
@@ -203,14 +196,9 @@ impl<T: Component> PartKind<T> for IsComponent {
     }
 
     #[inline(always)]
-    fn runs<'c>(
-        columns: &mut [Option<&'c mut Column>],
-        first: usize,
-        rows: Range<usize>,
-    ) -> Self::Runs<'c> {
-        let len = rows.len();
-        let column = columns[first].take().expect("each component has a column of its own");
-        &mut column.spare_run::<T>(rows)[..len]
+    fn runs<'c>(rows: &mut [Option<RunMut<'c>>], first: usize, count: usize) -> Self::Runs<'c> {
+        let rows = rows[first].take().expect("each component has a column of its own");
+        &mut rows.into_places::<T>()[..count]
     }
 
     #[inline(always)]
@@ -250,12 +238,8 @@ impl<B: Bundle> PartKind<B> for IsBundle {
     }
 
     #[inline(always)]
-    fn runs<'c>(
-        columns: &mut [Option<&'c mut Column>],
-        first: usize,
-        rows: Range<usize>,
-    ) -> Self::Runs<'c> {
-        B::Fields::runs(columns, first, rows)
+    fn runs<'c>(rows: &mut [Option<RunMut<'c>>], first: usize, count: usize) -> Self::Runs<'c> {
+        B::Fields::runs(rows, first, count)
     }
 
     #[inline(always)]
@@ -308,24 +292,19 @@ pub(crate) trait Flat: Bundle {
         Self::Fields::put(self.fields(), 0, sink);
     }
 
-    /// Puts bundles into the rows of `rows`, which lie in one chunk of each column and must be
-    /// writable there, as long as there are any. Returns how many there were.
+    /// Puts bundles into some of the appended rows, by their numbers, which lie in one chunk of each
+    /// column, as long as there are any. Returns how many there were.
     #[inline]
     fn put_run(
         bundles: &mut impl Iterator<Item = Self>,
-        columns: &mut [Column],
+        append: &mut Append<'_>,
         positions: &Positions,
         rows: Range<usize>,
     ) -> usize {
         let mut ordered = [const { None }; BUNDLE_MAX];
-        for (number, column) in columns.iter_mut().enumerate() {
-            let mut positions = positions[..Self::LEN].iter();
-            if let Some(place) = positions.position(|&position| usize::from(position) == number) {
-                ordered[place] = Some(column);
-            }
-        }
         let len = rows.len();
-        let mut runs = Self::Fields::runs(&mut ordered, 0, rows);
+        append.runs_mut(&positions[..Self::LEN], rows, &mut ordered);
+        let mut runs = Self::Fields::runs(&mut ordered, 0, len);
         for at in 0..len {
             let Some(bundle) = bundles.next() else { return at };
             bundle.into_fields().write(&mut runs, at);
@@ -425,15 +404,15 @@ macro_rules! tuple_bundle {
 
             #[inline(always)]
             fn runs<'c>(
-                columns: &mut [Option<&'c mut Column>],
+                rows: &mut [Option<RunMut<'c>>],
                 first: usize,
-                rows: Range<usize>,
+                count: usize,
             ) -> Self::Runs<'c> {
                 let mut next = first;
                 ($({
                     let first = next;
                     next += <$name::Kind as PartKind<$name>>::LEN;
-                    <$name::Kind as PartKind<$name>>::runs(columns, first, rows.clone())
+                    <$name::Kind as PartKind<$name>>::runs(rows, first, count)
                 },)*)
             }
 

@@ -3,10 +3,7 @@
 //! Single operations ask here first, in a few instructions and without the means to take memory.
 //! What isn't ready is prepared by an attempt, which goes back when something else fails.
 
-use std::cmp::Ordering::{Equal, Greater, Less};
-
 use super::*;
-use crate::storage::epoch::Epoch;
 
 /// The slots that there were before an attempt.
 pub(crate) struct IndexMark {
@@ -31,33 +28,30 @@ impl EntityIndex {
         *self.reserved_from.get_mut() == NONE
     }
 
-    /// Whether the slot of a known entity can be written in `epoch`, the current one.
+    /// Whether the slot of a known entity can be written as it is.
     #[inline]
-    pub(crate) fn owns(&self, entity: Entity, epoch: Epoch) -> bool {
-        self.slots.is_owned(entity.index() as usize >> self.slots.rows_log2(), epoch)
+    pub(crate) fn owns(&self, entity: Entity, now: Now<'_>) -> bool {
+        self.slots.is_row_owned(entity.index() as usize, now.epoch())
     }
 
     /// [`EntityIndex::owns`] for an entity that may have no slot yet.
     #[inline]
-    pub(crate) fn owns_known(&self, entity: Entity, epoch: Epoch) -> bool {
-        entity.index() < self.len && self.owns(entity, epoch)
+    pub(crate) fn owns_known(&self, entity: Entity, now: Now<'_>) -> bool {
+        entity.index() < self.len && self.owns(entity, now)
     }
 
-    /// Puts a new entity at `location`, if the next slot can be written in `epoch`, the current
-    /// one. Otherwise [`EntityIndex::prepare_next`] comes first.
+    /// Puts a new entity at `location`, if the next slot can be written as it is. Otherwise
+    /// [`EntityIndex::prepare_next`] comes first.
     #[inline]
-    pub(crate) fn place_next(&mut self, location: Location, epoch: Epoch) -> Option<Entity> {
+    pub(crate) fn place_next(&mut self, location: Location, now: Now<'_>) -> Option<Entity> {
         if !self.is_settled() {
             return None;
         }
         let index = *self.free_head.get_mut();
         if index == NONE {
-            return self.place_fresh(location, epoch);
+            return self.place_fresh(location, now);
         }
-        if !self.slots.is_owned(index as usize >> self.slots.rows_log2(), epoch) {
-            return None;
-        }
-        let slot = self.slots.get_mut::<Slot>(index as usize);
+        let slot: &mut Slot = self.slots.owned_row::<Slot>(index as usize, now)?.into_mut();
         debug_assert_eq!(slot.archetype, FREE, "the free list holds free slots");
         *self.free_head.get_mut() = slot.row;
         (slot.archetype, slot.row) = (location.archetype.bits(), location.row);
@@ -65,19 +59,14 @@ impl EntityIndex {
         Some(Entity::new(index, slot.generation))
     }
 
-    fn place_fresh(&mut self, location: Location, epoch: Epoch) -> Option<Entity> {
+    fn place_fresh(&mut self, location: Location, now: Now<'_>) -> Option<Entity> {
         let (index, recalled) = self.next_fresh();
-        let row = index as usize;
-        let ready = match index.cmp(&self.len) {
-            Less => self.slots.is_owned(row >> self.slots.rows_log2(), epoch),
-            Equal => self.slots.is_open(row, self.captured as usize, epoch),
-            Greater => false,
-        };
-        if index >= END || !ready {
+        if index >= END || index > self.len {
             return None;
         }
-        let Location { archetype, row: there } = location;
-        self.slots.write(row, Slot { generation: 1, archetype: archetype.bits(), row: there });
+        let Location { archetype, row } = location;
+        let slot = self.slots.writable_row(index as usize, now)?;
+        slot.write(Slot { generation: 1, archetype: archetype.bits(), row });
         self.give_fresh(index, &recalled);
         self.alive += 1;
         Some(Entity::new(index, 1))
@@ -104,14 +93,14 @@ impl EntityIndex {
         self.settle(memory)?;
         let head = *self.free_head.get_mut();
         if head != NONE {
-            return Ok(self.slots.own_row(head as usize, self.len as usize, memory)?);
+            return Ok(self.own_slot(head, memory).map(drop)?);
         }
         let (index, _) = self.next_fresh();
         if index >= END {
             return Err(SpawnError::Entities);
         }
         if index < self.len {
-            return Ok(self.slots.own_row(index as usize, self.len as usize, memory)?);
+            return Ok(self.own_slot(index, memory).map(drop)?);
         }
         Ok(self.reserve_slot(index, memory)?)
     }

@@ -111,9 +111,8 @@ impl EntityIndex {
     fn settle_taken(&mut self, memory: &mut Memory) -> Result<(), MemoryError> {
         let (head, from) = (*self.free_head.get_mut(), self.reserved_from.get_mut());
         while *from != head {
-            let index = *from as usize;
-            self.slots.own_row(index, self.len as usize, memory)?;
-            let slot = self.slots.get_mut::<Slot>(index);
+            let slot = self.slots.own_row(*from as usize, self.len as usize, memory)?;
+            let slot: &mut Slot = slot.into_mut();
             debug_assert_eq!(slot.archetype, FREE, "the free list holds free slots");
             *from = slot.row;
             *slot = Slot::reserved(slot.generation);

@@ -28,7 +28,6 @@ impl EntityIndex {
     ) -> u64 {
         let (entries, rows) = frozen.index_entries().expect("the index was captured");
         let taken = self.slots.restore(entries, (self.len(), rows), revival);
-        self.captured = self.captured.max(self.len);
         self.is_sparse = self.is_sparse || entries.iter().any(|entry| entry.born == Epoch::BLANK);
         (self.len, self.alive) = (rows as u32, frozen.head.alive);
         self.take_over(&frozen.handles, lineage);
@@ -102,7 +101,6 @@ impl EntityIndex {
     /// reserved there is reserved here, for whom it is there. What this world has given out since
     /// the last sync is of an earlier lineage, so its indices are used again.
     pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
-        self.captured = self.captured.max(self.len);
         (self.len, self.alive) = (source.len, source.alive);
         self.adopt_handles(source, lineage, |_| {});
     }
@@ -110,7 +108,6 @@ impl EntityIndex {
     /// Forgets all slots and takes over only the number of living entities, and which indices were
     /// given out, for a replica that can't look entities up.
     pub(crate) fn adopt_count(&mut self, source: &Self, lineage: u64, memory: &mut Returns) {
-        self.captured = self.captured.max(self.len);
         self.slots.truncate(0, memory);
         (self.len, self.alive) = (0, source.alive);
         self.adopt_handles(source, lineage, |state| {
@@ -137,71 +134,4 @@ impl EntityIndex {
 
 fn given_back((range, recalled): (&Range<u32>, bool)) -> GivenBack {
     GivenBack { range: range.clone(), recalled }
-}
-
-/// What command buffers need of the index.
-impl EntityIndex {
-    /// The lane of a new command buffer, and a cursor in it. A buffer that is recorded to while
-    /// the world is not at hand has a `renewal`.
-    pub(crate) fn make_lane(&mut self, renewal: Option<Arc<Renewal>>) -> LaneCursor {
-        self.vacate_lanes();
-        let lane = self.lanes.take(renewal);
-        LaneCursor::new(lane, self.lanes.of(lane).head.used)
-    }
-
-    /// Makes the lanes of buffers that were dropped vacant.
-    pub(crate) fn vacate_lanes(&mut self) {
-        if self.handles.0.has_returned.load(Ordering::Relaxed) {
-            let mut returned =
-                self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-            returned.lanes.drain(..).for_each(|lane| self.lanes.vacate(lane));
-        }
-    }
-
-    /// Notes that a recording that is played back has used `spawned` handles, of which its lane
-    /// gave those that `cursor` has drawn. They are reserved from now on.
-    pub(crate) fn note_use(&mut self, cursor: &mut LaneCursor, spawned: usize) {
-        let (lane, head) = (cursor.lane, &mut self.lanes.of(cursor.lane).head);
-        head.used += cursor.drawn;
-        let (used, wanted) = (head.used, spawned.max(cursor.take_wish()));
-        head.note_recording(wanted, || territory::lane_len(lane.0) - used);
-        cursor.advance();
-    }
-
-    /// Sets a buffer's stock and cursor to what its lane has.
-    pub(crate) fn take_up(&mut self, stock: &mut Vec<Entity>, cursor: &mut LaneCursor) {
-        let lane = self.lanes.of(cursor.lane);
-        stock.clear();
-        stock.extend_from_slice(&lane.held);
-        cursor.reset(lane.head.used);
-    }
-
-    /// Brings a stock to what the recordings of its lane need, or to `least` handles. Nothing to do
-    /// where it `is_held`, as of the last filling, and as many.
-    pub(crate) fn fill_stock(
-        &mut self,
-        lane: LaneId,
-        least: usize,
-        (stock, is_held): (&mut Vec<Entity>, bool),
-        memory: &mut Memory,
-    ) {
-        let target = (self.lanes.of(lane).head.need as usize).max(least);
-        if is_held && stock.len() == target {
-            return;
-        }
-        while stock.len() > target
-            && let Some(&last) = stock.last()
-            && self.free_reserved(last, memory).is_ok()
-        {
-            stock.pop();
-        }
-        while stock.len() < target {
-            // A short stock is no error: recording goes on in the lane.
-            let Ok(entity) = self.allocate(memory) else { break };
-            stock.push(entity);
-        }
-        let held = &mut self.lanes.of(lane).held;
-        held.clear();
-        held.extend_from_slice(stock);
-    }
 }

@@ -15,7 +15,7 @@ fn index() -> (EntityIndex, Memory) {
 
 fn spawn(index: &mut EntityIndex, memory: &mut Memory) -> Entity {
     let entity = index.allocate(memory).unwrap();
-    index.place(entity, Location { archetype: ArchetypeId::new(0), row: 0 });
+    index.place(entity, Location { archetype: ArchetypeId::new(0), row: 0 }, memory.now());
     entity
 }
 
@@ -41,7 +41,7 @@ fn free_slots_are_used_when_no_fresh_index_is_left() {
     index.fresh.store(NONE - 1, Ordering::Relaxed);
     assert!(index.allocate(&mut memory).is_err());
     index.prepare_free(entities[5], &mut memory).unwrap();
-    index.free(entities[5]);
+    index.free(entities[5], memory.now());
     assert_eq!(index.take_handle().unwrap(), Entity::new(5, 2));
     assert!(index.allocate(&mut memory).is_err());
 }
@@ -52,7 +52,7 @@ fn reservations_settle_before_the_free_list_changes() {
     let entities: Vec<_> = (0..4).map(|_| spawn(&mut index, &mut memory)).collect();
     for &entity in &entities[..3] {
         index.prepare_free(entity, &mut memory).unwrap();
-        index.free(entity);
+        index.free(entity, memory.now());
     }
     let reserved = index.take_handle().unwrap();
     assert_eq!(reserved, Entity::new(2, 2));

@@ -71,13 +71,13 @@ impl EntityIndex {
         if let Vacancy::Free { before } = vacancy
             && before != NONE
         {
-            self.slots.own_row(before as usize, self.len as usize, memory)?;
+            self.own_slot(before, memory)?;
         }
         self.ensure(entity.index(), memory)
     }
 
     /// Gives the handle out: its slot waits for the entity under the handle's generation.
-    pub(crate) fn take_vacancy(&mut self, entity: Entity, vacancy: Vacancy) {
+    pub(crate) fn take_vacancy(&mut self, entity: Entity, vacancy: Vacancy, now: Now<'_>) {
         let index = entity.index();
         match vacancy {
             Vacancy::Reserved => return,
@@ -86,12 +86,12 @@ impl EntityIndex {
                 if before == NONE {
                     *self.free_head.get_mut() = next;
                 } else {
-                    self.slots.get_mut::<Slot>(before as usize).row = next;
+                    self.slot_mut(before, now).row = next;
                 }
             }
             Vacancy::Fresh => self.claim_index(index),
         }
-        *self.slots.get_mut::<Slot>(index as usize) = Slot::reserved(entity.generation());
+        *self.slot_mut(index, now) = Slot::reserved(entity.generation());
     }
 
     /// Gives a fresh index out of turn.

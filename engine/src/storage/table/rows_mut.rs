@@ -1,0 +1,265 @@
+//! Rows that come and go: [`Append`] stands for rows after the last one that can be written, and
+//! [`Removal`] for a row that can leave.
+//!
+//! Either is made after one look at what the table knows of all its columns, or at the columns
+//! themselves, and is borrowed from the table. So filling a row asks nothing more.
+
+#![allow(unsafe_code, reason = "writes rows that were found writable in all columns at once")]
+
+use super::*;
+
+/// Rows after the last one of a table, which no snapshot sees in any column. They become part of
+/// the table with [`Append::finish`].
+pub struct Append<'t> {
+    table: &'t mut Table,
+    /// The first of them: the one after the last of the table.
+    first: usize,
+    count: usize,
+}
+
+/// [`Append`] of one row.
+pub(crate) struct NextRow<'t> {
+    table: &'t mut Table,
+    row: usize,
+}
+
+/// A row that is appended, in every column.
+pub(crate) struct NewRow<'a> {
+    columns: &'a mut [Column],
+    row: usize,
+}
+
+/// A row of a table that is the last one, or that no snapshot sees in any column, so that the last one
+/// can take its place.
+pub(crate) struct Removal<'t> {
+    table: &'t mut Table,
+    row: usize,
+}
+
+impl Table {
+    /// Whether the `count` rows after the last one are `open`.
+    #[inline]
+    pub(super) fn is_open(&self, count: usize, now: Now<'_>) -> bool {
+        let Open { start, count: open, epoch } = self.open;
+        // What is before the first one is as far after the last one.
+        let before = self.rows.wrapping_sub(start) as usize;
+        let open = open as usize;
+        before < open && count <= open - before && epoch == now.epoch()
+    }
+
+    /// The row after the last one, where [`Table::prepare_append`] has come to it, or to one near it,
+    /// in this epoch.
+    #[inline]
+    pub(crate) fn next_row(&mut self, now: Now<'_>) -> Option<NextRow<'_>> {
+        let (row, is_open) = (self.rows(), self.is_open(1, now));
+        is_open.then_some(NextRow { table: self, row })
+    }
+
+    /// The row after the last one, which was made writable in this epoch.
+    pub(crate) fn append_row(&mut self, now: Now<'_>) -> NextRow<'_> {
+        let Append { table, first, .. } = self.append(1, now);
+        NextRow { table, row: first }
+    }
+
+    /// The `count` rows after the last one, which were made writable in this epoch.
+    pub(crate) fn append(&mut self, count: usize, now: Now<'_>) -> Append<'_> {
+        let first = self.rows();
+        let rows = first..first.checked_add(count).expect("a table has fewer than 2^32 rows");
+        // Others may have closed the table since: then each column knows.
+        let is_writable = |column: &Column| column.is_run_writable(rows.clone(), now);
+        let is_prepared = self.is_open(count, now) || self.columns.iter().all(is_writable);
+        assert!(is_prepared, "rows are made room for before they are appended");
+        Append { table: self, first, count }
+    }
+
+    /// Whether [`Table::removal`] has `row`.
+    #[inline]
+    pub(crate) fn can_remove(&self, row: usize, now: Now<'_>) -> bool {
+        match self.rows().checked_sub(row + 1) {
+            None => false,
+            Some(0) => true,
+            Some(_) => self.columns.iter().all(|column| column.is_row_owned(row, now.epoch())),
+        }
+    }
+
+    /// `row`, if it can be removed as it is: it is writable in every column, or the last one.
+    #[inline]
+    pub(crate) fn removal(&mut self, row: usize, now: Now<'_>) -> Option<Removal<'_>> {
+        self.can_remove(row, now).then_some(Removal { table: self, row })
+    }
+}
+
+impl Append<'_> {
+    /// The row of the first one.
+    #[inline]
+    pub(crate) fn first(&self) -> usize {
+        self.first
+    }
+
+    /// The row at `number` among these.
+    #[inline]
+    pub(crate) fn row(&mut self, number: usize) -> NewRow<'_> {
+        assert!(number < self.count, "the row is one of those that are appended");
+        NewRow { columns: &mut self.table.columns, row: self.first + number }
+    }
+
+    /// Some of the rows, by their numbers among these, in the column at a position.
+    pub(crate) fn run_mut(&mut self, position: usize, numbers: Range<usize>) -> RunMut<'_> {
+        let rows = self.numbered(numbers);
+        // SAFETY: the rows are writable in every column, and the table is borrowed since.
+        unsafe { self.table.columns[position].run_mut(rows) }
+    }
+
+    /// Some of the rows in the columns at several positions, in this order.
+    pub(crate) fn runs_mut<'a>(
+        &'a mut self,
+        positions: &[u16],
+        numbers: Range<usize>,
+        runs: &mut [Option<RunMut<'a>>],
+    ) {
+        let rows = self.numbered(numbers);
+        for (number, column) in self.table.columns.iter_mut().enumerate() {
+            let place = positions.iter().position(|&position| usize::from(position) == number);
+            if let Some(place) = place {
+                // SAFETY: as in `run_mut`.
+                runs[place] = Some(unsafe { column.run_mut(rows.clone()) });
+            }
+        }
+    }
+
+    /// The rows of these numbers.
+    fn numbered(&self, numbers: Range<usize>) -> Range<usize> {
+        let are_some = numbers.start <= numbers.end && numbers.end <= self.count;
+        assert!(are_some, "the rows are some of those that are appended");
+        self.first + numbers.start..self.first + numbers.end
+    }
+
+    /// Where the rows from number `number` on that lie in one chunk of every column end, or where
+    /// `end` is before.
+    pub(crate) fn run_end(&self, number: usize, end: usize) -> usize {
+        let (row, end) = (self.first + number, self.first + end);
+        self.table.columns.iter().fold(end, |end, one| one.run_end(row, end)) - self.first
+    }
+
+    /// [`Append::run_end`] for the column at a position alone.
+    pub(crate) fn run_end_at(&self, position: usize, number: usize, end: usize) -> usize {
+        let column = &self.table.columns[position];
+        column.run_end(self.first + number, self.first + end) - self.first
+    }
+
+    /// Makes the rows, of which all columns have been written (`valued`), part of the table.
+    #[inline]
+    pub(crate) fn finish(self) {
+        self.table.rows += self.count as u32;
+    }
+
+    /// [`Append::finish`] of rows of new entities: what can be switched off is on.
+    #[inline]
+    pub(crate) fn finish_new(mut self) {
+        if !self.table.toggles.is_empty() {
+            self.switch_on();
+        }
+        self.finish();
+    }
+
+    #[inline(never)]
+    fn switch_on(&mut self) {
+        let mut number = 0;
+        while let Some(&position) = self.table.toggles.get(number) {
+            self.run_mut(usize::from(position), 0..self.count).fill(&ENABLED);
+            number += 1;
+        }
+    }
+}
+
+impl<'t> NextRow<'t> {
+    /// Which row it is.
+    #[inline]
+    pub(crate) fn row(&self) -> usize {
+        self.row
+    }
+
+    /// The row in every column.
+    #[inline]
+    pub(crate) fn columns(&mut self) -> NewRow<'_> {
+        NewRow { columns: &mut self.table.columns, row: self.row }
+    }
+
+    /// Where the column of a component stands.
+    pub(crate) fn position(&self, id: ComponentId) -> Option<usize> {
+        self.table.position(id)
+    }
+
+    /// [`Append::finish_new`].
+    #[inline]
+    pub(crate) fn finish_new(self) {
+        Append::from(self).finish_new();
+    }
+}
+
+impl<'t> From<NextRow<'t>> for Append<'t> {
+    #[inline]
+    fn from(next: NextRow<'t>) -> Self {
+        Self { table: next.table, first: next.row, count: 1 }
+    }
+}
+
+impl NewRow<'_> {
+    /// The row in the column at a position.
+    #[inline]
+    pub(crate) fn column_mut(&mut self, position: usize) -> RowMut<'_> {
+        // SAFETY: the row is writable in every column, and the table is borrowed since.
+        unsafe { self.columns[position].row_mut(self.row) }
+    }
+}
+
+impl Removal<'_> {
+    /// Removes the row by moving the last one into its place. Returns the entity that moved. Chunks
+    /// stay, for [`Table::release_empty`].
+    #[inline]
+    pub(crate) fn finish(self) -> Option<Entity> {
+        let (last, row) = (self.table.rows() - 1, self.row);
+        if row != last {
+            for column in &mut self.table.columns {
+                // SAFETY: the row is not the last one, so it is writable in every column.
+                unsafe { column.row_mut(row) }.copy_within(last);
+            }
+        }
+        self.forget_last()
+    }
+
+    /// Moves the row to `to`, the next one of another table, and the last one into its place. `positions` tells
+    /// for each column where its component stands in the other table, or [`DROPPED`]. Returns the
+    /// entity that took the place of the one that left. Chunks stay, for [`Table::release_empty`].
+    #[inline]
+    pub(crate) fn finish_move(self, to: NextRow<'_>, positions: &[u16]) -> Option<Entity> {
+        let (last, row) = (self.table.rows() - 1, self.row);
+        let (target, to) = (to.table, to.row);
+        for (column, &position) in self.table.columns.iter_mut().zip(positions) {
+            let target = (position != DROPPED).then(|| &mut target.columns[usize::from(position)]);
+            match target {
+                // SAFETY: the rows are in their tables. `row` is not the last one, and so it is
+                // writable in every column, as `to` is.
+                Some(target) if row != last => unsafe { column.move_row(row, last, target, to) },
+                // The last row is not written, not even with what it holds: its chunk may be
+                // shared.
+                // SAFETY: `to` is writable in every column.
+                Some(target) => unsafe { target.row_mut(to) }.copy_from(column, row),
+                // SAFETY: as above, `row` is writable.
+                None if row != last => unsafe { column.row_mut(row) }.copy_within(last),
+                None => {}
+            }
+        }
+        target.rows += 1;
+        self.forget_last()
+    }
+
+    /// Forgets the last row after it was copied to the one that leaves.
+    #[inline]
+    fn forget_last(self) -> Option<Entity> {
+        let Self { table, row } = self;
+        let last = table.rows() - 1;
+        table.rows = last as u32;
+        (row != last).then(|| table.entity(row))
+    }
+}

@@ -1,0 +1,75 @@
+//! [`Slot`]: what the index knows of one handle.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::storage::archetype::ArchetypeId;
+use crate::storage::entity::Entity;
+
+/// Where an entity's components are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Location {
+    pub(crate) archetype: ArchetypeId,
+    pub(crate) row: u32,
+}
+
+/// One slot: 12 bytes, so that 1,024 of them fill a chunk of 12 KiB, if chunks may be as large.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Slot {
+    pub(super) generation: u32,
+    /// The archetype's number, or `FREE` or `RESERVED`.
+    pub(super) archetype: u32,
+    /// The row; in a free slot, the next free one.
+    pub(super) row: u32,
+}
+
+/// Marks a slot on the free list.
+pub(super) const FREE: u32 = u32::MAX;
+/// Marks a slot whose handle has been given out and that holds no entity yet.
+pub(super) const RESERVED: u32 = u32::MAX - 1;
+
+impl Slot {
+    /// Where the entity of `generation` is, if this slot holds it.
+    #[inline]
+    pub(crate) fn locate(self, generation: u32) -> Option<Location> {
+        let alive = self.generation == generation && self.archetype < RESERVED;
+        alive.then(|| Location {
+            archetype: ArchetypeId::new(self.archetype as usize),
+            row: self.row,
+        })
+    }
+
+    /// The entity that this slot, of number `index`, holds, and where it is.
+    #[inline]
+    pub(crate) fn occupant(self, index: usize) -> Option<(Entity, Location)> {
+        let at = self.locate(self.generation)?;
+        Some((Entity::new(index as u32, self.generation), at))
+    }
+
+    /// The slot without where its entity is.
+    pub(crate) fn without_place(self) -> Self {
+        let alive = self.archetype < RESERVED;
+        if alive { Self { archetype: 0, row: 0, ..self } } else { self }
+    }
+
+    /// The slot once its reservation is settled.
+    pub(crate) fn settled(self) -> Self {
+        Self::reserved(self.generation)
+    }
+
+    /// The number of the table and the row that this slot names for `generation`; nothing when its
+    /// generation is another. A slot without an entity names a table past all others.
+    #[inline]
+    pub(crate) fn place_of(self, generation: u32) -> Option<(usize, u32)> {
+        (self.generation == generation).then_some((self.archetype as usize, self.row))
+    }
+
+    pub(super) fn reserved(generation: u32) -> Self {
+        Self { generation, archetype: RESERVED, row: 0 }
+    }
+
+    /// Whether the handle of `generation` was given out and its entity was not spawned yet.
+    pub(super) fn is_reserved(self, generation: u32) -> bool {
+        self.archetype == RESERVED && self.generation == generation
+    }
+}
