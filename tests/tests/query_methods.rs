@@ -280,7 +280,6 @@ fn parallel_passes_of_a_shared_world_meet() {
                 })
             });
         });
-        drop(shared);
         assert_eq!(sums(&view), before);
         assert_eq!(sums(&world), (before.0 + 10_000, before.1 + 20_000));
     }
