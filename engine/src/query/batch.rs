@@ -48,7 +48,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
 
     fn insert_into_tables<B: Bundle>(&mut self, bundle: B) -> Result<usize, ComponentError> {
         let number = self.world.bundle::<B>()?;
-        let bundle_mask = self.world.bundles.get(number).mask;
+        let bundle_mask = self.world.plans.bundles.get(number).mask;
         let mut inserted = 0;
         // First the archetypes that have all components already and stay where they are: rows
         // that move to one of them later must not be visited again.
@@ -97,7 +97,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
         }
         let mut linked = self.world.take_entity_list();
         let despawned = self.for_each_table(|world, archetype| {
-            let table = &world.tables[archetype.index()];
+            let table = &world.state.tables[archetype.index()];
             if table.is_linked() {
                 // Mending links moves rows from table to table, so it waits until all are found.
                 linked.extend((0..table.rows()).map(|row| table.entity(row)));

@@ -81,9 +81,9 @@ impl World {
     /// world to zero.
     pub fn share(&mut self) -> SharedWorld<'_> {
         // A query that was forgotten, and not dropped, has borrowed until now.
-        self.strangers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
-        self.borrows.iter_mut().for_each(|count| *count.get_mut() = 0);
-        self.borrows.resize_with(self.catalog.registry.len(), AtomicI32::default);
+        self.scratch.strangers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.scratch.borrows.iter_mut().for_each(|count| *count.get_mut() = 0);
+        self.scratch.borrows.resize_with(self.catalog.registry.len(), AtomicI32::default);
         let (store, parts, borrows, strangers) = self.store_to_share();
         let writes = SharedWrites::new(parts);
         SharedWorld { store, writes, borrows, strangers }

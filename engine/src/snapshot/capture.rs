@@ -76,12 +76,17 @@ impl World {
             lineage: self.lineage.current(),
             tick: self.tick,
             mask,
-            alive: self.index.alive(),
+            alive: self.state.index.alive(),
             event_retention: self.event_retention,
         };
         cell.begin(head, &self.lineage, (&self.catalog, snapshot.mapping()));
-        let lists = (&mut self.events[..], &mut self.resources[..]);
-        fill_cell(&mut cell, (&mask, &snapshot), (&mut self.tables, &mut self.index), lists);
+        let lists = (&mut self.state.logs[..], &mut self.state.resources[..]);
+        fill_cell(
+            &mut cell,
+            (&mask, &snapshot),
+            (&mut self.state.tables, &mut self.state.index),
+            lists,
+        );
         let chunks = cell.capacity().chunks;
         let known = mask.intersection(&self.catalog.registry.ids());
         let holds = snapshot.finish(self.tick, &known, cell.watch(), chunks);
@@ -111,8 +116,9 @@ impl World {
 
     /// The room that a capture of `mask` can take before a list of the world's has to grow.
     pub(crate) fn capture_shape(&self, mask: &ComponentMask) -> SnapshotShape {
-        let mut shape = SnapshotShape { tables: self.tables.capacity(), ..Default::default() };
-        for table in self.tables.iter().filter(|table| mask.intersects(table.mask())) {
+        let mut shape =
+            SnapshotShape { tables: self.state.tables.capacity(), ..Default::default() };
+        for table in self.state.tables.iter().filter(|table| mask.intersects(table.mask())) {
             for column in table.columns() {
                 if mask.contains(column.component()) {
                     shape.columns += 1;
@@ -121,17 +127,17 @@ impl World {
             }
         }
         if mask.contains(ComponentId::ENTITY) {
-            shape.chunks += self.index.column().chunk_capacity();
-            shape.handles = self.index.stock_capacity();
-            shape.lanes = self.index.lane_count();
+            shape.chunks += self.state.index.column().chunk_capacity();
+            shape.handles = self.state.index.stock_capacity();
+            shape.lanes = self.state.index.lane_count();
         }
-        for log in &self.events {
+        for log in &self.state.logs {
             if mask.contains(log.component()) {
                 shape.logs += 1;
                 shape.chunks += log.column().chunk_capacity();
             }
         }
-        for resource in self.resources.iter().filter(|each| mask.contains(each.component())) {
+        for resource in self.state.resources.iter().filter(|each| mask.contains(each.component())) {
             shape.resources += 1;
             shape.chunks += resource.column().chunk_capacity();
         }

@@ -15,7 +15,7 @@ const SENT: usize = (1 << 32) + 5;
 fn world() -> (World, EventCursor<()>) {
     let mut world = World::new();
     world.send_event(());
-    world.events[0].push_many(SENT - 1);
+    world.state.logs[0].push_many(SENT - 1);
     (world, EventCursor::starting_at((1 << 32) - 1))
 }
 

@@ -7,9 +7,8 @@
 
 use std::sync::Arc;
 
-use super::bundle::Bundles;
 use super::core::World;
-use super::edges::Edges;
+use super::parts::Plans;
 
 impl World {
     /// Runs an operation that may register types and make archetypes, and takes these back where it
@@ -31,14 +30,14 @@ impl World {
     #[inline]
     pub(crate) fn catalog_counts(&self) -> (usize, usize, usize) {
         let registry = &self.catalog.registry;
-        (self.tables.len(), registry.len(), registry.taken_over())
+        (self.state.tables.len(), registry.len(), registry.taken_over())
     }
 
     /// Takes back what an operation that failed has made since there were so many archetypes and
     /// types, unless it has come so far that some rows have moved to one of the archetypes.
     #[cold]
     pub(crate) fn forget_catalog(&mut self, known: (usize, usize, usize)) {
-        let used = self.tables.iter().rposition(|table| table.rows() > 0);
+        let used = self.state.tables.iter().rposition(|table| table.rows() > 0);
         let used = used.map_or(0, |number| number + 1);
         let counts = self.catalog_counts();
         let kept = if used > known.0 { (used, counts.1, counts.2) } else { known };
@@ -46,19 +45,22 @@ impl World {
         if counts == kept {
             return;
         }
-        for table in &mut self.tables[archetypes..] {
+        for table in &mut self.state.tables[archetypes..] {
             table.clear(&mut self.memory);
         }
-        self.tables.truncate(archetypes);
-        while self.events.last().is_some_and(|log| log.component().index() >= types) {
-            self.events.pop().into_iter().for_each(|mut log| log.clear(&mut self.memory));
+        self.state.tables.truncate(archetypes);
+        while self.state.logs.last().is_some_and(|log| log.component().index() >= types) {
+            self.state.logs.pop().into_iter().for_each(|mut log| log.clear(&mut self.memory));
         }
-        while self.resources.last().is_some_and(|each| each.component().index() >= types) {
-            self.resources.pop().into_iter().for_each(|mut each| each.clear(&mut self.memory));
+        while self.state.resources.last().is_some_and(|each| each.component().index() >= types) {
+            self.state
+                .resources
+                .pop()
+                .into_iter()
+                .for_each(|mut each| each.clear(&mut self.memory));
         }
         Arc::make_mut(&mut self.catalog).truncate(archetypes, types, taken_over);
-        self.bundles = Bundles::new();
-        self.edges = Edges::default();
+        self.plans = Plans::default();
     }
 }
 

@@ -255,7 +255,7 @@ impl fmt::Debug for World {
             .debug_struct("World")
             .field("tick", &tick)
             .field("entities", &entities)
-            .field("archetypes", &self.tables.len())
+            .field("archetypes", &self.state.tables.len())
             .finish_non_exhaustive()
     }
 }

@@ -34,9 +34,9 @@ impl World {
         prepare: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
         // What was reserved through a shared world stays so whatever becomes of the attempt.
-        self.index.settle(&mut self.memory)?;
+        self.state.index.settle(&mut self.memory)?;
         self.memory.begin_steps();
-        let index = self.index.mark();
+        let index = self.state.index.mark();
         let mut attempt = Attempt { world: self, index, succeeded: false };
         let prepared = prepare(attempt.world)?;
         attempt.succeeded = true;
@@ -61,20 +61,20 @@ impl World {
             column.undo(step, memory);
         }
         self.memory.keep_step_list(steps);
-        self.index.go_back(index);
+        self.state.index.go_back(index);
         // What was writable may be shared again.
-        self.tables.iter_mut().for_each(|table| table.close());
+        self.state.tables.iter_mut().for_each(|table| table.close());
     }
 
     /// The column that a step was one of. `last` is the table of the last such column.
     fn column_of(&self, step: &Step, last: &mut usize) -> StepColumn {
         let took = |column: Option<&Column>| column.is_some_and(|column| column.took(step));
         let id = step.component;
-        if id == ComponentId::ENTITY && took(Some(self.index.column())) {
+        if id == ComponentId::ENTITY && took(Some(self.state.index.column())) {
             return StepColumn::Index;
         }
-        if !self.tables.get(*last).is_some_and(|table| took(table.column(id))) {
-            let table = self.tables.iter().position(|table| took(table.column(id)));
+        if !self.state.tables.get(*last).is_some_and(|table| took(table.column(id))) {
+            let table = self.state.tables.iter().position(|table| took(table.column(id)));
             let Some(table) = table else { return self.single_column_of(step) };
             *last = table;
         }
@@ -83,20 +83,20 @@ impl World {
 
     /// The column of a log or a resource that a step was one of.
     fn single_column_of(&self, step: &Step) -> StepColumn {
-        let log = self.events.iter().position(|log| log.column().took(step));
-        let resource = || self.resources.iter().position(|each| each.column().took(step));
+        let log = self.state.logs.iter().position(|log| log.column().took(step));
+        let resource = || self.state.resources.iter().position(|each| each.column().took(step));
         let column = log.map(StepColumn::Log).or_else(|| resource().map(StepColumn::Resource));
         column.expect("a step was one of a column of the world")
     }
 
     fn column_at(&mut self, column: StepColumn) -> (&mut Column, &mut Memory) {
         let column = match column {
-            StepColumn::Index => self.index.column_mut(),
+            StepColumn::Index => self.state.index.column_mut(),
             StepColumn::Table(table, id) => {
-                self.tables[table].column_mut(id).expect("the table has the column")
+                self.state.tables[table].column_mut(id).expect("the table has the column")
             }
-            StepColumn::Log(number) => self.events[number].column_mut(),
-            StepColumn::Resource(number) => self.resources[number].column_mut(),
+            StepColumn::Log(number) => self.state.logs[number].column_mut(),
+            StepColumn::Resource(number) => self.state.resources[number].column_mut(),
         };
         (column, &mut self.memory)
     }

@@ -16,6 +16,8 @@ use super::core::World;
 use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};
 use super::index::Location;
+use super::parts::Plans;
+use super::state::State;
 
 /// A tuple of slices, one per component: what [`World::spawn_columns`] takes.
 #[diagnostic::on_unimplemented(
@@ -123,7 +125,7 @@ impl World {
         columns: C,
     ) -> Result<SpawnedEntities<'_>, SpawnError> {
         let (archetype, first) = self.all_or_nothing(|world| world.append_columns(columns))?;
-        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+        Ok(SpawnedEntities { rows: self.state.tables[archetype.index()].entities(), next: first })
     }
 
     /// Spawns the entities of a column batch. Returns their archetype and the row of the first.
@@ -134,14 +136,14 @@ impl World {
         let count = columns.rows()?;
         let (archetype, number) = self.target::<C::Bundle>()?;
         let slots = self.attempt(|world| {
-            world.tables[archetype.index()].prepare_append_run(count, &mut world.memory)?;
-            world.index.prepare_many(count, &mut world.memory)
+            world.state.tables[archetype.index()].prepare_append_run(count, &mut world.memory)?;
+            world.state.index.prepare_many(count, &mut world.memory)
         })?;
         let now = self.memory.now();
-        let mut append = self.tables[archetype.index()].append(count, now);
+        let mut append = self.state.tables[archetype.index()].append(count, now);
         let first = append.first();
-        columns.write(&mut append, self.bundles.get(number).own_positions());
-        self.index.place_many(slots, archetype, &mut append, now);
+        columns.write(&mut append, self.plans.bundles.get(number).own_positions());
+        self.state.index.place_many(slots, archetype, &mut append, now);
         append.finish_new();
         Ok((archetype, first))
     }
@@ -166,7 +168,7 @@ impl World {
     ) -> Result<SpawnedEntities<'_>, SpawnError> {
         let bundles = bundles.into_iter();
         let (archetype, first) = self.all_or_nothing(|world| world.append_batch(bundles))?;
-        Ok(SpawnedEntities { rows: self.tables[archetype.index()].entities(), next: first })
+        Ok(SpawnedEntities { rows: self.state.tables[archetype.index()].entities(), next: first })
     }
 
     /// Spawns the entities of a batch. Returns their archetype and the row of the first.
@@ -176,7 +178,12 @@ impl World {
     ) -> Result<(ArchetypeId, usize), SpawnError> {
         let (archetype, number) = self.target::<B>()?;
         let (count, slots) = self.attempt(|world| {
-            let Self { tables, index, memory, bundles: known, .. } = world;
+            let Self {
+                state: State { tables, index, .. },
+                plans: Plans { bundles: known, .. },
+                memory,
+                ..
+            } = world;
             let positions = known.get(number).own_positions();
             let table = &mut tables[archetype.index()];
             // Rows past the last one belong to nobody: they are filled first and added at the end.
@@ -203,9 +210,9 @@ impl World {
             Ok::<_, SpawnError>((count, index.prepare_many(count, memory)?))
         })?;
         let now = self.memory.now();
-        let mut append = self.tables[archetype.index()].append(count, now);
+        let mut append = self.state.tables[archetype.index()].append(count, now);
         let first = append.first();
-        self.index.place_many(slots, archetype, &mut append, now);
+        self.state.index.place_many(slots, archetype, &mut append, now);
         append.finish_new();
         Ok((archetype, first))
     }
@@ -226,10 +233,12 @@ impl World {
         bundle: &B,
     ) -> Result<(), ComponentError> {
         let number = self.edge::<B>(archetype, Direction::Insert)?;
-        let target = self.edges.get(number).target;
+        let target = self.plans.edges.get(number).target;
         let rows = if target == archetype {
             self.attempt(|world| {
-                let Self { edges, tables, memory, .. } = world;
+                let Self {
+                    plans: Plans { edges, .. }, state: State { tables, .. }, memory, ..
+                } = world;
                 let (table, edge) = (&mut tables[archetype.index()], edges.get(number));
                 let mut written = edge.positions[..B::LEN].iter().chain(edge.enabled());
                 let rows = 0..table.rows();
@@ -237,13 +246,13 @@ impl World {
                     table.own_values(usize::from(position), rows.clone(), memory)
                 })
             })?;
-            0..self.tables[archetype.index()].rows()
+            0..self.state.tables[archetype.index()].rows()
         } else {
             self.move_table(archetype, number)?
         };
-        let edge = self.edges.get(number);
+        let edge = self.plans.edges.get(number);
         let (positions, enabled) = (&edge.positions, edge.enabled());
-        let (table, now) = (&mut self.tables[target.index()], self.memory.now());
+        let (table, now) = (&mut self.state.tables[target.index()], self.memory.now());
         table.enable(enabled, rows.clone(), now);
         for row in rows {
             bundle.put(&mut RowSink { table, positions, row, now });
@@ -267,11 +276,11 @@ impl World {
     ) -> Result<bool, ComponentError> {
         let number = self.bundle::<B>()?;
         let held = self.catalog.archetype(archetype).mask();
-        if !self.bundles.get(number).mask.is_subset(held) {
+        if !self.plans.bundles.get(number).mask.is_subset(held) {
             return Ok(false);
         }
         let number = self.edge::<B>(archetype, Direction::Remove)?;
-        if self.edges.get(number).target != archetype {
+        if self.plans.edges.get(number).target != archetype {
             self.move_table(archetype, number)?;
         }
         Ok(true)
@@ -281,11 +290,11 @@ impl World {
     pub(crate) fn despawn_table(&mut self, archetype: ArchetypeId) -> Result<(), ComponentError> {
         self.check_whole()?;
         self.attempt(|world| {
-            let Self { tables, index, memory, .. } = world;
+            let Self { state: State { tables, index, .. }, memory, .. } = world;
             let table = &tables[archetype.index()];
             (0..table.rows()).try_for_each(|row| index.prepare_free(table.entity(row), memory))
         })?;
-        let Self { tables, index, memory, .. } = self;
+        let Self { state: State { tables, index, .. }, memory, .. } = self;
         let table = &mut tables[archetype.index()];
         for row in (0..table.rows()).rev() {
             index.free(table.entity(row), memory.now());
@@ -301,7 +310,9 @@ impl World {
         edge: usize,
     ) -> Result<Range<usize>, SpawnError> {
         self.attempt(|world| {
-            let Self { edges, tables, index, memory, .. } = world;
+            let Self {
+                plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, ..
+            } = world;
             let count = tables[archetype.index()].rows();
             tables[edges.get(edge).target.index()].prepare_append_run(count, memory)?;
             let source = &tables[archetype.index()];
@@ -309,7 +320,8 @@ impl World {
                 (0..count).try_for_each(|row| index.prepare_move(source.entity(row), memory));
             Ok::<_, SpawnError>(moved?)
         })?;
-        let Self { edges, tables, index, memory, .. } = self;
+        let Self { plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, .. } =
+            self;
         let edge = edges.get(edge);
         let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
         let [source, target] = pair.expect("an edge leads to another table of the world");

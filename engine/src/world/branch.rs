@@ -19,6 +19,8 @@ use crate::storage::history::restore::SnapshotOf;
 
 use super::config::WorldConfig;
 use super::core::World;
+use super::parts::Progress;
+use super::state::State;
 
 /// What [`World::detach`] copied, and what is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -105,7 +107,12 @@ impl World {
     }
 
     fn detach_chunks(&mut self, detaching: &mut Detaching) -> Result<(), MemoryError> {
-        let Self { tables, index, events, resources, memory, detach_next, .. } = self;
+        let Self {
+            state: State { tables, index, logs: events, resources, .. },
+            progress: Progress { detach_next, .. },
+            memory,
+            ..
+        } = self;
         let count = tables.len();
         // A restore may have brought chunks back to tables that are done, and a sync moved them.
         for _ in 0..count {

@@ -111,13 +111,15 @@ pub(crate) struct Bundles {
     recent: (TypeId, usize),
 }
 
-impl Bundles {
-    pub(crate) fn new() -> Self {
+impl Default for Bundles {
+    fn default() -> Self {
         // No bundle has the type of this; the number is never used.
         let recent = (TypeId::of::<Self>(), usize::MAX);
         Self { infos: Vec::new(), numbers: TypeMap::default(), recent }
     }
+}
 
+impl Bundles {
     /// The number of a bundle type, if it is known.
     #[inline]
     pub(crate) fn find(&mut self, bundle: TypeId) -> Option<usize> {

@@ -25,6 +25,7 @@ use super::core::World;
 use super::error::ComponentError;
 use super::hierarchy::HierarchyError;
 use super::index::{Handles, LaneCursor, Renewal};
+use super::state::State;
 
 /// What became of a command.
 enum Outcome {
@@ -210,9 +211,9 @@ impl Commands {
     pub fn new(world: &mut World) -> Self {
         let spares = SpareLists::of(world);
         let mut lists = spares.take();
-        world.index.vacate_lanes();
+        world.state.index.vacate_lanes();
         let renewal = lists.take_renewal();
-        let cursor = world.index.make_lane(Some(Arc::clone(&renewal)));
+        let cursor = world.state.index.make_lane(Some(Arc::clone(&renewal)));
         let mut commands = Self::with_lane(world, Some(cursor), STOCK, (lists, spares));
         commands.renewal = Some(renewal);
         commands.take_up(world);
@@ -222,7 +223,7 @@ impl Commands {
     /// The buffer of a host's module. It holds no handle before it has spawned; one that never
     /// `spawns` leaves everybody else's handles as they are.
     pub(crate) fn for_module(world: &mut World, spawns: bool) -> Self {
-        let cursor = spawns.then(|| world.index.make_lane(None));
+        let cursor = spawns.then(|| world.state.index.make_lane(None));
         let spares = SpareLists::of(world);
         let mut commands = Self::with_lane(world, cursor, 0, (spares.take(), spares));
         commands.take_up(world);
@@ -243,7 +244,7 @@ impl Commands {
             taken: 0,
             cursor,
             stock_min,
-            handles: world.index.handles().clone(),
+            handles: world.state.index.handles().clone(),
             lineage: world.lineage.clone(),
             recorded_in: world.lineage.current(),
             renewal: None,
@@ -398,14 +399,14 @@ impl Commands {
         self.taken = 0;
         self.recorded_in = world.lineage.current();
         if let Some(cursor) = &mut self.cursor {
-            world.index.take_up(&mut self.stock, cursor);
+            world.state.index.take_up(&mut self.stock, cursor);
         }
         self.fill_stock(world, true);
     }
 
     fn fill_stock(&mut self, world: &mut World, is_held: bool) {
         if let Some(cursor) = &self.cursor {
-            let World { index, memory, .. } = world;
+            let World { state: State { index, .. }, memory, .. } = world;
             let stock = (&mut self.stock, is_held);
             index.fill_stock(cursor.lane, self.stock_min, stock, memory);
         }
@@ -413,7 +414,7 @@ impl Commands {
 
     /// Whether the buffer was made for `world`.
     pub(crate) fn is_of(&self, world: &World) -> bool {
-        self.handles.same(world.index.handles())
+        self.handles.same(world.state.index.handles())
     }
 
     /// Whether the recording is of a state that `world` has left by a restore or a sync, so that the
@@ -498,7 +499,7 @@ impl World {
         let taken = mem::take(&mut commands.taken);
         commands.stock.drain(..taken);
         if let Some(cursor) = &mut commands.cursor {
-            self.index.note_use(cursor, taken + cursor.drawn as usize);
+            self.state.index.note_use(cursor, taken + cursor.drawn as usize);
         }
         for command in &queue {
             let payload = commands.scratch.get(command.payload);

@@ -6,8 +6,7 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::sync::atomic::AtomicI32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
@@ -19,7 +18,6 @@ use crate::storage::lineage::Lineage;
 use crate::storage::links::engine_owns;
 use crate::storage::names::name_of;
 use crate::storage::room::push_tight;
-use crate::storage::run::RowRuns;
 use crate::storage::schema::Schema;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::Table;
@@ -28,21 +26,18 @@ use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 
 use super::bundle::{
-    AppendSink, Bundle, BundleInfo, Bundles, ComponentSource, Flat, Positions, RowSink, Values,
+    AppendSink, Bundle, BundleInfo, ComponentSource, Flat, Positions, RowSink, Values,
 };
 use super::config::WorldConfig;
-use super::edges::{Direction, Edge, EdgeName, Edges};
+use super::edges::{Direction, Edge, EdgeName};
 use super::error::{ComponentError, EntityError, SpawnError};
-use super::event_log::EventLog;
 use super::index::{EntityIndex, Location, Slot};
 use super::locals::Locals;
-use super::moves::Moves;
+use super::parts::{Plans, Progress, ScratchLists};
 use super::read_error::{ReadError, not_readable};
-use super::resource::Resource;
 use super::role::Role;
-#[cfg(feature = "rayon")]
-use super::run_words::RunWords;
 use super::source_ids::SourceIds;
+use super::state::State;
 
 /// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
 /// bits, of which command buffers have their shares.
@@ -67,12 +62,10 @@ use super::source_ids::SourceIds;
 pub struct World {
     pub(crate) id: WorldId,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) tables: Vec<Table>,
-    pub(crate) index: EntityIndex,
+    /// Everything that snapshots capture, but for the counters below.
+    pub(crate) state: State,
     pub(crate) memory: Memory,
-    pub(crate) events: Vec<EventLog>,
     pub(crate) event_retention: usize,
-    pub(crate) resources: Vec<Resource>,
     pub(crate) locals: Locals,
     pub(crate) role: Role,
     pub(crate) tick: u64,
@@ -80,26 +73,10 @@ pub struct World {
     pub(crate) lineage: Lineage,
     /// Which types of the source of the last sync are which ones here.
     pub(crate) source_ids: SourceIds,
-    pub(crate) bundles: Bundles,
-    pub(crate) edges: Edges,
-    /// What a list of entities came to, kept for its memory.
-    pub(crate) runs: RowRuns,
-    pub(crate) moves: Moves,
-    /// A list for whoever finds entities first and changes them then.
-    pub(crate) entity_list: Vec<Entity>,
-    /// The types that queries of a shared world use and no component has, kept for its memory.
-    pub(crate) strangers: Mutex<Vec<(TypeId, i32)>>,
-    /// How many queries of the world while it is shared borrow each of its types.
-    pub(crate) borrows: Vec<AtomicI32>,
-    /// The table with which the next compaction goes on.
-    pub(crate) compact_next: usize,
-    /// The table with which the next gathering of scattered chunks goes on.
-    pub(crate) gather_next: usize,
-    #[cfg(feature = "rayon")]
-    pub(crate) run_words: RunWords,
+    pub(crate) plans: Plans,
+    pub(crate) scratch: ScratchLists,
+    pub(crate) progress: Progress,
     pub(crate) hashes: StateHashes,
-    /// In a branch: the table with which the next detaching goes on.
-    pub(crate) detach_next: usize,
 }
 
 impl Default for World {
@@ -144,30 +121,23 @@ impl World {
         let mut world = Self {
             id: WorldId::next(),
             catalog: Arc::new(catalog),
-            tables,
-            index: EntityIndex::new(&slot),
+            state: State {
+                tables,
+                index: EntityIndex::new(&slot),
+                logs: Vec::new(),
+                resources: Vec::new(),
+            },
             memory: Memory::new(config.memory),
-            events: Vec::new(),
             event_retention: config.event_retention,
-            resources: Vec::new(),
             locals: Locals::default(),
             role: Role::Original,
             tick: 0,
             lineage: Lineage::default(),
             source_ids: SourceIds::default(),
-            bundles: Bundles::new(),
-            edges: Edges::default(),
-            runs: RowRuns::default(),
-            moves: Moves::default(),
-            entity_list: Vec::new(),
-            strangers: Mutex::default(),
-            borrows: Vec::new(),
-            compact_next: 0,
-            gather_next: 0,
-            #[cfg(feature = "rayon")]
-            run_words: RunWords::new(),
+            plans: Plans::default(),
+            scratch: ScratchLists::default(),
+            progress: Progress::default(),
             hashes: StateHashes::default(),
-            detach_next: 0,
         };
         world.add_logs();
         world.add_resources();
@@ -184,7 +154,7 @@ impl World {
         if let Some(id) = self.catalog.registry.id_of::<T>(Kind::Component) {
             return Ok(id);
         }
-        let tables = &self.tables;
+        let tables = &self.state.tables;
         let registry = &mut Arc::make_mut(&mut self.catalog).registry;
         registry.register::<T>(Kind::Component, &|id, check| rows_pass(tables, id, check))
     }
@@ -225,7 +195,7 @@ impl World {
             return Ok((look(&self.catalog.registry)?, None));
         }
         let mut registry = self.catalog.registry.clone();
-        B::register(&mut registry, &|id, check| rows_pass(&self.tables, id, check))?;
+        B::register(&mut registry, &|id, check| rows_pass(&self.state.tables, id, check))?;
         Ok((look(&registry)?, Some(registry)))
     }
 
@@ -241,7 +211,7 @@ impl World {
     pub fn advance_tick(&mut self) {
         self.tick += 1;
         self.memory.reclaim();
-        self.index.take_returned(&mut self.memory);
+        self.state.index.take_returned(&mut self.memory);
     }
 
     /// Spawns an entity with the components of `bundle`.
@@ -297,7 +267,12 @@ impl World {
         bundle: &B,
     ) -> Result<Entity, SpawnError> {
         loop {
-            let Self { tables, index, bundles, memory, .. } = self;
+            let Self {
+                state: State { tables, index, .. },
+                plans: Plans { bundles, .. },
+                memory,
+                ..
+            } = self;
             let now = memory.now();
             if let Some(next) = tables[archetype.index()].next_row(now)
                 && let location = (Location { archetype, row: next.row() as u32 })
@@ -314,8 +289,8 @@ impl World {
     #[cold]
     pub(crate) fn prepare_spawn(&mut self, archetype: ArchetypeId) -> Result<(), SpawnError> {
         self.attempt(|world| {
-            world.tables[archetype.index()].prepare_append(&mut world.memory)?;
-            world.index.prepare_next(&mut world.memory)
+            world.state.tables[archetype.index()].prepare_append(&mut world.memory)?;
+            world.state.index.prepare_next(&mut world.memory)
         })
     }
 
@@ -340,27 +315,27 @@ impl World {
     /// known.
     #[inline]
     pub(crate) fn known_target<B: Bundle>(&mut self) -> Option<(ArchetypeId, usize)> {
-        let number = self.bundles.find(TypeId::of::<B>())?;
-        Some((self.bundles.get(number).archetype?, number))
+        let number = self.plans.bundles.find(TypeId::of::<B>())?;
+        Some((self.plans.bundles.get(number).archetype?, number))
     }
 
     #[cold]
     pub(crate) fn find_target<B: Bundle>(&mut self) -> Result<(ArchetypeId, usize), SpawnError> {
         let number = self.bundle::<B>()?;
-        let archetype = self.archetype_of(&{ self.bundles.get(number).mask });
+        let archetype = self.archetype_of(&{ self.plans.bundles.get(number).mask });
         let mask = *self.catalog.archetype(archetype).mask();
-        self.bundles.get_mut(number).set_archetype(archetype, &mask);
+        self.plans.bundles.get_mut(number).set_archetype(archetype, &mask);
         Ok((archetype, number))
     }
 
     /// The number of the bundle type `B`, whose components are registered if they are new.
     pub(crate) fn bundle<B: Bundle>(&mut self) -> Result<usize, SpawnError> {
-        if let Some(number) = self.bundles.find(TypeId::of::<B>()) {
+        if let Some(number) = self.plans.bundles.find(TypeId::of::<B>()) {
             return Ok(number);
         }
         let (info, registry) = self.look_at_types::<B, _, _>(BundleInfo::new::<B>)?;
         self.take_registry(registry);
-        Ok(self.bundles.add(TypeId::of::<B>(), info))
+        Ok(self.plans.bundles.add(TypeId::of::<B>(), info))
     }
 
     /// The archetype of these components, created if it is new.
@@ -375,7 +350,10 @@ impl World {
             "toggles come along"
         );
         let archetype = catalog.add_archetype(*components);
-        push_tight(&mut self.tables, Table::new(catalog.archetype(archetype), &catalog.registry));
+        push_tight(
+            &mut self.state.tables,
+            Table::new(catalog.archetype(archetype), &catalog.registry),
+        );
         archetype
     }
 
@@ -396,8 +374,8 @@ impl World {
     pub fn reserve<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
         self.all_or_nothing(|world| {
             let (archetype, _) = world.target::<B>()?;
-            let missing_bytes = world.index.missing_bytes(rows)?;
-            let table = &world.tables[archetype.index()];
+            let missing_bytes = world.state.index.missing_bytes(rows)?;
+            let table = &world.state.tables[archetype.index()];
             let missing_bytes = missing_bytes.saturating_add(table.missing_bytes(rows));
             world.memory.check_room(missing_bytes)?;
             world.reserve_rows(archetype, rows)
@@ -406,8 +384,8 @@ impl World {
 
     fn reserve_rows(&mut self, archetype: ArchetypeId, rows: usize) -> Result<(), SpawnError> {
         self.attempt(|world| {
-            world.tables[archetype.index()].reserve(rows, &mut world.memory)?;
-            world.index.reserve(rows, &mut world.memory)?;
+            world.state.tables[archetype.index()].reserve(rows, &mut world.memory)?;
+            world.state.index.reserve(rows, &mut world.memory)?;
             Ok(())
         })
     }
@@ -423,15 +401,15 @@ impl World {
     pub fn reserve_lists<B: Bundle>(&mut self, rows: usize) -> Result<(), SpawnError> {
         self.all_or_nothing(|world| {
             let (archetype, _) = world.target::<B>()?;
-            world.index.missing_bytes(rows)?;
-            world.tables[archetype.index()].reserve_lists(rows)?;
+            world.state.index.missing_bytes(rows)?;
+            world.state.tables[archetype.index()].reserve_lists(rows)?;
             Ok(())
         })
     }
 
     #[inline]
     pub(crate) fn locate(&self, entity: Entity) -> Result<Location, EntityError> {
-        self.index.locate(entity).ok_or(EntityError::NotAlive { entity })
+        self.state.index.locate(entity).ok_or(EntityError::NotAlive { entity })
     }
 
     /// Despawns `entity` with all its components. Constant time, but for a parent, whose children
@@ -444,11 +422,11 @@ impl World {
     pub fn despawn(&mut self, entity: Entity) -> Result<(), ComponentError> {
         let at = self.locate(entity)?;
         self.check_whole()?;
-        if self.tables[at.archetype.index()].is_linked() {
+        if self.state.tables[at.archetype.index()].is_linked() {
             return Ok(self.despawn_linked(entity)?);
         }
         loop {
-            let Self { tables, index, memory, .. } = self;
+            let Self { state: State { tables, index, .. }, memory, .. } = self;
             let (table, now) = (&mut tables[at.archetype.index()], memory.now());
             let last = table.entity(table.rows() - 1);
             if index.is_settled()
@@ -471,7 +449,7 @@ impl World {
     #[cold]
     fn prepare_despawn_of(&mut self, entity: Entity, at: Location) -> Result<(), MemoryError> {
         self.attempt(|world| {
-            let Self { tables, index, memory, .. } = world;
+            let Self { state: State { tables, index, .. }, memory, .. } = world;
             let table = &mut tables[at.archetype.index()];
             index.prepare_free(entity, memory)?;
             index.prepare_move(table.entity(table.rows() - 1), memory)?;
@@ -500,10 +478,11 @@ impl World {
     ) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Direction::Insert) {
-            Some(number) => number,
-            None => self.first_edge::<B>((entity, from), Direction::Insert)?,
-        };
+        let number =
+            match self.plans.edges.find(from.archetype, TypeId::of::<B>(), Direction::Insert) {
+                Some(number) => number,
+                None => self.first_edge::<B>((entity, from), Direction::Insert)?,
+            };
         let to = self.reach::<B>(number, (entity, from))?;
         self.put_along(number, to, |sink| values.put_row(sink));
         Ok(())
@@ -517,7 +496,7 @@ impl World {
         at: Location,
         put: impl FnOnce(&mut RowSink<'_>),
     ) {
-        let Self { edges, tables, memory, .. } = self;
+        let Self { plans: Plans { edges, .. }, state: State { tables, .. }, memory, .. } = self;
         let (edge, row, now) = (edges.get(number), at.row as usize, memory.now());
         let table = &mut tables[at.archetype.index()];
         table.enable(edge.enabled(), row..row + 1, now);
@@ -532,11 +511,11 @@ impl World {
         number: usize,
         (entity, from): (Entity, Location),
     ) -> Result<Location, MemoryError> {
-        let edge = self.edges.get(number);
+        let edge = self.plans.edges.get(number);
         if edge.target != from.archetype {
             return self.move_row(number, (entity, from));
         }
-        let (table, row) = (&self.tables[from.archetype.index()], from.row as usize);
+        let (table, row) = (&self.state.tables[from.archetype.index()], from.row as usize);
         let mut written = edge.positions[..B::LEN].iter().chain(edge.enabled());
         let now = self.memory.now();
         if !written.all(|&position| table.owns_value(usize::from(position), row, now)) {
@@ -554,7 +533,8 @@ impl World {
         at: Location,
     ) -> Result<(), MemoryError> {
         self.attempt(|world| {
-            let Self { edges, tables, memory, .. } = world;
+            let Self { plans: Plans { edges, .. }, state: State { tables, .. }, memory, .. } =
+                world;
             let (edge, table) = (edges.get(number), &mut tables[at.archetype.index()]);
             let mut written = edge.positions[..positions].iter().chain(edge.enabled());
             written.try_for_each(|&position| {
@@ -572,8 +552,8 @@ impl World {
     /// world is unchanged.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<B, ComponentError> {
         let (from, number) = self.find_removal::<B>(entity)?;
-        let edge = self.edges.get(number);
-        let table = &self.tables[from.archetype.index()];
+        let edge = self.plans.edges.get(number);
+        let table = &self.state.tables[from.archetype.index()];
         let bundle = B::take(&mut RowSource {
             table,
             positions: edge.positions.iter(),
@@ -609,7 +589,9 @@ impl World {
         (entity, from): (Entity, Location),
     ) -> Result<Location, MemoryError> {
         loop {
-            let Self { edges, tables, index, memory, .. } = self;
+            let Self {
+                plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, ..
+            } = self;
             let (edge, now) = (edges.get(number), memory.now());
             let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
             let [source, target] = pair.expect("an edge leads to another table of the world");
@@ -634,11 +616,13 @@ impl World {
         number: usize,
         (entity, from): (Entity, Location),
     ) -> Result<(), MemoryError> {
-        if self.edges.get(number).target == from.archetype {
+        if self.plans.edges.get(number).target == from.archetype {
             return Ok(());
         }
         self.attempt(|world| {
-            let Self { edges, tables, index, memory, .. } = world;
+            let Self {
+                plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, ..
+            } = world;
             tables[edges.get(number).target.index()].prepare_append(memory)?;
             let source = &mut tables[from.archetype.index()];
             index.prepare_move(entity, memory)?;
@@ -671,7 +655,7 @@ impl World {
         entity: Entity,
     ) -> Result<(), ComponentError> {
         let (from, number) = self.find_removal::<B>(entity)?;
-        if self.edges.get(number).target != from.archetype {
+        if self.plans.edges.get(number).target != from.archetype {
             self.move_row(number, (entity, from))?;
         }
         Ok(())
@@ -685,13 +669,14 @@ impl World {
     ) -> Result<(Location, usize), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let number = match self.edges.find(from.archetype, TypeId::of::<B>(), Direction::Remove) {
-            Some(number) => number,
-            None => {
-                self.check_held::<B>(entity, from.archetype)?;
-                self.first_edge::<B>((entity, from), Direction::Remove)?
-            }
-        };
+        let number =
+            match self.plans.edges.find(from.archetype, TypeId::of::<B>(), Direction::Remove) {
+                Some(number) => number,
+                None => {
+                    self.check_held::<B>(entity, from.archetype)?;
+                    self.first_edge::<B>((entity, from), Direction::Remove)?
+                }
+            };
         Ok((from, number))
     }
 
@@ -703,7 +688,7 @@ impl World {
         source: ArchetypeId,
         direction: Direction,
     ) -> Result<usize, SpawnError> {
-        match self.edges.find(source, TypeId::of::<B>(), direction) {
+        match self.plans.edges.find(source, TypeId::of::<B>(), direction) {
             Some(number) => Ok(number),
             None => self.add_bundle_edge::<B>(source, direction),
         }
@@ -716,7 +701,7 @@ impl World {
         direction: Direction,
     ) -> Result<usize, SpawnError> {
         let number = self.bundle::<B>()?;
-        let bundle = *self.bundles.get(number);
+        let bundle = *self.plans.bundles.get(number);
         let name = EdgeName::Type(TypeId::of::<B>());
         Ok(self.add_edge(source, (name, direction), direction.ends(bundle)))
     }
@@ -732,7 +717,7 @@ impl World {
     ) -> usize {
         let mask = *self.catalog.archetype(source).mask();
         let target = self.archetype_of(&mask.difference(&removed.mask).union(&inserted.mask));
-        let Self { catalog, edges, .. } = self;
+        let Self { plans: Plans { edges, .. }, catalog, .. } = self;
         let target = (target, catalog.archetype(target).mask());
         let edge = Edge::new(&mask, target, (&removed, &inserted), catalog.registry.toggles());
         edges.add(source, name, edge)
@@ -755,12 +740,12 @@ impl World {
 
     #[inline]
     fn find<T: Component>(&self, entity: Entity) -> Option<&T> {
-        let (table, row) = self.index.place_of(entity)?;
+        let (table, row) = self.state.index.place_of(entity)?;
         let id = self.catalog.registry.component_of::<T>()?;
         if !self.role.may_read(id) {
             return None;
         }
-        Some(self.tables.get(table)?.column(id)?.get(row as usize))
+        Some(self.state.tables.get(table)?.column(id)?.get(row as usize))
     }
 
     /// Why [`World::get`] found nothing.
@@ -784,7 +769,7 @@ impl World {
             return Err(ComponentError::EngineOwned { component: name_of::<T>() });
         }
         let id = self.catalog.registry.id_of::<T>(Kind::Component);
-        let table = &mut self.tables[at.archetype.index()];
+        let table = &mut self.state.tables[at.archetype.index()];
         let id = id.filter(|&id| id != ComponentId::ENTITY);
         match id.and_then(|id| Some((id, table.position(id)?))) {
             Some((id, position)) if self.role.may_read(id) => {
@@ -806,12 +791,12 @@ impl World {
     /// When memory runs out for copying the entity index that a snapshot shares. The world is
     /// unchanged.
     pub fn clear(&mut self) -> Result<(), MemoryError> {
-        self.attempt(|world| world.index.prepare_all(&mut world.memory))?;
-        self.index.free_all(self.memory.now());
-        for table in &mut self.tables {
+        self.attempt(|world| world.state.index.prepare_all(&mut world.memory))?;
+        self.state.index.free_all(self.memory.now());
+        for table in &mut self.state.tables {
             table.clear(&mut self.memory);
         }
-        for log in &mut self.events {
+        for log in &mut self.state.logs {
             log.clear(&mut self.memory);
         }
         self.role = Role::Original;

@@ -20,6 +20,8 @@ use super::core::World;
 use super::edges::{Direction, EdgeName};
 use super::error::{ComponentError, RefusedBytes, SpawnError};
 use super::index::Location;
+use super::parts::Plans;
+use super::state::State;
 
 impl World {
     /// Registers a component by name, size and alignment, or finds it registered.
@@ -92,7 +94,7 @@ impl World {
         components: &[(ComponentId, &[u8])],
     ) -> Result<Entity, SpawnError> {
         loop {
-            let Self { tables, index, memory, .. } = self;
+            let Self { state: State { tables, index, .. }, memory, .. } = self;
             let now = memory.now();
             if let Some(mut next) = tables[archetype.index()].next_row(now)
                 && let location = (Location { archetype, row: next.row() as u32 })
@@ -127,7 +129,7 @@ impl World {
         let mask = self.check_values(Some(entity), components)?;
         let number = self.untyped_edge((entity, from), &mask, Direction::Insert)?;
         let mut to = from;
-        if self.edges.get(number).target == from.archetype {
+        if self.plans.edges.get(number).target == from.archetype {
             self.attempt(|world| world.own_values(number, from, components))?;
         } else {
             to = self.move_row(number, (entity, from))?;
@@ -148,7 +150,7 @@ impl World {
         at: Location,
         components: &[(ComponentId, &[u8])],
     ) -> Result<(), MemoryError> {
-        let Self { edges, tables, memory, .. } = self;
+        let Self { plans: Plans { edges, .. }, state: State { tables, .. }, memory, .. } = self;
         let (table, row) = (&mut tables[at.archetype.index()], at.row as usize);
         for &(id, _) in components {
             let position = table.position(id).expect("the archetype has the component");
@@ -179,7 +181,7 @@ impl World {
             return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
         }
         let number = self.untyped_edge((entity, from), &mask, Direction::Remove)?;
-        if self.edges.get(number).target != from.archetype {
+        if self.plans.edges.get(number).target != from.archetype {
             self.move_row(number, (entity, from))?;
         }
         Ok(())
@@ -210,13 +212,13 @@ impl World {
         id: ComponentId,
         bytes: &[u8],
     ) -> Result<(), ComponentError> {
-        let held = &self.tables[table];
+        let held = &self.state.tables[table];
         // A replica may lack the handles.
         let handles = self.role.may_read(ComponentId::ENTITY);
         let entity = handles.then(|| held.entity(row));
         self.check_values(entity, &[(id, bytes)])?;
         let component = self.info_of(id).name();
-        let table = &mut self.tables[table];
+        let table = &mut self.state.tables[table];
         match table.position(id) {
             Some(position) if self.role.may_read(id) => {
                 table.own_value(position, row, &mut self.memory)?.write_bytes(bytes);
@@ -244,7 +246,7 @@ impl World {
         if !self.role.may_read(id) {
             return Err(ComponentError::NotReadable { component });
         }
-        let Self { tables, catalog, memory, .. } = self;
+        let Self { state: State { tables, .. }, catalog, memory, .. } = self;
         let bytes = tables[table].own_bytes(id, run, (&catalog.registry, memory))?;
         Ok(bytes.expect("a run of a query by ids has the components"))
     }
@@ -299,7 +301,7 @@ impl World {
         components: &ComponentMask,
         direction: Direction,
     ) -> Result<usize, MemoryError> {
-        if let Some(number) = self.edges.find_untyped(from.archetype, components, direction) {
+        if let Some(number) = self.plans.edges.find_untyped(from.archetype, components, direction) {
             return Ok(number);
         }
         self.all_or_nothing(|world| {

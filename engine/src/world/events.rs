@@ -218,10 +218,10 @@ impl World {
     /// Gives every registered event type that has none a log.
     pub(crate) fn add_logs(&mut self) {
         let registry = &self.catalog.registry;
-        for id in registry.ids_of(Kind::Event).skip(self.events.len()) {
+        for id in registry.ids_of(Kind::Event).skip(self.state.logs.len()) {
             let mut log = EventLog::new(id, registry.info(id));
             log.reserve_list(self.event_retention);
-            self.events.push(log);
+            self.state.logs.push(log);
         }
     }
 
@@ -232,8 +232,8 @@ impl World {
     /// let mut world = World::new();
     /// world.send_event(7_u32);
     /// let mut cursor = EventCursor::default();
-    /// assert_eq!(world.events::<u32>(&mut cursor).collect::<Vec<_>>(), [7]);
-    /// assert_eq!(world.events::<u32>(&mut cursor).count(), 0, "each event comes once");
+    /// assert_eq!(world.state.logs::<u32>(&mut cursor).collect::<Vec<_>>(), [7]);
+    /// assert_eq!(world.state.logs::<u32>(&mut cursor).count(), 0, "each event comes once");
     /// ```
     ///
     /// # Panics
@@ -262,7 +262,7 @@ impl World {
             return self.send_first::<T>(event);
         };
         let retention = self.event_retention;
-        let log = self.events.iter_mut().find(|log| log.component() == id);
+        let log = self.state.logs.iter_mut().find(|log| log.component() == id);
         let log = log.expect("a registered event type has a log");
         log.push::<T>(event, retention, &mut self.memory)?;
         Ok(())

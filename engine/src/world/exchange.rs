@@ -41,7 +41,7 @@ impl World {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let key = TypeId::of::<Exchange<R, I>>();
-        let number = match self.edges.find(from.archetype, key, Direction::Insert) {
+        let number = match self.plans.edges.find(from.archetype, key, Direction::Insert) {
             Some(number) => number,
             None => {
                 self.check_held::<R>(entity, from.archetype)?;
@@ -52,8 +52,8 @@ impl World {
                 })?
             }
         };
-        let (edge, row) = (self.edges.get(number), from.row as usize);
-        let table = &self.tables[from.archetype.index()];
+        let (edge, row) = (self.plans.edges.get(number), from.row as usize);
+        let table = &self.state.tables[from.archetype.index()];
         let removed = R::take(&mut RowSource { table, positions: edge.removed().iter(), row });
         let to = self.reach::<I>(number, (entity, from))?;
         self.put_along(number, to, |sink| inserted.put(sink));
@@ -66,7 +66,8 @@ impl World {
         source: ArchetypeId,
     ) -> Result<usize, ComponentError> {
         let (removed, inserted) = (self.bundle::<R>()?, self.bundle::<I>()?);
-        let (removed, inserted) = (*self.bundles.get(removed), *self.bundles.get(inserted));
+        let (removed, inserted) =
+            (*self.plans.bundles.get(removed), *self.plans.bundles.get(inserted));
         let name = EdgeName::Type(TypeId::of::<Exchange<R, I>>());
         Ok(self.add_edge(source, (name, Direction::Insert), (removed, inserted)))
     }

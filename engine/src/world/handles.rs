@@ -19,6 +19,8 @@ use super::core::{World, fail, fill_row};
 use super::error::SpawnError;
 use super::index::vacancy::Vacancy;
 use super::index::{EntityIndex, Location, TakenHandles};
+use super::parts::Plans;
+use super::state::State;
 
 /// Handles that [`World::reserve_entities`] reserved. Those that are not taken out before it is
 /// dropped go back to the world: free slots at its next tick, and indices that were never used when
@@ -102,7 +104,7 @@ impl World {
     ///
     /// When all 4,007,362,558 entity slots are taken.
     pub fn try_reserve_entity(&self) -> Result<Entity, SpawnError> {
-        self.index.take_handle()
+        self.state.index.take_handle()
     }
 
     /// Reserves `count` handles at once: two atomic exchanges, and a walk along the free list.
@@ -121,9 +123,9 @@ impl World {
     ///
     /// When fewer than `count` entity slots are left. Nothing is reserved then.
     pub fn reserve_entities(&self, count: usize) -> Result<ReservedEntities<'_>, SpawnError> {
-        let taken = self.index.take_handles(count);
+        let taken = self.state.index.take_handles(count);
         let reserved =
-            ReservedEntities { index: &self.index, lineage: self.lineage.current(), taken };
+            ReservedEntities { index: &self.state.index, lineage: self.lineage.current(), taken };
         if reserved.len() < count { Err(SpawnError::Entities) } else { Ok(reserved) }
     }
 
@@ -171,9 +173,9 @@ impl World {
     /// or a sync has replaced the entities since, and when memory runs out for copying the slot that a snapshot shares. The world is unchanged.
     pub fn unreserve_entity(&mut self, entity: Entity) -> Result<(), SpawnError> {
         self.check_whole()?;
-        let prepared = self.index.prepare_reserved(entity, &mut self.memory)?;
+        let prepared = self.state.index.prepare_reserved(entity, &mut self.memory)?;
         prepared.ok_or(SpawnError::NotReserved { entity })?;
-        self.index.free(entity, self.memory.now());
+        self.state.index.free(entity, self.memory.now());
         Ok(())
     }
 }
@@ -187,7 +189,7 @@ impl World {
         values: &impl Values<B>,
     ) -> Result<Option<()>, SpawnError> {
         self.check_whole()?;
-        if !self.index.check_reserved(entity, &mut self.memory)? {
+        if !self.state.index.check_reserved(entity, &mut self.memory)? {
             return Ok(None);
         }
         self.spawn_given(entity, values).map(Some)
@@ -208,7 +210,12 @@ impl World {
             })?,
         };
         loop {
-            let Self { tables, index, bundles, memory, .. } = self;
+            let Self {
+                state: State { tables, index, .. },
+                plans: Plans { bundles, .. },
+                memory,
+                ..
+            } = self;
             let now = memory.now();
             if let Some(next) = tables[archetype.index()].next_row(now)
                 && index.owns_known(entity, now)
@@ -228,7 +235,7 @@ impl World {
         values: &impl Values<B>,
     ) -> Result<Option<()>, SpawnError> {
         self.check_whole()?;
-        let Some(vacancy) = self.index.find_vacancy(entity, &mut self.memory)? else {
+        let Some(vacancy) = self.state.index.find_vacancy(entity, &mut self.memory)? else {
             return Ok(None);
         };
         if vacancy == Vacancy::Reserved {
@@ -237,16 +244,16 @@ impl World {
         let (archetype, number) = self.all_or_nothing(|world| {
             let target = world.target::<B>()?;
             world.attempt(|world| {
-                world.tables[target.0.index()].prepare_append(&mut world.memory)?;
-                world.index.prepare_vacancy(entity, vacancy, &mut world.memory)
+                world.state.tables[target.0.index()].prepare_append(&mut world.memory)?;
+                world.state.index.prepare_vacancy(entity, vacancy, &mut world.memory)
             })?;
             Ok::<_, SpawnError>(target)
         })?;
         let now = self.memory.now();
-        let next = self.tables[archetype.index()].append_row(now);
-        self.index.take_vacancy(entity, vacancy, now);
-        self.index.place(entity, Location { archetype, row: next.row() as u32 }, now);
-        fill_row::<B>(next, entity, self.bundles.get(number).own_positions(), values);
+        let next = self.state.tables[archetype.index()].append_row(now);
+        self.state.index.take_vacancy(entity, vacancy, now);
+        self.state.index.place(entity, Location { archetype, row: next.row() as u32 }, now);
+        fill_row::<B>(next, entity, self.plans.bundles.get(number).own_positions(), values);
         Ok(Some(()))
     }
 
@@ -258,8 +265,8 @@ impl World {
         archetype: ArchetypeId,
     ) -> Result<(), SpawnError> {
         self.attempt(|world| {
-            world.tables[archetype.index()].prepare_append(&mut world.memory)?;
-            world.index.prepare_given(entity, &mut world.memory)?;
+            world.state.tables[archetype.index()].prepare_append(&mut world.memory)?;
+            world.state.index.prepare_given(entity, &mut world.memory)?;
             Ok(())
         })
     }

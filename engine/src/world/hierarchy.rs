@@ -28,6 +28,8 @@ use super::edges::{Direction, EdgeName};
 use super::error::SpawnError;
 use super::family::{ChildIter, Descendants};
 use super::moves::Moves;
+use super::parts::{Plans, ScratchLists};
+use super::state::State;
 
 /// Why a hierarchy can't be changed. The world is unchanged.
 #[derive(Debug)]
@@ -217,7 +219,7 @@ impl World {
         self.check_alive(entity)?;
         let link = self.child_of(entity);
         let mut bereaved = None;
-        let mut moves = mem::take(&mut self.moves);
+        let mut moves = mem::take(&mut self.scratch.moves);
         moves.clear();
         moves.add(entity, None);
         for descendant in Descendants::new(self.store(), entity, self.children_of(entity)) {
@@ -232,7 +234,7 @@ impl World {
             moves.despawned().rev().for_each(|each| self.remove_row(each));
         }
         let count = moves.despawned().count();
-        self.moves = moves;
+        self.scratch.moves = moves;
         prepared?;
         self.finish_moves();
         Ok(count)
@@ -244,7 +246,7 @@ impl World {
     pub(crate) fn despawn_linked(&mut self, entity: Entity) -> Result<(), SpawnError> {
         let link = self.child_of(entity);
         let mut bereaved = None;
-        let mut moves = mem::take(&mut self.moves);
+        let mut moves = mem::take(&mut self.scratch.moves);
         moves.clear();
         moves.add(entity, None);
         let prepared = self.all_or_nothing(|world| {
@@ -253,14 +255,15 @@ impl World {
                 world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved)
             })
         });
-        self.moves = moves;
+        self.scratch.moves = moves;
         prepared?;
         self.leave_parent(link.as_ref(), bereaved);
         let mut next = self.children_of(entity).map_or(Entity::NONE, |children| children.first);
         while let Some(child) = next.some() {
             next = self.child_of(child).map_or(Entity::NONE, |link| link.next);
-            let at = self.index.locate(child).expect("a listed child is alive");
-            let edge = self.edges.find(at.archetype, TypeId::of::<ChildOf>(), Direction::Remove);
+            let at = self.state.index.locate(child).expect("a listed child is alive");
+            let edge =
+                self.plans.edges.find(at.archetype, TypeId::of::<ChildOf>(), Direction::Remove);
             self.take_step((child, edge.expect("the edge was planned")));
         }
         self.remove_row(entity);
@@ -270,14 +273,14 @@ impl World {
 
     /// An empty list of entities, with the room that it had the last time.
     pub(crate) fn take_entity_list(&mut self) -> Vec<Entity> {
-        let mut entities = mem::take(&mut self.entity_list);
+        let mut entities = mem::take(&mut self.scratch.entity_list);
         entities.clear();
         entities
     }
 
     /// Keeps the room of a list of entities for the next time.
     pub(crate) fn keep_entity_list(&mut self, entities: Vec<Entity>) {
-        self.entity_list = entities;
+        self.scratch.entity_list = entities;
     }
 
     /// Lists the children of an entity that become roots.
@@ -360,23 +363,25 @@ impl World {
         &mut self,
         prepare: impl FnOnce(&mut Self, &mut Moves) -> Result<(), SpawnError>,
     ) -> Result<(), SpawnError> {
-        let mut moves = mem::take(&mut self.moves);
+        let mut moves = mem::take(&mut self.scratch.moves);
         moves.clear();
         let prepared =
             self.all_or_nothing(|world| world.attempt(|world| prepare(world, &mut moves)));
-        self.moves = moves;
+        self.scratch.moves = moves;
         prepared
     }
 
     /// Gives back the chunks that prepared moves have emptied. Not before the last of them: a chunk
     /// that one empties may be the one that another fills.
     fn finish_moves(&mut self) {
-        let Self { moves, tables, memory, .. } = self;
+        let Self {
+            scratch: ScratchLists { moves, .. }, state: State { tables, .. }, memory, ..
+        } = self;
         moves.finish(tables, memory);
     }
 
     fn prepare_family(&mut self, moves: &mut Moves) -> Result<(), SpawnError> {
-        Ok(moves.prepare(&mut self.tables, &mut self.index, &mut self.memory)?)
+        Ok(moves.prepare(&mut self.state.tables, &mut self.state.index, &mut self.memory)?)
     }
 
     /// Lists the parent of a link that is about to lose its only child, and with it [`Children`].
@@ -398,9 +403,9 @@ impl World {
         entity: Entity,
         direction: Direction,
     ) -> Result<Step, SpawnError> {
-        let at = self.index.locate(entity).expect("a linked entity is alive");
+        let at = self.state.index.locate(entity).expect("a linked entity is alive");
         let edge = self.link_edge::<T>(at.archetype, direction)?;
-        moves.add(entity, Some(self.edges.get(edge).target));
+        moves.add(entity, Some(self.plans.edges.get(edge).target));
         Ok((entity, edge))
     }
 
@@ -412,7 +417,7 @@ impl World {
     ) -> Result<usize, RegisterError> {
         // The type of a link is no tuple, so its edges are told from those of bundles.
         let key = TypeId::of::<T>();
-        if let Some(number) = self.edges.find(source, key, direction) {
+        if let Some(number) = self.plans.edges.find(source, key, direction) {
             return Ok(number);
         }
         let id = self.register::<T>()?;
@@ -422,8 +427,9 @@ impl World {
 
     /// Moves an entity whose move was prepared.
     fn take_step(&mut self, (entity, edge): Step) {
-        let from = self.index.locate(entity).expect("a linked entity is alive");
-        let Self { edges, tables, index, memory, .. } = self;
+        let from = self.state.index.locate(entity).expect("a linked entity is alive");
+        let Self { plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, .. } =
+            self;
         let (edge, now) = (edges.get(edge), memory.now());
         let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
         let [source, target] = pair.expect("an edge leads to another table of the world");
@@ -433,13 +439,13 @@ impl World {
 
     /// Despawns an entity whose removal was prepared.
     fn remove_row(&mut self, entity: Entity) {
-        let at = self.index.locate(entity).expect("a listed entity is alive");
+        let at = self.state.index.locate(entity).expect("a listed entity is alive");
         let now = self.memory.now();
-        let removal = self.tables[at.archetype.index()].removal(at.row as usize, now);
+        let removal = self.state.tables[at.archetype.index()].removal(at.row as usize, now);
         if let Some(moved) = removal.expect("the removal was prepared").finish() {
-            self.index.relocate(moved, at, now);
+            self.state.index.relocate(moved, at, now);
         }
-        self.index.free(entity, now);
+        self.state.index.free(entity, now);
     }
 
     /// Makes the links beside a child writable: those of its siblings and of its parent.
@@ -462,9 +468,9 @@ impl World {
 
     /// Makes a link of an entity writable, if there is such an entity and it has one.
     fn own_link<T: Component>(&mut self, entity: Entity) -> Result<(), SpawnError> {
-        let Some(at) = self.index.locate(entity) else { return Ok(()) };
+        let Some(at) = self.state.index.locate(entity) else { return Ok(()) };
         let id = self.catalog.registry.id_of::<T>(Kind::Component);
-        let table = &mut self.tables[at.archetype.index()];
+        let table = &mut self.state.tables[at.archetype.index()];
         if let Some(position) = id.and_then(|id| table.position(id)) {
             table.own_value(position, at.row as usize, &mut self.memory)?;
         }
@@ -473,9 +479,9 @@ impl World {
 
     /// A link whose chunk was made writable.
     fn link_mut<T: Component>(&mut self, entity: Entity) -> &mut T {
-        let at = self.index.locate(entity).expect("`mutual`: a linked entity is alive");
+        let at = self.state.index.locate(entity).expect("`mutual`: a linked entity is alive");
         let id = self.catalog.registry.id_of::<T>(Kind::Component);
-        let table = &mut self.tables[at.archetype.index()];
+        let table = &mut self.state.tables[at.archetype.index()];
         let position = id.and_then(|id| table.position(id));
         let position = position.expect("`mutual`: a linked entity links back");
         table.row_mut(position, at.row as usize, self.memory.now()).into_mut()
@@ -513,7 +519,7 @@ impl World {
     }
 
     fn check_alive(&self, entity: Entity) -> Result<(), HierarchyError> {
-        if self.index.locate(entity).is_none() {
+        if self.state.index.locate(entity).is_none() {
             return Err(HierarchyError::NotAlive { entity });
         }
         Ok(self.check_whole()?)

@@ -11,6 +11,8 @@ use crate::storage::room::shrink_list;
 use super::commands::trim_spares;
 use super::core::World;
 use super::event_log::EventLog;
+use super::parts::Progress;
+use super::state::State;
 
 /// What a compaction gave back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,22 +67,22 @@ impl World {
         // What ended snapshots keep is surplus, too.
         self.memory.reclaim();
         let mut report = CompactReport::default();
-        while self.compact_next < self.tables.len() {
-            report.add(self.tables[self.compact_next].compact(&mut self.memory));
+        while self.progress.compact_next < self.state.tables.len() {
+            report.add(self.state.tables[self.progress.compact_next].compact(&mut self.memory));
             report.tables += 1;
-            self.compact_next += 1;
+            self.progress.compact_next += 1;
             if began.elapsed() >= budget {
                 return report;
             }
         }
-        report.add(self.index.compact(&mut self.memory));
-        for log in &mut self.events {
+        report.add(self.state.index.compact(&mut self.memory));
+        for log in &mut self.state.logs {
             report.add(log.compact(&mut self.memory));
         }
-        for resource in &mut self.resources {
+        for resource in &mut self.state.resources {
             report.add(resource.compact(&mut self.memory));
         }
-        self.compact_next = 0;
+        self.progress.compact_next = 0;
         report.complete = self.gather(began, budget, &mut report.gathered);
         report
     }
@@ -88,7 +90,12 @@ impl World {
     /// Copies scattered chunks to neighbours until the budget is spent, from where the last call
     /// stopped. Tells whether it came around.
     fn gather(&mut self, began: Instant, budget: Duration, gathered: &mut usize) -> bool {
-        let Self { tables, index, memory, gather_next, .. } = self;
+        let Self {
+            state: State { tables, index, .. },
+            progress: Progress { gather_next, .. },
+            memory,
+            ..
+        } = self;
         let mut born = None;
         let mut gather = |column: &mut Column, rows| {
             let mut next = 0;
@@ -149,18 +156,18 @@ impl World {
         if began.elapsed() >= budget {
             return bytes;
         }
-        for table in &mut self.tables {
+        for table in &mut self.state.tables {
             bytes += table.trim_lists();
             if bytes > 0 && began.elapsed() >= budget {
                 return bytes;
             }
         }
-        bytes += self.index.trim_lists() + trim_spares(self) + self.moves.trim_list();
-        bytes += shrink_list(&mut self.entity_list) + self.memory.trim_list();
-        bytes += self.events.iter_mut().map(EventLog::trim_list).sum::<usize>();
+        bytes += self.state.index.trim_lists() + trim_spares(self) + self.scratch.moves.trim_list();
+        bytes += shrink_list(&mut self.scratch.entity_list) + self.memory.trim_list();
+        bytes += self.state.logs.iter_mut().map(EventLog::trim_list).sum::<usize>();
         #[cfg(feature = "rayon")]
         {
-            bytes += shrink_list(&mut self.run_words);
+            bytes += shrink_list(&mut self.scratch.run_words);
         }
         bytes
     }

@@ -23,6 +23,8 @@ use super::core::World;
 use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};
 use super::index::{EntityIndex, Location};
+use super::parts::Plans;
+use super::state::State;
 
 /// What became of the entities of a list. The sum is the length of the list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -83,11 +85,11 @@ impl World {
             for runs in runs.tables() {
                 let archetype = runs[0].archetype();
                 let number = world.edge::<B>(archetype, Direction::Insert)?;
-                let target = world.edges.get(number).target;
+                let target = world.plans.edges.get(number).target;
                 let moved = (target != archetype).then(|| world.leave(runs, number));
-                let edge = world.edges.get(number);
+                let edge = world.plans.edges.get(number);
                 let (positions, enabled) = (&edge.positions, edge.enabled());
-                let (table, now) = (&mut world.tables[target.index()], world.memory.now());
+                let (table, now) = (&mut world.state.tables[target.index()], world.memory.now());
                 match moved {
                     Some(rows) => {
                         table.enable(enabled, rows.clone(), now);
@@ -125,7 +127,7 @@ impl World {
         entities: &[Entity],
     ) -> Result<ListReport, ComponentError> {
         let number = self.bundle::<B>()?;
-        let removed = self.bundles.get(number).mask;
+        let removed = self.plans.bundles.get(number).mask;
         self.with_runs(entities, |world, runs| {
             let catalog = &world.catalog;
             let lacking = runs
@@ -134,7 +136,7 @@ impl World {
             for runs in runs.tables() {
                 let archetype = runs[0].archetype();
                 let number = world.edge::<B>(archetype, Direction::Remove)?;
-                if world.edges.get(number).target != archetype {
+                if world.plans.edges.get(number).target != archetype {
                     world.leave(runs, number);
                 }
             }
@@ -161,13 +163,13 @@ impl World {
 
     /// Despawns the entities of a list that have a parent or children now. Returns how many.
     fn despawn_all_linked(&mut self, entities: &[Entity]) -> Result<usize, ComponentError> {
-        if !self.tables.iter().any(|table| table.is_linked() && table.rows() > 0) {
+        if !self.state.tables.iter().any(|table| table.is_linked() && table.rows() > 0) {
             return Ok(0);
         }
         let mut despawned = 0;
         for &entity in entities {
-            let at = self.index.locate(entity);
-            if at.is_some_and(|at| self.tables[at.archetype.index()].is_linked()) {
+            let at = self.state.index.locate(entity);
+            if at.is_some_and(|at| self.state.tables[at.archetype.index()].is_linked()) {
                 self.despawn(entity)?;
                 despawned += 1;
             }
@@ -178,14 +180,14 @@ impl World {
     fn despawn_runs(&mut self, entities: &[Entity]) -> Result<ListReport, ComponentError> {
         self.with_runs(entities, |world, runs| {
             world.attempt(|world| {
-                let Self { tables, index, memory, .. } = world;
+                let Self { state: State { tables, index, .. }, memory, .. } = world;
                 runs.tables().try_for_each(|runs| {
                     let table = &mut tables[runs[0].archetype().index()];
                     prepare_slots(table, runs, index, memory)?;
                     table.prepare_holes(runs, memory)
                 })
             })?;
-            let Self { tables, index, memory, .. } = world;
+            let Self { state: State { tables, index, .. }, memory, .. } = world;
             for runs in runs.tables() {
                 let table = &mut tables[runs[0].archetype().index()];
                 for handles in runs.iter().flat_map(|run| table.entities().runs(run.rows())) {
@@ -203,10 +205,10 @@ impl World {
         entities: &[Entity],
         change: impl FnOnce(&mut Self, &mut RowRuns) -> Result<usize, ComponentError>,
     ) -> Result<ListReport, ComponentError> {
-        let mut runs = std::mem::take(&mut self.runs);
+        let mut runs = std::mem::take(&mut self.scratch.runs);
         let mut skipped = self.collect_runs(entities, &mut runs);
         let result = change(self, &mut runs);
-        self.runs = runs;
+        self.scratch.runs = runs;
         skipped += result?;
         Ok(ListReport { changed: entities.len() - skipped, skipped })
     }
@@ -217,7 +219,7 @@ impl World {
         let mut skipped = 0;
         let mut next = 0;
         while next < entities.len() {
-            let Some(at) = self.index.locate(entities[next]) else {
+            let Some(at) = self.state.index.locate(entities[next]) else {
                 skipped += 1;
                 next += 1;
                 continue;
@@ -225,7 +227,7 @@ impl World {
             // The rows that follow hold the entities that follow, as far as they are equal. That
             // is cheaper to see than each entity's location.
             let first = at.row as usize;
-            let table = &self.tables[at.archetype.index()];
+            let table = &self.state.tables[at.archetype.index()];
             let handles = table.entities().chunk_from::<Entity>(first);
             let same =
                 handles.iter().zip(&entities[next..]).take_while(|(row, entity)| row == entity);
@@ -259,7 +261,9 @@ impl World {
         for runs in groups {
             let archetype = runs[0].archetype();
             let edge = self.edge::<B>(archetype, direction)?;
-            let Self { edges, tables, index, memory, .. } = self;
+            let Self {
+                plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, ..
+            } = self;
             let edge = edges.get(edge);
             if edge.target == archetype {
                 let written = if direction == Direction::Insert { B::LEN } else { 0 };
@@ -280,7 +284,8 @@ impl World {
 
     /// Moves prepared runs along an edge. Returns where they are now in the target.
     fn leave(&mut self, runs: &[RowRun], edge: usize) -> Range<usize> {
-        let Self { edges, tables, index, memory, .. } = self;
+        let Self { plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, .. } =
+            self;
         let (archetype, edge) = (runs[0].archetype(), edges.get(edge));
         let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
         let [source, target] = pair.expect("an edge leads to another table of the world");

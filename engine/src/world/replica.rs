@@ -183,7 +183,7 @@ impl World {
         let refused = described.find(|&id| {
             let check = own.info(self.source_ids.of(id)).check();
             let is_read = mask.contains(id) && source.role.may_read(id);
-            is_read && !rows_pass(&source.tables, id, check)
+            is_read && !rows_pass(&source.state.tables, id, check)
         });
         refused.map(|id| theirs.info(id).name())
     }
@@ -202,31 +202,36 @@ impl World {
         self.attempt(|world| world.prepare_sync(source, mask, (since, own_since)))?;
         let (ids, memory) = (&self.source_ids, &mut *self.memory);
         let mut sync = Sync { mask, ids, since, own_since, memory, report: SyncReport::default() };
-        let (tables, own) = self.tables.split_at_mut(source.tables.len());
-        for (table, from) in tables.iter_mut().zip(&source.tables) {
+        let (tables, own) = self.state.tables.split_at_mut(source.state.tables.len());
+        for (table, from) in tables.iter_mut().zip(&source.state.tables) {
             sync.copy_table(table, from);
         }
         own.iter_mut().for_each(|table| table.clear(sync.memory));
         let lineage = self.lineage.next();
         if mask.contains(ComponentId::ENTITY) {
-            sync.copy_column(self.index.column_mut(), source.index.column(), source.index.len());
-            self.index.adopt(&source.index, lineage);
+            sync.copy_column(
+                self.state.index.column_mut(),
+                source.state.index.column(),
+                source.state.index.len(),
+            );
+            self.state.index.adopt(&source.state.index, lineage);
         } else {
-            self.index.adopt_count(&source.index, lineage, sync.memory);
+            self.state.index.adopt_count(&source.state.index, lineage, sync.memory);
         }
         self.lineage.begin_next();
-        for from in source.events.iter().filter(|log| mask.contains(log.component())) {
-            let log = log_of(&mut self.events, ids.of(from.component()));
+        for from in source.state.logs.iter().filter(|log| mask.contains(log.component())) {
+            let log = log_of(&mut self.state.logs, ids.of(from.component()));
             log.align(from, source.id, sync.memory);
             sync.copy_column(log.column_mut(), from.column(), from.rows());
         }
-        for from in source.resources.iter().filter(|each| mask.contains(each.component())) {
-            let resource = resource_of(&mut self.resources, ids.of(from.component()));
+        for from in source.state.resources.iter().filter(|each| mask.contains(each.component())) {
+            let resource = resource_of(&mut self.state.resources, ids.of(from.component()));
             sync.copy_column(resource.column_mut(), from.column(), from.rows());
             resource.set_rows(from.rows());
         }
         let synced = ids.known(&mask.intersection(&source.catalog.registry.ids()));
-        for resource in self.resources.iter_mut().filter(|each| !synced.contains(each.component()))
+        for resource in
+            self.state.resources.iter_mut().filter(|each| !synced.contains(each.component()))
         {
             resource.clear(sync.memory);
         }
@@ -247,24 +252,29 @@ impl World {
         (since, own_since): (Epoch, Epoch),
     ) -> Result<(), MemoryError> {
         if mask.contains(ComponentId::ENTITY) {
-            self.index.prepare_blank_like(&source.index, &mut self.memory)?;
+            self.state.index.prepare_blank_like(&source.state.index, &mut self.memory)?;
         }
         let (ids, memory) = (&self.source_ids, &mut self.memory);
         let mut sync = Sync { mask, ids, since, own_since, memory, report: SyncReport::default() };
-        for (table, from) in self.tables.iter_mut().zip(&source.tables) {
+        for (table, from) in self.state.tables.iter_mut().zip(&source.state.tables) {
             sync.prepare_table(table, from)?;
         }
         if mask.contains(ComponentId::ENTITY) {
-            let rows = (self.index.len(), source.index.len());
-            sync.prepare_column(self.index.column_mut(), source.index.column(), rows, 0)?;
+            let rows = (self.state.index.len(), source.state.index.len());
+            sync.prepare_column(
+                self.state.index.column_mut(),
+                source.state.index.column(),
+                rows,
+                0,
+            )?;
         }
-        for from in source.events.iter().filter(|log| mask.contains(log.component())) {
-            let log = log_of(&mut self.events, ids.of(from.component()));
+        for from in source.state.logs.iter().filter(|log| mask.contains(log.component())) {
+            let log = log_of(&mut self.state.logs, ids.of(from.component()));
             let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
             sync.prepare_column(log.column_mut(), from.column(), rows, outdated)?;
         }
-        for from in source.resources.iter().filter(|each| mask.contains(each.component())) {
-            let resource = resource_of(&mut self.resources, ids.of(from.component()));
+        for from in source.state.resources.iter().filter(|each| mask.contains(each.component())) {
+            let resource = resource_of(&mut self.state.resources, ids.of(from.component()));
             let rows = (resource.rows(), from.rows());
             sync.prepare_column(resource.column_mut(), from.column(), rows, 0)?;
         }

@@ -132,8 +132,8 @@ impl World {
     /// Gives every registered resource type that has none a column.
     pub(crate) fn add_resources(&mut self) {
         let registry = &self.catalog.registry;
-        for id in registry.ids_of(Kind::Resource).skip(self.resources.len()) {
-            self.resources.push(Resource::new(id, registry.info(id)));
+        for id in registry.ids_of(Kind::Resource).skip(self.state.resources.len()) {
+            self.state.resources.push(Resource::new(id, registry.info(id)));
         }
     }
 
@@ -160,9 +160,9 @@ impl World {
         }
         self.all_or_nothing(|world| {
             let id = world.register_resource::<T>()?;
-            let number = number(&world.resources, Some(id));
+            let number = number(&world.state.resources, Some(id));
             let number = number.expect("a registered resource type has a column");
-            Ok(world.resources[number].insert(value, &mut world.memory)?)
+            Ok(world.state.resources[number].insert(value, &mut world.memory)?)
         })
     }
 
@@ -173,7 +173,7 @@ impl World {
     /// As [`World::resource`], and when memory runs out.
     pub fn resource_mut<T: Component>(&mut self) -> Result<&mut T, ResourceError> {
         let number = self.find_resource::<T>()?;
-        self.resources[number].get_mut(&mut self.memory)?.ok_or_else(missing::<T>)
+        self.state.resources[number].get_mut(&mut self.memory)?.ok_or_else(missing::<T>)
     }
 
     /// Takes the resource of type `T` out. Its memory stays for the next value, until
@@ -184,7 +184,7 @@ impl World {
     /// As [`World::resource`].
     pub fn remove_resource<T: Component>(&mut self) -> Result<T, ResourceError> {
         let number = self.find_resource::<T>()?;
-        self.resources[number].remove(&mut self.memory).ok_or_else(missing::<T>)
+        self.state.resources[number].remove(&mut self.memory).ok_or_else(missing::<T>)
     }
 
     /// Sets the local resource of type `T`, which no snapshot and no replica sees, and returns the
@@ -224,7 +224,7 @@ impl World {
             return Err(not_synced::<T>());
         }
         let id = self.catalog.registry.id_of::<T>(Kind::Resource);
-        number(&self.resources, id).ok_or_else(missing::<T>)
+        number(&self.state.resources, id).ok_or_else(missing::<T>)
     }
 
     /// Whether the resource of type `T` may be read, should it exist. A replica of some columns

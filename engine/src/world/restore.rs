@@ -30,16 +30,16 @@ impl World {
         }
         let mut revival = self.memory.revival(frozen.head.epoch, of);
         let mut restored = 0;
-        for (number, table) in self.tables.iter_mut().enumerate() {
+        for (number, table) in self.state.tables.iter_mut().enumerate() {
             restored += table.restore(frozen, number, &mut revival);
         }
-        restored += self.index.restore(frozen, self.lineage.next(), &mut revival);
+        restored += self.state.index.restore(frozen, self.lineage.next(), &mut revival);
         self.lineage.begin_next();
-        for log in &mut self.events {
+        for log in &mut self.state.logs {
             let captured = frozen.log_entries(log.component());
             restored += log.restore(captured.unwrap_or_default(), &mut revival);
         }
-        for resource in &mut self.resources {
+        for resource in &mut self.state.resources {
             let captured = frozen.resource_entries(resource.component());
             let (entries, rows) = captured.unwrap_or((&[], 0));
             restored += resource.restore(entries, rows, &mut revival);
@@ -47,7 +47,7 @@ impl World {
         drop(revival);
         self.tick = frozen.head.tick;
         self.role = Role::Original;
-        self.detach_next = 0;
+        self.progress.detach_next = 0;
         RestoreReport { chunks: frozen.shape().chunks as u64, chunks_restored: restored }
     }
 }

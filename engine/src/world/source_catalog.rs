@@ -14,9 +14,8 @@ use crate::storage::component::registry::adopt::AdoptError;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::Table;
 
-use super::bundle::Bundles;
 use super::core::{World, rows_pass};
-use super::edges::Edges;
+use super::parts::Plans;
 use super::source_ids::{CatalogStamps, SourceIds};
 
 /// What a world knew before it followed another one's catalog.
@@ -29,7 +28,7 @@ pub(crate) struct CatalogMark {
 impl World {
     /// Notes the catalog, to go back to it.
     pub(crate) fn catalog_mark(&self) -> CatalogMark {
-        let (logs, resources) = (self.events.len(), self.resources.len());
+        let (logs, resources) = (self.state.logs.len(), self.state.resources.len());
         CatalogMark { catalog: Arc::clone(&self.catalog), logs, resources }
     }
 
@@ -53,8 +52,9 @@ impl World {
         }
         let mut registry = own.registry.clone();
         let in_use = |id| own.archetypes().iter().any(|each| each.mask().contains(id));
-        let ids = registry
-            .adopt(&theirs.registry, in_use, &|id, check| rows_pass(&self.tables, id, check))?;
+        let ids = registry.adopt(&theirs.registry, in_use, &|id, check| {
+            rows_pass(&self.state.tables, id, check)
+        })?;
         if !self.source_ids.agrees_with(&ids) {
             // Columns are those of other types now.
             self.role.forget_mark();
@@ -76,8 +76,8 @@ impl World {
             return;
         }
         self.catalog = Arc::clone(catalog);
-        for archetype in &self.catalog.archetypes()[self.tables.len()..] {
-            self.tables.push(Table::new(archetype, &self.catalog.registry));
+        for archetype in &self.catalog.archetypes()[self.state.tables.len()..] {
+            self.state.tables.push(Table::new(archetype, &self.catalog.registry));
         }
         self.add_logs();
         self.add_resources();
@@ -100,8 +100,8 @@ impl World {
     pub(crate) fn arrange(&mut self, catalog: Arc<Catalog>) -> bool {
         let own = mem::replace(&mut self.catalog, catalog);
         let count = self.catalog.archetypes().len();
-        let tables = Vec::with_capacity(count.max(self.tables.capacity()));
-        let tables = mem::replace(&mut self.tables, tables);
+        let tables = Vec::with_capacity(count.max(self.state.tables.capacity()));
+        let tables = mem::replace(&mut self.state.tables, tables);
         let mut held: Vec<_> = tables.into_iter().map(Some).collect();
         let mut is_moved = false;
         for (number, archetype) in self.catalog.archetypes().iter().enumerate() {
@@ -109,7 +109,7 @@ impl World {
             is_moved |= known.is_some_and(|known| known != number);
             let table = known.and_then(|known| held[known].take());
             let table = table.unwrap_or_else(|| Table::new(archetype, &self.catalog.registry));
-            self.tables.push(table);
+            self.state.tables.push(table);
         }
         held.iter_mut().flatten().for_each(|table| table.clear(&mut self.memory));
         is_moved
@@ -117,12 +117,11 @@ impl World {
 
     /// Forgets what was worked out for another order of archetypes, if there was one.
     pub(crate) fn settle_catalog(&mut self, is_rearranged: bool) {
-        self.bundles.close(&self.catalog.registry);
+        self.plans.bundles.close(&self.catalog.registry);
         if is_rearranged {
-            self.bundles = Bundles::new();
-            self.edges = Edges::default();
+            self.plans = Plans::default();
             self.hashes = StateHashes::default();
-            self.compact_next = 0;
+            self.progress.compact_next = 0;
         }
     }
 
@@ -133,14 +132,14 @@ impl World {
             return;
         }
         self.arrange(catalog);
-        for log in &mut self.events[logs..] {
+        for log in &mut self.state.logs[logs..] {
             log.clear(&mut self.memory);
         }
-        for resource in &mut self.resources[resources..] {
+        for resource in &mut self.state.resources[resources..] {
             resource.clear(&mut self.memory);
         }
-        self.events.truncate(logs);
-        self.resources.truncate(resources);
+        self.state.logs.truncate(logs);
+        self.state.resources.truncate(resources);
         self.source_ids = SourceIds::default();
     }
 }

@@ -12,6 +12,7 @@ use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
 
 use super::core::World;
 use super::index::{EntityIndex, Slot};
+use super::state::State;
 
 /// Slots that are hashed at once.
 const SLOTS: usize = 64;
@@ -44,7 +45,14 @@ impl World {
     /// assert_eq!(world.state_hash(), view.state_hash());
     /// ```
     pub fn state_hash(&mut self) -> u64 {
-        let Self { hashes, catalog, tables, index, resources, role, memory, .. } = self;
+        let Self {
+            state: State { tables, index, resources, .. },
+            hashes,
+            catalog,
+            role,
+            memory,
+            ..
+        } = self;
         let readable = role.readable();
         let new_tables = &tables[hashes.tables.len()..];
         hashes.tables.extend(

@@ -25,6 +25,7 @@ use super::index::{EntityIndex, Location, Slot};
 use super::resource::Resource;
 #[cfg(feature = "rayon")]
 use super::run_words::RunWords;
+use super::state::State;
 
 /// Everything that can be read of a world or of a snapshot.
 #[derive(Clone, Copy)]
@@ -56,7 +57,14 @@ pub(crate) struct WriteParts<'a> {
 
 impl World {
     pub(crate) fn store(&self) -> Store<'_> {
-        let Self { tables, index, events, resources, catalog, role, id, tick, .. } = self;
+        let Self {
+            state: State { tables, index, logs: events, resources, .. },
+            catalog,
+            role,
+            id,
+            tick,
+            ..
+        } = self;
         let (contents, readable) =
             (Contents::Live { tables, index, events, resources }, role.readable());
         Store { contents, catalog, readable, world: *id, tick: *tick }
@@ -73,16 +81,24 @@ impl World {
     /// The store with what writing takes, and what queries borrow while the world is shared out.
     #[inline]
     pub(crate) fn store_to_share(&mut self) -> SharedParts<'_> {
-        let Self { tables, index, events, resources, catalog, role, id, tick, memory, .. } = self;
+        let Self {
+            state: State { tables, index, logs: events, resources, .. },
+            catalog,
+            role,
+            id,
+            tick,
+            memory,
+            ..
+        } = self;
         let (contents, readable) =
             (Contents::Live { tables, index, events, resources }, role.readable());
         let store = Store { contents, catalog, readable, world: *id, tick: *tick };
         let parts = WriteParts {
             memory,
             #[cfg(feature = "rayon")]
-            words: &mut self.run_words,
+            words: &mut self.scratch.run_words,
         };
-        (store, parts, &self.borrows, &self.strangers)
+        (store, parts, &self.scratch.borrows, &self.scratch.strangers)
     }
 }
 

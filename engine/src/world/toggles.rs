@@ -22,6 +22,7 @@ use crate::storage::{ComponentId, Entity, RegisterError};
 use super::core::{World, rows_pass};
 use super::error::{ComponentError, EntityError};
 use super::index::Slot;
+use super::state::State;
 
 impl World {
     /// Registers `T` as a component that can be switched off, or finds it registered as one. That
@@ -83,10 +84,10 @@ impl World {
         let in_use = |id| self.catalog.archetypes().iter().any(|each| each.mask().contains(id));
         let in_use = known.is_some_and(in_use);
         let registry = &mut Arc::make_mut(&mut self.catalog).registry;
-        let tables = &self.tables;
+        let tables = &self.state.tables;
         let rows_pass = |id, check| rows_pass(tables, id, check);
         let id = registry.register_toggle::<T>(|_| in_use, &rows_pass)?;
-        self.bundles.close(registry);
+        self.plans.bundles.close(registry);
         Ok(id)
     }
 
@@ -128,7 +129,7 @@ impl World {
     /// ```
     pub fn toggles<T: Component>(&mut self) -> Result<Toggles<'_, T>, ComponentError> {
         let id = self.toggle_of::<T>()?;
-        let Self { tables, index, memory, .. } = self;
+        let Self { state: State { tables, index, .. }, memory, .. } = self;
         let slots = index.column().rows(index.len()).typed();
         let (table, component) = (usize::MAX, PhantomData);
         Ok(Toggles { tables, slots, memory, id, table, position: 0, component })

@@ -68,7 +68,7 @@ impl World {
     /// let mut world = World::new();
     /// let id = world.register_event::<u32>().unwrap();
     /// world.send_event_bytes(id, &7_u32.to_ne_bytes()).unwrap();
-    /// assert!(world.events::<u32>(&mut EventCursor::default()).eq([7]));
+    /// assert!(world.state.logs::<u32>(&mut EventCursor::default()).eq([7]));
     /// let mut events = world.event_bytes(id, 0).unwrap();
     /// assert_eq!(events.next(), Some((0, &7_u32.to_ne_bytes()[..])));
     /// assert_eq!(world.event_bytes(id, events.next_sequence()).unwrap().count(), 0);
@@ -88,7 +88,7 @@ impl World {
             let value = RefusedBytes::new(bytes);
             return Err(SpawnError::Value { entity: None, component, value });
         }
-        let log = self.events.iter_mut().find(|log| log.component() == id);
+        let log = self.state.logs.iter_mut().find(|log| log.component() == id);
         let log = log.expect("a registered event type has a log");
         Ok(log.push_bytes(bytes, self.event_retention, &mut self.memory)?)
     }
@@ -113,7 +113,7 @@ impl World {
         if !info.is_value(bytes) {
             return Err(ResourceError::Value { resource, value: RefusedBytes::new(bytes) });
         }
-        Ok(self.resources[number].insert_bytes(bytes, &mut self.memory)?)
+        Ok(self.state.resources[number].insert_bytes(bytes, &mut self.memory)?)
     }
 
     fn info_of_kind(&self, id: ComponentId, kind: Kind) -> Option<&ComponentInfo> {
@@ -125,7 +125,7 @@ impl World {
         if !self.role.may_read(id) {
             return Err(ResourceError::NotReadable { resource: info.name() });
         }
-        let found = self.resources.binary_search_by_key(&id, Resource::component);
+        let found = self.state.resources.binary_search_by_key(&id, Resource::component);
         Ok(found.expect("a registered resource type has a column"))
     }
 }

@@ -1,0 +1,49 @@
+//! The parts of a world that are not its [`State`](super::state::State): each with a rule of its own.
+
+use std::any::TypeId;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI32;
+
+use crate::storage::Entity;
+use crate::storage::run::RowRuns;
+
+use super::bundle::Bundles;
+use super::edges::Edges;
+use super::moves::Moves;
+#[cfg(feature = "rayon")]
+use super::run_words::RunWords;
+
+/// What operations on bundles work out once. It holds for one order of archetypes and types: where
+/// that changes, or some of them are taken back, plans start anew.
+#[derive(Default)]
+pub(crate) struct Plans {
+    pub(crate) bundles: Bundles,
+    pub(crate) edges: Edges,
+}
+
+/// Lists that one operation fills and the next one fills again: kept for their memory only.
+#[derive(Default)]
+pub(crate) struct ScratchLists {
+    /// The rows of a list of entities.
+    pub(crate) runs: RowRuns,
+    pub(crate) moves: Moves,
+    /// Scratch for operations that collect entities before changing them.
+    pub(crate) entity_list: Vec<Entity>,
+    /// The types that queries of a shared world use and no component has.
+    pub(crate) strangers: Mutex<Vec<(TypeId, i32)>>,
+    /// How many queries of a shared world borrow each of its types.
+    pub(crate) borrows: Vec<AtomicI32>,
+    #[cfg(feature = "rayon")]
+    pub(crate) run_words: RunWords,
+}
+
+/// Where operations with a time budget go on: hints, good for any order of tables.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// The table with which the next compaction goes on.
+    pub(crate) compact_next: usize,
+    /// The table with which the next gathering of scattered chunks goes on.
+    pub(crate) gather_next: usize,
+    /// In a branch: the table with which the next detaching goes on.
+    pub(crate) detach_next: usize,
+}
