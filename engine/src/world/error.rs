@@ -341,3 +341,10 @@ impl From<ReadError> for ComponentError {
         }
     }
 }
+
+/// Panics for the caller, whose function is tracked as this one is.
+#[cold]
+#[track_caller]
+pub(crate) fn fail(action: &str, error: &dyn fmt::Display) -> ! {
+    panic!("{action}: {error}")
+}

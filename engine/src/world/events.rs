@@ -18,8 +18,9 @@ use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, RegisterError};
 
-use super::core::{World, fail};
+use super::core::World;
 use super::error::SpawnError;
+use super::error::fail;
 use super::event_log::EventLog;
 
 /// How far one reader has come in the events of type `T`.

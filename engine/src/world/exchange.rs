@@ -7,9 +7,10 @@ use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 
 use super::bundle::{Bundle, Flat};
-use super::core::{RowSource, World};
+use super::core::World;
 use super::edges::{Direction, EdgeName};
 use super::error::ComponentError;
+use super::insert::RowSource;
 
 /// Stands for an exchange where a bundle's type stands for its insertion.
 struct Exchange<R, I>(PhantomData<(R, I)>);

@@ -15,11 +15,13 @@ use crate::storage::archetype::ArchetypeId;
 
 use super::bundle::{Bundle, Values};
 use super::commands::Commands;
-use super::core::{World, fail, fill_row};
+use super::core::World;
 use super::error::SpawnError;
+use super::error::fail;
 use super::index::vacancy::Vacancy;
 use super::index::{EntityIndex, Location, TakenHandles};
 use super::parts::Plans;
+use super::spawn::fill_row;
 use super::state::State;
 
 /// Handles that [`World::reserve_entities`] reserved. Those that are not taken out before it is

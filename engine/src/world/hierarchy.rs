@@ -23,10 +23,11 @@ use crate::storage::links::{ChildOf, Children};
 use crate::storage::{ComponentMask, Entity, RegisterError};
 
 use super::bundle::BundleInfo;
-use super::core::{World, finish_move};
+use super::core::World;
 use super::edges::{Direction, EdgeName};
 use super::error::SpawnError;
 use super::family::{ChildIter, Descendants};
+use super::insert::finish_move;
 use super::moves::Moves;
 use super::parts::{Plans, ScratchLists};
 use super::state::State;

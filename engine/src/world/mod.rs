@@ -1,47 +1,77 @@
 //! The world: entities, components, events and commands, written by one thread.
 
-pub(crate) mod all_or_nothing;
-pub(crate) mod archetypes;
-pub(crate) mod attempt;
-pub(crate) mod batch;
-pub(crate) mod branch;
-pub(crate) mod bundle;
-pub(crate) mod change_mark;
-pub(crate) mod commands;
-pub(crate) mod config;
+// In the order in which a reader of `World`'s page wants its methods.
 mod core;
+
+pub(crate) mod spawn;
+
+pub(crate) mod read;
+
+pub(crate) mod insert;
+
+pub(crate) mod exchange;
+
+pub(crate) mod batch;
+
+pub(crate) mod list;
+
+pub(crate) mod hierarchy;
+
+pub(crate) mod toggles;
+
+pub(crate) mod resources;
+
+pub(crate) mod events;
+
+pub(crate) mod commands;
+
+pub(crate) mod handles;
+
+pub(crate) mod types;
+
+pub(crate) mod archetypes;
+
 pub(crate) mod described;
+
+mod untyped;
+
+pub(crate) mod replica;
+
+pub(crate) mod branch;
+
+pub(crate) mod change_mark;
+
+pub(crate) mod restore;
+
+pub(crate) mod state_hash;
+
+pub(crate) mod housekeeping;
+
+pub(crate) mod statistics;
+
+// What they are made of.
+pub(crate) mod all_or_nothing;
+pub(crate) mod attempt;
+pub(crate) mod bundle;
+pub(crate) mod config;
 pub(crate) mod edges;
 pub(crate) mod error;
 pub(crate) mod event_log;
-pub(crate) mod events;
-pub(crate) mod exchange;
 pub(crate) mod family;
-pub(crate) mod handles;
-pub(crate) mod hierarchy;
-pub(crate) mod housekeeping;
 pub(crate) mod index;
-pub(crate) mod list;
 pub(crate) mod locals;
 pub(crate) mod moves;
 pub(crate) mod parts;
 pub(crate) mod read_error;
 pub(crate) mod reads;
-pub(crate) mod replica;
 pub(crate) mod resource;
-pub(crate) mod resources;
-pub(crate) mod restore;
 pub(crate) mod role;
 #[cfg(feature = "rayon")]
 pub(crate) mod run_words;
 pub(crate) mod source_catalog;
 pub(crate) mod source_ids;
 pub(crate) mod state;
-pub(crate) mod state_hash;
-pub(crate) mod statistics;
 pub(crate) mod store;
-pub(crate) mod toggles;
-mod untyped;
 
 pub use archetypes::{ArchetypeStatistics, Archetypes, Components};
 pub use batch::{ColumnBundle, SpawnedEntities};

@@ -22,11 +22,12 @@ use crate::storage::history::{Memory, Returns};
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
-use super::core::{World, rows_pass};
+use super::core::World;
 use super::event_log::EventLog;
 use super::resource::Resource;
 use super::role::{Role, SyncMark};
 use super::source_ids::SourceIds;
+use super::types::rows_pass;
 
 /// Why a sync did not happen. What the replica knows and holds is unchanged.
 #[derive(Debug)]

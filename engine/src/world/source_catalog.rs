@@ -14,9 +14,10 @@ use crate::storage::component::registry::adopt::AdoptError;
 use crate::storage::state_hash::StateHashes;
 use crate::storage::table::Table;
 
-use super::core::{World, rows_pass};
+use super::core::World;
 use super::parts::Plans;
 use super::source_ids::{CatalogStamps, SourceIds};
+use super::types::rows_pass;
 
 /// What a world knew before it followed another one's catalog.
 pub(crate) struct CatalogMark {

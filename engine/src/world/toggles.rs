@@ -19,10 +19,11 @@ use crate::storage::rows::TypedRows;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, Entity, RegisterError};
 
-use super::core::{World, rows_pass};
+use super::core::World;
 use super::error::{ComponentError, EntityError};
 use super::index::Slot;
 use super::state::State;
+use super::types::rows_pass;
 
 impl World {
     /// Registers `T` as a component that can be switched off, or finds it registered as one. That
