@@ -58,6 +58,9 @@
 // What derives write names this crate as its users do.
 extern crate self as convoy_engine;
 
+// The world comes first, so that its page begins with what it does by itself.
+mod world;
+
 pub mod guide;
 mod host;
 mod provider;
@@ -65,7 +68,6 @@ mod query;
 mod snapshot;
 mod storage;
 mod tuples;
-mod world;
 
 pub use bytemuck;
 pub use convoy_derive::{Bundle, TypeLayout};

@@ -279,9 +279,9 @@ fn imports_of_the_engine_point_to_lower_layers_only() {
     let engine = sources_of("engine/src");
     assert_eq!(engine.upward_imports(&LAYERS), Vec::<String>::new());
     // The parser sees imports at all.
-    let core = vec!["world".to_owned(), "core".to_owned()];
+    let state = vec!["world".to_owned(), "state".to_owned()];
     let table = vec!["storage".to_owned(), "table".to_owned()];
-    assert!(engine.imports(&engine.0[&core]).contains(&table));
+    assert!(engine.imports(&engine.0[&state]).contains(&table));
 }
 
 #[test]

@@ -305,3 +305,32 @@ fn compaction_gathers_what_scattered_writes_have_put_apart() {
         assert_eq!(world.get::<Hundred>(entity).unwrap().seed(), seed);
     }
 }
+
+/// Only some lists gave their room back, and whoever added one had to think of it.
+#[test]
+fn trim_gives_back_the_lists_of_the_last_large_operation() {
+    let mut world = World::new();
+    let entities: Vec<_> = world.spawn_batch((0..20_000_u32).map(|n| (n,))).unwrap().collect();
+    let trimmed = |world: &mut World| {
+        let bytes = world.trim(Duration::MAX);
+        assert_eq!(world.trim(Duration::MAX), 0, "once is enough");
+        bytes
+    };
+    trimmed(&mut world);
+    // Every second entity is a run of its own: 12 bytes each, sorted by table and row.
+    let seconds: Vec<_> = entities.iter().copied().step_by(2).collect();
+    world.insert_many(&seconds, (0.5_f32,)).unwrap();
+    world.insert_many(&entities[..2], (0.5_f32,)).unwrap();
+    assert!(trimmed(&mut world) > 100_000, "the runs of the list");
+    // The hash of every chunk is kept for the next time.
+    let mut config = WorldConfig::default().chunk_rows_max(1);
+    config = config.event_retention(8);
+    let mut world = World::with_config(config);
+    world.spawn_batch((0..5_000_u32).map(|n| (n,))).unwrap();
+    world.state_hash();
+    world.clear().unwrap();
+    world.compact(Duration::MAX);
+    trimmed(&mut world);
+    world.state_hash();
+    assert!(trimmed(&mut world) > 5_000 * 8, "the hashes of chunks that are gone");
+}

@@ -4,12 +4,9 @@ use convoy_pool::{Lease, MemoryError, Publication, VacantCell, Watch};
 
 use crate::storage::frozen::{Frozen, FrozenHead, SnapshotShape};
 use crate::storage::history::NewCapture;
-use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask};
 use crate::world::World;
-use crate::world::event_log::EventLog;
-use crate::world::index::EntityIndex;
-use crate::world::resource::Resource;
+use crate::world::state::State;
 
 use super::pool::{SnapshotPool, VacantSnapshot};
 use super::view::View;
@@ -80,14 +77,8 @@ impl World {
             event_retention: self.event_retention,
         };
         cell.begin(head, &self.lineage, (&self.catalog, snapshot.mapping()));
-        let lists = (&mut self.state.logs[..], &mut self.state.resources[..]);
-        fill_cell(
-            &mut cell,
-            (&mask, &snapshot),
-            (&mut self.state.tables, &mut self.state.index),
-            lists,
-        );
-        let chunks = cell.capacity().chunks;
+        fill_cell(&mut cell, &mut self.state, (&mask, &snapshot));
+        let chunks = cell.chunk_room();
         let known = mask.intersection(&self.catalog.registry.ids());
         let holds = snapshot.finish(self.tick, &known, cell.watch(), chunks);
         let bases = &mut self.memory.history.bases;
@@ -118,7 +109,8 @@ impl World {
     pub(crate) fn capture_shape(&self, mask: &ComponentMask) -> SnapshotShape {
         let mut shape =
             SnapshotShape { tables: self.state.tables.capacity(), ..Default::default() };
-        for table in self.state.tables.iter().filter(|table| mask.intersects(table.mask())) {
+        let State { tables, index, logs, resources } = &self.state;
+        for table in tables.iter().filter(|table| mask.intersects(table.mask())) {
             for column in table.columns() {
                 if mask.contains(column.component()) {
                     shape.columns += 1;
@@ -127,17 +119,15 @@ impl World {
             }
         }
         if mask.contains(ComponentId::ENTITY) {
-            shape.chunks += self.state.index.column().chunk_capacity();
-            shape.handles = self.state.index.stock_capacity();
-            shape.lanes = self.state.index.lane_count();
+            shape.chunks += index.column().chunk_capacity();
+            shape.handles = index.stock_capacity();
+            shape.lanes = index.lane_count();
         }
-        for log in &self.state.logs {
-            if mask.contains(log.component()) {
-                shape.logs += 1;
-                shape.chunks += log.column().chunk_capacity();
-            }
+        for log in logs.iter().filter(|log| mask.contains(log.component())) {
+            shape.logs += 1;
+            shape.chunks += log.column().chunk_capacity();
         }
-        for resource in self.state.resources.iter().filter(|each| mask.contains(each.component())) {
+        for resource in resources.iter().filter(|each| mask.contains(each.component())) {
             shape.resources += 1;
             shape.chunks += resource.column().chunk_capacity();
         }
@@ -148,10 +138,10 @@ impl World {
 /// Takes the lists of chunks and lengths of the columns of a mask.
 fn fill_cell(
     cell: &mut Frozen,
+    state: &mut State,
     (mask, snapshot): (&ComponentMask, &NewCapture<'_>),
-    (tables, index): (&mut [Table], &mut EntityIndex),
-    (events, resources): (&mut [EventLog], &mut [Resource]),
 ) {
+    let State { tables, index, logs, resources } = state;
     let is_all = mask.is_all();
     for table in tables {
         let rows = table.rows();
@@ -168,9 +158,9 @@ fn fill_cell(
     if mask.contains(ComponentId::ENTITY) {
         let (rows, log2) = (index.len(), index.column().rows_log2());
         cell.push_index(index.column_mut().capture(rows, snapshot), rows, log2);
-        index.note_handles(&mut cell.handles);
+        index.note_handles(cell.handles_mut());
     }
-    for log in events.iter_mut().filter(|log| mask.contains(log.component())) {
+    for log in logs.iter_mut().filter(|log| mask.contains(log.component())) {
         let (rows, numbers) = (log.rows(), (log.first(), *log.forks()));
         let component = log.component();
         let chunks = log.column_mut().capture(rows, snapshot);

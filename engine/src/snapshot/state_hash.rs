@@ -27,7 +27,7 @@ impl View {
         }
         let slots = frozen.index(size_of::<Slot>());
         if let Some(slots) = slots.filter(|_| readable.contains(ComponentId::ENTITY)) {
-            state.add_index(hash_index(&slots, &frozen.handles.head));
+            state.add_index(hash_index(&slots, &frozen.handles().head));
         }
         for id in catalog.registry.ids_of(Kind::Resource).filter(|&id| readable.contains(id)) {
             if let Some(rows) = frozen.resource(id).filter(|rows| rows.len() > 0) {

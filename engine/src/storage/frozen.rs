@@ -15,10 +15,9 @@ use super::base::{Base, Holds};
 use super::charge::Charge;
 use super::chunk_entry::ChunkEntry;
 use super::component_id::ComponentId;
-use super::entity::Entity;
 use super::epoch::Epoch;
 use super::forks::Forks;
-use super::handle_state::{HandleState, LaneHead, LaneId};
+use super::handle_state::{GivenBack, HandleState};
 use super::lineage::Lineage;
 use super::mask::ComponentMask;
 use super::rows::Rows;
@@ -53,6 +52,12 @@ impl FrozenHead {
         alive: 0,
         event_retention: 0,
     };
+}
+
+impl Default for FrozenHead {
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
 /// Chunks of one captured column: where they start in the list, and their rows.
@@ -105,13 +110,38 @@ pub struct SnapshotShape {
     pub lanes: usize,
 }
 
-/// One captured picture of a world.
-pub(crate) struct Frozen {
-    pub(crate) head: FrozenHead,
-    catalog: Option<Arc<Catalog>>,
-    /// The world's, which may have advanced since.
-    lineage: Option<Lineage>,
-    mapping: Option<Arc<Mapping>>,
+/// The entries of a list, how many there is room for, and the bytes of one.
+struct ListUse {
+    entries: usize,
+    room: usize,
+    entry_bytes: usize,
+}
+
+impl ListUse {
+    fn of<T>(list: &Vec<T>) -> Self {
+        Self { entries: list.len(), room: list.capacity(), entry_bytes: size_of::<T>() }
+    }
+}
+
+/// How many lists a snapshot has.
+const LISTS: usize = 7;
+
+impl SnapshotShape {
+    /// The entries of each list, in the order of [`FrozenState::lists`].
+    fn counts(&self) -> [usize; LISTS] {
+        let Self { tables, columns, chunks, logs, resources, handles, lanes } = *self;
+        [tables, columns, chunks, logs, resources, handles, lanes]
+    }
+
+    fn of_counts(counts: [usize; LISTS]) -> Self {
+        let [tables, columns, chunks, logs, resources, handles, lanes] = counts;
+        Self { tables, columns, chunks, logs, resources, handles, lanes }
+    }
+}
+
+/// What a capture took of a world's state. The lists keep their room from one capture to the next.
+#[derive(Default)]
+struct FrozenState {
     tables: Vec<FrozenTable>,
     /// Where the chunks of each captured column start, table by table.
     starts: Vec<u32>,
@@ -120,7 +150,63 @@ pub(crate) struct Frozen {
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
     /// Which handles the index gave out next.
-    pub(crate) handles: HandleState,
+    handles: HandleState,
+}
+
+impl FrozenState {
+    /// The lists that a [`SnapshotShape`] counts, in its order.
+    fn lists(&self) -> [ListUse; LISTS] {
+        let Self { tables, starts, chunks, index: _, logs, resources, handles } = self;
+        let HandleState { head: _, lanes, reserved, given_back: _ } = handles;
+        [
+            ListUse::of(tables),
+            ListUse::of(starts),
+            ListUse::of(chunks),
+            ListUse::of(logs),
+            ListUse::of(resources),
+            ListUse::of(reserved),
+            ListUse::of(lanes),
+        ]
+    }
+
+    fn reserve(&mut self, shape: &SnapshotShape) {
+        let Self { tables, starts, chunks, index: _, logs, resources, handles } = self;
+        tables.reserve(shape.tables);
+        starts.reserve(shape.columns);
+        chunks.reserve(shape.chunks);
+        logs.reserve(shape.logs);
+        resources.reserve(shape.resources);
+        handles.reserved.reserve(shape.handles);
+        handles.lanes.reserve(shape.lanes);
+    }
+
+    /// Forgets what was captured, and keeps the lists' room.
+    fn clear(&mut self) {
+        let Self { tables, starts, chunks, index, logs, resources, handles } = self;
+        tables.clear();
+        starts.clear();
+        chunks.clear();
+        *index = None;
+        logs.clear();
+        resources.clear();
+        handles.clear();
+    }
+
+    /// Bytes of the lists, as `bytes` counts those of each.
+    fn list_bytes(&self, bytes: impl Fn(ListUse) -> usize) -> usize {
+        self.lists().into_iter().map(bytes).sum()
+    }
+}
+
+/// A snapshot: the chunks that a capture took of a world.
+#[derive(Default)]
+pub(crate) struct Frozen {
+    pub(crate) head: FrozenHead,
+    catalog: Option<Arc<Catalog>>,
+    /// The world's, which may have advanced since.
+    lineage: Option<Lineage>,
+    mapping: Option<Arc<Mapping>>,
+    state: FrozenState,
     /// In a snapshot of a branch: the bases of the foreign chunks in it, with their numbers.
     bases: Vec<(u32, Base)>,
     /// Counts the branches of this snapshot.
@@ -134,40 +220,15 @@ const NARROWINGS_MAX: usize = 32;
 
 impl Frozen {
     pub(crate) fn with_shape(shape: &SnapshotShape) -> Self {
-        Self {
-            head: FrozenHead::EMPTY,
-            catalog: None,
-            lineage: None,
-            mapping: None,
-            tables: Vec::with_capacity(shape.tables),
-            starts: Vec::with_capacity(shape.columns),
-            chunks: Vec::with_capacity(shape.chunks),
-            index: None,
-            logs: Vec::with_capacity(shape.logs),
-            resources: Vec::with_capacity(shape.resources),
-            handles: HandleState {
-                lanes: Vec::with_capacity(shape.lanes),
-                reserved: Vec::with_capacity(shape.handles),
-                ..HandleState::default()
-            },
-            bases: Vec::new(),
-            holds: None,
-            narrowings: Mutex::default(),
-        }
+        let mut frozen = Self::default();
+        frozen.reserve(shape);
+        frozen
     }
 
     /// Bytes of a cell with room for `shape`.
     pub(crate) fn bytes_of(shape: &SnapshotShape) -> usize {
-        let lists = [
-            (shape.tables, size_of::<FrozenTable>()),
-            (shape.columns, size_of::<u32>()),
-            (shape.chunks, size_of::<ChunkEntry>()),
-            (shape.logs, size_of::<FrozenLog>()),
-            (shape.resources, size_of::<FrozenResource>()),
-            (shape.handles, size_of::<(LaneId, Entity)>()),
-            (shape.lanes, size_of::<LaneHead>()),
-        ];
-        let bytes = lists.into_iter().map(|(count, bytes)| count.saturating_mul(bytes));
+        let lists = FrozenState::default().lists().into_iter().zip(shape.counts());
+        let bytes = lists.map(|(list, count)| count.saturating_mul(list.entry_bytes));
         bytes.fold(size_of::<Self>(), usize::saturating_add)
     }
 
@@ -188,51 +249,28 @@ impl Frozen {
 
     /// Makes room for `shape`.
     pub(crate) fn reserve(&mut self, shape: &SnapshotShape) {
-        debug_assert!(self.tables.is_empty(), "a cell is filled when it is empty");
-        self.tables.reserve(shape.tables);
-        self.starts.reserve(shape.columns);
-        self.chunks.reserve(shape.chunks);
-        self.logs.reserve(shape.logs);
-        self.resources.reserve(shape.resources);
-        self.handles.reserved.reserve(shape.handles);
-        self.handles.lanes.reserve(shape.lanes);
+        debug_assert!(self.state.tables.is_empty(), "a cell is filled when it is empty");
+        self.state.reserve(shape);
     }
 
     /// What the lists hold.
     pub(crate) fn shape(&self) -> SnapshotShape {
-        SnapshotShape {
-            tables: self.tables.len(),
-            columns: self.starts.len(),
-            chunks: self.chunks.len(),
-            logs: self.logs.len(),
-            resources: self.resources.len(),
-            handles: self.handles.reserved.len(),
-            lanes: self.handles.lanes.len(),
-        }
+        SnapshotShape::of_counts(self.state.lists().map(|list| list.entries))
     }
 
     /// What the lists have room for.
     pub(crate) fn capacity(&self) -> SnapshotShape {
-        SnapshotShape {
-            tables: self.tables.capacity(),
-            columns: self.starts.capacity(),
-            chunks: self.chunks.capacity(),
-            logs: self.logs.capacity(),
-            resources: self.resources.capacity(),
-            handles: self.handles.reserved.capacity(),
-            lanes: self.handles.lanes.capacity(),
-        }
+        SnapshotShape::of_counts(self.state.lists().map(|list| list.room))
+    }
+
+    /// How many chunks there is room for.
+    pub(crate) fn chunk_room(&self) -> usize {
+        self.state.chunks.capacity()
     }
 
     /// Bytes that the lists hold.
     pub(crate) fn list_bytes(&self) -> usize {
-        size_of_val(&*self.tables)
-            + size_of_val(&*self.starts)
-            + size_of_val(&*self.chunks)
-            + size_of_val(&*self.logs)
-            + size_of_val(&*self.resources)
-            + size_of_val(&*self.handles.reserved)
-            + size_of_val(&*self.handles.lanes)
+        self.state.list_bytes(|list| list.entries * list.entry_bytes)
     }
 
     /// Starts a capture.
@@ -260,7 +298,7 @@ impl Frozen {
         if !is_branch {
             return;
         }
-        for number in self.chunks.iter().filter_map(|entry| entry.born.base()) {
+        for number in self.state.chunks.iter().filter_map(|entry| entry.born.base()) {
             self.bases.extend(base(number).map(|base| (number, base)));
         }
     }
@@ -283,21 +321,21 @@ impl Frozen {
 
     /// Starts the next table; its captured columns follow in the order of their ids.
     pub(crate) fn push_table(&mut self, rows: usize) {
-        let first_column = self.starts.len() as u32;
-        self.tables.push(FrozenTable { rows: rows as u32, first_column });
+        let first_column = self.state.starts.len() as u32;
+        self.state.tables.push(FrozenTable { rows: rows as u32, first_column });
     }
 
     /// Adds the next captured column of the table: the chunks of its rows.
     #[inline]
     pub(crate) fn push_column(&mut self, chunks: &[ChunkEntry]) {
-        let start = u32::try_from(self.chunks.len());
-        self.starts.push(start.expect("a list of 2^32 chunks takes 96 GiB"));
-        self.chunks.extend_from_slice(chunks);
+        let start = u32::try_from(self.state.chunks.len());
+        self.state.starts.push(start.expect("a list of 2^32 chunks takes 96 GiB"));
+        self.state.chunks.extend_from_slice(chunks);
     }
 
     /// Adds the entity index: the chunks of its `rows` slots.
     pub(crate) fn push_index(&mut self, chunks: &[ChunkEntry], rows: usize, rows_log2: u8) {
-        self.index = Some((self.push_rows(chunks, rows), rows_log2));
+        self.state.index = Some((self.push_rows(chunks, rows), rows_log2));
     }
 
     /// Adds an event log of `rows` records, of which the first has the number `first`.
@@ -308,7 +346,7 @@ impl Frozen {
         (chunks, rows): (&[ChunkEntry], usize),
     ) {
         let rows = self.push_rows(chunks, rows);
-        self.logs.push(FrozenLog { component, first, forks, rows });
+        self.state.logs.push(FrozenLog { component, first, forks, rows });
     }
 
     /// Adds a resource of one row, or of none.
@@ -318,12 +356,12 @@ impl Frozen {
         (chunks, rows): (&[ChunkEntry], usize),
     ) {
         let rows = self.push_rows(chunks, rows);
-        self.resources.push(FrozenResource { component, rows });
+        self.state.resources.push(FrozenResource { component, rows });
     }
 
     fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
-        let start = self.chunks.len();
-        self.chunks.extend_from_slice(chunks);
+        let start = self.state.chunks.len();
+        self.state.chunks.extend_from_slice(chunks);
         FrozenRows { start, rows }
     }
 
@@ -341,18 +379,28 @@ impl Frozen {
         self.lineage.as_ref().is_none_or(|lineage| lineage.current() != self.head.lineage)
     }
 
+    /// Which handles the index gave out next.
+    pub(crate) fn handles(&self) -> &HandleState {
+        &self.state.handles
+    }
+
+    /// Which handles the index gives out next, to be written down.
+    pub(crate) fn handles_mut(&mut self) -> &mut HandleState {
+        &mut self.state.handles
+    }
+
     pub(crate) fn table_count(&self) -> usize {
-        self.tables.len()
+        self.state.tables.len()
     }
 
     /// Rows of a table, and the list of where its captured columns start.
     pub(crate) fn table(&self, index: usize) -> (usize, &[u32]) {
-        let table = self.tables[index];
-        (table.rows as usize, &self.starts[table.first_column as usize..])
+        let table = self.state.tables[index];
+        (table.rows as usize, &self.state.starts[table.first_column as usize..])
     }
 
     pub(crate) fn chunks(&self) -> &[ChunkEntry] {
-        &self.chunks
+        &self.state.chunks
     }
 
     /// One captured column of one table.
@@ -370,27 +418,30 @@ impl Frozen {
 
     /// The slots of the entity index, if it was captured.
     pub(crate) fn index(&self, slot_size: usize) -> Option<Rows<'_>> {
-        self.index.map(|(rows, rows_log2)| self.rows(rows, slot_size, rows_log2))
+        self.state.index.map(|(rows, rows_log2)| self.rows(rows, slot_size, rows_log2))
     }
 
     /// The records of a captured event log, the sequence number of the first, and the forks of the
     /// log.
     pub(crate) fn log(&self, id: ComponentId) -> Option<(Rows<'_>, u64, &Forks)> {
-        let log = self.logs.iter().find(|log| log.component == id)?;
-        let info = self.catalog().registry.info(id);
-        Some((self.rows(log.rows, info.size(), info.rows_log2()), log.first, &log.forks))
+        let log = self.state.logs.iter().find(|log| log.component == id)?;
+        Some((self.rows_of(id, log.rows), log.first, &log.forks))
     }
 
     /// The rows of a captured resource.
     pub(crate) fn resource(&self, id: ComponentId) -> Option<Rows<'_>> {
-        let resource = self.resources.iter().find(|resource| resource.component == id)?;
+        let resource = self.state.resources.iter().find(|resource| resource.component == id)?;
+        Some(self.rows_of(id, resource.rows))
+    }
+
+    fn rows_of(&self, id: ComponentId, at: FrozenRows) -> Rows<'_> {
         let info = self.catalog().registry.info(id);
-        Some(self.rows(resource.rows, info.size(), info.rows_log2()))
+        self.rows(at, info.size(), info.rows_log2())
     }
 
     fn rows(&self, at: FrozenRows, size: usize, rows_log2: u8) -> Rows<'_> {
         let count = if size == 0 { 0 } else { at.rows.div_ceil(1 << rows_log2) };
-        let chunks = &self.chunks[at.start..at.start + count];
+        let chunks = &self.state.chunks[at.start..at.start + count];
         // SAFETY: `resident` through the mapping that the cell holds, and `frozen`: the snapshot
         // is active while the cell can be read, and these are the lengths that it took.
         unsafe { Rows::new(chunks, at.rows, size, rows_log2) }
@@ -400,13 +451,7 @@ impl Frozen {
 impl Recycle for Frozen {
     fn recycle(&mut self) {
         self.head = FrozenHead::EMPTY;
-        self.tables.clear();
-        self.starts.clear();
-        self.chunks.clear();
-        self.logs.clear();
-        self.resources.clear();
-        self.handles.clear();
-        self.index = None;
+        self.state.clear();
         self.catalog = None;
         self.lineage = None;
         self.holds = None;
@@ -419,12 +464,8 @@ impl Recycle for Frozen {
         let narrowings = self.narrowings.lock().unwrap_or_else(PoisonError::into_inner);
         let mask_bytes = size_of::<Arc<ComponentMask>>() + size_of::<ComponentMask>();
         narrowings.len() * mask_bytes
-            + self.tables.capacity() * size_of::<FrozenTable>()
-            + self.starts.capacity() * size_of::<u32>()
-            + self.chunks.capacity() * size_of::<ChunkEntry>()
-            + self.logs.capacity() * size_of::<FrozenLog>()
-            + self.resources.capacity() * size_of::<FrozenResource>()
-            + self.handles.retained_bytes()
+            + self.state.list_bytes(|list| list.room * list.entry_bytes)
+            + self.state.handles.given_back.capacity() * size_of::<GivenBack>()
             + self.bases.capacity() * size_of::<(u32, Base)>()
     }
 }

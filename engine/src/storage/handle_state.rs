@@ -107,13 +107,6 @@ impl HandleState {
         self.reserved.extend(handles.iter().map(|&handle| (lane, handle)));
     }
 
-    /// Bytes that the lists have room for.
-    pub(crate) fn retained_bytes(&self) -> usize {
-        self.lanes.capacity() * size_of::<LaneHead>()
-            + self.reserved.capacity() * size_of::<(LaneId, Entity)>()
-            + self.given_back.capacity() * size_of::<GivenBack>()
-    }
-
     /// Gives back room in the lists. Returns its bytes.
     pub(crate) fn trim_lists(&mut self) -> usize {
         shrink_list(&mut self.lanes)

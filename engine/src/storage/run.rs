@@ -15,6 +15,7 @@ use convoy_pool::MemoryError;
 use super::archetype::ArchetypeId;
 use super::epoch::Now;
 use super::history::{Memory, Returns};
+use super::room::shrink_list;
 use super::table::rows_mut::Append;
 use super::table::{DROPPED, Table};
 
@@ -73,6 +74,11 @@ impl RowRuns {
     pub(crate) fn clear(&mut self) {
         self.runs.clear();
         self.incoming.0.clear();
+    }
+
+    /// Gives back room that the last list did not need. Returns its bytes.
+    pub(crate) fn trim_lists(&mut self) -> usize {
+        shrink_list(&mut self.runs) + shrink_list(&mut self.incoming.0)
     }
 
     pub(crate) fn push(&mut self, archetype: ArchetypeId, rows: Range<usize>) {

@@ -14,6 +14,7 @@ use super::component::Registry;
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
 use super::hash::{hash_bytes, join};
+use super::room::shrink_list;
 use super::rows::Rows;
 
 /// Stands for a column without a chunk.
@@ -120,9 +121,35 @@ pub(crate) struct StateHashes {
     /// The epoch that was closed then: what is written later is newer.
     pub(crate) since: Epoch,
     /// By table and column.
-    pub(crate) tables: Vec<Box<[ChunkHashes]>>,
+    tables: Vec<Box<[ChunkHashes]>>,
     pub(crate) index: ChunkHashes,
-    pub(crate) resources: Vec<ChunkHashes>,
+    resources: Vec<ChunkHashes>,
+}
+
+impl StateHashes {
+    /// Those of the columns of table `number`: of one that comes after those known, as well.
+    pub(crate) fn table(&mut self, number: usize, columns: usize) -> &mut [ChunkHashes] {
+        if number == self.tables.len() {
+            self.tables.push((0..columns).map(|_| ChunkHashes::default()).collect());
+        }
+        &mut self.tables[number]
+    }
+
+    /// Those of resource `number`: of one that comes after those known, as well.
+    pub(crate) fn resource(&mut self, number: usize) -> &mut ChunkHashes {
+        if number == self.resources.len() {
+            self.resources.push(ChunkHashes::default());
+        }
+        &mut self.resources[number]
+    }
+
+    /// Gives back room in lists. Returns its bytes.
+    pub(crate) fn trim_lists(&mut self) -> usize {
+        let Self { since: _, tables, index, resources } = self;
+        let columns = tables.iter_mut().flat_map(|columns| columns.iter_mut());
+        let hashes = columns.chain([index]).chain(resources);
+        hashes.map(|column| shrink_list(&mut column.hashes)).sum()
+    }
 }
 
 /// The hash of a state, part by part.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use convoy_pool::MemoryError;
 
 use super::archetype::Archetype;
+use super::column::Column;
 use super::column::access::{RowMut, RunMut};
-use super::column::{Column, Surplus};
 use super::component::{Component, ENABLED, Registry};
 use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::entity::Entity;
@@ -370,18 +370,6 @@ impl Table {
             }
         }
         Ok(())
-    }
-
-    /// Gives back the memory that the present rows don't need. Returns the bytes and the chunks.
-    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
-        let rows = self.rows();
-        self.close();
-        self.columns.iter_mut().map(|column| column.compact(rows, memory)).sum()
-    }
-
-    /// Gives back room in the lists of chunks. Returns its bytes.
-    pub(crate) fn trim_lists(&mut self) -> usize {
-        self.columns.iter_mut().map(Column::trim_list).sum()
     }
 
     /// Makes `row` writable where a removal will move the last row into it. Changes no row.

@@ -45,20 +45,7 @@ impl World {
         if counts == kept {
             return;
         }
-        for table in &mut self.state.tables[archetypes..] {
-            table.clear(&mut self.memory);
-        }
-        self.state.tables.truncate(archetypes);
-        while self.state.logs.last().is_some_and(|log| log.component().index() >= types) {
-            self.state.logs.pop().into_iter().for_each(|mut log| log.clear(&mut self.memory));
-        }
-        while self.state.resources.last().is_some_and(|each| each.component().index() >= types) {
-            self.state
-                .resources
-                .pop()
-                .into_iter()
-                .for_each(|mut each| each.clear(&mut self.memory));
-        }
+        self.state.shrink(archetypes, types, &mut self.memory);
         Arc::make_mut(&mut self.catalog).truncate(archetypes, types, taken_over);
         self.plans = Plans::default();
     }

@@ -11,10 +11,6 @@
 
 use convoy_pool::MemoryError;
 
-use crate::storage::column::Column;
-use crate::storage::component_id::ComponentId;
-use crate::storage::history::{Memory, Step};
-
 use super::core::World;
 use super::index::ready::IndexMark;
 
@@ -56,8 +52,8 @@ impl World {
         let mut steps = self.memory.end_steps();
         let mut last = 0;
         for step in steps.drain(..).rev() {
-            let column = self.column_of(&step, &mut last);
-            let (column, memory) = self.column_at(column);
+            let Self { state, memory, .. } = self;
+            let column = state.column_of(&step, &mut last);
             column.undo(step, memory);
         }
         self.memory.keep_step_list(steps);
@@ -65,49 +61,6 @@ impl World {
         // What was writable may be shared again.
         self.state.tables.iter_mut().for_each(|table| table.close());
     }
-
-    /// The column that a step was one of. `last` is the table of the last such column.
-    fn column_of(&self, step: &Step, last: &mut usize) -> StepColumn {
-        let took = |column: Option<&Column>| column.is_some_and(|column| column.took(step));
-        let id = step.component;
-        if id == ComponentId::ENTITY && took(Some(self.state.index.column())) {
-            return StepColumn::Index;
-        }
-        if !self.state.tables.get(*last).is_some_and(|table| took(table.column(id))) {
-            let table = self.state.tables.iter().position(|table| took(table.column(id)));
-            let Some(table) = table else { return self.single_column_of(step) };
-            *last = table;
-        }
-        StepColumn::Table(*last, id)
-    }
-
-    /// The column of a log or a resource that a step was one of.
-    fn single_column_of(&self, step: &Step) -> StepColumn {
-        let log = self.state.logs.iter().position(|log| log.column().took(step));
-        let resource = || self.state.resources.iter().position(|each| each.column().took(step));
-        let column = log.map(StepColumn::Log).or_else(|| resource().map(StepColumn::Resource));
-        column.expect("a step was one of a column of the world")
-    }
-
-    fn column_at(&mut self, column: StepColumn) -> (&mut Column, &mut Memory) {
-        let column = match column {
-            StepColumn::Index => self.state.index.column_mut(),
-            StepColumn::Table(table, id) => {
-                self.state.tables[table].column_mut(id).expect("the table has the column")
-            }
-            StepColumn::Log(number) => self.state.logs[number].column_mut(),
-            StepColumn::Resource(number) => self.state.resources[number].column_mut(),
-        };
-        (column, &mut self.memory)
-    }
-}
-
-/// Where a column of a world is.
-enum StepColumn {
-    Index,
-    Table(usize, ComponentId),
-    Log(usize),
-    Resource(usize),
 }
 
 impl Drop for Attempt<'_> {

@@ -6,6 +6,7 @@
 //! write copies the chunk into memory of the branch. Where the last of them is gone, the base is let
 //! go of at the next tick, capture or other reclaim.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use convoy_pool::{ArenaConfig, MemoryError};
@@ -20,7 +21,6 @@ use crate::storage::history::restore::SnapshotOf;
 use super::config::WorldConfig;
 use super::core::World;
 use super::parts::Progress;
-use super::state::State;
 
 /// What [`World::detach`] copied, and what is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -107,36 +107,17 @@ impl World {
     }
 
     fn detach_chunks(&mut self, detaching: &mut Detaching) -> Result<(), MemoryError> {
-        let Self {
-            state: State { tables, index, logs: events, resources, .. },
-            progress: Progress { detach_next, .. },
-            memory,
-            ..
-        } = self;
-        let count = tables.len();
-        // A restore may have brought chunks back to tables that are done, and a sync moved them.
-        for _ in 0..count {
-            *detach_next %= count;
-            let table = &mut tables[*detach_next];
-            let rows = table.rows();
-            for column in table.columns_mut() {
-                if detaching.visit(column, rows, memory)? {
-                    return Ok(());
-                }
-            }
-            *detach_next += 1;
-        }
-        let rows = index.len();
-        let mut is_over = detaching.visit(index.column_mut(), rows, memory)?;
-        for log in events {
-            let rows = log.rows();
-            is_over = is_over || detaching.visit(log.column_mut(), rows, memory)?;
-        }
-        for resource in resources {
-            let rows = resource.rows();
-            is_over = is_over || detaching.visit(resource.column_mut(), rows, memory)?;
-        }
-        Ok(())
+        let Self { state, memory, progress: Progress { detach_next, .. }, .. } = self;
+        // A restore may have brought chunks back to holders that are done, and a sync moved them.
+        let visited = state.visit_from(detach_next, |holder| {
+            let (columns, rows) = holder.columns();
+            columns.iter_mut().try_for_each(|column| match detaching.visit(column, rows, memory) {
+                Ok(false) => ControlFlow::Continue(()),
+                Ok(true) => ControlFlow::Break(Ok(())),
+                Err(error) => ControlFlow::Break(Err(error)),
+            })
+        });
+        visited.break_value().unwrap_or(Ok(()))
     }
 }
 

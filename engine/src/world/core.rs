@@ -9,22 +9,20 @@ use std::sync::Arc;
 use convoy_pool::MemoryError;
 
 use crate::storage::archetype::Catalog;
-use crate::storage::component::{ChunkShape, ComponentInfo, Registry};
+use crate::storage::component::{ChunkShape, Registry};
 use crate::storage::history::Memory;
 use crate::storage::lineage::Lineage;
 use crate::storage::schema::Schema;
 use crate::storage::state_hash::StateHashes;
-use crate::storage::table::Table;
 use crate::storage::world_id::WorldId;
 
 use super::config::WorldConfig;
 use super::error::SpawnError;
-use super::index::{EntityIndex, Slot};
 use super::locals::Locals;
 use super::parts::{Plans, Progress, ScratchLists};
 use super::role::Role;
 use super::source_ids::SourceIds;
-use super::state::State;
+use super::state::{HolderMut, State};
 
 /// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
 /// bits, of which command buffers have their shares.
@@ -97,18 +95,10 @@ impl World {
         let bytes_max = config.chunk_bytes_max.min(WorldConfig::CHUNK_BYTES_LIMIT);
         let shape = ChunkShape { bytes_max, rows_max: config.chunk_rows_max };
         let catalog = Catalog::new(Registry::new(shape), config.schema);
-        let tables =
-            catalog.archetypes().iter().map(|each| Table::new(each, &catalog.registry)).collect();
-        let slot = ComponentInfo::unregistered::<Slot>(shape);
-        let mut world = Self {
+        Self {
             id: WorldId::next(),
+            state: State::new(&catalog, config.event_retention),
             catalog: Arc::new(catalog),
-            state: State {
-                tables,
-                index: EntityIndex::new(&slot),
-                logs: Vec::new(),
-                resources: Vec::new(),
-            },
             memory: Memory::new(config.memory),
             event_retention: config.event_retention,
             locals: Locals::default(),
@@ -120,10 +110,7 @@ impl World {
             scratch: ScratchLists::default(),
             progress: Progress::default(),
             hashes: StateHashes::default(),
-        };
-        world.add_logs();
-        world.add_resources();
-        world
+        }
     }
 
     /// The schema that the world was made from, or that whose snapshot or types it took over. It may
@@ -151,12 +138,13 @@ impl World {
     /// unchanged.
     pub fn clear(&mut self) -> Result<(), MemoryError> {
         self.attempt(|world| world.state.index.prepare_all(&mut world.memory))?;
-        self.state.index.free_all(self.memory.now());
-        for table in &mut self.state.tables {
-            table.clear(&mut self.memory);
-        }
-        for log in &mut self.state.logs {
-            log.clear(&mut self.memory);
+        for holder in self.state.holders_mut() {
+            match holder {
+                HolderMut::Table(table) => table.clear(&mut self.memory),
+                HolderMut::Index(index) => index.free_all(self.memory.now()),
+                HolderMut::Log(log) => log.clear(&mut self.memory),
+                HolderMut::Resource(_) => {}
+            }
         }
         self.role = Role::Original;
         Ok(())

@@ -7,7 +7,7 @@
 use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
-use crate::storage::column::{Column, Surplus};
+use crate::storage::column::Column;
 use crate::storage::component::{Component, ComponentInfo};
 use crate::storage::forks::Forks;
 use crate::storage::frozen::restore::LogEntries;
@@ -182,16 +182,6 @@ impl EventLog {
         };
         self.forks.fork(common);
         taken
-    }
-
-    /// Gives back the memory that the records don't need.
-    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
-        self.column.compact(self.rows, memory)
-    }
-
-    /// Gives back room in the list of chunks. Returns its bytes.
-    pub(crate) fn trim_list(&mut self) -> usize {
-        self.column.trim_list()
     }
 
     /// How many chunks at the front of a replica's log have to go so that the rest holds the

@@ -21,7 +21,6 @@ use crate::storage::{ComponentId, RegisterError};
 use super::core::World;
 use super::error::SpawnError;
 use super::error::fail;
-use super::event_log::EventLog;
 
 /// How far one reader has come in the events of type `T`.
 ///
@@ -212,18 +211,8 @@ impl World {
         }
         let registry = &mut std::sync::Arc::make_mut(&mut self.catalog).registry;
         let id = registry.register::<T>(Kind::Event, &|_, _| true)?;
-        self.add_logs();
+        self.state.grow(&self.catalog, self.event_retention);
         Ok(id)
-    }
-
-    /// Gives every registered event type that has none a log.
-    pub(crate) fn add_logs(&mut self) {
-        let registry = &self.catalog.registry;
-        for id in registry.ids_of(Kind::Event).skip(self.state.logs.len()) {
-            let mut log = EventLog::new(id, registry.info(id));
-            log.reserve_list(self.event_retention);
-            self.state.logs.push(log);
-        }
     }
 
     /// Appends an event to the log of its type.
@@ -263,8 +252,7 @@ impl World {
             return self.send_first::<T>(event);
         };
         let retention = self.event_retention;
-        let log = self.state.logs.iter_mut().find(|log| log.component() == id);
-        let log = log.expect("a registered event type has a log");
+        let log = self.state.log_mut(id).expect("a registered event type has a log");
         log.push::<T>(event, retention, &mut self.memory)?;
         Ok(())
     }

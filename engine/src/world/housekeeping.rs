@@ -3,16 +3,15 @@
 //! Neither happens by itself, as a running simulation wants its capacities kept. Both take a time
 //! budget, so that they fit into what a frame has left.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::storage::column::{Column, Surplus};
-use crate::storage::room::shrink_list;
 
 use super::commands::trim_spares;
 use super::core::World;
-use super::event_log::EventLog;
 use super::parts::Progress;
-use super::state::State;
+use super::state::HolderMut;
 
 /// What a compaction gave back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,22 +66,21 @@ impl World {
         // What ended snapshots keep is surplus, too.
         self.memory.reclaim();
         let mut report = CompactReport::default();
-        while self.progress.compact_next < self.state.tables.len() {
-            report.add(self.state.tables[self.progress.compact_next].compact(&mut self.memory));
-            report.tables += 1;
-            self.progress.compact_next += 1;
-            if began.elapsed() >= budget {
-                return report;
+        let Self { state, memory, progress: Progress { compact_next, .. }, .. } = self;
+        let tables = state.tables.len();
+        let first = tables.min(*compact_next);
+        for (number, holder) in state.holders_mut().enumerate().skip(first) {
+            let (columns, rows) = holder.columns();
+            report.add(columns.iter_mut().map(|column| column.compact(rows, memory)).sum());
+            if number < tables {
+                report.tables += 1;
+                *compact_next = number + 1;
+                if began.elapsed() >= budget {
+                    return report;
+                }
             }
         }
-        report.add(self.state.index.compact(&mut self.memory));
-        for log in &mut self.state.logs {
-            report.add(log.compact(&mut self.memory));
-        }
-        for resource in &mut self.state.resources {
-            report.add(resource.compact(&mut self.memory));
-        }
-        self.progress.compact_next = 0;
+        *compact_next = 0;
         report.complete = self.gather(began, budget, &mut report.gathered);
         report
     }
@@ -90,19 +88,14 @@ impl World {
     /// Copies scattered chunks to neighbours until the budget is spent, from where the last call
     /// stopped. Tells whether it came around.
     fn gather(&mut self, began: Instant, budget: Duration, gathered: &mut usize) -> bool {
-        let Self {
-            state: State { tables, index, .. },
-            progress: Progress { gather_next, .. },
-            memory,
-            ..
-        } = self;
+        let Self { state, memory, progress: Progress { gather_next, .. }, .. } = self;
         let mut born = None;
         let mut gather = |column: &mut Column, rows| {
             let mut next = 0;
             while let Some(window) = column.next_scattered(next) {
                 // One at the least, so that calls of any budget come to an end.
                 if born.is_some() && began.elapsed() >= budget {
-                    return false;
+                    return ControlFlow::Break(());
                 }
                 let born = *born.get_or_insert_with(|| memory.history.close_epoch());
                 let copied = column.gather(window.clone(), rows, born, memory);
@@ -113,19 +106,17 @@ impl World {
                 *gathered += copied;
                 next = window.start + copied;
             }
-            true
+            ControlFlow::Continue(())
         };
-        for _ in 0..tables.len() {
-            *gather_next %= tables.len();
-            let table = &mut tables[*gather_next];
-            let rows = table.rows();
-            if !table.columns_mut().iter_mut().all(|column| gather(column, rows)) {
-                return false;
-            }
-            *gather_next += 1;
-        }
-        let rows = index.len();
-        gather(index.column_mut(), rows)
+        let visited = state.visit_from(gather_next, |holder| {
+            let (columns, rows) = match holder {
+                HolderMut::Table(_) | HolderMut::Index(_) => holder.columns(),
+                // No pass visits their rows.
+                HolderMut::Log(_) | HolderMut::Resource(_) => return ControlFlow::Continue(()),
+            };
+            columns.iter_mut().try_for_each(|column| gather(column, rows))
+        });
+        visited.is_continue()
     }
 
     /// Gives free memory of the arena back to the system, and then most of the room in lists that
@@ -149,26 +140,20 @@ impl World {
         bytes + self.trim_lists(began, budget)
     }
 
-    /// Gives room in lists back. What there is of it decides how long that takes, so the time is
-    /// looked at whenever a table had some.
+    /// Gives back room in lists. The cost depends on the slack, so the budget is checked after each
+    /// holder once there was any.
     fn trim_lists(&mut self, began: Instant, budget: Duration) -> usize {
         let mut bytes = 0;
         if began.elapsed() >= budget {
             return bytes;
         }
-        for table in &mut self.state.tables {
-            bytes += table.trim_lists();
+        for holder in self.state.holders_mut() {
+            bytes += holder.trim_lists();
             if bytes > 0 && began.elapsed() >= budget {
                 return bytes;
             }
         }
-        bytes += self.state.index.trim_lists() + trim_spares(self) + self.scratch.moves.trim_list();
-        bytes += shrink_list(&mut self.scratch.entity_list) + self.memory.trim_list();
-        bytes += self.state.logs.iter_mut().map(EventLog::trim_list).sum::<usize>();
-        #[cfg(feature = "rayon")]
-        {
-            bytes += shrink_list(&mut self.scratch.run_words);
-        }
-        bytes
+        bytes += trim_spares(self) + self.scratch.trim_lists() + self.hashes.trim_lists();
+        bytes + self.memory.trim_list()
     }
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError};
 use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::column::{Column, Surplus};
+use crate::storage::column::Column;
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
@@ -411,15 +411,9 @@ impl EntityIndex {
         slots.iter().any(|slot| slot.archetype < RESERVED)
     }
 
-    /// Gives back the memory that the slots in use don't need.
-    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
-        self.slots.compact(self.len as usize, memory)
-    }
-
-    /// Gives back room in the list of chunks and those of handles. Returns its bytes.
+    /// Gives back room in the lists of handles. Returns its bytes.
     pub(crate) fn trim_lists(&mut self) -> usize {
-        self.slots.trim_list()
-            + shrink_list(&mut self.freeing)
+        shrink_list(&mut self.freeing)
             + shrink_list(&mut self.recalled)
             + self.adopted.trim_lists()
             + self.lanes.trim_lists()

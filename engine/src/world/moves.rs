@@ -101,7 +101,7 @@ impl Moves {
     }
 
     /// Gives room back that the last operation did not need by far. Returns its bytes.
-    pub(crate) fn trim_list(&mut self) -> usize {
+    pub(crate) fn trim_lists(&mut self) -> usize {
         shrink_list(&mut self.list) + shrink_list(&mut self.left)
     }
 }

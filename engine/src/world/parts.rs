@@ -1,10 +1,11 @@
 //! The parts of a world that are not its [`State`](super::state::State): each with a rule of its own.
 
 use std::any::TypeId;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicI32;
+use std::sync::{Mutex, PoisonError};
 
 use crate::storage::Entity;
+use crate::storage::room::shrink_list;
 use crate::storage::run::RowRuns;
 
 use super::bundle::Bundles;
@@ -37,13 +38,33 @@ pub(crate) struct ScratchLists {
     pub(crate) run_words: RunWords,
 }
 
+impl ScratchLists {
+    /// Gives back room that the last operations did not need. Returns its bytes.
+    pub(crate) fn trim_lists(&mut self) -> usize {
+        let Self {
+            runs,
+            moves,
+            entity_list,
+            strangers,
+            borrows,
+            #[cfg(feature = "rayon")]
+            run_words,
+        } = self;
+        let bytes = runs.trim_lists() + moves.trim_lists();
+        #[cfg(feature = "rayon")]
+        let bytes = bytes + shrink_list(run_words);
+        let strangers = strangers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        bytes + shrink_list(entity_list) + shrink_list(strangers) + shrink_list(borrows)
+    }
+}
+
 /// Where operations with a time budget go on: hints, good for any order of tables.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// The table with which the next compaction goes on.
     pub(crate) compact_next: usize,
-    /// The table with which the next gathering of scattered chunks goes on.
+    /// The holder of columns with which the next gathering of scattered chunks goes on.
     pub(crate) gather_next: usize,
-    /// In a branch: the table with which the next detaching goes on.
+    /// In a branch: the holder of columns with which the next detaching goes on.
     pub(crate) detach_next: usize,
 }

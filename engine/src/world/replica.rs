@@ -9,8 +9,10 @@
 //! same sizes: [`SourceIds`] tells which type of the replica is which one of the source, and rows are
 //! copied by the pieces that lie in one chunk on either side.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
@@ -20,13 +22,12 @@ use crate::storage::component::registry::adopt::AdoptError;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::{Memory, Returns};
 use crate::storage::table::Table;
-use crate::storage::{ComponentId, ComponentMask, RegisterError};
+use crate::storage::{ComponentMask, RegisterError};
 
 use super::core::World;
-use super::event_log::EventLog;
-use super::resource::Resource;
 use super::role::{Role, SyncMark};
 use super::source_ids::SourceIds;
+use super::state::{HolderMut, Pair};
 use super::types::rows_pass;
 
 /// Why a sync did not happen. What the replica knows and holds is unchanged.
@@ -159,7 +160,7 @@ impl World {
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, SyncError> {
-        let before = self.catalog_mark();
+        let before = Arc::clone(&self.catalog);
         let is_rearranged = self.follow_catalog(source)?;
         let copied = match self.find_refused_of(source, &mask) {
             Some(component) => Err(SyncError::Register(RegisterError::Values { component })),
@@ -203,38 +204,38 @@ impl World {
         self.attempt(|world| world.prepare_sync(source, mask, (since, own_since)))?;
         let (ids, memory) = (&self.source_ids, &mut *self.memory);
         let mut sync = Sync { mask, ids, since, own_since, memory, report: SyncReport::default() };
-        let (tables, own) = self.state.tables.split_at_mut(source.state.tables.len());
-        for (table, from) in tables.iter_mut().zip(&source.state.tables) {
-            sync.copy_table(table, from);
-        }
-        own.iter_mut().for_each(|table| table.clear(sync.memory));
         let lineage = self.lineage.next();
-        if mask.contains(ComponentId::ENTITY) {
-            sync.copy_column(
-                self.state.index.column_mut(),
-                source.state.index.column(),
-                source.state.index.len(),
-            );
-            self.state.index.adopt(&source.state.index, lineage);
-        } else {
-            self.state.index.adopt_count(&source.state.index, lineage, sync.memory);
-        }
+        let Ok(()) = self.state.for_each_pair(&source.state, ids, |pair| {
+            match pair {
+                Pair::Table(table, from) => sync.copy_table(table, from),
+                Pair::Index(index, from) if sync.copies(from.column()) => {
+                    sync.copy_column(index.column_mut(), from.column(), from.len());
+                    index.adopt(from, lineage);
+                }
+                Pair::Index(index, from) => index.adopt_count(from, lineage, sync.memory),
+                Pair::Log(log, from) if sync.copies(from.column()) => {
+                    log.align(from, source.id, sync.memory);
+                    sync.copy_column(log.column_mut(), from.column(), from.rows());
+                }
+                Pair::Resource(resource, from) if sync.copies(from.column()) => {
+                    sync.copy_column(resource.column_mut(), from.column(), from.rows());
+                    resource.set_rows(from.rows());
+                }
+                // Other logs keep what was sent here; other resources are cleared below.
+                Pair::Log(..) | Pair::Resource(..) => {}
+            }
+            Ok::<_, Infallible>(())
+        });
         self.lineage.begin_next();
-        for from in source.state.logs.iter().filter(|log| mask.contains(log.component())) {
-            let log = log_of(&mut self.state.logs, ids.of(from.component()));
-            log.align(from, source.id, sync.memory);
-            sync.copy_column(log.column_mut(), from.column(), from.rows());
-        }
-        for from in source.state.resources.iter().filter(|each| mask.contains(each.component())) {
-            let resource = resource_of(&mut self.state.resources, ids.of(from.component()));
-            sync.copy_column(resource.column_mut(), from.column(), from.rows());
-            resource.set_rows(from.rows());
-        }
         let synced = ids.known(&mask.intersection(&source.catalog.registry.ids()));
-        for resource in
-            self.state.resources.iter_mut().filter(|each| !synced.contains(each.component()))
-        {
-            resource.clear(sync.memory);
+        for holder in self.state.holders_mut().skip(source.state.tables.len()) {
+            match holder {
+                HolderMut::Table(table) => table.clear(sync.memory),
+                HolderMut::Resource(resource) if !synced.contains(resource.component()) => {
+                    resource.clear(sync.memory);
+                }
+                HolderMut::Index(_) | HolderMut::Log(_) | HolderMut::Resource(_) => {}
+            }
         }
         let report = sync.report;
         self.tick = source.tick;
@@ -252,34 +253,25 @@ impl World {
         mask: ComponentMask,
         (since, own_since): (Epoch, Epoch),
     ) -> Result<(), MemoryError> {
-        if mask.contains(ComponentId::ENTITY) {
-            self.state.index.prepare_blank_like(&source.state.index, &mut self.memory)?;
-        }
-        let (ids, memory) = (&self.source_ids, &mut self.memory);
+        let Self { state, source_ids: ids, memory, .. } = self;
         let mut sync = Sync { mask, ids, since, own_since, memory, report: SyncReport::default() };
-        for (table, from) in self.state.tables.iter_mut().zip(&source.state.tables) {
-            sync.prepare_table(table, from)?;
-        }
-        if mask.contains(ComponentId::ENTITY) {
-            let rows = (self.state.index.len(), source.state.index.len());
-            sync.prepare_column(
-                self.state.index.column_mut(),
-                source.state.index.column(),
-                rows,
-                0,
-            )?;
-        }
-        for from in source.state.logs.iter().filter(|log| mask.contains(log.component())) {
-            let log = log_of(&mut self.state.logs, ids.of(from.component()));
-            let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
-            sync.prepare_column(log.column_mut(), from.column(), rows, outdated)?;
-        }
-        for from in source.state.resources.iter().filter(|each| mask.contains(each.component())) {
-            let resource = resource_of(&mut self.state.resources, ids.of(from.component()));
-            let rows = (resource.rows(), from.rows());
-            sync.prepare_column(resource.column_mut(), from.column(), rows, 0)?;
-        }
-        Ok(())
+        state.for_each_pair(&source.state, ids, |pair| match pair {
+            Pair::Table(table, from) => sync.prepare_table(table, from),
+            Pair::Index(index, from) if sync.copies(from.column()) => {
+                index.prepare_blank_like(from, sync.memory)?;
+                let rows = (index.len(), from.len());
+                sync.prepare_column(index.column_mut(), from.column(), rows, 0)
+            }
+            Pair::Log(log, from) if sync.copies(from.column()) => {
+                let (rows, outdated) = ((log.rows(), from.rows()), log.outdated_chunks(from));
+                sync.prepare_column(log.column_mut(), from.column(), rows, outdated)
+            }
+            Pair::Resource(resource, from) if sync.copies(from.column()) => {
+                let rows = (resource.rows(), from.rows());
+                sync.prepare_column(resource.column_mut(), from.column(), rows, 0)
+            }
+            Pair::Index(..) | Pair::Log(..) | Pair::Resource(..) => Ok(()),
+        })
     }
 }
 
@@ -288,7 +280,7 @@ impl Sync<'_, Memory> {
     fn prepare_table(&mut self, table: &mut Table, source: &Table) -> Result<(), MemoryError> {
         let rows = (table.rows(), source.rows());
         for from in source.columns() {
-            if self.mask.contains(from.component()) {
+            if self.copies(from) {
                 self.prepare_column(own_column(table, self.ids, from), from, rows, 0)?;
             }
         }
@@ -330,7 +322,7 @@ impl Sync<'_, Returns> {
         let rows = source.rows();
         for from in source.columns() {
             let column = own_column(table, self.ids, from);
-            if self.mask.contains(from.component()) {
+            if self.copies(from) {
                 self.copy_column(column, from, rows);
             } else {
                 column.truncate(0, self.memory);
@@ -361,6 +353,11 @@ impl Sync<'_, Returns> {
 }
 
 impl<M> Sync<'_, M> {
+    /// Whether a column of the source is among those that are copied.
+    fn copies(&self, source: &Column) -> bool {
+        self.mask.contains(source.component())
+    }
+
     /// Whether the chunk of row `at` was written on either side since the last sync. Here the rows
     /// of the source stand from `first` on.
     fn differs(&self, (column, first): (&Column, usize), source: &Column, at: usize) -> bool {
@@ -386,16 +383,4 @@ fn piece_end((column, first): (&Column, usize), source: &Column, rows: Range<usi
 fn own_column<'a>(table: &'a mut Table, ids: &SourceIds, source: &Column) -> &'a mut Column {
     let column = table.column_mut(ids.of(source.component()));
     column.expect("both tables are of one archetype")
-}
-
-/// The log of an event type.
-fn log_of(logs: &mut [EventLog], id: ComponentId) -> &mut EventLog {
-    let log = logs.iter_mut().find(|log| log.component() == id);
-    log.expect("a registered event type has a log")
-}
-
-/// The resource of a type.
-fn resource_of(resources: &mut [Resource], id: ComponentId) -> &mut Resource {
-    let resource = resources.iter_mut().find(|each| each.component() == id);
-    resource.expect("a registered resource type has a column")
 }

@@ -7,7 +7,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
 use crate::storage::chunk_entry::ChunkEntry;
-use crate::storage::column::{Column, Surplus};
+use crate::storage::column::Column;
 use crate::storage::component::{Component, ComponentInfo};
 use crate::storage::history::restore::Revival;
 use crate::storage::history::{Memory, Returns};
@@ -107,16 +107,11 @@ impl Resource {
     /// Takes the value of a capture back, or none. Returns how many chunks were taken back.
     pub(crate) fn restore(
         &mut self,
-        entries: &[ChunkEntry],
-        rows: usize,
+        (entries, rows): (&[ChunkEntry], usize),
         revival: &mut Revival<'_>,
     ) -> u64 {
         let taken = self.column.restore(entries, (self.rows(), rows), revival);
         self.set_rows(rows);
         taken
-    }
-
-    pub(crate) fn compact(&mut self, memory: &mut Memory) -> Surplus {
-        self.column.compact(self.rows(), memory)
     }
 }

@@ -18,7 +18,6 @@ use crate::storage::{ComponentId, RegisterError};
 
 use super::core::World;
 use super::error::RefusedBytes;
-use super::resource::Resource;
 
 /// Why a resource can't be read or changed. The world is unchanged.
 #[derive(Debug)]
@@ -125,16 +124,8 @@ impl World {
         let id = Arc::make_mut(&mut self.catalog)
             .registry
             .register::<T>(Kind::Resource, &|_, _| true)?;
-        self.add_resources();
+        self.state.grow(&self.catalog, self.event_retention);
         Ok(id)
-    }
-
-    /// Gives every registered resource type that has none a column.
-    pub(crate) fn add_resources(&mut self) {
-        let registry = &self.catalog.registry;
-        for id in registry.ids_of(Kind::Resource).skip(self.state.resources.len()) {
-            self.state.resources.push(Resource::new(id, registry.info(id)));
-        }
     }
 
     /// Sets the resource of type `T` and returns the value before. [`World::clear`] keeps it.
@@ -160,9 +151,9 @@ impl World {
         }
         self.all_or_nothing(|world| {
             let id = world.register_resource::<T>()?;
-            let number = number(&world.state.resources, Some(id));
-            let number = number.expect("a registered resource type has a column");
-            Ok(world.state.resources[number].insert(value, &mut world.memory)?)
+            let resource = world.state.resource_mut(id);
+            let resource = resource.expect("a registered resource type has a column");
+            Ok(resource.insert(value, &mut world.memory)?)
         })
     }
 
@@ -172,8 +163,9 @@ impl World {
     ///
     /// As [`World::resource`], and when memory runs out.
     pub fn resource_mut<T: Component>(&mut self) -> Result<&mut T, ResourceError> {
-        let number = self.find_resource::<T>()?;
-        self.state.resources[number].get_mut(&mut self.memory)?.ok_or_else(missing::<T>)
+        let id = self.find_resource::<T>()?;
+        let resource = self.state.resource_mut(id).ok_or_else(missing::<T>)?;
+        resource.get_mut(&mut self.memory)?.ok_or_else(missing::<T>)
     }
 
     /// Takes the resource of type `T` out. Its memory stays for the next value, until
@@ -183,8 +175,9 @@ impl World {
     ///
     /// As [`World::resource`].
     pub fn remove_resource<T: Component>(&mut self) -> Result<T, ResourceError> {
-        let number = self.find_resource::<T>()?;
-        self.state.resources[number].remove(&mut self.memory).ok_or_else(missing::<T>)
+        let id = self.find_resource::<T>()?;
+        let resource = self.state.resource_mut(id).ok_or_else(missing::<T>)?;
+        resource.remove(&mut self.memory).ok_or_else(missing::<T>)
     }
 
     /// Sets the local resource of type `T`, which no snapshot and no replica sees, and returns the
@@ -218,13 +211,12 @@ impl World {
         self.locals.slot_mut()?.take()
     }
 
-    /// Where the resource of type `T` stands among the resources.
-    fn find_resource<T: Component>(&self) -> Result<usize, ResourceError> {
+    /// The id of the resource type `T`, whose value may be read if there is one.
+    fn find_resource<T: Component>(&self) -> Result<ComponentId, ResourceError> {
         if !self.is_readable::<T>() {
             return Err(not_synced::<T>());
         }
-        let id = self.catalog.registry.id_of::<T>(Kind::Resource);
-        number(&self.state.resources, id).ok_or_else(missing::<T>)
+        self.catalog.registry.id_of::<T>(Kind::Resource).ok_or_else(missing::<T>)
     }
 
     /// Whether the resource of type `T` may be read, should it exist. A replica of some columns
@@ -235,11 +227,6 @@ impl World {
             None => self.role.readable().is_all(),
         }
     }
-}
-
-/// Where the resource with `id` stands. The list is in the order of ids.
-fn number(resources: &[Resource], id: Option<ComponentId>) -> Option<usize> {
-    resources.binary_search_by_key(&id?, Resource::component).ok()
 }
 
 #[cold]

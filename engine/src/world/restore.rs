@@ -9,6 +9,7 @@ use crate::storage::history::restore::SnapshotOf;
 
 use super::core::World;
 use super::role::Role;
+use super::state::HolderMut;
 
 /// What a restore did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,21 +31,23 @@ impl World {
         }
         let mut revival = self.memory.revival(frozen.head.epoch, of);
         let mut restored = 0;
-        for (number, table) in self.state.tables.iter_mut().enumerate() {
-            restored += table.restore(frozen, number, &mut revival);
-        }
-        restored += self.state.index.restore(frozen, self.lineage.next(), &mut revival);
-        self.lineage.begin_next();
-        for log in &mut self.state.logs {
-            let captured = frozen.log_entries(log.component());
-            restored += log.restore(captured.unwrap_or_default(), &mut revival);
-        }
-        for resource in &mut self.state.resources {
-            let captured = frozen.resource_entries(resource.component());
-            let (entries, rows) = captured.unwrap_or((&[], 0));
-            restored += resource.restore(entries, rows, &mut revival);
+        let lineage = self.lineage.next();
+        for (number, holder) in self.state.holders_mut().enumerate() {
+            restored += match holder {
+                HolderMut::Table(table) => table.restore(frozen, number, &mut revival),
+                HolderMut::Index(index) => index.restore(frozen, lineage, &mut revival),
+                HolderMut::Log(log) => {
+                    let captured = frozen.log_entries(log.component());
+                    log.restore(captured.unwrap_or_default(), &mut revival)
+                }
+                HolderMut::Resource(resource) => {
+                    let captured = frozen.resource_entries(resource.component());
+                    resource.restore(captured.unwrap_or_default(), &mut revival)
+                }
+            };
         }
         drop(revival);
+        self.lineage.begin_next();
         self.tick = frozen.head.tick;
         self.role = Role::Original;
         self.progress.detach_next = 0;

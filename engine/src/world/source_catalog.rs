@@ -19,20 +19,7 @@ use super::parts::Plans;
 use super::source_ids::{CatalogStamps, SourceIds};
 use super::types::rows_pass;
 
-/// What a world knew before it followed another one's catalog.
-pub(crate) struct CatalogMark {
-    catalog: Arc<Catalog>,
-    logs: usize,
-    resources: usize,
-}
-
 impl World {
-    /// Notes the catalog, to go back to it.
-    pub(crate) fn catalog_mark(&self) -> CatalogMark {
-        let (logs, resources) = (self.state.logs.len(), self.state.resources.len());
-        CatalogMark { catalog: Arc::clone(&self.catalog), logs, resources }
-    }
-
     /// Makes the types of `source` known, and its archetypes the first ones, in its order. Tells
     /// whether that moved a table: then the entity index and caches speak of other ones, until the
     /// index is that of the source and [`World::settle_catalog`] has emptied the caches. On an error
@@ -65,10 +52,7 @@ impl World {
         let order = theirs.archetypes().iter().map(|archetype| ids.known(archetype.mask()));
         let arranged = own.arranged(registry, order);
         self.source_ids.note(stamps(&arranged));
-        let is_rearranged = self.arrange(Arc::new(arranged));
-        self.add_logs();
-        self.add_resources();
-        Ok(is_rearranged)
+        Ok(self.arrange(Arc::new(arranged)))
     }
 
     /// Takes over a catalog that has at least the types and archetypes of this world.
@@ -77,11 +61,7 @@ impl World {
             return;
         }
         self.catalog = Arc::clone(catalog);
-        for archetype in &self.catalog.archetypes()[self.state.tables.len()..] {
-            self.state.tables.push(Table::new(archetype, &self.catalog.registry));
-        }
-        self.add_logs();
-        self.add_resources();
+        self.state.grow(&self.catalog, self.event_retention);
     }
 
     /// Puts the archetypes in the order that `catalog` has, the one of an earlier capture: there tables
@@ -113,6 +93,7 @@ impl World {
             self.state.tables.push(table);
         }
         held.iter_mut().flatten().for_each(|table| table.clear(&mut self.memory));
+        self.state.grow(&self.catalog, self.event_retention);
         is_moved
     }
 
@@ -126,21 +107,14 @@ impl World {
         }
     }
 
-    /// Goes back to what was known before [`World::follow_catalog`].
-    pub(crate) fn go_back_to_catalog(&mut self, before: CatalogMark) {
-        let CatalogMark { catalog, logs, resources } = before;
+    /// Goes back to the catalog that there was before [`World::follow_catalog`].
+    pub(crate) fn go_back_to_catalog(&mut self, catalog: Arc<Catalog>) {
         if Arc::ptr_eq(&catalog, &self.catalog) {
             return;
         }
+        let types = catalog.registry.len();
         self.arrange(catalog);
-        for log in &mut self.state.logs[logs..] {
-            log.clear(&mut self.memory);
-        }
-        for resource in &mut self.state.resources[resources..] {
-            resource.clear(&mut self.memory);
-        }
-        self.state.logs.truncate(logs);
-        self.state.resources.truncate(resources);
+        self.state.shrink(self.state.tables.len(), types, &mut self.memory);
         self.source_ids = SourceIds::default();
     }
 }

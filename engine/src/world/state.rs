@@ -1,12 +1,27 @@
-//! [`State`]: what a world holds, and snapshots capture.
+//! [`State`]: what a world holds, and snapshots capture: four kinds of holders of columns.
+//!
+//! Whatever is done to all of it goes through one of three functions, which take the state apart
+//! whole: [`State::holders`], [`State::holders_mut`] and [`State::for_each_pair`]. What they give is
+//! matched without a wildcard. So the compiler names every operation that a new kind of holder
+//! needs, and those that only want columns know it already.
 
+use std::ops::ControlFlow;
+use std::slice;
+
+use crate::storage::ComponentId;
+use crate::storage::archetype::Catalog;
+use crate::storage::column::Column;
+use crate::storage::component::{ComponentInfo, Kind};
+use crate::storage::history::{Returns, Step};
+use crate::storage::room::push_tight;
 use crate::storage::table::Table;
 
 use super::event_log::EventLog;
-use super::index::EntityIndex;
+use super::index::{EntityIndex, Slot};
 use super::resource::Resource;
+use super::source_ids::SourceIds;
 
-/// What a world holds, and snapshots capture: four kinds of holders of columns.
+/// What a world holds, and snapshots capture.
 pub(crate) struct State {
     /// By the numbers of archetypes.
     pub(crate) tables: Vec<Table>,
@@ -15,4 +30,269 @@ pub(crate) struct State {
     pub(crate) logs: Vec<EventLog>,
     /// One for each resource type, in the order of ids.
     pub(crate) resources: Vec<Resource>,
+}
+
+/// One of the holders of a world's columns.
+#[derive(Clone, Copy)]
+pub(crate) enum Holder<'w> {
+    Table(&'w Table),
+    Index(&'w EntityIndex),
+    Log(&'w EventLog),
+    Resource(&'w Resource),
+}
+
+/// One of the holders of a world's columns, for writing.
+pub(crate) enum HolderMut<'w> {
+    Table(&'w mut Table),
+    Index(&'w mut EntityIndex),
+    Log(&'w mut EventLog),
+    Resource(&'w mut Resource),
+}
+
+/// A holder of a replica's columns, and the one of its source that it follows.
+pub(crate) enum Pair<'w> {
+    Table(&'w mut Table, &'w Table),
+    Index(&'w mut EntityIndex, &'w EntityIndex),
+    Log(&'w mut EventLog, &'w EventLog),
+    Resource(&'w mut Resource, &'w Resource),
+}
+
+impl<'w> Holder<'w> {
+    /// The columns, and the rows that each of them has.
+    #[inline]
+    pub(crate) fn columns(self) -> (&'w [Column], usize) {
+        match self {
+            Self::Table(table) => (table.columns(), table.rows()),
+            Self::Index(index) => (slice::from_ref(index.column()), index.len()),
+            Self::Log(log) => (slice::from_ref(log.column()), log.rows()),
+            Self::Resource(resource) => (slice::from_ref(resource.column()), resource.rows()),
+        }
+    }
+}
+
+impl<'w> HolderMut<'w> {
+    /// The columns, whose chunks may be replaced, and the rows that each of them has.
+    pub(crate) fn columns(self) -> (&'w mut [Column], usize) {
+        match self {
+            Self::Table(table) => {
+                // What was made ready for the next row may be gone.
+                table.close();
+                let rows = table.rows();
+                (table.columns_mut(), rows)
+            }
+            Self::Index(index) => {
+                let rows = index.len();
+                (slice::from_mut(index.column_mut()), rows)
+            }
+            Self::Log(log) => {
+                let rows = log.rows();
+                (slice::from_mut(log.column_mut()), rows)
+            }
+            Self::Resource(resource) => {
+                let rows = resource.rows();
+                (slice::from_mut(resource.column_mut()), rows)
+            }
+        }
+    }
+
+    /// Gives back room in lists. Returns its bytes.
+    pub(crate) fn trim_lists(mut self) -> usize {
+        let own = if let Self::Index(index) = &mut self { index.trim_lists() } else { 0 };
+        own + self.columns().0.iter_mut().map(Column::trim_list).sum::<usize>()
+    }
+}
+
+impl State {
+    /// The state of a new world.
+    pub(crate) fn new(catalog: &Catalog, retention: usize) -> Self {
+        let slot = ComponentInfo::unregistered::<Slot>(catalog.registry.shape());
+        let index = EntityIndex::new(&slot);
+        let mut state = Self { tables: Vec::new(), index, logs: Vec::new(), resources: Vec::new() };
+        state.grow(catalog, retention);
+        state
+    }
+
+    /// All holders of columns: the tables come first.
+    #[inline]
+    pub(crate) fn holders(&self) -> impl Iterator<Item = Holder<'_>> {
+        let Self { tables, index, logs, resources } = self;
+        let tables = tables.iter().map(Holder::Table);
+        let logs = logs.iter().map(Holder::Log);
+        let resources = resources.iter().map(Holder::Resource);
+        tables.chain([Holder::Index(index)]).chain(logs).chain(resources)
+    }
+
+    /// All holders of columns, in the order of [`State::holders`].
+    #[inline]
+    pub(crate) fn holders_mut(&mut self) -> impl Iterator<Item = HolderMut<'_>> {
+        let Self { tables, index, logs, resources } = self;
+        let tables = tables.iter_mut().map(HolderMut::Table);
+        let logs = logs.iter_mut().map(HolderMut::Log);
+        let resources = resources.iter_mut().map(HolderMut::Resource);
+        tables.chain([HolderMut::Index(index)]).chain(logs).chain(resources)
+    }
+
+    /// Calls `visit` with each holder of `source` and the one that follows it here: the first tables,
+    /// and those of the types that `ids` names.
+    pub(crate) fn for_each_pair<E>(
+        &mut self,
+        source: &Self,
+        ids: &SourceIds,
+        mut visit: impl FnMut(Pair<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { tables, index, logs, resources } = self;
+        for (table, from) in tables.iter_mut().zip(&source.tables) {
+            visit(Pair::Table(table, from))?;
+        }
+        visit(Pair::Index(index, &source.index))?;
+        for from in &source.logs {
+            let log = log_number(logs, ids.of(from.component()));
+            visit(Pair::Log(&mut logs[log.expect("the types of the source are known")], from))?;
+        }
+        for from in &source.resources {
+            let known = resource_number(resources, ids.of(from.component()));
+            let known = known.expect("the types of the source are known");
+            visit(Pair::Resource(&mut resources[known], from))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with all holders, beginning with number `next`, until it breaks. Notes where that
+    /// was.
+    pub(crate) fn visit_from<B>(
+        &mut self,
+        next: &mut usize,
+        mut visit: impl FnMut(HolderMut<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let first = *next;
+        for numbers in [first..usize::MAX, 0..first] {
+            let holders = self.holders_mut().enumerate().take(numbers.end).skip(numbers.start);
+            for (number, holder) in holders {
+                *next = number;
+                visit(holder)?;
+            }
+        }
+        *next = 0;
+        ControlFlow::Continue(())
+    }
+
+    /// The column that a step of an attempt was one of. Most steps are of one table, so the one of
+    /// number `last` is asked first.
+    pub(crate) fn column_of(&mut self, step: &Step, last: &mut usize) -> &mut Column {
+        let position = |holder: Holder<'_>| {
+            let mut columns = holder.columns().0.iter();
+            columns.position(|each| each.component() == step.component && each.took(step))
+        };
+        let known = self.tables.get(*last).map(Holder::Table).and_then(position);
+        let position = known.unwrap_or_else(|| {
+            let mut holders = self.holders().map(position).enumerate();
+            let found = holders.find_map(|(number, found)| Some((number, found?)));
+            let (number, found) = found.expect("a step was one of a column of the world");
+            *last = number;
+            found
+        });
+        let holder = match self.tables.len() > *last {
+            true => HolderMut::Table(&mut self.tables[*last]),
+            false => self.holders_mut().nth(*last).expect("it was just looked at"),
+        };
+        &mut holder.columns().0[position]
+    }
+
+    /// Adds a holder for each archetype, event type and resource type of the catalog that has none.
+    pub(crate) fn grow(&mut self, catalog: &Catalog, retention: usize) {
+        self.add_tables(catalog);
+        let Self { tables: _, index: _, logs, resources } = self;
+        let registry = &catalog.registry;
+        for id in registry.ids_of(Kind::Event).skip(logs.len()) {
+            let mut log = EventLog::new(id, registry.info(id));
+            log.reserve_list(retention);
+            logs.push(log);
+        }
+        for id in registry.ids_of(Kind::Resource).skip(resources.len()) {
+            resources.push(Resource::new(id, registry.info(id)));
+        }
+    }
+
+    /// Adds a table for each archetype of the catalog that has none.
+    pub(crate) fn add_tables(&mut self, catalog: &Catalog) {
+        for archetype in &catalog.archetypes()[self.tables.len()..] {
+            push_tight(&mut self.tables, Table::new(archetype, &catalog.registry));
+        }
+    }
+
+    /// Takes away what [`State::grow`] added for all but the first `archetypes` and `types`.
+    pub(crate) fn shrink(&mut self, archetypes: usize, types: usize, memory: &mut Returns) {
+        let Self { tables, index: _, logs, resources } = self;
+        let is_kept = |id: ComponentId| id.index() < types;
+        let logs_kept = logs.partition_point(|log| is_kept(log.component()));
+        let resources_kept = resources.partition_point(|each| is_kept(each.component()));
+        let archetypes = archetypes.min(tables.len());
+        tables.drain(archetypes..).for_each(|mut table| table.clear(memory));
+        logs.drain(logs_kept..).for_each(|mut log| log.clear(memory));
+        resources.drain(resources_kept..).for_each(|mut each| each.clear(memory));
+    }
+
+    /// The log of an event type.
+    #[inline]
+    pub(crate) fn log(&self, id: ComponentId) -> Option<&EventLog> {
+        Some(&self.logs[log_number(&self.logs, id)?])
+    }
+
+    /// The log of an event type, for writing.
+    #[inline]
+    pub(crate) fn log_mut(&mut self, id: ComponentId) -> Option<&mut EventLog> {
+        let number = log_number(&self.logs, id)?;
+        Some(&mut self.logs[number])
+    }
+
+    /// The resource of a type.
+    #[inline]
+    pub(crate) fn resource(&self, id: ComponentId) -> Option<&Resource> {
+        Some(&self.resources[resource_number(&self.resources, id)?])
+    }
+
+    /// The resource of a type, for writing.
+    #[inline]
+    pub(crate) fn resource_mut(&mut self, id: ComponentId) -> Option<&mut Resource> {
+        let number = resource_number(&self.resources, id)?;
+        Some(&mut self.resources[number])
+    }
+}
+
+#[inline]
+fn log_number(logs: &[EventLog], id: ComponentId) -> Option<usize> {
+    logs.binary_search_by_key(&id, EventLog::component).ok()
+}
+
+#[inline]
+fn resource_number(resources: &[Resource], id: ComponentId) -> Option<usize> {
+    resources.binary_search_by_key(&id, Resource::component).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::world::World;
+
+    /// Room in the lists of resources was forgotten.
+    #[test]
+    fn every_holder_gives_room_in_its_lists_back() {
+        let mut world = World::new();
+        world.spawn((1_u32,));
+        world.send_event(1_u32);
+        world.insert_resource(1_u32).expect("there is memory");
+        world.trim(Duration::MAX);
+        let mut lists = 0;
+        for holder in world.state.holders_mut() {
+            for column in holder.columns().0 {
+                // 4,096 chunks at the least.
+                column.reserve_list(1 << 24).expect("there is memory");
+                lists += 1;
+            }
+        }
+        assert_eq!(lists, 1 + 2 + 1 + 1 + 1);
+        assert!(world.trim(Duration::MAX) > lists * 4_000 * 24);
+        assert_eq!(world.trim(Duration::MAX), 0);
+    }
 }

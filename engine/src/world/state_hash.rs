@@ -12,7 +12,7 @@ use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
 
 use super::core::World;
 use super::index::{EntityIndex, Slot};
-use super::state::State;
+use super::state::HolderMut;
 
 /// Slots that are hashed at once.
 const SLOTS: usize = 64;
@@ -45,52 +45,53 @@ impl World {
     /// assert_eq!(world.state_hash(), view.state_hash());
     /// ```
     pub fn state_hash(&mut self) -> u64 {
-        let Self {
-            state: State { tables, index, resources, .. },
-            hashes,
-            catalog,
-            role,
-            memory,
-            ..
-        } = self;
+        let Self { state, hashes, catalog, role, memory, .. } = self;
         let readable = role.readable();
-        let new_tables = &tables[hashes.tables.len()..];
-        hashes.tables.extend(
-            new_tables
-                .iter()
-                .map(|table| table.columns().iter().map(|_| Default::default()).collect()),
-        );
-        hashes.resources.resize_with(resources.len(), Default::default);
         let since = hashes.since;
-        let mut state = StateHasher::new(&catalog.registry);
-        for (table, known) in tables.iter().zip(&mut hashes.tables) {
-            let columns = table.columns().iter().zip(known).filter_map(|(column, known)| {
-                if !readable.contains(column.component()) {
-                    known.clear();
-                    return None;
+        let mut hash = StateHasher::new(&catalog.registry);
+        let (mut tables, mut resources) = (0, 0);
+        for holder in state.holders_mut() {
+            match holder {
+                HolderMut::Table(table) => {
+                    let known = hashes.table(tables, table.columns().len());
+                    tables += 1;
+                    let columns =
+                        table.columns().iter().zip(known).filter_map(|(column, known)| {
+                            if !readable.contains(column.component()) {
+                                known.clear();
+                                return None;
+                            }
+                            let hash = known.hash(column, table.rows(), since, hash_run);
+                            Some((column.component(), hash))
+                        });
+                    hash.add_table(table.rows(), columns);
                 }
-                let hash = known.hash(column, table.rows(), since, hash_run);
-                Some((column.component(), hash))
-            });
-            state.add_table(table.rows(), columns);
-        }
-        if !readable.contains(ComponentId::ENTITY) {
-            hashes.index.clear();
-        } else if index.settle(memory).is_ok() {
-            state.add_index(hashes.index.hash(index.column(), index.len(), since, hash_slots));
-        } else {
-            // Short of memory to mark what was reserved: as if it were marked.
-            hashes.index.clear();
-            state.add_index(hash_index(&index.slots(), &index.head()));
-        }
-        for (resource, known) in resources.iter().zip(&mut hashes.resources) {
-            let hash = known.hash(resource.column(), resource.rows(), since, hash_run);
-            if resource.rows() > 0 && readable.contains(resource.component()) {
-                state.add_resource(resource.component(), hash);
+                HolderMut::Index(_) if !readable.contains(ComponentId::ENTITY) => {
+                    hashes.index.clear();
+                }
+                HolderMut::Index(index) => {
+                    hash.add_index(if index.settle(memory).is_ok() {
+                        hashes.index.hash(index.column(), index.len(), since, hash_slots)
+                    } else {
+                        // Short of memory to mark what was reserved: as if it were marked.
+                        hashes.index.clear();
+                        hash_index(&index.slots(), &index.head())
+                    });
+                }
+                // Events are messages about the state.
+                HolderMut::Log(_) => {}
+                HolderMut::Resource(resource) => {
+                    let (column, rows) = (resource.column(), resource.rows());
+                    let known = hashes.resource(resources).hash(column, rows, since, hash_run);
+                    resources += 1;
+                    if rows > 0 && readable.contains(column.component()) {
+                        hash.add_resource(column.component(), known);
+                    }
+                }
             }
         }
         hashes.since = memory.history.close_epoch();
-        state.finish()
+        hash.finish()
     }
 }
 

@@ -19,10 +19,8 @@ use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::core::World;
-use super::event_log::EventLog;
 use super::events::EventRecords;
-use super::index::{EntityIndex, Location, Slot};
-use super::resource::Resource;
+use super::index::{Location, Slot};
 #[cfg(feature = "rayon")]
 use super::run_words::RunWords;
 use super::state::State;
@@ -39,12 +37,7 @@ pub struct Store<'a> {
 
 #[derive(Clone, Copy)]
 enum Contents<'a> {
-    Live {
-        tables: &'a [Table],
-        index: &'a EntityIndex,
-        events: &'a [EventLog],
-        resources: &'a [Resource],
-    },
+    Live(&'a State),
     Frozen(&'a Frozen),
 }
 
@@ -57,16 +50,8 @@ pub(crate) struct WriteParts<'a> {
 
 impl World {
     pub(crate) fn store(&self) -> Store<'_> {
-        let Self {
-            state: State { tables, index, logs: events, resources, .. },
-            catalog,
-            role,
-            id,
-            tick,
-            ..
-        } = self;
-        let (contents, readable) =
-            (Contents::Live { tables, index, events, resources }, role.readable());
+        let Self { state, catalog, role, id, tick, .. } = self;
+        let (contents, readable) = (Contents::Live(state), role.readable());
         Store { contents, catalog, readable, world: *id, tick: *tick }
     }
 
@@ -81,24 +66,15 @@ impl World {
     /// The store with what writing takes, and what queries borrow while the world is shared out.
     #[inline]
     pub(crate) fn store_to_share(&mut self) -> SharedParts<'_> {
-        let Self {
-            state: State { tables, index, logs: events, resources, .. },
-            catalog,
-            role,
-            id,
-            tick,
-            memory,
-            ..
-        } = self;
-        let (contents, readable) =
-            (Contents::Live { tables, index, events, resources }, role.readable());
+        let Self { state, catalog, role, id, tick, memory, scratch, .. } = self;
+        let (contents, readable) = (Contents::Live(state), role.readable());
         let store = Store { contents, catalog, readable, world: *id, tick: *tick };
         let parts = WriteParts {
             memory,
             #[cfg(feature = "rayon")]
-            words: &mut self.scratch.run_words,
+            words: &mut scratch.run_words,
         };
-        (store, parts, &self.scratch.borrows, &self.scratch.strangers)
+        (store, parts, &scratch.borrows, &scratch.strangers)
     }
 }
 
@@ -140,7 +116,7 @@ impl<'a> Store<'a> {
     #[inline]
     pub(crate) fn layout(&self) -> Option<&'a ComponentMask> {
         match self.contents {
-            Contents::Live { .. } => None,
+            Contents::Live(_) => None,
             Contents::Frozen(frozen) => Some(&frozen.head.mask),
         }
     }
@@ -148,7 +124,7 @@ impl<'a> Store<'a> {
     /// Entities alive.
     pub(crate) fn entity_count(&self) -> usize {
         match self.contents {
-            Contents::Live { index, .. } => index.alive() as usize,
+            Contents::Live(state) => state.index.alive() as usize,
             Contents::Frozen(frozen) => frozen.head.alive as usize,
         }
     }
@@ -157,7 +133,7 @@ impl<'a> Store<'a> {
     #[inline]
     pub(crate) fn table_count(&self) -> usize {
         match self.contents {
-            Contents::Live { tables, .. } => tables.len(),
+            Contents::Live(state) => state.tables.len(),
             Contents::Frozen(frozen) => frozen.table_count(),
         }
     }
@@ -166,7 +142,7 @@ impl<'a> Store<'a> {
     #[inline]
     pub(crate) fn table(&self, index: usize) -> TableRef<'a> {
         match self.contents {
-            Contents::Live { tables, .. } => TableRef::live(&tables[index]),
+            Contents::Live(state) => TableRef::live(&state.tables[index]),
             Contents::Frozen(frozen) => self.frozen_table(frozen, index),
         }
     }
@@ -186,7 +162,7 @@ impl<'a> Store<'a> {
             return Err(NoHandles);
         }
         match self.contents {
-            Contents::Live { index, .. } => Ok(index.locate(entity)),
+            Contents::Live(state) => Ok(state.index.locate(entity)),
             Contents::Frozen(frozen) => {
                 let slots = frozen.index(size_of::<Slot>()).ok_or(NoHandles)?;
                 let index = entity.index() as usize;
@@ -204,8 +180,8 @@ impl<'a> Store<'a> {
             return None;
         }
         match self.contents {
-            Contents::Live { tables, .. } => {
-                let table = &tables[table];
+            Contents::Live(state) => {
+                let table = &state.tables[table];
                 Some(table.column(id)?.rows(table.rows()))
             }
             Contents::Frozen(frozen) => frozen.column(table, id),
@@ -216,8 +192,8 @@ impl<'a> Store<'a> {
     /// that a live column has.
     pub(crate) fn column_use(&self, table: usize, id: ComponentId) -> Option<(usize, usize)> {
         match self.contents {
-            Contents::Live { tables, .. } => {
-                let column = tables[table].column(id)?;
+            Contents::Live(state) => {
+                let column = state.tables[table].column(id)?;
                 Some((column.chunk_count(), column.reserved_bytes()))
             }
             Contents::Frozen(frozen) => Some(frozen.column(table, id)?.chunk_use()),
@@ -230,22 +206,22 @@ impl<'a> Store<'a> {
             return None;
         }
         match self.contents {
-            Contents::Live { index, .. } => Some(index.slots()),
+            Contents::Live(state) => Some(state.index.slots()),
             Contents::Frozen(frozen) => frozen.index(size_of::<Slot>()),
         }
     }
 
     /// Whether this is a world, and not a snapshot.
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.contents, Contents::Live { .. })
+        matches!(self.contents, Contents::Live(_))
     }
 
     /// The records of an event type; `None` where there are none, or they may not be read. Of a world
     /// they always may: what was not synced are its own.
     pub(crate) fn log(&self, id: ComponentId) -> Option<EventRecords<'a>> {
         let (rows, first, forks) = match self.contents {
-            Contents::Live { events, .. } => {
-                let log = events.iter().find(|log| log.component() == id)?;
+            Contents::Live(state) => {
+                let log = state.log(id)?;
                 (log.column().rows(log.rows()), log.first(), log.forks())
             }
             Contents::Frozen(frozen) => frozen.log(id).filter(|_| self.readable.contains(id))?,
@@ -259,9 +235,9 @@ impl<'a> Store<'a> {
             return None;
         }
         match self.contents {
-            Contents::Live { resources, .. } => {
-                let found = resources.binary_search_by_key(&id, Resource::component).ok()?;
-                Some(resources[found].column().rows(resources[found].rows()))
+            Contents::Live(state) => {
+                let resource = state.resource(id)?;
+                Some(resource.column().rows(resource.rows()))
             }
             Contents::Frozen(frozen) => frozen.resource(id),
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{Check, Component, Kind, Registry};
-use crate::storage::room::push_tight;
 use crate::storage::table::Table;
 use crate::storage::{ComponentId, ComponentMask, RegisterError};
 
@@ -101,10 +100,7 @@ impl World {
             "toggles come along"
         );
         let archetype = catalog.add_archetype(*components);
-        push_tight(
-            &mut self.state.tables,
-            Table::new(catalog.archetype(archetype), &catalog.registry),
-        );
+        self.state.add_tables(&self.catalog);
         archetype
     }
 }

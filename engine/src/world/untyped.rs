@@ -10,7 +10,6 @@ use crate::storage::rows::Rows;
 
 use super::core::World;
 use super::error::{RefusedBytes, SpawnError};
-use super::resource::Resource;
 use super::resources::ResourceError;
 
 /// The events of one type by their bytes, oldest first, each with its number.
@@ -88,8 +87,7 @@ impl World {
             let value = RefusedBytes::new(bytes);
             return Err(SpawnError::Value { entity: None, component, value });
         }
-        let log = self.state.logs.iter_mut().find(|log| log.component() == id);
-        let log = log.expect("a registered event type has a log");
+        let log = self.state.log_mut(id).expect("a registered event type has a log");
         Ok(log.push_bytes(bytes, self.event_retention, &mut self.memory)?)
     }
 
@@ -104,8 +102,7 @@ impl World {
         id: ComponentId,
         bytes: &[u8],
     ) -> Result<(), ResourceError> {
-        let number = self.find_resource_of(id)?;
-        let info = self.catalog.registry.info(id);
+        let info = self.resource_info(id)?;
         let (resource, expected, found) = (info.name(), info.size(), bytes.len());
         if found != expected {
             return Err(ResourceError::Bytes { resource, expected, found });
@@ -113,19 +110,19 @@ impl World {
         if !info.is_value(bytes) {
             return Err(ResourceError::Value { resource, value: RefusedBytes::new(bytes) });
         }
-        Ok(self.state.resources[number].insert_bytes(bytes, &mut self.memory)?)
+        let held = self.state.resource_mut(id).expect("a registered resource type has a column");
+        Ok(held.insert_bytes(bytes, &mut self.memory)?)
     }
 
     fn info_of_kind(&self, id: ComponentId, kind: Kind) -> Option<&ComponentInfo> {
         self.catalog.registry.get(id).filter(|info| info.kind() == kind)
     }
 
-    fn find_resource_of(&self, id: ComponentId) -> Result<usize, ResourceError> {
+    fn resource_info(&self, id: ComponentId) -> Result<&ComponentInfo, ResourceError> {
         let info = self.info_of_kind(id, Kind::Resource).ok_or(ResourceError::Unknown { id })?;
         if !self.role.may_read(id) {
             return Err(ResourceError::NotReadable { resource: info.name() });
         }
-        let found = self.state.resources.binary_search_by_key(&id, Resource::component);
-        Ok(found.expect("a registered resource type has a column"))
+        Ok(info)
     }
 }

@@ -23,18 +23,18 @@ impl Frozen {
     /// The `chunks` chunks of one captured column of a table.
     pub(crate) fn entries(&self, table: usize, column: usize, chunks: usize) -> &[ChunkEntry] {
         let start = self.table(table).1[column] as usize;
-        &self.chunks[start..start + chunks]
+        &self.state.chunks[start..start + chunks]
     }
 
     /// The chunks of the captured entity index, and how many slots they hold.
     pub(crate) fn index_entries(&self) -> Option<(&[ChunkEntry], usize)> {
-        let (rows, log2) = self.index?;
+        let (rows, log2) = self.state.index?;
         Some((self.list(rows, rows.rows.div_ceil(1 << log2)), rows.rows))
     }
 
     /// A captured log.
     pub(crate) fn log_entries(&self, id: ComponentId) -> Option<LogEntries<'_>> {
-        let log = self.logs.iter().find(|log| log.component == id)?;
+        let log = self.state.logs.iter().find(|log| log.component == id)?;
         let chunks = self.chunk_count(id, log.rows);
         let (entries, rows) = (self.list(log.rows, chunks), log.rows.rows);
         Some(LogEntries { first: log.first, forks: log.forks, entries, rows })
@@ -42,7 +42,7 @@ impl Frozen {
 
     /// The chunks of a captured resource, and how many values they hold: one or none.
     pub(crate) fn resource_entries(&self, id: ComponentId) -> Option<(&[ChunkEntry], usize)> {
-        let resource = self.resources.iter().find(|resource| resource.component == id)?;
+        let resource = self.state.resources.iter().find(|resource| resource.component == id)?;
         let chunks = self.chunk_count(id, resource.rows);
         Some((self.list(resource.rows, chunks), resource.rows.rows))
     }
@@ -53,6 +53,6 @@ impl Frozen {
     }
 
     fn list(&self, rows: FrozenRows, chunks: usize) -> &[ChunkEntry] {
-        &self.chunks[rows.start..rows.start + chunks]
+        &self.state.chunks[rows.start..rows.start + chunks]
     }
 }

@@ -30,7 +30,7 @@ impl EntityIndex {
         let taken = self.slots.restore(entries, (self.len(), rows), revival);
         self.is_sparse = self.is_sparse || entries.iter().any(|entry| entry.born == Epoch::BLANK);
         (self.len, self.alive) = (rows as u32, frozen.head.alive);
-        self.take_over(&frozen.handles, lineage);
+        self.take_over(frozen.handles(), lineage);
         taken
     }
 
