@@ -44,7 +44,7 @@ enum Means<'a> {
     Shared(&'a SharedWrites),
 }
 
-/// What a pass that writes has beside the tables, exclusively.
+/// The memory of a world, for a pass that has it exclusively.
 #[derive(Clone, Copy)]
 pub(super) struct Writes {
     memory: *mut Memory,
@@ -52,7 +52,7 @@ pub(super) struct Writes {
     words: *mut RunWords,
 }
 
-/// What the queries of a world that is shared out have beside the tables, one at a time.
+/// The memory of a world that is shared out, for one query at a time.
 pub(super) struct SharedWrites {
     epoch: Epoch,
     writes: Mutex<Writes>,

@@ -1,4 +1,4 @@
-//! [`Condition`]: what decides row by row whether a query visits the rows of a table, as bits.
+//! [`Condition`]: decides row by row whether a query visits the rows of a table, as bits.
 
 #![allow(unsafe_code, reason = "reads the chunk lists of bound columns")]
 
@@ -16,7 +16,7 @@ use super::terms::row_ptr;
 /// Rows that are decided on at once.
 pub(super) const BLOCK_ROWS: usize = u64::BITS as usize;
 
-/// What decides on the rows of one table.
+/// A condition on the rows of one table.
 #[derive(Clone, Copy)]
 pub struct Condition(Rule);
 
@@ -154,7 +154,7 @@ pub(super) unsafe fn switched_off(toggle: RawColumn, rows: Range<usize>) -> u64 
     bits
 }
 
-/// The lowest bit of each of up to 64 bytes, of which the others are zero.
+/// The lowest bit of each of up to 64 bytes, whose other bits are zero.
 fn low_bits(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut bits = 0;

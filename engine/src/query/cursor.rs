@@ -265,7 +265,7 @@ pub(super) fn count<Q: Terms, F: Filter>(plan: &Plan<'_, Q>, since: Epoch) -> us
     rows.sum()
 }
 
-/// Whether there is a table of which a query visits only some rows.
+/// Whether a query visits only some rows of any table.
 pub(super) fn selects_rows<Q: Terms, F: Filter>(plan: &Plan<'_, Q>, since: Epoch) -> bool {
     let mut tables = (0..plan.len()).filter_map(|at| plan.table::<F>(at));
     tables.any(|table| plan.selection::<F>(&table, since).is_some())

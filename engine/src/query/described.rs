@@ -19,7 +19,7 @@ use super::error::QueryError;
 use super::plan::Plan;
 use super::requirements::Requirements;
 
-/// What a query by ids asks of tables.
+/// The requirements of a query by ids.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     ids: &'a [ComponentId],

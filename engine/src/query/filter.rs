@@ -21,8 +21,8 @@ pub struct With<T>(PhantomData<fn() -> T>);
 /// Keeps the entities that don't have `T`, or have it switched off if it is a toggle.
 pub struct Without<T>(PhantomData<fn() -> T>);
 
-/// Keeps the entities of which `T` may have changed since a mark: those in a chunk of the column
-/// of `T` that was written to, by whatever operation, after the mark that
+/// Keeps the entities whose `T` may have changed since a mark: those in a chunk of the column
+/// of `T` that any operation wrote to after the mark that
 /// [`Query::since`](super::query::Query::since) names. Without a mark it keeps all entities that
 /// have `T`.
 ///
@@ -45,8 +45,8 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 /// ```
 pub struct Changed<T>(PhantomData<fn() -> T>);
 
-/// Keeps the entities that may have got `T` since a mark: by spawning, insertion, or whatever else
-/// brought their row into its table. It keeps those in a chunk of entity handles *and* in a chunk
+/// Keeps the entities that may have got `T` since a mark: by spawning, insertion, or anything else
+/// that brought their row into its table. It keeps those in a chunk of entity handles *and* in a chunk
 /// of `T` that were both written to after the mark that
 /// [`Query::since`](super::query::Query::since) names; without a mark, all that have `T`.
 ///
@@ -65,8 +65,8 @@ pub struct Changed<T>(PhantomData<fn() -> T>);
 /// ```
 pub struct Added<T>(PhantomData<fn() -> T>);
 
-/// A condition on entities: [`With`], [`Without`], [`Changed`], [`Added`], or a tuple of them, all
-/// of which must hold.
+/// A condition on entities: [`With`], [`Without`], [`Changed`], [`Added`], or a tuple of them, which
+/// must all hold.
 ///
 /// [`With`] and [`Without`] look at which components an entity has and never at their values, so
 /// a snapshot answers them also for components that it did not capture, unless these can be
@@ -93,7 +93,7 @@ pub trait Filter: SealedFilter {
     #[doc(hidden)]
     const BY_ARCHETYPE: bool;
 
-    /// What decides on the rows of one table.
+    /// The condition on the rows of one table.
     #[doc(hidden)]
     type Bound: Copy;
 
@@ -105,7 +105,7 @@ pub trait Filter: SealedFilter {
     #[doc(hidden)]
     fn passes(registry: &Registry, archetype: &ComponentMask) -> bool;
 
-    /// What decides on the rows of a table, when changes count that are newer than `since`.
+    /// The condition on the rows of a table; changes newer than `since` count.
     #[doc(hidden)]
     fn bind(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> Self::Bound;
 
@@ -147,7 +147,7 @@ impl Filter for () {
     }
 }
 
-/// What filters of one condition do with it.
+/// The part that filters of one condition share.
 macro_rules! one_condition {
     () => {
         type Bound = Condition;

@@ -171,7 +171,7 @@ pub(super) unsafe fn visit_slices<Q: Terms>(
     each(unsafe { Q::slices(run, rows) });
 }
 
-/// Visits a run of which a chunk was replaced, and counts the time of the copy if that is wanted.
+/// Visits a run with a replaced chunk, and counts the time of the copy if that is wanted.
 ///
 /// # Safety
 ///
@@ -194,7 +194,7 @@ unsafe fn visit_shared<Q: Terms>(
     unsafe { visit_fused::<Q>(run, rows, each) };
 }
 
-/// Visits a run of which a chunk was replaced. Also when `each` panics, all rows of the run are
+/// Visits a run with a replaced chunk. Also when `each` panics, all rows of the run are
 /// copied afterwards, and the row that it had is as it was.
 ///
 /// # Safety

@@ -34,7 +34,7 @@ pub(super) enum Choice<'q, Q: Terms> {
     Kept { kept: &'q Kept<Q>, recheck: bool },
 }
 
-/// What a scan asks of tables.
+/// The requirements of a scan.
 pub(super) struct Scan<'q, Q: Terms> {
     resolved: Q::Resolved,
     requirements: Requirements,
@@ -196,7 +196,7 @@ impl<'a, Q: Terms> Plan<'a, Q> {
         }
     }
 
-    /// What decides on the rows of a table that is visited, where not all of them are.
+    /// The selection of a table's rows; `None` where the query visits all of them.
     #[inline]
     pub(super) fn selection<F: Filter>(
         &self,
@@ -239,7 +239,7 @@ pub(super) struct Kept<Q: Terms> {
     numbers: Vec<u32>,
 }
 
-/// What a query was prepared for.
+/// The state of a store that a query was prepared for.
 struct Source<Q: Terms> {
     registry: Stamp,
     /// The stamp of the last archetype that was looked at.

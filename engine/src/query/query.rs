@@ -1,4 +1,4 @@
-//! Queries that only read, on whatever can be read.
+//! Queries that only read, on worlds and views.
 
 use std::fmt;
 use std::marker::PhantomData;

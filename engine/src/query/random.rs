@@ -15,7 +15,7 @@ use super::filter::Filter;
 use super::plan::Plan;
 use super::terms::{ReadOnly, Terms};
 
-/// The items of several entities, all of which are found before the first is opened, and opened before
+/// The items of several entities. All are found before the first is opened, and all are opened before
 /// the first is handed out.
 ///
 /// # Safety

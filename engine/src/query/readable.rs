@@ -74,8 +74,8 @@ macro_rules! reading_methods {
             $crate::query::DescribedQuery::new(self.store(), required, excluded)
         }
 
-        /// Prepares reading `T` of many entities by handle: what a look-up works out for every entity is
-        /// worked out once. A type that no component has yet is found nowhere. The cost grows with
+        /// Prepares reading `T` of many entities by handle: the work that a look-up repeats for every
+        /// entity is done once. A type that no component has yet is found nowhere. The cost grows with
         /// archetypes, up to 64 of them; nothing is allocated.
         ///
         /// # Errors
@@ -395,8 +395,8 @@ macro_rules! reading_methods {
             self.store().archetypes()
         }
 
-        /// Bytes of the rows in the columns of `mask` that may be read, and of such resources: what one
-        /// packed copy of them would take.
+        /// Bytes of the rows in the columns of `mask` that may be read, and of such resources: the size of
+        /// one packed copy.
         ///
         /// ```
         /// # use convoy_engine::{ComponentMask, SnapshotPool, World};

@@ -1,4 +1,4 @@
-//! [`Requirements`]: what a table must have so that a query visits it, and which toggles decide on
+//! [`Requirements`]: the components a table must have to be visited, and the toggles that decide on
 //! its rows.
 
 use std::any::TypeId;
@@ -11,7 +11,7 @@ use crate::world::store::{Store, TableRef};
 
 use super::error::{GetError, QueryError, TOGGLES_MAX, not_readable};
 
-/// What the terms of a query require: filled while the terms are resolved, which don't
+/// The requirements of a query's terms: filled while the terms are resolved, which don't
 /// conflict (`claims.rs`).
 #[derive(Clone, Copy)]
 pub struct Requirements {

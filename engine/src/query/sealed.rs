@@ -1,4 +1,4 @@
-//! What keeps the traits of queries to this crate: each has one of these above it, which nobody else
+//! Seals the traits of queries: each has one of these above it, which nobody else
 //! can name. So `unsafe` code may rely on what implements them, and their hidden methods may change.
 //! Each has its own, as a reference to a type of a user's counts as a type of the user's: what is a
 //! term must not open the way to becoming a filter.

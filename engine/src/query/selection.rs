@@ -65,7 +65,7 @@ pub(crate) struct Selection<F: Filter> {
     /// The block that was asked for last, and which of its rows are selected.
     block: usize,
     bits: u64,
-    /// What is left of the selected rows that were found last, where a toggle parts them.
+    /// The rest of the selected rows that were found last, where a toggle parts them.
     found: (usize, usize),
 }
 
@@ -116,8 +116,8 @@ impl<F: Filter> Clone for Selection<F> {
 impl<F: Filter> Copy for Selection<F> {}
 
 impl<F: Filter> Selection<F> {
-    /// What decides on the rows of `table`, which passes the filter; `None` where nothing does and
-    /// all rows are visited.
+    /// The selection of the rows of `table`, which passes the filter; `None` where all rows are
+    /// visited.
     #[inline]
     pub(crate) fn bind(
         table: &TableRef<'_>,

@@ -1,12 +1,12 @@
-//! [`SharedWorld`]: several queries at once, of which some write, with checks at run time.
+//! [`SharedWorld`]: several queries at once, also ones that write, with checks at run time.
 //!
 //! A query on `&mut World` has everything for itself, and the compiler checks that. Where it is not
 //! known at compile time which queries meet, on one thread or on several of a scope, the world is
 //! *shared out* by component: a query says when it is made which components it reads and writes,
 //! and it is made only if nobody alive writes what it reads or uses what it writes.
 //!
-//! What a query that writes a component changes beside its rows is the chunk list of that
-//! component's columns, which nobody else looks at meanwhile, and the world's memory, when a
+//! Beside its rows, a query that writes a component changes the chunk list of that
+//! component's columns, which no other query looks at meanwhile, and the world's memory, when a
 //! snapshot shares a chunk that has to be copied. The memory is behind a lock, which is taken for
 //! such chunks only, and the copy is complete before the lock is given back: a copy that was still
 //! under way could lose its source to the next reclaim. Rows, archetypes, types and the epoch
@@ -227,7 +227,7 @@ impl<'s> Borrow<'s> {
     }
 
     fn take(&self, id: ComponentId, next: impl Fn(i32) -> Option<i32>) -> Result<(), QueryError> {
-        // Acquire pairs with the Release in `drop`: what the last query wrote is seen.
+        // Acquire pairs with the Release in `drop`: the writes of the last query are seen.
         let state = self.shared.state(id);
         match state.fetch_update(Ordering::Acquire, Ordering::Relaxed, next) {
             Ok(_) => Ok(()),

@@ -59,9 +59,9 @@ pub enum Rest {
     note = "conditions go into `filter`: `query::<&T>().filter::<With<U>>()`"
 )]
 pub unsafe trait Terms: SealedTerms {
-    /// What the loop receives for each row.
+    /// The item that the loop receives for each row.
     type Item<'a>;
-    /// What the loop receives for each run: slices of the same length.
+    /// The slices, all of one length, that the loop receives for each run.
     type Slices<'a>;
     /// The component ids.
     #[doc(hidden)]

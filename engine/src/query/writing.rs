@@ -132,8 +132,8 @@ macro_rules! writing_methods {
         ///
         /// # Errors
         ///
-        /// When memory runs out for copying the chunks that snapshots share, of which all are
-        /// allocated before the first call. The world is unchanged.
+        /// When memory runs out for copying the chunks that snapshots share. All copies are allocated
+        /// before the first call. The world is unchanged.
         #[cfg(feature = "rayon")]
         pub fn try_par_for_each(
             &mut self,
@@ -143,8 +143,8 @@ macro_rules! writing_methods {
         }
 
         /// Calls `each` for every run of up to 2,048 rows, as `for_each_run` does, on all threads of
-        /// the current rayon pool, as `par_for_each` does. What a snapshot shares is copied before its
-        /// rows are handed out.
+        /// the current rayon pool, as `par_for_each` does. Chunks that a snapshot shares are copied before
+        /// their rows are handed out.
         ///
         /// # Panics
         ///

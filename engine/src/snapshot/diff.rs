@@ -1,4 +1,4 @@
-//! [`diff`]: what changed from one snapshot of a world to another.
+//! [`diff`]: the changes from one snapshot of a world to another.
 //!
 //! The entity index of both snapshots tells who came, who went and who moved. A row that stands at
 //! the same place in both is compared there, chunk by chunk, so that chunks that both snapshots
@@ -52,7 +52,7 @@ impl fmt::Display for DiffError {
 
 impl std::error::Error for DiffError {}
 
-/// Compares two snapshots of one world. Exact: what is listed differs, and what is not is equal,
+/// Compares two snapshots of one world. Exact: everything listed differs, and everything else is equal,
 /// byte for byte.
 ///
 /// This itself costs nothing; each list of the [`Diff`] costs as much as there are chunk pointers,
@@ -108,7 +108,7 @@ pub struct Diff<'a> {
     common: usize,
 }
 
-/// What an entity or its component was and is: two values, or their bytes.
+/// The older and newer value of a component, or their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Change<V> {
     /// The entity, which is alive in both snapshots.
@@ -119,7 +119,7 @@ pub struct Change<V> {
     pub newer: V,
 }
 
-/// What a resource was and is: two values, or their bytes; `None` where it had no value.
+/// The older and newer value of a resource, or their bytes; `None` where it had no value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ResourceChange<V> {
     /// The id of the resource's type.
@@ -175,7 +175,7 @@ impl<'a> Side<'a> {
 }
 
 impl<'a> Diff<'a> {
-    /// What the diff speaks of: what both views may read.
+    /// The mask of the diff: the components that both views may read.
     pub fn mask(&self) -> ComponentMask {
         self.mask
     }

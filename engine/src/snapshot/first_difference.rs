@@ -39,18 +39,18 @@ pub enum Difference<'a> {
         entity: Entity,
         /// The component.
         component: &'static str,
-        /// What it is in the first of the two.
+        /// The value in the first of the two.
         first: Value<'a>,
-        /// What it is in the second.
+        /// The value in the second.
         second: Value<'a>,
     },
     /// A resource has another value, or a value in one of them only.
     Resource {
         /// The resource.
         resource: &'static str,
-        /// What it is in the first of the two.
+        /// The value in the first of the two.
         first: Option<Value<'a>>,
-        /// What it is in the second.
+        /// The value in the second.
         second: Option<Value<'a>>,
     },
 }

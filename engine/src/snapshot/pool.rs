@@ -160,7 +160,7 @@ impl SnapshotPool {
     }
 }
 
-/// A cell without a snapshot, held by one owner: what [`World::capture_into`] fills.
+/// A cell without a snapshot, held by one owner, for [`World::capture_into`] to fill.
 pub struct VacantSnapshot {
     pub(crate) cell: VacantCell<Frozen>,
 }
@@ -171,7 +171,7 @@ impl VacantSnapshot {
         self.cell.shape() == SnapshotShape::default()
     }
 
-    /// What the cell's lists have room for.
+    /// The room of the cell's lists.
     pub fn capacity(&self) -> SnapshotShape {
         self.cell.capacity()
     }

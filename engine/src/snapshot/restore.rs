@@ -19,7 +19,7 @@ pub enum RestoreError {
     /// The snapshot lacks a component, event or resource that the world knew when it was captured,
     /// or [`Entity`](crate::Entity): the handles and the index.
     NotCaptured {
-        /// What is missing first.
+        /// The first type that is missing.
         component: &'static str,
     },
     /// The component was only described when the snapshot was captured, and has a type since, of which

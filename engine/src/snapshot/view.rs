@@ -33,9 +33,9 @@ use crate::world::store::Store;
 /// ```
 pub struct View {
     lease: Lease<Frozen>,
-    /// Who is charged with what the lease holds, where anybody is. Dropped after the lease.
+    /// The member that is charged with the lease, if there is one. Dropped after the lease.
     charge: Option<Charge>,
-    /// What this reader may read, where that is less than what was captured.
+    /// The mask of this reader, where it is narrower than that of the capture.
     narrowed: Option<Arc<ComponentMask>>,
 }
 
@@ -57,7 +57,7 @@ impl View {
         Self { lease, charge: None, narrowed: None }
     }
 
-    /// What this view may read.
+    /// The components, event types and resources that this view may read.
     #[inline]
     pub(super) fn readable(&self) -> &ComponentMask {
         match &self.narrowed {
@@ -81,7 +81,7 @@ impl View {
         Self { charge: Some(charge), ..self }
     }
 
-    /// Who is charged with the view.
+    /// The member that is charged with the view.
     pub(crate) fn charge(&self) -> Option<&Charge> {
         self.charge.as_ref()
     }
@@ -95,14 +95,13 @@ impl View {
         self.lease.head.world == world.id
     }
 
-    /// Whether this is a snapshot of what `world` is or was before: of the same world, and no
-    /// restore or sync has put other entities in place since.
+    /// Whether this is a snapshot of `world` as it is or was before: of the same world, and no
+    /// restore or sync has replaced its state since.
     pub fn is_past_of(&self, world: &World) -> bool {
         self.is_of(world) && !self.is_superseded()
     }
 
-    /// Whether a restore or a sync has put another state in the place of what the world was or
-    /// became after the capture: [`View::is_past_of`] without the world, on any thread.
+    /// Whether a restore or a sync has replaced the world's state since the capture: [`View::is_past_of`] without the world, on any thread.
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
@@ -128,7 +127,7 @@ impl View {
         SnapshotId { world: self.lease.head.world, epoch: self.lease.head.epoch }
     }
 
-    /// What the snapshot costs `world` now: its lag in ticks, its readers and what it retains.
+    /// The cost of the snapshot for `world` now: its lag in ticks, its readers and the chunks it retains.
     /// `None` when this is not a snapshot of `world`. The cost grows with the logarithm of the
     /// number of active snapshots.
     ///
@@ -149,8 +148,7 @@ impl View {
         world.snapshot(self.id())
     }
 
-    /// Bytes that this snapshot alone keeps alive: what would be free if all its views were
-    /// dropped now. Zero when this is not a snapshot of `world`. The cost grows with the chunks
+    /// Bytes that this snapshot alone keeps alive, and that dropping all its views would free. Zero when this is not a snapshot of `world`. The cost grows with the chunks
     /// that the snapshot retains, times the older snapshots.
     pub fn exclusive_bytes(&self, world: &World) -> usize {
         world.exclusive_bytes(self.id())
@@ -162,12 +160,12 @@ impl View {
         self.exclusive_bytes(world) / self.readers()
     }
 
-    /// What this view may read.
+    /// The components, event types and resources that this view may read.
     pub fn mask(&self) -> ComponentMask {
         *self.readable()
     }
 
-    /// The same snapshot, with less to read: what is in both masks. A snapshot's cell keeps the first
+    /// The same snapshot, with the intersection of both masks to read. A snapshot's cell keeps the first
     /// few masks that its views are narrowed to, one block of the heap each, from one capture to the
     /// next.
     #[must_use]
@@ -195,8 +193,8 @@ impl View {
         self.lease.same_cell(&other.lease)
     }
 
-    /// Bytes of the snapshot's own lists: chunk pointers and lengths. What it keeps of replaced
-    /// chunks is counted by [`World::memory`].
+    /// Bytes of the snapshot's own lists: chunk pointers and lengths. Replaced chunks that it
+    /// keeps are counted by [`World::memory`].
     pub fn list_bytes(&self) -> usize {
         self.lease.list_bytes()
     }

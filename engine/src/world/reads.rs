@@ -1,4 +1,4 @@
-//! Reading single things of a [`Store`]: what worlds, views, branches and replicas answer alike.
+//! Reading single things of a [`Store`]: worlds, views, branches and replicas answer alike.
 
 use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::layout::Value;
@@ -28,8 +28,8 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// The id of `T`; `None` where nothing has it. A store of which only some may be read can't tell
-    /// that of a type that it doesn't know.
+    /// The id of `T`; `None` where nothing has it. A store that may be read only in part
+    /// can't tell that of a type that it doesn't know.
     fn readable_id<T: Component>(&self, kind: Kind) -> Result<Option<ComponentId>, ReadError> {
         match self.catalog().registry.id_of::<T>(kind) {
             Some(id) if self.readable().contains(id) => Ok(Some(id)),

@@ -1,18 +1,18 @@
-//! [`Role`]: whether a world is an original or a replica, and what of it may be read.
+//! [`Role`]: whether a world is an original or a replica, and which columns of it may be read.
 
 use crate::storage::epoch::Epoch;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, ComponentMask};
 
-/// Whether a world is an original, which changes by its own operations, or a replica, which holds what
-/// the last sync copied.
+/// Whether a world is an original, which changes by its own operations, or a replica, which holds the
+/// columns that the last sync copied.
 #[expect(clippy::large_enum_variant, reason = "a world has one, and reading asks it")]
 pub(crate) enum Role {
     Original,
     Replica {
         /// The components, event types and resources that were copied: all, or some of them.
         readable: ComponentMask,
-        /// What the replica holds, where the next sync from the same source can build on it.
+        /// The state that the replica holds, where the next sync from the same source can build on it.
         mark: Option<SyncMark>,
     },
 }
@@ -31,7 +31,7 @@ pub(crate) struct SyncMark {
 static ALL: ComponentMask = ComponentMask::ALL;
 
 impl Role {
-    /// What may be read.
+    /// The components, event types and resources that may be read.
     #[inline]
     pub(crate) fn readable(&self) -> &ComponentMask {
         match self {

@@ -1,4 +1,4 @@
-//! [`Store`]: what can be read of a world or of a snapshot, in one shape.
+//! [`Store`]: everything that can be read of a world or of a snapshot, in one shape.
 //!
 //! Everything that reads goes through a store, so that worlds, views, branches and replicas give the
 //! same answers: queries take its tables ([`TableRef`]), and the look-ups in `reads.rs` are written
@@ -41,7 +41,7 @@ enum Contents<'a> {
     Frozen(&'a Frozen),
 }
 
-/// What a query that writes needs beside the store.
+/// The parts of a world that a query needs to write, beside the store.
 pub(crate) struct WriteParts<'a> {
     pub(crate) memory: &'a mut Memory,
     #[cfg(feature = "rayon")]
@@ -82,7 +82,7 @@ impl World {
 type SharedParts<'a> = (Store<'a>, WriteParts<'a>, &'a [AtomicI32], &'a Mutex<Vec<(TypeId, i32)>>);
 
 impl<'a> Store<'a> {
-    /// The store of a snapshot of which `readable` may be read.
+    /// The store of a snapshot; only `readable` may be read.
     pub(crate) fn frozen(frozen: &'a Frozen, readable: &'a ComponentMask) -> Self {
         let (contents, catalog) = (Contents::Frozen(frozen), frozen.catalog());
         let (world, tick) = (frozen.head.world, frozen.head.tick);
@@ -216,8 +216,8 @@ impl<'a> Store<'a> {
         matches!(self.contents, Contents::Live(_))
     }
 
-    /// The records of an event type; `None` where there are none, or they may not be read. Of a world
-    /// they always may: what was not synced are its own.
+    /// The records of an event type; `None` where there are none, or they may not be read. Those of a
+    /// world always may: a replica has its own of types that were not synced.
     pub(crate) fn log(&self, id: ComponentId) -> Option<EventRecords<'a>> {
         let (rows, first, forks) = match self.contents {
             Contents::Live(state) => {
@@ -310,7 +310,7 @@ impl<'a> TableRef<'a> {
         }
     }
 
-    /// The column at a place of a live table, for whoever has it exclusively.
+    /// The column at a place of a live table, for a query that has it exclusively.
     ///
     /// # Panics
     ///

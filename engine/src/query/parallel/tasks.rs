@@ -55,8 +55,8 @@ fn on_threads(count: usize, work: &(impl Fn() + Sync)) {
 
 /// Takes the next task.
 ///
-/// The exchange is relaxed: what a task reads was written before the threads were started, and
-/// what it writes is read after they were joined.
+/// The exchange is relaxed: the rows that a task reads were written before the threads were started,
+/// and those that it writes are read after they were joined.
 fn take(next: &AtomicU64, end: u64, end_of: &impl Fn(u64) -> u64) -> Option<Range<u64>> {
     let mut start = next.load(Ordering::Relaxed);
     while start < end {
