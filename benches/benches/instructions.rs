@@ -135,11 +135,10 @@ fn for_each(mut live: Live) -> Live {
 #[library_benchmark]
 #[bench::owned(wide_live().warmed(moved))]
 fn for_each_run(mut live: Live) -> Live {
-    let query = live.world.query_mut::<(&mut Position, &Velocity)>();
-    let run = query.for_each_run(|(positions, velocities)| {
+    let mut query = live.world.query_mut::<(&mut Position, &Velocity)>();
+    query.for_each_run(|(positions, velocities)| {
         positions.iter_mut().zip(velocities).for_each(step);
     });
-    run.expect("nothing is shared");
     live
 }
 
@@ -162,7 +161,7 @@ fn iterate(live: Live) -> (Live, f32) {
 fn view_for_each(live: Live) -> (Live, f32) {
     let mut sum = 0.0;
     let view = live.view.as_ref().expect("a snapshot is alive");
-    let query = view.query::<&Velocity>().expect("everything was captured");
+    let query = view.query::<&Velocity>();
     query.for_each(|velocity| sum += velocity.0[0]);
     (live, sum)
 }
@@ -175,13 +174,13 @@ fn changed(mut live: Live) -> (Live, usize) {
         live.world.get_mut::<Position>(entity).expect("it is alive").0[0] += 1.0;
     }
     let query = live.world.query::<&Position>().filter::<Changed<Position>>();
-    let count = query.since(mark).expect("the mark is of this world").count();
+    let count = query.since(mark).count();
     (live, count)
 }
 
 fn write_columns(live: &mut Live) {
     type RowMut<'a> = (&'a mut Transform, &'a mut Position, &'a mut Rotation, &'a mut Velocity);
-    let query = live.world.query_mut::<RowMut<'_>>();
+    let mut query = live.world.query_mut::<RowMut<'_>>();
     query.for_each(|(transform, position, rotation, velocity)| {
         transform.0[0] += 1.0;
         position.0[0] += 1.0;
@@ -236,7 +235,7 @@ fn tables_prepared((mut world, mut moving): (World, Moving)) -> (World, Moving) 
 #[library_benchmark]
 #[bench::plain(many_tables())]
 fn tables_plain((mut world, moving): (World, Moving)) -> (World, Moving) {
-    let query = world.query_mut::<(&mut Health, &Marker)>();
+    let mut query = world.query_mut::<(&mut Health, &Marker)>();
     query.for_each(|(health, marker)| health.0 += marker.0 as f32);
     (world, moving)
 }
