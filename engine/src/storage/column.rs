@@ -169,3 +169,6 @@ impl Sum for Surplus {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
