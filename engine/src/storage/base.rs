@@ -2,7 +2,7 @@
 //!
 //! A branch needs two things of the snapshot that it comes from: that the other world does not use
 //! the captured chunks again, and that they stay mapped. Neither needs the snapshot's cell, which
-//! its last view gives back as ever. So a [`Base`] says to the other world's history that the capture
+//! its last view gives back. So a [`Base`] says to the other world's history that the capture
 //! is held, through a count that both share, and holds the mapping. It holds nothing else, no other
 //! base above all: where a branch of a branch still shares chunks of the first world, it has a base
 //! of each, and lets go of either by itself.
@@ -23,7 +23,7 @@ use super::charge::Charge;
 pub(crate) struct Holds(Arc<AtomicUsize>);
 
 impl Holds {
-    /// How many there are. Who sees zero, and has seen before that the readers are gone, comes
+    /// How many there are. A caller that sees zero, after it has seen the readers gone, comes
     /// after everything that the holders did.
     pub(crate) fn count(&self) -> usize {
         // Acquire: pairs with the Release in the drop of `Base`.
@@ -35,7 +35,7 @@ impl Holds {
 pub(crate) struct Base {
     holds: Holds,
     mapping: Arc<Mapping>,
-    /// Who is charged with what is held, where anybody is.
+    /// The reader that is charged for it, if any.
     charge: Option<Charge>,
 }
 

@@ -1,4 +1,4 @@
-//! [`Charge`]: who is charged with a snapshot.
+//! [`Charge`]: the reader that a snapshot is charged to.
 
 use std::sync::Arc;
 

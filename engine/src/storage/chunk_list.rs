@@ -95,7 +95,7 @@ impl LooseChunk {
         filled.chunks_exact_mut(value.len().max(1)).for_each(|row| row.copy_from_slice(value));
     }
 
-    /// The chunk, for whoever puts it elsewhere.
+    /// The chunk, to be put elsewhere.
     pub(super) fn into_entry(self) -> ChunkEntry {
         let entry = self.entry;
         mem::forget(self);

@@ -101,7 +101,7 @@ impl Column {
         self.chunks_of(rows)
     }
 
-    /// The chunks, of which a table of `rows` rows is read.
+    /// The chunks from which a table of `rows` rows is read.
     #[inline]
     pub(crate) fn raw(&self, rows: usize) -> RawColumn {
         assert!(rows <= self.capacity(), "the column holds the rows of its table");

@@ -66,9 +66,8 @@ impl Epoch {
     }
 }
 
-/// The current epoch of a world, and proof that it lasts: no snapshot is captured while this lives,
-/// as that takes the history of the world exclusively. Whoever asks a column whether a row is writable
-/// shows it.
+/// The current epoch of a world, and proof that it lasts: a capture takes the history exclusively, so
+/// none happens while this lives. Columns want to see it before they say that a row is writable.
 #[derive(Clone, Copy)]
 pub(crate) struct Now<'m> {
     epoch: Epoch,

@@ -338,7 +338,7 @@ impl Frozen {
         self.state.index = Some((self.push_rows(chunks, rows), rows_log2));
     }
 
-    /// Adds an event log of `rows` records, of which the first has the number `first`.
+    /// Adds an event log of `rows` records that start with number `first`.
     pub(crate) fn push_log(
         &mut self,
         component: ComponentId,

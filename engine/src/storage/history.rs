@@ -1,4 +1,4 @@
-//! Epochs, active snapshots and their dead lists: who still sees a chunk, and when it is free.
+//! Epochs, active snapshots and their dead lists: what still sees a chunk, and when it is free.
 //!
 //! The world's epoch grows with every capture. Each chunk remembers the epoch in which the world
 //! came to own it, `born`; a snapshot of epoch `e` sees the chunks with `born <= e` in the columns
@@ -120,11 +120,11 @@ impl ActiveSnapshot {
 
 /// The memory of one world: its arena and the history of what snapshots keep of it.
 ///
-/// It can give chunks out, which may fail, and so what has it in hand *prepares*. What *commits*
-/// has [`Returns`], to which a `Memory` lends itself.
+/// It can give chunks out, which may fail, so code that holds it *prepares*. Code that *commits* holds
+/// [`Returns`], to which a `Memory` derefs.
 pub struct Memory(Returns);
 
-/// The memory of one world for whoever may only give back, and so can't fail.
+/// The memory of one world for code that only gives back, and so can't fail.
 pub struct Returns {
     arena: Arena,
     pub(crate) history: History,
@@ -159,7 +159,7 @@ impl Drop for Returns {
 }
 
 /// A snapshot that is being captured. Its epoch has ended, so that what is written after it was
-/// written in a later one, and while it lives nobody knows of a row that is writable.
+/// written in a later one, and while it lives there is no [`Now`].
 pub(crate) struct NewCapture<'m> {
     memory: &'m mut Returns,
     epoch: Epoch,
@@ -402,7 +402,7 @@ impl Returns {
         self.steps.trim_list() + self.spares.trim_list()
     }
 
-    /// Lets go of the bases of which nothing is left, ends the snapshots that have no reader left and
+    /// Lets go of the bases without live chunks, ends the snapshots that have no reader left and
     /// passes on what their dead lists hold.
     /// Returns how many snapshots ended.
     pub(crate) fn reclaim(&mut self) -> usize {

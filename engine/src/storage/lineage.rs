@@ -1,7 +1,7 @@
 //! [`Lineage`]: which history of a world its snapshots are of.
 //!
-//! A restore or a sync puts another state in the place of what a world was and became. Whoever
-//! holds a snapshot can ask on any thread whether that has happened since.
+//! A restore or a sync replaces the world's state. Holders of a snapshot can ask on any thread whether
+//! that has happened since.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -24,7 +24,7 @@ const _: () = assert!(WORDS >= 1 && WORDS <= u16::BITS as usize, "the summary ha
 /// assert_eq!(mask.len(), 1);
 /// ```
 ///
-/// It is a value of 136 bytes, of which operations look at the words that have a bit: usually one.
+/// It is a value of 136 bytes. Operations look at the words that have a bit, usually one.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct ComponentMask {
     /// A bit for each word that is not zero. First, as sets that differ mostly differ here.

@@ -322,7 +322,7 @@ impl Table {
         self.prepare_append_rest(0, count, memory)
     }
 
-    /// As [`Table::prepare_append_run`] for `count` rows, of which the first `filled` were prepared
+    /// As [`Table::prepare_append_run`] for `count` rows, the first `filled` of which were prepared
     /// and written before: they are part of what a chunk that has to grow takes along.
     pub(crate) fn prepare_append_rest(
         &mut self,

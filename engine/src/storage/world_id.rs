@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The number of a world in this process. A replica knows by it whose chunks it holds, and a
-/// reader whose picture it sees.
+/// reader whose snapshot it sees.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct WorldId(u64);
 

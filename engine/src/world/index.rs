@@ -153,7 +153,7 @@ impl EntityIndex {
         self.freeing = freeing;
     }
 
-    /// Frees the slot of a reserved handle. One that is not reserved any more is somebody else's.
+    /// Frees the slot of a reserved handle. One that is not reserved any more has another owner.
     fn free_reserved(&mut self, entity: Entity, memory: &mut Memory) -> Result<(), MemoryError> {
         if self.prepare_reserved(entity, memory)?.is_some() {
             self.free(entity, memory.now());
@@ -293,7 +293,7 @@ impl EntityIndex {
         match territory::lane_of(index) {
             Some((lane, ordinal)) => ordinal < self.lanes.used(lane),
             None => {
-                // What is left over of the levels is nobody's.
+                // The ends of levels have no owner.
                 let is_own = territory::is_own(index);
                 let claimed = index < self.fresh.load(Ordering::Relaxed);
                 is_own && claimed && !self.is_recalled(index)

@@ -87,7 +87,7 @@ impl Column {
         row: usize,
         now: Now<'_>,
     ) -> Option<RowMut<'_>> {
-        // First, so that nobody asks again whether the rows have bytes.
+        // First, so that the check of the row knows whether rows have bytes.
         self.assert_holds::<T>();
         // SAFETY: the row is below the capacity, and its chunk was born in the epoch that lasts.
         self.is_row_owned(row, now.epoch()).then(|| unsafe { self.row_mut(row) })

@@ -1,8 +1,8 @@
 //! Blank chunks: full chunks of equal rows that nobody has written, all of them one piece of memory.
 //!
-//! A column of which most rows are never used, the entity index with its lanes, has an entry for
+//! A column with rows that are mostly unused, the entity index with its lanes, has an entry for
 //! each blank chunk and no memory. The piece belongs to the process, so that snapshots, branches and
-//! replicas have the same one, and nobody has to keep it for anybody. Its birth is [`Epoch::BLANK`],
+//! replicas share it and nothing has to keep it alive. Its birth is [`Epoch::BLANK`],
 //! so a write to one of its rows copies it first.
 
 #![allow(unsafe_code, reason = "vouches for the chunk that stands for unused rows")]

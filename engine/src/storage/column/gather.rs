@@ -42,7 +42,7 @@ impl Column {
         })
     }
 
-    /// Copies the chunks of a window to neighbours, of which there may be none: then nothing happens.
+    /// Copies the chunks of a window to neighbours, if there is room for some; otherwise nothing happens.
     /// They count as written when they did, and as born in `born`, an epoch that was closed without a
     /// capture. Returns how many were copied.
     pub(crate) fn gather(

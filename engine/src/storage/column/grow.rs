@@ -31,7 +31,7 @@ impl Column {
         self.chunks.reserve_exact(other.chunk_capacity().saturating_sub(self.chunks.len()));
     }
 
-    /// Adds chunks until `rows` rows fit, of which `live` are in use now.
+    /// Adds chunks until `rows` rows fit; `live` rows are in use now.
     pub(crate) fn reserve(
         &mut self,
         rows: usize,
@@ -72,7 +72,7 @@ impl Column {
         self.chunks.push(chunk);
     }
 
-    /// A full chunk, beside the one that was taken last, for those who take one after the other. Where
+    /// A full chunk, beside the one that was taken last, for columns that take one after the other. Where
     /// a new run begins, it is of `count` chunks, if so many are known to be needed, or of as many as
     /// may come.
     pub(super) fn allocate_next(

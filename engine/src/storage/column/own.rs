@@ -14,7 +14,7 @@ impl Column {
     }
 
     /// Makes `chunk` writable: in place, taken back, or as a copy of its first `live` rows. For
-    /// those who come to one chunk after the other: copies are neighbours.
+    /// passes from one chunk to the next: copies are neighbours.
     #[inline]
     pub(crate) fn own(
         &mut self,
@@ -100,7 +100,7 @@ impl Column {
         entries.position(|entry| entry.born.base().is_some()).map(|found| chunk + found)
     }
 
-    /// Makes every chunk that holds one of `rows` writable, of which those below `live` are in use.
+    /// Makes every chunk that holds one of `rows` writable; the rows below `live` are in use.
     pub(crate) fn own_rows(
         &mut self,
         rows: Range<usize>,

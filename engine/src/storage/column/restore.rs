@@ -82,7 +82,7 @@ impl Column {
             self.truncate(0, revival);
         }
         // No chunk stays as a spare one: after a clear its rows count from another number, so that
-        // nobody could tell which of them a snapshot sees.
+        // nothing would tell which of them a snapshot sees.
         self.truncate(entries.len().min(self.chunks.len()), revival);
         taken += self.restore(entries, (held, rows), revival);
         if taken > 0 {

@@ -36,7 +36,7 @@ pub struct Registry {
     toggles: ComponentMask,
     /// Whether there are any: one byte to look at where queries ask for each row.
     has_toggles: bool,
-    /// Whether there are types of which not all bytes are values.
+    /// Whether there are types with bytes that are no value.
     has_checks: bool,
     /// What types took over, as it was described, in the order in which they did.
     taken_over: Vec<(ComponentId, TypeShape)>,
@@ -68,7 +68,7 @@ impl Registry {
         }
     }
 
-    /// Whether there are types of which not all bytes are values.
+    /// Whether there are types with bytes that are no value.
     pub(crate) fn has_checks(&self) -> bool {
         self.has_checks
     }
@@ -127,7 +127,7 @@ impl Registry {
             return Ok(id);
         }
         let described = match kind {
-            // Whoever describes a link by its name gets no say in the hierarchy.
+            // A description by the name of a link has no say in the hierarchy.
             Kind::Component if !engine_owns(type_id) => self.find_described(shape)?,
             _ => None,
         };

@@ -80,7 +80,7 @@ use crate::storage::names::{intern, name_of};
 ///   fields by size, or add one such as `unused: [u8; 3]`.
 /// * **An enum** has a representation, `#[repr(u8)]`, and no fields, and derives `Clone`, `Copy`,
 ///   `NoUninit` and `CheckedBitPattern`. One with fields becomes a struct of a tag and what all
-///   variants need together, or several components of which an entity has one.
+///   variants need together, or several components, one of which an entity has.
 /// * **An optional entity** is an [`Entity`](crate::Entity) that may be
 ///   [`Entity::NONE`](crate::Entity::NONE), and [`Entity::some`](crate::Entity::some) turns it into an
 ///   `Option`. Other options are a component that an entity has or lacks, or a field with a value

@@ -2,7 +2,7 @@
 //!
 //! Every foreign chunk names its base by its birth, [`Epoch::foreign`]; so the count of a base is
 //! kept as chunks change hands, and a capture finds out which bases it needs as it looks at its
-//! entries. A base of which nothing is left is let go of at the next reclaim and not at once: a
+//! entries. A base without a live chunk goes at the next reclaim and not at once: a
 //! chunk that was just replaced is still copied from until then.
 
 use crate::storage::base::Base;
@@ -81,7 +81,7 @@ impl Bases {
         self.live -= 1;
     }
 
-    /// Lets go of the bases of which nothing is left.
+    /// Lets go of the bases without live chunks.
     #[inline]
     pub(super) fn let_go(&mut self) {
         if self.is_unused {

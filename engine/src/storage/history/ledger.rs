@@ -1,4 +1,4 @@
-//! The ledger: how many chunks there are, and who reaches them.
+//! The ledger: how many chunks there are, and what reaches them.
 //!
 //! Every count is kept as chunks change hands, so that reading one costs nothing, and nothing is
 //! counted per row. What the world reaches is *live*, what only snapshots reach is *retained*.

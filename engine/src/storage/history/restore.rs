@@ -24,7 +24,7 @@ use crate::storage::chunk_entry::ChunkEntry;
 pub(crate) enum SnapshotOf {
     /// The world's own, which is active: its chunks are live, or on dead lists.
     ThisWorld,
-    /// Another world's, of which this one becomes a branch: it shares the chunks.
+    /// Another world's: this one becomes a branch and shares the chunks.
     AnotherWorld,
 }
 

@@ -147,7 +147,7 @@ impl Append<'_> {
         column.run_end(self.first + number, self.first + end) - self.first
     }
 
-    /// Makes the rows, of which all columns have been written (`valued`), part of the table.
+    /// Makes the rows, written in all columns (`valued`), part of the table.
     #[inline]
     pub(crate) fn finish(self) {
         self.table.rows += self.count as u32;

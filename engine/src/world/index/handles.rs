@@ -11,7 +11,7 @@ use crate::storage::handle_state::LaneId;
 /// No slot has this number: it ends the free list, and stays above all indices.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Where handles go to outside the world: reserved ones that nobody took out, and the lanes of
+/// Where handles go to outside the world: reserved ones that were not taken out, and the lanes of
 /// dropped command buffers.
 #[derive(Clone)]
 pub(crate) struct Handles(pub(super) Arc<SharedHandles>);
@@ -59,7 +59,7 @@ impl Handles {
         self.0.has_returned.store(true, Ordering::Relaxed);
     }
 
-    /// Gives fresh indices back of which nobody has seen a handle, as [`Handles::give_back`].
+    /// Gives fresh indices back whose handles nobody has seen, as [`Handles::give_back`].
     pub(crate) fn give_back_fresh(&self, lineage: u64, range: Range<u32>) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
         if returned.lineage == lineage {

@@ -136,7 +136,7 @@ impl LaneCursor {
 }
 
 impl Lanes {
-    /// The lane with the lowest number that nobody draws from, for a new buffer.
+    /// The lowest lane without a buffer, for a new one.
     pub(super) fn take(&mut self, renewal: Option<Arc<Renewal>>) -> LaneId {
         let vacant = self.lanes.iter().position(|lane| !lane.is_taken);
         let number = vacant.unwrap_or_else(|| {
@@ -162,7 +162,7 @@ impl Lanes {
         self.lanes.get(lane as usize).map_or(0, |lane| lane.head.used)
     }
 
-    /// Whether a lane that nobody draws from holds handles.
+    /// Whether a lane without a buffer holds handles.
     pub(super) fn hold_surplus(&self) -> bool {
         self.lanes.iter().any(|lane| !lane.is_taken && !lane.held.is_empty())
     }

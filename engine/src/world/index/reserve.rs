@@ -2,7 +2,7 @@
 //!
 //! While the world is borrowed shared, the links of the free list don't change, so any thread may
 //! take slots off it by moving `free_head` along: a compare-exchange, and no reservation can see a
-//! link twice. Whoever moves it notes first where it stood, in `reserved_from`. The next exclusive
+//! link twice. A thread that moves it notes first where it stood, in `reserved_from`. The next exclusive
 //! operation that gives or takes a slot *settles* first: it walks from there to where the head is
 //! now, and marks those slots as reserved. That is one comparison when nothing was reserved.
 
@@ -33,7 +33,7 @@ impl EntityIndex {
         Some(start..after(start)?)
     }
 
-    /// Gives a claimed range back, unless somebody has claimed more since. Tells whether it did.
+    /// Gives a claimed range back, unless more has been claimed since. Tells whether it did.
     pub(super) fn unclaim(&self, range: &Range<u32>) -> bool {
         // Relaxed: as above.
         let (ordering, fresh) = (Ordering::Relaxed, &self.fresh);
@@ -77,8 +77,8 @@ impl EntityIndex {
     fn move_head(&self, head: u32, next: u32) -> Result<(), u32> {
         if self.reserved_from.load(Ordering::Relaxed) == NONE {
             let (ordering, from) = (Ordering::Relaxed, &self.reserved_from);
-            // Relaxed: only who finds the head where the exclusive operations left it can succeed.
-            // Who finds it moved has seen, by the exchange below, that this is set.
+            // Relaxed: only a thread that finds the head where exclusive operations left it succeeds.
+            // One that finds it moved has seen, by the exchange below, that this is set.
             _ = from.compare_exchange(NONE, head, ordering, ordering);
         }
         // Release: pairs with the acquiring loads of the head here, in `take_handle`, in

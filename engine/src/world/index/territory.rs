@@ -1,9 +1,9 @@
-//! Which index belongs to whom, as a fixed map from numbers to numbers.
+//! Which index belongs to which owner, as a fixed map from numbers to numbers.
 //!
 //! The world's thread and every command buffer take fresh indices side by side, on threads that know
 //! nothing of each other. So that none of them races for one, the indices are divided once and for
 //! all: each buffer has a *lane*, and the world has what belongs to no lane. Which index comes next
-//! then follows from the owner's own history, never from somebody else's.
+//! then follows from the owner's own history, never from another's.
 //!
 //! Lanes lie in six *levels*, each eight times as large as the one before: level 0 is
 //! 32,768..65,536, level 1 is 262,144..524,288, and so on. Half of a level is divided among the lanes
@@ -22,7 +22,7 @@
 //! are worth having. All lanes together have 7 % of the indices that there are.
 //!
 //! A lane is for what its buffer needs beyond its stock, which grows with the need. Indices far
-//! away cost a list entry for each chunk of slots that nobody has used (see
+//! away cost a list entry for each chunk of unused slots (see
 //! [`ensure`](super::EntityIndex::ensure)), not its memory.
 
 use std::ops::Range;
