@@ -278,6 +278,7 @@ impl fmt::Debug for DescribedRunMut<'_> {
     }
 }
 
+/// # Queries by id that write
 impl World {
     /// A query by component ids that may write: runs of bytes, mutable where all bytes are values.
     ///

@@ -51,6 +51,7 @@ pub struct QueryMut<'a, Q: Terms, F = ()> {
     filter: PhantomData<fn() -> F>,
 }
 
+/// # Queries that write
 impl World {
     /// A query that may write.
     ///

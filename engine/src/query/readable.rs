@@ -472,6 +472,7 @@ impl Readable for World {
     }
 }
 
+/// # Queries and reading, as on views
 impl World {
     reading_methods!(pub methods);
 }

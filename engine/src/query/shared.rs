@@ -76,6 +76,7 @@ pub struct SharedWorld<'w> {
 /// Marks a component that a query writes.
 const WRITTEN: i32 = -1;
 
+/// # Several queries at once
 impl World {
     /// Shares the world out to queries that are alive at once. Sets a counter for each type of the
     /// world to zero.

@@ -7,6 +7,7 @@ use crate::world::World;
 use super::restore::RestoreError;
 use super::view::View;
 
+/// # Branching off
 impl World {
     /// A second world that begins as what `view` shows: same entities under the same handles, rows,
     /// resources, events and tick. It can do all that a world can, on any thread, and what it does

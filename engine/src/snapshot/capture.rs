@@ -11,6 +11,7 @@ use crate::world::state::State;
 use super::pool::{SnapshotPool, VacantSnapshot};
 use super::view::View;
 
+/// # Snapshots
 impl World {
     /// Captures the columns of `mask` and returns the first view of them.
     ///

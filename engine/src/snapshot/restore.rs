@@ -52,6 +52,7 @@ impl fmt::Display for RestoreError {
 
 impl std::error::Error for RestoreError {}
 
+/// # Going back to a snapshot
 impl World {
     /// Goes back to what the world was when `view` was captured: entities under their handles, in
     /// their rows, the handles that are given out next, components, the hierarchy, resources,
@@ -69,8 +70,9 @@ impl World {
     /// * Types and archetypes that were added since stay, without rows, values or events. Local
     ///   resources stay as they are.
     /// * Handles that were reserved at the capture are reserved again, those reserved since are
-    ///   stale. Command buffers are of a future that has not happened:
-    ///   [`World::play_back`] discards what they recorded before.
+    ///   stale.
+    /// * Command buffers keep what they recorded, and their next [`World::play_back`] discards the
+    ///   commands from before the restore, as they name entities of a future that has not happened.
     /// * A world that is a replica is an ordinary world then, and copied whole by its next sync.
     ///
     /// ```

@@ -104,6 +104,7 @@ impl Iterator for SpawnedEntities<'_> {
 
 impl ExactSizeIterator for SpawnedEntities<'_> {}
 
+/// # Many entities at once
 impl World {
     /// Spawns an entity for every value of the slices, which must have one length. One copy of
     /// memory per component and chunk.

@@ -45,6 +45,7 @@ struct Detaching {
     report: DetachReport,
 }
 
+/// # Branches
 impl World {
     /// A world with everything that a complete capture has, and an empty arena.
     pub(crate) fn branch_frozen(

@@ -14,6 +14,7 @@ pub struct ChangeMark {
     pub(crate) epoch: Epoch,
 }
 
+/// # Change detection
 impl World {
     /// Marks this moment: what is written from now on counts as changed since the mark.
     ///

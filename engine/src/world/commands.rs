@@ -8,7 +8,7 @@
 //! A command belongs to the lineage in which it was recorded: a restore or a sync replaces all
 //! entities, and with them whom handles are about. So a buffer asks at each command whether there
 //! has been one. The buffer of a host's module asks when a run begins, on the world's thread: a run
-//! is about one picture, and counts whole or not at all.
+//! is about one snapshot, and counts whole or not at all.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -283,7 +283,7 @@ impl Commands {
         entity
     }
 
-    /// Records the spawning of an entity under a handle that somebody reserved.
+    /// Records the spawning of an entity under a handle that was reserved.
     pub(crate) fn record_spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) {
         self.record(spawn_apply::<B>, entity, &bundle);
     }
@@ -464,14 +464,16 @@ impl std::fmt::Debug for Commands {
     }
 }
 
+/// # Command buffers
 impl World {
     /// Applies the commands of a buffer in the order of their recording and empties it. Commands
     /// on dead entities are skipped and counted; nothing is applied twice. The handle of an entity
     /// whose spawning failed is given again.
     ///
-    /// Commands that were recorded before the last [`World::restore`], or in a replica before its
-    /// last sync, are about entities that are not there any more: they are discarded and counted as
-    /// dead. What was recorded since is applied.
+    /// A [`World::restore`], or a sync in a replica, replaces all entities. So a playback after one
+    /// discards the commands that were recorded before it, counts them as dead, and applies those
+    /// recorded since. The buffer goes on with the handles that were reserved for it in the restored
+    /// state.
     ///
     /// **Handles** follow from the order in which buffers are made, recorded to and played back,
     /// whatever threads do: a recording first uses the *stock* that the playback before it has

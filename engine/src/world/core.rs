@@ -1,4 +1,4 @@
-//! [`World`]: construction, and everything that spawns, moves, reads and removes entities.
+//! [`World`]: its parts, and how it is made, cleared and taken from tick to tick.
 //!
 //! Every operation that can fail does all of its failing first: it makes the chunks that it is
 //! going to write writable, which may run out of memory and changes nothing that can be seen, and
@@ -27,8 +27,8 @@ use super::state::{HolderMut, State};
 /// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
 /// bits, of which command buffers have their shares.
 ///
-/// Components are any `bytemuck::Pod` types, registered on first use or up front with
-/// [`World::register`]. Rows of a table are packed: despawning or moving an entity puts the last
+/// Components are of any type whose bytes mean something ([`Component`](crate::Component)), registered
+/// on first use or up front with [`World::register`]. Rows of a table are packed: despawning or moving an entity puts the last
 /// row in its place, so iteration order is deterministic but changes with removals.
 ///
 /// ```

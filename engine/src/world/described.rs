@@ -23,6 +23,7 @@ use super::index::Location;
 use super::parts::Plans;
 use super::state::State;
 
+/// # Components by id and bytes
 impl World {
     /// Registers a component by name, size and alignment, or finds it registered.
     ///

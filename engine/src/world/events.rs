@@ -79,7 +79,7 @@ impl<T> EventCursor<T> {
 
 impl<T> EventCursor<T> {
     /// Goes on in a log, with the first event that is not as it was read. Tells whether the records
-    /// are any of the cursor's business: a picture of a future that was taken back, or of before,
+    /// are news for the cursor: a snapshot of a future that was taken back, or of before,
     /// has nothing new, and what it has lost the cursor has not.
     fn enter(&mut self, records: &EventRecords<'_>) -> bool {
         let Some(forks) = records.forks else { return true };
@@ -180,7 +180,7 @@ impl<T: Component> Iterator for Events<'_, T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        // A cursor may be ahead of an older picture.
+        // A cursor may be ahead of an older snapshot.
         let row = self.cursor.next.checked_sub(self.records.first)? as usize;
         if row >= self.records.rows.len() {
             return None;
@@ -198,6 +198,7 @@ impl<T: Component> Iterator for Events<'_, T> {
 
 impl<T: Component> ExactSizeIterator for Events<'_, T> {}
 
+/// # Events
 impl World {
     /// Registers `T` as an event type, or finds it registered. Its id shares the range of the
     /// components, and a mask with it captures the log.

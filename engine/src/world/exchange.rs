@@ -15,6 +15,7 @@ use super::insert::RowSource;
 /// Stands for an exchange where a bundle's type stands for its insertion.
 struct Exchange<R, I>(PhantomData<(R, I)>);
 
+/// # Exchanging components
 impl World {
     /// Removes the components of `R` from `entity`, returns them, and inserts those of `inserted`.
     /// A component that is in both is replaced. Constant time, and one copy of the row where

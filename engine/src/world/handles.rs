@@ -68,12 +68,13 @@ impl std::fmt::Debug for ReservedEntities<'_> {
     }
 }
 
+/// # Handles before their entities
 impl World {
     /// Reserves a handle for an entity to come. Any thread may, at the same time as others: one
     /// atomic exchange, and no lock.
     ///
     /// The handle is not alive until [`World::spawn_at`] gives it an entity. Which thread gets which
-    /// handle depends on who comes first: where runs must be reproduced, reserve on one thread, or let
+    /// handle depends on their timing: where runs must be reproduced, reserve on one thread, or let
     /// threads record [`Commands`], whose handles never depend on timing.
     ///
     /// ```

@@ -113,8 +113,9 @@ impl From<SpawnError> for HierarchyError {
 /// An entity and the edge that it moves along.
 type Step = (Entity, usize);
 
+/// # Parents and children
 impl World {
-    /// Makes `child` the last child of `parent`, whoever was its parent before.
+    /// Makes `child` the last child of `parent`, in place of a parent that it had.
     ///
     /// A first link moves the row of the child, a first child that of the parent. Constant time,
     /// plus a walk from `parent` to its root where `child` has children of its own.
@@ -197,7 +198,7 @@ impl World {
         let mut steps = [None; 2];
         self.with_moves(|world, moves| {
             steps = [
-                world.plan_bereaved(moves, &link)?,
+                world.plan_childless_parent(moves, &link)?,
                 Some(world.plan_step::<ChildOf>(moves, child, Direction::Remove)?),
             ];
             world.prepare_family(moves)?;
@@ -219,7 +220,7 @@ impl World {
     pub fn despawn_tree(&mut self, entity: Entity) -> Result<usize, HierarchyError> {
         self.check_alive(entity)?;
         let link = self.child_of(entity);
-        let mut bereaved = None;
+        let mut childless = None;
         let mut moves = mem::take(&mut self.scratch.moves);
         moves.clear();
         moves.add(entity, None);
@@ -227,10 +228,10 @@ impl World {
             moves.add(descendant, None);
         }
         let prepared = self.all_or_nothing(|world| {
-            world.attempt(|world| world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved))
+            world.attempt(|world| world.prepare_despawn(&mut moves, link.as_ref(), &mut childless))
         });
         if prepared.is_ok() {
-            self.leave_parent(link.as_ref(), bereaved);
+            self.leave_parent(link.as_ref(), childless);
             // The root last, so that the next spawn gets its slot.
             moves.despawned().rev().for_each(|each| self.remove_row(each));
         }
@@ -246,19 +247,19 @@ impl World {
     #[cold]
     pub(crate) fn despawn_linked(&mut self, entity: Entity) -> Result<(), SpawnError> {
         let link = self.child_of(entity);
-        let mut bereaved = None;
+        let mut childless = None;
         let mut moves = mem::take(&mut self.scratch.moves);
         moves.clear();
         moves.add(entity, None);
         let prepared = self.all_or_nothing(|world| {
             world.attempt(|world| {
                 world.plan_orphans(&mut moves, entity)?;
-                world.prepare_despawn(&mut moves, link.as_ref(), &mut bereaved)
+                world.prepare_despawn(&mut moves, link.as_ref(), &mut childless)
             })
         });
         self.scratch.moves = moves;
         prepared?;
-        self.leave_parent(link.as_ref(), bereaved);
+        self.leave_parent(link.as_ref(), childless);
         let mut next = self.children_of(entity).map_or(Entity::NONE, |children| children.first);
         while let Some(child) = next.some() {
             next = self.child_of(child).map_or(Entity::NONE, |link| link.next);
@@ -299,20 +300,20 @@ impl World {
         &mut self,
         moves: &mut Moves,
         link: Option<&ChildOf>,
-        bereaved: &mut Option<Step>,
+        childless: &mut Option<Step>,
     ) -> Result<(), SpawnError> {
         if let Some(link) = link {
-            *bereaved = self.plan_bereaved(moves, link)?;
+            *childless = self.plan_childless_parent(moves, link)?;
         }
         self.prepare_family(moves)?;
         link.map_or(Ok(()), |link| self.own_neighbours(link))
     }
 
-    fn leave_parent(&mut self, link: Option<&ChildOf>, bereaved: Option<Step>) {
+    fn leave_parent(&mut self, link: Option<&ChildOf>, childless: Option<Step>) {
         if let Some(link) = link {
             self.unlink_child(link);
         }
-        if let Some(step) = bereaved {
+        if let Some(step) = childless {
             self.take_step(step);
         }
     }
@@ -331,7 +332,7 @@ impl World {
         let mut steps = [None; 3];
         self.with_moves(|world, moves| {
             let left = old.as_ref().filter(|old| old.parent != parent);
-            steps[0] = left.map_or(Ok(None), |old| world.plan_bereaved(moves, old))?;
+            steps[0] = left.map_or(Ok(None), |old| world.plan_childless_parent(moves, old))?;
             if old.is_none() {
                 steps[1] = Some(world.plan_step::<ChildOf>(moves, child, Direction::Insert)?);
             }
@@ -386,7 +387,7 @@ impl World {
     }
 
     /// Lists the parent of a link that is about to lose its only child, and with it [`Children`].
-    fn plan_bereaved(
+    fn plan_childless_parent(
         &mut self,
         moves: &mut Moves,
         link: &ChildOf,

@@ -36,6 +36,7 @@ impl CompactReport {
     }
 }
 
+/// # Giving memory back
 impl World {
     /// Gives surplus memory back to the arena: chunks without rows, and the first chunks of small
     /// tables that were large once. Then copies chunks that single writes have scattered to neighbours,

@@ -37,6 +37,7 @@ pub struct ListReport {
     pub skipped: usize,
 }
 
+/// # Lists of entities
 impl World {
     /// Inserts `bundle` into every entity of a list, in any order. Stale and repeated handles are
     /// skipped and counted.

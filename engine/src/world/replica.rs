@@ -113,6 +113,7 @@ struct Sync<'a, M> {
     report: SyncReport,
 }
 
+/// # Replicas
 impl World {
     /// Makes this world a physically separate copy of the columns of `mask` in `source`: the
     /// same entities under the same handles, in the same rows, and the same tick.

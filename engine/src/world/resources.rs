@@ -110,6 +110,7 @@ impl From<MemoryError> for ResourceError {
     }
 }
 
+/// # Resources
 impl World {
     /// Registers `T` as a resource, or finds it registered. Its id shares the range of the
     /// components, and a mask with it captures the value.

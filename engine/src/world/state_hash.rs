@@ -17,6 +17,7 @@ use super::state::HolderMut;
 /// Slots that are hashed at once.
 const SLOTS: usize = 64;
 
+/// # State hashes
 impl World {
     /// A number for what the world holds: equal worlds have equal hashes, and different ones
     /// almost certainly different ones.
@@ -26,7 +27,7 @@ impl World {
     /// synced with. Not counted are the tick, events, local resources, the ids of components, the
     /// order and number of archetypes, and anything about memory. The number is the same in every
     /// process and on every machine of one byte order, for one build of the program and one
-    /// [`WorldConfig`](crate::WorldConfig). It is no protection against somebody who makes up data.
+    /// [`WorldConfig`](crate::WorldConfig). It does not protect against forged data.
     ///
     /// Reads the chunks that were written since the last call, and looks at the mark of every
     /// other. Settles what was reserved through `&World`. Allocates only when a table has grown.

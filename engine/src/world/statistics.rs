@@ -36,6 +36,7 @@ pub struct WorldMemory {
     pub foreign_chunks: usize,
 }
 
+/// # Memory in numbers
 impl World {
     /// Where the world's memory is. Constant cost: every count is kept as chunks change hands.
     ///
@@ -67,8 +68,8 @@ impl World {
         }
     }
 
-    /// The snapshots of this world that still have readers, oldest first: whoever is slow stands
-    /// first. Constant cost for each.
+    /// The snapshots of this world that still have readers, oldest first, so that slow
+    /// readers stand first. Constant cost for each.
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};

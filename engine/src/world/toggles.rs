@@ -3,7 +3,7 @@
 //! A component that is registered as a toggle has a hidden column beside it, one byte a row, in
 //! every table that has the component. It is a column like any other: rows carry it along when
 //! they move, snapshots and replicas capture it, and it is copied on write. Masks never part the
-//! two, so whoever reads the component knows where it is switched off.
+//! two, so every reader of the component can tell where it is switched off.
 //!
 //! Where the column is written: inserting the component switches it on, everything else goes
 //! through [`Toggles::set`].
@@ -25,6 +25,7 @@ use super::index::Slot;
 use super::state::State;
 use super::types::rows_pass;
 
+/// # Switching components off
 impl World {
     /// Registers `T` as a component that can be switched off, or finds it registered as one. That
     /// must come before the first entity that has a `T`.
@@ -45,9 +46,9 @@ impl World {
     /// | [`World::query_described`] | skipped where the component is required; `excluded` looks at what the archetype has |
     /// | `get` and `get_many` of a query | [`GetError::Filtered`](crate::GetError::Filtered) where the loop skips the entity |
     /// | `count`, `len`, `single` and batches over a query | go by what the query finds |
-    /// | [`World::get`], [`World::get_mut`], bytes by id | the value is reached as ever |
+    /// | [`World::get`], [`World::get_mut`], bytes by id | the value is reached |
     /// | [`World::insert`], also in place | switches `T` on |
-    /// | [`World::remove`], [`World::exchange`], [`World::despawn`] | take `T` away as ever |
+    /// | [`World::remove`], [`World::exchange`], [`World::despawn`] | take `T` away |
     /// | snapshots, replicas | have what was switched at the capture or sync |
     ///
     /// A query that skips rows looks at 64 of them at once; queries over other tables are not

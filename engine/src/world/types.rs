@@ -30,8 +30,8 @@ impl World {
     }
 
     /// The ids of the components of `B`, which are registered if they are new, and of the toggles
-    /// of those that can be switched off. Here, and only here, a bundle may also hold [`Entity`]:
-    /// it stands for the entity handles.
+    /// of those that can be switched off. Here, and only here, a bundle may also hold
+    /// [`Entity`](crate::Entity): it stands for the entity handles.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Events and resources by id and bytes: for files, scripts, other languages, and whoever shows a
-//! world without knowing its types.
+//! Events and resources by id and bytes: for files, scripts, other languages, and programs that
+//! show a world without knowing its types.
 //!
 //! Their types are registered as always, by a [`Schema`](crate::Schema) or on first use. Bytes are
 //! checked where they come in.
@@ -59,6 +59,7 @@ impl<'a> Iterator for EventBytes<'a> {
 
 impl ExactSizeIterator for EventBytes<'_> {}
 
+/// # Events and resources by id and bytes
 impl World {
     /// Appends an event by its bytes to the log of the type `id`, as [`World::try_send_event`].
     ///
