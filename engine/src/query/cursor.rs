@@ -167,18 +167,98 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
     ///
     /// # Safety
     ///
-    /// The access is that of the store, and all runs that were opened before have been visited.
-    #[inline(never)]
+    /// The access is that of the store, all runs that were opened before have been visited, and the
+    /// cursor is driven by this function only.
+    #[inline]
     pub(super) unsafe fn open_ahead(
         &mut self,
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
-        ahead.clear();
-        loop {
-            if ahead.is_full() {
-                return Ok(());
+        if self.plan.may_select::<F>() {
+            // SAFETY: the caller's contract.
+            unsafe { self.open_selected(access, ahead) }
+        } else {
+            // SAFETY: the caller's contract.
+            unsafe { self.open_all(access, ahead) }
+        }
+    }
+
+    /// [`Cursor::open_ahead`] where all rows of the tables are visited. The cursor is before the table
+    /// at its position, or in it.
+    ///
+    /// # Safety
+    ///
+    /// As [`Cursor::open_ahead`].
+    #[inline(never)]
+    unsafe fn open_all(
+        &mut self,
+        access: &Access<'_>,
+        ahead: &mut Ahead<Q::Run>,
+    ) -> Result<(), MemoryError> {
+        // All that changes is in locals: what is written to the list may not be taken for them.
+        let (mut len, mut row, mut position) = (0, self.row, self.position);
+        let (plan, positions) = (self.plan, self.plan.len());
+        let mut result = Ok(());
+        'find: while position < positions {
+            let Some(table) = plan.table::<F>(position) else {
+                position += 1;
+                continue;
+            };
+            let place = plan.place(position, &table);
+            // SAFETY: the place was found in this table, or in one of the same archetype and layout;
+            // for the rest the contract of `new`.
+            let bound = unsafe { Q::bind(place, &table) };
+            let (rows, run_rows) = (table.rows(), 1 << Q::run_log2(&bound));
+            if row == 0 && rows <= run_rows && len < RUNS {
+                // The usual small table, of one run: there is nothing to work out.
+                // SAFETY: a run begins at the first row.
+                if let Some(run) = unsafe { access.open_owned::<Q>(&bound, 0) } {
+                    ahead.put(len, run, rows);
+                    (len, position) = (len + 1, position + 1);
+                    continue;
+                }
             }
+            while row < rows {
+                let end = rows.min(row + run_rows);
+                // SAFETY: a run begins at the row.
+                match unsafe { access.open_owned::<Q>(&bound, row) } {
+                    _ if len >= RUNS => break 'find,
+                    Some(run) => ahead.put(len, run, end - row),
+                    None if len > 0 => break 'find,
+                    None => {
+                        // SAFETY: the run lies in one chunk of every column, and nothing is open.
+                        match unsafe { access.open_older::<Q>(bound, row..end, rows) } {
+                            Ok(run) => {
+                                ahead.put(0, run, end - row);
+                                (len, row) = (1, end);
+                            }
+                            Err(error) => result = Err(error),
+                        }
+                        break 'find;
+                    }
+                }
+                (len, row) = (len + 1, end);
+            }
+            (position, row) = (position + 1, 0);
+        }
+        (ahead.len, self.row, self.position) = (len, row, position);
+        result
+    }
+
+    /// [`Cursor::open_ahead`] where something may decide on rows.
+    ///
+    /// # Safety
+    ///
+    /// As [`Cursor::open_ahead`].
+    #[inline(never)]
+    unsafe fn open_selected(
+        &mut self,
+        access: &Access<'_>,
+        ahead: &mut Ahead<Q::Run>,
+    ) -> Result<(), MemoryError> {
+        ahead.len = 0;
+        while ahead.len < RUNS {
             let Some(run) = self.pending.take().or_else(|| self.step()) else {
                 if !self.enter() {
                     return Ok(());
@@ -188,8 +268,8 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
             let rows = run.len();
             // SAFETY: the run lies in one chunk of every column of the table.
             match unsafe { access.open_owned::<Q>(self.bound(), run.start) } {
-                Some(run) => ahead.push(run, rows),
-                None if !ahead.is_empty() => {
+                Some(run) => ahead.put(ahead.len, run, rows),
+                None if ahead.len > 0 => {
                     // It comes alone.
                     self.pending = Some(run);
                     return Ok(());
@@ -197,11 +277,14 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
                 None => {
                     let (bound, live) = (*self.bound(), self.rows);
                     // SAFETY: as above; nothing is open.
-                    ahead.push(unsafe { access.open_older::<Q>(bound, run, live)? }, rows);
+                    ahead.put(0, unsafe { access.open_older::<Q>(bound, run, live)? }, rows);
+                    ahead.len = 1;
                     return Ok(());
                 }
             }
+            ahead.len += 1;
         }
+        Ok(())
     }
 
     /// How many rows the query visits.
@@ -227,8 +310,8 @@ impl<R: Copy> Ahead<R> {
     }
 
     #[inline]
-    pub(super) fn clear(&mut self) {
-        self.len = 0;
+    fn put(&mut self, index: usize, run: R, rows: usize) {
+        self.runs[index].write((run, rows));
     }
 
     #[inline]
@@ -237,19 +320,8 @@ impl<R: Copy> Ahead<R> {
     }
 
     #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        self.len == RUNS
-    }
-
-    #[inline]
-    pub(super) fn push(&mut self, run: R, rows: usize) {
-        self.runs[self.len].write((run, rows));
-        self.len += 1;
-    }
-
-    #[inline]
     pub(super) fn runs(&self) -> &[(R, usize)] {
-        // SAFETY: so many were pushed, from the first on.
+        // SAFETY: so many were put, from the first on.
         unsafe { slice::from_raw_parts(self.runs.as_ptr().cast(), self.len) }
     }
 }

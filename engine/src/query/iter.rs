@@ -101,14 +101,16 @@ impl<'a, Q: Terms, F: Filter> Iterator for QueryIter<'a, Q, F> {
     fn fold<B, G: FnMut(B, Self::Item) -> B>(mut self, start: B, mut each: G) -> B {
         let mut folded = start;
         loop {
-            for index in self.index..self.len {
+            if self.index < self.len {
                 // SAFETY: rows are left, so there is a run.
                 let run = unsafe { self.run.unwrap_unchecked() };
-                // SAFETY: the index is in the run, which was copied if it was shared, and each
-                // index is handed out once.
-                folded = each(folded, unsafe { Q::item(run, index) });
+                for index in self.index..self.len {
+                    // SAFETY: the index is in the run, which was copied if it was shared, and each
+                    // index is handed out once.
+                    folded = each(folded, unsafe { Q::item(run, index) });
+                }
+                self.index = self.len;
             }
-            self.index = self.len;
             if !went_on(self.advance()) {
                 return folded;
             }

@@ -127,6 +127,12 @@ impl<'a, Q: Terms> Plan<'a, Q> {
         &self.store.catalog().registry
     }
 
+    /// Whether there can be tables of which only some rows are visited.
+    #[inline]
+    pub(super) fn may_select<F: Filter>(&self) -> bool {
+        Selection::<F>::is_needed(self.registry())
+    }
+
     /// How many tables the plan has to look at.
     #[inline]
     pub(super) fn len(&self) -> usize {

@@ -21,6 +21,7 @@ impl<'a> Store<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn locate_alive(&self, entity: Entity) -> Result<Location, ReadError> {
         match self.locate(entity) {
             Ok(at) => at.ok_or(ReadError::NotAlive { entity }),
@@ -30,6 +31,7 @@ impl<'a> Store<'a> {
 
     /// The id of `T`; `None` where nothing has it. A store that may be read only in part
     /// can't tell that of a type that it doesn't know.
+    #[inline]
     fn readable_id<T: Component>(&self, kind: Kind) -> Result<Option<ComponentId>, ReadError> {
         match self.catalog().registry.id_of::<T>(kind) {
             Some(id) if self.readable().contains(id) => Ok(Some(id)),
@@ -50,6 +52,7 @@ impl<'a> Store<'a> {
         if is_readable { Ok(component) } else { Err(ReadError::NotReadable { component }) }
     }
 
+    #[inline]
     pub(crate) fn get<T: Component>(&self, entity: Entity) -> Result<&'a T, ReadError> {
         let at = self.locate_alive(entity)?;
         let id = self.readable_id::<T>(Kind::Component)?;

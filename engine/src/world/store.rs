@@ -83,6 +83,7 @@ type SharedParts<'a> = (Store<'a>, WriteParts<'a>, &'a [AtomicI32], &'a Mutex<Ve
 
 impl<'a> Store<'a> {
     /// The store of a snapshot; only `readable` may be read.
+    #[inline]
     pub(crate) fn frozen(frozen: &'a Frozen, readable: &'a ComponentMask) -> Self {
         let (contents, catalog) = (Contents::Frozen(frozen), frozen.catalog());
         let (world, tick) = (frozen.head.world, frozen.head.tick);
