@@ -29,8 +29,7 @@ use super::selection::{Selection, next_run};
 use super::terms::{RUN_LOG2_MAX, Terms};
 
 /// Where a pass over the rows of a query is.
-pub(super) struct Cursor<'a, Q: Terms, F: Filter> {
-    plan: Plan<'a, Q>,
+pub(super) struct Cursor<Q: Terms, F: Filter> {
     since: Epoch,
     /// The position in the plan of the next table.
     position: usize,
@@ -48,17 +47,16 @@ pub(super) struct Cursor<'a, Q: Terms, F: Filter> {
     filter: PhantomData<fn() -> F>,
 }
 
-impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
+impl<Q: Terms, F: Filter> Cursor<Q, F> {
     /// A cursor before the first table.
     ///
     /// # Safety
     ///
-    /// As far as the terms write, the store of the plan is live, and its columns are the cursor's
-    /// exclusively for `'a`.
+    /// The cursor is driven by one plan, whose store is borrowed as long as the cursor is used. As far as
+    /// the terms write, the store is live, and its columns are the cursor's exclusively.
     #[inline]
-    pub(super) unsafe fn new(plan: Plan<'a, Q>, since: Epoch) -> Self {
+    pub(super) unsafe fn new(since: Epoch) -> Self {
         Self {
-            plan,
             since,
             position: 0,
             bound: None,
@@ -83,10 +81,11 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
     #[cfg(feature = "rayon")]
     pub(super) fn for_each_run(
         &mut self,
+        plan: &Plan<'_, '_, Q>,
         mut each: impl FnMut(&Self, Range<usize>) -> Result<(), MemoryError>,
     ) -> Result<(), MemoryError> {
         self.position = 0;
-        while self.enter() {
+        while self.enter(plan) {
             while let Some(run) = self.step() {
                 each(self, run)?;
             }
@@ -96,12 +95,12 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
 
     /// Goes to the next table that is visited; `false` when there is none.
     #[inline]
-    pub(super) fn enter(&mut self) -> bool {
-        let positions = self.plan.len();
+    pub(super) fn enter(&mut self, plan: &Plan<'_, '_, Q>) -> bool {
+        let positions = plan.len();
         while self.position < positions {
             let position = self.position;
             self.position += 1;
-            if self.enter_at(position) {
+            if self.enter_at(plan, position) {
                 return true;
             }
         }
@@ -110,15 +109,17 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
 
     /// Goes to the table at a position of the plan; `false` when it is not visited.
     #[inline]
-    pub(super) fn enter_at(&mut self, position: usize) -> bool {
-        let Some(table) = self.plan.table::<F>(position) else { return false };
-        let place = self.plan.place(position, &table);
+    pub(super) fn enter_at(&mut self, plan: &Plan<'_, '_, Q>, position: usize) -> bool {
+        let Some((table, place)) = plan.visit::<F>(position) else { return false };
         // SAFETY: the place was found in this table, or in one of the same archetype and layout; for
         // the rest the contract of `new`.
         let bound = unsafe { Q::bind(place, &table) };
         self.log2 = Q::run_log2(&bound).min(self.log2_max);
         self.bound = Some(bound);
-        self.selection = self.plan.selection(&table, self.since);
+        // Without a selection there is nothing to write: it is large.
+        if plan.may_select::<F>() {
+            self.selection = plan.selection(&table, self.since);
+        }
         (self.row, self.rows) = (0, table.rows());
         true
     }
@@ -167,50 +168,58 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
     ///
     /// # Safety
     ///
-    /// The access is that of the store, all runs that were opened before have been visited, and the
+    /// The access is that of the plan's store, all runs that were opened before have been visited, and the
     /// cursor is driven by this function only.
     #[inline]
     pub(super) unsafe fn open_ahead(
         &mut self,
+        plan: &Plan<'_, '_, Q>,
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
-        if self.plan.may_select::<F>() {
+        if plan.may_select::<F>() {
             // SAFETY: the caller's contract.
-            unsafe { self.open_selected(access, ahead) }
-        } else {
-            // SAFETY: the caller's contract.
-            unsafe { self.open_all(access, ahead) }
+            return unsafe { self.open_selected(plan, access, ahead) };
         }
+        if self.row > 0 {
+            // SAFETY: the caller's contract.
+            unsafe { self.open_rest(access, ahead)? };
+            if !ahead.is_empty() {
+                return Ok(());
+            }
+        }
+        // SAFETY: the caller's contract, and the cursor is before a table.
+        unsafe { self.open_tables(plan, access, ahead) }
     }
 
-    /// [`Cursor::open_ahead`] where all rows of the tables are visited. The cursor is before the table
-    /// at its position, or in it.
+    /// [`Cursor::open_ahead`] where all rows of the tables are visited, and the cursor is before a table.
     ///
     /// # Safety
     ///
     /// As [`Cursor::open_ahead`].
     #[inline(never)]
-    unsafe fn open_all(
+    unsafe fn open_tables(
         &mut self,
+        plan: &Plan<'_, '_, Q>,
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
         // All that changes is in locals: what is written to the list may not be taken for them.
-        let (mut len, mut row, mut position) = (0, self.row, self.position);
-        let (plan, positions) = (self.plan, self.plan.len());
-        let mut result = Ok(());
-        'find: while position < positions {
-            let Some(table) = plan.table::<F>(position) else {
+        let (mut len, mut position, positions) = (0, self.position, plan.len());
+        let bound = loop {
+            if position == positions || len == RUNS {
+                (ahead.len, self.position) = (len, position);
+                return Ok(());
+            }
+            let Some((table, place)) = plan.visit::<F>(position) else {
                 position += 1;
                 continue;
             };
-            let place = plan.place(position, &table);
             // SAFETY: the place was found in this table, or in one of the same archetype and layout;
             // for the rest the contract of `new`.
             let bound = unsafe { Q::bind(place, &table) };
-            let (rows, run_rows) = (table.rows(), 1 << Q::run_log2(&bound));
-            if row == 0 && rows <= run_rows && len < RUNS {
+            let rows = table.rows();
+            if rows <= 1 << Q::run_log2(&bound) {
                 // The usual small table, of one run: there is nothing to work out.
                 // SAFETY: a run begins at the first row.
                 if let Some(run) = unsafe { access.open_owned::<Q>(&bound, 0) } {
@@ -219,31 +228,52 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
                     continue;
                 }
             }
-            while row < rows {
-                let end = rows.min(row + run_rows);
-                // SAFETY: a run begins at the row.
-                match unsafe { access.open_owned::<Q>(&bound, row) } {
-                    _ if len >= RUNS => break 'find,
-                    Some(run) => ahead.put(len, run, end - row),
-                    None if len > 0 => break 'find,
-                    None => {
-                        // SAFETY: the run lies in one chunk of every column, and nothing is open.
-                        match unsafe { access.open_older::<Q>(bound, row..end, rows) } {
-                            Ok(run) => {
-                                ahead.put(0, run, end - row);
-                                (len, row) = (1, end);
-                            }
-                            Err(error) => result = Err(error),
-                        }
-                        break 'find;
-                    }
-                }
-                (len, row) = (len + 1, end);
+            if len > 0 {
+                (ahead.len, self.position) = (len, position);
+                return Ok(());
             }
-            (position, row) = (position + 1, 0);
+            self.rows = rows;
+            break bound;
+        };
+        (self.bound, self.position) = (Some(bound), position);
+        // SAFETY: the caller's contract.
+        unsafe { self.open_rest(access, ahead) }
+    }
+
+    /// Opens the next runs of the table at the position, which is bound.
+    ///
+    /// # Safety
+    ///
+    /// As [`Cursor::open_ahead`].
+    #[inline(never)]
+    unsafe fn open_rest(
+        &mut self,
+        access: &Access<'_>,
+        ahead: &mut Ahead<Q::Run>,
+    ) -> Result<(), MemoryError> {
+        let (bound, rows, mut row, mut len) = (*self.bound(), self.rows, self.row, 0);
+        let run_rows = 1 << Q::run_log2(&bound);
+        while row < rows && len < RUNS {
+            let end = rows.min(row + run_rows);
+            // SAFETY: a run begins at the row.
+            match unsafe { access.open_owned::<Q>(&bound, row) } {
+                Some(run) => ahead.put(len, run, end - row),
+                None if len > 0 => break,
+                None => {
+                    // SAFETY: the run lies in one chunk of every column, and nothing is open.
+                    let run = unsafe { access.open_older::<Q>(bound, row..end, rows)? };
+                    ahead.put(0, run, end - row);
+                    (len, row) = (1, end);
+                    break;
+                }
+            }
+            (len, row) = (len + 1, end);
         }
-        (ahead.len, self.row, self.position) = (len, row, position);
-        result
+        if row == rows {
+            (self.position, row) = (self.position + 1, 0);
+        }
+        (ahead.len, self.row) = (len, row);
+        Ok(())
     }
 
     /// [`Cursor::open_ahead`] where something may decide on rows.
@@ -254,13 +284,14 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
     #[inline(never)]
     unsafe fn open_selected(
         &mut self,
+        plan: &Plan<'_, '_, Q>,
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
         ahead.len = 0;
         while ahead.len < RUNS {
             let Some(run) = self.pending.take().or_else(|| self.step()) else {
-                if !self.enter() {
+                if !self.enter(plan) {
                     return Ok(());
                 }
                 continue;
@@ -285,11 +316,6 @@ impl<'a, Q: Terms, F: Filter> Cursor<'a, Q, F> {
             ahead.len += 1;
         }
         Ok(())
-    }
-
-    /// How many rows the query visits.
-    pub(super) fn count(&self) -> usize {
-        count::<Q, F>(&self.plan, self.since)
     }
 }
 
@@ -327,7 +353,7 @@ impl<R: Copy> Ahead<R> {
 }
 
 /// How many rows a query visits: by table, and by row only where something decides on each of them.
-pub(super) fn count<Q: Terms, F: Filter>(plan: &Plan<'_, Q>, since: Epoch) -> usize {
+pub(super) fn count<Q: Terms, F: Filter>(plan: &Plan<'_, '_, Q>, since: Epoch) -> usize {
     let tables = (0..plan.len()).filter_map(|position| plan.table::<F>(position));
     let rows = tables.map(|table| match plan.selection::<F>(&table, since) {
         // SAFETY: the store is borrowed.
@@ -338,14 +364,14 @@ pub(super) fn count<Q: Terms, F: Filter>(plan: &Plan<'_, Q>, since: Epoch) -> us
 }
 
 /// Whether a query visits only some rows of any table.
-pub(super) fn selects_rows<Q: Terms, F: Filter>(plan: &Plan<'_, Q>, since: Epoch) -> bool {
+pub(super) fn selects_rows<Q: Terms, F: Filter>(plan: &Plan<'_, '_, Q>, since: Epoch) -> bool {
     let mut tables = (0..plan.len()).filter_map(|at| plan.table::<F>(at));
     tables.any(|table| plan.selection::<F>(&table, since).is_some())
 }
 
 /// Calls `each` for the rows that a query visits, with the number of their table.
 pub(super) fn for_each_range<Q: Terms, F: Filter>(
-    plan: &Plan<'_, Q>,
+    plan: &Plan<'_, '_, Q>,
     since: Epoch,
     mut each: impl FnMut(usize, Range<usize>),
 ) {
@@ -365,7 +391,7 @@ pub(super) fn for_each_range<Q: Terms, F: Filter>(
 /// The rows that a query visits next, from `row` of the table at `position` of the plan on, and their
 /// position: in one chunk of every column whose chunks have `1 << log2` rows or more.
 pub(super) fn next_range<Q: Terms>(
-    plan: &Plan<'_, Q>,
+    plan: &Plan<'_, '_, Q>,
     (position, mut row): (usize, usize),
     log2: u8,
 ) -> Option<(usize, Range<usize>)> {

@@ -16,7 +16,7 @@ use crate::world::{ComponentError, World};
 
 use super::cursor::{count, next_range};
 use super::error::QueryError;
-use super::plan::Plan;
+use super::plan::{Choice, Plan};
 use super::requirements::Requirements;
 
 /// The requirements of a query by ids.
@@ -51,13 +51,15 @@ impl<'a> Asked<'a> {
         Ok(Self { ids, requirements, required, excluded, log2 })
     }
 
-    fn plan<'p>(&'p self, store: &Store<'p>) -> Plan<'p, ()> {
-        Plan::scan_for(*store, (), self.requirements, Some(&self.excluded))
+    /// Calls `ask` with the plan for a store.
+    fn with_plan<R>(&self, store: &Store<'_>, ask: impl FnOnce(&Plan<'_, '_, ()>) -> R) -> R {
+        let choice = Choice::scan_for((), self.requirements, Some(&self.excluded));
+        ask(&Plan::of_nothing(store, &choice))
     }
 
     /// The next run from a row of a table on: its table and its rows.
     fn next(&self, store: &Store<'_>, from: (usize, usize)) -> Option<(usize, Range<usize>)> {
-        next_range(&self.plan(store), from, self.log2)
+        self.with_plan(store, |plan| next_range(plan, from, self.log2))
     }
 }
 
@@ -97,7 +99,7 @@ impl<'a> DescribedQuery<'a> {
     /// How many entities the query finds. The cost grows with archetypes, and with entities only
     /// where a required component can be switched off.
     pub fn count(&self) -> usize {
-        count::<(), ()>(&self.asked.plan(&self.store), Epoch::BEFORE_ALL)
+        self.asked.with_plan(&self.store, |plan| count::<(), ()>(plan, Epoch::BEFORE_ALL))
     }
 
     /// The runs, in the order of archetypes and rows.

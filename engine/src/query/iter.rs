@@ -5,9 +5,12 @@
 
 use convoy_pool::MemoryError;
 
+use crate::world::store::Store;
+
 use super::access::Access;
 use super::cursor::Cursor;
 use super::filter::Filter;
+use super::plan::{Choice, Plan};
 use super::terms::Terms;
 
 /// Iterates over the entities of a query, in the order of archetypes and rows. Of known length.
@@ -16,7 +19,9 @@ use super::terms::Terms;
 ///
 /// In queries that write, when memory runs out for copying a chunk that a snapshot shares.
 pub struct QueryIter<'a, Q: Terms, F: Filter = ()> {
-    cursor: Cursor<'a, Q, F>,
+    store: Store<'a>,
+    choice: Choice<'a, Q>,
+    cursor: Cursor<Q, F>,
     access: Access<'a>,
     run: Option<Q::Run>,
     /// The next row of the run, and how many it has.
@@ -27,9 +32,14 @@ pub struct QueryIter<'a, Q: Terms, F: Filter = ()> {
 }
 
 impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
-    pub(super) fn new(cursor: Cursor<'a, Q, F>, access: Access<'a>) -> Self {
-        let later = cursor.count();
-        Self { cursor, access, run: None, index: 0, len: 0, later }
+    pub(super) fn new(
+        plan: Plan<'_, 'a, Q>,
+        later: usize,
+        cursor: Cursor<Q, F>,
+        access: Access<'a>,
+    ) -> Self {
+        let (store, choice) = (*plan.store(), *plan.choice());
+        Self { store, choice, cursor, access, run: None, index: 0, len: 0, later }
     }
 
     /// Goes to the next run that has rows; `false` when there is none.
@@ -39,7 +49,9 @@ impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
             if let Some(run) = self.cursor.step() {
                 break run;
             }
-            if !self.cursor.enter() {
+            // SAFETY: the choice was made for the store.
+            let plan = unsafe { Plan::new(self.store, &self.choice) };
+            if !self.cursor.enter(&plan) {
                 return Ok(false);
             }
         };

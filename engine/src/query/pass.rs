@@ -11,7 +11,7 @@ use convoy_pool::MemoryError;
 use crate::storage::epoch::Epoch;
 
 use super::access::Access;
-use super::cursor::{Ahead, Cursor};
+use super::cursor::{Ahead, Cursor, count};
 use super::filter::Filter;
 use super::iter::QueryIter;
 use super::plan::Plan;
@@ -19,23 +19,25 @@ use super::terms::{ReadOnly, Terms};
 
 /// A pass that has not begun: a plan, an access, and a store. It stands for the reference that lets the
 /// query reach the rows, and can't be copied.
-pub(super) struct Pass<'a, Q: Terms, F: Filter> {
-    pub(super) cursor: Cursor<'a, Q, F>,
+pub(super) struct Pass<'p, 'a, Q: Terms, F: Filter> {
+    pub(super) plan: Plan<'p, 'a, Q>,
+    pub(super) cursor: Cursor<Q, F>,
     pub(super) access: Access<'a>,
+    since: Epoch,
 }
 
-impl<'a, Q: Terms, F: Filter> Pass<'a, Q, F> {
+impl<'p, 'a, Q: Terms, F: Filter> Pass<'p, 'a, Q, F> {
     /// # Safety
     ///
-    /// As [`Cursor::new`]; the access is that of the plan's store.
+    /// As [`Cursor::new`], for this plan; the access is that of its store.
     #[inline]
-    pub(super) unsafe fn new(plan: Plan<'a, Q>, since: Epoch, access: Access<'a>) -> Self {
+    pub(super) unsafe fn new(plan: Plan<'p, 'a, Q>, since: Epoch, access: Access<'a>) -> Self {
         // SAFETY: the caller's contract.
-        Self { cursor: unsafe { Cursor::new(plan, since) }, access }
+        Self { plan, cursor: unsafe { Cursor::new(since) }, access, since }
     }
 
     pub(super) fn iter(self) -> QueryIter<'a, Q, F> {
-        QueryIter::new(self.cursor, self.access)
+        QueryIter::new(self.plan, count::<Q, F>(&self.plan, self.since), self.cursor, self.access)
     }
 
     #[inline]
@@ -83,7 +85,7 @@ impl<'a, Q: Terms, F: Filter> Pass<'a, Q, F> {
         let mut ahead = Ahead::new();
         loop {
             // SAFETY: the access is the store's, and the runs before have been visited.
-            unsafe { self.cursor.open_ahead(&self.access, &mut ahead)? };
+            unsafe { self.cursor.open_ahead(&self.plan, &self.access, &mut ahead)? };
             for &(run, rows) in ahead.runs() {
                 visit(run, rows);
             }
@@ -94,9 +96,9 @@ impl<'a, Q: Terms, F: Filter> Pass<'a, Q, F> {
     }
 }
 
-impl<'a, Q: ReadOnly, F: Filter> Pass<'a, Q, F> {
+impl<'p, 'a, Q: ReadOnly, F: Filter> Pass<'p, 'a, Q, F> {
     #[inline]
-    pub(super) fn reading(plan: Plan<'a, Q>, since: Epoch) -> Self {
+    pub(super) fn reading(plan: Plan<'p, 'a, Q>, since: Epoch) -> Self {
         // SAFETY: the terms only read.
         unsafe { Self::new(plan, since, Access::READ) }
     }

@@ -20,10 +20,10 @@ use super::requirements::Requirements;
 use super::selection::Selection;
 use super::terms::Terms;
 
-/// The tables of a store that a query visits.
-pub(super) struct Plan<'a, Q: Terms> {
+/// The tables of a store that a query visits. Small, and passed by value.
+pub(super) struct Plan<'p, 'a, Q: Terms> {
     store: Store<'a>,
-    choice: Choice<'a, Q>,
+    choice: &'p Choice<'a, Q>,
 }
 
 /// Which tables of a store a query visits.
@@ -42,13 +42,13 @@ pub(super) struct Scan<'q, Q: Terms> {
     excluded: Option<&'q ComponentMask>,
 }
 
-impl<Q: Terms> Clone for Plan<'_, Q> {
+impl<Q: Terms> Clone for Plan<'_, '_, Q> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<Q: Terms> Copy for Plan<'_, Q> {}
+impl<Q: Terms> Copy for Plan<'_, '_, Q> {}
 
 impl<Q: Terms> Clone for Choice<'_, Q> {
     fn clone(&self) -> Self {
@@ -73,7 +73,17 @@ impl<'q, Q: Terms> Choice<'q, Q> {
         check_claims::<Q>()?;
         let mut requirements = Requirements::NONE;
         let resolved = Q::resolve(store, &mut requirements)?;
-        Ok(Self::Scan(Scan { resolved, requirements, excluded: None }))
+        Ok(Self::scan_for(resolved, requirements, None))
+    }
+
+    /// All tables that match terms which were resolved, but for those that have a component of
+    /// `excluded`.
+    pub(super) fn scan_for(
+        resolved: Q::Resolved,
+        requirements: Requirements,
+        excluded: Option<&'q ComponentMask>,
+    ) -> Self {
+        Self::Scan(Scan { resolved, requirements, excluded })
     }
 
     /// The same choice for a query with one more filter.
@@ -85,36 +95,18 @@ impl<'q, Q: Terms> Choice<'q, Q> {
     }
 }
 
-impl<'a, Q: Terms> Plan<'a, Q> {
-    /// Scans the tables of `store`.
-    #[inline]
-    pub(super) fn scan(store: Store<'a>) -> Result<Self, QueryError> {
-        Ok(Self { store, choice: Choice::scan(&store)? })
-    }
-
-    /// Scans tables for terms that were resolved, but for those that have a component of `excluded`.
-    pub(super) fn scan_for(
-        store: Store<'a>,
-        resolved: Q::Resolved,
-        requirements: Requirements,
-        excluded: Option<&'a ComponentMask>,
-    ) -> Self {
-        Self { store, choice: Choice::Scan(Scan { resolved, requirements, excluded }) }
-    }
-
-    /// A plan with a choice that was made before.
-    ///
+impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
     /// # Safety
     ///
-    /// The choice was made for this store: that of a world which was borrowed since.
+    /// The choice was made for this store: also that of a world which was borrowed since.
     #[inline]
-    pub(super) unsafe fn resumed(store: Store<'a>, choice: Choice<'a, Q>) -> Self {
+    pub(super) unsafe fn new(store: Store<'a>, choice: &'p Choice<'a, Q>) -> Self {
         Self { store, choice }
     }
 
-    /// The same plan for a query with one more filter.
-    pub(super) fn filtered(self) -> Self {
-        Self { choice: self.choice.filtered(), ..self }
+    #[inline]
+    pub(super) fn choice(&self) -> &'p Choice<'a, Q> {
+        self.choice
     }
 
     #[inline]
@@ -142,27 +134,38 @@ impl<'a, Q: Terms> Plan<'a, Q> {
         }
     }
 
-    /// The table at a position of the plan; `None` when it has no rows or does not match.
+    /// The table at a position of the plan, and where its columns are; `None` when it has no rows or does
+    /// not match.
     #[inline]
+    pub(super) fn visit<F: Filter>(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
+        match self.choice {
+            Choice::Scan(scan) => {
+                let table = self.store.table(position);
+                if table.rows() == 0 || !scan.admits::<F>(&table, self.registry()) {
+                    return None;
+                }
+                Some((table, Q::place(scan.resolved, &table)))
+            }
+            Choice::Kept { kept, recheck } => {
+                let Match { archetype, place } = kept.matches[position];
+                let table = self.store.table(archetype.index());
+                let is_match = !recheck || F::passes(self.registry(), table.mask());
+                (table.rows() > 0 && is_match).then_some((table, place))
+            }
+        }
+    }
+
+    /// The table at a position of the plan; `None` when it has no rows or does not match.
     pub(super) fn table<F: Filter>(&self, position: usize) -> Option<TableRef<'a>> {
         let table = self.store.table(self.archetype(position).index());
         let matches = table.rows() > 0
-            && match &self.choice {
+            && match self.choice {
                 Choice::Scan(scan) => scan.admits::<F>(&table, self.registry()),
                 Choice::Kept { recheck, .. } => {
                     !recheck || F::passes(self.registry(), table.mask())
                 }
             };
         matches.then_some(table)
-    }
-
-    /// Where the columns of the table at a position are.
-    #[inline]
-    pub(super) fn place(&self, position: usize, table: &TableRef<'_>) -> Q::Place {
-        match &self.choice {
-            Choice::Scan(scan) => Q::place(scan.resolved, table),
-            Choice::Kept { kept, .. } => kept.matches[position].place,
-        }
     }
 
     /// The archetype at a position of the plan.
@@ -181,7 +184,7 @@ impl<'a, Q: Terms> Plan<'a, Q> {
         archetype: ArchetypeId,
         table: &TableRef<'_>,
     ) -> Option<Q::Place> {
-        match &self.choice {
+        match self.choice {
             Choice::Scan(scan) => {
                 scan.admits::<F>(table, self.registry()).then(|| Q::place(scan.resolved, table))
             }
@@ -196,7 +199,7 @@ impl<'a, Q: Terms> Plan<'a, Q> {
 
     #[inline]
     pub(super) fn requirements(&self) -> &Requirements {
-        match &self.choice {
+        match self.choice {
             Choice::Scan(scan) => &scan.requirements,
             Choice::Kept { kept, .. } => &kept.requirements,
         }
@@ -221,6 +224,13 @@ fn admits<F: Filter>(
     registry: &Registry,
 ) -> bool {
     requirements.are_met_by(archetype) && F::passes(registry, archetype)
+}
+
+impl<'p, 'a> Plan<'p, 'a, ()> {
+    /// A plan that is only asked for tables: there is no column to find.
+    pub(super) fn of_nothing(store: &Store<'a>, choice: &'p Choice<'a, ()>) -> Self {
+        Self { store: *store, choice }
+    }
 }
 
 impl<Q: Terms> Scan<'_, Q> {
@@ -282,16 +292,7 @@ impl<Q: Terms> Kept<Q> {
         self.matches.len()
     }
 
-    /// The plan of a query with the filter `F` for a store. Looks only at the archetypes that are new.
-    #[inline]
-    pub(super) fn plan<'a, F: Filter>(
-        &'a mut self,
-        store: Store<'a>,
-    ) -> Result<Plan<'a, Q>, QueryError> {
-        Ok(Plan { store, choice: self.choice::<F>(&store)? })
-    }
-
-    /// The choice of such a plan.
+    /// The choice of a query with the filter `F` for a store. Looks only at the archetypes that are new.
     #[inline]
     pub(super) fn choice<F: Filter>(
         &mut self,

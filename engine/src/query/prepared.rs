@@ -90,7 +90,10 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
     where
         Q: ReadOnly,
     {
-        Ok(Query::of_plan(self.kept.plan::<F>(readable.store())?))
+        let store = readable.store();
+        let choice = self.kept.choice::<F>(&store)?;
+        // SAFETY: the choice was just made for the store.
+        Ok(unsafe { Query::new(store, choice) })
     }
 
     /// The query on an exclusive world, to read and write.

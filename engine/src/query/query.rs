@@ -1,5 +1,7 @@
 //! Queries that only read, on worlds and views.
 
+#![allow(unsafe_code, reason = "keeps a choice with the store that it was made for")]
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -13,7 +15,7 @@ use super::error::{GetError, QueryError, or_panic};
 use super::filter::Filter;
 use super::iter::QueryIter;
 use super::pass::Pass;
-use super::plan::Plan;
+use super::plan::{Choice, Plan};
 use super::random;
 use super::terms::{ReadOnly, Terms};
 
@@ -35,26 +37,38 @@ use super::terms::{ReadOnly, Terms};
 /// assert_eq!(sum, 5);
 /// ```
 pub struct Query<'a, Q: Terms, F = ()> {
-    pub(super) plan: Plan<'a, Q>,
+    store: Store<'a>,
+    choice: Choice<'a, Q>,
     pub(super) since: Epoch,
     filter: PhantomData<fn() -> F>,
 }
 
 impl<'a, Q: ReadOnly> Query<'a, Q> {
     pub(crate) fn scan(store: Store<'a>) -> Result<Self, QueryError> {
-        Ok(Self::of_plan(Plan::scan(store)?))
+        let choice = Choice::scan(&store)?;
+        // SAFETY: the choice was just made for the store.
+        Ok(unsafe { Self::new(store, choice) })
     }
 }
 
 impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
+    /// # Safety
+    ///
+    /// The choice was made for the store.
     #[inline]
-    pub(super) fn of_plan(plan: Plan<'a, Q>) -> Self {
-        Self { plan, since: Epoch::BEFORE_ALL, filter: PhantomData }
+    pub(super) unsafe fn new(store: Store<'a>, choice: Choice<'a, Q>) -> Self {
+        Self { store, choice, since: Epoch::BEFORE_ALL, filter: PhantomData }
     }
 
     #[inline]
-    fn pass(&self) -> Pass<'a, Q, F> {
-        Pass::reading(self.plan, self.since)
+    pub(super) fn plan(&self) -> Plan<'_, 'a, Q> {
+        // SAFETY: by the contract of `new`.
+        unsafe { Plan::new(self.store, &self.choice) }
+    }
+
+    #[inline]
+    fn pass(&self) -> Pass<'_, 'a, Q, F> {
+        Pass::reading(self.plan(), self.since)
     }
 
     /// Restricts the query to the entities that pass `G` as well.
@@ -74,9 +88,9 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     /// When `G` looks at a column that may not be read: one that was not captured, synced, or
     /// declared by the reader. [`With`](crate::With) and [`Without`](crate::Without) look at none.
     pub fn try_filter<G: Filter>(self) -> Result<Query<'a, Q, (F, G)>, QueryError> {
-        let (plan, since) = (self.plan.filtered(), self.since);
-        G::check(&plan.store().catalog().registry, plan.store().readable())?;
-        Ok(Query { plan, since, filter: PhantomData })
+        let Self { store, choice, since, .. } = self;
+        G::check(&store.catalog().registry, store.readable())?;
+        Ok(Query { store, choice: choice.filtered(), since, filter: PhantomData })
     }
 
     /// Counts only what was written after `mark` as changed or added, for the filters
@@ -97,14 +111,14 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     ///
     /// When another world made the mark.
     pub fn try_since(mut self, mark: ChangeMark) -> Result<Self, QueryError> {
-        self.since = epoch_of(mark, self.plan.store())?;
+        self.since = epoch_of(mark, &self.store)?;
         Ok(self)
     }
 
     /// How many entities the query finds. The cost grows with archetypes, and with rows only where
     /// a filter decides on each of them.
     pub fn count(&self) -> usize {
-        count::<Q, F>(&self.plan, self.since)
+        count::<Q, F>(&self.plan(), self.since)
     }
 
     /// An iterator of known length over every entity, in the order of archetypes and rows.
@@ -194,7 +208,7 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
         &self,
         entities: [Entity; N],
     ) -> Result<[Q::Item<'a>; N], GetError> {
-        random::read::<Q, F, N>(&self.plan, self.since, entities)
+        random::read::<Q, F, N>(&self.plan(), self.since, entities)
     }
 }
 

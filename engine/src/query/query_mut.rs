@@ -87,16 +87,16 @@ impl<'a, Q: Terms, F: Filter> QueryMut<'a, Q, F> {
     }
 
     /// The plan, and the epoch after which changes count.
-    pub(super) fn plan(&self) -> (Plan<'_, Q>, Epoch) {
+    pub(super) fn plan(&self) -> (Plan<'_, '_, Q>, Epoch) {
         // SAFETY: the choice was made for this world, which is borrowed since.
-        (unsafe { Plan::resumed(self.world.store(), self.choice) }, self.since)
+        (unsafe { Plan::new(self.world.store(), &self.choice) }, self.since)
     }
 
     #[inline]
-    fn pass(&mut self) -> Pass<'_, Q, F> {
+    fn pass(&mut self) -> Pass<'_, '_, Q, F> {
         let (store, parts) = self.world.store_to_write();
         // SAFETY: the choice was made for this world, which is borrowed since.
-        let plan = unsafe { Plan::resumed(store, self.choice) };
+        let plan = unsafe { Plan::new(store, &self.choice) };
         // SAFETY: the world is borrowed exclusively, and the access is its own.
         unsafe { Pass::new(plan, self.since, Access::exclusive(parts)) }
     }
@@ -108,7 +108,7 @@ impl<'a, Q: Terms, F: Filter> QueryMut<'a, Q, F> {
     ) -> Result<[Q::Item<'_>; N], GetError> {
         let (store, parts) = self.world.store_to_write();
         // SAFETY: the choice was made for this world, which is borrowed since.
-        let plan = unsafe { Plan::resumed(store, self.choice) };
+        let plan = unsafe { Plan::new(store, &self.choice) };
         // SAFETY: the world is borrowed exclusively, the access is its own, and the entities are
         // distinct.
         unsafe { items::<Q, F, N>(&plan, self.since, Access::exclusive(parts), distinct) }
@@ -159,7 +159,7 @@ impl<'a, Q: Terms, F: Filter> IntoIterator for QueryMut<'a, Q, F> {
     fn into_iter(self) -> QueryIter<'a, Q, F> {
         let (store, parts) = self.world.store_to_write();
         // SAFETY: as in `pass`.
-        let plan = unsafe { Plan::resumed(store, self.choice) };
+        let plan = unsafe { Plan::new(store, &self.choice) };
         // SAFETY: as in `pass`.
         unsafe { Pass::new(plan, self.since, Access::exclusive(parts)) }.iter()
     }

@@ -24,7 +24,7 @@ use super::terms::{ReadOnly, Terms};
 /// for `'a`, the access is that of the store, and no entity is named twice.
 #[inline]
 pub(super) unsafe fn items<'a, Q: Terms, F: Filter, const N: usize>(
-    plan: &Plan<'a, Q>,
+    plan: &Plan<'_, 'a, Q>,
     since: Epoch,
     access: Access<'a>,
     entities: [Entity; N],
@@ -51,7 +51,7 @@ pub(super) unsafe fn items<'a, Q: Terms, F: Filter, const N: usize>(
 /// The items of several entities, for reading.
 #[inline]
 pub(super) fn read<'a, Q: ReadOnly, F: Filter, const N: usize>(
-    plan: &Plan<'a, Q>,
+    plan: &Plan<'_, 'a, Q>,
     since: Epoch,
     entities: [Entity; N],
 ) -> Result<[Q::Item<'a>; N], GetError> {
@@ -75,7 +75,7 @@ struct Row<B> {
 /// As [`items`].
 #[inline]
 unsafe fn find<Q: Terms, F: Filter>(
-    plan: &Plan<'_, Q>,
+    plan: &Plan<'_, '_, Q>,
     since: Epoch,
     entity: Entity,
 ) -> Result<Row<Q::Bound>, GetError> {

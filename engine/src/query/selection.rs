@@ -257,6 +257,7 @@ impl<F: Filter> Selection<F> {
     /// # Safety
     ///
     /// As [`next_run`].
+    #[inline(never)]
     pub(crate) unsafe fn count(mut self) -> usize {
         let blocks = 0..self.rows.div_ceil(BLOCK_ROWS);
         // SAFETY: the caller's contract.

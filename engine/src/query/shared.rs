@@ -34,7 +34,7 @@ use super::error::{GetError, QueryError, or_panic};
 use super::filter::Filter;
 use super::iter::QueryIter;
 use super::pass::Pass;
-use super::plan::Plan;
+use super::plan::{Choice, Plan};
 use super::random::{check_distinct, items};
 use super::requirements::Claim;
 use super::terms::Terms;
@@ -111,7 +111,7 @@ impl<'w> SharedWorld<'w> {
     /// uses, or uses what this one writes, whether or not an entity has the component; otherwise as
     /// [`World::try_query_mut`].
     pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, Q>, QueryError> {
-        let plan = Plan::scan(self.store)?;
+        let choice = Choice::scan(&self.store)?;
         let (registry, mut strangers) = (self.registry(), false);
         let (mut read, mut write) = (ComponentMask::NONE, ComponentMask::NONE);
         Q::claims(&mut |claim| match registry.component_by_type(claim.component) {
@@ -123,7 +123,7 @@ impl<'w> SharedWorld<'w> {
         if strangers {
             borrow.take_strangers(|each| Q::claims(&mut |claim| each(claim)))?;
         }
-        Ok(SharedQuery { borrow, plan, filter: PhantomData })
+        Ok(SharedQuery { borrow, choice, filter: PhantomData })
     }
 
     fn registry(&self) -> &Registry {
@@ -256,21 +256,23 @@ impl Drop for Borrow<'_> {
 /// reads or uses what it writes.
 pub struct SharedQuery<'a, Q: Terms, F = ()> {
     borrow: Borrow<'a>,
-    plan: Plan<'a, Q>,
+    choice: Choice<'a, Q>,
     filter: PhantomData<fn() -> F>,
 }
 
 impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
     /// The plan. Everything counts as changed.
-    fn plan(&self) -> (Plan<'_, Q>, Epoch) {
-        (self.plan, Epoch::BEFORE_ALL)
+    fn plan(&self) -> (Plan<'_, 'a, Q>, Epoch) {
+        // SAFETY: the choice was made for the shared world, whose archetypes stay as they are.
+        (unsafe { Plan::new(self.borrow.shared.store, &self.choice) }, Epoch::BEFORE_ALL)
     }
 
     #[inline]
-    fn pass(&mut self) -> Pass<'_, Q, F> {
+    fn pass(&mut self) -> Pass<'_, '_, Q, F> {
+        let (plan, since) = self.plan();
         let access = Access::shared(&self.borrow.shared.writes);
         // SAFETY: the query has borrowed its columns, and the access is that of their world.
-        unsafe { Pass::new(self.plan, Epoch::BEFORE_ALL, access) }
+        unsafe { Pass::new(plan, since, access) }
     }
 
     #[inline]
@@ -278,9 +280,10 @@ impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
         &mut self,
         distinct: [Entity; N],
     ) -> Result<[Q::Item<'_>; N], GetError> {
+        let (plan, since) = self.plan();
         let access = Access::shared(&self.borrow.shared.writes);
         // SAFETY: as in `pass`, and the entities are distinct.
-        unsafe { items::<Q, F, N>(&self.plan, Epoch::BEFORE_ALL, access, distinct) }
+        unsafe { items::<Q, F, N>(&plan, since, access, distinct) }
     }
 
     writing_methods!(SharedQuery);
@@ -295,10 +298,10 @@ impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
     /// In a replica, when `G` looks at a toggle that was not synced.
     pub fn try_filter<G: Filter>(self) -> Result<SharedQuery<'a, Q, (F, G)>, QueryError> {
         const { assert!(G::BY_ARCHETYPE, "a shared query can't be filtered by columns") };
-        let Self { borrow, plan, .. } = self;
+        let Self { borrow, choice, .. } = self;
         let store = borrow.shared.store;
         G::check(&store.catalog().registry, store.readable())?;
-        Ok(SharedQuery { borrow, plan: plan.filtered(), filter: PhantomData })
+        Ok(SharedQuery { borrow, choice: choice.filtered(), filter: PhantomData })
     }
 }
 

@@ -10,9 +10,11 @@ use crate::query::sealed::SealedReadable;
 use crate::storage::charge::Charge;
 use crate::storage::component::Component;
 use crate::storage::frozen::Frozen;
-use crate::storage::{ComponentMask, Entity, SnapshotId, SnapshotUse};
+use crate::storage::{ComponentId, ComponentMask, Entity, SnapshotId, SnapshotUse};
 use crate::world::ReadError;
 use crate::world::World;
+use crate::world::index::Slot;
+use crate::world::read_error::not_readable;
 use crate::world::store::Store;
 
 /// A reader's lease on a snapshot. Dropping it is the release; when the last view of a snapshot
@@ -73,7 +75,35 @@ impl View {
     /// When the handle was stale, `entity` had no `T`, or `T` or [`Entity`] may not be read.
     #[inline]
     pub fn get<T: Component>(&self, entity: Entity) -> Result<&T, ReadError> {
-        self.store().get(entity)
+        // As in `World::get`: errors are told apart only where there is one.
+        match self.find(entity) {
+            Some(value) => Ok(value),
+            None => Err(self.why_unreadable::<T>(entity)),
+        }
+    }
+
+    #[inline]
+    fn find<T: Component>(&self, entity: Entity) -> Option<&T> {
+        let (frozen, readable) = (self.frozen(), self.readable());
+        if !readable.contains(ComponentId::ENTITY) {
+            return None;
+        }
+        let slots = frozen.index(size_of::<Slot>())?;
+        let index = entity.index() as usize;
+        let slot = (index < slots.len()).then(|| slots.get::<Slot>(index))?;
+        let at = slot.locate(entity.generation())?;
+        let id = frozen.catalog().registry.component_of::<T>()?;
+        if !readable.contains(id) {
+            return None;
+        }
+        Some(frozen.column(at.archetype.index(), id)?.get(at.row as usize))
+    }
+
+    /// Why [`View::get`] found nothing.
+    #[cold]
+    #[inline(never)]
+    fn why_unreadable<T: Component>(&self, entity: Entity) -> ReadError {
+        self.store().get::<T>(entity).err().unwrap_or_else(not_readable::<T>)
     }
 
     /// The same view, charged to somebody with all its clones.
@@ -101,7 +131,8 @@ impl View {
         self.is_of(world) && !self.is_superseded()
     }
 
-    /// Whether a restore or a sync has replaced the world's state since the capture: [`View::is_past_of`] without the world, on any thread.
+    /// Whether a restore or a sync has replaced the world's state since the capture:
+    /// [`View::is_past_of`] without the world, on any thread.
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};

@@ -325,6 +325,9 @@ impl Returns {
 
     /// Gives back the spare chunks that were not needed.
     pub(crate) fn release_spares(&mut self) {
+        if self.spares.end() {
+            return;
+        }
         let mut spares = mem::take(&mut self.spares);
         spares.drain().for_each(|chunk| self.release(chunk));
         self.spares = spares;

@@ -13,6 +13,8 @@ pub(crate) struct Spares {
     list: Vec<Spare>,
     /// The first one that was not looked at yet.
     next: usize,
+    /// Those that were not taken.
+    waiting: usize,
 }
 
 struct Spare {
@@ -26,6 +28,7 @@ impl Spares {
     /// Adds a chunk for the place of `shared`.
     pub(crate) fn add(&mut self, shared: ChunkPtr, chunk: LooseChunk) {
         self.list.push(Spare { shared, chunk: Some(chunk) });
+        self.waiting += 1;
     }
 
     /// The chunk for the place of `shared`; `None` when there is none. Chunks are taken in the
@@ -33,12 +36,22 @@ impl Spares {
     pub(crate) fn take(&mut self, shared: ChunkPtr) -> Option<LooseChunk> {
         let ahead = self.list[self.next..].iter().position(|spare| spare.shared == shared)?;
         self.next += ahead + 1;
+        self.waiting -= 1;
         self.list[self.next - 1].chunk.take()
+    }
+
+    /// Empties the list, if all chunks that were added were taken, and tells whether it did.
+    pub(crate) fn end(&mut self) -> bool {
+        if self.waiting == 0 {
+            self.list.clear();
+            self.next = 0;
+        }
+        self.waiting == 0
     }
 
     /// Empties the list. Returns the chunks that were not taken.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = LooseChunk> {
-        self.next = 0;
+        (self.next, self.waiting) = (0, 0);
         self.list.drain(..).filter_map(|spare| spare.chunk)
     }
 

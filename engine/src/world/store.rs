@@ -303,7 +303,7 @@ impl<'a> TableRef<'a> {
 
     /// The chunks of the column at a place of this table, or of one of the same archetype in a
     /// store of the same layout. Refers to no other column.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn column(&self, place: ColumnPlace) -> RawColumn {
         match self.columns {
             Columns::Live(table) => table.raw_column(usize::from(place.position)),

@@ -14,12 +14,13 @@ use crate::query::access::{Access, own};
 use crate::query::cursor::Cursor;
 use crate::query::filter::Filter;
 use crate::query::pass::{Pass, visit_copied, visit_fused};
+use crate::query::plan::Plan;
 use crate::query::terms::{Rest, Terms};
 use crate::storage::history::Memory;
 
 use super::tasks::{RUN_ROWS_LOG2, TASK_ROWS_LOG2, share_out};
 
-impl<Q: Terms, F: Filter> Pass<'_, Q, F> {
+impl<Q: Terms, F: Filter> Pass<'_, '_, Q, F> {
     /// Calls `each` for every row, on the threads of the current rayon pool.
     pub(in crate::query) fn par_for_each(
         self,
@@ -133,8 +134,8 @@ struct Listed<'a, Q: Terms> {
 
 impl<'a, Q: Terms> Listed<'a, Q> {
     /// Makes everything writable that a pass is going to write. On an error no row has changed.
-    fn new<F: Filter>(pass: Pass<'a, Q, F>) -> Result<Self, MemoryError> {
-        let Pass { cursor, access } = pass;
+    fn new<F: Filter>(pass: Pass<'_, 'a, Q, F>) -> Result<Self, MemoryError> {
+        let Pass { plan, cursor, access, .. } = pass;
         let mut cursor = cursor.with_runs_of(RUN_ROWS_LOG2);
         let listed = access.with_writes(|writes, rest| {
             // SAFETY: nothing else refers to the room.
@@ -142,7 +143,7 @@ impl<'a, Q: Terms> Listed<'a, Q> {
             let mut listed = Self { access, list, terms: PhantomData };
             // SAFETY: nothing else refers to the memory, and no run is open.
             let memory = unsafe { writes.memory() };
-            let result = listed.list_runs(&mut cursor, rest, memory);
+            let result = listed.list_runs(&plan, &mut cursor, rest, memory);
             memory.release_spares();
             (listed, result)
         });
@@ -155,20 +156,21 @@ impl<'a, Q: Terms> Listed<'a, Q> {
     /// else would copy the rest of a chunk, and what is replaced later is not reclaimed meanwhile.
     fn list_runs<F: Filter>(
         &mut self,
-        cursor: &mut Cursor<'a, Q, F>,
+        plan: &Plan<'_, '_, Q>,
+        cursor: &mut Cursor<Q, F>,
         rest: Rest,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
         // Captures that have ended make copies unnecessary.
         memory.reclaim();
         let mut runs = 0;
-        cursor.for_each_run(|_, _| {
+        cursor.for_each_run(plan, |_, _| {
             runs += 1;
             Ok(())
         })?;
         self.list.reserve(runs);
-        let is_whole = |cursor: &Cursor<'a, Q, F>| rest == Rest::Later && !cursor.selects_rows();
-        cursor.for_each_run(|cursor, run| {
+        let is_whole = |cursor: &Cursor<Q, F>| rest == Rest::Later && !cursor.selects_rows();
+        cursor.for_each_run(plan, |cursor, run| {
             if !is_whole(cursor) {
                 let rows = run.len();
                 // SAFETY: the run lies in one chunk of every column, and the memory is the world's.
@@ -177,7 +179,7 @@ impl<'a, Q: Terms> Listed<'a, Q> {
             }
             Ok(())
         })?;
-        cursor.for_each_run(|cursor, run| {
+        cursor.for_each_run(plan, |cursor, run| {
             if is_whole(cursor) {
                 // SAFETY: the memory is the world's, and a run begins here.
                 unsafe { Q::prepare(cursor.bound(), run.start, Rest::Later, memory)? };
@@ -185,7 +187,7 @@ impl<'a, Q: Terms> Listed<'a, Q> {
             Ok(())
         })?;
         let mut replaced = Q::NONE_REPLACED;
-        cursor.for_each_run(|cursor, run| {
+        cursor.for_each_run(plan, |cursor, run| {
             if is_whole(cursor) {
                 if run.start == 0 {
                     replaced = Q::NONE_REPLACED;

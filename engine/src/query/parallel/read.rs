@@ -92,24 +92,24 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
 
     /// Calls `visit` for every run, on whichever thread took its task.
     fn par_visit_runs(&self, visit: impl Fn(Q::Run, usize) + Sync) {
-        let end = Place { position: self.plan.len(), row: 0 };
+        let end = Place { position: self.plan().len(), row: 0 };
         let end_of = |start| self.task_end(Place::from_number(start)).number();
         share_out(end.number(), end_of, |task| self.visit_task(task, &visit));
     }
 
-    fn cursor(&self) -> Cursor<'a, Q, F> {
+    fn cursor(&self) -> Cursor<Q, F> {
         // SAFETY: the terms only read.
-        let cursor = unsafe { Cursor::new(self.plan, self.since) };
+        let cursor = unsafe { Cursor::new(self.since) };
         cursor.with_runs_of(RUN_ROWS_LOG2)
     }
 
     /// Where the task that begins at `start` ends: after enough tables, with enough rows, or, in a
     /// table of more rows than enough, after a whole number of runs.
     fn task_end(&self, start: Place) -> Place {
-        let end = self.plan.len().min(start.position + TASK_TABLES);
+        let end = self.plan().len().min(start.position + TASK_TABLES);
         let mut taken = 0;
         for position in start.position..end {
-            let Some(table) = self.plan.table::<F>(position) else { continue };
+            let Some(table) = self.plan().table::<F>(position) else { continue };
             let row = if position == start.position { start.row } else { 0 };
             if taken + table.rows() - row <= 1 << TASK_ROWS_LOG2 {
                 taken += table.rows() - row;
@@ -127,17 +127,17 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     /// Where the whole runs of one task that begin at `row` of a large table end.
     fn rows_end(&self, position: usize, row: usize) -> usize {
         let mut cursor = self.cursor();
-        cursor.enter_at(position);
+        cursor.enter_at(&self.plan(), position);
         run_end(row, cursor.run_log2().max(TASK_ROWS_LOG2), cursor.rows())
     }
 
     fn visit_task(&self, task: Range<u64>, visit: &impl Fn(Q::Run, usize)) {
         let (start, end) = (Place::from_number(task.start), Place::from_number(task.end));
         let mut cursor = self.cursor();
-        for position in start.position..self.plan.len().min(end.position + 1) {
+        for position in start.position..self.plan().len().min(end.position + 1) {
             let row = if position == start.position { start.row } else { 0 };
             let rows = if position == end.position { end.row } else { usize::MAX };
-            if row >= rows || !cursor.enter_at(position) {
+            if row >= rows || !cursor.enter_at(&self.plan(), position) {
                 continue;
             }
             cursor.narrow(row..rows);
