@@ -61,6 +61,11 @@ extern crate self as convoy_engine;
 // The world comes first, so that its page begins with what it does by itself.
 mod world;
 
+/// The parts of [`Bundle`] that its derive writes.
+pub mod bundle {
+    pub use crate::world::{BundleFields, BundlePart, IsBundle, IsComponent};
+}
+
 pub mod guide;
 mod host;
 mod provider;
@@ -97,11 +102,11 @@ pub use storage::{
     SnapshotUse, TypeEntry, TypeLayout, Value, VariantLayout,
 };
 pub use world::{
-    ArchetypeStatistics, Archetypes, Bundle, BundleFields, BundlePart, ChangeMark, ChildIter,
-    ColumnBundle, Commands, CompactReport, ComponentError, Components, Descendants, DetachReport,
-    EntityError, EventBytes, EventCursor, Events, HierarchyError, IsBundle, IsComponent,
-    ListReport, Playback, ReadError, RefusedBytes, ReservedEntities, ResourceError, RestoreReport,
-    SpawnError, SpawnedEntities, SyncError, SyncReport, Toggles, World, WorldConfig, WorldMemory,
+    ArchetypeStatistics, Archetypes, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands,
+    CompactReport, ComponentError, Components, Descendants, DetachReport, EntityError, EventBytes,
+    EventCursor, Events, HierarchyError, ListReport, Playback, ReadError, RefusedBytes,
+    ReservedEntities, ResourceError, RestoreReport, SpawnError, SpawnedEntities, SyncError,
+    SyncReport, Toggles, World, WorldConfig, WorldMemory,
 };
 
 /// The example of the README, run as a test.

@@ -39,7 +39,7 @@ pub(crate) fn implement(input: &DeriveInput) -> Result<TokenStream> {
     if generics.type_params().next().is_some() {
         let condition = generics.make_where_clause();
         for of in &types {
-            condition.predicates.push(syn::parse_quote!(#of: ::convoy_engine::BundlePart));
+            condition.predicates.push(syn::parse_quote!(#of: ::convoy_engine::bundle::BundlePart));
         }
     }
     let (parameters, arguments, condition) = generics.split_for_impl();
@@ -53,7 +53,7 @@ pub(crate) fn implement(input: &DeriveInput) -> Result<TokenStream> {
             #[inline(always)]
             fn fields(
                 &self,
-            ) -> <Self::Fields as ::convoy_engine::BundleFields>::Refs<'_> {
+            ) -> <Self::Fields as ::convoy_engine::bundle::BundleFields>::Refs<'_> {
                 (#(&self.#places,)*)
             }
 
@@ -69,8 +69,8 @@ pub(crate) fn implement(input: &DeriveInput) -> Result<TokenStream> {
         }
 
         #[automatically_derived]
-        impl #parameters ::convoy_engine::BundlePart for #name #arguments #condition {
-            type Kind = ::convoy_engine::IsBundle;
+        impl #parameters ::convoy_engine::bundle::BundlePart for #name #arguments #condition {
+            type Kind = ::convoy_engine::bundle::IsBundle;
         }
     })
 }

@@ -5,12 +5,10 @@
 
 use convoy_pool::MemoryError;
 
-use crate::world::store::Store;
-
 use super::access::Access;
 use super::cursor::Cursor;
 use super::filter::Filter;
-use super::plan::{Choice, Plan};
+use super::plan::{Plan, Planned};
 use super::terms::Terms;
 
 /// Iterates over the entities of a query, in the order of archetypes and rows. Of known length.
@@ -19,8 +17,7 @@ use super::terms::Terms;
 ///
 /// In queries that write, when memory runs out for copying a chunk that a snapshot shares.
 pub struct QueryIter<'a, Q: Terms, F: Filter = ()> {
-    store: Store<'a>,
-    choice: Choice<'a, Q>,
+    planned: Planned<'a, Q>,
     cursor: Cursor<Q, F>,
     access: Access<'a>,
     run: Option<Q::Run>,
@@ -38,8 +35,7 @@ impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
         cursor: Cursor<Q, F>,
         access: Access<'a>,
     ) -> Self {
-        let (store, choice) = (*plan.store(), *plan.choice());
-        Self { store, choice, cursor, access, run: None, index: 0, len: 0, later }
+        Self { planned: plan.keep(), cursor, access, run: None, index: 0, len: 0, later }
     }
 
     /// Goes to the next run that has rows; `false` when there is none.
@@ -49,9 +45,7 @@ impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
             if let Some(run) = self.cursor.step() {
                 break run;
             }
-            // SAFETY: the choice was made for the store.
-            let plan = unsafe { Plan::new(self.store, &self.choice) };
-            if !self.cursor.enter(&plan) {
+            if !self.cursor.enter(&self.planned.plan()) {
                 return Ok(false);
             }
         };

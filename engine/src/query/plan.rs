@@ -26,6 +26,12 @@ pub(super) struct Plan<'p, 'a, Q: Terms> {
     choice: &'p Choice<'a, Q>,
 }
 
+/// A plan that is kept: a store with a choice that was made for it.
+pub(super) struct Planned<'a, Q: Terms> {
+    store: Store<'a>,
+    choice: Choice<'a, Q>,
+}
+
 /// Which tables of a store a query visits.
 pub(super) enum Choice<'q, Q: Terms> {
     /// Those of all that match.
@@ -49,6 +55,37 @@ impl<Q: Terms> Clone for Plan<'_, '_, Q> {
 }
 
 impl<Q: Terms> Copy for Plan<'_, '_, Q> {}
+
+impl<Q: Terms> Clone for Planned<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: Terms> Copy for Planned<'_, Q> {}
+
+impl<'a, Q: Terms> Planned<'a, Q> {
+    /// Scans the tables of `store`.
+    #[inline]
+    pub(super) fn scan(store: Store<'a>) -> Result<Self, QueryError> {
+        Ok(Self { store, choice: Choice::scan(&store)? })
+    }
+
+    #[inline]
+    pub(super) fn plan(&self) -> Plan<'_, 'a, Q> {
+        Plan { store: self.store, choice: &self.choice }
+    }
+
+    #[inline]
+    pub(super) fn store(&self) -> &Store<'a> {
+        &self.store
+    }
+
+    /// The same plan for a query with one more filter.
+    pub(super) fn filtered(self) -> Self {
+        Self { choice: self.choice.filtered(), ..self }
+    }
+}
 
 impl<Q: Terms> Clone for Choice<'_, Q> {
     fn clone(&self) -> Self {
@@ -104,9 +141,8 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
         Self { store, choice }
     }
 
-    #[inline]
-    pub(super) fn choice(&self) -> &'p Choice<'a, Q> {
-        self.choice
+    pub(super) fn keep(&self) -> Planned<'a, Q> {
+        Planned { store: self.store, choice: *self.choice }
     }
 
     #[inline]
@@ -292,7 +328,16 @@ impl<Q: Terms> Kept<Q> {
         self.matches.len()
     }
 
-    /// The choice of a query with the filter `F` for a store. Looks only at the archetypes that are new.
+    /// The plan of a query with the filter `F` for a store.
+    #[inline]
+    pub(super) fn planned<'a, F: Filter>(
+        &'a mut self,
+        store: Store<'a>,
+    ) -> Result<Planned<'a, Q>, QueryError> {
+        Ok(Planned { store, choice: self.choice::<F>(&store)? })
+    }
+
+    /// The choice of such a plan. Looks only at the archetypes that are new.
     #[inline]
     pub(super) fn choice<F: Filter>(
         &mut self,

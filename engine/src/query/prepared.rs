@@ -90,10 +90,7 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
     where
         Q: ReadOnly,
     {
-        let store = readable.store();
-        let choice = self.kept.choice::<F>(&store)?;
-        // SAFETY: the choice was just made for the store.
-        Ok(unsafe { Query::new(store, choice) })
+        Ok(Query::new(self.kept.planned::<F>(readable.store())?))
     }
 
     /// The query on an exclusive world, to read and write.

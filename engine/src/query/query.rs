@@ -1,7 +1,5 @@
 //! Queries that only read, on worlds and views.
 
-#![allow(unsafe_code, reason = "keeps a choice with the store that it was made for")]
-
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -15,7 +13,7 @@ use super::error::{GetError, QueryError, or_panic};
 use super::filter::Filter;
 use super::iter::QueryIter;
 use super::pass::Pass;
-use super::plan::{Choice, Plan};
+use super::plan::{Plan, Planned};
 use super::random;
 use super::terms::{ReadOnly, Terms};
 
@@ -37,33 +35,26 @@ use super::terms::{ReadOnly, Terms};
 /// assert_eq!(sum, 5);
 /// ```
 pub struct Query<'a, Q: Terms, F = ()> {
-    store: Store<'a>,
-    choice: Choice<'a, Q>,
+    planned: Planned<'a, Q>,
     pub(super) since: Epoch,
     filter: PhantomData<fn() -> F>,
 }
 
 impl<'a, Q: ReadOnly> Query<'a, Q> {
     pub(crate) fn scan(store: Store<'a>) -> Result<Self, QueryError> {
-        let choice = Choice::scan(&store)?;
-        // SAFETY: the choice was just made for the store.
-        Ok(unsafe { Self::new(store, choice) })
+        Ok(Self::new(Planned::scan(store)?))
     }
 }
 
 impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
-    /// # Safety
-    ///
-    /// The choice was made for the store.
     #[inline]
-    pub(super) unsafe fn new(store: Store<'a>, choice: Choice<'a, Q>) -> Self {
-        Self { store, choice, since: Epoch::BEFORE_ALL, filter: PhantomData }
+    pub(super) fn new(planned: Planned<'a, Q>) -> Self {
+        Self { planned, since: Epoch::BEFORE_ALL, filter: PhantomData }
     }
 
     #[inline]
     pub(super) fn plan(&self) -> Plan<'_, 'a, Q> {
-        // SAFETY: by the contract of `new`.
-        unsafe { Plan::new(self.store, &self.choice) }
+        self.planned.plan()
     }
 
     #[inline]
@@ -88,9 +79,9 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     /// When `G` looks at a column that may not be read: one that was not captured, synced, or
     /// declared by the reader. [`With`](crate::With) and [`Without`](crate::Without) look at none.
     pub fn try_filter<G: Filter>(self) -> Result<Query<'a, Q, (F, G)>, QueryError> {
-        let Self { store, choice, since, .. } = self;
-        G::check(&store.catalog().registry, store.readable())?;
-        Ok(Query { store, choice: choice.filtered(), since, filter: PhantomData })
+        let Self { planned, since, .. } = self;
+        G::check(&planned.store().catalog().registry, planned.store().readable())?;
+        Ok(Query { planned: planned.filtered(), since, filter: PhantomData })
     }
 
     /// Counts only what was written after `mark` as changed or added, for the filters
@@ -111,7 +102,7 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     ///
     /// When another world made the mark.
     pub fn try_since(mut self, mark: ChangeMark) -> Result<Self, QueryError> {
-        self.since = epoch_of(mark, &self.store)?;
+        self.since = epoch_of(mark, self.planned.store())?;
         Ok(self)
     }
 

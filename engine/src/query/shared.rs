@@ -34,7 +34,7 @@ use super::error::{GetError, QueryError, or_panic};
 use super::filter::Filter;
 use super::iter::QueryIter;
 use super::pass::Pass;
-use super::plan::{Choice, Plan};
+use super::plan::{Plan, Planned};
 use super::random::{check_distinct, items};
 use super::requirements::Claim;
 use super::terms::Terms;
@@ -111,7 +111,7 @@ impl<'w> SharedWorld<'w> {
     /// uses, or uses what this one writes, whether or not an entity has the component; otherwise as
     /// [`World::try_query_mut`].
     pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, Q>, QueryError> {
-        let choice = Choice::scan(&self.store)?;
+        let planned = Planned::scan(self.store)?;
         let (registry, mut strangers) = (self.registry(), false);
         let (mut read, mut write) = (ComponentMask::NONE, ComponentMask::NONE);
         Q::claims(&mut |claim| match registry.component_by_type(claim.component) {
@@ -123,7 +123,7 @@ impl<'w> SharedWorld<'w> {
         if strangers {
             borrow.take_strangers(|each| Q::claims(&mut |claim| each(claim)))?;
         }
-        Ok(SharedQuery { borrow, choice, filter: PhantomData })
+        Ok(SharedQuery { borrow, planned, filter: PhantomData })
     }
 
     fn registry(&self) -> &Registry {
@@ -256,15 +256,14 @@ impl Drop for Borrow<'_> {
 /// reads or uses what it writes.
 pub struct SharedQuery<'a, Q: Terms, F = ()> {
     borrow: Borrow<'a>,
-    choice: Choice<'a, Q>,
+    planned: Planned<'a, Q>,
     filter: PhantomData<fn() -> F>,
 }
 
 impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
     /// The plan. Everything counts as changed.
     fn plan(&self) -> (Plan<'_, 'a, Q>, Epoch) {
-        // SAFETY: the choice was made for the shared world, whose archetypes stay as they are.
-        (unsafe { Plan::new(self.borrow.shared.store, &self.choice) }, Epoch::BEFORE_ALL)
+        (self.planned.plan(), Epoch::BEFORE_ALL)
     }
 
     #[inline]
@@ -298,10 +297,10 @@ impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
     /// In a replica, when `G` looks at a toggle that was not synced.
     pub fn try_filter<G: Filter>(self) -> Result<SharedQuery<'a, Q, (F, G)>, QueryError> {
         const { assert!(G::BY_ARCHETYPE, "a shared query can't be filtered by columns") };
-        let Self { borrow, choice, .. } = self;
+        let Self { borrow, planned, .. } = self;
         let store = borrow.shared.store;
         G::check(&store.catalog().registry, store.readable())?;
-        Ok(SharedQuery { borrow, choice: choice.filtered(), filter: PhantomData })
+        Ok(SharedQuery { borrow, planned: planned.filtered(), filter: PhantomData })
     }
 }
 
