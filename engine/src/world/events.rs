@@ -223,8 +223,8 @@ impl World {
     /// let mut world = World::new();
     /// world.send_event(7_u32);
     /// let mut cursor = EventCursor::default();
-    /// assert_eq!(world.state.logs::<u32>(&mut cursor).collect::<Vec<_>>(), [7]);
-    /// assert_eq!(world.state.logs::<u32>(&mut cursor).count(), 0, "each event comes once");
+    /// assert_eq!(world.events::<u32>(&mut cursor).collect::<Vec<_>>(), [7]);
+    /// assert_eq!(world.events::<u32>(&mut cursor).count(), 0, "each event comes once");
     /// ```
     ///
     /// # Panics

@@ -68,7 +68,7 @@ impl World {
     /// let mut world = World::new();
     /// let id = world.register_event::<u32>().unwrap();
     /// world.send_event_bytes(id, &7_u32.to_ne_bytes()).unwrap();
-    /// assert!(world.state.logs::<u32>(&mut EventCursor::default()).eq([7]));
+    /// assert!(world.events::<u32>(&mut EventCursor::default()).eq([7]));
     /// let mut events = world.event_bytes(id, 0).unwrap();
     /// assert_eq!(events.next(), Some((0, &7_u32.to_ne_bytes()[..])));
     /// assert_eq!(world.event_bytes(id, events.next_sequence()).unwrap().count(), 0);
