@@ -21,6 +21,7 @@ use std::slice;
 use convoy_pool::MemoryError;
 
 use crate::storage::epoch::Epoch;
+use crate::world::store::TableRef;
 
 use super::access::Access;
 use super::filter::Filter;
@@ -188,19 +189,26 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
                 return Ok(());
             }
         }
-        // SAFETY: the caller's contract, and the cursor is before a table.
-        unsafe { self.open_tables(plan, access, ahead) }
+        // Where it is known at once that all tables match and are live, nothing is asked of each.
+        if let Some(tables) = plan.live_matches() {
+            // SAFETY: the caller's contract, and the cursor is before a table.
+            return unsafe { self.open_tables(plan, |at| tables.visit(at), access, ahead) };
+        }
+        // SAFETY: as above.
+        unsafe { self.open_tables(plan, |at| plan.visit::<F>(at), access, ahead) }
     }
 
     /// [`Cursor::open_ahead`] where all rows of the tables are visited, and the cursor is before a table.
+    /// `visit` is [`Plan::visit`], or does the same.
     ///
     /// # Safety
     ///
     /// As [`Cursor::open_ahead`].
     #[inline(never)]
-    unsafe fn open_tables(
+    unsafe fn open_tables<'a>(
         &mut self,
-        plan: &Plan<'_, '_, Q>,
+        plan: &Plan<'_, 'a, Q>,
+        visit: impl Fn(usize) -> Option<(TableRef<'a>, Q::Place)>,
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
@@ -211,7 +219,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
                 (ahead.len, self.position) = (len, position);
                 return Ok(());
             }
-            let Some((table, place)) = plan.visit::<F>(position) else {
+            let Some((table, place)) = visit(position) else {
                 position += 1;
                 continue;
             };

@@ -11,6 +11,7 @@ use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
 use crate::storage::stamp::Stamp;
+use crate::storage::table::Table;
 use crate::world::store::{Store, TableRef};
 
 use super::claims::check_claims;
@@ -191,6 +192,17 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
         }
     }
 
+    /// The tables of the plan, if they are known to match and live.
+    #[inline]
+    pub(super) fn live_matches(&self) -> Option<LiveMatches<'p, 'a, Q>> {
+        match self.choice {
+            Choice::Kept { kept, recheck: false } => {
+                Some(LiveMatches { matches: &kept.matches, tables: self.store.live_tables()? })
+            }
+            _ => None,
+        }
+    }
+
     /// The table at a position of the plan; `None` when it has no rows or does not match.
     pub(super) fn table<F: Filter>(&self, position: usize) -> Option<TableRef<'a>> {
         let table = self.store.table(self.archetype(position).index());
@@ -249,6 +261,22 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
         since: Epoch,
     ) -> Option<Selection<F>> {
         Selection::bind(table, self.registry(), self.requirements(), since)
+    }
+}
+
+/// Tables that match, of a live store.
+pub(super) struct LiveMatches<'p, 'a, Q: Terms> {
+    matches: &'p [Match<Q::Place>],
+    tables: &'a [Table],
+}
+
+impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
+    /// [`Plan::visit`].
+    #[inline]
+    pub(super) fn visit(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
+        let Match { archetype, place } = self.matches[position];
+        let table = TableRef::live(&self.tables[archetype.index()]);
+        (table.rows() > 0).then_some((table, place))
     }
 }
 

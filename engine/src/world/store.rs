@@ -139,6 +139,15 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// The tables of a world; `None` of a snapshot.
+    #[inline]
+    pub(crate) fn live_tables(&self) -> Option<&'a [Table]> {
+        match self.contents {
+            Contents::Live(state) => Some(&state.tables),
+            Contents::Frozen(_) => None,
+        }
+    }
+
     /// The table of archetype number `index`.
     #[inline]
     pub(crate) fn table(&self, index: usize) -> TableRef<'a> {
