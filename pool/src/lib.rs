@@ -31,7 +31,7 @@
 //! let watch = vacant.watch();
 //! let lease = vacant.publish(&newest);
 //!
-//! let reader = newest.join().expect("the picture is shown");
+//! let reader = newest.join().expect("the snapshot is shown");
 //! assert_eq!(reader.0, b"frame 1");
 //! drop(lease);
 //! assert!(!watch.ended());
