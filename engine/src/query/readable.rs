@@ -3,8 +3,9 @@
 //! The methods are written once, by a macro, and stand on the trait, on worlds and on views: generic
 //! code has the trait, and everybody else needs no import.
 
-use crate::world::World;
+use crate::storage::{Component, Entity};
 use crate::world::store::Store;
+use crate::world::{ReadError, World};
 
 use super::sealed::SealedReadable;
 
@@ -453,7 +454,7 @@ pub trait Readable: SealedReadable {
     ///
     /// When the handle is stale, `entity` has no `T`, or `T` or [`Entity`](crate::Entity) may not be
     /// read.
-    fn get<T: crate::Component>(&self, entity: crate::Entity) -> Result<&T, crate::ReadError> {
+    fn get<T: Component>(&self, entity: Entity) -> Result<&T, ReadError> {
         self.store().get(entity)
     }
 
@@ -467,7 +468,7 @@ impl Readable for World {
         Self::store(self)
     }
 
-    fn get<T: crate::Component>(&self, entity: crate::Entity) -> Result<&T, crate::ReadError> {
+    fn get<T: Component>(&self, entity: Entity) -> Result<&T, ReadError> {
         Self::get(self, entity)
     }
 }

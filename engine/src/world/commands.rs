@@ -5,10 +5,9 @@
 //! and from a lane of the buffer's own when that runs out, so that recording needs neither the world
 //! nor a lock, and no handle depends on what other buffers record.
 //!
-//! A command belongs to the lineage in which it was recorded: a restore or a sync replaces all
-//! entities, and with them whom handles are about. So a buffer asks at each command whether there
-//! has been one. The buffer of a host's module asks when a run begins, on the world's thread: a run
-//! is about one snapshot, and counts whole or not at all.
+//! A command belongs to the lineage in which it was recorded: a restore or a sync replaces all entities,
+//! and so voids handles. A buffer asks at each command whether there has been one; that of a host's
+//! module asks when a run begins, so that a run counts whole or not at all.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
