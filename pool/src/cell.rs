@@ -45,7 +45,7 @@ pub(crate) struct Cell<T: Recycle> {
     home: UnsafeCell<Option<Arc<Home<T>>>>,
     /// Where it was published; none while idle. Touched only by the sole owner.
     board: UnsafeCell<Option<Arc<Board<T>>>>,
-    /// What the value retains while idle.
+    /// The bytes that the value retains while idle.
     retained_bytes: AtomicUsize,
 }
 
@@ -219,7 +219,7 @@ impl<T: Recycle> Deref for Held<T> {
 /// A cell on its way home. It arrives also when emptying it panics, but then only to be discarded.
 struct Retirement<T: Recycle> {
     cell: Held<T>,
-    /// What the emptied value retains; none if it was not emptied.
+    /// The bytes that the emptied value retains; none if it was not emptied.
     retained_bytes: Option<usize>,
 }
 
@@ -376,7 +376,7 @@ impl<T: Recycle> Board<T> {
         NonNull::new(self.shown.load(Ordering::Acquire))
     }
 
-    /// Shows an open cell in place of whatever was shown.
+    /// Shows an open cell in place of the one that was shown.
     pub(crate) fn show(&self, cell: NonNull<Cell<T>>) {
         // Release: pairs with the Acquire in `shown`.
         self.shown.store(cell.as_ptr(), Ordering::Release);

@@ -38,7 +38,7 @@ impl Default for CellPoolConfig {
     }
 }
 
-/// What the clones of a pool have in common, besides the home of its cells.
+/// The part that the clones of a pool share, besides the home of its cells.
 struct Maker<T> {
     make: Box<dyn Fn() -> T + Send + Sync>,
     created: AtomicU64,
@@ -123,7 +123,7 @@ impl<T: Recycle> CellPool<T> {
         unsafe { VacantCell::new(cell) }
     }
 
-    /// What became of the cells.
+    /// Statistics of the cells.
     #[must_use]
     pub fn statistics(&self) -> CellPoolStatistics {
         let (pooled, idle_retained_bytes, discarded) = self.home.statistics();

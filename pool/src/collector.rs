@@ -20,7 +20,7 @@ use crossbeam_epoch::{Collector, Guard, LocalHandle};
 /// The collector of all pools. Its own, so that pins elsewhere in the process do not delay it.
 static COLLECTOR: OnceLock<Collector> = OnceLock::new();
 
-/// What was deferred and is not destroyed yet.
+/// The cells that were deferred and are not destroyed yet.
 static PENDING: AtomicUsize = AtomicUsize::new(0);
 
 /// How often a thread pins until the collector looks for garbage by itself.

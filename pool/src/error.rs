@@ -18,11 +18,11 @@ use std::{error, fmt, io};
 pub enum MemoryError {
     /// Mapping what the request needs would exceed the configured limit.
     Limit {
-        /// What the request asked for.
+        /// The bytes that were asked for.
         requested_bytes: usize,
-        /// What the arena has mapped.
+        /// The bytes that the arena has mapped.
         mapped_bytes: usize,
-        /// What the arena may map at most.
+        /// The most bytes that the arena may map.
         limit_bytes: usize,
     },
     /// The operating system declined the mapping.
@@ -40,7 +40,7 @@ pub enum MemoryError {
     },
     /// No chunk is this large, or, of memory that is reserved, no address space.
     TooLarge {
-        /// What the request asked for.
+        /// The bytes that were asked for.
         requested_bytes: usize,
     },
 }

@@ -1,7 +1,7 @@
 //! Pages: which of them are free, in spans that merge with their neighbours, and to which block
 //! each of the others belongs.
 //!
-//! Nothing is written into free memory. What is known of it lies in lists of its own, so that memory
+//! Nothing is written into free memory. Its description lies in lists of its own, so that memory
 //! that was not touched yet stays untouched, and memory that went back to the system stays there.
 
 use std::collections::TryReserveError;

@@ -68,7 +68,7 @@ impl ScratchSlice {
 pub struct Scratch {
     bump: Bump,
     stamp: u64,
-    /// What `bump` reserves while it is one chunk; more means that it broke up.
+    /// The bytes that `bump` reserves while it is one chunk; more means that it broke up.
     chunk_bytes: usize,
     used_bytes: usize,
     peak_bytes: usize,

@@ -50,7 +50,7 @@ impl Generation {
     }
 }
 
-/// What the state was at one moment.
+/// The state at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Word(u64);
 

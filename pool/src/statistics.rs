@@ -1,4 +1,4 @@
-//! What arenas, scratches and cell pools report about themselves: plain values, taken at one
+//! Reports of arenas, scratches and cell pools: plain values, taken at one
 //! moment, that any number of observers may read without disturbing anything.
 
 /// Where the bytes of an [`Arena`](crate::Arena) are. `allocated_bytes + free_bytes` is always
@@ -14,7 +14,7 @@ pub struct ArenaStatistics {
     pub free_bytes: usize,
     /// How many mappings there are.
     pub slabs: usize,
-    /// What may be mapped at most, if there is a limit.
+    /// The limit of mapped bytes, if there is one.
     pub limit_bytes: Option<usize>,
 }
 
@@ -32,7 +32,7 @@ pub struct ScratchStatistics {
     pub regrown: u64,
 }
 
-/// What became of the cells of a [`CellPool`](crate::CellPool).
+/// The history of the cells of a [`CellPool`](crate::CellPool).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CellPoolStatistics {

@@ -68,7 +68,7 @@ pub(crate) struct Catalog {
     archetypes: Vec<Archetype>,
     /// For each hash of components the last archetype that has it: masks are large, and kept once.
     by_hash: HashMap<u64, ArchetypeId>,
-    /// What the world was made from.
+    /// The schema that the world was made from.
     schema: Option<Schema>,
 }
 
@@ -87,7 +87,7 @@ impl Catalog {
         Self { registry, archetypes: Vec::new(), by_hash: HashMap::new(), schema }
     }
 
-    /// What the world was made from.
+    /// The schema that the world was made from.
     pub(crate) fn schema(&self) -> Option<&Schema> {
         self.schema.as_ref()
     }

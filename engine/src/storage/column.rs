@@ -49,7 +49,7 @@ pub(crate) struct Column {
     captured: Captured,
 }
 
-/// What a query needs to know of a column in order to read it, live or frozen.
+/// The part of a column that a query reads by, live or frozen.
 #[derive(Clone, Copy)]
 pub struct RawColumn {
     pub(crate) chunks: *const ChunkEntry,
@@ -154,7 +154,7 @@ impl Column {
     }
 }
 
-/// What a compaction gave back.
+/// The memory that a compaction gave back.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Surplus {
     pub(crate) bytes: usize,

@@ -25,7 +25,7 @@ use super::world_id::WorldId;
 
 pub(crate) mod restore;
 
-/// What a snapshot is about, apart from its chunks.
+/// The head of a snapshot: everything but its chunks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrozenHead {
     pub(crate) world: WorldId,
@@ -34,7 +34,7 @@ pub(crate) struct FrozenHead {
     /// How often a restore or a sync had replaced the world's entities.
     pub(crate) lineage: u64,
     pub(crate) tick: u64,
-    /// What was captured, and so may be read.
+    /// The mask that was captured, and so may be read.
     pub(crate) mask: ComponentMask,
     /// Entities alive.
     pub(crate) alive: u32,
@@ -139,7 +139,8 @@ impl SnapshotShape {
     }
 }
 
-/// What a capture took of a world's state. The lists keep their room from one capture to the next.
+/// The part of a world's state that a capture took. The lists keep their room from one capture to
+/// the next.
 #[derive(Default)]
 struct FrozenState {
     tables: Vec<FrozenTable>,
@@ -253,12 +254,12 @@ impl Frozen {
         self.state.reserve(shape);
     }
 
-    /// What the lists hold.
+    /// The size of the lists.
     pub(crate) fn shape(&self) -> SnapshotShape {
         SnapshotShape::of_counts(self.state.lists().map(|list| list.entries))
     }
 
-    /// What the lists have room for.
+    /// The room of the lists.
     pub(crate) fn capacity(&self) -> SnapshotShape {
         SnapshotShape::of_counts(self.state.lists().map(|list| list.room))
     }

@@ -18,7 +18,7 @@ impl LaneId {
     pub(crate) const NONE: Self = Self(u32::MAX);
 }
 
-/// What a lane is, apart from the handles that its buffer holds.
+/// A lane, apart from the handles that its buffer holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LaneHead {
     /// How many indices were drawn from it by recordings that were played back.

@@ -37,11 +37,11 @@ use super::entity::Entity;
             and enums such as `#[repr(u8)]`"
 )]
 pub trait TypeLayout: Copy + 'static {
-    /// What the bytes of a value mean.
+    /// The meaning of a value's bytes.
     const LAYOUT: Layout;
 }
 
-/// What the bytes of a type mean.
+/// The meaning of a type's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Layout {
     name: &'static str,
@@ -50,7 +50,7 @@ pub struct Layout {
     kind: LayoutKind,
 }
 
-/// What a [`Layout`] is made of.
+/// The structure of a [`Layout`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum LayoutKind {
@@ -64,7 +64,7 @@ pub enum LayoutKind {
     Entity,
     /// Values side by side.
     Array {
-        /// What each of them is.
+        /// The layout of each of them.
         element: &'static Layout,
         /// How many there are.
         count: usize,
@@ -124,7 +124,7 @@ pub struct FieldLayout {
     pub name: &'static str,
     /// Where it begins, in bytes from the start of the struct.
     pub offset: usize,
-    /// What it is.
+    /// Its layout.
     pub layout: &'static Layout,
 }
 
@@ -186,7 +186,7 @@ impl Layout {
         self.align
     }
 
-    /// What it is made of.
+    /// Its structure.
     pub const fn kind(&self) -> LayoutKind {
         self.kind
     }
@@ -270,7 +270,7 @@ impl<'a> Value<'a> {
         Self { layout, bytes }
     }
 
-    /// What the bytes mean, where that is known.
+    /// The meaning of the bytes, where it is known.
     pub fn layout(&self) -> Option<&'static Layout> {
         self.layout
     }

@@ -1,6 +1,6 @@
 //! Runs of rows: what a list of entities comes to, sorted, and how tables move it.
 //!
-//! A list names entities in any order. What an operation needs is which rows they are: as few runs
+//! A list names entities in any order. An operation needs their rows: as few runs
 //! of consecutive rows as possible, each row once, by table and ascending. Then a column moves
 //! with one copy of memory for each run and chunk, instead of one for each row.
 //!

@@ -63,7 +63,7 @@ struct Contents {
     fingerprint: u64,
 }
 
-/// What a type is declared as.
+/// The declaration of a type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Declared {
     Component,

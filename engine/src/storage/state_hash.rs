@@ -103,7 +103,7 @@ impl ChunkHashes {
             hash = join(hash, self.hashes[chunks]);
             (chunks, last) = (chunks + 1, run);
         }
-        // What is not read this time may be written unnoticed before the next.
+        // Chunks that are not read this time may be written unnoticed before the next.
         self.hashes.truncate(chunks);
         self.rows = rows;
         hash

@@ -53,7 +53,7 @@ impl World {
 
 /// An operation that has not come to a good end.
 struct Unfinished<'w> {
-    /// What was known before, unless the operation has succeeded.
+    /// The types and archetypes that were known before, unless the operation has succeeded.
     known: Option<(usize, usize, usize)>,
     world: &'w mut World,
 }

@@ -49,7 +49,7 @@ impl fmt::Debug for Components<'_> {
     }
 }
 
-/// What the entities of one archetype take.
+/// The memory that the entities of one archetype take.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ArchetypeStatistics<'w> {

@@ -29,7 +29,7 @@ impl World {
         &mut self,
         prepare: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        // What was reserved through a shared world stays so whatever becomes of the attempt.
+        // Handles that were reserved through a shared world stay so, also when the attempt fails.
         self.state.index.settle(&mut self.memory)?;
         self.memory.begin_steps();
         let index = self.state.index.mark();
@@ -58,7 +58,7 @@ impl World {
         }
         self.memory.keep_step_list(steps);
         self.state.index.go_back(index);
-        // What was writable may be shared again.
+        // Writable chunks may be shared again.
         self.state.tables.iter_mut().for_each(|table| table.close());
     }
 }

@@ -75,7 +75,7 @@ macro_rules! tuple_columns {
 
 for_tuples!(tuple_columns);
 
-/// How many rows a batch prepares at once at the beginning, whatever its iterator expects.
+/// How many rows a batch prepares at once at the beginning, independent of its iterator's size hint.
 const AHEAD_MAX: usize = 65_536;
 
 /// The entities that a batch has spawned, in the order of its values.

@@ -22,7 +22,7 @@ use super::config::WorldConfig;
 use super::core::World;
 use super::parts::Progress;
 
-/// What [`World::detach`] copied, and what is left.
+/// The chunks that [`World::detach`] copied, and those that are left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct DetachReport {
@@ -91,7 +91,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When memory for a copy runs out. What was copied before stays, and nothing is lost.
+    /// When memory for a copy runs out. Copies made before stay, and nothing is lost.
     pub fn detach(&mut self, budget: Duration) -> Result<DetachReport, MemoryError> {
         let began = Instant::now();
         self.memory.reclaim();

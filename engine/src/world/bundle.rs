@@ -200,7 +200,7 @@ impl RecordedSink for RowSink<'_> {
     }
 }
 
-/// What a row is filled with: the components of `B`.
+/// The components of `B`, to fill a row with.
 pub(crate) trait Values<B: Bundle> {
     fn put_row(&self, sink: &mut (impl ComponentSink + RecordedSink));
 }

@@ -26,7 +26,7 @@ use super::hierarchy::HierarchyError;
 use super::index::{Handles, LaneCursor, Renewal};
 use super::state::State;
 
-/// What became of a command.
+/// The outcome of a command.
 enum Outcome {
     Applied,
     /// Its entity was not alive.
@@ -45,7 +45,7 @@ struct Command {
     spawns: bool,
 }
 
-/// What a playback did. The sum is the number of commands recorded.
+/// The outcome of a playback. The sum is the number of commands recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Playback {
@@ -59,7 +59,7 @@ pub struct Playback {
 }
 
 impl Playback {
-    /// Commands played back, whatever became of them.
+    /// Commands played back, successful or not.
     pub fn total(&self) -> u64 {
         self.applied + self.dead + self.failed
     }
@@ -106,7 +106,7 @@ pub struct Commands {
     /// The world's current lineage, and the one that the recording and its handles belong to.
     lineage: Lineage,
     recorded_in: u64,
-    /// What the buffer goes on with after a restore; nothing in that of a module.
+    /// The handles for the time after a restore; none in the buffer of a module.
     renewal: Option<Arc<Renewal>>,
     /// Handles whose spawning failed in the playback that goes on.
     failed: Vec<Entity>,

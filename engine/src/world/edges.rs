@@ -30,7 +30,7 @@ impl Direction {
     }
 }
 
-/// What an edge is found by, apart from its source.
+/// The name by which an edge is found, apart from its source.
 #[derive(Clone, Copy)]
 pub(crate) enum EdgeName {
     /// The bundle's `TypeId`, or a marker type for links and exchanges.

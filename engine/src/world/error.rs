@@ -1,4 +1,4 @@
-//! What can go wrong with entities and their components.
+//! Errors about entities and their components.
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ pub enum SpawnError {
         entity: Option<Entity>,
         /// The component.
         component: &'static str,
-        /// What was given.
+        /// The bytes that were given.
         value: RefusedBytes,
     },
     /// Nobody has reserved the handle, or its entity was spawned before.

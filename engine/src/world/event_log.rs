@@ -172,7 +172,7 @@ impl EventLog {
         let taken = self.column.restore_log(entries, numbers, (held, rows), revival);
         (self.first, self.rows) = (first, rows);
         self.changed = true;
-        // What was read since the capture, and since every fork after it, is not in the log.
+        // Events read since the capture, and since every fork after it, are not in the log.
         let common = if revival.of() == SnapshotOf::AnotherWorld {
             self.forks = forks;
             self.end()

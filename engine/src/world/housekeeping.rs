@@ -13,7 +13,7 @@ use super::core::World;
 use super::parts::Progress;
 use super::state::HolderMut;
 
-/// What a compaction gave back.
+/// The memory that a compaction gave back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct CompactReport {
@@ -64,7 +64,7 @@ impl World {
     /// ```
     pub fn compact(&mut self, budget: Duration) -> CompactReport {
         let began = Instant::now();
-        // What ended snapshots keep is surplus, too.
+        // Chunks that ended snapshots keep are surplus, too.
         self.memory.reclaim();
         let mut report = CompactReport::default();
         let Self { state, memory, progress: Progress { compact_next, .. }, .. } = self;
@@ -123,7 +123,7 @@ impl World {
     /// Gives free memory of the arena back to the system, and then most of the room in lists that
     /// have more than twice what they need back to the heap, until the budget is spent. Returns the
     /// bytes; call it again until it returns 0. The arena's address space stays mapped and counted.
-    /// What is needed again costs page faults, and blocks of the heap.
+    /// Memory that is needed again costs page faults, and blocks of the heap.
     ///
     /// ```
     /// # use convoy_engine::World;

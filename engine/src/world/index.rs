@@ -143,7 +143,7 @@ impl EntityIndex {
             // The next one of a stock is freed last, and so is the next one of the world.
             freeing.extend(lane.held.drain(..).rev());
         }
-        // What is short of memory is freed at a later tick, as above.
+        // Short of memory, they are freed at a later tick, as above.
         freeing.retain(|&entity| self.free_reserved(entity, memory).is_err());
         if !freeing.is_empty() {
             let mut returned = shared.0.returned.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,7 +26,7 @@ use super::index::{EntityIndex, Location};
 use super::parts::Plans;
 use super::state::State;
 
-/// What became of the entities of a list. The sum is the length of the list.
+/// The outcome for the entities of a list. The sum is the length of the list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ListReport {

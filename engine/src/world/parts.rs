@@ -14,8 +14,8 @@ use super::moves::Moves;
 #[cfg(feature = "rayon")]
 use super::run_words::RunWords;
 
-/// What operations on bundles work out once. It holds for one order of archetypes and types: where
-/// that changes, or some of them are taken back, plans start anew.
+/// The results that operations on bundles work out once. They hold for one order of archetypes and
+/// types: where that changes, or some of them are taken back, plans start anew.
 #[derive(Default)]
 pub(crate) struct Plans {
     pub(crate) bundles: Bundles,

@@ -30,7 +30,7 @@ use super::source_ids::SourceIds;
 use super::state::{HolderMut, Pair};
 use super::types::rows_pass;
 
-/// Why a sync did not happen. What the replica knows and holds is unchanged.
+/// Why a sync did not happen. The replica is unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SyncError {
@@ -86,7 +86,7 @@ impl From<MemoryError> for SyncError {
     }
 }
 
-/// What a sync copied.
+/// The amount that a sync copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct SyncReport {
@@ -107,7 +107,7 @@ struct Sync<'a, M> {
     ids: &'a SourceIds,
     /// What is older than this in the source was copied before; `ZERO` copies everything.
     since: Epoch,
-    /// What is newer than this in the replica was written there.
+    /// Chunks newer than this in the replica were written there.
     own_since: Epoch,
     memory: &'a mut M,
     report: SyncReport,

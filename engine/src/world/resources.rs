@@ -51,7 +51,7 @@ pub enum ResourceError {
     Value {
         /// The type.
         resource: &'static str,
-        /// What was given.
+        /// The bytes that were given.
         value: RefusedBytes,
     },
     /// The type can't be registered.

@@ -11,7 +11,7 @@ use super::core::World;
 use super::role::Role;
 use super::state::HolderMut;
 
-/// What a restore did.
+/// The outcome of a restore.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct RestoreReport {

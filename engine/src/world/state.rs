@@ -21,7 +21,7 @@ use super::index::{EntityIndex, Slot};
 use super::resource::Resource;
 use super::source_ids::SourceIds;
 
-/// What a world holds, and snapshots capture.
+/// Everything that a world holds and snapshots capture.
 pub(crate) struct State {
     /// By the numbers of archetypes.
     pub(crate) tables: Vec<Table>,
@@ -75,7 +75,7 @@ impl<'w> HolderMut<'w> {
     pub(crate) fn columns(self) -> (&'w mut [Column], usize) {
         match self {
             Self::Table(table) => {
-                // What was made ready for the next row may be gone.
+                // The place of the next row may be gone.
                 table.close();
                 let rows = table.rows();
                 (table.columns_mut(), rows)

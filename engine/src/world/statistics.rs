@@ -1,4 +1,4 @@
-//! What a world's memory is used for, as plain values.
+//! The uses of a world's memory, as plain values.
 
 use crate::storage::{CopyStatistics, SnapshotId, SnapshotUse};
 

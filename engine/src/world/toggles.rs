@@ -219,7 +219,7 @@ impl<T: Component> Toggles<'_, T> {
     }
 }
 
-/// Switches a row whose chunk a snapshot may share. What is switched as wanted is left alone.
+/// Switches a row whose chunk a snapshot may share. A row that is switched as wanted is left alone.
 #[cold]
 fn set_shared(
     table: &mut Table,

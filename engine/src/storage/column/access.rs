@@ -334,7 +334,7 @@ impl<'c> RunMut<'c> {
     pub(crate) fn fill<T: Component>(self, value: &T) {
         self.column.assert_holds::<T>();
         for (_, piece) in self.pieces() {
-            // What is there may be no value of `T` yet.
+            // The place may hold no value of `T` yet.
             // SAFETY: the rows are inside one chunk; the exclusive borrow bars other access through
             // the world, and no snapshot sees the rows.
             let run = unsafe { spare_rows::<T>(self.ptr(piece.start), piece.len()) };

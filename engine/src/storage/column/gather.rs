@@ -55,7 +55,7 @@ impl Column {
         let (class, component) = (self.chunks.full(), self.component());
         let mut run = ChunkRun::default();
         let mut gathered = 0;
-        // What there is has to be worth the copies.
+        // The gain has to be worth the copies.
         if memory.start_run(class, &mut run, window.len(), window.len().div_ceil(2)) {
             for chunk in window.take(run.left()) {
                 let Ok(copy) = memory.allocate_next(class, component, &mut run, 1) else { break };

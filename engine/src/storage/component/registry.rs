@@ -138,7 +138,7 @@ impl Registry {
             Some(id) => {
                 let known = &mut self.infos[id.index()].shape;
                 self.taken_over.push((id, *known));
-                // What a schema says of the component stays.
+                // The schema's description of the component stays.
                 let (is_stable, version) = (known.is_stable, known.version);
                 let layout = known.layout.or(shape.layout);
                 *known = TypeShape { is_stable, version, layout, ..*shape };

@@ -1,4 +1,4 @@
-//! What a component is: the trait, the shape of a registered type, and that of its chunks.
+//! Components: the trait, the shape of a registered type, and that of its chunks.
 
 use std::any::TypeId;
 
@@ -10,8 +10,8 @@ use crate::storage::layout::Layout;
 use crate::storage::links::engine_owns;
 use crate::storage::names::{intern, name_of};
 
-/// What can be a component, an event or a resource: any type of a fixed size without pointers and
-/// without padding, that may cross threads.
+/// A type that can be a component, an event or a resource: any type of a fixed size without pointers
+/// and without padding, that may cross threads.
 ///
 /// Implemented for every type that is `bytemuck::NoUninit` and `bytemuck::CheckedBitPattern`: there is
 /// nothing to implement, only to derive. All that is `bytemuck::Pod` is both. Numbers, `bool`, `char`,
@@ -189,7 +189,7 @@ impl TypeShape {
 /// was only described.
 pub(crate) type RowsPass<'a> = &'a dyn Fn(ComponentId, Check) -> bool;
 
-/// What a registered type is used for.
+/// The use of a registered type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Component,
@@ -252,7 +252,7 @@ impl ComponentInfo {
         self.shape.version
     }
 
-    /// What the bytes of a value mean, where a [`Schema`](crate::Schema) says so.
+    /// The meaning of a value's bytes, where a [`Schema`](crate::Schema) says so.
     pub fn layout(&self) -> Option<&'static Layout> {
         self.shape.layout
     }

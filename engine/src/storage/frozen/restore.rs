@@ -1,4 +1,4 @@
-//! What a restore reads of a snapshot: its lists of chunks as they are.
+//! The part of a snapshot that a restore reads: its lists of chunks as they are.
 
 use super::*;
 

@@ -8,7 +8,7 @@
 use crate::storage::base::Base;
 use crate::storage::epoch::Epoch;
 
-/// What a branch holds of one world, and for how many of its chunks.
+/// A branch's hold on one world, and the number of chunks it is for.
 struct Held {
     /// `None` once nothing was left of it. A restore brings it back.
     base: Option<Base>,
@@ -46,7 +46,7 @@ impl Bases {
     /// Ends what [`Bases::begin_branch`] began.
     pub(crate) fn end_branch(&mut self) {
         self.numbers = Vec::new();
-        // What no chunk came of goes at the first reclaim.
+        // Holds without a chunk go at the first reclaim.
         self.is_unused = true;
     }
 

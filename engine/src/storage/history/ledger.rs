@@ -1,7 +1,8 @@
 //! The ledger: how many chunks there are, and what reaches them.
 //!
 //! Every count is kept as chunks change hands, so that reading one costs nothing, and nothing is
-//! counted per row. What the world reaches is *live*, what only snapshots reach is *retained*.
+//! counted per row. Chunks that the world reaches are *live*, those that only snapshots reach are
+//! *retained*.
 //!
 //! *Shared* is what the world and a snapshot reach both, and changes without a chunk being
 //! touched: a capture shares all that it takes, and its end unshares what no other capture sees.

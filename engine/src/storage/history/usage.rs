@@ -1,4 +1,4 @@
-//! What each active snapshot costs its world: its age, its readers, and what it retains.
+//! The cost of each active snapshot for its world: its age, its readers, and the chunks it retains.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl fmt::Display for SnapshotId {
     }
 }
 
-/// What a snapshot that still has readers costs its world now.
+/// The cost of a snapshot that still has readers, for its world now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SnapshotUse {

@@ -1,4 +1,4 @@
-//! What the index shares with other threads: the handles and the lanes that come back.
+//! The part of the index that other threads share: the handles and the lanes that come back.
 
 use std::mem;
 use std::ops::Range;

@@ -33,14 +33,14 @@ pub(super) struct Lanes {
 pub(super) struct Lane {
     /// Whether a buffer draws from the lane.
     pub(super) is_taken: bool,
-    /// What that buffer goes on with after a restore, where it finds out by itself.
+    /// The handles for that buffer after a restore, where it finds out by itself.
     renewal: Option<Arc<Renewal>>,
     pub(super) head: LaneHead,
     /// The stock as of its last filling.
     pub(super) held: Vec<Entity>,
 }
 
-/// What a buffer that is recorded to away from the world goes on with after a restore.
+/// The handles with which a buffer that is recorded to away from the world goes on after a restore.
 #[derive(Default)]
 pub(crate) struct Renewal(Mutex<Renewed>);
 

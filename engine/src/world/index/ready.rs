@@ -1,7 +1,7 @@
 //! Slots that can be written as they are, and going back to fewer of them when an operation fails.
 //!
 //! Single operations ask here first, in a few instructions and without the means to take memory.
-//! What isn't ready is prepared by an attempt, which goes back when something else fails.
+//! Other chunks are prepared by an attempt, which goes back when something else fails.
 
 use super::*;
 
@@ -12,7 +12,7 @@ pub(crate) struct IndexMark {
 }
 
 impl EntityIndex {
-    /// What [`EntityIndex::go_back`] goes back to.
+    /// The state that [`EntityIndex::go_back`] goes back to.
     pub(crate) fn mark(&self) -> IndexMark {
         IndexMark { len: self.len, is_sparse: self.is_sparse }
     }

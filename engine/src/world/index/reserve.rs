@@ -53,7 +53,7 @@ impl EntityIndex {
                 next = self.slots.get::<Slot>(next as usize).row;
                 free += 1;
             }
-            // What can't be had whole is left whole.
+            // A range that can't be had whole is left whole.
             let fresh = self.fresh.load(Ordering::Relaxed);
             let missing = u32::try_from(count - free).ok();
             if missing.and_then(|missing| territory::own_after(fresh, missing)).is_none() {

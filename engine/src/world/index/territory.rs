@@ -74,7 +74,7 @@ fn block_len(group: u32, level: &Range<u32>) -> u32 {
     level.len() as u32 >> (2 * group + GROUP_LOG2 + 1).min(u32::BITS - 1)
 }
 
-/// What `lane` has in a level.
+/// The indices of `lane` in a level.
 fn block(lane: u32, level: &Range<u32>) -> Range<u32> {
     let (group, place) = place_of(lane);
     let len = block_len(group, level);
@@ -186,7 +186,7 @@ mod tests {
                     assert_eq!(own_next, index);
                     own_next = own(index + 1);
                 }
-                // What is left of a level that can't be divided further.
+                // The rest of a level, which can't be divided further.
                 None => {}
             }
         }
