@@ -47,7 +47,8 @@ pub(crate) fn implement(input: &DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         #[automatically_derived]
         #[allow(clippy::unused_unit, reason = "a bundle may have no members")]
-        impl #parameters ::convoy_engine::Bundle for #name #arguments #condition {
+        // SAFETY: the fields are those of the struct.
+        unsafe impl #parameters ::convoy_engine::Bundle for #name #arguments #condition {
             type Fields = (#(#types,)*);
 
             #[inline(always)]

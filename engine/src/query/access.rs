@@ -221,16 +221,16 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Copies a run that was just opened, and counts the time.
+    /// Copies a run that was just opened, and counts the time if the world does.
     ///
     /// # Safety
     ///
     /// The run was just opened by this access, was shared, and has these rows.
     pub(super) unsafe fn copy_timed<Q: Terms>(&self, run: Q::Run, rows: usize) {
-        let began = Instant::now();
+        let began = self.is_timing().then(Instant::now);
         // SAFETY: the rows are in the run, and no item of them is alive.
         unsafe { Q::copy(run, 0, rows) };
-        self.add_copy_time(began.elapsed());
+        began.into_iter().for_each(|began| self.add_copy_time(began.elapsed()));
     }
 
     /// Adds to the time that copies took.
@@ -281,7 +281,7 @@ unsafe fn replace<Q: Terms>(
 /// # Safety
 ///
 /// As [`replace`].
-pub(super) unsafe fn own<Q: Terms>(
+unsafe fn own<Q: Terms>(
     bound: &Q::Bound,
     run: Range<usize>,
     live: usize,

@@ -101,8 +101,8 @@ macro_rules! writing_methods {
         /// 2,048 rows that lie in one chunk of every column, and several runs at once, also of several
         /// tables, where these are small.
         ///
-        /// The lists of a pass are kept by the world, so a pass like the last one allocates nothing, on
-        /// none of the threads, if the caller is a thread of the pool: run the frames under
+        /// The lists of a pass are kept by the world, so a pass like the last one allocates nothing, if
+        /// no other is under way, on none of the threads, if the caller is a thread of the pool: run the frames under
         /// `ThreadPool::install`, or make the thread that runs them one of the pool's by
         /// `ThreadPoolBuilder::use_current_thread`. A caller from outside passes through rayon's queue
         /// for such callers, which takes a block of memory for every 63 passes and frees it after them;
@@ -111,8 +111,8 @@ macro_rules! writing_methods {
         /// # Panics
         ///
         /// When `each` does, after all threads have come back: which entities were visited is open,
-        /// the row of the call is left as it was if a snapshot shared its chunk and the query visits
-        /// all rows of its table, all others are whole, and nothing leaks. When memory runs out; see
+        /// the row of the call is left as it was if a snapshot shared its chunk, the query visits all
+        /// rows of its table and the world is not shared out; all others are whole, and nothing leaks. When memory runs out; see
         #[doc = concat!("[`", stringify!($type), "::try_par_for_each`].")]
         ///
         /// ```

@@ -17,6 +17,10 @@ pub(crate) struct Spares {
     waiting: usize,
 }
 
+/// How many spare chunks one run may need, at sixteen terms; those of nested tuples may be allocated
+/// twice, and are given back.
+const RECENT: usize = 16;
+
 struct Spare {
     /// The chunk that this one is for.
     shared: ChunkPtr,
@@ -29,6 +33,12 @@ impl Spares {
     pub(crate) fn add(&mut self, shared: ChunkPtr, chunk: LooseChunk) {
         self.list.push(Spare { shared, chunk: Some(chunk) });
         self.waiting += 1;
+    }
+
+    /// Whether there is one for the place of `shared` among the last ones: chunks of a run are asked for
+    /// together, and runs in ascending order.
+    pub(crate) fn has(&self, shared: ChunkPtr) -> bool {
+        self.list.iter().rev().take(RECENT).any(|spare| spare.shared == shared)
     }
 
     /// The chunk for the place of `shared`; `None` when there is none. Chunks are taken in the

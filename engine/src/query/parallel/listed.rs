@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use convoy_pool::MemoryError;
 
-use crate::query::access::{Access, own};
+use crate::query::access::Access;
 use crate::query::cursor::Cursor;
 use crate::query::filter::Filter;
 use crate::query::pass::{Pass, visit_copied, visit_fused};
@@ -137,23 +137,22 @@ impl<'a, Q: Terms> Listed<'a, Q> {
     fn new<F: Filter>(pass: Pass<'_, 'a, Q, F>) -> Result<Self, MemoryError> {
         let Pass { plan, cursor, access, .. } = pass;
         let mut cursor = cursor.with_runs_of(RUN_ROWS_LOG2);
-        let listed = access.with_writes(|writes, rest| {
+        // Outside of the lock, as its drop takes it.
+        let mut listed = Self { access, list: RunList::new(Vec::new()), terms: PhantomData };
+        access.with_writes(|writes, rest| {
             // SAFETY: nothing else refers to the room.
-            let list = RunList::new(mem::take(unsafe { writes.words() }));
-            let mut listed = Self { access, list, terms: PhantomData };
+            listed.list = RunList::new(mem::take(unsafe { writes.words() }));
             // SAFETY: nothing else refers to the memory, and no run is open.
             let memory = unsafe { writes.memory() };
             let result = listed.list_runs(&plan, &mut cursor, rest, memory);
             memory.release_spares();
-            (listed, result)
-        });
-        // Dropped where it failed, as it takes the lock then.
-        let (listed, result) = listed;
-        result.map(|()| listed)
+            result
+        })?;
+        Ok(listed)
     }
 
-    /// Opens all runs and lists them. Those of tables that are visited in part are copied first: nobody
-    /// else would copy the rest of a chunk, and what is replaced later is not reclaimed meanwhile.
+    /// Opens all runs and lists them. Chunks of tables that are visited in part are copied here: nobody
+    /// else would copy the rest of them.
     fn list_runs<F: Filter>(
         &mut self,
         plan: &Plan<'_, '_, Q>,
@@ -163,41 +162,33 @@ impl<'a, Q: Terms> Listed<'a, Q> {
     ) -> Result<(), MemoryError> {
         // Captures that have ended make copies unnecessary.
         memory.reclaim();
+        let rest = |cursor: &Cursor<Q, F>| if cursor.selects_rows() { Rest::Now } else { rest };
         let mut runs = 0;
-        cursor.for_each_run(plan, |_, _| {
+        cursor.for_each_run(plan, |cursor, run| {
             runs += 1;
-            Ok(())
+            // SAFETY: the memory is the world's, and a run begins here.
+            unsafe { Q::prepare(cursor.bound(), run.start, rest(cursor), memory) }
         })?;
+        // From here on nothing fails, and nothing is reclaimed.
         self.list.reserve(runs);
-        let is_whole = |cursor: &Cursor<Q, F>| rest == Rest::Later && !cursor.selects_rows();
-        cursor.for_each_run(plan, |cursor, run| {
-            if !is_whole(cursor) {
-                let rows = run.len();
-                // SAFETY: the run lies in one chunk of every column, and the memory is the world's.
-                let run = unsafe { own::<Q>(cursor.bound(), run, cursor.rows(), memory)? };
-                self.list.push(ListedRun { run, rows, begun: AtomicBool::new(false) });
-            }
-            Ok(())
-        })?;
-        cursor.for_each_run(plan, |cursor, run| {
-            if is_whole(cursor) {
-                // SAFETY: the memory is the world's, and a run begins here.
-                unsafe { Q::prepare(cursor.bound(), run.start, Rest::Later, memory)? };
-            }
-            Ok(())
-        })?;
         let mut replaced = Q::NONE_REPLACED;
         cursor.for_each_run(plan, |cursor, run| {
-            if is_whole(cursor) {
-                if run.start == 0 {
-                    replaced = Q::NONE_REPLACED;
-                }
-                let (rows, live, rest) = (run.len(), cursor.rows(), (Rest::Later, &mut replaced));
-                // SAFETY: spare chunks were allocated for all runs of the table, which start in their
-                // order, and they are copied before the pass ends, and anything is reclaimed.
-                let run = unsafe { Q::start(cursor.bound(), run, live, rest, memory) };
-                self.list.push(ListedRun { run, rows, begun: AtomicBool::new(false) });
+            if run.start == 0 {
+                replaced = Q::NONE_REPLACED;
             }
+            let (row, rows, live, rest) = (run.start, run.len(), cursor.rows(), rest(cursor));
+            // SAFETY: spare chunks were allocated for all runs of the table, which start in their order,
+            // and they are copied before the pass ends, and anything is reclaimed.
+            let mut run =
+                unsafe { Q::start(cursor.bound(), run, live, (rest, &mut replaced), memory) };
+            if rest == Rest::Now && Q::is_shared(&run) {
+                // SAFETY: the rows are in the run, and no item of them is alive.
+                unsafe { Q::copy(run, 0, rows) };
+                // SAFETY: a run begins at the row.
+                let owned = unsafe { Q::start_owned(cursor.bound(), row, memory.epoch()) };
+                run = owned.expect("the chunks of the run were just replaced");
+            }
+            self.list.push(ListedRun { run, rows, begun: AtomicBool::new(false) });
             Ok(())
         })
     }
@@ -229,9 +220,15 @@ impl<Q: Terms> Drop for Listed<'_, Q> {
                 unsafe { Q::copy(listed.run, 0, listed.rows) };
             }
         }
-        let words = mem::take(&mut self.list.words);
-        // SAFETY: nothing else refers to the room.
-        self.access.with_writes(|writes, _| *unsafe { writes.words() } = words);
+        let room = mem::take(&mut self.list.words);
+        self.access.with_writes(|writes, _| {
+            // SAFETY: nothing else refers to the room.
+            let kept = unsafe { writes.words() };
+            // Another pass of a shared world may have brought its own back.
+            if kept.capacity() < room.capacity() {
+                *kept = room;
+            }
+        });
     }
 }
 

@@ -24,8 +24,13 @@ impl Column {
         {
             return Ok(());
         }
+        let shared = self.chunks[chunk].chunk;
+        if memory.spares.has(shared) {
+            // For another run of the chunk.
+            return Ok(());
+        }
         match self.allocate_spare(chunk, memory) {
-            Ok(spare) => memory.spares.add(self.chunks[chunk].chunk, spare),
+            Ok(spare) => memory.spares.add(shared, spare),
             // Looking for a spare chunk may have ended the last snapshot that saw this one.
             Err(error) if self.is_seen(chunk, memory) => return Err(error),
             Err(_) => {}

@@ -5,6 +5,8 @@
 //! here, on tuples, so no implementation outside of this file can put a value into the column of
 //! another type.
 
+#![allow(unsafe_code, reason = "implements the unsafe trait of bundles for tuples")]
+
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -73,13 +75,19 @@ use crate::tuples::for_tuples;
 ///
 /// A type is a component or a bundle, never both: a struct that is `Pod` can't derive `Bundle`. A
 /// tuple can't be a member of a tuple, but a field of a derived bundle.
+///
+/// # Safety
+///
+/// Derive it: then there is nothing to uphold. The fields are asked for while an entity is half made, and
+/// rows count as written afterwards. So `fields` and `into_fields` give the fields of the bundle as they
+/// are, and neither panic nor do anything else.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a bundle: a tuple of components, or a struct that derives `Bundle`",
     label = "neither a tuple of up to sixteen components nor a derived bundle",
     note = "a single component is a tuple as well, with a comma: `(position,)`, \
             `remove::<(Position,)>`, `reads::<(Position,)>`"
 )]
-pub trait Bundle: Send + Sync + Sized + 'static {
+pub unsafe trait Bundle: Send + Sync + Sized + 'static {
     /// The fields, as a tuple: the bundle itself where it is one.
     type Fields: BundleFields;
 
@@ -347,7 +355,8 @@ pub trait ComponentSource {
 macro_rules! tuple_bundle {
     ($($name:ident $index:tt),*) => {
         #[allow(clippy::unused_unit, reason = "the empty tuple has no members")]
-        impl<$($name: BundlePart),*> Bundle for ($($name,)*) {
+        // SAFETY: the fields are the parts of the tuple.
+        unsafe impl<$($name: BundlePart),*> Bundle for ($($name,)*) {
             type Fields = Self;
 
             #[inline(always)]
