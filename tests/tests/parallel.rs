@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use convoy_engine::{
-    ArenaConfig, ComponentMask, Entity, Has, SnapshotPool, View, With, Without, World, WorldConfig,
+    ArenaConfig, Changed, ComponentMask, Entity, Has, SnapshotPool, View, With, Without, World,
+    WorldConfig,
 };
 use convoy_tests::{Byte, Hundred, Mixer, Tag, Triple, Value, Wide, Word, step};
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
@@ -463,4 +464,45 @@ fn timed_copies_are_counted_and_change_no_result() {
     assert_eq!((plain.chunks_copied, plain.copy_time), (timed.chunks_copied, Duration::ZERO));
     assert!(timed.copy_time > Duration::ZERO);
     assert_eq!(contents(&worlds[0]), contents(&worlds[1]));
+}
+
+/// The chunks of a table that is visited in part used to be copied before those of other tables were
+/// allocated, and stayed so when that failed.
+#[test]
+fn pass_that_fails_leaves_all_chunks_as_they_were() {
+    let (mut failed, mut passed) = (0, 0);
+    for mebibytes in 4..24 {
+        let config = WorldConfig::default().memory_limit_bytes(mebibytes << 20);
+        let mut world = World::with_config(config);
+        world.register_toggle::<u64>().unwrap();
+        let rows: Vec<u64> = (0..150_000).collect();
+        let bytes = vec![0_u8; rows.len()];
+        let spawned = world.spawn_columns((&rows[..], &bytes[..])).map(|mut all| all.next());
+        let Ok(Some(first)) = spawned else { continue };
+        world.disable::<u64>(first).unwrap();
+        let narrow: Vec<u32> = (0..600_000).collect();
+        if world.spawn_columns((&narrow[..],)).is_err() {
+            continue;
+        }
+        let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+        let (mark, before) = (world.change_mark(), world.memory());
+        let mut query = world.query_mut::<(Option<&mut u64>, Option<&mut u32>)>();
+        let result = query.try_par_for_each(|(wide, narrow)| {
+            wide.into_iter().for_each(|value| *value += 1);
+            narrow.into_iter().for_each(|value| *value += 1);
+        });
+        match result {
+            Ok(()) => passed += 1,
+            Err(_) => {
+                failed += 1;
+                let wide = world.query::<&u64>().filter::<Changed<u64>>().since(mark).count();
+                let narrow = world.query::<&u32>().filter::<Changed<u32>>().since(mark).count();
+                assert_eq!((wide, narrow), (0, 0), "{mebibytes} MiB");
+                assert_eq!(world.memory().live_bytes, before.live_bytes);
+                assert_eq!(world.memory().retained_bytes, before.retained_bytes);
+            }
+        }
+        drop(view);
+    }
+    assert!(failed > 0 && passed > 0, "{failed} failed, {passed} passed");
 }

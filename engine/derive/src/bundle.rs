@@ -1,6 +1,8 @@
 //! `#[derive(Bundle)]`: the fields of a struct as one tuple, in which fields that are tuples
 //! themselves are taken apart.
 
+#![allow(unsafe_code, reason = "writes the implementation of an unsafe trait")]
+
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 use syn::{Data, DeriveInput, Error, Ident, Index, Result, Type};
