@@ -148,8 +148,8 @@ pub unsafe trait Terms: SealedTerms {
     ///
     /// `prepare` succeeded for `run.start` in the same manner of `rest`, and the run lies in one chunk
     /// of every bound column and in the table's `live` rows. With [`Rest::Later`] all runs of the table
-    /// are started in order, and the replaced chunks are as the start of the run before left them. What is shared
-    /// is copied before the next reclaim.
+    /// are started in order, and the replaced chunks are as the start of the run before left them. Shared
+    /// rows are copied before the next reclaim.
     #[doc(hidden)]
     unsafe fn start(
         bound: &Self::Bound,

@@ -195,8 +195,8 @@ impl<'a> Diff<'a> {
             && self.ids_of(Kind::Toggle).all(|id| self.row_pairs(id).next().is_none())
     }
 
-    /// The entities that are alive in the newer snapshot and not in the older one. What they hold
-    /// is read from the newer view.
+    /// The entities that are alive in the newer snapshot and not in the older one. Read
+    /// their components from the newer view.
     pub fn spawned(&self) -> impl Iterator<Item = Entity> + use<'a> {
         self.occupants().filter_map(|(older, newer)| came(older, newer))
     }

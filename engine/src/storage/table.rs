@@ -39,7 +39,7 @@ pub(crate) struct Table {
 }
 
 /// Rows of a table: in this epoch each of them can be written in every column, once it comes after
-/// the last one. Whatever might change that for the next row ends it.
+/// the last one. Anything that might change that for the next row ends the range.
 #[derive(Clone, Copy)]
 struct Open {
     start: u32,

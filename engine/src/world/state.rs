@@ -1,8 +1,8 @@
-//! [`State`]: what a world holds, and snapshots capture: four kinds of holders of columns.
+//! [`State`]: the columns of a world, which snapshots capture, in four kinds of holders.
 //!
-//! Whatever is done to all of it goes through one of three functions, which take the state apart
-//! whole: [`State::holders`], [`State::holders_mut`] and [`State::for_each_pair`]. What they give is
-//! matched without a wildcard. So the compiler names every operation that a new kind of holder
+//! Every operation on all of them goes through one of three functions, which take the state apart
+//! whole: [`State::holders`], [`State::holders_mut`] and [`State::for_each_pair`]. Their callers
+//! match the kinds without a wildcard. So the compiler names every operation that a new kind of holder
 //! needs, and those that only want columns know it already.
 
 use std::ops::ControlFlow;

@@ -25,7 +25,7 @@ impl Column {
     }
 
     /// Gives back the memory that `live` rows don't need: chunks without rows, and a lone chunk
-    /// that a much smaller one can replace. What a snapshot sees is given back when the snapshot
+    /// that a much smaller one can replace. A chunk that a snapshot sees is given back when the snapshot
     /// ends; a lone chunk is then left alone, as a second one would cost more. The list of chunks
     /// keeps its room, so that a column that grows again does not come to the heap for it.
     pub(crate) fn compact(&mut self, live: usize, memory: &mut Memory) -> Surplus {
