@@ -12,7 +12,8 @@ mod common;
 use std::hint::black_box;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{Component, ComponentMask, Entity, SnapshotPool, View, World, diff};
+use convoy_engine::snapshot::diff;
+use convoy_engine::{Component, ComponentMask, Entity, SnapshotPool, View, World};
 use criterion::Criterion;
 
 use common::components::{Position, Transform, Velocity};

@@ -76,7 +76,7 @@ fn convoy(group: &mut Group<'_>) {
         }
         world
     };
-    let prepared = || (fill(), convoy_engine::PreparedQuery::<&mut Health>::new());
+    let prepared = || (fill(), convoy_engine::query::PreparedQuery::<&mut Health>::new());
     bench(group, ("convoy prepared", WORKLOAD), prepared, |(world, query)| {
         query.query_mut(world).for_each(|health| health.0 *= 2.0);
     });

@@ -10,10 +10,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    Changed, Commands, ComponentMask, Entity, EventCursor, ModuleHost, ModuleSpec, PreparedQuery,
-    Rate, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View, With, World, diff,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
+use convoy_engine::host::{ModuleHost, ModuleSpec, Rate};
+use convoy_engine::provider::{SharedSnapshotProvider, SnapshotProvider};
+use convoy_engine::query::{Changed, PreparedQuery};
+use convoy_engine::snapshot::diff;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, World};
 use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };

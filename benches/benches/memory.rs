@@ -10,7 +10,7 @@
 mod common;
 
 use convoy_benches::{Measure, heap_bytes, pin_allocator, write_measures};
-use convoy_engine::WorldMemory;
+use convoy_engine::memory::WorldMemory;
 use flecs_ecs::prelude::{World as FlecsWorld, id};
 
 use common::columns::Wide;

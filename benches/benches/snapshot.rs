@@ -14,10 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use convoy_benches::{Measure, write_measures};
-use convoy_engine::{
-    ComponentMask, DoubleBufferProvider, Entity, ReplicaProvider, SnapshotPool, SnapshotProvider,
-    View, World,
-};
+use convoy_engine::provider::{DoubleBufferProvider, ReplicaProvider, SnapshotProvider};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World};
 use criterion::{BenchmarkId, Criterion};
 use memmap2::MmapMut;
 
@@ -312,7 +310,10 @@ fn tax(criterion: &mut Criterion) {
     bench(&mut group, ("plain", workload), || Second::new(|_| Vec::new()), run);
     let convoy = |world: &World| -> Vec<Box<dyn SnapshotProvider>> {
         let pool = SnapshotPool::for_world(world);
-        vec![Box::new(convoy_engine::SharedSnapshotProvider::new(ComponentMask::ALL, pool))]
+        vec![Box::new(convoy_engine::provider::SharedSnapshotProvider::new(
+            ComponentMask::ALL,
+            pool,
+        ))]
     };
     bench(&mut group, ("convoy", workload), || Second::new(convoy), run);
     let individual = |_: &World| -> Vec<Box<dyn SnapshotProvider>> {

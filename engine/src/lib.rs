@@ -4,8 +4,8 @@
 //! chunked columns, one table for each set of components. A capture takes the chunk pointers of the columns
 //! in a [`ComponentMask`]; from then on the world copies a captured chunk when it first writes to it. A
 //! [`View`] is a reader's hold on the snapshot: on any thread, for as long as it likes, also after the world
-//! is gone. A [`ModuleHost`] runs background modules at their own rates and lets those of one rate share a
-//! snapshot, a *convoy*.
+//! is gone. A [`ModuleHost`](host::ModuleHost) runs background modules at their own rates and lets those of
+//! one rate share a snapshot, a *convoy*.
 //!
 //! ```
 //! use convoy_engine::{ComponentMask, SnapshotPool, World};
@@ -27,22 +27,23 @@
 //! | ... | use | cost |
 //! |---|---|---|
 //! | begin | [`guide::getting_started`] | |
-//! | spawn, despawn, insert, remove | [`World::spawn`], [`World::despawn`], [`World::insert`], [`World::remove`] | constant time; batches: [`World::spawn_batch`], [`QueryMut::insert`] |
+//! | spawn, despawn, insert, remove | [`World::spawn`], [`World::despawn`], [`World::insert`], [`World::remove`] | constant time; batches: [`World::spawn_batch`], [`QueryMut::insert`](query::QueryMut::insert) |
 //! | read or write one entity | [`World::get`], [`World::get_mut`]; many by handle: [`World::reader`] | a look-up of the handle and one of the column |
-//! | go over all of a kind | [`World::query`], [`World::query_mut`], [`PreparedQuery`] | loops over slices; one compare a chunk |
+//! | go over all of a kind | [`World::query`], [`World::query_mut`], [`PreparedQuery`](query::PreparedQuery) | loops over slices; one compare a chunk |
 //! | use all cores | `par_for_each` (feature `rayon`), [`World::share`] | an atomic exchange a task |
 //! | read on another thread | [`World::capture`], [`View`]: [`guide::snapshots`] | some nanoseconds a chunk; a copy of each chunk that is written meanwhile |
-//! | run modules at their own rates | [`ModuleHost`], [`ModuleSpec`] | a capture a convoy |
+//! | run modules at their own rates | [`ModuleHost`](host::ModuleHost), [`ModuleSpec`](host::ModuleSpec) | a capture a convoy |
 //! | go back in time | [`World::restore`]: [`guide::rollback`] | the chunks that differ |
 //! | look ahead | [`World::branch`] | the chunk pointers; a copy of each chunk that either writes |
-//! | know what changed | [`Changed`], [`diff()`](diff): [`guide::change_detection`] | nothing for writers; the chunks that were written |
-//! | compare two runs | [`World::state_hash`], [`first_difference`] | the chunks that were written since the last hash |
+//! | know what changed | [`Changed`](query::Changed), [`diff()`](snapshot::diff): [`guide::change_detection`] | nothing for writers; the chunks that were written |
+//! | compare two runs | [`World::state_hash`], [`first_difference`](snapshot::first_difference) | the chunks that were written since the last hash |
 //! | replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed |
-//! | send messages | [`World::send_event`], [`EventCursor`], [`Commands`] | one row |
-//! | describe types at run time | [`Schema`], [`World::register_described`], [`World::query_described`] | as typed ones |
+//! | send messages | [`World::send_event`], [`EventCursor`](events::EventCursor), [`Commands`](commands::Commands) | one row |
+//! | describe types at run time | [`Schema`](schema::Schema), [`World::register_described`], [`World::query_described`] | as typed ones |
 //! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |
 //!
-//! What can be a component stands on the page of [`Component`]. The minimum Rust version is 1.88. There is
+//! The ten names that every program uses stand at the root, all others in modules by topic. The page of
+//! [`Component`] says what can be one. The minimum Rust version is 1.88. There is
 //! one feature, `rayon`, for parallel passes.
 //!
 //! # Priorities
@@ -58,56 +59,138 @@
 // What derives write names this crate as its users do.
 extern crate self as convoy_engine;
 
-// The world comes first, so that its page begins with what it does by itself.
-mod world;
-
-/// The parts of [`Bundle`] that its derive writes.
-pub mod bundle {
-    pub use crate::world::{BundleFields, BundlePart, IsBundle, IsComponent};
-}
-
 pub mod guide;
-mod host;
-mod provider;
-mod query;
-mod snapshot;
+pub mod host;
+pub mod provider;
+pub mod query;
+pub mod snapshot;
 mod storage;
 mod tuples;
+pub mod world;
 
 pub use bytemuck;
-pub use convoy_derive::{Bundle, TypeLayout};
-pub use convoy_pool::{ArenaConfig, CellPoolStatistics, MemoryError};
-pub use host::{
-    ConvoyStatistics, HostConfig, HostError, HostStatistics, Mode, Module, ModuleContext,
-    ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate, SlowConvoy, Tier,
+#[doc(inline)]
+pub use {
+    bundle::Bundle,
+    component::{Component, ComponentMask},
+    query::{With, Without},
+    snapshot::{SnapshotPool, View},
+    world::{Entity, World, WorldConfig},
 };
-pub use provider::{
-    AcquireError, DoubleBufferProvider, Member, OnDemandProvider, ProviderKind, ProviderStatistics,
-    ReplicaProvider, SharedSnapshotProvider, SlowReader, SlowReaderLimits, SlowReason,
-    SnapshotProvider, WhenBusy,
-};
-pub use query::{
-    Added, Changed, DescribedQuery, DescribedQueryMut, DescribedRun, DescribedRunMut,
-    DescribedRuns, Filter, GetError, Has, Or, PreparedQuery, Query, QueryError, QueryIter,
-    QueryMut, ReadOnly, Readable, Reader, SharedQuery, SharedWorld, Terms, With, Without,
-};
-pub use snapshot::{
-    Change, Diff, DiffError, Difference, ResourceChange, RestoreError, SnapshotPool,
-    SnapshotPoolConfig, VacantSnapshot, View, diff, first_difference,
-};
-pub use storage::{
-    COMPONENTS_MAX, ChildOf, Children, Component, ComponentDescription, ComponentId, ComponentInfo,
-    ComponentMask, CopyStatistics, Entity, FieldLayout, Layout, LayoutKind, NumberKind,
-    RegisterError, Scalar, Schema, SchemaBuilder, SchemaError, SnapshotId, SnapshotShape,
-    SnapshotUse, TypeEntry, TypeLayout, Value, VariantLayout,
-};
-pub use world::{
-    ArchetypeStatistics, Archetypes, Bundle, ChangeMark, ChildIter, ColumnBundle, Commands,
-    CompactReport, ComponentError, Components, Descendants, DetachReport, EntityError, EventBytes,
-    EventCursor, Events, HierarchyError, ListReport, Playback, ReadError, RefusedBytes,
-    ReservedEntities, ResourceError, RestoreReport, SpawnError, SpawnedEntities, SyncError,
-    SyncReport, Toggles, World, WorldConfig, WorldMemory,
-};
+
+/// Bundles: the components with which an entity is spawned, as a tuple or a struct.
+pub mod bundle {
+    pub use crate::world::batch::ColumnBundle;
+    pub use crate::world::bundle::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
+    pub use convoy_derive::Bundle;
+}
+
+/// Playback of recorded changes: [`Commands`](commands::Commands) are filled on any thread, and the
+/// thread of the world plays them back.
+///
+/// ```
+/// use convoy_engine::World;
+/// use convoy_engine::commands::Commands;
+///
+/// let mut world = World::new();
+/// let entity = world.spawn((1_u32,));
+/// let mut commands = Commands::new(&mut world);
+/// commands.insert(entity, (2.5_f32,));
+/// commands.remove::<(u32,)>(entity);
+///
+/// let playback = world.play_back(&mut commands);
+/// assert_eq!(playback.applied, 2);
+/// assert_eq!(*world.get::<f32>(entity).unwrap(), 2.5);
+/// ```
+pub mod commands {
+    pub use crate::world::commands::{Commands, Playback};
+}
+
+/// Components: which types can be one, how a world knows them, and masks of them.
+pub mod component {
+    pub use crate::storage::{
+        COMPONENTS_MAX, Component, ComponentDescription, ComponentId, ComponentInfo, ComponentMask,
+        RegisterError,
+    };
+}
+
+/// Events: messages of one type in the order in which they were sent, kept for some ticks, and read by
+/// cursors.
+///
+/// ```
+/// use convoy_engine::World;
+/// use convoy_engine::events::EventCursor;
+///
+/// let mut world = World::new();
+/// let mut cursor = EventCursor::<u32>::default();
+/// world.send_event(7_u32);
+/// assert!(world.events(&mut cursor).eq([7]));
+/// ```
+pub mod events {
+    pub use crate::world::events::{EventCursor, Events};
+    pub use crate::world::untyped::EventBytes;
+}
+
+/// The hierarchy: parents and children as components, and the errors of links.
+///
+/// ```
+/// use convoy_engine::World;
+///
+/// let mut world = World::new();
+/// let (convoy, truck) = (world.spawn((1_u32,)), world.spawn((2_u32,)));
+/// world.set_parent(truck, convoy).unwrap();
+/// assert!(world.children(convoy).unwrap().eq([truck]));
+/// ```
+pub mod hierarchy {
+    pub use crate::storage::{ChildOf, Children};
+    pub use crate::world::family::{ChildIter, Descendants};
+    pub use crate::world::hierarchy::HierarchyError;
+}
+
+/// Memory: the limits that a world is given, and reports of what it holds.
+///
+/// ```
+/// use convoy_engine::World;
+///
+/// let mut world = World::new();
+/// world.spawn((1_u32,));
+/// assert!(world.memory().mapped_bytes > 0);
+/// ```
+pub mod memory {
+    pub use crate::storage::CopyStatistics;
+    pub use crate::world::housekeeping::CompactReport;
+    pub use crate::world::list::ListReport;
+    pub use crate::world::statistics::WorldMemory;
+    pub use convoy_pool::{ArenaConfig, CellPoolStatistics, MemoryError};
+}
+
+/// Replication: reports and errors of [`World::sync_from`]. [How to use it](guide::replication).
+pub mod replication {
+    pub use crate::world::replica::{SyncError, SyncReport};
+}
+
+/// Schemas: types that are described at run time, and values whose type is known by its description.
+///
+/// ```
+/// use convoy_engine::schema::{LayoutKind, TypeLayout};
+///
+/// #[derive(Clone, Copy, TypeLayout)]
+/// #[repr(C)]
+/// struct Position {
+///     x: f32,
+///     y: f32,
+/// }
+///
+/// let LayoutKind::Struct(fields) = Position::LAYOUT.kind() else { unreachable!() };
+/// assert_eq!(fields[1].name, "y");
+/// ```
+pub mod schema {
+    pub use crate::storage::{
+        FieldLayout, Layout, LayoutKind, NumberKind, Scalar, Schema, SchemaBuilder, SchemaError,
+        TypeEntry, TypeLayout, Value, VariantLayout,
+    };
+    pub use convoy_derive::TypeLayout;
+}
 
 /// The example of the README, run as a test.
 #[cfg(doctest)]

@@ -17,10 +17,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use convoy_engine::{
-    ComponentError, ComponentMask, HostConfig, HostError, HostStatistics, Mode, ModuleHost,
-    RegisterError, ReplicaProvider, SnapshotProvider, World,
-};
+use convoy_engine::component::RegisterError;
+use convoy_engine::host::{HostConfig, HostError, HostStatistics, Mode, ModuleHost};
+use convoy_engine::provider::{ReplicaProvider, SnapshotProvider};
+use convoy_engine::world::ComponentError;
+use convoy_engine::{ComponentMask, World};
 
 use crate::analysis::Checksum;
 use crate::modules::{

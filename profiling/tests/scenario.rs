@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use convoy_engine::{Entity, ProviderKind, With, Without};
+use convoy_engine::provider::ProviderKind;
+use convoy_engine::{Entity, With, Without};
 use profiling::input::{
     EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, FLIGHTS_HEADER, LoadOptions, Source, load_airports,
     load_flights,

@@ -3,10 +3,11 @@
 //! nothing.
 
 use bytemuck::{CheckedBitPattern, NoUninit};
-use convoy_engine::{
-    ComponentDescription, ComponentId, ComponentMask, Entity, EventCursor, Layout, Schema,
-    SnapshotPool, TypeEntry, TypeLayout, View, World, WorldConfig, first_difference,
-};
+use convoy_engine::component::{ComponentDescription, ComponentId};
+use convoy_engine::events::EventCursor;
+use convoy_engine::schema::{Layout, Schema, TypeEntry, TypeLayout};
+use convoy_engine::snapshot::first_difference;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 
 use crate::values::Byte;
 

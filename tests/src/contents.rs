@@ -1,6 +1,8 @@
 //! The contents of a world or a view, byte for byte and in order.
 
-use convoy_engine::{ComponentId, ComponentMask, Entity, Readable};
+use convoy_engine::component::ComponentId;
+use convoy_engine::query::Readable;
+use convoy_engine::{ComponentMask, Entity};
 
 /// One archetype: its components, its entities in their order, and the bytes of each column.
 type TableContents = (Vec<ComponentId>, Vec<Entity>, Vec<Vec<u8>>);

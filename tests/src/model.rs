@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use convoy_engine::{
-    ChildOf, Children, ComponentId, ComponentMask, Entity, Schema, SchemaBuilder, TypeEntry, World,
-};
+use convoy_engine::component::ComponentId;
+use convoy_engine::hierarchy::{ChildOf, Children};
+use convoy_engine::schema::{Schema, SchemaBuilder, TypeEntry};
+use convoy_engine::{ComponentMask, Entity, World};
 
 use crate::shapes::Shape;
 use crate::values::{Alert, Byte, Huge, Hundred, KINDS, Ping, Tag, Triple, Wide, Word};

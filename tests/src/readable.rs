@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use convoy_engine::{Entity, EventCursor, ReadError, Readable, With, Without};
+use convoy_engine::events::EventCursor;
+use convoy_engine::query::{ReadError, Readable};
+use convoy_engine::{Entity, With, Without};
 
 use crate::model::{KindMask, Model};
 use crate::values::{Alert, Byte, Huge, Hundred, KINDS, Ping, Tag, Triple, Value, Wide, Word};

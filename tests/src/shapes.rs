@@ -1,6 +1,9 @@
 //! Bundles that the model spawns, inserts and removes.
 
-use convoy_engine::{Bundle, Commands, ComponentError, Entity, ListReport, SpawnError, World};
+use convoy_engine::commands::Commands;
+use convoy_engine::memory::ListReport;
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{Bundle, Entity, World};
 
 use crate::values::{Byte, Huge, Hundred, Tag, Triple, Value, Wide, Word, step};
 

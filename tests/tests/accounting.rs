@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use convoy_engine::{Commands, ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
+use convoy_engine::commands::Commands;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Mixer;
 
 const ALL: ComponentMask = ComponentMask::ALL;

@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::thread;
 use std::time::Duration;
 
-use convoy_engine::{
-    ArenaConfig, Changed, Commands, ComponentMask, Entity, EventCursor, RestoreError, SnapshotPool,
-    View, World, WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::Changed;
+use convoy_engine::snapshot::RestoreError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::{Contents, run_alone};
 
 const ALL: ComponentMask = ComponentMask::ALL;

@@ -3,10 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
-use convoy_engine::{
-    Bundle, Commands, Component, ComponentError, ComponentMask, Entity, SnapshotPool, SpawnError,
-    World,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{Bundle, Component, ComponentMask, Entity, SnapshotPool, World};
 
 #[derive(Clone, Copy, PartialEq, Debug, Pod, Zeroable)]
 #[repr(transparent)]

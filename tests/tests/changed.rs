@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use convoy_engine::{
-    Added, ChangeMark, Changed, Commands, ComponentId, ComponentMask, Entity, Filter, Or,
-    QueryError, SnapshotPool, With, Without, World, WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::component::ComponentId;
+use convoy_engine::query::{Added, ChangeMark, Changed, Filter, Or, QueryError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, With, Without, World, WorldConfig};
 use convoy_tests::{Mixer, Tag};
 
 const ALL: ComponentMask = ComponentMask::ALL;

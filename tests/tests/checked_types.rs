@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use bytemuck::{CheckedBitPattern, NoUninit};
-use convoy_engine::{
-    Commands, ComponentDescription, ComponentError, ComponentId, ComponentMask, Entity,
-    EventCursor, RegisterError, RestoreError, SnapshotPool, SpawnError, SyncError, View, World,
-    WorldConfig, diff,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::component::{ComponentDescription, ComponentId, RegisterError};
+use convoy_engine::events::EventCursor;
+use convoy_engine::replication::SyncError;
+use convoy_engine::snapshot::{RestoreError, diff};
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Mixer;
 
 const ALL: ComponentMask = ComponentMask::ALL;

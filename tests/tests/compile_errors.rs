@@ -84,7 +84,7 @@ const CASES: [Case; 18] = [
         program: "#[derive(Clone, Copy)] struct Inner(u8); \
                   #[derive(Clone, Copy, TypeLayout)] #[repr(C)] struct Outer { inner: Inner } \
                   let _ = Outer { inner: Inner(1) };",
-        says: &["the layout of `Inner` is not known", "derive(convoy_engine::TypeLayout)"],
+        says: &["the layout of `Inner` is not known", "derive(convoy_engine::schema::TypeLayout)"],
     },
     Case {
         name: "single_component",
@@ -129,7 +129,8 @@ const CASES: [Case; 18] = [
 /// A program without `bytemuck` among the dependencies of its package.
 const WITHOUT_BYTEMUCK: &str = "
     use convoy_engine::bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
-    use convoy_engine::{Bundle, Entity, TypeLayout, World};
+    use convoy_engine::schema::TypeLayout;
+    use convoy_engine::{Bundle, Entity, World};
 
     #[derive(Clone, Copy, Pod, Zeroable, TypeLayout)]
     #[bytemuck(crate = \"convoy_engine::bytemuck\")]
@@ -163,7 +164,8 @@ fn lay_out(folder: &Path) {
     for Case { name, program, .. } in CASES.iter().chain([&control]) {
         let text = format!(
             "#![allow(warnings)]\nuse bytemuck::{{CheckedBitPattern, NoUninit}};\n\
-             use convoy_engine::*;\nfn main() {{ {program} }}\n"
+             use convoy_engine::query::*;\n\
+             use convoy_engine::schema::TypeLayout;\nuse convoy_engine::*;\nfn main() {{ {program} }}\n"
         );
         fs::write(folder.join("src/bin").join(name).with_extension("rs"), text).unwrap();
     }

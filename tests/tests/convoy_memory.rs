@@ -9,10 +9,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    Component, Entity, HostConfig, Mode, ModuleHost, ModuleSpec, ProviderKind, Rate,
-    ReplicaProvider, SnapshotProvider, View, World,
-};
+use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::provider::{ProviderKind, ReplicaProvider, SnapshotProvider};
+use convoy_engine::{Component, Entity, View, World};
 
 const ENTITIES: usize = 100_000;
 const MODULES: usize = 5;

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use convoy_engine::{
-    ChildOf, Commands, ComponentId, ComponentMask, Diff, DiffError, Entity, ReadError,
-    SnapshotPool, View, World, WorldConfig, diff,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::component::ComponentId;
+use convoy_engine::hierarchy::ChildOf;
+use convoy_engine::query::ReadError;
+use convoy_engine::snapshot::{Diff, DiffError, diff};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::{Hundred, Mixer, Model, SHAPES, Tag, Triple, Value, Wide, Word};
 
 /// A world whose chunks have four rows, and a pool for its snapshots.

@@ -2,7 +2,8 @@
 //! once and in order, and none is lost. Each test is a bug that was there.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{ComponentMask, EventCursor, SnapshotPool, World, WorldConfig};
+use convoy_engine::events::EventCursor;
+use convoy_engine::{ComponentMask, SnapshotPool, World, WorldConfig};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 

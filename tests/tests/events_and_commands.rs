@@ -8,10 +8,11 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    ComponentMask, Entity, EventCursor, HostConfig, Mode, ModuleHost, ModuleSpec, ProviderKind,
-    Rate, ReadError, ReplicaProvider, SnapshotPool, World, WorldConfig,
-};
+use convoy_engine::events::EventCursor;
+use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::provider::{ProviderKind, ReplicaProvider};
+use convoy_engine::query::ReadError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
 
 const FRAME: Duration = Duration::from_millis(10);
 

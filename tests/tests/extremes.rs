@@ -5,10 +5,12 @@
 use std::mem;
 use std::time::Duration;
 
-use convoy_engine::{
-    ArenaConfig, ComponentMask, EventCursor, HostConfig, MemoryError, ModuleHost, ModuleSpec, Rate,
-    SnapshotPool, SnapshotPoolConfig, SnapshotShape, SpawnError, World, WorldConfig,
-};
+use convoy_engine::events::EventCursor;
+use convoy_engine::host::{HostConfig, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::memory::{ArenaConfig, MemoryError};
+use convoy_engine::snapshot::{SnapshotPoolConfig, SnapshotShape};
+use convoy_engine::world::SpawnError;
+use convoy_engine::{ComponentMask, SnapshotPool, World, WorldConfig};
 use convoy_tests::run_alone;
 
 const ALL: ComponentMask = ComponentMask::ALL;

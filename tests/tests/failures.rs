@@ -3,7 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use convoy_engine::{ArenaConfig, ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_pool::MemoryError;
 
 const ALL: ComponentMask = ComponentMask::ALL;

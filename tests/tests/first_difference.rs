@@ -1,10 +1,12 @@
 //! Where two states first differ, and events and resources by their bytes.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{
-    ComponentMask, Difference, Entity, EventCursor, ReadError, ResourceError, Schema, SnapshotPool,
-    SpawnError, TypeEntry, World, first_difference,
-};
+use convoy_engine::events::EventCursor;
+use convoy_engine::query::ReadError;
+use convoy_engine::schema::{Schema, TypeEntry};
+use convoy_engine::snapshot::{Difference, first_difference};
+use convoy_engine::world::{ResourceError, SpawnError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World};
 use convoy_tests::{Byte, Mixer, Value};
 
 const ALL: ComponentMask = ComponentMask::ALL;

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use convoy_engine::{
-    AcquireError, ComponentMask, ConvoyStatistics, Entity, HostStatistics, Mode, ModuleHost,
-    ModuleSpec, ProviderKind, ProviderStatistics, Rate, SharedSnapshotProvider, SnapshotPool,
-    SnapshotProvider, Tier, View, World,
+use convoy_engine::host::{
+    ConvoyStatistics, HostStatistics, Mode, ModuleHost, ModuleSpec, Rate, Tier,
 };
+use convoy_engine::provider::{
+    AcquireError, ProviderKind, ProviderStatistics, SharedSnapshotProvider, SnapshotProvider,
+};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World};
 
 const FRAME: Duration = Duration::from_millis(20);
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use convoy_engine::{
-    Commands, ComponentError, ComponentMask, Entity, SnapshotPool, SpawnError, World, WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
 use convoy_tests::{Mixer, run_alone};
 
 fn not_reserved(result: Result<(), SpawnError>, handle: Entity) -> bool {

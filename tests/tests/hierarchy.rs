@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use convoy_engine::{
-    ArenaConfig, ChildOf, Children, Commands, ComponentError, ComponentMask, Entity,
-    HierarchyError, QueryError, ReadError, SnapshotPool, SpawnError, View, With, Without, World,
-    WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::hierarchy::{ChildOf, Children, HierarchyError};
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::{QueryError, ReadError};
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
 use convoy_tests::Mixer;
 
 fn children(world: &World, entity: Entity) -> Vec<Entity> {
@@ -85,7 +86,7 @@ fn child_of_another_moves_over() {
     }
     assert!(matches!(
         world.get::<Children>(root),
-        Err(ReadError::Missing { component, .. }) if component == "convoy_engine::Children"
+        Err(ReadError::Missing { component, .. }) if component == "convoy_engine::hierarchy::Children"
     ));
 }
 
@@ -152,7 +153,7 @@ fn links_are_written_by_the_engine_only() {
     let (mut world, root, [a, ..]) = family();
     let (child_of, links) =
         (*world.get::<ChildOf>(a).unwrap(), *world.get::<Children>(root).unwrap());
-    let owned = "convoy_engine::ChildOf";
+    let owned = "convoy_engine::hierarchy::ChildOf";
     let refused = |error: SpawnError| {
         assert!(matches!(error, SpawnError::EngineOwned { component } if component == owned));
     };
@@ -302,7 +303,7 @@ fn links_outside_the_mask_are_an_error() {
     let pool = SnapshotPool::default();
     let mask = world.mask_of::<(Entity, Children)>().unwrap();
     let view = world.capture(mask, &pool);
-    let missing = ReadError::NotReadable { component: "convoy_engine::ChildOf" };
+    let missing = ReadError::NotReadable { component: "convoy_engine::hierarchy::ChildOf" };
     assert_eq!(view.parent(a), Err(missing));
     assert_eq!(view.children(root).err(), Some(missing));
     assert!(view.children(a).unwrap().next().is_none());

@@ -9,11 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    ComponentMask, HostConfig, HostError, Mode, ModuleContext, ModuleHost, ModuleSpec,
-    ModuleStatistics, ProviderKind, QueryError, Rate, ReadError, SharedSnapshotProvider,
-    SlowReaderLimits, SnapshotPool, SnapshotProvider, View, World,
+use convoy_engine::host::{
+    HostConfig, HostError, Mode, ModuleContext, ModuleHost, ModuleSpec, ModuleStatistics, Rate,
 };
+use convoy_engine::provider::{
+    ProviderKind, SharedSnapshotProvider, SlowReaderLimits, SnapshotProvider,
+};
+use convoy_engine::query::{QueryError, ReadError};
+use convoy_engine::{ComponentMask, SnapshotPool, View, World};
 
 const FRAME: Duration = Duration::from_millis(10);
 

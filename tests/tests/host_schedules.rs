@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use convoy_engine::{
-    ComponentMask, DoubleBufferProvider, Entity, EventCursor, HostConfig, Mode, ModuleContext,
-    ModuleHost, ModuleSpec, OnDemandProvider, Rate, ReplicaProvider, SharedSnapshotProvider,
-    SnapshotPool, SnapshotProvider, View, WhenBusy, World, WorldConfig,
+use convoy_engine::events::EventCursor;
+use convoy_engine::host::{HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::provider::{
+    DoubleBufferProvider, OnDemandProvider, ReplicaProvider, SharedSnapshotProvider,
+    SnapshotProvider, WhenBusy,
 };
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Mixer;
 
 const ALL: ComponentMask = ComponentMask::ALL;

@@ -16,6 +16,7 @@ const PACKAGES: [&str; 5] = ["pool", "engine", "tests", "benches", "profiling"];
 const LAYERS: [&str; 6] = ["storage", "world", "query", "snapshot", "provider", "host"];
 
 const LINES_MAX: usize = 1_000;
+const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and why.
 const UNSAFE_FILES: [(&str, &str); 46] = [
@@ -393,11 +394,7 @@ fn hidden_traits(text: &str) -> Vec<(String, bool)> {
 fn public_traits_with_hidden_items_are_sealed_by_a_trait_above_them() {
     let mut found = BTreeSet::new();
     for package in ["pool", "engine"] {
-        let root_text = fs::read_to_string(root().join(package).join("src/lib.rs")).unwrap();
-        let exports: BTreeSet<String> = tokens(&root_text)
-            .into_iter()
-            .filter_map(|token| if let Token::Word(word) = token { Some(word) } else { None })
-            .collect();
+        let exports = exported_names(package);
         for (path, text) in files_below(&root().join(package).join("src")) {
             // Others can't be named, let alone implemented.
             let public = hidden_traits(&text).into_iter();
@@ -414,6 +411,17 @@ fn public_traits_with_hidden_items_are_sealed_by_a_trait_above_them() {
 fn words(text: &str) -> impl Iterator<Item = String> {
     let tokens = tokens(text).into_iter();
     tokens.filter_map(|token| if let Token::Word(word) = token { Some(word) } else { None })
+}
+
+/// The names that a package exports, from its root and from its public modules.
+fn exported_names(package: &str) -> BTreeSet<String> {
+    let folder = root().join(package).join("src");
+    let text = fs::read_to_string(folder.join("lib.rs")).unwrap();
+    let modules: Vec<_> = words(&text).collect();
+    let public = modules.windows(3).filter(|words| words[..2] == ["pub", "mod"]);
+    let indices = public.map(|words| folder.join(&words[2]).join("mod.rs"));
+    let indices: Vec<_> = indices.filter_map(|path| fs::read_to_string(path).ok()).collect();
+    indices.iter().chain([&text]).flat_map(|text| words(text)).collect()
 }
 
 /// The types that a source makes public.
@@ -482,7 +490,7 @@ fn types_that_public_functions_name_are_exported() {
     let public: BTreeSet<String> = public.collect();
     for package in ["pool", "engine"] {
         let folder = root().join(package).join("src");
-        let exported = words(&fs::read_to_string(folder.join("lib.rs")).unwrap()).collect();
+        let exported = exported_names(package);
         let internal = public.difference(&exported).cloned().collect();
         for (path, text) in files_below(&folder) {
             let found = unexported(&text, &internal, &exported);
@@ -505,6 +513,19 @@ fn no_file_is_longer_than_a_thousand_lines() {
         assert!(lines <= LINES_MAX, "{path} has {lines} lines");
     }
     assert!(files.len() > 200);
+}
+
+/// The formatter wraps code, and nobody but the author wraps comments. Rows of tables can't be.
+#[test]
+fn comments_are_wrapped() {
+    for (path, text) in all_files() {
+        for (number, line) in (1..).zip(text.lines()) {
+            let is_row = line.trim_start_matches(['/', '!', ' ']).starts_with('|');
+            let is_comment = line.trim_start().starts_with("//") && !is_row;
+            let length = line.chars().count();
+            assert!(!is_comment || length <= COLUMNS_MAX, "{path}:{number} has {length} columns");
+        }
+    }
 }
 
 mod parser {

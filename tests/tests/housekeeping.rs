@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use convoy_engine::{ComponentMask, Entity, EventCursor, SnapshotPool, World, WorldConfig};
+use convoy_engine::events::EventCursor;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
 use convoy_tests::{Hundred, Mixer, Tag, Value, Wide, Word};
 
 fn reserved(world: &World) -> usize {

@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{Commands, ComponentMask, EventCursor, SnapshotPool, World};
+use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
+use convoy_engine::{ComponentMask, SnapshotPool, World};
 use convoy_tests::run_alone;
 
 const ALL: ComponentMask = ComponentMask::ALL;

@@ -12,9 +12,9 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use convoy_engine::{
-    ArenaConfig, ComponentMask, Entity, SnapshotPool, SpawnError, View, World, WorldConfig,
-};
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::world::SpawnError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_pool::MemoryError;
 
 const ALL: ComponentMask = ComponentMask::ALL;

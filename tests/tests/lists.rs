@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use convoy_engine::{
-    ArenaConfig, ComponentError, ComponentMask, Entity, SnapshotPool, SpawnError, View, World,
-    WorldConfig,
-};
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Mixer;
 
 type Wide = [u64; 5];
@@ -310,10 +309,11 @@ fn list_with_parents_and_children_keeps_the_hierarchy_whole() {
 
 #[test]
 fn links_of_the_hierarchy_are_refused() {
-    use convoy_engine::{ChildOf, ComponentDescription};
+    use convoy_engine::component::ComponentDescription;
+    use convoy_engine::hierarchy::ChildOf;
     let mut world = World::new();
     let (child, parent) = (world.spawn((1_u32,)), world.spawn((2_u32,)));
-    let fake = "convoy_engine::ChildOf";
+    let fake = "convoy_engine::hierarchy::ChildOf";
     let fake = ComponentDescription { name: fake, size: 24, align: 4 };
     let fake = world.register_described(fake).unwrap();
     world.insert_described(parent, &[(fake, &[7; 24])]).unwrap();

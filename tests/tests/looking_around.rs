@@ -1,10 +1,10 @@
 //! Looking around: what entities and archetypes are made of, in worlds, branches, replicas and views.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{
-    ArchetypeStatistics, ComponentDescription, ComponentMask, Components, Entity, ReadError,
-    SnapshotPool, View, World,
-};
+use convoy_engine::component::ComponentDescription;
+use convoy_engine::query::ReadError;
+use convoy_engine::world::{ArchetypeStatistics, Components};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World};
 
 mod left {
     #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -55,7 +55,7 @@ fn components_of_an_entity_are_those_that_it_has_in_worlds_and_views() {
     let child = world.spawn(());
     assert_eq!(world.components_of(child).unwrap().count(), 0);
     world.set_parent(child, ship).unwrap();
-    assert_eq!(names(world.components_of(child).unwrap()), ["convoy_engine::ChildOf"]);
+    assert_eq!(names(world.components_of(child).unwrap()), ["convoy_engine::hierarchy::ChildOf"]);
     world.remove::<(f32,)>(ship).unwrap();
     assert_eq!(names(view.components_of(ship).unwrap()), ["u8", "wind", "f32"]);
 }

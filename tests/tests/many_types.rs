@@ -1,10 +1,9 @@
 //! Worlds with as many types as there are ids, and tables with more columns than a byte counts.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{
-    COMPONENTS_MAX, ComponentDescription, ComponentId, ComponentMask, RegisterError, SnapshotPool,
-    World, diff,
-};
+use convoy_engine::component::{COMPONENTS_MAX, ComponentDescription, ComponentId, RegisterError};
+use convoy_engine::snapshot::diff;
+use convoy_engine::{ComponentMask, SnapshotPool, World};
 use convoy_tests::Mixer;
 
 /// A world that knows as many components as it can, and their ids. The entity handles have one.

@@ -7,11 +7,12 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use convoy_engine::{
-    AcquireError, ComponentMask, DoubleBufferProvider, HostConfig, Member, Mode, ModuleContext,
-    ModuleHost, ModuleSpec, OnDemandProvider, Rate, ReplicaProvider, SharedSnapshotProvider,
-    SnapshotPool, SnapshotProvider, View, WhenBusy, World,
+use convoy_engine::host::{HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::provider::{
+    AcquireError, DoubleBufferProvider, Member, OnDemandProvider, ReplicaProvider,
+    SharedSnapshotProvider, SnapshotProvider, WhenBusy,
 };
+use convoy_engine::{ComponentMask, SnapshotPool, View, World};
 use convoy_tests::Mixer;
 
 const ALL: ComponentMask = ComponentMask::ALL;

@@ -8,10 +8,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use convoy_engine::{
-    ArenaConfig, Commands, ComponentMask, Entity, MemoryError, PreparedQuery, SnapshotPool,
-    SpawnError, View, World, WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::memory::{ArenaConfig, MemoryError};
+use convoy_engine::query::PreparedQuery;
+use convoy_engine::world::SpawnError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::run_alone;
 
 const ROWS: u64 = 8192;

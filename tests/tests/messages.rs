@@ -6,10 +6,15 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
-use convoy_engine::{
-    Added, ArenaConfig, Changed, ChildOf, Children, Commands, ComponentMask, Entity, EventCursor,
-    PreparedQuery, Rate, RegisterError, SnapshotPool, View, With, World, WorldConfig, diff,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::component::RegisterError;
+use convoy_engine::events::EventCursor;
+use convoy_engine::hierarchy::{ChildOf, Children};
+use convoy_engine::host::Rate;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::{Added, Changed, PreparedQuery};
+use convoy_engine::snapshot::diff;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, World, WorldConfig};
 
 /// A pair of handles, as a component that is not the engine's own and holds types that are.
 type Pair = [Entity; 2];
@@ -61,8 +66,8 @@ fn types_of_the_engine_go_by_their_public_names() {
     check_names(world.resource::<Pair>().unwrap_err(), pair);
     check_names(world.enable::<Pair>(entity).unwrap_err(), pair);
     check_names(world.register_toggle::<Pair>().unwrap_err(), pair);
-    check_names(world.get_mut::<ChildOf>(entity).unwrap_err(), "convoy_engine::ChildOf");
-    check_names(world.get::<Children>(entity).unwrap_err(), "convoy_engine::Children");
+    check_names(world.get_mut::<ChildOf>(entity).unwrap_err(), "convoy_engine::hierarchy::ChildOf");
+    check_names(world.get::<Children>(entity).unwrap_err(), "convoy_engine::hierarchy::Children");
     check_names(world.try_query_mut::<(&Pair, &mut Pair)>().err().unwrap(), pair);
     let other = World::new().capture(ComponentMask::NONE, &SnapshotPool::default());
     check_names(world.restore(&view).unwrap_err(), "convoy_engine::Entity");

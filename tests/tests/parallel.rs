@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoy_engine::{
-    ArenaConfig, Changed, ComponentMask, Entity, Has, SnapshotPool, View, With, Without, World,
-    WorldConfig,
-};
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::{Changed, Has};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
 use convoy_tests::{Byte, Hundred, Mixer, Tag, Triple, Value, Wide, Word, step};
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
 

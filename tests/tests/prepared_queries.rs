@@ -1,10 +1,9 @@
 //! Prepared queries: their kept matches are never used on a schema that they were not found in.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{
-    Changed, ComponentDescription, ComponentMask, Entity, GetError, Has, PreparedQuery, QueryError,
-    Readable, SnapshotPool, View, With, Without, World,
-};
+use convoy_engine::component::ComponentDescription;
+use convoy_engine::query::{Changed, GetError, Has, PreparedQuery, QueryError, Readable};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World};
 
 fn numbers(query: &mut PreparedQuery<&'static u32>, tables: &impl Readable) -> Vec<u32> {
     let query = query.query(tables);

@@ -6,11 +6,12 @@ use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    AcquireError, ComponentMask, DoubleBufferProvider, Entity, OnDemandProvider, ProviderKind,
-    QueryError, ReplicaProvider, SharedSnapshotProvider, SlowReaderLimits, SnapshotPool,
-    SnapshotProvider, View, WhenBusy, World, WorldConfig,
+use convoy_engine::provider::{
+    AcquireError, DoubleBufferProvider, OnDemandProvider, ProviderKind, ReplicaProvider,
+    SharedSnapshotProvider, SlowReaderLimits, SnapshotProvider, WhenBusy,
 };
+use convoy_engine::query::QueryError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 
 #[derive(Clone, Copy, Pod, Zeroable, PartialEq, Debug)]
 #[repr(transparent)]

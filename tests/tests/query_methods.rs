@@ -7,10 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use convoy_engine::{
-    Changed, ComponentMask, Entity, GetError, PreparedQuery, QueryError, Readable, SnapshotPool,
-    View, With, Without, World, WorldConfig,
-};
+use convoy_engine::query::{Changed, GetError, PreparedQuery, QueryError, Readable};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 

@@ -1,9 +1,8 @@
 //! Rows of single entities through queries: found, refused with the reason, never handed out twice.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{
-    ComponentMask, Entity, GetError, PreparedQuery, SnapshotPool, With, Without, World, WorldConfig,
-};
+use convoy_engine::query::{GetError, PreparedQuery};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, With, Without, World, WorldConfig};
 
 fn world_of(rows: u32) -> (World, Vec<Entity>) {
     let config = WorldConfig::default().chunk_rows_max(4);

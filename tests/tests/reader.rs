@@ -2,7 +2,8 @@
 //! in a view, whatever became of the entities.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use convoy_engine::{ComponentMask, Entity, QueryError, SnapshotPool, World, WorldConfig};
+use convoy_engine::query::QueryError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
 
 /// More archetypes than a reader keeps side by side: every set of eight tags, with every third
 /// one lacking the value that is read.

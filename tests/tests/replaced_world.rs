@@ -10,12 +10,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    AcquireError, Commands, ComponentMask, Entity, EventCursor, HostConfig, HostError, Member,
-    Mode, ModuleContext, ModuleHost, ModuleSpec, ModuleStatistics, ProviderKind,
-    ProviderStatistics, Rate, ReplicaProvider, SharedSnapshotProvider, SlowReaderLimits,
-    SnapshotPool, SnapshotProvider, SnapshotUse, View, World, WorldConfig,
+use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
+use convoy_engine::host::{
+    HostConfig, HostError, Mode, ModuleContext, ModuleHost, ModuleSpec, ModuleStatistics, Rate,
 };
+use convoy_engine::provider::{
+    AcquireError, Member, ProviderKind, ProviderStatistics, ReplicaProvider,
+    SharedSnapshotProvider, SlowReaderLimits, SnapshotProvider,
+};
+use convoy_engine::snapshot::SnapshotUse;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 const FRAME: Duration = Duration::from_millis(10);

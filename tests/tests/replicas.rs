@@ -4,10 +4,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use convoy_engine::{
-    ArenaConfig, ComponentDescription, ComponentMask, Entity, EventCursor, PreparedQuery,
-    ReadError, RegisterError, SnapshotPool, SpawnError, SyncError, View, World, WorldConfig, diff,
-};
+use convoy_engine::component::{ComponentDescription, RegisterError};
+use convoy_engine::events::EventCursor;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::{PreparedQuery, ReadError};
+use convoy_engine::replication::SyncError;
+use convoy_engine::snapshot::diff;
+use convoy_engine::world::SpawnError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Contents;
 
 const ALL: ComponentMask = ComponentMask::ALL;
@@ -179,7 +183,7 @@ fn ids_of_a_replica_stay_whatever_its_source_calls_a_type() {
 
     // A mask speaks of the source's ids, and the readable types after that, of the replica's.
     for (id, name) in [(first, "u32"), (second, "u64")] {
-        let mask = ComponentMask::from_iter([id, convoy_engine::ComponentId::ENTITY]);
+        let mask = ComponentMask::from_iter([id, convoy_engine::component::ComponentId::ENTITY]);
         replica.sync_from(&source, mask).unwrap();
         assert_eq!(replica.get::<u32>(entity).is_ok(), name == "u32");
         assert_eq!(replica.get::<u64>(entity).is_ok(), name == "u64");

@@ -5,10 +5,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use convoy_engine::{
-    ArenaConfig, ComponentMask, ModuleHost, ModuleSpec, ReadError, RegisterError, ResourceError,
-    SnapshotPool, World, WorldConfig,
-};
+use convoy_engine::component::RegisterError;
+use convoy_engine::host::{ModuleHost, ModuleSpec};
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::ReadError;
+use convoy_engine::world::ResourceError;
+use convoy_engine::{ComponentMask, SnapshotPool, World, WorldConfig};
 use convoy_tests::{Tag, Value, Wide};
 
 type Gravity = [f32; 3];

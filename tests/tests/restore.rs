@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use convoy_engine::{
-    Commands, ComponentMask, Entity, EventCursor, RestoreError, SharedSnapshotProvider,
-    SnapshotPool, SnapshotProvider, View, World, WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
+use convoy_engine::provider::{SharedSnapshotProvider, SnapshotProvider};
+use convoy_engine::snapshot::RestoreError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Contents;
 
 const ALL: ComponentMask = ComponentMask::ALL;

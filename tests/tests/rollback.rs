@@ -6,10 +6,9 @@
 
 use std::env;
 
-use convoy_engine::{
-    Commands, ComponentMask, Entity, EventCursor, SnapshotPool, View, With, Without, World,
-    WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
 use convoy_tests::{Contents, Mixer};
 
 const ENTITIES_MAX: usize = 40;

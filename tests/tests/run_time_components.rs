@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use bytemuck::{bytes_of, cast_slice, pod_read_unaligned};
-use convoy_engine::{
-    COMPONENTS_MAX, ComponentDescription, ComponentError, ComponentId, ComponentMask, Entity,
-    QueryError, ReadError, RegisterError, SnapshotPool, SpawnError, World, WorldConfig,
-};
+use convoy_engine::component::{COMPONENTS_MAX, ComponentDescription, ComponentId, RegisterError};
+use convoy_engine::query::{QueryError, ReadError};
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
 use convoy_tests::Mixer;
 
 fn described(name: &str, size: usize, align: usize) -> ComponentDescription<'_> {

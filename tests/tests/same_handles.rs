@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    ArenaConfig, Commands, ComponentMask, Entity, HostConfig, Mode, ModuleContext, ModuleHost,
-    ModuleSpec, Rate, SharedSnapshotProvider, SnapshotPool, View, WhenBusy, World,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::host::{HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::provider::{SharedSnapshotProvider, WhenBusy};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World};
 use convoy_tests::Mixer;
 
 const FRAME: Duration = Duration::from_millis(10);

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
-use convoy_engine::{
-    ChildOf, ComponentDescription, ComponentMask, Entity, EventCursor, LayoutKind, NumberKind,
-    Scalar, Schema, SchemaBuilder, SchemaError, SnapshotPool, TypeEntry, TypeLayout, World,
-    WorldConfig,
+use convoy_engine::component::ComponentDescription;
+use convoy_engine::events::EventCursor;
+use convoy_engine::hierarchy::ChildOf;
+use convoy_engine::schema::{
+    LayoutKind, NumberKind, Scalar, Schema, SchemaBuilder, SchemaError, TypeEntry, TypeLayout,
 };
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
 
 #[derive(Clone, Copy, PartialEq, Debug, NoUninit, CheckedBitPattern, TypeLayout)]
 #[repr(i16)]
@@ -206,7 +208,7 @@ fn values_print_as_rust_prints_them_and_are_read_by_field() {
     let bare = world.register::<u16>().unwrap();
     world.insert(entity, (258_u16,)).unwrap();
     assert_eq!(format!("{:?}", world.value(entity, bare).unwrap()), "[2, 1]");
-    static MOOD: convoy_engine::Layout = Mood::LAYOUT;
+    static MOOD: convoy_engine::schema::Layout = Mood::LAYOUT;
     assert_eq!(format!("{:?}", MOOD.value(&[1, 0]).unwrap()), "Mood([1, 0])");
     assert!(MOOD.value(&[1]).is_none());
 }

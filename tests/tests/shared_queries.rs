@@ -5,10 +5,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 
-use convoy_engine::{
-    ArenaConfig, Changed, ChildOf, ComponentMask, Entity, GetError, Has, PreparedQuery, QueryError,
-    SharedQuery, SharedWorld, SnapshotPool, Terms, With, Without, World, WorldConfig,
+use convoy_engine::hierarchy::ChildOf;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::{
+    Changed, GetError, Has, PreparedQuery, QueryError, SharedQuery, SharedWorld, Terms,
 };
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, With, Without, World, WorldConfig};
 
 fn borrowed(component: &'static str) -> Option<QueryError> {
     Some(QueryError::Borrowed { component })
@@ -338,7 +340,7 @@ fn conflicts_are_told_by_types_whatever_the_world_knows() {
         [&Entity, vec![("Entity", false)]]
         [&mut Entity, vec![("Entity", true)]]
     }
-    let owned = "convoy_engine::ChildOf";
+    let owned = "convoy_engine::hierarchy::ChildOf";
     for answer in answers::<(&ChildOf, &mut ChildOf)>(&mut World::new()) {
         assert_eq!(answer, Some(QueryError::EngineOwned { component: owned }));
     }

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use convoy_engine::{
-    ComponentMask, DoubleBufferProvider, ModuleHost, ModuleSpec, OnDemandProvider, ProviderKind,
-    Rate, SharedSnapshotProvider, SlowReader, SlowReaderLimits, SlowReason, SnapshotPool,
-    SnapshotProvider, View, World,
+use convoy_engine::host::{ModuleHost, ModuleSpec, Rate};
+use convoy_engine::provider::{
+    DoubleBufferProvider, OnDemandProvider, ProviderKind, SharedSnapshotProvider, SlowReader,
+    SlowReaderLimits, SlowReason, SnapshotProvider,
 };
+use convoy_engine::{ComponentMask, SnapshotPool, View, World};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
-use convoy_engine::{ComponentMask, SnapshotPool, SnapshotPoolConfig, SnapshotShape, World};
+use convoy_engine::snapshot::{SnapshotPoolConfig, SnapshotShape};
+use convoy_engine::{ComponentMask, SnapshotPool, World};
 
 /// A pool without cells that keeps `idle_max` of them.
 fn empty_pool(idle_max: usize) -> SnapshotPool {

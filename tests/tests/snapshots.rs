@@ -9,7 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoy_engine::{ComponentMask, Entity, EventCursor, SnapshotPool, View, World, WorldConfig};
+use convoy_engine::events::EventCursor;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Mixer;
 
 const ALL: ComponentMask = ComponentMask::ALL;

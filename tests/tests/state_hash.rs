@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use convoy_engine::{Commands, ComponentMask, Entity, SnapshotPool, World, WorldConfig};
+use convoy_engine::commands::Commands;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
 use convoy_tests::{Byte, Hundred, Mixer, SHAPES, Tag, Triple, Value, Wide, Word};
 
 /// A world whose chunks have four rows.

@@ -5,10 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    COMPONENTS_MAX, ComponentError, ComponentMask, Entity, QueryError, RegisterError, SnapshotPool,
-    SpawnError, View, World, WorldConfig,
-};
+use convoy_engine::component::{COMPONENTS_MAX, RegisterError};
+use convoy_engine::query::QueryError;
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::{Mixer, SHAPES};
 
 const ALL: ComponentMask = ComponentMask::ALL;

@@ -19,11 +19,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
-use convoy_engine::{
-    ArenaConfig, Commands, ComponentId, ComponentMask, DiffError, DoubleBufferProvider, Entity,
-    EventCursor, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View, With, Without,
-    World, WorldConfig, diff,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::component::ComponentId;
+use convoy_engine::events::EventCursor;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::provider::{DoubleBufferProvider, SharedSnapshotProvider, SnapshotProvider};
+use convoy_engine::snapshot::{DiffError, diff};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
 use convoy_tests::{Byte, Hundred, Mixer, Ping, Triple, Value, Wide, Word, step};
 
 const READERS: u64 = 8;

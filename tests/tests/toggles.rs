@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use convoy_engine::{
-    COMPONENTS_MAX, Changed, ChildOf, Commands, ComponentDescription, ComponentError,
-    ComponentMask, Entity, GetError, Has, Or, PreparedQuery, QueryError, ReadError, RegisterError,
-    SnapshotPool, View, With, Without, World, WorldConfig, diff,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::component::{COMPONENTS_MAX, ComponentDescription, RegisterError};
+use convoy_engine::hierarchy::ChildOf;
+use convoy_engine::query::{Changed, GetError, Has, Or, PreparedQuery, QueryError, ReadError};
+use convoy_engine::snapshot::diff;
+use convoy_engine::world::ComponentError;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
 use convoy_tests::{Mixer, Tag};
 
 const ALL: ComponentMask = ComponentMask::ALL;

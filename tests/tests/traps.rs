@@ -7,11 +7,11 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use convoy_engine::{
-    Commands, ComponentMask, DoubleBufferProvider, Entity, HostConfig, Mode, ModuleHost,
-    ModuleSpec, PreparedQuery, Rate, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View,
-    World, WorldConfig,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::provider::{DoubleBufferProvider, SharedSnapshotProvider, SnapshotProvider};
+use convoy_engine::query::PreparedQuery;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 
 const ALL: ComponentMask = ComponentMask::ALL;
 const ROWS: u32 = 12;

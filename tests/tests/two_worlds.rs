@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use convoy_engine::{
-    ComponentMask, DoubleBufferProvider, SharedSnapshotProvider, SnapshotPool, SnapshotProvider,
-    World,
-};
+use convoy_engine::provider::{DoubleBufferProvider, SharedSnapshotProvider, SnapshotProvider};
+use convoy_engine::{ComponentMask, SnapshotPool, World};
 
 fn a_view_is_of_the_world_it_was_asked_for(provider: &dyn SnapshotProvider) {
     let (mut one, mut other) = (World::new(), World::new());

@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use convoy_engine::{HostError, ModuleContext, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::host::{HostError, ModuleContext, ModuleHost, ModuleSpec, Rate};
 use profiling::input::{
     EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, LoadOptions, load_airports, load_flights,
 };

@@ -13,11 +13,16 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoy_engine::{
-    Added, ArenaConfig, Changed, Commands, ComponentDescription, ComponentId, ComponentMask,
-    DoubleBufferProvider, Entity, EventCursor, Has, OnDemandProvider, Or, SharedSnapshotProvider,
-    SnapshotPool, SnapshotProvider, View, With, Without, World, WorldConfig, diff,
+use convoy_engine::commands::Commands;
+use convoy_engine::component::{ComponentDescription, ComponentId};
+use convoy_engine::events::EventCursor;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::provider::{
+    DoubleBufferProvider, OnDemandProvider, SharedSnapshotProvider, SnapshotProvider,
 };
+use convoy_engine::query::{Added, Changed, Has, Or};
+use convoy_engine::snapshot::diff;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
 use convoy_tests::Mixer;
 use rayon_core::ThreadPoolBuilder;
 

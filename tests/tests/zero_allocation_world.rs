@@ -5,10 +5,12 @@
 
 use std::hint::black_box;
 
-use convoy_engine::{
-    ArenaConfig, Commands, ComponentMask, Entity, EventCursor, PreparedQuery, SnapshotPool, View,
-    World, WorldConfig, diff,
-};
+use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::PreparedQuery;
+use convoy_engine::snapshot::diff;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::Mixer;
 
 #[global_allocator]

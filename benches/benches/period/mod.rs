@@ -10,10 +10,8 @@
 
 #![allow(dead_code, reason = "both benchmarks use a part of this module")]
 
-use convoy_engine::{
-    ComponentMask, ReplicaProvider, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, View,
-    With, World,
-};
+use convoy_engine::provider::{ReplicaProvider, SharedSnapshotProvider, SnapshotProvider};
+use convoy_engine::{ComponentMask, SnapshotPool, View, With, World};
 
 use crate::common::components::{components, tags};
 

@@ -19,12 +19,12 @@ pub(crate) fn implement(input: &DeriveInput) -> Result<TokenStream> {
     let (name, text) = (&input.ident, unraw(&input.ident));
     let mut generics = input.generics.clone();
     for parameter in generics.type_params_mut() {
-        parameter.bounds.push(syn::parse_quote!(::convoy_engine::TypeLayout));
+        parameter.bounds.push(syn::parse_quote!(::convoy_engine::schema::TypeLayout));
     }
     let (parameters, arguments, condition) = generics.split_for_impl();
     Ok(quote! {
-        impl #parameters ::convoy_engine::TypeLayout for #name #arguments #condition {
-            const LAYOUT: ::convoy_engine::Layout = ::convoy_engine::Layout::of::<Self>(#text, #kind);
+        impl #parameters ::convoy_engine::schema::TypeLayout for #name #arguments #condition {
+            const LAYOUT: ::convoy_engine::schema::Layout = ::convoy_engine::schema::Layout::of::<Self>(#text, #kind);
         }
     })
 }
@@ -41,16 +41,17 @@ fn fields(fields: &Fields) -> TokenStream {
         let name = field.ident.as_ref().map_or_else(|| number.to_string(), unraw);
         let of = &field.ty;
         // The error about a field without a layout points to its type.
-        let layout = quote_spanned!(of.span()=> <#of as ::convoy_engine::TypeLayout>::LAYOUT);
+        let layout =
+            quote_spanned!(of.span()=> <#of as ::convoy_engine::schema::TypeLayout>::LAYOUT);
         quote! {
-            ::convoy_engine::FieldLayout {
+            ::convoy_engine::schema::FieldLayout {
                 name: #name,
                 offset: ::core::mem::offset_of!(Self, #member),
                 layout: &#layout,
             }
         }
     });
-    quote!(::convoy_engine::LayoutKind::Struct(&[#(#fields),*]))
+    quote!(::convoy_engine::schema::LayoutKind::Struct(&[#(#fields),*]))
 }
 
 fn variants(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
@@ -61,13 +62,13 @@ fn variants(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
         }
         let (ident, name) = (&variant.ident, unraw(&variant.ident));
         Ok(quote! {
-            ::convoy_engine::VariantLayout { name: #name, value: Self::#ident as i128 }
+            ::convoy_engine::schema::VariantLayout { name: #name, value: Self::#ident as i128 }
         })
     });
     let variants = variants.collect::<Result<Vec<_>>>()?;
     Ok(quote! {
-        ::convoy_engine::LayoutKind::Enum {
-            tag: ::convoy_engine::NumberKind::#tag,
+        ::convoy_engine::schema::LayoutKind::Enum {
+            tag: ::convoy_engine::schema::NumberKind::#tag,
             variants: &[#(#variants),*],
         }
     })

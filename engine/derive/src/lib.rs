@@ -31,12 +31,13 @@ pub fn derive_bundle(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
     bundle::implement(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
-/// Derives `convoy_engine::TypeLayout` for a struct whose fields all have a layout, or for an enum
+/// Derives `convoy_engine::schema::TypeLayout` for a struct whose fields all have a layout, or for an enum
 /// without fields whose representation is a number, such as `#[repr(u8)]`.
 ///
 /// ```
 /// use bytemuck::{CheckedBitPattern, NoUninit};
-/// use convoy_engine::{Entity, TypeLayout};
+/// use convoy_engine::Entity;
+/// use convoy_engine::schema::TypeLayout;
 ///
 /// #[derive(Clone, Copy, NoUninit, CheckedBitPattern, TypeLayout)]
 /// #[repr(u32)]

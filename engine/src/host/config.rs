@@ -10,7 +10,7 @@ use crate::storage::RegisterError;
 /// ```
 /// use std::num::NonZeroU32;
 ///
-/// use convoy_engine::{HostConfig, ModuleHost};
+/// use convoy_engine::host::{HostConfig, ModuleHost};
 ///
 /// let config = HostConfig::default().workers(2).lock_step(NonZeroU32::new(3));
 /// let host = ModuleHost::new(config);

@@ -16,7 +16,8 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::world::{Commands, World};
+use crate::world::World;
+use crate::world::commands::Commands;
 
 use super::config::{HostConfig, HostError};
 use super::job::Job;

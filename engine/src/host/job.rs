@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::provider::contain::{Contained, contain};
 use crate::snapshot::View;
-use crate::world::{Commands, Playback};
+use crate::world::commands::{Commands, Playback};
 
 use super::module::{Mode, Module, ModuleContext};
 

@@ -1,4 +1,27 @@
 //! The module host: background modules, their rates, their convoys, and their commands.
+//!
+//! A [`ModuleHost`] runs each module at the rate of its [`ModuleSpec`]. Modules of one rate share a snapshot,
+//! a *convoy*, and record commands that the host plays back into the world.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use convoy_engine::World;
+//! use convoy_engine::host::{ModuleHost, ModuleSpec};
+//!
+//! let (mut world, mut host) = (World::new(), ModuleHost::default());
+//! world.spawn_batch([(20_u32,), (22,)]).unwrap();
+//! host.add(ModuleSpec::fast("sum").reads::<(u32,)>(), |context| {
+//!     let sum: u32 = context.view().query::<&u32>().iter().sum();
+//!     context.commands().send_event(sum);
+//! })
+//! .unwrap();
+//!
+//! let mut cursor = world.event_cursor::<u32>();
+//! host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+//! host.finish(&mut world);
+//! assert!(world.events(&mut cursor).eq([42]));
+//! ```
 
 mod config;
 mod convoy;

@@ -8,14 +8,16 @@ use crate::provider::{ProviderKind, SnapshotProvider};
 use crate::snapshot::View;
 use crate::storage::component::Component;
 use crate::storage::{ComponentMask, RegisterError};
-use crate::world::{Bundle, Commands, World};
+use crate::world::World;
+use crate::world::bundle::Bundle;
+use crate::world::commands::Commands;
 
 use super::rate::Rate;
 
 /// A task that reads views of the world at its own rate and asks for changes by commands.
 ///
-/// Closures that take a [`ModuleContext`] are modules: [`ModuleHost::add`](crate::ModuleHost::add)
-/// takes them, and [`ModuleHost::add_module`](crate::ModuleHost::add_module) takes other types.
+/// Closures that take a [`ModuleContext`] are modules: [`ModuleHost::add`](crate::host::ModuleHost::add)
+/// takes them, and [`ModuleHost::add_module`](crate::host::ModuleHost::add_module) takes other types.
 pub trait Module: Send + 'static {
     /// One run. A panic is contained and counted, and its commands are discarded whole.
     fn run(&mut self, context: &mut ModuleContext<'_>);
@@ -78,7 +80,7 @@ pub enum Mode {
     /// a run lands depends on the clock, and so do the handles that are given out from then on. In
     /// lock step, and in the other modes, the same frames give the same handles and the same
     /// [`World::state_hash`], whatever the threads do and however many there are; for modules
-    /// that keep clones of views see [`HostConfig::lock_step`](crate::HostConfig::lock_step).
+    /// that keep clones of views see [`HostConfig::lock_step`](crate::host::HostConfig::lock_step).
     Asynchronous,
 }
 
@@ -88,7 +90,8 @@ type MaskOf = fn(&mut World) -> Result<ComponentMask, RegisterError>;
 /// the provider that the host would choose, its own.
 ///
 /// ```
-/// use convoy_engine::{Entity, Mode, ModuleSpec, Rate};
+/// use convoy_engine::Entity;
+/// use convoy_engine::host::{Mode, ModuleSpec, Rate};
 ///
 /// let spec = ModuleSpec::slow("analytics", Rate::hz(10))
 ///     .mode(Mode::Asynchronous)
@@ -147,7 +150,7 @@ impl ModuleSpec {
     /// A run that is still going on a frame that lies later than that after its start has missed
     /// the deadline. It keeps its view until it ends; its commands are then dropped, and the next
     /// run that is due is skipped. All of it is counted in
-    /// [`ModuleStatistics`](crate::ModuleStatistics). In lock step the host waits for every run,
+    /// [`ModuleStatistics`](crate::host::ModuleStatistics). In lock step the host waits for every run,
     /// so that none is late.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -182,7 +185,7 @@ impl ModuleSpec {
     }
 
     /// Assigns a provider, which the host then leaves alone. It must capture all that the module
-    /// declares: see [`HostError::ProviderMask`](crate::HostError::ProviderMask). Modules with the
+    /// declares: see [`HostError::ProviderMask`](crate::host::HostError::ProviderMask). Modules with the
     /// same provider, and of one tier, mode and rate, form a convoy. A panic of the provider is
     /// contained and counted, and the module that asked for a view is refused.
     #[must_use]
@@ -191,17 +194,17 @@ impl ModuleSpec {
         self
     }
 
-    /// Declares that the module's commands spawn no entities; [`Commands::spawn`](crate::Commands)
+    /// Declares that the module's commands spawn no entities; [`Commands::spawn`](crate::commands::Commands)
     /// panics then, which counts as a panic of the module.
     ///
     /// Modules that may spawn have indices of their own, numbered by the order of registration, for
     /// entities that a run spawns beyond its stock. A module that declares this, or is added last, leaves the
-    /// handles of all others as they are without it, but those of [`Commands`](crate::Commands) that
+    /// handles of all others as they are without it, but those of [`Commands`](crate::commands::Commands) that
     /// are made after one that does not declare it. One that is added before others and spawns
     /// nothing without declaring it may change their handles, though not from run to run.
     ///
     /// ```
-    /// use convoy_engine::{ModuleSpec, Rate};
+    /// use convoy_engine::host::{ModuleSpec, Rate};
     ///
     /// let spec = ModuleSpec::slow("statistics", Rate::hz(2)).spawns_nothing();
     /// assert_eq!(spec.name(), "statistics");

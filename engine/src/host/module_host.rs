@@ -9,7 +9,8 @@ use crate::provider::{Member, SlowReaderLimits, SnapshotProvider};
 use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentMask, SnapshotShape};
-use crate::world::{Commands, World};
+use crate::world::World;
+use crate::world::commands::Commands;
 
 use super::config::{HostConfig, HostError};
 use super::convoy::{
@@ -48,7 +49,8 @@ impl ModuleId {
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::time::Duration;
 ///
-/// use convoy_engine::{ModuleHost, ModuleSpec, Rate, World};
+/// use convoy_engine::World;
+/// use convoy_engine::host::{ModuleHost, ModuleSpec, Rate};
 ///
 /// let mut world = World::new();
 /// world.spawn((1_u32,));
@@ -169,7 +171,7 @@ impl ModuleHost {
 
     /// Calls `notify`, on the thread of the frame, when a snapshot of a convoy passes a limit while
     /// readers hold it: once for each snapshot and limit. A panic of `notify` is contained and
-    /// counted in the convoy's [`ProviderStatistics`](crate::ProviderStatistics); one of its drop is
+    /// counted in the convoy's [`ProviderStatistics`](crate::provider::ProviderStatistics); one of its drop is
     /// contained. Providers that were assigned by hand are left alone; they have callbacks of their own.
     ///
     /// # Errors
@@ -207,7 +209,8 @@ impl ModuleHost {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use convoy_engine::{Module, ModuleContext, ModuleHost, ModuleSpec, World};
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{Module, ModuleContext, ModuleHost, ModuleSpec};
     ///
     /// /// Counts the ticks that it has seen.
     /// struct Ticks(u64);

@@ -6,7 +6,8 @@ use convoy_pool::CellPoolStatistics;
 
 use crate::provider::{ProviderKind, ProviderStatistics};
 use crate::storage::{ComponentMask, CopyStatistics};
-use crate::world::{Playback, WorldMemory};
+use crate::world::commands::Playback;
+use crate::world::statistics::WorldMemory;
 
 use super::module::{Mode, Tier};
 use super::rate::Rate;
@@ -83,7 +84,7 @@ pub struct ModuleStatistics {
     /// Times that the module was due and its provider refused a view, or panicked.
     pub refused: u64,
     /// Snapshots that views of the module hold now: that of its run, and those that it keeps. They
-    /// are charged to it: see [`WhenBusy`](crate::WhenBusy).
+    /// are charged to it: see [`WhenBusy`](crate::provider::WhenBusy).
     pub snapshots_held: usize,
     /// Runs that were still going when their deadline had passed.
     pub missed_deadlines: u64,

@@ -9,16 +9,15 @@ use crate::storage::charge::Charge;
 
 /// A reader of a provider that is charged with the snapshots that it holds.
 ///
-/// Views that [`SnapshotProvider::acquire_for`](crate::SnapshotProvider::acquire_for) gives are
+/// Views that [`SnapshotProvider::acquire_for`](crate::provider::SnapshotProvider::acquire_for) gives are
 /// charged to the member, with all their clones and branches, wherever those go, until the last of
 /// them is dropped. So a provider that is at its bound refuses members that hold their share or more,
-/// and goes on serving the others: see [`WhenBusy`](crate::WhenBusy). Every module of a host is a
+/// and goes on serving the others: see [`WhenBusy`](crate::provider::WhenBusy). Every module of a host is a
 /// member.
 ///
 /// ```
-/// use convoy_engine::{
-///     ComponentMask, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, WhenBusy, World,
-/// };
+/// use convoy_engine::provider::{SharedSnapshotProvider, SnapshotProvider, WhenBusy};
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
 ///
 /// let mut world = World::new();
 /// let provider = SharedSnapshotProvider::new(ComponentMask::ALL, SnapshotPool::default())
@@ -65,7 +64,7 @@ impl Member {
     /// A member that no provider counts: [`SnapshotProvider::enroll`] gives one unless the provider
     /// has bounds.
     ///
-    /// [`SnapshotProvider::enroll`]: crate::SnapshotProvider::enroll
+    /// [`SnapshotProvider::enroll`]: crate::provider::SnapshotProvider::enroll
     pub fn new() -> Self {
         Self::default()
     }

@@ -17,9 +17,8 @@ use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProv
 /// see [`WhenBusy`].
 ///
 /// ```
-/// use convoy_engine::{
-///     ComponentMask, DoubleBufferProvider, SnapshotPool, SnapshotProvider, World,
-/// };
+/// use convoy_engine::provider::{DoubleBufferProvider, SnapshotProvider};
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
 ///
 /// let mut world = World::new();
 /// let provider = DoubleBufferProvider::new(ComponentMask::ALL, SnapshotPool::default());
@@ -34,7 +33,8 @@ pub struct DoubleBufferProvider(CapturingProvider);
 /// Captures privately at each acquire: for a single slow module, which shares with no other.
 ///
 /// ```
-/// use convoy_engine::{ComponentMask, OnDemandProvider, SnapshotPool, SnapshotProvider, World};
+/// use convoy_engine::provider::{OnDemandProvider, SnapshotProvider};
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
 ///
 /// let mut world = World::new();
 /// let provider = OnDemandProvider::new(ComponentMask::ALL, SnapshotPool::default());
@@ -53,9 +53,8 @@ pub struct OnDemandProvider(CapturingProvider);
 /// holders: see [`WhenBusy`].
 ///
 /// ```
-/// use convoy_engine::{
-///     ComponentMask, SharedSnapshotProvider, SnapshotPool, SnapshotProvider, World,
-/// };
+/// use convoy_engine::provider::{SharedSnapshotProvider, SnapshotProvider};
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
 ///
 /// let mut world = World::new();
 /// world.spawn((1_u32,));

@@ -12,7 +12,8 @@ use super::traits::{AcquireError, ProviderKind, ProviderStatistics, SnapshotProv
 /// snapshots does for every module. The baseline of the benchmarks.
 ///
 /// ```
-/// use convoy_engine::{ComponentMask, ReplicaProvider, SnapshotProvider, World};
+/// use convoy_engine::provider::{ReplicaProvider, SnapshotProvider};
+/// use convoy_engine::{ComponentMask, World};
 ///
 /// let mut world = World::new();
 /// let entity = world.spawn((1_u32,));

@@ -12,10 +12,8 @@ use super::contain::Contained;
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
-/// use convoy_engine::{
-///     ComponentMask, SharedSnapshotProvider, SlowReaderLimits, SnapshotPool, SnapshotProvider,
-///     World,
-/// };
+/// use convoy_engine::provider::{SharedSnapshotProvider, SlowReaderLimits, SnapshotProvider};
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
 ///
 /// let limits = SlowReaderLimits::default().lag_max(2);
 /// let lag = Arc::new(AtomicU64::new(0));

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::snapshot::View;
 use crate::storage::{ComponentMask, SnapshotUse};
-use crate::world::{SyncError, World};
+use crate::world::World;
+use crate::world::replica::SyncError;
 
 use super::member::Member;
 
@@ -99,7 +100,7 @@ pub struct ProviderStatistics {
     /// Acquires and updates that the bound on generations refused.
     pub refused: u64,
     /// Joins by an acquire whose view is older than the provider promises: by
-    /// [`WhenBusy::Newest`](crate::WhenBusy), or because an update of a double buffer was refused.
+    /// [`WhenBusy::Newest`](crate::provider::WhenBusy), or because an update of a double buffer was refused.
     pub stale: u64,
     /// Snapshots of this provider that views still hold, including the provider's own hold on its
     /// newest.
@@ -133,7 +134,7 @@ pub trait SnapshotProvider: Send + Sync {
 
     /// A view of `world` for a reader that this provider has enrolled, charged to it. Where the
     /// bound on generations is reached, members that hold their share are refused, and the others
-    /// are served: see [`WhenBusy`](crate::WhenBusy).
+    /// are served: see [`WhenBusy`](crate::provider::WhenBusy).
     ///
     /// # Errors
     ///

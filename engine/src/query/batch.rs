@@ -3,7 +3,8 @@
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::{ComponentId, Entity};
-use crate::world::{Bundle, ComponentError, World};
+use crate::world::bundle::Bundle;
+use crate::world::{ComponentError, World};
 
 use super::cursor::{for_each_range, selects_rows};
 use super::filter::Filter;

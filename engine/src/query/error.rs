@@ -37,7 +37,7 @@ pub enum QueryError {
     },
     /// The mark of changes was made by another world.
     ForeignMark,
-    /// Another query of a [`SharedWorld`](crate::SharedWorld) uses the component, and one of the
+    /// Another query of a [`SharedWorld`](crate::query::SharedWorld) uses the component, and one of the
     /// two writes it.
     Borrowed {
         /// The component.

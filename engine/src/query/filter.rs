@@ -26,7 +26,7 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 /// [`Query::since`](super::query::Query::since) names. Without a mark it keeps all entities that
 /// have `T`.
 ///
-/// The granularity is a chunk, [`ComponentInfo::chunk_rows`](crate::ComponentInfo::chunk_rows)
+/// The granularity is a chunk, [`ComponentInfo::chunk_rows`](crate::component::ComponentInfo::chunk_rows)
 /// rows: the neighbours of a changed row are kept as well, and so is what was lent out for writing
 /// and not changed. No change is missed. A value without bytes never changes; of a tag the filter
 /// keeps chunks of entities that rows came into.
@@ -34,7 +34,8 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 /// It costs writers nothing: chunks know when they were last written for the sake of replicas.
 ///
 /// ```
-/// # use convoy_engine::{Changed, World};
+/// # use convoy_engine::World;
+/// # use convoy_engine::query::Changed;
 /// let mut world = World::new();
 /// let ships: Vec<_> = world.spawn_batch((0..9_u32).map(|n| (n,))).unwrap().collect();
 /// let mark = world.change_mark();
@@ -54,7 +55,8 @@ pub struct Changed<T>(PhantomData<fn() -> T>);
 /// so are rows that moved within their table because another one left it.
 ///
 /// ```
-/// # use convoy_engine::{Added, World};
+/// # use convoy_engine::World;
+/// # use convoy_engine::query::Added;
 /// let mut world = World::new();
 /// let ship = world.spawn((1_u32,));
 /// let mark = world.change_mark();
@@ -293,7 +295,8 @@ fn check_readable<T: Component>(
 /// Keeps the entities that pass any filter of a tuple.
 ///
 /// ```
-/// # use convoy_engine::{Or, With, World};
+/// # use convoy_engine::query::Or;
+/// # use convoy_engine::{With, World};
 /// let mut world = World::new();
 /// world.spawn((1_u32, 0.5_f32));
 /// world.spawn((2_u32, 1_u8));

@@ -22,7 +22,8 @@ use super::terms::{RUN_LOG2_MAX, ReadOnly, Rest, Terms, reads_only};
 /// it also for components that it did not capture.
 ///
 /// ```
-/// # use convoy_engine::{Has, World};
+/// # use convoy_engine::World;
+/// # use convoy_engine::query::Has;
 /// let mut world = World::new();
 /// world.spawn((1_u32,));
 /// world.spawn((2_u32, 0.5_f32));

@@ -1,17 +1,40 @@
 //! Queries: typed iteration over every table that has the wanted components.
 //!
-//! A query is two choices, which nothing else depends on:
+//! The [terms](Terms) of a query say what a loop receives, and [filters](Filter) which tables and rows it
+//! visits. Worlds, views, branches and replicas have the same queries, and all kinds of queries have the same
+//! methods: loops over rows or over runs of slices, on one thread or on all, counts, single rows, access by
+//! handle, sorting and filters. [`Query`] reads and [`QueryMut`] writes; those of a [`SharedWorld`] write
+//! different columns at once; a [`PreparedQuery`] keeps the tables that it found; described queries know
+//! their components at run time.
 //!
-//! * its [`plan`], which tables it visits: all that match, found by a scan, or those that a prepared
-//!   query has kept;
-//! * its [`access`], how a run of rows opens: to read; to write, with the memory of the world at hand; to
-//!   write a world that is shared out, with that memory behind a lock; or apart, for the threads of a
-//!   parallel pass.
+//! ```
+//! use convoy_engine::query::Changed;
+//! use convoy_engine::{Entity, With, World};
 //!
-//! One [`cursor`] goes through the tables of a plan and, inside a table, run by run: the rows that lie in
-//! one chunk of every column of the query. The inner loop is over plain slices. A [`pass`] is a cursor
-//! with an access, and all kinds of queries are made of it: they have the same methods, run by the same
-//! loops. The [terms](terms) say what a loop receives, and [filters](filter) which of the tables and rows.
+//! let mut world = World::new();
+//! let entity = world.spawn((1_u32, 0.5_f32));
+//! let mark = world.change_mark();
+//! world.query_mut::<(&mut u32, Option<&f32>)>().for_each(|(number, _)| *number += 1);
+//!
+//! let changed = world.query::<(Entity, &u32)>().filter::<(Changed<u32>, With<f32>)>().since(mark);
+//! assert_eq!(changed.iter().collect::<Vec<_>>(), [(entity, &2)]);
+//! ```
+//!
+//! # Cost
+//!
+//! A query that isn't prepared looks at every table of its world once. Then it goes from run to run, the rows
+//! that lie in one chunk of every column: some compares each, and a loop over plain slices inside. A write
+//! copies a chunk that a snapshot shares, once.
+
+// A query is two choices, which nothing else depends on:
+//
+// * its `plan`, which tables it visits: all that match, found by a scan, or those that a prepared query has
+//   kept;
+// * its `access`, how a run of rows opens: to read; to write, with the memory of the world at hand; to write
+//   a world that is shared out, with that memory behind a lock; or apart, for the threads of a parallel pass.
+//
+// One `cursor` goes through the tables of a plan and, inside a table, run by run. A `pass` is a cursor with an
+// access, and all kinds of queries are made of it: they have the same methods, run by the same loops.
 
 pub(crate) mod access;
 pub(crate) mod batch;
@@ -59,3 +82,6 @@ pub use readable::Readable;
 pub use reader::Reader;
 pub use shared::{SharedQuery, SharedWorld};
 pub use terms::{ReadOnly, Terms};
+
+pub use crate::world::change_mark::ChangeMark;
+pub use crate::world::read_error::ReadError;

@@ -32,7 +32,8 @@ use super::terms::{ReadOnly, Terms};
 /// makes it start anew each time: keep one for each.
 ///
 /// ```
-/// # use convoy_engine::{PreparedQuery, With, World};
+/// # use convoy_engine::query::PreparedQuery;
+/// # use convoy_engine::{With, World};
 /// let mut world = World::new();
 /// let mut moving = PreparedQuery::<(&mut f32, &u32), With<u8>>::new();
 /// world.spawn((1.0_f32, 2_u32, 3_u8));

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use crate::storage::Entity;
 use crate::storage::epoch::Epoch;
-use crate::world::ChangeMark;
+use crate::world::change_mark::ChangeMark;
 use crate::world::store::Store;
 
 use super::cursor::count;
@@ -18,7 +18,7 @@ use super::random;
 use super::terms::{ReadOnly, Terms};
 
 /// A query that only reads, of a world or a view. Made by [`World::query`](crate::World::query), by a
-/// view's `query` and by [`PreparedQuery::query`](crate::PreparedQuery::query); iterate it with `for`,
+/// view's `query` and by [`PreparedQuery::query`](crate::query::PreparedQuery::query); iterate it with `for`,
 /// [`Query::iter`] or, fastest, [`Query::for_each`].
 ///
 /// ```
@@ -85,7 +85,7 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     }
 
     /// Counts only what was written after `mark` as changed or added, for the filters
-    /// [`Changed`](crate::Changed) and [`Added`](crate::Added). Without a mark everything counts.
+    /// [`Changed`](crate::query::Changed) and [`Added`](crate::query::Added). Without a mark everything counts.
     ///
     /// # Panics
     ///
@@ -172,7 +172,8 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     /// allow, as nothing is asked about types.
     ///
     /// ```
-    /// # use convoy_engine::{GetError, With, World};
+    /// # use convoy_engine::query::GetError;
+    /// # use convoy_engine::{With, World};
     /// let mut world = World::new();
     /// let ship = world.spawn((1_u32, 0.5_f32));
     /// assert_eq!(world.query::<(&u32, &f32)>().get(ship).unwrap(), (&1, &0.5));

@@ -13,7 +13,8 @@ use convoy_pool::MemoryError;
 
 use crate::storage::Entity;
 use crate::storage::epoch::Epoch;
-use crate::world::{ChangeMark, World};
+use crate::world::World;
+use crate::world::change_mark::ChangeMark;
 
 use super::access::Access;
 use super::cursor::count;
@@ -28,7 +29,7 @@ use super::terms::Terms;
 use super::writing::writing_methods;
 
 /// A query that may write. Made by [`World::query_mut`] and by
-/// [`PreparedQuery::query_mut`](crate::PreparedQuery::query_mut); iterate it with `for`,
+/// [`PreparedQuery::query_mut`](crate::query::PreparedQuery::query_mut); iterate it with `for`,
 /// [`QueryMut::iter`] or, fastest, [`QueryMut::for_each`].
 ///
 /// ```
@@ -128,7 +129,7 @@ impl<'a, Q: Terms, F: Filter> QueryMut<'a, Q, F> {
     }
 
     /// Counts only what was written after `mark` as changed or added, for the filters
-    /// [`Changed`](crate::Changed) and [`Added`](crate::Added). Without a mark everything counts.
+    /// [`Changed`](crate::query::Changed) and [`Added`](crate::query::Added). Without a mark everything counts.
     ///
     /// Rows that this query writes itself count for later ones, and not while it runs.
     ///

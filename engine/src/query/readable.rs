@@ -4,8 +4,9 @@
 //! code has the trait, and everybody else needs no import.
 
 use crate::storage::{Component, Entity};
+use crate::world::World;
+use crate::world::read_error::ReadError;
 use crate::world::store::Store;
-use crate::world::{ReadError, World};
 
 use super::sealed::SealedReadable;
 
@@ -15,7 +16,8 @@ macro_rules! reading_methods {
         /// A query that only reads.
         ///
         /// ```
-        /// # use convoy_engine::{QueryError, SnapshotPool, World};
+        /// # use convoy_engine::query::QueryError;
+        /// # use convoy_engine::{SnapshotPool, World};
         /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
         /// world.spawn((1_u32, 2.5_f32));
         /// let numbers = world.mask_of::<(u32,)>().unwrap();
@@ -49,7 +51,8 @@ macro_rules! reading_methods {
         /// switched off, and none of `excluded`, run by run, with the values of `required` as bytes.
         ///
         /// ```
-        /// # use convoy_engine::{ComponentDescription, World};
+        /// # use convoy_engine::World;
+        /// # use convoy_engine::component::ComponentDescription;
         /// let mut world = World::new();
         /// let wind = ComponentDescription { name: "wind", size: 2, align: 1 };
         /// let wind = world.register_described(wind).unwrap();
@@ -108,7 +111,7 @@ macro_rules! reading_methods {
         $vis fn try_contains(
             &self,
             entity: $crate::storage::Entity,
-        ) -> Result<bool, $crate::world::ReadError> {
+        ) -> Result<bool, $crate::world::read_error::ReadError> {
             self.store().contains(entity)
         }
 
@@ -130,7 +133,7 @@ macro_rules! reading_methods {
         $vis fn is_enabled<T: $crate::storage::Component>(
             &self,
             entity: $crate::storage::Entity,
-        ) -> Result<bool, $crate::world::ReadError> {
+        ) -> Result<bool, $crate::world::read_error::ReadError> {
             self.store().is_enabled::<T>(entity)
         }
 
@@ -144,15 +147,16 @@ macro_rules! reading_methods {
             &self,
             entity: $crate::storage::Entity,
             id: $crate::storage::ComponentId,
-        ) -> Result<&[u8], $crate::world::ReadError> {
+        ) -> Result<&[u8], $crate::world::read_error::ReadError> {
             self.store().get_bytes(entity, id)
         }
 
-        /// The component `id` of `entity`, with what its bytes mean where a [`Schema`](crate::Schema)
+        /// The component `id` of `entity`, with what its bytes mean where a [`Schema`](crate::schema::Schema)
         /// says so: to be printed, or read field by field.
         ///
         /// ```
-        /// # use convoy_engine::{Schema, TypeEntry, World};
+        /// # use convoy_engine::World;
+        /// # use convoy_engine::schema::{Schema, TypeEntry};
         /// let velocity = TypeEntry::<[f32; 2]>::new().named("velocity", 1).with_layout();
         /// let schema = Schema::builder().component(velocity).build().unwrap();
         /// let mut world = World::with_schema(&schema);
@@ -168,7 +172,7 @@ macro_rules! reading_methods {
             &self,
             entity: $crate::storage::Entity,
             id: $crate::storage::ComponentId,
-        ) -> Result<$crate::storage::Value<'_>, $crate::world::ReadError> {
+        ) -> Result<$crate::storage::Value<'_>, $crate::world::read_error::ReadError> {
             self.store().value(entity, id)
         }
 
@@ -179,7 +183,7 @@ macro_rules! reading_methods {
         /// When there is none, or it may not be read.
         $vis fn resource<T: $crate::storage::Component>(
             &self,
-        ) -> Result<&T, $crate::world::ReadError> {
+        ) -> Result<&T, $crate::world::read_error::ReadError> {
             self.store().resource()
         }
 
@@ -206,7 +210,7 @@ macro_rules! reading_methods {
         $vis fn resource_bytes(
             &self,
             id: $crate::storage::ComponentId,
-        ) -> Result<&[u8], $crate::world::ReadError> {
+        ) -> Result<&[u8], $crate::world::read_error::ReadError> {
             self.store().resource_bytes(id)
         }
 
@@ -218,8 +222,8 @@ macro_rules! reading_methods {
         #[track_caller]
         $vis fn events<'a, T: $crate::storage::Component>(
             &'a self,
-            cursor: &'a mut $crate::world::EventCursor<T>,
-        ) -> $crate::world::Events<'a, T> {
+            cursor: &'a mut $crate::world::events::EventCursor<T>,
+        ) -> $crate::world::events::Events<'a, T> {
             $crate::query::error::or_panic(self.try_events(cursor))
         }
 
@@ -230,8 +234,8 @@ macro_rules! reading_methods {
         /// When the events may not be read.
         $vis fn try_events<'a, T: $crate::storage::Component>(
             &'a self,
-            cursor: &'a mut $crate::world::EventCursor<T>,
-        ) -> Result<$crate::world::Events<'a, T>, $crate::world::ReadError> {
+            cursor: &'a mut $crate::world::events::EventCursor<T>,
+        ) -> Result<$crate::world::events::Events<'a, T>, $crate::world::read_error::ReadError> {
             self.store().events(cursor)
         }
 
@@ -246,14 +250,14 @@ macro_rules! reading_methods {
         /// world.send_event(2_u32);
         /// assert!(world.events(&mut view.event_cursor::<u32>()).eq([2]));
         /// ```
-        $vis fn event_cursor<T: $crate::storage::Component>(&self) -> $crate::world::EventCursor<T> {
+        $vis fn event_cursor<T: $crate::storage::Component>(&self) -> $crate::world::events::EventCursor<T> {
             self.store().event_cursor()
         }
 
         /// The events of the type `id` from number `from` on, by their bytes. Numbers begin with zero
         /// for the life of the world, but those of events that a
         /// [`World::restore`](crate::World::restore) took back are given again: an
-        /// [`EventCursor`](crate::EventCursor) knows, a number does not.
+        /// [`EventCursor`](crate::events::EventCursor) knows, a number does not.
         ///
         /// # Errors
         ///
@@ -262,7 +266,7 @@ macro_rules! reading_methods {
             &self,
             id: $crate::storage::ComponentId,
             from: u64,
-        ) -> Result<$crate::world::EventBytes<'_>, $crate::world::ReadError> {
+        ) -> Result<$crate::world::untyped::EventBytes<'_>, $crate::world::read_error::ReadError> {
             self.store().event_bytes(id, from)
         }
 
@@ -281,11 +285,11 @@ macro_rules! reading_methods {
         ///
         /// # Errors
         ///
-        /// When the handle is stale, or [`ChildOf`](crate::ChildOf) may not be read.
+        /// When the handle is stale, or [`ChildOf`](crate::hierarchy::ChildOf) may not be read.
         $vis fn parent(
             &self,
             entity: $crate::storage::Entity,
-        ) -> Result<Option<$crate::storage::Entity>, $crate::world::ReadError> {
+        ) -> Result<Option<$crate::storage::Entity>, $crate::world::read_error::ReadError> {
             self.store().parent(entity)
         }
 
@@ -293,12 +297,12 @@ macro_rules! reading_methods {
         ///
         /// # Errors
         ///
-        /// When the handle is stale, or [`ChildOf`](crate::ChildOf) or [`Children`](crate::Children) may
-        /// not be read.
+        /// When the handle is stale, or [`ChildOf`](crate::hierarchy::ChildOf) or
+        /// [`Children`](crate::hierarchy::Children) may not be read.
         $vis fn children(
             &self,
             entity: $crate::storage::Entity,
-        ) -> Result<$crate::world::ChildIter<'_>, $crate::world::ReadError> {
+        ) -> Result<$crate::world::family::ChildIter<'_>, $crate::world::read_error::ReadError> {
             self.store().children(entity)
         }
 
@@ -310,7 +314,7 @@ macro_rules! reading_methods {
         $vis fn descendants(
             &self,
             entity: $crate::storage::Entity,
-        ) -> Result<$crate::world::Descendants<'_>, $crate::world::ReadError> {
+        ) -> Result<$crate::world::family::Descendants<'_>, $crate::world::read_error::ReadError> {
             self.store().descendants(entity)
         }
 
@@ -376,7 +380,7 @@ macro_rules! reading_methods {
         $vis fn components_of(
             &self,
             entity: $crate::storage::Entity,
-        ) -> Result<$crate::world::Components<'_>, $crate::world::ReadError> {
+        ) -> Result<$crate::world::Components<'_>, $crate::world::read_error::ReadError> {
             self.store().components_of(entity)
         }
 
@@ -431,7 +435,8 @@ pub(crate) use reading_methods;
 /// Sealed.
 ///
 /// ```
-/// use convoy_engine::{ComponentMask, Readable, SnapshotPool, World};
+/// use convoy_engine::query::Readable;
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
 ///
 /// fn total(readable: &impl Readable) -> u32 {
 ///     readable.query::<&u32>().iter().sum()

@@ -44,7 +44,8 @@ use super::writing::writing_methods;
 /// [`World::share`]; threads of a scope may use it at once.
 ///
 /// ```
-/// # use convoy_engine::{QueryError, World};
+/// # use convoy_engine::World;
+/// # use convoy_engine::query::QueryError;
 /// let mut world = World::new();
 /// world.spawn((1.0_f32, 2_u32));
 /// world.spawn((3.0_f32, 4_u32));
@@ -288,8 +289,8 @@ impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
     writing_methods!(SharedQuery);
 
     /// Restricts the query to the entities that pass `G` as well. Only filters that look at no
-    /// column but toggles are accepted, as they borrow none: [`Changed`](crate::Changed) and
-    /// [`Added`](crate::Added) don't compile here. Nobody switches components while a world is
+    /// column but toggles are accepted, as they borrow none: [`Changed`](crate::query::Changed) and
+    /// [`Added`](crate::query::Added) don't compile here. Nobody switches components while a world is
     /// shared out.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub enum Rest {
     Later,
 }
 
-/// The terms of a query: `&T`, `&mut T`, `Option<&T>`, `Option<&mut T>`, [`Has<T>`](crate::Has) and
+/// The terms of a query: `&T`, `&mut T`, `Option<&T>`, `Option<&mut T>`, [`Has<T>`](crate::query::Has) and
 /// [`Entity`](crate::Entity), where `T` is a [component](crate::Component), and tuples of up to
 /// sixteen terms.
 ///

@@ -97,7 +97,7 @@ macro_rules! writing_methods {
         /// is the same afterwards as after `for_each`, unless the calls share something else.
         ///
         /// Chunks that a snapshot shares are copied in the same pass, by all threads; in a
-        /// [`SharedWorld`](crate::SharedWorld) before it, by the caller's. Threads take runs of up to
+        /// [`SharedWorld`](crate::query::SharedWorld) before it, by the caller's. Threads take runs of up to
         /// 2,048 rows that lie in one chunk of every column, and several runs at once, also of several
         /// tables, where these are small.
         ///
@@ -110,9 +110,10 @@ macro_rules! writing_methods {
         ///
         /// # Panics
         ///
-        /// When `each` does, after all threads have come back: which entities were visited is open,
-        /// the row of the call is left as it was if a snapshot shared its chunk, the query visits all
-        /// rows of its table and the world is not shared out; all others are whole, and nothing leaks. When memory runs out; see
+        /// When `each` does, after all threads have come back: which entities were visited is open, the row
+        /// of the call is left as it was if a snapshot shared its chunk, the query visits all rows of its
+        /// table and the world is not shared out; all others are whole, and nothing leaks. When memory runs
+        /// out; see
         #[doc = concat!("[`", stringify!($type), "::try_par_for_each`].")]
         ///
         /// ```
@@ -266,7 +267,8 @@ macro_rules! writing_methods {
         /// The items of several entities at once, for reading and writing.
         ///
         /// ```
-        /// # use convoy_engine::{GetError, World};
+        /// # use convoy_engine::World;
+        /// # use convoy_engine::query::GetError;
         /// let mut world = World::new();
         /// let [one, other] = [1_u32, 2].map(|number| world.spawn((number,)));
         /// let mut query = world.query_mut::<&mut u32>();

@@ -49,7 +49,8 @@ impl World {
     /// A branch, as by [`World::branch`], whose own memory is limited and mapped as `memory` says.
     ///
     /// ```
-    /// # use convoy_engine::{ArenaConfig, ComponentMask, SnapshotPool, World};
+    /// # use convoy_engine::memory::ArenaConfig;
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
     /// # let mut world = World::new();
     /// # let entity = world.spawn((1_u32,));
     /// # let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());

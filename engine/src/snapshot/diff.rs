@@ -18,8 +18,8 @@ use crate::storage::frozen::Frozen;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, ComponentMask, Entity};
-use crate::world::ReadError;
 use crate::world::index::{Location, Slot};
+use crate::world::read_error::ReadError;
 
 use super::view::View;
 
@@ -66,7 +66,8 @@ impl std::error::Error for DiffError {}
 /// of the components and resources that both views may read.
 ///
 /// ```
-/// use convoy_engine::{ComponentMask, SnapshotPool, World, diff};
+/// use convoy_engine::snapshot::diff;
+/// use convoy_engine::{ComponentMask, SnapshotPool, World};
 ///
 /// let (mut world, pool) = (World::new(), SnapshotPool::default());
 /// let [still, moving] = [1.0_f32, 2.0].map(|place| world.spawn((place,)));
@@ -254,7 +255,8 @@ impl<'a> Diff<'a> {
     /// it is on in the newer one. In the order of [`Diff::changed`].
     ///
     /// ```
-    /// # use convoy_engine::{ComponentMask, SnapshotPool, World, diff};
+    /// # use convoy_engine::snapshot::diff;
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
     /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
     /// world.register_toggle::<u8>().unwrap();
     /// let entity = world.spawn((1_u8,));

@@ -84,7 +84,8 @@ impl fmt::Display for Difference<'_> {
 /// was sent as events, does not matter.
 ///
 /// ```
-/// # use convoy_engine::{World, first_difference};
+/// # use convoy_engine::World;
+/// # use convoy_engine::snapshot::first_difference;
 /// let (mut one, mut other) = (World::new(), World::new());
 /// let ships = [&mut one, &mut other].map(|world| world.spawn((1.5_f32, 7_u32)));
 /// assert!(first_difference(&one, &other).is_none());

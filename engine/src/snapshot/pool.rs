@@ -11,7 +11,8 @@ use crate::world::World;
 /// How a [`SnapshotPool`] keeps its cells.
 ///
 /// ```
-/// # use convoy_engine::{SnapshotPool, SnapshotPoolConfig, SnapshotShape, World};
+/// # use convoy_engine::snapshot::{SnapshotPoolConfig, SnapshotShape};
+/// # use convoy_engine::{SnapshotPool, World};
 /// # let world = World::new();
 /// let config = SnapshotPoolConfig::default().warm_up(8).shape(SnapshotShape::of(&world));
 /// assert_eq!(SnapshotPool::new(config).statistics().pooled, 8);
@@ -104,7 +105,8 @@ impl SnapshotPool {
     /// A pool with the cells that `config` warms up.
     ///
     /// ```
-    /// # use convoy_engine::{SnapshotPool, SnapshotPoolConfig, SnapshotShape};
+    /// # use convoy_engine::SnapshotPool;
+    /// # use convoy_engine::snapshot::{SnapshotPoolConfig, SnapshotShape};
     /// let mut shape = SnapshotShape::default();
     /// shape.chunks = usize::MAX;
     /// assert!(SnapshotPool::try_new(SnapshotPoolConfig::default().shape(shape)).is_err());

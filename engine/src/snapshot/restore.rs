@@ -6,7 +6,8 @@ use crate::storage::ComponentId;
 use crate::storage::component::Kind;
 use crate::storage::frozen::Frozen;
 use crate::storage::history::restore::SnapshotOf;
-use crate::world::{RestoreReport, World};
+use crate::world::World;
+use crate::world::restore::RestoreReport;
 
 use super::view::View;
 
@@ -66,7 +67,7 @@ impl World {
     ///   so can newer ones, whose future has not happened now.
     /// * Events that were sent since are gone, and their numbers are given again. A cursor that has
     ///   read some of them goes on with what is sent in their place and counts them:
-    ///   [`EventCursor::taken_back`](crate::EventCursor::taken_back).
+    ///   [`EventCursor::taken_back`](crate::events::EventCursor::taken_back).
     /// * Types and archetypes that were added since stay, without rows, values or events. Local
     ///   resources stay as they are.
     /// * Handles that were reserved at the capture are reserved again, those reserved since are

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use crate::storage::ComponentMask;
-use crate::world::{EventCursor, World};
+use crate::world::World;
+use crate::world::events::EventCursor;
 
 use super::pool::SnapshotPool;
 

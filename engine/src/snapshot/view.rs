@@ -11,9 +11,9 @@ use crate::storage::charge::Charge;
 use crate::storage::component::Component;
 use crate::storage::frozen::Frozen;
 use crate::storage::{ComponentId, ComponentMask, Entity, SnapshotId, SnapshotUse};
-use crate::world::ReadError;
 use crate::world::World;
 use crate::world::index::Slot;
+use crate::world::read_error::ReadError;
 use crate::world::read_error::not_readable;
 use crate::world::store::Store;
 
@@ -179,8 +179,9 @@ impl View {
         world.snapshot(self.id())
     }
 
-    /// Bytes that this snapshot alone keeps alive, and that dropping all its views would free. Zero when this is not a snapshot of `world`. The cost grows with the chunks
-    /// that the snapshot retains, times the older snapshots.
+    /// Bytes that this snapshot alone keeps alive, and that dropping all its views would free. Zero when this
+    /// is not a snapshot of `world`. The cost grows with the chunks that the snapshot retains, times the
+    /// older snapshots.
     pub fn exclusive_bytes(&self, world: &World) -> usize {
         world.exclusive_bytes(self.id())
     }

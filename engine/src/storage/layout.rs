@@ -16,7 +16,8 @@ use super::entity::Entity;
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
-/// use convoy_engine::{Entity, TypeLayout, World};
+/// use convoy_engine::schema::TypeLayout;
+/// use convoy_engine::{Entity, World};
 ///
 /// #[derive(Clone, Copy, Pod, Zeroable, TypeLayout)]
 /// #[repr(C)]
@@ -29,11 +30,11 @@ use super::entity::Entity;
 /// let turret = Turret { target: Entity::NONE, angle: 0.5, rounds: [20, 7] };
 /// let value = Turret::LAYOUT.value(bytemuck::bytes_of(&turret)).unwrap();
 /// assert_eq!(format!("{value:?}"), "Turret { target: 0v0, angle: 0.5, rounds: [20, 7] }");
-/// assert_eq!(value.field("angle").unwrap().scalar(), Some(convoy_engine::Scalar::Float(0.5)));
+/// assert_eq!(value.field("angle").unwrap().scalar(), Some(convoy_engine::schema::Scalar::Float(0.5)));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "the layout of `{Self}` is not known",
-    note = "`#[derive(convoy_engine::TypeLayout)]` describes structs of numbers, arrays and `Entity`, \
+    note = "`#[derive(convoy_engine::schema::TypeLayout)]` describes structs of numbers, arrays and `Entity`, \
             and enums such as `#[repr(u8)]`"
 )]
 pub trait TypeLayout: Copy + 'static {

@@ -19,7 +19,8 @@ use super::entity::Entity;
 /// neighbours only.
 ///
 /// ```
-/// # use convoy_engine::{ChildOf, World};
+/// # use convoy_engine::World;
+/// # use convoy_engine::hierarchy::ChildOf;
 /// let mut world = World::new();
 /// let (ship, turret) = (world.spawn((1_u32,)), world.spawn((2_u32,)));
 /// world.set_parent(turret, ship).unwrap();

@@ -13,7 +13,7 @@ use super::entity::Entity;
 use super::links::{ChildOf, Children};
 
 /// The name of a type as its users write it: that of the compiler, in which types of this crate
-/// stand by their public path, the crate's root.
+/// stand by their public path.
 ///
 /// Errors are made also where nobody reads them, as answers. So the names of this crate's own
 /// components are constants, and others cost a look through the name, and no memory.
@@ -23,15 +23,15 @@ pub(crate) fn name_of<T: 'static>() -> &'static str {
     if component == TypeId::of::<Entity>() {
         "convoy_engine::Entity"
     } else if component == TypeId::of::<ChildOf>() {
-        "convoy_engine::ChildOf"
+        "convoy_engine::hierarchy::ChildOf"
     } else if component == TypeId::of::<Children>() {
-        "convoy_engine::Children"
+        "convoy_engine::hierarchy::Children"
     } else {
         public_name(type_name::<T>())
     }
 }
 
-/// The root of this crate, where all its public types are.
+/// The root of this crate.
 const ROOT: &str = "convoy_engine::";
 
 /// A name that the compiler gave, with types of this crate by their public paths.
@@ -48,7 +48,12 @@ fn kept_public(name: &'static str) -> &'static str {
     names.get_or_insert_default().entry(name).or_insert_with(|| intern(&public_paths(name)))
 }
 
-/// Takes the private modules out of the paths of this crate's types.
+/// The public module in which a component type of this crate stands.
+fn public_module(component: &str) -> &'static str {
+    if matches!(component, "ChildOf" | "Children") { "hierarchy::" } else { "" }
+}
+
+/// Takes the private modules out of the paths of this crate's components.
 fn public_paths(name: &str) -> String {
     let in_path = |each: char| each.is_alphanumeric() || each == '_' || each == ':';
     let mut public = String::with_capacity(name.len());
@@ -61,8 +66,9 @@ fn public_paths(name: &str) -> String {
         public.push_str(before);
         match path.rsplit_once("::") {
             Some((_, last)) if !before.ends_with(in_path) => {
-                public.push_str(ROOT);
-                public.push_str(last);
+                for part in [ROOT, public_module(last), last] {
+                    public.push_str(part);
+                }
             }
             _ => public.push_str(path),
         }
@@ -93,7 +99,7 @@ mod tests {
         assert_eq!(name_of::<Entity>(), public_name(type_name::<Entity>()));
         assert_eq!(name_of::<ChildOf>(), public_name(type_name::<ChildOf>()));
         assert_eq!(name_of::<Children>(), public_name(type_name::<Children>()));
-        let pair = "[(convoy_engine::Entity, convoy_engine::ChildOf, u32); 2]";
+        let pair = "[(convoy_engine::Entity, convoy_engine::hierarchy::ChildOf, u32); 2]";
         assert_eq!(name_of::<[(Entity, ChildOf, u32); 2]>(), pair);
         let again = [(); 2].map(|()| name_of::<[(Entity, ChildOf, u32); 2]>());
         assert!(std::ptr::eq(again[0], again[1]), "kept once");

@@ -30,7 +30,8 @@ use super::names::intern;
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
-/// use convoy_engine::{Schema, TypeEntry, TypeLayout, World};
+/// use convoy_engine::World;
+/// use convoy_engine::schema::{Schema, TypeEntry, TypeLayout};
 ///
 /// #[derive(Clone, Copy, Pod, Zeroable, TypeLayout)]
 /// #[repr(C)]

@@ -5,7 +5,7 @@ use crate::storage::world_id::WorldId;
 
 use super::core::World;
 
-/// A moment of a world. Queries with [`Changed`](crate::Changed) or [`Added`](crate::Added) find
+/// A moment of a world. Queries with [`Changed`](crate::query::Changed) or [`Added`](crate::query::Added) find
 /// what was written after it. It costs no memory, never expires, and is not used up: any number of
 /// readers keep marks of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +25,8 @@ impl World {
     /// replica or a branch is another world, with marks of its own.
     ///
     /// ```
-    /// # use convoy_engine::{Changed, ComponentMask, QueryError, SnapshotPool, World};
+    /// # use convoy_engine::query::{Changed, QueryError};
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
     /// let mut world = World::new();
     /// let ship = world.spawn((1_u32,));
     /// let mark = world.change_mark();

@@ -76,7 +76,8 @@ impl Playback {
 /// [`World::play_back`].
 ///
 /// ```
-/// use convoy_engine::{Commands, World};
+/// use convoy_engine::World;
+/// use convoy_engine::commands::Commands;
 ///
 /// let mut world = World::new();
 /// let old = world.spawn((1_u32,));
@@ -474,12 +475,12 @@ impl World {
     /// recorded since. The buffer goes on with the handles that were reserved for it in the restored
     /// state.
     ///
-    /// **Handles** follow from the order in which buffers are made, recorded to and played back,
-    /// whatever threads do: a recording first uses the *stock* that the playback before it has
-    /// filled, with as many handles as the largest recording has needed, and then indices that are
-    /// the buffer's own. After some recordings in a row that need far less, a stock of thousands
-    /// becomes smaller, and the rest goes back to the world. The next buffer that is made after one was dropped goes on with
-    /// its stock and its indices.
+    /// **Handles** follow from the order in which buffers are made, recorded to and played back, whatever
+    /// threads do: a recording first uses the *stock* that the playback before it has filled, with as many
+    /// handles as the largest recording has needed, and then indices that are the buffer's own. After some
+    /// recordings in a row that need far less, a stock of thousands becomes smaller, and the rest goes back
+    /// to the world. The next buffer that is made after one was dropped goes on with its stock and its
+    /// indices.
     ///
     /// # Panics
     ///

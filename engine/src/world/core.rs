@@ -27,9 +27,9 @@ use super::state::{HolderMut, State};
 /// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
 /// bits, of which command buffers have their shares.
 ///
-/// Components are of any type whose bytes mean something ([`Component`](crate::Component)), registered
-/// on first use or up front with [`World::register`]. Rows of a table are packed: despawning or moving an entity puts the last
-/// row in its place, so iteration order is deterministic but changes with removals.
+/// Components are of any type whose bytes mean something ([`Component`](crate::Component)), registered on
+/// first use or up front with [`World::register`]. Rows of a table are packed: despawning or moving an entity
+/// puts the last row in its place, so iteration order is deterministic but changes with removals.
 ///
 /// ```
 /// use convoy_engine::World;

@@ -27,15 +27,16 @@ use super::state::State;
 impl World {
     /// Registers a component by name, size and alignment, or finds it registered.
     ///
-    /// Where a type of that name and shape is registered, the description stands for its column;
-    /// where the type is registered later, by [`World::register`], it takes the description's
-    /// column over, if all bytes that entities have of it are values of the type. The name of a type is what `std::any::type_name` says; types of this crate go
-    /// by their public path, such as `convoy_engine::Entity`.
+    /// Where a type of that name and shape is registered, the description stands for its column; where the
+    /// type is registered later, by [`World::register`], it takes the description's column over, if all bytes
+    /// that entities have of it are values of the type. The name of a type is what `std::any::type_name`
+    /// says; types of this crate go by their public path, such as `convoy_engine::Entity`.
     ///
     /// The name is kept for as long as the process runs, once.
     ///
     /// ```
-    /// # use convoy_engine::{ComponentDescription, World};
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::component::ComponentDescription;
     /// let mut world = World::new();
     /// let wind = ComponentDescription { name: "wind", size: 8, align: 4 };
     /// let wind = world.register_described(wind).unwrap();
@@ -50,7 +51,7 @@ impl World {
     /// When the size is zero, not a multiple of the alignment, or larger than a chunk; when the
     /// alignment is not a power of two or stricter than that of chunks; when a component of this
     /// name has another shape; or when the world knows
-    /// [`COMPONENTS_MAX`](crate::COMPONENTS_MAX) types already.
+    /// [`COMPONENTS_MAX`](crate::component::COMPONENTS_MAX) types already.
     pub fn register_described(
         &mut self,
         description: ComponentDescription<'_>,

@@ -55,7 +55,8 @@ impl<T> EventCursor<T> {
     /// there.
     ///
     /// ```
-    /// # use convoy_engine::{ComponentMask, EventCursor, SnapshotPool, World};
+    /// # use convoy_engine::events::EventCursor;
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
     /// # let mut world = World::new();
     /// let mut cursor = EventCursor::<u32>::default();
     /// world.send_event(1_u32);
@@ -219,7 +220,8 @@ impl World {
     /// Appends an event to the log of its type.
     ///
     /// ```
-    /// # use convoy_engine::{EventCursor, World};
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::events::EventCursor;
     /// let mut world = World::new();
     /// world.send_event(7_u32);
     /// let mut cursor = EventCursor::default();

@@ -172,8 +172,9 @@ impl World {
     ///
     /// # Errors
     ///
-    /// [`SpawnError::NotReserved`] when nobody reserved the handle, its entity was spawned before,
-    /// or a sync has replaced the entities since, and when memory runs out for copying the slot that a snapshot shares. The world is unchanged.
+    /// [`SpawnError::NotReserved`] when nobody reserved the handle, its entity was spawned before, or a sync
+    /// has replaced the entities since, and when memory runs out for copying the slot that a snapshot shares.
+    /// The world is unchanged.
     pub fn unreserve_entity(&mut self, entity: Entity) -> Result<(), SpawnError> {
         self.check_whole()?;
         let prepared = self.state.index.prepare_reserved(entity, &mut self.memory)?;

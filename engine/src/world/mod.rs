@@ -1,4 +1,5 @@
-//! The world: entities, components, events and commands, written by one thread.
+//! The world: entities, components, events and commands, written by one thread. Its entities, its
+//! archetypes, and the errors of its methods.
 
 // In the order in which a reader of `World`'s page wants its methods.
 mod core;
@@ -33,7 +34,7 @@ pub(crate) mod archetypes;
 
 pub(crate) mod described;
 
-mod untyped;
+pub(crate) mod untyped;
 
 pub(crate) mod replica;
 
@@ -74,24 +75,12 @@ pub(crate) mod state;
 pub(crate) mod store;
 
 pub use archetypes::{ArchetypeStatistics, Archetypes, Components};
-pub use batch::{ColumnBundle, SpawnedEntities};
-pub use branch::DetachReport;
-pub use bundle::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
-pub use change_mark::ChangeMark;
-pub use commands::{Commands, Playback};
+pub use batch::SpawnedEntities;
 pub use config::WorldConfig;
 pub use core::World;
 pub use error::{ComponentError, EntityError, RefusedBytes, SpawnError};
-pub use events::{EventCursor, Events};
-pub use family::{ChildIter, Descendants};
 pub use handles::ReservedEntities;
-pub use hierarchy::HierarchyError;
-pub use housekeeping::CompactReport;
-pub use list::ListReport;
-pub use read_error::ReadError;
-pub use replica::{SyncError, SyncReport};
 pub use resources::ResourceError;
-pub use restore::RestoreReport;
-pub use statistics::WorldMemory;
 pub use toggles::Toggles;
-pub use untyped::EventBytes;
+
+pub use crate::storage::Entity;

@@ -151,11 +151,11 @@ impl World {
     ///
     /// # Errors
     ///
-    /// [`SyncError::Register`] when a type of the source can't be registered here, or shares its
-    /// name with a component of another shape, or when a component is described by its bytes in one
-    /// of the two worlds and some of them are no value of the type that it has in the other; [`SyncError::Toggle`] when a component is a toggle
-    /// in one of the two worlds only; [`SyncError::Memory`] when memory runs out. What the replica
-    /// knows and holds is unchanged.
+    /// [`SyncError::Register`] when a type of the source can't be registered here, or shares its name with a
+    /// component of another shape, or when a component is described by its bytes in one of the two worlds and
+    /// some of them are no value of the type that it has in the other; [`SyncError::Toggle`] when a component
+    /// is a toggle in one of the two worlds only; [`SyncError::Memory`] when memory runs out. What the
+    /// replica knows and holds is unchanged.
     pub fn sync_from(
         &mut self,
         source: &World,

@@ -47,7 +47,8 @@ impl World {
     /// them takes no memory from the system.
     ///
     /// ```
-    /// # use convoy_engine::{SpawnError, World};
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::world::SpawnError;
     /// let mut world = World::new();
     /// world.reserve::<(u32,)>(1_000_000).unwrap();
     /// assert!(matches!(world.reserve::<(u32,)>(1 << 50), Err(SpawnError::Entities)));

@@ -30,7 +30,7 @@ impl World {
     /// Registers `T` as a component that can be switched off, or finds it registered as one. That
     /// must come before the first entity that has a `T`.
     ///
-    /// It takes two of the [`COMPONENTS_MAX`](crate::COMPONENTS_MAX) ids, and one byte more for
+    /// It takes two of the [`COMPONENTS_MAX`](crate::component::COMPONENTS_MAX) ids, and one byte more for
     /// each entity with a `T`. Entities that get a `T` have it switched on. Switching is an
     /// operation on one byte: the entity keeps its row, its archetype and the value. What looks at
     /// the switch, and what does not:
@@ -40,11 +40,11 @@ impl World {
     /// | `&T`, `&mut T`, [`With<T>`](crate::With) | the entity is skipped |
     /// | [`Without<T>`](crate::Without) | the entity is found, as if it lacked `T` |
     /// | `Option<&T>` | the entity is found, with `None` |
-    /// | [`Changed<T>`](crate::Changed), [`Added<T>`](crate::Added) | the entity is found: they look at the value, which switching does not change. Together with `&T` it is skipped |
-    /// | [`Or`](crate::Or), tuples of filters | as their parts |
-    /// | [`Has<T>`](crate::Has) | `true`: it tells what the archetype has |
+    /// | [`Changed<T>`](crate::query::Changed), [`Added<T>`](crate::query::Added) | the entity is found: they look at the value, which switching does not change. Together with `&T` it is skipped |
+    /// | [`Or`](crate::query::Or), tuples of filters | as their parts |
+    /// | [`Has<T>`](crate::query::Has) | `true`: it tells what the archetype has |
     /// | [`World::query_described`] | skipped where the component is required; `excluded` looks at what the archetype has |
-    /// | `get` and `get_many` of a query | [`GetError::Filtered`](crate::GetError::Filtered) where the loop skips the entity |
+    /// | `get` and `get_many` of a query | [`GetError::Filtered`](crate::query::GetError::Filtered) where the loop skips the entity |
     /// | `count`, `len`, `single` and batches over a query | go by what the query finds |
     /// | [`World::get`], [`World::get_mut`], bytes by id | the value is reached |
     /// | [`World::insert`], also in place | switches `T` on |

@@ -18,7 +18,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When the world knows [`COMPONENTS_MAX`](crate::COMPONENTS_MAX) types already, or when `T`
+    /// When the world knows [`COMPONENTS_MAX`](crate::component::COMPONENTS_MAX) types already, or when `T`
     /// is too large or too strictly aligned for a chunk.
     pub fn register<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
         if let Some(id) = self.catalog.registry.id_of::<T>(Kind::Component) {

@@ -1,7 +1,7 @@
 //! Events and resources by id and bytes: for files, scripts, other languages, and programs that
 //! show a world without knowing its types.
 //!
-//! Their types are registered as always, by a [`Schema`](crate::Schema) or on first use. Bytes are
+//! Their types are registered as always, by a [`Schema`](crate::schema::Schema) or on first use. Bytes are
 //! checked where they come in.
 
 use crate::storage::ComponentId;
@@ -64,7 +64,8 @@ impl World {
     /// Appends an event by its bytes to the log of the type `id`, as [`World::try_send_event`].
     ///
     /// ```
-    /// # use convoy_engine::{EventCursor, World};
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::events::EventCursor;
     /// let mut world = World::new();
     /// let id = world.register_event::<u32>().unwrap();
     /// world.send_event_bytes(id, &7_u32.to_ne_bytes()).unwrap();

@@ -116,10 +116,10 @@ impl FlightSet {
 /// [`FLIGHTS_HEADER`] or in the Bureau's, which has the columns
 /// [`BUREAU_COLUMNS`](super::BUREAU_COLUMNS) among others.
 ///
-/// Skipped are rows with a wrong number of columns, a departure that does not exist or lies outside
-/// 1970 to 2099, a delay outside [`DELAY_MIN_RANGE`](super::DELAY_MIN_RANGE), a distance that is not positive or above
-/// [`DISTANCE_MI_MAX`](super::DISTANCE_MI_MAX), an airport that is not on the list, or one airport for both ends. Flights that were
-/// cancelled are left out without being unusable.
+/// Skipped are rows with a wrong number of columns, a departure that does not exist or lies outside 1970 to
+/// 2099, a delay outside [`DELAY_MIN_RANGE`](super::DELAY_MIN_RANGE), a distance that is not positive or
+/// above [`DISTANCE_MI_MAX`](super::DISTANCE_MI_MAX), an airport that is not on the list, or one airport for
+/// both ends. Flights that were cancelled are left out without being unusable.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 //! [`ArrivalWatch`]: the flights that are about to land.
 
-use convoy_engine::{Module, ModuleContext, Rate, With};
+use convoy_engine::With;
+use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use crate::analysis::{Arrival, ArrivalQueues};
 use crate::profile::progress;

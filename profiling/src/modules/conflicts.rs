@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use convoy_engine::{Commands, Entity, Module, ModuleContext, Rate, With};
+use convoy_engine::commands::Commands;
+use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::{Entity, With};
 
 use crate::analysis::ConflictGrid;
 use crate::traffic::{Alert, Position};

@@ -1,6 +1,7 @@
 //! [`DelayWatch`]: how late landed flights were.
 
-use convoy_engine::{EventCursor, Module, ModuleContext, Rate};
+use convoy_engine::events::EventCursor;
+use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use crate::analysis::{DelayStatistics, LandedFlight};
 use crate::traffic::FlightLanded;

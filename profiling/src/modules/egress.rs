@@ -12,7 +12,9 @@
 //! run, is sent: added to the ledger. Nothing is rounded, so a receiver has the exact positions.
 
 use bytemuck::{Zeroable, bytes_of};
-use convoy_engine::{Entity, EventCursor, Module, ModuleContext, Rate};
+use convoy_engine::Entity;
+use convoy_engine::events::EventCursor;
+use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use crate::analysis::Checksum;
 use crate::traffic::{FlightDeparted, FlightLanded, Position};

@@ -1,6 +1,7 @@
 //! [`Recorder`]: the lone module at 1 Hz.
 
-use convoy_engine::{Module, ModuleContext, Rate, Without};
+use convoy_engine::Without;
+use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use crate::profile::progress;
 use crate::traffic::{Active, Clock, Position, Route, Schedule};

@@ -1,6 +1,7 @@
 //! [`SectorWatch`]: how full the sky is.
 
-use convoy_engine::{Entity, Module, ModuleContext, Rate};
+use convoy_engine::Entity;
+use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use crate::analysis::SectorLoad;
 use crate::traffic::Position;

@@ -1,6 +1,6 @@
 //! [`FrameTicker`]: the Fast module.
 
-use convoy_engine::{Module, ModuleContext, Rate};
+use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use super::ledger::Ledger;
 use super::watch::Watch;

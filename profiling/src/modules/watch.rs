@@ -1,6 +1,8 @@
 //! [`Watch`]: the declarations of a module of the main job, in one place.
 
-use convoy_engine::{Bundle, ComponentMask, Module, ModuleSpec, Rate, RegisterError, World};
+use convoy_engine::component::RegisterError;
+use convoy_engine::host::{Module, ModuleSpec, Rate};
+use convoy_engine::{Bundle, ComponentMask, World};
 
 use crate::traffic::{FlightDeparted, FlightLanded};
 

@@ -20,7 +20,8 @@
 use std::sync::Arc;
 
 use bytemuck::Zeroable;
-use convoy_engine::{Component, ComponentError, Entity, SpawnError, World, WorldConfig};
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{Component, Entity, World, WorldConfig};
 
 use super::clock::Clock;
 use super::components::{

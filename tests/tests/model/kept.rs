@@ -4,7 +4,9 @@
 
 use std::rc::Rc;
 
-use convoy_engine::{Entity, EventCursor, PreparedQuery, Without};
+use convoy_engine::events::EventCursor;
+use convoy_engine::query::PreparedQuery;
+use convoy_engine::{Entity, Without};
 use convoy_tests::{Alert, Byte, Ping, Triple, Value};
 
 /// A cursor, and what it has read by the number of the event; nothing for what it has lost.

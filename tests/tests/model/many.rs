@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use convoy_engine::{ComponentError, Entity, ListReport, SpawnError, With};
+use convoy_engine::memory::ListReport;
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{Entity, With};
 use convoy_tests::{Byte, KINDS, SHAPES, Shape, Triple, Value, Wide, Word, step};
 use proptest::prelude::*;
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use convoy_engine::{
-    ComponentError, ComponentId, Entity, HierarchyError, ResourceError, SpawnError,
-};
+use convoy_engine::Entity;
+use convoy_engine::component::ComponentId;
+use convoy_engine::hierarchy::HierarchyError;
+use convoy_engine::world::{ComponentError, ResourceError, SpawnError};
 use convoy_tests::{
     Byte, Hundred, KINDS, Model, RESOURCES, SHAPES, Shape, Triple, Value, Wide, Word, step,
 };

@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
-use convoy_engine::{
-    Commands, ComponentError, Entity, Playback, RestoreError, SnapshotPool, SpawnError, SyncError,
-    View, With, Without, World,
-};
+use convoy_engine::commands::{Commands, Playback};
+use convoy_engine::replication::SyncError;
+use convoy_engine::snapshot::RestoreError;
+use convoy_engine::world::{ComponentError, SpawnError};
+use convoy_engine::{Entity, SnapshotPool, View, With, Without, World};
 use convoy_tests::{
     Alert, Byte, Huge, Hundred, KINDS, KindMask, Model, Ping, SHAPES, Shape, Tag, Triple, Value,
     Wide, Word, assert_equals, step,
@@ -312,7 +313,7 @@ impl Pair {
         }
     }
 
-    fn visit_all<T: Value, F: convoy_engine::Filter>(
+    fn visit_all<T: Value, F: convoy_engine::query::Filter>(
         &mut self,
         bulk: bool,
         factor: u64,
@@ -656,7 +657,7 @@ impl Kept {
     }
 
     fn assert_log<T: Value>(&self) {
-        let mut cursor = convoy_engine::EventCursor::<T>::default();
+        let mut cursor = convoy_engine::events::EventCursor::<T>::default();
         match self.view.try_events(&mut cursor) {
             Ok(events) => {
                 assert!(self.mask.event(T::KIND));

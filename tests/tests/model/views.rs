@@ -1,9 +1,12 @@
 //! What random programs do with views: compare two of them, read them through a prepared query and
 //! by cursors, and branch a world from one.
 
-use convoy_engine::{
-    ArenaConfig, ComponentId, Diff, DiffError, Entity, Events, ReadError, RestoreError, World, diff,
-};
+use convoy_engine::component::ComponentId;
+use convoy_engine::events::Events;
+use convoy_engine::memory::ArenaConfig;
+use convoy_engine::query::ReadError;
+use convoy_engine::snapshot::{Diff, DiffError, RestoreError, diff};
+use convoy_engine::{Entity, World};
 use convoy_tests::{Alert, Byte, Hundred, KINDS, KindMask, Model, Ping, Triple, Value, Wide, step};
 
 use crate::kept::Followers;

@@ -43,7 +43,7 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     /// runs at once, also of several tables, where these are small.
     ///
     /// Allocates nothing on the threads of the pool; a caller from outside does once in 63 passes,
-    /// as for [`QueryMut::par_for_each`](crate::QueryMut::par_for_each).
+    /// as for [`QueryMut::par_for_each`](crate::query::QueryMut::par_for_each).
     ///
     /// # Panics
     ///

@@ -235,24 +235,24 @@ impl ComponentInfo {
         self.key
     }
 
-    /// The name that a [`Schema`](crate::Schema) gave it, else the type's, or the one it was described
+    /// The name that a [`Schema`](crate::schema::Schema) gave it, else the type's, or the one it was described
     /// by.
     pub fn name(&self) -> &'static str {
         self.shape.name
     }
 
-    /// Whether the name was chosen by a [`Schema`](crate::Schema), so that it does not follow from how a
+    /// Whether the name was chosen by a [`Schema`](crate::schema::Schema), so that it does not follow from how a
     /// compiler calls the type.
     pub fn is_stable(&self) -> bool {
         self.shape.is_stable
     }
 
-    /// The version that a [`Schema`](crate::Schema) gave it, else 0.
+    /// The version that a [`Schema`](crate::schema::Schema) gave it, else 0.
     pub fn version(&self) -> u32 {
         self.shape.version
     }
 
-    /// The meaning of a value's bytes, where a [`Schema`](crate::Schema) says so.
+    /// The meaning of a value's bytes, where a [`Schema`](crate::schema::Schema) says so.
     pub fn layout(&self) -> Option<&'static Layout> {
         self.shape.layout
     }

@@ -34,7 +34,7 @@ pub struct SnapshotUse {
     pub readers: usize,
     /// Chunks on its dead list: those that the world has replaced and that no newer snapshot
     /// keeps. The dead lists of all snapshots add up to
-    /// [`WorldMemory::retained_chunks`](crate::WorldMemory::retained_chunks).
+    /// [`WorldMemory::retained_chunks`](crate::memory::WorldMemory::retained_chunks).
     pub retained_chunks: usize,
     /// Bytes of the chunks on its dead list.
     pub retained_bytes: usize,

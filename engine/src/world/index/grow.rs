@@ -6,8 +6,9 @@ impl EntityIndex {
     /// Makes slots up to `index` exist and `index` writable. New ones are reserved: their handles
     /// belong to the ones that are given the indices. On an error none was made.
     ///
-    /// Whole chunks of them that lie before that of `index` are *blank*: one chunk that is
-    /// never written stands for all, and the first write to such a slot copies it. So unused slots, in lanes and before them, cost an entry in the list for each chunk.
+    /// Whole chunks of them that lie before that of `index` are *blank*: one chunk that is never written
+    /// stands for all, and the first write to such a slot copies it. So unused slots, in lanes and before
+    /// them, cost an entry in the list for each chunk.
     pub(super) fn ensure(&mut self, index: u32, memory: &mut Memory) -> Result<(), MemoryError> {
         if index < self.len {
             return self.own_slot(index, memory).map(drop);

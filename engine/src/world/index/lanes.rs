@@ -8,9 +8,9 @@
 //! made, with all that it holds. So handles follow from the order in which buffers are made, recorded
 //! to and played back, and from nothing else.
 //!
-//! Snapshots and replicas take stocks, needs and counters along: after a restore each buffer goes on
-//! with what its lane held then, and in a branch or a replica the buffer that is made for the lane does. Nobody else could
-//! tell what a reserved slot was reserved for.
+//! Snapshots and replicas take stocks, needs and counters along: after a restore each buffer goes on with
+//! what its lane held then, and in a branch or a replica the buffer that is made for the lane does. Nobody
+//! else could tell what a reserved slot was reserved for.
 
 use std::mem;
 use std::ops::Range;
