@@ -159,7 +159,7 @@ fn fill_cell(
     if mask.contains(ComponentId::ENTITY) {
         let (rows, log2) = (index.len(), index.column().rows_log2());
         cell.push_index(index.column_mut().capture(rows, snapshot), rows, log2);
-        index.note_handles(cell.handles_mut());
+        index.note_index_state(cell.index_state_mut());
     }
     for log in logs.iter_mut().filter(|log| mask.contains(log.component())) {
         let (rows, numbers) = (log.rows(), (log.first(), *log.forks()));

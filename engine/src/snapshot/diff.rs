@@ -1,7 +1,7 @@
 //! [`diff`]: the changes from one snapshot of a world to another.
 //!
 //! The entity index of both snapshots tells who came, who went and who moved. A row that stands at
-//! the same place in both is compared there, chunk by chunk, so that chunks that both snapshots
+//! the same location in both is compared there, chunk by chunk, so that chunks that both snapshots
 //! share cost one comparison of addresses. A row that moved is looked up on both sides, and the
 //! components that it has on both are compared. The index has a changed slot for every one of
 //! these, so nothing is looked at that lies in shared chunks only.
@@ -141,7 +141,7 @@ struct Side<'a> {
 /// An entity and where it is.
 type Occupant = Option<(Entity, Location)>;
 
-/// An entity that is alive in both snapshots, at different places.
+/// An entity that is alive in both snapshots, at different locations.
 struct Moved {
     entity: Entity,
     older: Location,
@@ -229,7 +229,7 @@ impl<'a> Diff<'a> {
     }
 
     /// The values of `T` that differ, of entities that have one in both snapshots. First those of
-    /// entities that kept their place, by table and row, then those of entities that were moved.
+    /// entities that kept their location, by table and row, then those of entities that were moved.
     ///
     /// # Errors
     ///
@@ -364,7 +364,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Who is in the slots of the index that differ. Where a sync has put the archetypes in another
-    /// order between the snapshots, equal slots may tell of different places, and all are looked at.
+    /// order between the snapshots, equal slots may tell of different locations, and all are looked at.
     fn occupants(&self) -> impl Iterator<Item = (Occupant, Occupant)> + use<'a> {
         let Self { older, newer, .. } = *self;
         let lens = (older.slots.len(), newer.slots.len());
@@ -376,7 +376,7 @@ impl<'a> Diff<'a> {
         slots.map(move |index| (older.occupant(index), newer.occupant(index)))
     }
 
-    /// The entities of both snapshots that are not at the same place.
+    /// The entities of both snapshots that are not at the same location.
     fn moved(&self) -> impl Iterator<Item = Moved> + use<'a> {
         let common = self.common;
         self.occupants().filter_map(move |pair| {
@@ -395,7 +395,7 @@ impl<'a> Diff<'a> {
         self.row_pairs_in_place(id).chain(self.row_pairs_moved(id))
     }
 
-    /// Those of entities that are at the same place in both snapshots.
+    /// Those of entities that are at the same location in both snapshots.
     fn row_pairs_in_place(&self, id: ComponentId) -> impl Iterator<Item = RowPair<'a>> + use<'a> {
         let (older, newer) = (self.older.frozen, self.newer.frozen);
         let tables = 0..older.table_count().min(newer.table_count()).min(self.common);

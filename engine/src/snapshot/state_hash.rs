@@ -1,7 +1,7 @@
 //! [`View::state_hash`]: one number for all that a snapshot holds.
 
 use crate::storage::ComponentId;
-use crate::storage::component::Kind;
+use crate::storage::frozen::FrozenHolder;
 use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
 use crate::world::index::Slot;
 use crate::world::state_hash::hash_index;
@@ -19,19 +19,22 @@ impl View {
         let (frozen, readable) = (self.frozen(), self.mask());
         let catalog = frozen.catalog();
         let mut state = StateHasher::new(&catalog.registry);
-        for (table, archetype) in catalog.archetypes()[..frozen.table_count()].iter().enumerate() {
-            let ids = archetype.mask().intersection(&readable);
-            let columns = ids.iter().filter_map(|id| Some((id, frozen.column(table, id)?)));
-            let hashes = columns.map(|(id, rows)| (id, hash_rows(&rows, hash_run)));
-            state.add_table(frozen.table(table).0, hashes);
-        }
-        let slots = frozen.index(size_of::<Slot>());
-        if let Some(slots) = slots.filter(|_| readable.contains(ComponentId::ENTITY)) {
-            state.add_index(hash_index(&slots, &frozen.handles().head));
-        }
-        for id in catalog.registry.ids_of(Kind::Resource).filter(|&id| readable.contains(id)) {
-            if let Some(rows) = frozen.resource(id).filter(|rows| rows.len() > 0) {
-                state.add_resource(id, hash_rows(&rows, hash_run));
+        for holder in frozen.holders(size_of::<Slot>()) {
+            match holder {
+                FrozenHolder::Table(table) => {
+                    let ids = catalog.archetypes()[table].mask().intersection(&readable);
+                    let columns = ids.iter().filter_map(|id| Some((id, frozen.column(table, id)?)));
+                    let hashes = columns.map(|(id, rows)| (id, hash_rows(&rows, hash_run)));
+                    state.add_table(frozen.table(table).0, hashes);
+                }
+                FrozenHolder::Index(slots) if readable.contains(ComponentId::ENTITY) => {
+                    state.add_index(hash_index(&slots, &frozen.index_state().head));
+                }
+                FrozenHolder::Resource(id, rows) if readable.contains(id) && rows.len() > 0 => {
+                    state.add_resource(id, hash_rows(&rows, hash_run));
+                }
+                // Events are messages about the state.
+                FrozenHolder::Index(_) | FrozenHolder::Log | FrozenHolder::Resource(..) => {}
             }
         }
         state.finish()

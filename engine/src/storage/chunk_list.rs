@@ -12,6 +12,8 @@
 
 #![allow(unsafe_code, reason = "says what a chunk's holder vouches for")]
 
+#[cfg(debug_assertions)]
+use std::any::TypeId;
 use std::mem;
 use std::ops::{Deref, Range};
 use std::{ptr, slice, thread};
@@ -140,6 +142,9 @@ pub(crate) struct ChunkList {
     rows: usize,
     size: u32,
     component: ComponentId,
+    /// The type of the values, unless they were described.
+    #[cfg(debug_assertions)]
+    type_id: Option<TypeId>,
     /// The class of full chunks.
     full: SizeClass,
     /// Neighbours that are kept for the chunks to come.
@@ -164,6 +169,8 @@ impl ChunkList {
             rows: if info.size() == 0 { usize::MAX } else { 0 },
             size: u32::try_from(info.size()).expect("the registry limits sizes to a chunk"),
             component,
+            #[cfg(debug_assertions)]
+            type_id: info.type_id(),
             full: full.expect("the registry limits sizes to a chunk"),
             run: ChunkRun::default(),
             rows_log2: info.rows_log2(),
@@ -184,6 +191,12 @@ impl ChunkList {
     #[inline]
     pub(crate) fn rows_log2(&self) -> u8 {
         self.rows_log2
+    }
+
+    /// Whether the values may be of type `T`, which nobody keeps track of without assertions.
+    #[cfg(debug_assertions)]
+    pub(crate) fn may_hold<T: 'static>(&self) -> bool {
+        self.type_id.is_none_or(|known| known == TypeId::of::<T>())
     }
 
     /// How many rows fit into the chunks; values without bytes need none.

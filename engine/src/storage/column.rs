@@ -18,6 +18,8 @@
 //!   column's component. Rows come into being by a write of a value or a copy of a row; bytes from
 //!   outside are checked where they come in; and a type that takes over what was only described has
 //!   all rows checked before. Rows past the end may hold anything, and nobody makes a `T` of them.
+//!   Typed access checks the size of a `T`, and with assertions on its identity: a check of 16 bytes
+//!   in every build makes `World::get` 28 % longer, and a spawn 20 %.
 
 use std::iter::Sum;
 use std::ops::Range;

@@ -17,7 +17,7 @@ use super::chunk_entry::ChunkEntry;
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
 use super::forks::Forks;
-use super::handle_state::{GivenBack, HandleState};
+use super::index_state::{GivenBack, IndexState};
 use super::lineage::Lineage;
 use super::mask::ComponentMask;
 use super::rows::Rows;
@@ -151,14 +151,24 @@ struct FrozenState {
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
     /// Which handles the index gave out next.
-    handles: HandleState,
+    index_state: IndexState,
+}
+
+/// One of the holders of captured columns. Operations on all of them match without a wildcard, as those
+/// of a world do.
+pub(crate) enum FrozenHolder<'a> {
+    /// A table, by its number.
+    Table(usize),
+    Index(Rows<'a>),
+    Log,
+    Resource(ComponentId, Rows<'a>),
 }
 
 impl FrozenState {
     /// The lists that a [`SnapshotShape`] counts, in its order.
     fn lists(&self) -> [ListUse; LISTS] {
-        let Self { tables, starts, chunks, index: _, logs, resources, handles } = self;
-        let HandleState { head: _, lanes, reserved, given_back: _ } = handles;
+        let Self { tables, starts, chunks, index: _, logs, resources, index_state } = self;
+        let IndexState { head: _, lanes, reserved, given_back: _ } = index_state;
         [
             ListUse::of(tables),
             ListUse::of(starts),
@@ -171,26 +181,26 @@ impl FrozenState {
     }
 
     fn reserve(&mut self, shape: &SnapshotShape) {
-        let Self { tables, starts, chunks, index: _, logs, resources, handles } = self;
+        let Self { tables, starts, chunks, index: _, logs, resources, index_state } = self;
         tables.reserve(shape.tables);
         starts.reserve(shape.columns);
         chunks.reserve(shape.chunks);
         logs.reserve(shape.logs);
         resources.reserve(shape.resources);
-        handles.reserved.reserve(shape.handles);
-        handles.lanes.reserve(shape.lanes);
+        index_state.reserved.reserve(shape.handles);
+        index_state.lanes.reserve(shape.lanes);
     }
 
     /// Forgets what was captured, and keeps the lists' room.
     fn clear(&mut self) {
-        let Self { tables, starts, chunks, index, logs, resources, handles } = self;
+        let Self { tables, starts, chunks, index, logs, resources, index_state } = self;
         tables.clear();
         starts.clear();
         chunks.clear();
         *index = None;
         logs.clear();
         resources.clear();
-        handles.clear();
+        index_state.clear();
     }
 
     /// Bytes of the lists, as `bytes` counts those of each.
@@ -381,13 +391,13 @@ impl Frozen {
     }
 
     /// Which handles the index gave out next.
-    pub(crate) fn handles(&self) -> &HandleState {
-        &self.state.handles
+    pub(crate) fn index_state(&self) -> &IndexState {
+        &self.state.index_state
     }
 
     /// Which handles the index gives out next, to be written down.
-    pub(crate) fn handles_mut(&mut self) -> &mut HandleState {
-        &mut self.state.handles
+    pub(crate) fn index_state_mut(&mut self) -> &mut IndexState {
+        &mut self.state.index_state
     }
 
     pub(crate) fn table_count(&self) -> usize {
@@ -415,6 +425,20 @@ impl Frozen {
         let info = self.catalog().registry.info(id);
         let start = starts[mask.rank_in_both(captured, id)] as usize;
         Some(self.rows(FrozenRows { start, rows }, info.size(), info.rows_log2()))
+    }
+
+    /// All that was captured, in the kinds of holders that a world has, for slots of `slot_size` bytes.
+    pub(crate) fn holders(&self, slot_size: usize) -> impl Iterator<Item = FrozenHolder<'_>> {
+        let FrozenState { tables, starts: _, chunks: _, index: _, logs, resources, index_state: _ } =
+            &self.state;
+        let tables = (0..tables.len()).map(FrozenHolder::Table);
+        let index = self.index(slot_size).map(FrozenHolder::Index);
+        let log = |_: &FrozenLog| FrozenHolder::Log;
+        let resource = |resource: &FrozenResource| {
+            let id = resource.component;
+            FrozenHolder::Resource(id, self.rows_of(id, resource.rows))
+        };
+        tables.chain(index).chain(logs.iter().map(log)).chain(resources.iter().map(resource))
     }
 
     /// The slots of the entity index, if it was captured.
@@ -466,7 +490,7 @@ impl Recycle for Frozen {
         let mask_bytes = size_of::<Arc<ComponentMask>>() + size_of::<ComponentMask>();
         narrowings.len() * mask_bytes
             + self.state.list_bytes(|list| list.room * list.entry_bytes)
-            + self.state.handles.given_back.capacity() * size_of::<GivenBack>()
+            + self.state.index_state.given_back.capacity() * size_of::<GivenBack>()
             + self.bases.capacity() * size_of::<(u32, Base)>()
     }
 }

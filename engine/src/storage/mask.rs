@@ -167,26 +167,26 @@ impl ComponentMask {
 
     /// The ids in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = ComponentId> + use<> {
-        let (mask, mut found) = (*self, Place::before(self));
+        let (mask, mut found) = (*self, IdBits::before(self));
         std::iter::from_fn(move || found.next(&mask))
     }
 
     /// The ids in ascending order, without a copy of the mask.
     #[inline]
     pub(crate) fn ids(&self) -> impl Iterator<Item = ComponentId> {
-        let mut found = Place::before(self);
+        let mut found = IdBits::before(self);
         std::iter::from_fn(move || found.next(self))
     }
 }
 
 /// How far the ids of a mask were enumerated.
-struct Place {
+struct IdBits {
     words: Bits,
     bits: Bits,
     base: usize,
 }
 
-impl Place {
+impl IdBits {
     fn before(mask: &ComponentMask) -> Self {
         Self { words: Bits(u64::from(mask.summary)), bits: Bits(0), base: 0 }
     }

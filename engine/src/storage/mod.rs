@@ -18,9 +18,9 @@ pub(crate) mod entity;
 pub(crate) mod epoch;
 pub(crate) mod forks;
 pub(crate) mod frozen;
-pub(crate) mod handle_state;
 pub(crate) mod hash;
 pub(crate) mod history;
+pub(crate) mod index_state;
 
 pub(crate) mod layout;
 pub(crate) mod lineage;

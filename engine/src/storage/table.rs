@@ -72,9 +72,9 @@ const _: () = assert!(COMPONENTS_MAX <= ABSENT as usize, "no column stands at `A
 
 /// Where the columns of a table stand.
 #[derive(Clone, Copy)]
-pub(crate) struct Positions<'a>(&'a [u16]);
+pub(crate) struct ColumnPositions<'a>(&'a [u16]);
 
-impl<'a> Positions<'a> {
+impl<'a> ColumnPositions<'a> {
     #[inline]
     pub(crate) fn find(&self, id: ComponentId) -> Option<usize> {
         let position = *self.0.get(id.index())?;
@@ -152,8 +152,8 @@ impl Table {
     }
 
     #[inline]
-    fn positions(&self) -> Positions<'_> {
-        Positions(&self.positions)
+    fn positions(&self) -> ColumnPositions<'_> {
+        ColumnPositions(&self.positions)
     }
 
     /// Where the column of `id` stands in [`Table::columns`].

@@ -2,7 +2,7 @@
 //!
 //! Every typed access by handle asks one of these, with a key that is known when the program is
 //! compiled. So a look-up has to be a handful of instructions: the low bits of the `TypeId` are
-//! the place where the search begins, entries stand in one list, and at least half of its places
+//! the bucket where the search begins, entries stand in one list, and at least half of its buckets
 //! are free, so that the first one looked at is nearly always the right one.
 
 use std::any::TypeId;
@@ -10,68 +10,68 @@ use std::hash::{Hash, Hasher};
 
 use super::component_id::ComponentId;
 
-/// A map from types to `V` that only grows. Its places are a power of two, or none.
+/// A map from types to `V` that only grows. Its buckets are a power of two, or none.
 #[derive(Clone)]
 pub(crate) struct TypeMap<V> {
-    places: Box<[Option<(TypeId, V)>]>,
+    buckets: Box<[Option<(TypeId, V)>]>,
     len: usize,
 }
 
-/// The places of a map that is not empty.
-const PLACES_MIN: usize = 8;
+/// The buckets of a map that is not empty.
+const BUCKETS_MIN: usize = 8;
 
 impl<V> Default for TypeMap<V> {
     fn default() -> Self {
-        Self { places: Box::default(), len: 0 }
+        Self { buckets: Box::default(), len: 0 }
     }
 }
 
 impl<V> TypeMap<V> {
     #[inline]
     pub(crate) fn get(&self, key: TypeId) -> Option<&V> {
-        let mask = self.places.len().wrapping_sub(1);
-        let mut place = bits(key) & mask;
-        // Ends at a free place, of which there always is one, or at once where there is none.
+        let mask = self.buckets.len().wrapping_sub(1);
+        let mut bucket = bits(key) & mask;
+        // Ends at a free bucket, of which there always is one, or at once where there is none.
         loop {
-            let (other, value) = self.places.get(place)?.as_ref()?;
+            let (other, value) = self.buckets.get(bucket)?.as_ref()?;
             if *other == key {
                 return Some(value);
             }
-            place = (place + 1) & mask;
+            bucket = (bucket + 1) & mask;
         }
     }
 
     pub(crate) fn get_mut(&mut self, key: TypeId) -> Option<&mut V> {
-        let place = self.place(key)?;
-        self.places[place].as_mut().map(|(_, value)| value)
+        let bucket = self.bucket(key)?;
+        self.buckets[bucket].as_mut().map(|(_, value)| value)
     }
 
     /// Sets the value of a type, and drops the one before.
     pub(crate) fn insert(&mut self, key: TypeId, value: V) {
-        if 2 * (self.len + 1) > self.places.len() {
+        if 2 * (self.len + 1) > self.buckets.len() {
             self.grow();
         }
-        let place = self.place(key).expect("half of the places are free");
-        self.len += usize::from(self.places[place].is_none());
-        self.places[place] = Some((key, value));
+        let bucket = self.bucket(key).expect("half of the buckets are free");
+        self.len += usize::from(self.buckets[bucket].is_none());
+        self.buckets[bucket] = Some((key, value));
     }
 
-    /// Where `key` is, or where it would be; `None` in a map without places.
-    fn place(&self, key: TypeId) -> Option<usize> {
-        let mask = self.places.len().checked_sub(1)?;
-        let mut place = bits(key) & mask;
-        while self.places[place].as_ref().is_some_and(|(other, _)| *other != key) {
-            place = (place + 1) & mask;
+    /// Where `key` is, or where it would be; `None` in a map without buckets.
+    fn bucket(&self, key: TypeId) -> Option<usize> {
+        let mask = self.buckets.len().checked_sub(1)?;
+        let mut bucket = bits(key) & mask;
+        while self.buckets[bucket].as_ref().is_some_and(|(other, _)| *other != key) {
+            bucket = (bucket + 1) & mask;
         }
-        Some(place)
+        Some(bucket)
     }
 
     fn grow(&mut self) {
-        let count = (2 * self.places.len()).max(PLACES_MIN);
-        let places = (0..count).map(|_| None).collect();
-        for (key, value) in std::mem::replace(&mut self.places, places).into_iter().flatten() {
-            let place = self.place(key).expect("there are places");
-            self.places[place] = Some((key, value));
+        let count = (2 * self.buckets.len()).max(BUCKETS_MIN);
+        let buckets = (0..count).map(|_| None).collect();
+        for (key, value) in std::mem::replace(&mut self.buckets, buckets).into_iter().flatten() {
+            let bucket = self.bucket(key).expect("there are buckets");
+            self.buckets[bucket] = Some((key, value));
         }
     }
 }
@@ -79,9 +79,9 @@ impl<V> TypeMap<V> {
 /// How many types [`NearIds`] holds: 24 bytes each, so 1.5 KiB.
 const NEAR: usize = 64;
 
-/// The ids of some types, each in the one place that its `TypeId` asks for. That place is a
+/// The ids of some types, each in the one bucket that its `TypeId` asks for. That bucket is a
 /// constant where the type is, so that a look-up is one comparison. Where two types ask for one
-/// place, the first one has it, and the other is looked up elsewhere.
+/// bucket, the first one has it, and the other is looked up elsewhere.
 #[derive(Clone)]
 pub(crate) struct NearIds([(TypeId, ComponentId); NEAR]);
 
@@ -98,9 +98,9 @@ impl NearIds {
     }
 
     pub(crate) fn insert(&mut self, key: TypeId, id: ComponentId) {
-        let place = &mut self.0[bits(key) % NEAR];
-        if place.0 == TypeId::of::<Self>() {
-            *place = (key, id);
+        let bucket = &mut self.0[bits(key) % NEAR];
+        if bucket.0 == TypeId::of::<Self>() {
+            *bucket = (key, id);
         }
     }
 }

@@ -144,7 +144,7 @@ impl World {
         let mut append = self.state.tables[archetype.index()].append(count, now);
         let first = append.first();
         columns.write(&mut append, self.plans.bundles.get(number).own_positions());
-        self.state.index.place_many(slots, archetype, &mut append, now);
+        self.state.index.occupy_many(slots, archetype, &mut append, now);
         append.finish_new();
         Ok((archetype, first))
     }
@@ -213,7 +213,7 @@ impl World {
         let now = self.memory.now();
         let mut append = self.state.tables[archetype.index()].append(count, now);
         let first = append.first();
-        self.state.index.place_many(slots, archetype, &mut append, now);
+        self.state.index.occupy_many(slots, archetype, &mut append, now);
         append.finish_new();
         Ok((archetype, first))
     }

@@ -14,7 +14,9 @@ use super::error::SpawnError;
 
 mod parts;
 
-pub(crate) use parts::{BUNDLE_MAX, ComponentSink, ComponentSource, Flat, Positions, RecordedSink};
+pub(crate) use parts::{
+    BUNDLE_MAX, ColumnPositions, ComponentSink, ComponentSource, Flat, RecordedSink,
+};
 pub use parts::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
 
 /// A bundle type as one world knows it.
@@ -25,7 +27,7 @@ pub(crate) struct BundleInfo {
     /// The archetype of exactly this bundle, once an entity was spawned with it.
     pub(crate) archetype: Option<ArchetypeId>,
     ids: [ComponentId; BUNDLE_MAX],
-    positions: Positions,
+    positions: ColumnPositions,
     len: u8,
 }
 
@@ -89,12 +91,12 @@ impl BundleInfo {
     }
 
     /// [`BundleInfo::positions`] in the archetype of exactly this bundle.
-    pub(crate) fn own_positions(&self) -> &Positions {
+    pub(crate) fn own_positions(&self) -> &ColumnPositions {
         &self.positions
     }
 
     /// Where each component of the bundle stands among the columns of an archetype with `mask`.
-    pub(crate) fn positions(&self, mask: &ComponentMask) -> Positions {
+    pub(crate) fn positions(&self, mask: &ComponentMask) -> ColumnPositions {
         let mut positions = [0; BUNDLE_MAX];
         for (position, &id) in positions.iter_mut().zip(self.ids()) {
             *position = mask.rank(id) as u16;
@@ -157,7 +159,7 @@ impl Bundles {
 /// Writes a bundle into a row that is appended.
 pub(crate) struct AppendSink<'a> {
     pub(crate) row: NewRow<'a>,
-    pub(crate) positions: &'a Positions,
+    pub(crate) positions: &'a ColumnPositions,
 }
 
 impl ComponentSink for AppendSink<'_> {
@@ -179,7 +181,7 @@ impl RecordedSink for AppendSink<'_> {
 /// Writes a bundle into a row of a table that was made writable.
 pub(crate) struct RowSink<'a> {
     pub(crate) table: &'a mut Table,
-    pub(crate) positions: &'a Positions,
+    pub(crate) positions: &'a ColumnPositions,
     pub(crate) row: usize,
     pub(crate) now: Now<'a>,
 }

@@ -23,7 +23,7 @@ use super::bundle::{Bundle, ComponentSink, Flat, Recorded};
 use super::core::World;
 use super::error::ComponentError;
 use super::hierarchy::HierarchyError;
-use super::index::{Handles, LaneCursor, Renewal};
+use super::index::{LaneCursor, Renewal, ReturnedHandles};
 use super::state::State;
 
 /// The outcome of a command.
@@ -103,7 +103,7 @@ pub struct Commands {
     cursor: Option<LaneCursor>,
     /// How many handles the stock has at the least.
     stock_min: usize,
-    handles: Handles,
+    returned: ReturnedHandles,
     /// The world's current lineage, and the one that the recording and its handles belong to.
     lineage: Lineage,
     recorded_in: u64,
@@ -244,7 +244,7 @@ impl Commands {
             taken: 0,
             cursor,
             stock_min,
-            handles: world.state.index.handles().clone(),
+            returned: world.state.index.returned().clone(),
             lineage: world.lineage.clone(),
             recorded_in: world.lineage.current(),
             renewal: None,
@@ -414,7 +414,7 @@ impl Commands {
 
     /// Whether the buffer was made for `world`.
     pub(crate) fn is_of(&self, world: &World) -> bool {
-        self.handles.same(world.state.index.handles())
+        self.returned.same(world.state.index.returned())
     }
 
     /// Whether the recording is of a state that `world` has left by a restore or a sync, so that the
@@ -442,7 +442,7 @@ impl Drop for Commands {
     /// anybody's when its renewal is used again.
     fn drop(&mut self) {
         if let Some(cursor) = &self.cursor {
-            self.handles.give_back_lane(cursor.lane);
+            self.returned.give_back_lane(cursor.lane);
         }
         self.clear();
         self.stock.clear();

@@ -100,7 +100,7 @@ impl World {
             let now = memory.now();
             if let Some(mut next) = tables[archetype.index()].next_row(now)
                 && let location = (Location { archetype, row: next.row() as u32 })
-                && let Some(entity) = index.place_next(location, now)
+                && let Some(entity) = index.occupy_next(location, now)
             {
                 next.columns().column_mut(0).write(entity);
                 for &(id, bytes) in components {

@@ -11,7 +11,7 @@ use crate::storage::room::push_tight;
 use crate::storage::table::DROPPED;
 use crate::storage::type_map::TypeIdHasher;
 
-use super::bundle::{BundleInfo, Positions};
+use super::bundle::{BundleInfo, ColumnPositions};
 
 /// Whether the bundle of an edge comes or goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,14 +60,14 @@ pub(crate) struct Edge {
     pub(crate) targets: Box<[u16]>,
     /// The columns of the inserted bundle in the target; of a removal, those of the removed bundle
     /// in the source.
-    pub(crate) positions: Positions,
+    pub(crate) positions: ColumnPositions,
     /// Boxed, as few edges have any of it, and worlds have many edges.
     rare: Option<Box<Rare>>,
 }
 
 struct Rare {
     /// Of an exchange: the columns of the removed bundle in the source.
-    removed: Positions,
+    removed: ColumnPositions,
     /// The toggles of the inserted components in the target, which are switched on.
     enabled: Box<[u16]>,
 }
@@ -99,7 +99,7 @@ impl Edge {
     }
 
     /// The columns of the removed bundle in the source.
-    pub(crate) fn removed(&self) -> &Positions {
+    pub(crate) fn removed(&self) -> &ColumnPositions {
         self.rare.as_ref().map_or(&self.positions, |rare| &rare.removed)
     }
 

@@ -52,7 +52,7 @@ impl ExactSizeIterator for ReservedEntities<'_> {}
 impl Drop for ReservedEntities<'_> {
     fn drop(&mut self) {
         let fresh = self.taken.take_fresh();
-        let handles = self.index.handles();
+        let handles = self.index.returned();
         if !fresh.is_empty() {
             handles.give_back_fresh(self.lineage, fresh);
         }
@@ -224,7 +224,7 @@ impl World {
             if let Some(next) = tables[archetype.index()].next_row(now)
                 && index.owns_known(entity, now)
             {
-                index.place(entity, Location { archetype, row: next.row() as u32 }, now);
+                index.occupy(entity, Location { archetype, row: next.row() as u32 }, now);
                 fill_row::<B>(next, entity, bundles.get(number).own_positions(), values);
                 return Ok(());
             }
@@ -256,7 +256,7 @@ impl World {
         let now = self.memory.now();
         let next = self.state.tables[archetype.index()].append_row(now);
         self.state.index.take_vacancy(entity, vacancy, now);
-        self.state.index.place(entity, Location { archetype, row: next.row() as u32 }, now);
+        self.state.index.occupy(entity, Location { archetype, row: next.row() as u32 }, now);
         fill_row::<B>(next, entity, self.plans.bundles.get(number).own_positions(), values);
         Ok(Some(()))
     }

@@ -23,31 +23,31 @@ use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
 use crate::storage::epoch::Now;
 use crate::storage::frozen::Frozen;
-use crate::storage::handle_state::{GivenBack, HandleState, IndexHead};
 use crate::storage::history::{Memory, Returns};
+use crate::storage::index_state::{GivenBack, IndexHead, IndexState};
 use crate::storage::room::shrink_list;
 use crate::storage::rows::Rows;
 use crate::storage::table::rows_mut::Append;
 
-use handles::NONE;
 use lanes::Lanes;
+use returned::NONE;
 use slot::{FREE, RESERVED};
 use territory::END;
 
 use super::error::SpawnError;
 
-pub(crate) use handles::{Handles, TakenHandles};
 pub(crate) use lanes::{LaneCursor, Renewal};
+pub(crate) use returned::{ReturnedHandles, TakenHandles};
 pub(crate) use slot::{Location, Slot};
 
 mod batch;
 mod grow;
-mod handles;
 mod lanes;
 pub(crate) mod ready;
 mod recall;
 mod reserve;
 mod restore;
+mod returned;
 mod slot;
 mod stock;
 mod territory;
@@ -66,12 +66,12 @@ pub(crate) struct EntityIndex {
     fresh: AtomicU32,
     /// Fresh indices that came back while the counter had gone on: what the world claims next.
     recalled: Vec<Range<u32>>,
-    handles: Handles,
+    returned: ReturnedHandles,
     lanes: Lanes,
     /// Room for handles that came back, while their slots are freed.
     freeing: Vec<Entity>,
     /// Room for what a sync takes over.
-    adopted: HandleState,
+    adopted: IndexState,
     /// Whether chunks may be blank.
     is_sparse: bool,
 }
@@ -86,10 +86,10 @@ impl EntityIndex {
             reserved_from: AtomicU32::new(NONE),
             fresh: AtomicU32::new(0),
             recalled: Vec::new(),
-            handles: Handles::new(),
+            returned: ReturnedHandles::new(),
             lanes: Lanes::default(),
             freeing: Vec::new(),
-            adopted: HandleState::default(),
+            adopted: IndexState::default(),
             is_sparse: false,
         }
     }
@@ -116,23 +116,23 @@ impl EntityIndex {
         self.alive
     }
 
-    pub(crate) fn handles(&self) -> &Handles {
-        &self.handles
+    pub(crate) fn returned(&self) -> &ReturnedHandles {
+        &self.returned
     }
 
     /// Frees the slots of the handles that were given back, and of the stocks of lanes that no
     /// buffer draws from.
     pub(crate) fn take_returned(&mut self, memory: &mut Memory) {
         self.recall_fresh();
-        if !self.handles.0.has_returned.swap(false, Ordering::Relaxed) {
+        if !self.returned.0.has_returned.swap(false, Ordering::Relaxed) {
             return;
         }
         if self.settle(memory).is_err() {
             // Short of memory: they are freed at a later tick.
-            self.handles.0.has_returned.store(true, Ordering::Relaxed);
+            self.returned.0.has_returned.store(true, Ordering::Relaxed);
             return;
         }
-        let shared = self.handles.clone();
+        let shared = self.returned.clone();
         let mut freeing = mem::take(&mut self.freeing);
         {
             let mut returned = shared.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,7 +252,7 @@ impl EntityIndex {
         Ok(Entity::new(index, 1))
     }
 
-    /// Makes the slot of `entity`, which must be reserved, ready for [`EntityIndex::place`].
+    /// Makes the slot of `entity`, which must be reserved, ready for [`EntityIndex::occupy`].
     /// `None` when the handle is stale or its entity is alive.
     pub(crate) fn prepare_reserved(
         &mut self,
@@ -302,7 +302,7 @@ impl EntityIndex {
     }
 
     /// Makes the slot of a handle that [`EntityIndex::check_reserved`] has found reserved ready for
-    /// [`EntityIndex::place`].
+    /// [`EntityIndex::occupy`].
     pub(crate) fn prepare_given(
         &mut self,
         entity: Entity,
@@ -313,7 +313,7 @@ impl EntityIndex {
 
     /// Puts a reserved entity, whose slot is writable, at its first location.
     #[inline]
-    pub(crate) fn place(&mut self, entity: Entity, location: Location, now: Now<'_>) {
+    pub(crate) fn occupy(&mut self, entity: Entity, location: Location, now: Now<'_>) {
         let slot = self.slot_mut(entity.index(), now);
         slot.archetype = location.archetype.bits();
         slot.row = location.row;

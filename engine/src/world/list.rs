@@ -18,7 +18,7 @@ use crate::storage::history::{Memory, Returns};
 use crate::storage::run::{Incoming, RowRun, RowRuns, row_count, survivors};
 use crate::storage::table::Table;
 
-use super::bundle::{Bundle, ComponentSink, Flat, Positions};
+use super::bundle::{Bundle, ColumnPositions, ComponentSink, Flat};
 use super::core::World;
 use super::edges::Direction;
 use super::error::{ComponentError, SpawnError};
@@ -360,7 +360,7 @@ fn relocate(
 /// Writes a bundle into every row of some runs, which were made writable.
 struct RunSink<'a, I> {
     table: &'a mut Table,
-    positions: &'a Positions,
+    positions: &'a ColumnPositions,
     runs: I,
     now: Now<'a>,
 }

@@ -168,7 +168,7 @@ impl World {
             None => self.copy_columns(source, mask).map_err(SyncError::from),
         };
         match copied {
-            Ok(_) => self.settle_catalog(is_rearranged),
+            Ok(_) => self.close_catalog(is_rearranged),
             Err(_) => self.go_back_to_catalog(before),
         }
         copied

@@ -22,7 +22,7 @@ use super::types::rows_pass;
 impl World {
     /// Makes the types of `source` known, and its archetypes the first ones, in its order. Tells
     /// whether that moved a table: then the entity index and caches speak of other ones, until the
-    /// index is that of the source and [`World::settle_catalog`] has emptied the caches. On an error
+    /// index is that of the source and [`World::close_catalog`] has emptied the caches. On an error
     /// nothing has changed.
     pub(crate) fn follow_catalog(&mut self, source: &World) -> Result<bool, AdoptError> {
         let (own, theirs) = (Arc::clone(&self.catalog), &source.catalog);
@@ -71,7 +71,7 @@ impl World {
             let order = catalog.archetypes().iter().map(|archetype| *archetype.mask());
             let arranged = self.catalog.arranged(self.catalog.registry.clone(), order);
             let is_rearranged = self.arrange(Arc::new(arranged));
-            self.settle_catalog(is_rearranged);
+            self.close_catalog(is_rearranged);
         }
     }
 
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Forgets what was worked out for another order of archetypes, if there was one.
-    pub(crate) fn settle_catalog(&mut self, is_rearranged: bool) {
+    pub(crate) fn close_catalog(&mut self, is_rearranged: bool) {
         self.plans.bundles.close(&self.catalog.registry);
         if is_rearranged {
             self.plans = Plans::default();

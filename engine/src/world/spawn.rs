@@ -8,7 +8,7 @@ use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::table::rows_mut::NextRow;
 
-use super::bundle::{AppendSink, Bundle, Positions, Values};
+use super::bundle::{AppendSink, Bundle, ColumnPositions, Values};
 use super::core::World;
 use super::error::{ComponentError, SpawnError, fail};
 use super::index::Location;
@@ -157,7 +157,7 @@ impl World {
             let now = memory.now();
             if let Some(next) = tables[archetype.index()].next_row(now)
                 && let location = (Location { archetype, row: next.row() as u32 })
-                && let Some(entity) = index.place_next(location, now)
+                && let Some(entity) = index.occupy_next(location, now)
             {
                 fill_row::<B>(next, entity, bundles.get(number).own_positions(), bundle);
                 return Ok(entity);
@@ -229,7 +229,7 @@ impl World {
 pub(crate) fn fill_row<B: Bundle>(
     mut next: NextRow<'_>,
     entity: Entity,
-    positions: &Positions,
+    positions: &ColumnPositions,
     values: &impl Values<B>,
 ) {
     let mut row = next.columns();

@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytemuck::Zeroable;
 
 use crate::storage::ComponentId;
-use crate::storage::handle_state::IndexHead;
 use crate::storage::hash::{hash_bytes, join};
+use crate::storage::index_state::IndexHead;
 use crate::storage::rows::Rows;
 use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
 
@@ -107,14 +107,14 @@ pub(crate) fn hash_index(slots: &Rows<'_>, head: &IndexHead) -> u64 {
     hash_rows(slots, |slots, run| {
         hash_slots_as(slots, run, |index, slot| match next.next_if_eq(&(index as u32)) {
             Some(_) => slot.settled(),
-            None => slot.without_place(),
+            None => slot.without_location(),
         })
     })
 }
 
 /// The hash of a run of slots of an entity index, without what the tables tell as well.
 fn hash_slots(slots: &Rows<'_>, run: Range<usize>) -> u64 {
-    hash_slots_as(slots, run, |_, slot| slot.without_place())
+    hash_slots_as(slots, run, |_, slot| slot.without_location())
 }
 
 /// The hash of what `shown` makes of the slots of a run.

@@ -189,7 +189,9 @@ impl Column {
     /// Checks that a value of `T` is as large as a row.
     #[inline]
     fn assert_holds<T: Component>(&self) {
-        assert!(size_of::<T>() == self.size(), "the column holds values of this type");
+        #[cfg(debug_assertions)]
+        assert!(self.chunks.may_hold::<T>(), "the column holds values of this type");
+        assert!(size_of::<T>() == self.size(), "the column holds values of this size");
         assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
     }
 

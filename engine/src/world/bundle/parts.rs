@@ -306,7 +306,7 @@ pub(crate) trait Flat: Bundle {
     fn put_run(
         bundles: &mut impl Iterator<Item = Self>,
         append: &mut Append<'_>,
-        positions: &Positions,
+        positions: &ColumnPositions,
         rows: Range<usize>,
     ) -> usize {
         let mut ordered = [const { None }; BUNDLE_MAX];
@@ -453,4 +453,4 @@ for_tuples!(tuple_bundle);
 pub(crate) const BUNDLE_MAX: usize = 16;
 
 /// The column of each component of a bundle, in the order of the bundle.
-pub(crate) type Positions = [u16; BUNDLE_MAX];
+pub(crate) type ColumnPositions = [u16; BUNDLE_MAX];

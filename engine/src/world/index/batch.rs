@@ -13,7 +13,7 @@ pub(crate) struct ManySlots {
 }
 
 impl EntityIndex {
-    /// Makes `count` slots writable for [`EntityIndex::place_many`]: free ones first, then fresh
+    /// Makes `count` slots writable for [`EntityIndex::occupy_many`]: free ones first, then fresh
     /// ones. On an error no slot was made and no index given out.
     pub(crate) fn prepare_many(
         &mut self,
@@ -73,7 +73,7 @@ impl EntityIndex {
 
     /// Puts entities into the slots that [`EntityIndex::prepare_many`] made writable, at the rows of
     /// `append`, which get their handles.
-    pub(crate) fn place_many(
+    pub(crate) fn occupy_many(
         &mut self,
         slots: ManySlots,
         archetype: ArchetypeId,

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::storage::Entity;
-use crate::storage::handle_state::{LaneHead, LaneId};
+use crate::storage::index_state::{LaneHead, LaneId};
 use crate::storage::room::shrink_list;
 
 use super::territory::lane_run;

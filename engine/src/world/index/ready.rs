@@ -43,7 +43,7 @@ impl EntityIndex {
     /// Puts a new entity at `location`, if the next slot can be written as it is. Otherwise
     /// [`EntityIndex::prepare_next`] comes first.
     #[inline]
-    pub(crate) fn place_next(&mut self, location: Location, now: Now<'_>) -> Option<Entity> {
+    pub(crate) fn occupy_next(&mut self, location: Location, now: Now<'_>) -> Option<Entity> {
         if !self.is_settled() {
             return None;
         }
@@ -88,7 +88,7 @@ impl EntityIndex {
         self.forget_recalled(recalled);
     }
 
-    /// Makes the next slot writable, for [`EntityIndex::place_next`].
+    /// Makes the next slot writable, for [`EntityIndex::occupy_next`].
     pub(crate) fn prepare_next(&mut self, memory: &mut Memory) -> Result<(), SpawnError> {
         self.settle(memory)?;
         let head = *self.free_head.get_mut();

@@ -12,15 +12,15 @@ impl EntityIndex {
     #[inline]
     pub(super) fn recall_fresh(&mut self) {
         // Relaxed: the lock orders the list.
-        if self.handles.0.has_fresh.load(Ordering::Relaxed) {
+        if self.returned.0.has_fresh.load(Ordering::Relaxed) {
             self.recall();
         }
     }
 
     #[cold]
     fn recall(&mut self) {
-        let mut returned = self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        self.handles.0.has_fresh.store(false, Ordering::Relaxed);
+        let mut returned = self.returned.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        self.returned.0.has_fresh.store(false, Ordering::Relaxed);
         self.recalled.append(&mut returned.fresh);
         drop(returned);
         self.recalled.sort_unstable_by_key(|range| range.start);

@@ -1,10 +1,10 @@
 //! Restore: the index goes back to the slots of a capture, and gives out the same handles again.
 
-use super::handles::SharedHandles;
+use super::returned::SharedReturns;
 use super::*;
 use crate::storage::epoch::Epoch;
-use crate::storage::handle_state::LaneId;
 use crate::storage::history::restore::Revival;
+use crate::storage::index_state::LaneId;
 
 impl EntityIndex {
     /// Which handles the index gives out next.
@@ -30,7 +30,7 @@ impl EntityIndex {
         let taken = self.slots.restore(entries, (self.len(), rows), revival);
         self.is_sparse = self.is_sparse || entries.iter().any(|entry| entry.born == Epoch::BLANK);
         (self.len, self.alive) = (rows as u32, frozen.head.alive);
-        self.take_over(frozen.handles(), lineage);
+        self.take_over(frozen.index_state(), lineage);
         taken
     }
 
@@ -46,7 +46,7 @@ impl EntityIndex {
 
     /// Writes down which handles the index gives out next, for a snapshot or a replica: `state` is
     /// empty.
-    pub(crate) fn note_handles(&self, state: &mut HandleState) {
+    pub(crate) fn note_index_state(&self, state: &mut IndexState) {
         state.head = self.head();
         for (number, lane) in self.lanes.lanes.iter().enumerate() {
             state.lanes.push(lane.head);
@@ -54,7 +54,7 @@ impl EntityIndex {
         }
         let recalled = self.recalled.iter().map(|range| (range, true));
         state.given_back.extend(recalled.map(given_back));
-        let SharedHandles { has_returned, has_fresh, returned } = &*self.handles.0;
+        let SharedReturns { has_returned, has_fresh, returned } = &*self.returned.0;
         // Relaxed: what another thread gives back just now may as well come later.
         if has_returned.load(Ordering::Relaxed) || has_fresh.load(Ordering::Relaxed) {
             let returned = returned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,13 +64,13 @@ impl EntityIndex {
         }
     }
 
-    /// Goes on in `lineage` with the handles that [`EntityIndex::note_handles`] wrote down, after
+    /// Goes on in `lineage` with the handles that [`EntityIndex::note_index_state`] wrote down, after
     /// the slots. Those of lanes that no buffer draws from are free at the next tick, unless a
     /// buffer was made by then.
-    fn take_over(&mut self, state: &HandleState, lineage: u64) {
-        self.handles.begin_lineage(lineage);
+    fn take_over(&mut self, state: &IndexState, lineage: u64) {
+        self.returned.begin_lineage(lineage);
         // One lock for all of it: other threads give lanes back at any time.
-        let SharedHandles { has_returned, has_fresh, returned } = &*self.handles.0;
+        let SharedReturns { has_returned, has_fresh, returned } = &*self.returned.0;
         let mut returned = returned.lock().unwrap_or_else(PoisonError::into_inner);
         returned.lanes.drain(..).for_each(|lane| self.lanes.vacate(lane));
         self.lanes.restore(&state.lanes);
@@ -121,11 +121,11 @@ impl EntityIndex {
         &mut self,
         source: &Self,
         lineage: u64,
-        leave_out: impl FnOnce(&mut HandleState),
+        leave_out: impl FnOnce(&mut IndexState),
     ) {
         let mut state = mem::take(&mut self.adopted);
         state.clear();
-        source.note_handles(&mut state);
+        source.note_index_state(&mut state);
         leave_out(&mut state);
         self.take_over(&state, lineage);
         self.adopted = state;

@@ -47,7 +47,7 @@ impl Slot {
     }
 
     /// The slot without where its entity is.
-    pub(crate) fn without_place(self) -> Self {
+    pub(crate) fn without_location(self) -> Self {
         let alive = self.archetype < RESERVED;
         if alive { Self { archetype: 0, row: 0, ..self } } else { self }
     }

@@ -1,7 +1,7 @@
 //! Stocks: what command buffers take from the index, and what it notes of them.
 
 use super::*;
-use crate::storage::handle_state::LaneId;
+use crate::storage::index_state::LaneId;
 
 impl EntityIndex {
     /// The lane of a new command buffer, and a cursor in it. A buffer that is recorded to while
@@ -14,9 +14,9 @@ impl EntityIndex {
 
     /// Makes the lanes of buffers that were dropped vacant.
     pub(crate) fn vacate_lanes(&mut self) {
-        if self.handles.0.has_returned.load(Ordering::Relaxed) {
+        if self.returned.0.has_returned.load(Ordering::Relaxed) {
             let mut returned =
-                self.handles.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
+                self.returned.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
             returned.lanes.drain(..).for_each(|lane| self.lanes.vacate(lane));
         }
     }

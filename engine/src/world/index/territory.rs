@@ -27,7 +27,7 @@
 
 use std::ops::Range;
 
-use super::handles::NONE;
+use super::returned::NONE;
 
 /// No index from here on is given out.
 pub(super) const END: u32 = NONE - 1;

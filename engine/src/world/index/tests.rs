@@ -15,7 +15,7 @@ fn index() -> (EntityIndex, Memory) {
 
 fn spawn(index: &mut EntityIndex, memory: &mut Memory) -> Entity {
     let entity = index.allocate(memory).unwrap();
-    index.place(entity, Location { archetype: ArchetypeId::new(0), row: 0 }, memory.now());
+    index.occupy(entity, Location { archetype: ArchetypeId::new(0), row: 0 }, memory.now());
     entity
 }
 
@@ -65,7 +65,7 @@ fn reservations_settle_before_the_free_list_changes() {
 
 /// Gives fresh indices back that were taken from the index at once.
 fn give_back(index: &EntityIndex, mut taken: TakenHandles) {
-    index.handles.give_back_fresh(0, taken.take_fresh());
+    index.returned.give_back_fresh(0, taken.take_fresh());
 }
 
 /// Indices that were given back were listed one by one, and got a slot each.

@@ -61,7 +61,7 @@ impl EntityIndex {
         None
     }
 
-    /// Makes everything writable that [`EntityIndex::take_vacancy`] and [`EntityIndex::place`] write.
+    /// Makes everything writable that [`EntityIndex::take_vacancy`] and [`EntityIndex::occupy`] write.
     pub(crate) fn prepare_vacancy(
         &mut self,
         entity: Entity,

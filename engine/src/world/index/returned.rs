@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::storage::entity::Entity;
-use crate::storage::handle_state::LaneId;
+use crate::storage::index_state::LaneId;
 
 /// No slot has this number: it ends the free list, and stays above all indices.
 pub(super) const NONE: u32 = u32::MAX;
@@ -14,9 +14,9 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Where handles go to outside the world: reserved ones that were not taken out, and the lanes of
 /// dropped command buffers.
 #[derive(Clone)]
-pub(crate) struct Handles(pub(super) Arc<SharedHandles>);
+pub(crate) struct ReturnedHandles(pub(super) Arc<SharedReturns>);
 
-pub(super) struct SharedHandles {
+pub(super) struct SharedReturns {
     /// Whether `returned` may hold something, so that the world need not look.
     pub(super) has_returned: AtomicBool,
     /// Whether `returned` may hold ranges of fresh indices.
@@ -38,9 +38,9 @@ pub(super) struct Returned {
     pub(super) lanes: Vec<LaneId>,
 }
 
-impl Handles {
+impl ReturnedHandles {
     pub(super) fn new() -> Self {
-        Self(Arc::new(SharedHandles {
+        Self(Arc::new(SharedReturns {
             has_returned: AtomicBool::new(false),
             has_fresh: AtomicBool::new(false),
             returned: Mutex::default(),
@@ -59,7 +59,7 @@ impl Handles {
         self.0.has_returned.store(true, Ordering::Relaxed);
     }
 
-    /// Gives fresh indices back whose handles nobody has seen, as [`Handles::give_back`].
+    /// Gives fresh indices back whose handles nobody has seen, as [`ReturnedHandles::give_back`].
     pub(crate) fn give_back_fresh(&self, lineage: u64, range: Range<u32>) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
         if returned.lineage == lineage {

@@ -83,7 +83,7 @@ pub(crate) struct IndexHead {
 
 /// Which handles an entity index gives out next.
 #[derive(Default)]
-pub(crate) struct HandleState {
+pub(crate) struct IndexState {
     pub(crate) head: IndexHead,
     /// The lanes of command buffers, in the order of their numbers.
     pub(crate) lanes: Vec<LaneHead>,
@@ -93,7 +93,7 @@ pub(crate) struct HandleState {
     pub(crate) given_back: Vec<GivenBack>,
 }
 
-impl HandleState {
+impl IndexState {
     /// Forgets all of it, and keeps the lists' room.
     pub(crate) fn clear(&mut self) {
         self.head = IndexHead::default();
