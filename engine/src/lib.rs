@@ -160,7 +160,7 @@ pub mod memory {
     pub use crate::storage::CopyStatistics;
     pub use crate::world::housekeeping::CompactReport;
     pub use crate::world::list::ListReport;
-    pub use crate::world::statistics::WorldMemory;
+    pub use crate::world::statistics::{MemoryUse, WorldMemory};
     pub use convoy_pool::{ArenaConfig, CellPoolStatistics, MemoryError};
 }
 

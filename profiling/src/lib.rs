@@ -1,38 +1,66 @@
-//! The main job of Convoy: one week of air traffic over the United States.
+//! Tests that a simulation, once warm, allocates nothing, and heap profiles of a stretch of it.
 //!
-//! The job replays real flights on the engine while modules watch the traffic at lower rates, once
-//! with a physical copy for each module and once with shared snapshots, and compares the cost.
-//! Arrows point down only:
+//! A test takes ten lines, of a program that uses Convoy or doesn't:
 //!
-//! ```text
-//! job        both runs, exit codes                       heap profile
-//! report     the table and the JSON object
-//! measure    the cost of a run: times, bytes, allocations
-//! scenario   a world with its traffic and its modules, stepped frame by frame
-//! modules    watches of the traffic
-//! traffic    flights as entities that depart, fly and land
-//! ------------------------------------------------ below, nothing knows of the engine
-//! analysis   the algorithms of the modules, free of heap allocations once warm
-//! profile    how fast and how high an aircraft flies
-//! input      flights and airports, embedded or from files; survives any bytes
-//! geodesy    great circles of a spherical Earth
+//! ```
+//! use convoy_profiling::{Allocator, SteadyState};
+//!
+//! #[global_allocator]
+//! static ALLOCATOR: Allocator = Allocator::SYSTEM;
+//!
+//! // #[test]
+//! fn a_frame_allocates_nothing() {
+//!     let mut positions = vec![0.0_f32; 1_000];
+//!     let test = SteadyState::new("positions").warm_up(10).frames(1_000);
+//!     test.run(|_| positions.iter_mut().for_each(|x| *x += 0.1)).assert();
+//! }
+//! # a_frame_allocates_nothing();
 //! ```
 //!
-//! The command line stands beside them in [`arguments`]. The binaries are thin: `airtraffic` runs
-//! the [`job`] under a counting allocator, `heap` one scenario under dhat.
+//! | I want to ... | use |
+//! |---|---|
+//! | assert that frames allocate nothing | [`SteadyState`] |
+//! | allow some allocations | [`Budget`] |
+//! | count the threads of a pool | [`Threads`] |
+//! | leave out what the test itself allocates | [`uncounted`] |
+//! | assert mappings and resident memory | [`SteadyState::alone`] |
+//! | look at the numbers | [`Report`] |
+//! | profile the heap in a stretch of a program | `profile`, `Profile` (feature `dhat`) |
 //!
-//! Units stand at the end of names: `_s` seconds, `_min` minutes, `_mi` statute miles, `_nm`
-//! nautical miles, `_ft` feet, `_kt` knots, `_deg` degrees, `_rad` radians.
+//! [Testing that your simulation doesn't allocate](testing) says how to go about it.
+//!
+//! # Features
+//!
+//! * `engine`, on by default: counts of a Convoy world beside those of the heap.
+//! * `dhat`: heap profiles by [dhat](https://docs.rs/dhat), with the mapped memory of a world beside them.
+//!
+//! The minimum Rust version is 1.88. Heap counts work wherever Rust does; counts of the process come from
+//! Linux.
 #![deny(unsafe_code)]
 
-pub mod analysis;
-pub mod arguments;
-pub mod geodesy;
-pub mod input;
-pub mod job;
-pub mod measure;
-pub mod modules;
-pub mod profile;
-pub mod report;
-pub mod scenario;
-pub mod traffic;
+#[doc = include_str!("testing.md")]
+pub mod testing {}
+
+mod allocator;
+mod budget;
+mod counts;
+mod offender;
+mod process;
+#[cfg(feature = "dhat")]
+mod profile;
+mod report;
+mod steady;
+mod threads;
+mod world;
+
+pub use allocator::Allocator;
+pub use budget::Budget;
+pub use counts::{HeapCounts, Request};
+pub use offender::Offender;
+pub use process::ProcessCounts;
+#[cfg(feature = "dhat")]
+pub use profile::{HeapProfile, HeapSite, Profile, profile};
+pub use report::Report;
+pub use steady::SteadyState;
+pub use threads::{Threads, is_counting, uncounted};
+pub use world::WorldCounts;

@@ -1,211 +1,291 @@
-//! How fast and how high an aircraft flies.
-//!
-//! The profile is one for all aircraft and depends on the flight's length alone, so that every
-//! figure is a pure function of the elapsed time and a few constants of the flight:
-//!
-//! ```text
-//!  ground speed                               altitude
-//!  440 kt     ____________________            cruise    ____________________
-//!            /                    \                   /                       \
-//!           /                      \          1,800  /                         \  1,500
-//!  140 kt  /                        \         ft/min/                           \ ft/min
-//!          |--10 min--|    |--10 min--|
-//! ```
-//!
-//! * **Speed** rises linearly from 140 kt at lift-off to 440 kt after ten minutes and falls in the
-//!   same way before touchdown. A flight too short for both ramps turns round at a lower speed.
-//! * **Altitude** is the lowest of the climb, the cruise altitude and the descent.
-//! * **Cruise altitude** is at most 39,000 ft and at most 70 % of what climb and descent reach
-//!   within the flight, rounded down to a whole thousand of feet: odd for eastbound and even for
-//!   westbound flights, as the semicircular rule has it.
-//!
-//! Winds, taxiing and holding patterns are left out: a flight lasts as long as its distance says.
+//! [`Profile`]: a heap profile by dhat of a stretch of a program, with the mapped memory beside it.
 
-/// Ground speed at lift-off and at touchdown.
-pub const RUNWAY_KT: f32 = 140.0;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-/// Ground speed between both ramps.
-pub const CRUISE_KT: f32 = 440.0;
+#[cfg(feature = "engine")]
+use convoy_engine::memory::{MemoryUse, WorldMemory};
+#[cfg(feature = "engine")]
+use convoy_engine::{SnapshotPool, World};
+use dhat::HeapStats;
+use serde_json::Value;
 
-/// Length of the ramp from [`RUNWAY_KT`] to [`CRUISE_KT`], and of the one back.
-pub const RAMP_S: f32 = 600.0;
+use crate::offender::is_of_library;
+use crate::threads::uncounted;
 
-/// Rate of climb.
-pub const CLIMB_FT_PER_MIN: f32 = 1_800.0;
+/// Call sites that are printed.
+const SITES: usize = 5;
+/// Functions of a call site that are printed.
+const FUNCTIONS: usize = 6;
 
-/// Rate of descent.
-pub const DESCENT_FT_PER_MIN: f32 = 1_500.0;
+/// One profiler at a time: dhat has one for the process.
+static PROFILER: Mutex<()> = Mutex::new(());
 
-/// No flight cruises higher.
-pub const CEILING_FT: f32 = 39_000.0;
-
-/// No flight is planned to cruise lower than this, though a very short one may not get there.
-pub const LOWEST_CRUISE_FT: f32 = 2_000.0;
-
-/// Share of the reachable altitude that a cruise altitude may take, to leave room for a cruise.
-const CRUISE_SHARE: f32 = 0.7;
-
-/// Seconds in an hour: knots are nautical miles per hour.
-const HOUR_S: f32 = 3_600.0;
-
-/// Nautical miles that both ramps cover together: 20 minutes at the mean of both speeds.
-const RAMPS_NM: f32 = (RUNWAY_KT + CRUISE_KT) / 2.0 * 2.0 * RAMP_S / HOUR_S;
-
-/// Gain of speed on a ramp.
-const RAMP_KT_PER_S: f32 = (CRUISE_KT - RUNWAY_KT) / RAMP_S;
-
-/// Time from lift-off to touchdown over `distance_nm`, which counts as zero if negative.
+/// Profiles the heap in `stretch`, writes `dhat-heap.json` for dhat's viewer, and prints the totals and the
+/// five heaviest call sites on standard output. Returns the result of `stretch`.
 ///
-/// # Example
+/// ```no_run
+/// use convoy_profiling::{Allocator, profile};
+///
+/// #[global_allocator]
+/// static ALLOCATOR: Allocator<dhat::Alloc> = Allocator::new(dhat::Alloc);
+///
+/// let lists: Vec<Vec<u8>> = profile("lists", || (0..10).map(|size| vec![0; size]).collect());
+/// ```
+///
+/// # Panics
+///
+/// When dhat's allocator is not the global one, or inside of it; and when `stretch` does.
+pub fn profile<R>(name: &str, stretch: impl FnOnce() -> R) -> R {
+    let (result, profile) = Profile::new(name).run(stretch);
+    println!("{profile}");
+    result
+}
+
+/// A heap profile of a stretch of a program. Stretches of several threads wait for each other.
 ///
 /// ```
-/// use profiling::profile::flight_duration_s;
+/// use convoy_engine::World;
+/// use convoy_profiling::{Allocator, Profile};
 ///
-/// // Los Angeles to New York.
-/// let hours = flight_duration_s(2_145.0) / 3_600.0;
-/// assert!((4.9..5.1).contains(&hours));
+/// #[global_allocator]
+/// static ALLOCATOR: Allocator<dhat::Alloc> = Allocator::new(dhat::Alloc);
+///
+/// # let folder = std::env::temp_dir();
+/// let mut world = World::new();
+/// let profile = Profile::new("filling").file(folder.join("dhat-filling.json"));
+/// let ((), profile) = profile.run_world(&mut world, |world| world, |world| {
+///     world.spawn_batch((0..100_000_u32).map(|number| (number,))).unwrap();
+/// });
+/// assert!(profile.heap().total_blocks < 1_000);
+/// assert!(profile.memory_use().unwrap().columns_bytes >= 100_000 * (4 + 8));
+/// assert!(profile.to_string().contains("columns"));
 /// ```
-pub fn flight_duration_s(distance_nm: f32) -> f32 {
-    let distance_nm = distance_nm.max(0.0);
-    if distance_nm >= RAMPS_NM {
-        return 2.0 * RAMP_S + (distance_nm - RAMPS_NM) / CRUISE_KT * HOUR_S;
+#[derive(Debug)]
+#[must_use = "a profile does nothing before it is run"]
+pub struct Profile {
+    name: String,
+    file: PathBuf,
+    #[cfg(feature = "engine")]
+    pool: Option<SnapshotPool>,
+}
+
+/// A profile that was written.
+#[derive(Debug)]
+pub struct HeapProfile {
+    name: String,
+    file: PathBuf,
+    heap: HeapStats,
+    sites: Result<Vec<HeapSite>, String>,
+    #[cfg(feature = "engine")]
+    world: Option<(WorldMemory, MemoryUse)>,
+    #[cfg(feature = "engine")]
+    cells_bytes: Option<usize>,
+}
+
+/// A call site of a profile.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct HeapSite {
+    /// Bytes that were allocated there.
+    pub bytes: u64,
+    /// Blocks that were allocated there.
+    pub blocks: u64,
+    /// The functions that led there, the innermost first.
+    pub stack: Vec<String>,
+}
+
+impl Profile {
+    /// A profile by the name that its printout bears.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            file: PathBuf::from("dhat-heap.json"),
+            #[cfg(feature = "engine")]
+            pool: None,
+        }
     }
-    // Half the way is one shortened ramp of r seconds: d / 2 = (runway * r + gain * r² / 2) / 3600.
-    let discriminant = RUNWAY_KT * RUNWAY_KT + RAMP_KT_PER_S * distance_nm * HOUR_S;
-    2.0 * (discriminant.sqrt() - RUNWAY_KT) / RAMP_KT_PER_S
-}
 
-/// Ground speed after `elapsed_s` of a flight of `duration_s`; the runway's speed outside of it.
-#[inline]
-pub fn ground_speed_kt(elapsed_s: f32, duration_s: f32) -> f32 {
-    let from_nearer_end_s = elapsed_s.min(duration_s - elapsed_s).clamp(0.0, RAMP_S);
-    RUNWAY_KT + RAMP_KT_PER_S * from_nearer_end_s
-}
-
-/// Fraction of the way, 0 to 1, covered after `elapsed_s` of a flight of `duration_s`.
-///
-/// It is 0 before lift-off and 1 from touchdown on, also if the flight has no duration at all.
-#[inline]
-pub fn progress(elapsed_s: f32, duration_s: f32) -> f32 {
-    if elapsed_s >= duration_s {
-        return 1.0;
+    /// Where the profile is written, in place of `dhat-heap.json`.
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = path.into();
+        self
     }
-    let elapsed_s = elapsed_s.max(0.0);
-    let half_s = duration_s / 2.0;
-    let half_nm = ramp_then_cruise_nm(half_s);
-    // The second half mirrors the first.
-    let covered_nm = if elapsed_s <= half_s {
-        ramp_then_cruise_nm(elapsed_s)
-    } else {
-        2.0 * half_nm - ramp_then_cruise_nm(duration_s - elapsed_s)
-    };
-    covered_nm / (2.0 * half_nm)
+
+    /// Tells the memory of this pool's idle cells as well.
+    #[cfg(feature = "engine")]
+    pub fn pool(mut self, pool: &SnapshotPool) -> Self {
+        self.pool = Some(pool.clone());
+        self
+    }
+
+    /// Runs `stretch`, and returns its result and the profile, which was written. A stretch that panics
+    /// writes what it had done.
+    ///
+    /// # Panics
+    ///
+    /// When dhat's allocator is not the global one, or inside of it; and when `stretch` does.
+    pub fn run<R>(self, stretch: impl FnOnce() -> R) -> (R, HeapProfile) {
+        let _one = PROFILER.lock().unwrap_or_else(PoisonError::into_inner);
+        let profiler = uncounted(|| dhat::Profiler::builder().file_name(&self.file).build());
+        let before = HeapStats::get();
+        std::hint::black_box(Box::new(0_u8));
+        assert!(
+            HeapStats::get().total_blocks > before.total_blocks,
+            "dhat sees no allocation: make its allocator the global one, by `#[global_allocator] static \
+             ALLOCATOR: convoy_profiling::Allocator<dhat::Alloc> = convoy_profiling::Allocator::new(dhat::Alloc);`"
+        );
+        let result = stretch();
+        let heap = HeapStats::get();
+        uncounted(|| drop(profiler));
+        let sites = uncounted(|| heaviest(&self.file));
+        let profile = HeapProfile {
+            heap,
+            sites,
+            #[cfg(feature = "engine")]
+            world: None,
+            #[cfg(feature = "engine")]
+            cells_bytes: self.pool.map(|pool| pool.statistics().idle_retained_bytes),
+            name: self.name,
+            file: self.file,
+        };
+        (result, profile)
+    }
+
+    /// As [`Profile::run`], and tells the mapped memory of a world of `state` after the stretch, which dhat
+    /// does not see.
+    ///
+    /// # Panics
+    ///
+    /// As [`Profile::run`].
+    #[cfg(feature = "engine")]
+    pub fn run_world<S, R>(
+        self,
+        state: &mut S,
+        world: impl FnOnce(&S) -> &World,
+        stretch: impl FnOnce(&mut S) -> R,
+    ) -> (R, HeapProfile) {
+        let (result, mut profile) = self.run(|| stretch(state));
+        let world = world(state);
+        profile.world = Some((world.memory(), world.memory_use()));
+        (result, profile)
+    }
 }
 
-/// Altitude after `elapsed_s` of a flight of `duration_s` that cruises at `cruise_ft`.
-///
-/// It is zero before lift-off and after touchdown.
-#[inline]
-pub fn altitude_ft(elapsed_s: f32, duration_s: f32, cruise_ft: f32) -> f32 {
-    let climbing_ft = elapsed_s * (CLIMB_FT_PER_MIN / 60.0);
-    let descending_ft = (duration_s - elapsed_s) * (DESCENT_FT_PER_MIN / 60.0);
-    climbing_ft.min(descending_ft).min(cruise_ft).max(0.0)
+impl HeapProfile {
+    /// The file that was written.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Blocks and bytes of the heap in the stretch, and at its end.
+    pub fn heap(&self) -> &HeapStats {
+        &self.heap
+    }
+
+    /// The five call sites that allocated the most bytes, the heaviest first.
+    ///
+    /// # Errors
+    ///
+    /// When the profile could not be written or read back: the reason.
+    pub fn heaviest(&self) -> Result<&[HeapSite], &str> {
+        self.sites.as_deref().map_err(String::as_str)
+    }
+
+    /// The use of the world's memory, where one was given.
+    #[cfg(feature = "engine")]
+    pub fn memory_use(&self) -> Option<MemoryUse> {
+        self.world.map(|(_, used)| used)
+    }
 }
 
-/// Cruise altitude for a flight over `distance_nm`, in whole thousands of feet.
-///
-/// Eastbound flights get odd thousands and westbound flights even ones.
-pub fn cruise_altitude_ft(distance_nm: f32, eastbound: bool) -> f32 {
-    let minutes = flight_duration_s(distance_nm) / 60.0;
-    let reachable_ft = minutes / (1.0 / CLIMB_FT_PER_MIN + 1.0 / DESCENT_FT_PER_MIN);
-    let highest_ft = (CRUISE_SHARE * reachable_ft).min(CEILING_FT);
-    let odd = f32::from(u8::from(eastbound));
-    let thousands = ((highest_ft / 1_000.0 - odd) / 2.0).floor() * 2.0 + odd;
-    (thousands * 1_000.0).max(LOWEST_CRUISE_FT + odd * 1_000.0)
+/// The heaviest call sites of a profile that was written.
+fn heaviest(file: &Path) -> Result<Vec<HeapSite>, String> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let profile: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    sites_of(&profile).ok_or_else(|| format!("{} is no profile of dhat's", file.display()))
 }
 
-/// Nautical miles in the first `seconds`: the ramp, then the cruise.
-#[inline]
-fn ramp_then_cruise_nm(seconds: f32) -> f32 {
-    let ramp_s = seconds.min(RAMP_S);
-    let ramp_kt_s = (RUNWAY_KT + RAMP_KT_PER_S * ramp_s / 2.0) * ramp_s;
-    (ramp_kt_s + CRUISE_KT * (seconds - ramp_s)) / HOUR_S
+/// The heaviest call sites of a profile: `pps` are its sites, and their `fs` the numbers of functions in
+/// `ftbl`.
+fn sites_of(profile: &Value) -> Option<Vec<HeapSite>> {
+    let functions = profile.get("ftbl")?.as_array()?;
+    let mut sites: Vec<&Value> = profile.get("pps")?.as_array()?.iter().collect();
+    let number = |site: &Value, field| site.get(field).and_then(Value::as_u64).unwrap_or(0);
+    sites.sort_by_key(|site| std::cmp::Reverse(number(site, "tb")));
+    let sites = sites.into_iter().take(SITES).map(|site| {
+        let numbers = site.get("fs").and_then(Value::as_array).into_iter().flatten();
+        let names = numbers.filter_map(|at| functions.get(at.as_u64()? as usize)?.as_str());
+        // `0x55d0: function (file:line)`: the address is of no use to a reader.
+        let names =
+            names.map(|name| name.split_once(": ").map_or(name, |(_, name)| name).to_owned());
+        HeapSite { bytes: number(site, "tb"), blocks: number(site, "tbk"), stack: names.collect() }
+    });
+    Some(sites.collect())
+}
+
+impl fmt::Display for HeapProfile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, file, heap, sites, .. } = self;
+        writeln!(formatter, "heap profile {name:?}, for dhat's viewer in {}", file.display())?;
+        writeln!(
+            formatter,
+            "  heap: {} blocks of {} bytes in all, at most {} bytes at one time, {} at the end",
+            heap.total_blocks, heap.total_bytes, heap.max_bytes, heap.curr_bytes
+        )?;
+        #[cfg(feature = "engine")]
+        if let Some((memory, used)) = &self.world {
+            writeln!(
+                formatter,
+                "  mapped: {} bytes: {} live, {} retained by snapshots, {} free",
+                memory.mapped_bytes, memory.live_bytes, memory.retained_bytes, memory.free_bytes
+            )?;
+            writeln!(
+                formatter,
+                "    columns {}, index {}, logs of events {}, resources {}, snapshots {}; on the heap, scratch \
+                 lists {}",
+                used.columns_bytes,
+                used.index_bytes,
+                used.events_bytes,
+                used.resources_bytes,
+                used.snapshots_bytes,
+                used.scratch_bytes
+            )?;
+        }
+        #[cfg(feature = "engine")]
+        if let Some(bytes) = self.cells_bytes {
+            writeln!(formatter, "    idle cells of snapshots {bytes}, on the heap")?;
+        }
+        let sites = match sites {
+            Ok(sites) => sites,
+            Err(error) => return write!(formatter, "  no call sites: {error}"),
+        };
+        write!(formatter, "  the heaviest call sites:")?;
+        for HeapSite { bytes, blocks, stack } in sites {
+            write!(formatter, "\n    {bytes} bytes in {blocks} blocks")?;
+            let own = stack.iter().position(|function| !is_of_library(function)).unwrap_or(0);
+            for function in stack.iter().skip(own).take(FUNCTIONS) {
+                write!(formatter, "\n      {function}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
-    fn duration_has_no_jump_where_the_ramps_just_fit() {
-        let short_s = flight_duration_s(RAMPS_NM - 0.001);
-        let long_s = flight_duration_s(RAMPS_NM);
-        assert!((long_s - short_s).abs() < 0.1, "{short_s} {long_s}");
-        assert!((long_s - 2.0 * RAMP_S).abs() < 0.1);
-    }
-
-    #[test]
-    fn flight_of_no_length_ends_at_once() {
-        assert_eq!(flight_duration_s(0.0), 0.0);
-        assert_eq!(flight_duration_s(-5.0), 0.0);
-        assert_eq!(progress(0.0, 0.0), 1.0);
-        assert_eq!(altitude_ft(0.0, 0.0, 30_000.0), 0.0);
-    }
-
-    #[test]
-    fn aircraft_on_the_ground_are_at_an_end_and_at_height_zero() {
-        assert_eq!(progress(-1.0, 3_600.0), 0.0);
-        assert_eq!(progress(3_601.0, 3_600.0), 1.0);
-        assert_eq!(altitude_ft(-1.0, 3_600.0, 30_000.0), 0.0);
-        assert_eq!(altitude_ft(3_601.0, 3_600.0, 30_000.0), 0.0);
-        assert_eq!(ground_speed_kt(-1.0, 3_600.0), RUNWAY_KT);
-        assert_eq!(ground_speed_kt(1_800.0, 3_600.0), CRUISE_KT);
-    }
-
-    #[test]
-    fn cruise_altitudes_follow_the_semicircular_rule() {
-        assert_eq!(cruise_altitude_ft(2_000.0, true), 39_000.0);
-        assert_eq!(cruise_altitude_ft(2_000.0, false), 38_000.0);
-        for distance_nm in (1..=4_000).map(|whole| whole as f32) {
-            let east = cruise_altitude_ft(distance_nm, true) as u32;
-            let west = cruise_altitude_ft(distance_nm, false) as u32;
-            assert_eq!((east % 2_000, west % 2_000), (1_000, 0), "{distance_nm}");
-        }
-    }
-
-    #[test]
-    fn short_hops_stay_lower() {
-        assert!(cruise_altitude_ft(100.0, true) < cruise_altitude_ft(300.0, true));
-        assert!(cruise_altitude_ft(25.0, true) <= 9_000.0);
-    }
-
-    proptest! {
-        #[test]
-        fn speed_integrates_to_the_distance(distance_nm in 0.5f32..5_000.0) {
-            let duration_s = flight_duration_s(distance_nm);
-            let flown_nm = 2.0 * ramp_then_cruise_nm(duration_s / 2.0);
-            prop_assert!((flown_nm / distance_nm - 1.0).abs() < 2e-3);
-        }
-
-        #[test]
-        fn progress_rises_from_zero_to_one(distance_nm in 0.5f32..5_000.0, cut in 0.0f32..1.0) {
-            let duration_s = flight_duration_s(distance_nm);
-            let earlier = progress(cut * duration_s * 0.99, duration_s);
-            let later = progress(cut * duration_s, duration_s);
-            prop_assert!((0.0..=1.0).contains(&earlier) && earlier <= later && later <= 1.0);
-        }
-
-        #[test]
-        fn altitude_stays_between_ground_and_cruise(
-            distance_nm in 0.5f32..5_000.0,
-            cut in -0.5f32..1.5,
-            eastbound: bool,
-        ) {
-            let cruise_ft = cruise_altitude_ft(distance_nm, eastbound);
-            let duration_s = flight_duration_s(distance_nm);
-            let altitude_ft = altitude_ft(cut * duration_s, duration_s, cruise_ft);
-            prop_assert!((0.0..=cruise_ft).contains(&altitude_ft));
-        }
+    fn sites_are_read_and_sorted() {
+        let text = r#"{"ftbl": ["[root]", "0x1: alloc::vec::with (v.rs:1)", "0x2: game::step (g.rs:7)"],
+            "pps": [{"tb": 8, "tbk": 1, "fs": [1, 2]}, {"tb": 90, "tbk": 3, "fs": [2]}]}"#;
+        let sites =
+            sites_of(&serde_json::from_str(text).expect("it is JSON")).expect("it is a profile");
+        assert_eq!((sites[0].bytes, sites[0].blocks), (90, 3));
+        assert_eq!(sites[1].stack, ["alloc::vec::with (v.rs:1)", "game::step (g.rs:7)"]);
+        assert_eq!(sites_of(&Value::Null), None);
     }
 }

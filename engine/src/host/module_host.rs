@@ -20,7 +20,7 @@ use super::job::{Job, RunRecord};
 use super::module::{Mode, Module, ModuleContext, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
-use super::workers::Workers;
+use super::workers::{WorkerStart, Workers};
 
 /// The number of a module in its host: the order of registration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -88,6 +88,8 @@ pub struct ModuleHost {
     world: WorldId,
     /// The limits and the callback for slow readers.
     slow_readers: Option<SlowConvoys>,
+    /// The callback for worker threads that start.
+    on_worker_start: Option<Contained<WorkerStart>>,
     /// Modules that were added and wait for the first frame.
     waiting: Vec<Contained<Box<dyn Module>>>,
 }
@@ -165,6 +167,7 @@ impl ModuleHost {
             acquire_time: Duration::ZERO,
             world: WorldId::NONE,
             slow_readers: None,
+            on_worker_start: None,
             waiting: Vec::new(),
         }
     }
@@ -187,6 +190,43 @@ impl ModuleHost {
             return Err(HostError::Running);
         }
         self.slow_readers = Some(SlowConvoys { limits, notify });
+        Ok(())
+    }
+
+    /// Calls `start` on each worker thread as it starts, with the number of the thread: to set its priority
+    /// or the cores that it runs on, or to enrol it with a profiler. The host goes on once all have
+    /// returned.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
+    ///
+    /// let mut host = ModuleHost::new(HostConfig::default().workers(1));
+    /// let started = Arc::new(AtomicUsize::new(0));
+    /// let count = Arc::clone(&started);
+    /// host.on_worker_start(move |_| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
+    /// let spec = ModuleSpec::slow("idle", Rate::hz(1)).mode(Mode::Asynchronous).reads::<()>();
+    /// host.add(spec, |_| {}).unwrap();
+    /// host.initialize(&mut World::new()).unwrap();
+    /// assert_eq!(started.load(Ordering::Relaxed), 1);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Running`] after the first frame. When `start` panics, the host does not start:
+    /// [`HostError::Threads`].
+    pub fn on_worker_start(
+        &mut self,
+        start: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Result<(), HostError> {
+        let start: Contained<WorkerStart> = Contained::new(Arc::new(start));
+        if self.is_running() {
+            return Err(HostError::Running);
+        }
+        self.on_worker_start = Some(start);
         Ok(())
     }
 
@@ -304,7 +344,8 @@ impl ModuleHost {
             candidates.push(Candidate { key, mask: slot.mask, provider });
         }
         if away_max > 0 {
-            let workers = Workers::start(self.config.workers, away_max);
+            let on_start = self.on_worker_start.as_deref();
+            let workers = Workers::start(self.config.workers, away_max, on_start);
             self.workers = Some(workers.map_err(HostError::Threads)?);
         }
         // Command buffers first: the handles that they reserve make the world's lists grow.

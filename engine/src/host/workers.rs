@@ -4,14 +4,18 @@
 //! job on allocates nothing.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crate::provider::contain::{Contained, contain};
 use crate::snapshot::SnapshotPool;
 
 use super::job::Job;
 use super::mailbox::Mailbox;
+
+/// Called on each worker thread as it starts, with its number.
+pub(super) type WorkerStart = Arc<dyn Fn(usize) + Send + Sync>;
 
 pub(super) struct Workers {
     mailboxes: Arc<Mailboxes>,
@@ -24,19 +28,43 @@ struct Mailboxes {
 }
 
 impl Workers {
-    /// Starts `count` threads that serve `modules` modules, or as many as can be busy at once.
-    pub(super) fn start(count: usize, modules: usize) -> io::Result<Self> {
+    /// Starts `count` threads that serve `modules` modules, or as many as can be busy at once. Returns
+    /// once `on_start` has returned on each of them.
+    pub(super) fn start(
+        count: usize,
+        modules: usize,
+        on_start: Option<&WorkerStart>,
+    ) -> io::Result<Self> {
         let count = count.min(modules);
         let mailboxes = Mailboxes { jobs: Mailbox::new(modules), done: Mailbox::new(modules) };
         let mailboxes = Arc::new(mailboxes);
         // Made first, so that threads that were started end when a later one can't be.
         let mut workers = Self { mailboxes, threads: Vec::new() };
-        for number in 0..count.min(modules) {
+        let (started, starts) = mpsc::channel();
+        for number in 0..count {
             let mailboxes = Arc::clone(&workers.mailboxes);
+            let on_start = on_start.map(|on_start| Contained::new(Arc::clone(on_start)));
+            let started = started.clone();
             let builder = thread::Builder::new().name(format!("convoy worker {number}"));
-            workers.threads.push(builder.spawn(move || serve(&mailboxes))?);
+            workers.threads.push(builder.spawn(move || {
+                let is_ready = contain(|| {
+                    if let Some(on_start) = &on_start {
+                        on_start(number);
+                    }
+                });
+                drop(on_start);
+                // The host waits for this.
+                let _ = started.send(is_ready.is_some());
+                drop(started);
+                serve(&mailboxes);
+            })?);
         }
-        Ok(workers)
+        drop(started);
+        if starts.iter().all(|is_ready| is_ready) {
+            Ok(workers)
+        } else {
+            Err(io::Error::other("the callback for threads that start panicked"))
+        }
     }
 
     pub(super) fn send(&self, job: Box<Job>) {

@@ -146,6 +146,12 @@ impl Column {
         end.min((row | self.row_mask) + 1)
     }
 
+    /// Bytes of the chunks that are the world's own: neither blank nor of the world that a branch came from.
+    pub(crate) fn own_bytes(&self) -> usize {
+        let own = self.chunks.iter().filter(|entry| !entry.born.is_foreign());
+        own.map(|entry| entry.class().bytes()).sum()
+    }
+
     /// Bytes of all chunks that are not blank.
     pub(crate) fn reserved_bytes(&self) -> usize {
         let blank = self.chunks.iter().filter(|entry| entry.born == Epoch::BLANK).count();

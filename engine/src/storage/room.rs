@@ -12,6 +12,11 @@ pub(crate) fn push_tight<T>(list: &mut Vec<T>, value: T) {
     list.push(value);
 }
 
+/// Bytes of the room that a list has.
+pub(crate) fn list_bytes<T>(list: &Vec<T>) -> usize {
+    list.capacity() * size_of::<T>()
+}
+
 /// Gives back the room of a list that has far more than it needs, and returns its bytes. A list
 /// that grows and shrinks by less than half keeps its room.
 pub(crate) fn shrink_list<T>(list: &mut Vec<T>) -> usize {

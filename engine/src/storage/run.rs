@@ -15,7 +15,7 @@ use convoy_pool::MemoryError;
 use super::archetype::ArchetypeId;
 use super::epoch::Now;
 use super::history::{Memory, Returns};
-use super::room::shrink_list;
+use super::room::{list_bytes, shrink_list};
 use super::table::rows_mut::Append;
 use super::table::{DROPPED, Table};
 
@@ -74,6 +74,11 @@ impl RowRuns {
     pub(crate) fn clear(&mut self) {
         self.runs.clear();
         self.incoming.0.clear();
+    }
+
+    /// Bytes of the lists.
+    pub(crate) fn list_bytes(&self) -> usize {
+        list_bytes(&self.runs) + list_bytes(&self.incoming.0)
     }
 
     /// Gives back room that the last list did not need. Returns its bytes.

@@ -14,7 +14,7 @@
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::history::{Memory, Returns};
-use crate::storage::room::shrink_list;
+use crate::storage::room::{list_bytes, shrink_list};
 use crate::storage::table::{SpawnRowsError, Table};
 
 use super::index::EntityIndex;
@@ -98,6 +98,11 @@ impl Moves {
         for archetype in self.left.drain(..) {
             tables[archetype.index()].release_surplus(memory);
         }
+    }
+
+    /// Bytes of the lists.
+    pub(crate) fn list_bytes(&self) -> usize {
+        list_bytes(&self.list) + list_bytes(&self.left)
     }
 
     /// Gives room back that the last operation did not need by far. Returns its bytes.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI32;
 use std::sync::{Mutex, PoisonError};
 
 use crate::storage::Entity;
-use crate::storage::room::shrink_list;
+use crate::storage::room::{list_bytes, shrink_list};
 use crate::storage::run::RowRuns;
 
 use super::bundle::Bundles;
@@ -39,6 +39,11 @@ pub(crate) struct ScratchLists {
 }
 
 impl ScratchLists {
+    /// Bytes of the lists. Those of a shared world, some bytes for each type, are left out.
+    pub(crate) fn list_bytes(&self) -> usize {
+        self.runs.list_bytes() + self.moves.list_bytes() + list_bytes(&self.entity_list)
+    }
+
     /// Gives back room that the last operations did not need. Returns its bytes.
     pub(crate) fn trim_lists(&mut self) -> usize {
         let Self {

@@ -1,8 +1,10 @@
 //! The uses of a world's memory, as plain values.
 
+use crate::storage::column::Column;
 use crate::storage::{CopyStatistics, SnapshotId, SnapshotUse};
 
 use super::core::World;
+use super::state::Holder;
 
 /// Where a world's mapped bytes are. `live + retained + free == mapped`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,8 +38,55 @@ pub struct WorldMemory {
     pub foreign_chunks: usize,
 }
 
+/// What the memory of a world is used for. The bytes of columns, the index, events and resources are
+/// [live](WorldMemory::live_bytes), those of snapshots [retained](WorldMemory::retained_bytes).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// Bytes of chunks in the columns of tables.
+    pub columns_bytes: usize,
+    /// Bytes of chunks in the index of entities.
+    pub index_bytes: usize,
+    /// Bytes of chunks in the logs of events.
+    pub events_bytes: usize,
+    /// Bytes of chunks of resources.
+    pub resources_bytes: usize,
+    /// Bytes of chunks that only snapshots keep.
+    pub snapshots_bytes: usize,
+    /// Bytes of lists on the heap that operations use again and again.
+    pub scratch_bytes: usize,
+}
+
 /// # Memory in numbers
 impl World {
+    /// What the world's memory is used for. The cost grows with the number of columns and of chunks.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// let mut world = World::new();
+    /// world.spawn_batch((0..10_000).map(|number| (f64::from(number),))).unwrap();
+    /// let used = world.memory_use();
+    /// assert!(used.columns_bytes >= 10_000 * (8 + 8), "of numbers and of handles");
+    /// assert_eq!(used.columns_bytes + used.index_bytes, world.memory().live_bytes);
+    /// ```
+    pub fn memory_use(&self) -> MemoryUse {
+        let mut used = MemoryUse {
+            snapshots_bytes: self.memory.history.ledger.retained.bytes,
+            scratch_bytes: self.scratch.list_bytes(),
+            ..MemoryUse::default()
+        };
+        for holder in self.state.holders() {
+            let bytes = holder.columns().0.iter().map(Column::own_bytes).sum::<usize>();
+            *match holder {
+                Holder::Table(_) => &mut used.columns_bytes,
+                Holder::Index(_) => &mut used.index_bytes,
+                Holder::Log(_) => &mut used.events_bytes,
+                Holder::Resource(_) => &mut used.resources_bytes,
+            } += bytes;
+        }
+        used
+    }
+
     /// Where the world's memory is. Constant cost: every count is kept as chunks change hands.
     ///
     /// ```

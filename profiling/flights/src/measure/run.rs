@@ -6,10 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use convoy_profiling::{HeapCounts, is_counting, uncounted};
+
 use crate::modules::ModuleResult;
 use crate::scenario::{Scenario, ScenarioError};
-
-use super::allocations::{AllocationCounts, CountingAllocator};
 
 /// Frames of the warm-up: ten seconds of the host's time. A run of less than twice as many frames
 /// warms up for half of them.
@@ -40,8 +40,9 @@ pub struct Measurement {
     pub snapshot_bytes: usize,
     /// The share of snapshots that were captured into a cell that was used before.
     pub reuse_rate: f64,
-    /// Use of the heap in steady frames by all threads; `None` without a counting allocator.
-    pub heap: Option<AllocationCounts>,
+    /// Use of the heap in steady frames by the simulation's thread and the workers; `None` without an
+    /// allocator that counts.
+    pub heap: Option<HeapCounts>,
     /// Bytes that the live world mapped in steady frames.
     pub mapped_growth_bytes: usize,
     /// The findings of the modules.
@@ -69,6 +70,9 @@ pub fn measure(
     mut on_frame: impl FnMut(u64),
 ) -> Result<Measurement, ScenarioError> {
     let warm_up = WARM_UP_FRAMES.min(frames / 2);
+    if is_counting() {
+        scenario.threads().enroll();
+    }
     let mut peaks = Peaks::default();
     let mut steady = Reading::take(scenario, Duration::ZERO);
     let mut frame_time = Duration::ZERO;
@@ -77,7 +81,7 @@ pub fn measure(
         scenario.step()?;
         frame_time += began.elapsed();
         peaks.observe(scenario);
-        CountingAllocator::uncounted(|| on_frame(frame));
+        uncounted(|| on_frame(frame));
         if frame == warm_up {
             steady = Reading::take(scenario, frame_time);
         }
@@ -101,7 +105,7 @@ pub fn measure(
         frame_time: end.frame_time - steady.frame_time,
         snapshot_bytes: peaks.snapshot_bytes(scenario),
         reuse_rate: pool.map_or(0.0, |pool| pool.reuse_rate()),
-        heap: CountingAllocator::is_installed().then(|| end.heap - steady.heap),
+        heap: is_counting().then(|| end.heap - steady.heap),
         mapped_growth_bytes: end.mapped_bytes - steady.mapped_bytes,
         results: scenario.results(),
         checksum: scenario.checksum(),
@@ -117,7 +121,7 @@ struct Reading {
     sync_time: Duration,
     simulation_time: Duration,
     frame_time: Duration,
-    heap: AllocationCounts,
+    heap: HeapCounts,
     mapped_bytes: usize,
 }
 
@@ -127,7 +131,7 @@ impl Reading {
             sync_time: scenario.sync_time(),
             simulation_time: scenario.simulation_time(),
             frame_time,
-            heap: CountingAllocator::counts(),
+            heap: scenario.threads().total(),
             mapped_bytes: scenario.world().memory().mapped_bytes,
         }
     }

@@ -44,7 +44,7 @@ pub fn to_json(comparison: &Comparison) -> Value {
         "frame_ns_convoy": nanoseconds(convoy.frame_time),
         "reuse_rate": convoy.reuse_rate,
         "steady_frames": convoy.steady_frames,
-        "steady_allocations": convoy.heap.map(|heap| heap.allocations),
+        "steady_allocations": convoy.heap.map(|heap| heap.allocations + heap.reallocations),
         "steady_frees": convoy.heap.map(|heap| heap.frees),
         "mapped_growth_bytes": convoy.mapped_growth_bytes,
         "alert_commands": convoy.alert_commands,

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use convoy_profiling::HeapCounts;
+
 use crate::analysis::PAIRS_LISTED_MAX;
-use crate::measure::{AllocationCounts, Measurement};
+use crate::measure::Measurement;
 
 use super::comparison::{Comparison, MEMORY_RATIO_MAX, REUSE_RATE_MIN, SYNC_RATIO_MAX, Verdict};
 use super::format::{bytes, count, percent, time, time_per_frame};
@@ -108,7 +110,7 @@ fn cost_lines(comparison: &Comparison) -> [Line; 6] {
 }
 
 fn heap_lines(convoy: &Measurement, individual: &Measurement) -> [Line; 3] {
-    let line = |name: &str, of: fn(&AllocationCounts) -> u64| -> Line {
+    let line = |name: &str, of: fn(&HeapCounts) -> u64| -> Line {
         let per_100 = |run: &Measurement| match &run.heap {
             Some(heap) => format!("{:.4}", of(heap) as f64 * 100.0 / run.steady_frames as f64),
             None => "?".into(),
@@ -121,7 +123,9 @@ fn heap_lines(convoy: &Measurement, individual: &Measurement) -> [Line; 3] {
         [name.into(), individual, convoy, String::new(), "0".into(), verdict.word().into()]
     };
     [
-        line("heap allocations per 100 steady frames", |heap| heap.allocations),
+        line("heap allocations per 100 steady frames", |heap| {
+            heap.allocations + heap.reallocations
+        }),
         line("heap frees per 100 steady frames", |heap| heap.frees),
         [
             "memory mapped in steady frames".into(),

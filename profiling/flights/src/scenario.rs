@@ -22,6 +22,7 @@ use convoy_engine::host::{HostConfig, HostError, HostStatistics, Mode, ModuleHos
 use convoy_engine::provider::{ReplicaProvider, SnapshotProvider};
 use convoy_engine::world::ComponentError;
 use convoy_engine::{ComponentMask, World};
+use convoy_profiling::{Threads, is_counting};
 
 use crate::analysis::Checksum;
 use crate::modules::{
@@ -160,6 +161,7 @@ pub struct Scenario {
     seed: u64,
     overlap: bool,
     simulation_time: Duration,
+    threads: Threads,
 }
 
 /// The providers of the individual run.
@@ -197,6 +199,11 @@ impl Scenario {
         let (mut world, simulation) = Simulation::start(timetable, config.frame_s)?;
         world.set_copy_timing(true);
         let mut crew = Crew::new(&mut world, config)?;
+        let threads = Threads::new();
+        if is_counting() {
+            let threads = threads.clone();
+            crew.host.on_worker_start(move |_| threads.enroll())?;
+        }
         let (clock, airborne_max) = (simulation.clock(), simulation.airborne_max());
         let (departures, landings) = (world.event_cursor(), world.event_cursor());
         let delay_landings = landings.clone();
@@ -225,6 +232,7 @@ impl Scenario {
             seed,
             overlap,
             simulation_time,
+            threads,
         })
     }
 
@@ -263,6 +271,11 @@ impl Scenario {
     /// The live world, for measurements that start anew.
     pub fn world_mut(&mut self) -> &mut World {
         &mut self.world
+    }
+
+    /// The threads whose use of the heap is counted: the workers, where an allocator counts.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     /// The host of the modules.

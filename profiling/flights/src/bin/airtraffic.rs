@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use convoy_profiling::Allocator;
 use profiling::arguments::Arguments;
 use profiling::job;
-use profiling::measure::CountingAllocator;
 
 #[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+static ALLOCATOR: Allocator = Allocator::SYSTEM;
 
 fn main() -> ExitCode {
     job::run(&Arguments::parse())

@@ -1,0 +1,211 @@
+//! [`Offender`]: a request to the heap that should not have been made, and where it came from.
+
+use std::backtrace::Backtrace;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::counts::Request;
+
+/// Requests of a measurement that are kept with their call stacks. All others are counted.
+const KEPT: usize = 32;
+
+/// Frames of a call stack that are printed.
+const FRAMES_MAX: usize = 12;
+
+/// The first requests to the heap of measured frames.
+pub(crate) struct Offenders {
+    seen: AtomicU64,
+    kept: Mutex<Vec<Offender>>,
+}
+
+/// A request to the heap in a measured frame.
+#[derive(Debug)]
+pub struct Offender {
+    request: Request,
+    frame: u64,
+    thread: String,
+    stack: Stack,
+}
+
+impl Offenders {
+    pub(crate) const fn new() -> Self {
+        Self { seen: AtomicU64::new(0), kept: Mutex::new(Vec::new()) }
+    }
+
+    /// Records a request. The caller's own use of the heap is not counted.
+    pub(crate) fn note(&self, request: Request, frame: u64, thread: &str) {
+        if self.seen.fetch_add(1, Ordering::Relaxed) >= KEPT as u64 {
+            return;
+        }
+        let stack = Stack::Raw(Backtrace::force_capture());
+        let offender = Offender { request, frame, thread: thread.to_owned(), stack };
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(offender);
+    }
+
+    pub(crate) fn clear(&self) {
+        drop(self.take());
+    }
+
+    /// The requests that were kept, and how many there were.
+    pub(crate) fn take(&self) -> (Vec<Offender>, u64) {
+        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        (kept, self.seen.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Offender {
+    /// The request.
+    pub fn request(&self) -> Request {
+        self.request
+    }
+
+    /// The measured frame in which it was made, from 0.
+    pub fn frame(&self) -> u64 {
+        self.frame
+    }
+
+    /// The name of the thread that made it.
+    pub fn thread(&self) -> &str {
+        &self.thread
+    }
+
+    /// The functions that led to the request, the innermost first, each with its file and line where the
+    /// program has them. Those of the allocator and of the standard library's start are left out.
+    pub fn stack(&self) -> &[String] {
+        match &self.stack {
+            Stack::Named(frames) => frames,
+            Stack::Raw(_) => &[],
+        }
+    }
+
+    /// The function that made the request: the innermost that is not of the standard library.
+    pub fn site(&self) -> &str {
+        let own = self.stack().iter().find(|frame| !is_of_library(frame));
+        own.or(self.stack().first()).map_or("an unknown function", String::as_str)
+    }
+
+    /// Looks the names of the functions up, which takes milliseconds.
+    pub(crate) fn resolve(&mut self) {
+        if let Stack::Raw(backtrace) = &self.stack {
+            self.stack = Stack::Named(frames_of(&backtrace.to_string()));
+        }
+    }
+}
+
+impl fmt::Display for Offender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { request, frame, thread, .. } = self;
+        write!(formatter, "{request} in frame {frame} on thread {thread:?}, by {}", self.site())?;
+        let own = self.stack().iter().position(|frame| !is_of_library(frame)).unwrap_or(0);
+        // With the function of the library that it called.
+        for frame in self.stack().iter().skip(own.saturating_sub(1)).take(FRAMES_MAX) {
+            write!(formatter, "\n      {frame}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A call stack.
+enum Stack {
+    Raw(Backtrace),
+    Named(Vec<String>),
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raw(_) => formatter.write_str("raw"),
+            Self::Named(frames) => frames.fmt(formatter),
+        }
+    }
+}
+
+/// The functions of a printed backtrace, from the one that asked for memory to the one that the kit
+/// called.
+fn frames_of(backtrace: &str) -> Vec<String> {
+    let mut frames: Vec<String> = Vec::new();
+    for line in backtrace.lines() {
+        let line = line.trim();
+        if let Some(place) = line.strip_prefix("at ") {
+            if let Some(frame) = frames.last_mut() {
+                frame.push_str(" at ");
+                frame.push_str(place);
+            }
+        } else if let Some((_, function)) = line.split_once(": ") {
+            frames.push(function.to_owned());
+        }
+    }
+    let is_hook = |frame: &String| {
+        ["__rust_alloc", "__rustc::", "__rg_", "__rust_realloc", "__rust_dealloc", "__rdl_"]
+            .iter()
+            .any(|name| frame.contains(name))
+            || frame.starts_with("<convoy_profiling::allocator::Allocator<")
+    };
+    let first = frames.iter().take(16).rposition(is_hook).map_or(0, |at| at + 1);
+    let is_start = |frame: &String| {
+        frame.starts_with("convoy_profiling::steady")
+            || frame.starts_with("<convoy_profiling::steady")
+            || frame.contains("__rust_begin_short_backtrace")
+    };
+    let end = frames[first..].iter().position(is_start).map_or(frames.len(), |at| first + at);
+    frames.drain(first..end).collect()
+}
+
+/// Whether a function is of the standard library.
+pub(crate) fn is_of_library(frame: &str) -> bool {
+    // Its files are known even where the name begins with a type of the program's.
+    if ["/rustc/", "/rustlib/src/rust/"].iter().any(|folder| frame.contains(folder)) {
+        return true;
+    }
+    let function = frame.trim_start_matches(['<', '&', '*']);
+    ["alloc::", "core::", "std::", "hashbrown::", "__rust"]
+        .iter()
+        .any(|name| function.starts_with(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINTED: &str = "   0: std::backtrace_rs::backtrace::libunwind::trace
+             at /rustc/1/library/std/src/lib.rs:116:5
+   1: convoy_profiling::offender::Offenders::note
+   2: <convoy_profiling::allocator::Allocator<A> as core::alloc::GlobalAlloc>::alloc
+   3: __rustc::__rust_alloc
+   4: alloc::raw_vec::finish_grow
+             at /rustc/1/library/alloc/src/raw_vec.rs:700:9
+   5: game::step
+             at ./src/game.rs:42:9
+   6: game::main::{{closure}}
+   7: convoy_profiling::steady::SteadyState::run
+   8: std::sys::backtrace::__rust_begin_short_backtrace";
+
+    #[test]
+    fn stacks_begin_with_the_request_and_end_with_the_frame() {
+        let frames = frames_of(PRINTED);
+        let expected = [
+            "alloc::raw_vec::finish_grow at /rustc/1/library/alloc/src/raw_vec.rs:700:9",
+            "game::step at ./src/game.rs:42:9",
+            "game::main::{{closure}}",
+        ];
+        assert_eq!(frames, expected);
+        let request = Request::Allocation { bytes: 8 };
+        let stack = Stack::Named(frames);
+        let offender = Offender { request, frame: 3, thread: "main".to_owned(), stack };
+        assert_eq!(offender.site(), "game::step at ./src/game.rs:42:9");
+        let text = offender.to_string();
+        assert!(
+            text.starts_with("allocation of 8 bytes in frame 3 on thread \"main\", by game::step")
+        );
+    }
+
+    #[test]
+    fn a_stack_without_names_is_an_unknown_function() {
+        assert_eq!(frames_of(""), Vec::<String>::new());
+        let stack = Stack::Named(Vec::new());
+        let request = Request::Free { bytes: 1 };
+        let offender = Offender { request, frame: 0, thread: String::new(), stack };
+        assert_eq!(offender.site(), "an unknown function");
+    }
+}

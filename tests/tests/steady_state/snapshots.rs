@@ -1,0 +1,151 @@
+//! Snapshots, the providers that take them, replicas and branches.
+
+use super::*;
+
+pub(crate) fn captures() -> Frame {
+    let (world, entities) = filled();
+    let mut snapshots = Snapshots::new(&world);
+    on(world, move |world, frame| {
+        world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+        let view = snapshots.take(world, frame);
+        let mut sum = 0;
+        view.query::<&u32>().for_each(|number| sum += number);
+        view.query::<(Entity, &u32)>().iter().for_each(|(_, number)| sum += number);
+        sum += view.get::<u32>(entities[frame as usize % entities.len()]).unwrap();
+        let narrow = view.clone().narrow(ComponentMask::NONE);
+        assert!(view.contains(entities[0]) && narrow.shares_with(view));
+        black_box((sum, view.lag(world), view.readers()));
+    })
+}
+
+pub(crate) fn overlapping_captures() -> Frame {
+    let (mut world, entities) = filled();
+    let masks = [
+        ComponentMask::ALL,
+        world.mask_of::<(u32,)>().unwrap(),
+        world.mask_of::<(Entity, Position)>().unwrap(),
+    ];
+    let pool = SnapshotPool::for_world(&world);
+    pool.warm_up(12);
+    world.reserve_captures(12).unwrap();
+    let mut views: [Option<View>; 9] = Default::default();
+    on(world, move |world, frame| {
+        world.advance_tick();
+        for (number, mask) in masks.into_iter().enumerate() {
+            // Views of three lengths of life.
+            let place = 3 * number + (frame as usize >> number) % 3;
+            views[place] = Some(world.capture(mask, &pool));
+            let entity = entities[(frame as usize % 100 * 7 + number) % entities.len()];
+            *world.get_mut::<u32>(entity).unwrap() += 1;
+            world.get_mut::<Position>(entity).unwrap()[0] += 1.0;
+        }
+    })
+}
+
+pub(crate) fn providers() -> Frame {
+    let (mut world, _) = filled();
+    let mask = world.mask_of::<Row>().unwrap();
+    let pool = |world| {
+        let pool = SnapshotPool::for_world(world);
+        pool.warm_up(4);
+        pool
+    };
+    let double = DoubleBufferProvider::new(mask, pool(&world));
+    let demand = OnDemandProvider::new(mask, pool(&world));
+    let shared = SharedSnapshotProvider::new(mask, pool(&world));
+    let mut held: [Option<View>; 3] = Default::default();
+    on(world, move |world, frame| {
+        world.advance_tick();
+        world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+        let all: [&dyn SnapshotProvider; 3] = [&double, &demand, &shared];
+        for (provider, held) in all.into_iter().zip(&mut held) {
+            provider.update(world).unwrap();
+            let view = provider.acquire(world).unwrap();
+            let joined = provider.acquire(world).unwrap();
+            black_box((joined.tick(), frame));
+            *held = Some(view);
+        }
+    })
+}
+
+pub(crate) fn replicas() -> Frame {
+    let (mut world, entities) = filled();
+    let mut replica = World::with_config(config());
+    Box::new(move |frame| {
+        let entity = entities[frame as usize % entities.len()];
+        *world.get_mut::<u32>(entity).unwrap() += 1;
+        replica.sync_from(&world, ComponentMask::ALL).unwrap();
+        assert_eq!(replica.get::<u32>(entity).unwrap(), world.get::<u32>(entity).unwrap());
+        world.memory().mapped_bytes + replica.memory().mapped_bytes
+    })
+}
+
+/// Two worlds that took each other's room for lists, and added to it, would grow with every sync.
+pub(crate) fn mutual_replicas() -> Frame {
+    let (mut world, entities) = filled();
+    let mut other = World::with_config(config());
+    Box::new(move |frame| {
+        let entity = entities[frame as usize % entities.len()];
+        *world.get_mut::<u32>(entity).unwrap() += 1;
+        other.sync_from(&world, ComponentMask::ALL).unwrap();
+        *other.get_mut::<u32>(entity).unwrap() += 1;
+        world.sync_from(&other, ComponentMask::ALL).unwrap();
+        assert_eq!(world.get::<u32>(entity).unwrap(), other.get::<u32>(entity).unwrap());
+        world.memory().mapped_bytes + other.memory().mapped_bytes
+    })
+}
+
+pub(crate) fn restores() -> Frame {
+    let (mut world, mut entities) = filled();
+    world.insert_resource(7_u64).unwrap();
+    let pool = SnapshotPool::for_world(&world);
+    let view = world.capture(ComponentMask::ALL, &pool);
+    let kept = entities.clone();
+    let mut mixer = Mixer::new(3);
+    on(world, move |world, frame| {
+        for _ in 0..20 {
+            let index = mixer.below(entities.len());
+            world.despawn(entities.swap_remove(index)).unwrap();
+            world.spawn((frame, [0.5_f32; 3]));
+        }
+        world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+        world.send_event(frame);
+        world.restore(&view).unwrap();
+        assert_eq!(world.entity_count(), kept.len());
+        entities.clear();
+        entities.extend_from_slice(&kept);
+    })
+}
+
+pub(crate) fn comparisons() -> Frame {
+    let (world, entities) = filled();
+    let pool = SnapshotPool::for_world(&world);
+    let mut older = None;
+    on(world, move |world, frame| {
+        let entity = entities[frame as usize % entities.len()];
+        *world.get_mut::<u32>(entity).unwrap() += 1;
+        let newer = world.capture(ComponentMask::ALL, &pool);
+        if let Some(older) = &older {
+            let diff = diff(older, &newer).unwrap();
+            assert_eq!(diff.changed::<u32>().unwrap().count(), 1);
+            assert!(!diff.is_empty());
+        }
+        assert_eq!(world.state_hash(), newer.state_hash());
+        older = Some(newer);
+    })
+}
+
+pub(crate) fn churn_under_views() -> Frame {
+    let (world, mut entities) = filled_with_room();
+    let mut snapshots = Snapshots::new(&world);
+    let mut mixer = Mixer::new(9);
+    on(world, move |world, frame| {
+        snapshots.take(world, frame);
+        for _ in 0..50 {
+            let index = mixer.below(entities.len());
+            world.despawn(entities.swap_remove(index)).unwrap();
+            entities.push(world.spawn((frame, [0.5_f32; 3])));
+            world.query_mut::<&mut u32>().iter().take(3).for_each(|number| *number += 1);
+        }
+    })
+}
