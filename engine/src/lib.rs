@@ -35,7 +35,7 @@
 //! | run modules at their own rates | [`ModuleHost`](host::ModuleHost), [`ModuleSpec`](host::ModuleSpec) | a capture a convoy |
 //! | go back in time | [`World::restore`]: [`guide::rollback`] | the chunks that differ |
 //! | look ahead | [`World::branch`] | the chunk pointers; a copy of each chunk that either writes |
-//! | know what changed | [`Changed`](query::Changed), [`diff()`](snapshot::diff): [`guide::change_detection`] | nothing for writers; the chunks that were written |
+//! | find changes | [`Changed`](query::Changed), [`diff()`](snapshot::diff): [`guide::change_detection`] | nothing for writers; the chunks that were written |
 //! | compare two runs | [`World::state_hash`], [`first_difference`](snapshot::first_difference) | the chunks that were written since the last hash |
 //! | replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed |
 //! | send messages | [`World::send_event`], [`EventCursor`](events::EventCursor), [`Commands`](commands::Commands) | one row |
@@ -43,8 +43,8 @@
 //! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |
 //!
 //! The ten names that every program uses stand at the root, all others in modules by topic. The page of
-//! [`Component`] says what can be one. The minimum Rust version is 1.88. There is
-//! one feature, `rayon`, for parallel passes.
+//! [`Component`] says which types can be one. The minimum Rust version is 1.88. There is one feature,
+//! `rayon`, for parallel passes.
 //!
 //! # Priorities
 //!
@@ -56,7 +56,7 @@
 //! captured, panic at the caller's line, and have a `try_` form that returns the error.
 #![deny(unsafe_code)]
 
-// What derives write names this crate as its users do.
+// The code that derives write names this crate as its users do.
 extern crate self as convoy_engine;
 
 pub mod guide;
@@ -147,7 +147,7 @@ pub mod hierarchy {
     pub use crate::world::hierarchy::HierarchyError;
 }
 
-/// Memory: the limits that a world is given, and reports of what it holds.
+/// Memory: the limits that a world is given, and reports of its use.
 ///
 /// ```
 /// use convoy_engine::World;

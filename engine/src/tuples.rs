@@ -1,4 +1,4 @@
-//! [`for_tuples`]: what is implemented for tuples is implemented for the same ones everywhere.
+//! [`for_tuples`]: every trait of tuples is implemented for the same ones.
 
 /// Calls the macro `$each` with the parts of a tuple, `A 0, B 1, ...`, for tuples of one to sixteen.
 macro_rules! for_tuples {

@@ -5,12 +5,12 @@
 //! bits. Where a class has no free chunk, it gets another block: of pages that are free, of blocks of
 //! any class that have become empty, or of a new slab; and if the limit forbids that or the system
 //! gives nothing, of all free pages that are left in blocks which have chunks in use (`pages.rs`
-//! merges neighbours). So what is free serves any class, as far as it lies side by side.
+//! merges neighbours). So free memory serves any class, as far as it lies side by side.
 //!
 //! Nothing is written into free memory: a chunk that was never used is never touched.
 //!
 //! One thread owns the arena, so nothing here is atomic. The arena knows bytes and classes, never
-//! what they hold.
+//! their contents.
 #![allow(unsafe_code, reason = "takes the word of callers for chunks that they give back")]
 
 use std::collections::TryReserveError;
@@ -95,7 +95,7 @@ const NOTED_BYTES: usize = 8 << 20;
 /// Hands out chunks by size class. It can move between threads and is used by one at a time.
 ///
 /// Memory is never unmapped while the arena or a holder of its [`Mapping`] lives, and a chunk's
-/// contents are whatever its last user left there.
+/// contents are those that its last user left there.
 ///
 /// ```
 /// use convoy_pool::{Arena, ArenaConfig, SizeClass};
@@ -103,7 +103,7 @@ const NOTED_BYTES: usize = 8 << 20;
 /// let mut arena = Arena::new(ArenaConfig::default());
 /// let class = SizeClass::for_bytes(12 * 1024)?;
 /// let chunk = arena.allocate(class)?;
-/// // SAFETY: the chunk comes from this arena with this class, and nobody uses it any more.
+/// // SAFETY: the chunk comes from this arena with this class, and is not used any more.
 /// unsafe { arena.recycle(chunk, class) };
 /// assert_eq!(arena.allocate(class)?, chunk);
 /// # Ok::<(), convoy_pool::MemoryError>(())
@@ -117,7 +117,7 @@ pub struct Arena {
     slabs: usize,
     mapped_bytes: usize,
     allocated_bytes: usize,
-    /// As long as no more than this is mapped, memory was mapped ahead for what is asked for.
+    /// As long as no more than this is mapped, memory was mapped ahead for the requests.
     ahead_bytes: usize,
 }
 
@@ -151,7 +151,7 @@ impl Arena {
     ///
     /// # Errors
     /// [`MemoryError::Limit`] or [`MemoryError::Map`] when no memory is free and none can be
-    /// mapped, and [`MemoryError::Heap`] when the heap gives no room to note what is free.
+    /// mapped, and [`MemoryError::Heap`] when the heap gives no room to note the free memory.
     #[inline]
     pub fn allocate(&mut self, class: SizeClass) -> Result<ChunkPtr, MemoryError> {
         let chunk = match self.blocks.take(class, &mut self.pages) {
@@ -162,11 +162,11 @@ impl Arena {
         Ok(chunk)
     }
 
-    /// As [`allocate`](Arena::allocate), for one who takes many chunks that are visited one after the
-    /// other: each is the neighbour of the one before, as long as the run lasts. Then another run is
-    /// kept for the caller, of `want` chunks or of more than half as many if they lie side by side and
-    /// of at most 64 chunks and 4 MiB. Chunks that are kept are free, and others get them where nothing
-    /// else is left: a run promises no more than that it is fast.
+    /// As [`allocate`](Arena::allocate), for chunks that are visited one after the other: each is the
+    /// neighbour of the one before, as long as the run lasts. Then another run is kept for the caller,
+    /// of `want` chunks or of more than half as many if they lie side by side and of at most 64 chunks
+    /// and 4 MiB. Chunks that are kept are free, and others get them where nothing else is left: a run
+    /// promises no more than that it is fast.
     ///
     /// ```
     /// use convoy_pool::{Arena, ArenaConfig, ChunkRun, SizeClass};
@@ -241,8 +241,8 @@ impl Arena {
         added.is_some()
     }
 
-    /// Lets go of the chunks that were kept for `run`, which is empty then. Whoever goes away, or has
-    /// no use for neighbours any more, does so.
+    /// Lets go of the chunks that were kept for `run`, which is empty then. A holder that goes away,
+    /// or has no use for neighbours any more, does so.
     pub fn end_run(&mut self, run: &mut ChunkRun) {
         self.blocks.end_run(run);
     }
@@ -250,8 +250,8 @@ impl Arena {
     /// Takes a chunk back. It is the next one that its class hands out. Never touches the heap.
     ///
     /// # Safety
-    /// The chunk came from this arena with this class, was not recycled since, and nobody reads or
-    /// writes it any more.
+    /// The chunk came from this arena with this class, was not recycled since, and is not read or
+    /// written any more.
     #[inline]
     pub unsafe fn recycle(&mut self, chunk: ChunkPtr, class: SizeClass) {
         debug_assert!(self.mapping.contains(chunk, class.bytes()), "the chunk is of this arena");
@@ -275,7 +275,7 @@ impl Arena {
         if self.pages.longest() < most_bytes {
             self.blocks.dissolve_empty(false, &mut self.pages).map_err(heap)?;
         }
-        // Where the limit leaves less, it is what there is.
+        // Where the limit leaves less, all of that is mapped.
         if self.pages.longest() < most_bytes
             && self.map_slab(most_bytes, bytes).is_err()
             && self.pages.longest() < bytes
@@ -286,12 +286,12 @@ impl Arena {
         Ok(())
     }
 
-    /// Finds out whether chunks of together `bytes` bytes can be had: from what is free, and from
-    /// what may be mapped beyond that. Much more than is free is mapped at once, as only the system
-    /// can tell whether it gives that. So whoever is going to take many chunks learns before the
-    /// first of them that there are not as many.
+    /// Finds out whether chunks of together `bytes` bytes can be had: from free memory, and from
+    /// memory that may be mapped beyond that. Much more than is free is mapped at once, as only the
+    /// system can tell whether it gives that. So a caller that is going to take many chunks learns
+    /// before the first of them that there are not as many.
     ///
-    /// Chunks may still fail to be had where what is free does not lie side by side.
+    /// Chunks may still fail to be had where the free memory does not lie side by side.
     ///
     /// # Errors
     /// As [`reserve`](Arena::reserve).
@@ -338,7 +338,7 @@ impl Arena {
         let mut discard = |start, bytes| {
             let in_time = started.elapsed() < budget;
             if in_time {
-                // SAFETY: free memory is nobody's, and has no contents.
+                // SAFETY: free memory has no owner and no contents.
                 trimmed_bytes += unsafe { mapping.discard(start, bytes) };
             }
             in_time
@@ -456,9 +456,9 @@ impl Arena {
         Ok(())
     }
 
-    /// Maps a slab of `slab_bytes`, or of half as much where the system declines that, and so on
-    /// down to `least_bytes` or a small slab: what is left then is the heap's, which ends the process
-    /// when it gets nothing. Returns its size.
+    /// Maps a slab of `slab_bytes`, or of half as much where the system declines that, and so on down
+    /// to `least_bytes` or a small slab: the rest is left for the heap, which ends the process when
+    /// it gets nothing. Returns its size.
     fn map_most(
         &mut self,
         mut slab_bytes: usize,
@@ -470,16 +470,16 @@ impl Arena {
             if self.add_slab(slab_bytes, true).is_ok() {
                 return Ok(slab_bytes);
             }
-            // The next slab begins with what is left to try, and goes up from there again.
+            // The next slab begins with the size to be tried next, and goes up from there again.
             self.slab_bytes_next = (self.slab_bytes_next.min(slab_bytes) / 2).max(small_bytes);
             slab_bytes = ((slab_bytes / 2) & !(PAGE_BYTES - 1)).max(small_bytes);
         }
-        // What aligns a slab may be what is missing.
+        // The padding that aligns a slab may be all that is missing.
         self.add_slab(slab_bytes, true).or_else(|_| self.add_slab(slab_bytes, false))?;
         Ok(slab_bytes)
     }
 
-    /// Maps a slab, and what is noted of its pages.
+    /// Maps a slab and the map of its pages.
     fn add_slab(&mut self, bytes: usize, aligned: bool) -> Result<(), MemoryError> {
         // A world that outgrows its first slab has not asked the heap again.
         self.blocks.prepare_slab(bytes.max(NOTED_BYTES)).map_err(heap)?;

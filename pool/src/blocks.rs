@@ -1,13 +1,13 @@
 //! Blocks: up to 64 chunks of one size class side by side, with a bit for each.
 //!
-//! How fast a pass over a column is depends on whether its chunks are neighbours: the prefetcher
-//! of the processor loses about a microsecond at each one that is not. So whoever takes chunks one
-//! after the other, for one column, *reserves* a run of neighbours ([`ChunkRun`]) and takes the next
-//! one of it each time. Chunks that are taken by themselves are the ones that were freed last, which
-//! are warm in the caches.
+//! How fast a pass over a column is depends on whether its chunks are neighbours: the prefetcher of
+//! the processor loses about a microsecond at each one that is not. So a caller that takes chunks
+//! one after the other, for one column, *reserves* a run of neighbours ([`ChunkRun`]) and takes the
+//! next one of it each time. Chunks that are taken by themselves are the ones that were freed last,
+//! which are warm in the caches.
 //!
-//! A reservation is a wish. What is free says the block's word `free` alone, and a run that was
-//! broken into, or whose block is another one by now, is only shorter.
+//! A reservation is a wish. The block's word `free` alone tells which chunks are free, and a run
+//! that was broken into, or whose block is another one by now, is only shorter.
 
 use std::collections::TryReserveError;
 
@@ -102,7 +102,7 @@ impl Blocks {
         Some(chunk)
     }
 
-    /// A free chunk that is reserved for somebody.
+    /// A free chunk that is reserved for a run.
     pub(crate) fn take_reserved(&mut self, class: SizeClass) -> Option<ChunkPtr> {
         let place = self.find_class(class).ok()?;
         let Self { blocks, classes, .. } = self;
@@ -131,7 +131,7 @@ impl Blocks {
             let (length, start) = longest_run(bits, want);
             if length > best.0 {
                 best = (length, start, number);
-                // What is left of a longer run is the next one.
+                // The rest of a longer run is the next one.
                 if length * 2 > want {
                     break;
                 }
@@ -154,7 +154,7 @@ impl Blocks {
         block.reserved |= run.bits();
     }
 
-    /// Lets go of what is left of a run.
+    /// Lets go of the chunks that are left of a run.
     pub(crate) fn end_run(&mut self, run: &mut ChunkRun) {
         let ChunkRun { next, end, .. } = *run;
         let number = run.block();
@@ -327,14 +327,14 @@ impl Blocks {
             of_class.find_available(blocks);
             done?;
         }
-        // Reserved ones may be left, and whoever ends a run says so again.
+        // Reserved ones may be left, and the end of their run sets this again.
         self.has_empty = false;
         Ok(())
     }
 
     /// Cuts free chunks that fill pages out of their blocks, reserved ones too, until `bytes` lie side
-    /// by side: they serve any class then. What is left of a block are blocks of their own. Chunks
-    /// that can't be part of as many bytes stay where they are.
+    /// by side: they serve any class then. The rest of a block becomes blocks of its own. Chunks that
+    /// can't be part of as many bytes stay where they are.
     pub(crate) fn cut_free(
         &mut self,
         bytes: usize,
@@ -406,7 +406,7 @@ impl Blocks {
                 longest =
                     longest.max(pages.give(start, class.bytes() * length as usize, untouched));
             } else {
-                // Whoever has a run of the block takes another one.
+                // The holder of a run of the block takes another one.
                 let free = bits(whole.free);
                 let part = Block {
                     free,
@@ -450,7 +450,7 @@ impl Blocks {
         self.classes.binary_search_by_key(&class, |of_class| of_class.class)
     }
 
-    /// Checks what is known of blocks twice. Returns the bytes of free chunks.
+    /// Checks that facts noted twice of blocks agree. Returns the bytes of free chunks.
     #[cfg(test)]
     pub(crate) fn check(&self, pages: &Pages) -> usize {
         use crate::size_class::PAGE_BYTES;

@@ -2,7 +2,7 @@
 //!
 //! A cell is made once and used for ever: it waits *idle* in the slots of its [`Home`], is taken
 //! and filled as a *vacant* cell with one owner, *opened* for any number of readers, perhaps shown
-//! on a [`Board`] where others can join, and *closed* by the last reader, who recycles it home.
+//! on a [`Board`] where others can join, and *closed* by the last reader, which recycles it home.
 //!
 //! One strong count travels along: from the idle slot to the vacant cell, from there to all leases
 //! together, and back. Nothing is counted or allocated on the way. The count is only ever given
@@ -27,8 +27,7 @@ pub trait Recycle: Send + Sync + 'static {
     /// pointed to. If it panics, the value is destroyed instead of used again.
     ///
     /// A value is destroyed on whichever thread happens to look at cells at that time, which has
-    /// nothing to do with it. So a panic of its `Drop` ends there: the panic hook tells of it, and
-    /// nobody else.
+    /// nothing to do with it. So a panic of its `Drop` ends there: only the panic hook tells of it.
     fn recycle(&mut self);
 
     /// How much memory the value keeps while it is empty.
@@ -59,7 +58,7 @@ impl<T: Recycle> Cell<T> {
     /// The caller is a reader of the open cell or its sole owner while the reference lives.
     #[inline]
     pub(crate) unsafe fn value(&self) -> &T {
-        // SAFETY: nobody writes while there is a reader, or a sole owner that does not.
+        // SAFETY: there is no writer beside a reader, or a sole owner that only reads.
         self.value.with(|value| unsafe { &**value })
     }
 
@@ -114,7 +113,7 @@ impl<T: Recycle> Drop for Cell<T> {
     fn drop(&mut self) {
         contain(|| {
             self.value.with_mut(|value| {
-                // SAFETY: nobody else has the cell any more.
+                // SAFETY: nothing else has the cell any more.
                 let value = unsafe { &mut *value };
                 // SAFETY: the cell ends here, so the value is not touched again.
                 unsafe { ManuallyDrop::drop(value) };
@@ -168,7 +167,7 @@ impl<T: Recycle> Held<T> {
         Held(self.0)
     }
 
-    /// A strong count beside the travelling one, for who only watches.
+    /// A strong count beside the travelling one, for a watch.
     pub(crate) fn watch(&self) -> Arc<Cell<T>> {
         let raw = self.0.as_ptr().cast_const();
         // SAFETY: `held`: the pointer came from an `Arc`, which the travelling count keeps alive.
@@ -194,8 +193,8 @@ impl<T: Recycle> Held<T> {
         retirement.retained_bytes = Some(value.retained_bytes());
     }
 
-    /// Gives up the travelling count: the cell is destroyed when no pinned thread can see it and
-    /// nobody watches it.
+    /// Gives up the travelling count: the cell is destroyed when no pinned thread can see it and no
+    /// watch is left.
     ///
     /// # Safety
     /// The caller passes on the travelling count.
@@ -211,7 +210,7 @@ impl<T: Recycle> Deref for Held<T> {
 
     #[inline]
     fn deref(&self) -> &Cell<T> {
-        // SAFETY: `held`: whoever made this vouched that the cell stays in memory meanwhile.
+        // SAFETY: `held`: the maker of this vouched that the cell stays in memory meanwhile.
         unsafe { self.0.as_ref() }
     }
 }
@@ -266,8 +265,8 @@ impl<T: Recycle> Home<T> {
         self.slots.len()
     }
 
-    /// How many cells are idle, what they retain, and how many left for good. The three belong to
-    /// about the same moment.
+    /// How many cells are idle, how many bytes they retain, and how many cells left for good. The
+    /// three belong to about the same moment.
     pub(crate) fn statistics(&self) -> (usize, usize, u64) {
         // Relaxed: statistics that order nothing.
         let idle_cells = self.idle_cells.load(Ordering::Relaxed);
@@ -288,7 +287,7 @@ impl<T: Recycle> Home<T> {
         }
         // Acquire: pairs with the Release in `give`, so that the next owner comes after the last.
         let raw = NonNull::new(slot.swap(ptr::null_mut(), Ordering::Acquire))?;
-        // SAFETY: the slot held the travelling count, and the swap gave it to nobody else.
+        // SAFETY: the slot held the travelling count, and the swap gave it to this thread alone.
         let cell = unsafe { Held::from_raw(raw) };
         // Relaxed: the owner before wrote it, and the swap comes after that.
         self.count_out(cell.retained_bytes.load(Ordering::Relaxed));
@@ -372,7 +371,7 @@ impl<T: Recycle> Board<T> {
 
     /// The cell shown now.
     pub(crate) fn shown(&self) -> Option<NonNull<Cell<T>>> {
-        // Acquire: pairs with the Release in `show`, so that who sees the cell sees it open.
+        // Acquire: pairs with the Release in `show`, so that the thread sees the cell open.
         NonNull::new(self.shown.load(Ordering::Acquire))
     }
 
@@ -391,7 +390,7 @@ impl<T: Recycle> Board<T> {
     /// Shows nothing if `cell` is shown. Its sole owner calls this, so it is not shown anew
     /// meanwhile.
     fn take_down(&self, cell: NonNull<Cell<T>>) {
-        // Release: comes before the cell's next generation for whoever reads the board after it.
+        // Release: comes before the cell's next generation for every later reader of the board.
         // Acquire on failure: pairs with the Release in `show` and `clear`; the cell was
         // taken down before this owner discards or reuses it.
         let (shown, order) = (cell.as_ptr(), Ordering::AcqRel);

@@ -5,8 +5,8 @@ use std::ptr::NonNull;
 
 use crate::size_class::CHUNK_ALIGN;
 
-/// The address of a chunk. It is a name, not access: who may read or write the memory behind it
-/// is the holder's business.
+/// The address of a chunk. It is a name, not access: reads and writes of the memory behind it are
+/// the holder's business.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ChunkPtr(NonNull<u8>);

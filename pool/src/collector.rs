@@ -5,11 +5,11 @@
 //! Pinning does not allocate once a thread is registered. Deferring does, now and then, which
 //! is why cells that stay in their pool never come here.
 //!
-//! Nothing tells whose garbage the collector holds: what is left in it is freed by whichever thread
-//! pins next, in the middle of a frame that has nothing to do with it. So whoever defers collects
-//! as well, until it is gone ([`collect`]), for a number of rounds that has a bound. Something is left
-//! only where a thread stays pinned for as long as that, because the system takes the processor
-//! away from it between two instructions of a join, or where others defer more meanwhile.
+//! Nothing tells whose garbage the collector holds: leftovers are freed by whichever thread pins
+//! next, in the middle of a frame that has nothing to do with it. So a thread that defers collects as
+//! well, until all is gone ([`collect`]), for a bounded number of rounds. Something is left only
+//! where a thread stays pinned for as long as that, because the system takes the processor away from
+//! it between two instructions of a join, or where others defer more meanwhile.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,12 +25,12 @@ static PENDING: AtomicUsize = AtomicUsize::new(0);
 
 /// How often a thread pins until the collector looks for garbage by itself.
 ///
-/// That is the way to collect to the end. A flush collects as well, but first it hands on what the
-/// last one took out of the queue, the nodes of the queue themselves: it never leaves it empty.
+/// That is the way to collect to the end. A flush collects as well, but first it hands on the nodes
+/// that the last one took out of the queue: it never leaves the queue empty.
 const PINS_PER_ROUND: usize = 128;
 
-/// Rounds that free what nobody looks at: what is two epochs old is destroyed, and a round advances
-/// the epoch by one. One more, as the first may have begun already.
+/// Rounds that free the garbage that no thread looks at: it is destroyed at an age of two epochs,
+/// and a round advances the epoch by one. One more, as the first may have begun already.
 const ROUNDS_MIN: usize = 4;
 
 /// Rounds after which the rest is left to others, however many of them defer something meanwhile.
@@ -63,19 +63,19 @@ pub(crate) fn defer_drop(value: impl Send + 'static) {
     // Relaxed: a count that only tells whether it is worth going on.
     PENDING.fetch_add(1, Ordering::Relaxed);
     guard.defer(move || {
-        // Counted out first, whatever the drop does.
+        // Counted out first, as the drop may panic.
         PENDING.fetch_sub(1, Ordering::Relaxed);
         drop(value);
     });
     guard.flush();
 }
 
-/// Destroys what is due, what was deferred just now included, and forgets the threads that have
-/// ended. Yields to threads that are pinned a number of times that has a bound, whatever they do:
-/// the drop of a reader may end here.
+/// Destroys the values that are due, those of just now included, and forgets the threads that have
+/// ended. Yields to pinned threads a bounded number of times, even if they stay pinned: the drop of
+/// a reader may end here.
 ///
-/// Within a destruction it does nothing: what is deferred there waits for the end of it, and so for
-/// the caller, who goes on with it.
+/// Within a destruction it does nothing: values that are deferred there wait for its end, and so
+/// for the outer call, which goes on with them.
 pub(crate) fn collect() {
     // A thread that is shutting down has lost its registration: others go on.
     if HANDLE.try_with(LocalHandle::is_pinned).unwrap_or(true) {
@@ -88,7 +88,7 @@ pub(crate) fn collect() {
     });
 }
 
-/// Does rounds, each of which tells what it has left, until there is nothing.
+/// Does rounds until nothing is left: each returns how many values it has left.
 fn go_on(mut round: impl FnMut() -> usize) {
     for rounds in 1..=ROUNDS_MAX {
         let left = round();
@@ -105,8 +105,8 @@ fn go_on(mut round: impl FnMut() -> usize) {
 mod tests {
     use super::*;
 
-    /// What others defer counts as left, and what they free as progress: a drop of one reader went
-    /// on for as long as others were at it.
+    /// Values that others defer count as left, and those that they free as progress: a drop of one
+    /// reader went on for as long as others were at it.
     #[test]
     fn collecting_ends_however_much_others_free_and_defer() {
         let mut rounds = 0;

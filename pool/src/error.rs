@@ -3,7 +3,7 @@
 
 use std::{error, fmt, io};
 
-/// Why the arena cannot serve a request. What is allocated stays so in every case, and what is free
+/// Why the arena cannot serve a request. Allocated memory stays so in every case, and free memory
 /// stays free.
 ///
 /// ```
@@ -16,7 +16,7 @@ use std::{error, fmt, io};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MemoryError {
-    /// Mapping what the request needs would exceed the configured limit.
+    /// Mapping enough for the request would exceed the configured limit.
     Limit {
         /// The bytes that were asked for.
         requested_bytes: usize,

@@ -1,9 +1,9 @@
 //! The three ways to hold a cell: as its one writer, as one of its readers, or only watching.
 //!
-//! A [`VacantCell`] is written by one owner, who then shares it and becomes the first reader. A
+//! A [`VacantCell`] is written by one owner, which then shares it and becomes the first reader. A
 //! [`Lease`] reads; cloning it adds a reader and dropping it is the release, which cannot happen
-//! twice. A [`Watch`] learns that the last reader of one generation has left, after everything
-//! that the readers did, so that whoever lent memory to the value may use it again.
+//! twice. A [`Watch`] learns that the last reader of one generation has left, after everything that
+//! the readers did, so that memory that was lent to the value may be used again.
 #![allow(unsafe_code, reason = "turns ownership of a cell into references to its value")]
 
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::cell::{Board, Cell, Held, Recycle};
 use crate::state::Generation;
 use crate::sync::Arc;
 
-/// A cell with one owner, who fills it. Dropping it recycles it into its pool.
+/// A cell with one owner, which fills it. Dropping it recycles it into its pool.
 pub struct VacantCell<T: Recycle> {
     /// Sole owner and holder of the travelling count.
     cell: Held<T>,
@@ -38,7 +38,7 @@ impl<T: Recycle> VacantCell<T> {
         Watch { cell: self.cell.watch(), generation }
     }
 
-    /// Opens the cell with one reader, whom others can only join by cloning the lease. Neither
+    /// Opens the cell with one reader, which others can only join by cloning the lease. Neither
     /// locks nor allocates.
     pub fn share(self) -> Lease<T> {
         self.open(None)
@@ -122,7 +122,7 @@ pub struct Lease<T: Recycle> {
 }
 
 impl<T: Recycle> Lease<T> {
-    /// The lease of a reader who was just counted.
+    /// The lease of a reader that was just counted.
     ///
     /// # Safety
     /// The caller was added to the readers of the open cell and is not yet a lease.
@@ -137,7 +137,7 @@ impl<T: Recycle> Lease<T> {
     }
 
     /// How often the cell was used before, wrapping at 2^40. Together with the cell it identifies
-    /// what is read.
+    /// the value that is read.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.cell.state.load().generation().number()
@@ -179,7 +179,7 @@ impl<T: Recycle> Drop for Lease<T> {
         if self.cell.state.leave() {
             // SAFETY: the last reader has the whole of the travelling count.
             let cell = unsafe { self.cell.again() };
-            // SAFETY: `closed`: nobody joins any more, so the last reader is the sole owner.
+            // SAFETY: `closed`: no reader joins any more, so the last reader is the sole owner.
             unsafe { cell.retire() };
         }
     }
@@ -204,8 +204,8 @@ pub struct Watch<T: Recycle> {
 }
 
 impl<T: Recycle> Watch<T> {
-    /// Whether the last reader of the generation has left. Once true it stays true, and what the
-    /// caller does next comes after everything that the readers did.
+    /// Whether the last reader of the generation has left. Once true it stays true, and the
+    /// caller's next steps come after everything that the readers did.
     #[must_use]
     pub fn ended(&self) -> bool {
         let word = self.cell.state.load();

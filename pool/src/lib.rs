@@ -47,7 +47,7 @@
 //!
 //! * `resident`: a slab neither moves nor unmaps while its arena or a clone of its [`Mapping`]
 //!   lives.
-//! * `free`: a chunk whose bit is set in its block belongs to nobody, and nobody reads or writes it.
+//! * `free`: a chunk whose bit is set in its block has no owner, and is neither read nor written.
 //! * `stamped`: a scratch handle carries the stamp of one scratch between two resets.
 //! * `held`: a pointer to a cell stands for the one strong count that travels with the cell, or
 //!   for a reader's share of it.

@@ -59,8 +59,8 @@ struct Slab {
     blocks: PageMap,
 }
 
-/// The block of each page of a slab. It is a mapping: of a large slab, of which little is used, it
-/// takes no memory either.
+/// The block of each page of a slab. It is a mapping: for the untouched part of a slab it takes no
+/// memory either.
 #[derive(Debug)]
 pub(crate) struct PageMap(MmapMut);
 
@@ -102,7 +102,7 @@ impl Pages {
         self.prepare((bytes / SPAN_BYTES).min(SPANS_MAX))
     }
 
-    /// Makes room for what is noted of the pages of a slab, before it is mapped.
+    /// Makes room for the notes on a slab, and the map of its pages, before it is mapped.
     pub(crate) fn prepare_slab(&mut self, bytes: usize) -> Result<PageMap, MemoryError> {
         let heap = |_| MemoryError::Heap { requested_bytes: size_of::<Slab>() };
         self.slabs.try_reserve(1).map_err(heap)?;
@@ -110,7 +110,7 @@ impl Pages {
         PageMap::new(bytes)
     }
 
-    /// Adds the pages of a slab, which are free, as nobody has touched them yet.
+    /// Adds the pages of a slab, which are free and untouched.
     pub(crate) fn add_slab(&mut self, start: ChunkPtr, bytes: usize, blocks: PageMap) {
         let (number, address) = (self.slabs.len() as u32, start.address());
         let place = self.slabs.partition_point(|slab| slab.start < address);
@@ -203,8 +203,8 @@ impl Pages {
         self.free.iter().map(|span| span.bytes).max().unwrap_or(0)
     }
 
-    /// Calls `discard` with what the system does not have of every span, piece by piece, until it
-    /// says to stop.
+    /// Calls `discard` with the part of every span that the system does not have, piece by piece,
+    /// until it says to stop.
     pub(crate) fn discard_free(&mut self, mut discard: impl FnMut(ChunkPtr, usize) -> bool) {
         for span in &mut self.free {
             while span.untouched < span.bytes {

@@ -2,9 +2,10 @@
 //!
 //! Joining pins the thread, looks up the shown cell and its state, checks that the cell is still
 //! shown, and exchanges the very state that it saw for one with a reader more. The check ties the
-//! state to what this publication shows: a cell is taken down before its next generation opens,
-//! so a state read from a later generation, of another publication perhaps, comes with a board
-//! that no longer shows the cell. The guard ends with the join; the lease alone keeps the value.
+//! state to the cell that this publication shows: a cell is taken down before its next generation
+//! opens, so a state read from a later generation, of another publication perhaps, comes with a
+//! board that no longer shows the cell. The guard ends with the join; the lease alone keeps the
+//! value.
 #![allow(unsafe_code, reason = "looks at a cell through the pointer that a board shows")]
 
 use std::fmt;
@@ -75,14 +76,14 @@ impl<T: Recycle> Publication<T> {
         }
     }
 
-    /// Shows nothing from now on. Current readers keep what they have.
+    /// Shows nothing from now on. Current readers keep their leases.
     pub fn withdraw(&self) {
         self.board.clear();
     }
 
-    /// Frees what threads that have ended had registered. Otherwise that is done by whichever thread
-    /// joins next, in the middle of what it does. Call it where such threads were waited for; pools
-    /// that are dropped do so as well. Allocates.
+    /// Frees the registrations of threads that have ended. Otherwise that is done by whichever
+    /// thread joins next, in the middle of its work. Call it where such threads were waited for;
+    /// pools that are dropped do so as well. Allocates.
     pub fn forget_ended_threads() {
         collector::collect();
     }
@@ -113,7 +114,7 @@ impl<T: Recycle> fmt::Debug for Publication<T> {
 }
 
 impl<T: Recycle> VacantCell<T> {
-    /// Opens the cell with one reader and shows it in place of what was shown before, whose
+    /// Opens the cell with one reader and shows it in place of the one that was shown before, whose
     /// readers keep it. Neither locks nor allocates.
     pub fn publish(self, publication: &Publication<T>) -> Lease<T> {
         self.open(Some(&publication.board))

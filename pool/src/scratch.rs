@@ -6,8 +6,8 @@
 //! seen so far: after at most two frames of a given size it never allocates again.
 //!
 //! A handle carries the *stamp* of the scratch between two resets. Stamps are drawn from one
-//! counter and never repeat, so a handle of another scratch or of an earlier frame is recognised
-//! whatever the caller does (`stamped`).
+//! counter and never repeat, so a handle of another scratch or of an earlier frame is always
+//! recognised (`stamped`).
 #![allow(unsafe_code, reason = "turns a stamped handle back into the slice it names")]
 
 use std::fmt;
@@ -123,8 +123,8 @@ impl Scratch {
     #[track_caller]
     pub fn get(&self, slice: ScratchSlice) -> &[u8] {
         assert_eq!(slice.stamp, self.stamp, "the handle is of this scratch and of this frame");
-        // SAFETY: `stamped`: `store` of this scratch wrote these bytes since the last reset, nobody
-        // writes them again, and `&self` bars a reset while the slice lives.
+        // SAFETY: `stamped`: `store` of this scratch wrote these bytes since the last reset, they
+        // are not written again, and `&self` bars a reset while the slice lives.
         unsafe { slice::from_raw_parts(slice.start.as_ptr(), slice.bytes) }
     }
 

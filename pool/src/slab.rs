@@ -2,8 +2,9 @@
 //!
 //! A slab of 2 MiB or more starts on a 2 MiB boundary, so that the kernel can back it with huge
 //! pages; smaller ones start on a page. The mapping is that much longer than the slab; the padding
-//! is address space that nobody touches or counts. All slabs of an arena hang on one [`Mapping`],
-//! and whoever holds it keeps every slab in place (`resident`), also after the arena is gone.
+//! is address space that is neither touched nor counted. All slabs of an arena hang on one
+//! [`Mapping`], and a holder of it keeps every slab in place (`resident`), also after the arena is
+//! gone.
 #![allow(unsafe_code, reason = "gives pages back to the system")]
 
 use std::ptr::NonNull;
@@ -75,7 +76,7 @@ impl Slab {
 /// the `Arc` and may outlive the arena and the world.
 #[derive(Debug, Default)]
 pub struct Mapping {
-    /// Only the arena adds slabs, and nobody waits for long: the lock is never held across
+    /// Only the arena adds slabs, and no thread waits for long: the lock is never held across
     /// foreign code.
     slabs: Mutex<Vec<Slab>>,
     mapped_bytes: AtomicUsize,
@@ -113,7 +114,8 @@ impl Mapping {
     /// stay mapped; the next touch finds zeroes.
     ///
     /// # Safety
-    /// Nobody reads or writes the range during the call or relies on its contents afterwards.
+    /// The range is not read or written during the call, and no code relies on its contents
+    /// afterwards.
     pub(crate) unsafe fn discard(&self, start: ChunkPtr, bytes: usize) -> usize {
         let first = start.address().next_multiple_of(DISCARD_BYTES);
         let end = (start.address() + bytes) & !(DISCARD_BYTES - 1);
@@ -128,7 +130,7 @@ impl Mapping {
         {
             let advice = memmap2::UncheckedAdvice::DontNeed;
             // SAFETY: the range lies in this mapping and on page boundaries, and the caller vouches
-            // that nobody uses it or its contents.
+            // that neither it nor its contents are used.
             let advised = unsafe { slab.map.unchecked_advise_range(advice, offset, bytes) };
             if advised.is_ok() { bytes } else { 0 }
         }

@@ -24,8 +24,8 @@ use crate::sync::{AtomicU64, Ordering};
 /// How many bits count readers.
 const READER_BITS: u32 = 24;
 
-/// The number of readers at which joining panics. Half of what the bits hold, so that threads
-/// that add at the same moment cannot run into the generation before they notice.
+/// The number of readers at which joining panics. Half of the number that the bits hold, so that
+/// threads that add at the same moment cannot run into the generation before they notice.
 pub(crate) const READERS_MAX: u32 = 1 << (READER_BITS - 1);
 
 /// The bits of a word that count readers.
@@ -70,7 +70,7 @@ impl Word {
         (self.0 & READER_MASK) as u32
     }
 
-    /// Whether nobody reads and nobody can begin to.
+    /// Whether there is no reader, and none can begin.
     pub(crate) fn is_closed(self) -> bool {
         self.readers() == 0
     }
@@ -88,9 +88,9 @@ impl State {
 
     /// The state now.
     pub(crate) fn load(&self) -> Word {
-        // Acquire: pairs with the Release in `leave`, so that who sees the cell closed comes after
-        // everything its readers did, and with the Release in `set`, so that who sees a
-        // generation comes after the end of the one before.
+        // Acquire: pairs with the Release in `leave`, so that a thread that sees the cell closed
+        // comes after everything its readers did, and with the Release in `set`, so that one that
+        // sees a generation comes after the end of the one before.
         Word(self.0.load(Ordering::Acquire))
     }
 
@@ -107,8 +107,8 @@ impl State {
 
     /// Replaces the word of a vacant cell.
     fn set(&self, word: Word) {
-        // Release: pairs with the Acquire in `try_join` and `load`; what the owner wrote into the
-        // cell comes before what its readers see.
+        // Release: pairs with the Acquire in `try_join` and `load`; the owner's writes into the
+        // cell come before the reads of its readers.
         self.0.store(word.0, Ordering::Release);
     }
 
@@ -134,17 +134,17 @@ impl State {
         // Relaxed: the new reader gets its view of the value from the old one.
         let before = Word(self.0.fetch_add(1, Ordering::Relaxed));
         if before.readers() >= READERS_MAX {
-            // Relaxed: takes back the count that nobody used; the old reader still holds its own.
+            // Relaxed: takes back the unused count; the old reader still holds its own.
             self.0.fetch_sub(1, Ordering::Relaxed);
             panic!("a cell has fewer than {READERS_MAX} readers");
         }
     }
 
-    /// Removes a reader. Returns whether it was the last one: the cell is closed then, and whoever
-    /// closed it owns it.
+    /// Removes a reader. Returns whether it was the last one: the cell is closed then, and the
+    /// caller owns it.
     pub(crate) fn leave(&self) -> bool {
-        // Release: what this reader did comes before whoever sees the cell closed, in `load` or
-        // here. Acquire: pairs with the Release of the readers that left before.
+        // Release: this reader's accesses come before any thread that sees the cell closed, in
+        // `load` or here. Acquire: pairs with the Release of the readers that left before.
         let before = Word(self.0.fetch_sub(1, Ordering::AcqRel));
         debug_assert!(!before.is_closed(), "only a reader leaves");
         before.readers() == 1

@@ -1,4 +1,4 @@
-//! What the lease cells synchronise by, in one place: `tests/loom` puts a model checker's here.
+//! The primitives that the lease cells synchronise by: `tests/loom` puts a model checker's here.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +29,7 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Runs `destroy`, and lets no panic out. A model checker lets them out: they are what it finds.
+/// Runs `destroy`, and lets no panic out. A model checker lets them out: they are its findings.
 pub(crate) fn contain(destroy: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(destroy)) {
         // Its drop may panic as well.

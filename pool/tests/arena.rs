@@ -1,4 +1,4 @@
-//! The arena hands out memory that is mapped, aligned and nobody else's, loses none of it, and
+//! The arena hands out memory that is mapped, aligned and handed out once, loses none of it, and
 //! keeps its limit.
 #![allow(unsafe_code, reason = "recycling a chunk is a promise")]
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
@@ -18,7 +18,7 @@ fn arena(first_slab_bytes: usize, limit_bytes: Option<usize>) -> Arena {
     Arena::new(ArenaConfig::default().first_slab_bytes(first_slab_bytes).limit_bytes(limit_bytes))
 }
 
-/// Checks that no byte is lost, and returns what is mapped.
+/// Checks that no byte is lost, and returns the mapped bytes.
 fn mapped_bytes(arena: &Arena) -> usize {
     let statistics = arena.statistics();
     assert_eq!(statistics.allocated_bytes + statistics.free_bytes, statistics.mapped_bytes);
@@ -37,7 +37,7 @@ fn bytes(chunk: ChunkPtr, class: SizeClass) -> &'static [u8] {
 }
 
 fn recycle(arena: &mut Arena, chunk: ChunkPtr, class: SizeClass) {
-    // SAFETY: the tests recycle what they allocated, with its class, once.
+    // SAFETY: the tests recycle chunks that they allocated, with their class, once.
     unsafe { arena.recycle(chunk, class) };
 }
 
@@ -147,7 +147,7 @@ fn recycled_chunks_come_back_last_in_first_out() {
     }
 }
 
-/// Whoever takes one after the other gets neighbours, also of memory that came back in any order.
+/// Chunks taken one after the other are neighbours, also in memory that came back in any order.
 #[test]
 fn runs_are_of_neighbours() {
     let (mut arena, class) = (arena(2 * MIB, None), class(4096));
@@ -177,7 +177,7 @@ fn runs_are_of_neighbours() {
     assert_eq!(mapped_bytes(&arena), mapped);
 }
 
-/// What is kept for a run is free: others get it before the limit refuses them.
+/// Chunks that are kept for a run are free: others get them before the limit refuses a request.
 #[test]
 fn runs_keep_nothing_from_others() {
     let mut arena = arena(64 * KIB, Some(64 * KIB));
@@ -365,7 +365,7 @@ fn trim_keeps_what_is_allocated_and_what_is_listed() {
     assert_eq!(arena.trim(Duration::ZERO), 0);
     let trimmed_bytes = arena.trim(Duration::from_secs(10));
     if cfg!(unix) {
-        // What lies beside them in empty blocks may not have been touched.
+        // The chunks beside them in empty blocks may not have been touched.
         assert!((50 * 16 * KIB..100 * 16 * KIB).contains(&trimmed_bytes));
     }
     assert_eq!(arena.trim(Duration::from_secs(10)), 0);

@@ -285,8 +285,8 @@ impl Drop for Fuse {
     }
 }
 
-/// What leaves a pool for good is destroyed by whichever thread looks at cells when no other looks
-/// at them any more, and that thread got the panic.
+/// A value that leaves a pool for good is destroyed by whichever thread looks at cells when no
+/// other looks at them any more, and that thread got the panic.
 #[test]
 fn panics_of_values_that_are_destroyed_reach_nobody() {
     let alive = Arc::new(AtomicUsize::new(0));

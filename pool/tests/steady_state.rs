@@ -57,9 +57,9 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// Makes pools on threads that end, shows cells of them, and drops all of it. What they left to the
-/// collector came up in the frames of whoever joined cells of quite other pools next, as freed
-/// memory there, thousands of frames later.
+/// Makes pools on threads that end, shows cells of them, and drops all of it. The garbage that they
+/// left to the collector came up in the frames of threads that joined cells of quite other pools,
+/// as freed memory there, thousands of frames later.
 fn drop_pools_elsewhere() {
     for number in 0..100 {
         let thread = thread::spawn(move || {

@@ -1,5 +1,4 @@
-//! Pages for those who come with a purpose: each shows one way to use Convoy, from the first line to
-//! what it costs.
+//! Pages by purpose: each shows one way to use Convoy, from the first line to its cost.
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}

@@ -55,7 +55,7 @@ impl<T> Mailbox<T> {
         self.state().items.pop_front()
     }
 
-    /// Takes the first item, if there is one of which `wanted` is true.
+    /// Takes the first item, if there is one and `wanted` is true for it.
     pub(super) fn try_pop_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
         let mut state = self.state();
         if state.items.front().is_some_and(wanted) { state.items.pop_front() } else { None }

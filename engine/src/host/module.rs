@@ -79,8 +79,8 @@ pub enum Mode {
     /// On a worker thread. The frame never waits, unless in lock step. Without it, the frame in which
     /// a run lands depends on the clock, and so do the handles that are given out from then on. In
     /// lock step, and in the other modes, the same frames give the same handles and the same
-    /// [`World::state_hash`], whatever the threads do and however many there are; for modules
-    /// that keep clones of views see [`HostConfig::lock_step`](crate::host::HostConfig::lock_step).
+    /// [`World::state_hash`], with any number and timing of threads; for modules that keep clones of
+    /// views see [`HostConfig::lock_step`](crate::host::HostConfig::lock_step).
     Asynchronous,
 }
 

@@ -27,8 +27,8 @@ use super::traits::{AcquireError, ProviderStatistics};
 /// Generations are charged to their holders. Each [`Member`] of a provider has a share of the bound;
 /// every module of a host is a member. Of `b` generations, `m` members have `b / m` each, but at
 /// least two (one, where `b` is one), so that each can compare two snapshots. A member whose views
-/// hold fewer than its share gets a fresh snapshot at the bound, too, whatever the others keep. A
-/// member that holds its share or more gets a view by this choice, until it drops some. Readers
+/// hold fewer than its share gets a fresh snapshot at the bound, too, however many the others keep.
+/// A member that holds its share or more gets a view by this choice, until it drops some. Readers
 /// without a membership are charged together, and refused at the bound.
 ///
 /// At most `b + m * share` generations are alive at a time: `b` when the bound is passed, and a
@@ -164,7 +164,7 @@ impl Generations {
         self.state().mask = mask;
     }
 
-    /// How many generations a member may come to hold, whatever the others hold.
+    /// How many generations a member may come to hold, however many the others hold.
     fn share(&self) -> usize {
         (self.limit / self.seat.members().max(1)).max(self.limit.min(2))
     }
@@ -199,8 +199,8 @@ impl Generations {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The published snapshot, whatever its age, unless a restore has taken it back. Lock-free, on
-    /// any thread.
+    /// The published snapshot, of any age, unless a restore has taken it back. Lock-free, on any
+    /// thread.
     #[inline]
     pub(super) fn join(&self) -> Option<View> {
         self.publication.join().map(View::new).filter(|view| !view.is_superseded())

@@ -45,7 +45,7 @@ pub struct DoubleBufferProvider(CapturingProvider);
 pub struct OnDemandProvider(CapturingProvider);
 
 /// Captures lazily at the first acquire; later acquires join the snapshot while it is fresh. The
-/// mask is the union of what the members read.
+/// mask should be the union of the members' masks.
 ///
 /// A view is never older than `max_age` ticks (default 0: this tick). When the published snapshot is
 /// older and readers still hold it, a new generation is opened and the old one drains, so that a slow
@@ -186,8 +186,8 @@ impl SharedSnapshotProvider {
         self
     }
 
-    /// Bounds the generations that readers may keep alive (8 unless set; at least 1), and says
-    /// what happens at the bound.
+    /// Bounds the generations that readers may keep alive (8 unless set; at least 1), and sets the
+    /// choice at the bound.
     #[must_use]
     pub fn with_generations_max(mut self, generations: usize, when_busy: WhenBusy) -> Self {
         self.0.generations.set_limit(generations);
@@ -195,9 +195,9 @@ impl SharedSnapshotProvider {
         self
     }
 
-    /// Joins the published snapshot whatever its age: on any thread, without a lock and without
-    /// the world. `None` when no reader holds one, or the world was restored since. Where another
-    /// world has taken the place of that one, this is noticed at the next capture. Joined views are
+    /// Joins the published snapshot, of any age: on any thread, without a lock and without the
+    /// world. `None` when no reader holds one, or the world was restored since. Where another world
+    /// has taken the place of that one, this is noticed at the next capture. Joined views are
     /// charged to no member, so a reader that keeps many takes them from the members: see
     /// [`WhenBusy`].
     pub fn join(&self) -> Option<View> {

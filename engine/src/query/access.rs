@@ -8,8 +8,8 @@
 //! * *Apart*, for the threads of a parallel pass: all runs are opened and listed first, and their rows
 //!   copied by the threads that visit them (`parallel/write.rs`).
 //!
-//! All of them find owned runs the same way, in a few instructions, and differ in what they do about
-//! others. So the access is a value that passes look at once in a while, and not a type.
+//! All of them find owned runs the same way, in a few instructions, and treat others differently. So
+//! the access is a value that passes look at once in a while, and not a type.
 
 #![allow(unsafe_code, reason = "makes runs writable by pointers to the memory of their world")]
 
@@ -100,7 +100,7 @@ impl SharedWrites {
         Self { epoch: parts.memory.epoch(), writes: Mutex::new(Writes::from(parts)) }
     }
 
-    /// A panic under the lock is one of a broken invariant; the memory stays what it was.
+    /// A panic under the lock is one of a broken invariant; the memory stays as it was.
     fn lock(&self) -> MutexGuard<'_, Writes> {
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -242,8 +242,8 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Calls `visit` with what writing takes, which is the caller's alone meanwhile, and tells whether
-    /// chunks may be copied after that.
+    /// Calls `visit` with the means of writing, which are the caller's alone meanwhile, and tells
+    /// whether chunks may be copied after that.
     #[cfg(feature = "rayon")]
     pub(super) fn with_writes<R>(&self, visit: impl FnOnce(&mut Writes, Rest) -> R) -> R {
         match self.means {

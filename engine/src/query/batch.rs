@@ -114,7 +114,7 @@ impl<Q: Terms, F: Filter> QueryMut<'_, Q, F> {
         despawned
     }
 
-    /// All entities that the query finds, if there is a table of which it finds only some rows.
+    /// All entities that the query finds, if it finds only some rows of a table.
     fn listed(&mut self) -> Option<Vec<Entity>> {
         let (plan, since) = self.plan();
         if !selects_rows::<Q, F>(&plan, since) {

@@ -53,7 +53,7 @@ impl Condition {
         id: ComponentId,
         since: Epoch,
     ) -> Self {
-        // What has no chunks is written where a row comes or goes, and so is the entity column.
+        // A column without chunks is written where a row comes or goes, as is the entity column.
         let id = if registry.info(id).size() == 0 { ComponentId::ENTITY } else { id };
         match table.place(id).map(|place| table.column(place)) {
             None => Self(Rule::None),
@@ -125,7 +125,7 @@ impl Condition {
 ///
 /// # Safety
 ///
-/// The list of the column has the chunk, and nobody holds the list exclusively.
+/// The list of the column has the chunk, and the list is not borrowed exclusively.
 unsafe fn is_newer(column: RawColumn, chunk: usize, since: Epoch) -> bool {
     // SAFETY: the caller's contract.
     let entry = unsafe { column.chunks.add(chunk) };
@@ -146,7 +146,7 @@ pub(super) unsafe fn switched_off(toggle: RawColumn, rows: Range<usize>) -> u64 
         let end = rows.end.min(((row >> toggle.rows_log2) + 1) << toggle.rows_log2);
         // SAFETY: the column holds the rows, which lie in one chunk.
         let start = unsafe { row_ptr::<u8>(toggle, row) };
-        // SAFETY: as above; nobody writes toggles while a query borrows the table.
+        // SAFETY: as above; no toggle is written while a query borrows the table.
         let bytes = unsafe { slice::from_raw_parts(start, end - row) };
         bits |= low_bits(bytes) << (row - rows.start);
         row = end;

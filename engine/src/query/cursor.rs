@@ -3,13 +3,12 @@
 //! It is the only loop over tables and runs: passes, iterators, parallel passes and queries by ids
 //! drive it, and each opens the runs that it finds by the access that it has.
 //!
-//! To reach the rows of a small table the processor follows a chain of loads, each of which waits
-//! for the one before: table, columns, list of chunks, chunk. A loop that visits each run as soon
-//! as it is found has little else to do meanwhile, and where tables have a few rows that wait is
-//! most of its time. So runs are opened by the dozen ([`Ahead`]), which lets the processor follow many
-//! chains at once, and visited then, in a loop that is as plain as one over slices. A run that has to be
-//! copied is not opened ahead: it comes alone, so that it is complete before anything else is asked of
-//! the world's memory.
+//! To reach the rows of a small table the processor follows a chain of loads, and each waits for the one
+//! before: table, columns, list of chunks, chunk. A loop that visits each run as soon as it is found has
+//! little else to do meanwhile, and where tables have a few rows that wait is most of its time. So runs
+//! are opened by the dozen ([`Ahead`]), which lets the processor follow many chains at once, and visited
+//! then, in a loop that is as plain as one over slices. A run that has to be copied is not opened ahead:
+//! it comes alone, so that it is complete before anything else is asked of the world's memory.
 
 #![allow(unsafe_code, reason = "binds terms to tables, and opens runs")]
 
@@ -212,7 +211,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
-        // All that changes is in locals: what is written to the list may not be taken for them.
+        // All that changes is in locals: no write to the list can alias them.
         let (mut len, mut position, positions) = (0, self.position, plan.len());
         let bound = loop {
             if position == positions || len == RUNS {

@@ -2,8 +2,8 @@
 //! which components there are.
 //!
 //! A plan finds the runs, as for typed queries. Described and typed components are reached alike: a
-//! column has no other type than the size of its values. A query that writes lends the bytes of a run
-//! out where all of them are values, and checks what it is given elsewhere.
+//! column has no other type than the size of its values. A query that writes lends the bytes of a
+//! run out where all of them are values, and elsewhere checks the values that it is given.
 
 use std::fmt;
 use std::ops::Range;

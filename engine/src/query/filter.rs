@@ -1,4 +1,4 @@
-//! Filters: which archetypes a query visits, and which of their rows, beyond what its terms need.
+//! Filters: which archetypes a query visits, and which of their rows, beyond its terms' needs.
 
 #![allow(unsafe_code, reason = "passes the contract of conditions on")]
 
@@ -26,10 +26,11 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 /// [`Query::since`](super::query::Query::since) names. Without a mark it keeps all entities that
 /// have `T`.
 ///
-/// The granularity is a chunk, [`ComponentInfo::chunk_rows`](crate::component::ComponentInfo::chunk_rows)
-/// rows: the neighbours of a changed row are kept as well, and so is what was lent out for writing
-/// and not changed. No change is missed. A value without bytes never changes; of a tag the filter
-/// keeps chunks of entities that rows came into.
+/// The granularity is a chunk,
+/// [`ComponentInfo::chunk_rows`](crate::component::ComponentInfo::chunk_rows) rows: the neighbours
+/// of a changed row are kept as well, and so are values that were lent out for writing and not
+/// changed. No change is missed. A value without bytes never changes; of a tag the filter keeps
+/// chunks of entities that rows came into.
 ///
 /// It costs writers nothing: chunks know when they were last written for the sake of replicas.
 ///

@@ -1,11 +1,11 @@
 //! Queries: typed iteration over every table that has the wanted components.
 //!
-//! The [terms](Terms) of a query say what a loop receives, and [filters](Filter) which tables and rows it
-//! visits. Worlds, views, branches and replicas have the same queries, and all kinds of queries have the same
-//! methods: loops over rows or over runs of slices, on one thread or on all, counts, single rows, access by
-//! handle, sorting and filters. [`Query`] reads and [`QueryMut`] writes; those of a [`SharedWorld`] write
-//! different columns at once; a [`PreparedQuery`] keeps the tables that it found; described queries know
-//! their components at run time.
+//! The [terms](Terms) of a query name the items that a loop receives, and [filters](Filter) the tables and
+//! rows that it visits. Worlds, views, branches and replicas have the same queries, and all kinds of queries
+//! have the same methods: loops over rows or over runs of slices, on one thread or on all, counts, single
+//! rows, access by handle, sorting and filters. [`Query`] reads and [`QueryMut`] writes; those of a
+//! [`SharedWorld`] write different columns at once; a [`PreparedQuery`] keeps the tables that it found;
+//! described queries know their components at run time.
 //!
 //! ```
 //! use convoy_engine::query::Changed;

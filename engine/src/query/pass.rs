@@ -201,8 +201,8 @@ unsafe fn visit_shared<Q: Terms>(
 ///
 /// # Safety
 ///
-/// `run` has `rows` rows, none of which has been copied or visited, and the replaced chunks hold
-/// them until the loop ends.
+/// `run` has `rows` rows. None has been copied or visited, and the replaced chunks hold them until
+/// the loop ends.
 #[inline]
 pub(super) unsafe fn visit_fused<Q: Terms>(
     run: Q::Run,
@@ -225,8 +225,8 @@ pub(super) unsafe fn visit_fused<Q: Terms>(
 ///
 /// # Safety
 ///
-/// `run` has `rows` rows that were copied and that nobody has visited, and the replaced chunks hold
-/// them until the loop ends.
+/// `run` has `rows` rows that were copied and not visited, and the replaced chunks hold them until
+/// the loop ends.
 #[inline]
 pub(super) unsafe fn visit_copied<Q: Terms>(
     run: Q::Run,

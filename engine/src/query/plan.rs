@@ -156,7 +156,7 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
         &self.store.catalog().registry
     }
 
-    /// Whether there can be tables of which only some rows are visited.
+    /// Whether there can be tables with rows that are not visited.
     #[inline]
     pub(super) fn may_select<F: Filter>(&self) -> bool {
         Selection::<F>::is_needed(self.registry())
@@ -305,10 +305,10 @@ impl<Q: Terms> Scan<'_, Q> {
     }
 }
 
-/// The tables that match, as a prepared query keeps them, and what it was prepared for.
+/// The tables that match, as a prepared query keeps them, and the state that it was prepared for.
 ///
 /// Stamps are unique in the process and travel with copies of a catalog, so nothing that merely looks
-/// alike, such as another world with as many archetypes, can pass for what the query was prepared for.
+/// alike, such as another world with as many archetypes, can pass for that state.
 pub(super) struct Kept<Q: Terms> {
     /// `None` before the first use, and after an error.
     source: Option<Source<Q>>,
@@ -420,7 +420,7 @@ impl<Q: Terms> Kept<Q> {
 }
 
 impl<Q: Terms> Source<Q> {
-    /// Whether what was found in `known` archetypes holds for the first ones of a store.
+    /// Whether the matches among `known` archetypes hold for the first ones of a store.
     #[inline]
     fn covers(&self, store: &Store<'_>, known: usize) -> bool {
         let catalog = store.catalog();

@@ -1,9 +1,9 @@
 //! [`PreparedQuery`]: a query that keeps which archetypes it visits, and where their columns are.
 //!
-//! A plain query asks every table of the world whether it matches, and then looks its columns up.
-//! A prepared one has done both before. It notices by the catalog's stamps what is new since: of
-//! archetypes only those that were added are looked at, and when types were registered, or on
-//! another world, it starts anew.
+//! A plain query asks every table of the world whether it matches, and then looks its columns up. A
+//! prepared one has done both before. It notices additions by the catalog's stamps: of archetypes
+//! only those that were added are looked at, and when types were registered, or on another world,
+//! it starts anew.
 
 #![allow(unsafe_code, reason = "vouches for choices that were just made")]
 
@@ -82,7 +82,7 @@ impl<Q: Terms, F: Filter> PreparedQuery<Q, F> {
     ///
     /// # Errors
     ///
-    /// When a component was not captured, not synced, or is not among what a view may read.
+    /// When a component was not captured, not synced, or a view may not read it.
     #[inline]
     pub fn try_query<'a>(
         &'a mut self,

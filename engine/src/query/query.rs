@@ -84,7 +84,7 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
         Ok(Query { planned: planned.filtered(), since, filter: PhantomData })
     }
 
-    /// Counts only what was written after `mark` as changed or added, for the filters
+    /// Counts only rows written after `mark` as changed or added, for the filters
     /// [`Changed`](crate::query::Changed) and [`Added`](crate::query::Added). Without a mark everything counts.
     ///
     /// # Panics
@@ -96,7 +96,7 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
         or_panic(self.try_since(mark))
     }
 
-    /// Counts only what was written after `mark`, as [`Query::since`].
+    /// Counts only rows written after `mark`, as [`Query::since`].
     ///
     /// # Errors
     ///

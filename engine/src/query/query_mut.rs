@@ -128,7 +128,7 @@ impl<'a, Q: Terms, F: Filter> QueryMut<'a, Q, F> {
         Ok(QueryMut { world, choice: choice.filtered(), since, filter: PhantomData })
     }
 
-    /// Counts only what was written after `mark` as changed or added, for the filters
+    /// Counts only rows written after `mark` as changed or added, for the filters
     /// [`Changed`](crate::query::Changed) and [`Added`](crate::query::Added). Without a mark everything counts.
     ///
     /// Rows that this query writes itself count for later ones, and not while it runs.
@@ -142,7 +142,7 @@ impl<'a, Q: Terms, F: Filter> QueryMut<'a, Q, F> {
         or_panic(self.try_since(mark))
     }
 
-    /// Counts only what was written after `mark`, as [`QueryMut::since`].
+    /// Counts only rows written after `mark`, as [`QueryMut::since`].
     ///
     /// # Errors
     ///

@@ -151,8 +151,8 @@ macro_rules! reading_methods {
             self.store().get_bytes(entity, id)
         }
 
-        /// The component `id` of `entity`, with what its bytes mean where a [`Schema`](crate::schema::Schema)
-        /// says so: to be printed, or read field by field.
+        /// The component `id` of `entity`, with the meaning of its bytes where a
+        /// [`Schema`](crate::schema::Schema) tells it: to be printed, or read field by field.
         ///
         /// ```
         /// # use convoy_engine::World;
@@ -384,8 +384,8 @@ macro_rules! reading_methods {
             self.store().components_of(entity)
         }
 
-        /// All archetypes with their components and what those take that may be read, in the order of
-        /// iteration, empty ones included. The cost grows with columns, not with rows.
+        /// All archetypes with their components and the memory of those that may be read, in the
+        /// order of iteration, empty ones included. The cost grows with columns, not with rows.
         ///
         /// ```
         /// # use convoy_engine::World;

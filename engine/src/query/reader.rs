@@ -1,8 +1,8 @@
 //! [`Reader`]: one component of many entities by handle.
 //!
-//! Random access waits for memory, and a processor overlaps as many accesses as fit into its
-//! window of instructions. So what a look-up does not have to find out about each entity anew is
-//! found out once: the id of the component, and the rows of its column in every table.
+//! Random access waits for memory, and a processor overlaps as many accesses as fit into its window
+//! of instructions. So facts that are the same for every entity are found out once: the id of the
+//! component, and the rows of its column in every table.
 
 use std::any::type_name;
 use std::fmt;

@@ -113,7 +113,7 @@ impl Requirements {
         Ok(())
     }
 
-    /// Whether an archetype has what is required.
+    /// Whether an archetype has the required components.
     #[inline]
     pub(super) fn are_met_by(&self, archetype: &ComponentMask) -> bool {
         self.unknown.is_none() && self.required.is_subset(archetype)
@@ -157,8 +157,8 @@ pub(super) fn find<T: Component>(
     }
     match store.catalog().registry.id_of::<T>(Kind::Component) {
         Some(id) if store.readable().contains(id) => Ok(Some(id)),
-        // No entity has a component that was never registered, but only a store that may be read
-        // in full can say so: elsewhere it was not among what was declared.
+        // No entity has a component that was never registered, but only a store that may be read in
+        // full can say so: elsewhere it was not declared.
         None if writes || store.readable().is_all() => Ok(None),
         _ => Err(not_readable::<T>()),
     }

@@ -2,8 +2,8 @@
 //!
 //! Terms and filters decide by an archetype's components whether a query visits a table at all.
 //! Some of them also decide row by row: terms and [`With`](super::filter::With) where a component
-//! can be switched off, [`Changed`](super::filter::Changed) by what was written to a chunk. Bound
-//! to a table, each of those is a [`Condition`](super::condition::Condition), which tells for any
+//! can be switched off, [`Changed`](super::filter::Changed) by the last write to a chunk. Bound to
+//! a table, each of those is a [`Condition`](super::condition::Condition), which tells for any
 //! block of 64 rows, as bits, which of them it selects. Filters combine the bits, and the loops of
 //! queries ask a [`Selection`] for the next run of selected rows inside a run of theirs.
 //!
@@ -11,7 +11,7 @@
 //! plain as if there were none.
 //!
 //! Blocks are asked for in ascending order, and a block before any of its rows is visited. So a
-//! pass that writes what it is filtered by decides on every chunk before it writes to it.
+//! pass that writes the component of its filter decides on every chunk before it writes to it.
 
 #![allow(unsafe_code, reason = "asks conditions on the rows of borrowed tables")]
 

@@ -3,7 +3,8 @@
 //! A query on `&mut World` has everything for itself, and the compiler checks that. Where it is not
 //! known at compile time which queries meet, on one thread or on several of a scope, the world is
 //! *shared out* by component: a query says when it is made which components it reads and writes,
-//! and it is made only if nobody alive writes what it reads or uses what it writes.
+//! and it is made only if no query that is alive writes a component that it reads or uses one that
+//! it writes.
 //!
 //! Beside its rows, a query that writes a component changes the chunk list of that
 //! component's columns, which no other query looks at meanwhile, and the world's memory, when a
@@ -93,7 +94,7 @@ impl World {
 }
 
 impl<'w> SharedWorld<'w> {
-    /// A query that reads and writes what its terms say, until it is dropped.
+    /// A query that reads and writes the components of its terms, until it is dropped.
     ///
     /// # Panics
     ///
@@ -103,13 +104,13 @@ impl<'w> SharedWorld<'w> {
         or_panic(self.try_query())
     }
 
-    /// A query that reads and writes what its terms say, until it is dropped. Costs one atomic
-    /// exchange for each component.
+    /// A query that reads and writes the components of its terms, until it is dropped. Costs one
+    /// atomic exchange for each component.
     ///
     /// # Errors
     ///
-    /// [`QueryError::Borrowed`] with the component when a query that is alive writes what this one
-    /// uses, or uses what this one writes, whether or not an entity has the component; otherwise as
+    /// [`QueryError::Borrowed`] with the component when a query that is alive writes one that this
+    /// one uses, or uses one that this one writes, whether or not an entity has it; otherwise as
     /// [`World::try_query_mut`].
     pub fn try_query<Q: Terms>(&self) -> Result<SharedQuery<'_, Q>, QueryError> {
         let planned = Planned::scan(self.store)?;
@@ -168,7 +169,7 @@ impl<'s> Borrow<'s> {
         write: &ComponentMask,
     ) -> Result<Self, QueryError> {
         let none = ComponentMask::NONE;
-        // Grows as components are taken, so that an early return gives back what was taken.
+        // Grows as components are taken, so that an early return gives those back.
         let mut borrow = Self { shared, read: none, write: none, strangers: None };
         for id in write.iter() {
             borrow.take(id, |state| (state == 0).then_some(WRITTEN))?;
@@ -253,8 +254,8 @@ impl Drop for Borrow<'_> {
     }
 }
 
-/// A query of a [`SharedWorld`]. Until it is dropped, no other query of that world writes what it
-/// reads or uses what it writes.
+/// A query of a [`SharedWorld`]. Until it is dropped, no other query of that world writes a
+/// component that it reads or uses one that it writes.
 pub struct SharedQuery<'a, Q: Terms, F = ()> {
     borrow: Borrow<'a>,
     planned: Planned<'a, Q>,
@@ -290,7 +291,7 @@ impl<'a, Q: Terms, F: Filter> SharedQuery<'a, Q, F> {
 
     /// Restricts the query to the entities that pass `G` as well. Only filters that look at no
     /// column but toggles are accepted, as they borrow none: [`Changed`](crate::query::Changed) and
-    /// [`Added`](crate::query::Added) don't compile here. Nobody switches components while a world is
+    /// [`Added`](crate::query::Added) don't compile here. No component is switched while a world is
     /// shared out.
     ///
     /// # Errors

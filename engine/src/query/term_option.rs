@@ -62,7 +62,7 @@ impl<B> OptionalColumn<B> {
         let Some(toggle) = self.toggle else { return true };
         // SAFETY: the caller's contract; toggles have as many rows.
         let byte = unsafe { row_ptr::<u8>(toggle, row) };
-        // SAFETY: the row is initialised, and nobody writes toggles while a query runs.
+        // SAFETY: the row is initialised, and no toggle is written while a query runs.
         unsafe { *byte == ENABLED }
     }
 }

@@ -1,4 +1,4 @@
-//! The terms that read what every visited table has: `&T` and [`Entity`].
+//! The terms that read a column of every visited table: `&T` and [`Entity`].
 
 #![allow(unsafe_code, reason = "hands out rows of raw chunks")]
 

@@ -2,10 +2,10 @@
 //! `term_read.rs`, `term_write.rs`, `term_option.rs` and `has.rs`, and for tuples in `tuples.rs`.
 //!
 //! The types of the terms are checked first (`claims.rs`): which queries conflict does not depend on
-//! what a store knows. A term is then resolved once per query ([`Terms::resolve`]), placed
+//! the types that a store knows. A term is then resolved once per query ([`Terms::resolve`]), placed
 //! once per archetype ([`Terms::place`]), bound once per table ([`Terms::bind`]) and started once per
-//! run. In the inner loop it hands out rows. A [`Plan`](super::plan::Plan) keeps what the first two
-//! steps found.
+//! run. In the inner loop it hands out rows. A [`Plan`](super::plan::Plan) keeps the results of the
+//! first two steps.
 //!
 //! A run is a range of rows that lie in one chunk of every bound column. Starting a run makes its
 //! written chunks writable. Mostly they are ([`Terms::start_owned`]). Where a snapshot shares one,
@@ -34,7 +34,7 @@ use super::sealed::{SealedReadOnly, SealedTerms};
 /// When the rows of a replaced chunk are copied that lie outside the run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
-    /// When the run starts: nobody else will.
+    /// When the run starts: nothing else copies them.
     #[doc(hidden)]
     Now,
     /// With other runs of the pass, which starts all runs of the chunk, in order.
@@ -98,7 +98,7 @@ pub unsafe trait Terms: SealedTerms {
         requirements: &mut Requirements,
     ) -> Result<Self::Resolved, QueryError>;
 
-    /// Finds the columns in a table that has what `resolve` required.
+    /// Finds the columns in a table that has the components that `resolve` required.
     ///
     /// # Panics
     ///
@@ -129,7 +129,7 @@ pub unsafe trait Terms: SealedTerms {
     #[doc(hidden)]
     unsafe fn start_owned(bound: &Self::Bound, row: usize, epoch: Epoch) -> Option<Self::Run>;
 
-    /// Allocates spare chunks for what the run at `row` must copy. Changes no chunk.
+    /// Allocates spare chunks for those that the run at `row` must copy. Changes no chunk.
     ///
     /// # Safety
     ///
@@ -273,7 +273,7 @@ pub(super) use reads_only;
 pub(super) unsafe fn chunk_entry(column: RawColumn, row: usize) -> ChunkEntry {
     // SAFETY: the column holds the row, so its list holds the chunk.
     let entry = unsafe { column.chunks.add(row >> column.rows_log2) };
-    // SAFETY: as above; nobody changes the list while the query borrows the tables.
+    // SAFETY: as above; the list does not change while the query borrows the tables.
     unsafe { *entry }
 }
 

@@ -23,8 +23,8 @@ macro_rules! tuple_terms {
 
         impl<$($name: ReadOnly),*> SealedReadOnly for ($($name,)*) {}
 
-        // SAFETY: each part fulfils the contract for what it touches, and parts that touch the
-        // same component conflict when they are resolved.
+        // SAFETY: each part fulfils the contract for its own columns, and parts that touch the same
+        // component conflict when they are resolved.
         #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple")]
         unsafe impl<$($name: Terms),*> Terms for ($($name,)*) {
             type Item<'a> = ($($name::Item<'a>,)*);

@@ -9,16 +9,16 @@ use super::view::View;
 
 /// # Branching off
 impl World {
-    /// A second world that begins as what `view` shows: same entities under the same handles, rows,
-    /// resources, events and tick. It can do all that a world can, on any thread, and what it does
-    /// the first one never sees.
+    /// A second world that begins in the state that `view` shows: same entities under the same
+    /// handles, rows, resources, events and tick. It can do all that a world can, on any thread,
+    /// and the first one never sees its changes.
     ///
     /// Copies no component data: the branch shares the chunks of the snapshot, and copies one when
-    /// it first writes to it, into memory of its own. So its own memory is what it wrote. For as
-    /// long as the branch, or a snapshot of it, has a chunk of the snapshot, it counts as a reader
-    /// of that; all three may be dropped in any order. A branch that has written every chunk is on
-    /// its own, so a world may be replaced by its branch in every frame. What nobody writes
-    /// [`World::detach`] copies when there is time for it.
+    /// it first writes to it, into memory of its own. So its own memory holds only chunks that it
+    /// wrote. For as long as the branch, or a snapshot of it, has a chunk of the snapshot, it
+    /// counts as a reader of that; all three may be dropped in any order. A branch that has written
+    /// every chunk is on its own, so a world may be replaced by its branch in every frame.
+    /// [`World::detach`] copies the unwritten chunks when there is time for it.
     ///
     /// Types, archetypes and the retention of events are those of the first world. Handles that
     /// were reserved there are reserved in the branch; command buffers and local resources stay

@@ -1,12 +1,12 @@
 //! [`diff`]: the changes from one snapshot of a world to another.
 //!
-//! The entity index of both snapshots tells who came, who went and who moved. A row that stands at
-//! the same location in both is compared there, chunk by chunk, so that chunks that both snapshots
-//! share cost one comparison of addresses. A row that moved is looked up on both sides, and the
-//! components that it has on both are compared. The index has a changed slot for every one of
-//! these, so nothing is looked at that lies in shared chunks only.
+//! The entity index of both snapshots tells which entities came, went and moved. A row that stands
+//! at the same location in both is compared there, chunk by chunk, so that chunks that both
+//! snapshots share cost one comparison of addresses. A row that moved is looked up on both sides,
+//! and the components that it has on both are compared. The index has a changed slot for every one
+//! of these, so nothing is looked at that lies in shared chunks only.
 //!
-//! Equal is what has equal bytes. Neither epochs nor ticks are asked: they tell when a chunk was
+//! Values are equal if their bytes are. Epochs and ticks aren't asked: they tell when a chunk was
 //! written, and not whether it differs, least of all in a world that was restored in between.
 
 use std::fmt;
@@ -29,7 +29,7 @@ use super::view::View;
 pub enum DiffError {
     /// The views are of two different worlds.
     DifferentWorlds,
-    /// [`Entity`], by which rows are matched, is not among what this view may read.
+    /// [`Entity`], by which rows are matched, is not among the types that this view may read.
     NoEntities {
         /// Whether it is the newer view that lacks the handles.
         newer: bool,
@@ -233,7 +233,7 @@ impl<'a> Diff<'a> {
     ///
     /// # Errors
     ///
-    /// When `T` is not among what both views may read.
+    /// When `T` is not among the types that both views may read.
     pub fn changed<T: Component>(
         &self,
     ) -> Result<impl Iterator<Item = Change<&'a T>> + use<'a, T>, ReadError> {
@@ -269,7 +269,7 @@ impl<'a> Diff<'a> {
     ///
     /// # Errors
     ///
-    /// When `T` is not among what both views may read, or is no toggle in the newer one.
+    /// When `T` is not among the types that both views may read, or is no toggle in the newer one.
     pub fn switched<T: Component>(
         &self,
     ) -> Result<impl Iterator<Item = (Entity, bool)> + use<'a, T>, ReadError> {
@@ -285,7 +285,7 @@ impl<'a> Diff<'a> {
     ///
     /// # Errors
     ///
-    /// When no component has the id, or it is not among what both views may read.
+    /// When no component has the id, or it is not among the types that both views may read.
     pub fn changed_bytes(
         &self,
         id: ComponentId,
@@ -306,7 +306,7 @@ impl<'a> Diff<'a> {
     ///
     /// # Errors
     ///
-    /// When `T` is not among what both views may read.
+    /// When `T` is not among the types that both views may read.
     pub fn resource<T: Component>(&self) -> Result<Option<ResourceChange<&'a T>>, ReadError> {
         let Some(id) = self.readable::<T>(Kind::Resource)? else { return Ok(None) };
         let value = |side: Side<'a>| Some(side.frozen.resource(id)?.get(0));
@@ -348,14 +348,14 @@ impl<'a> Diff<'a> {
         known(self.newer).or_else(|| known(self.older))
     }
 
-    /// The ids of the types of `kind` that the diff speaks of.
-    /// The components of a mask, without what is hidden beside them.
+    /// The components of a mask, without the types of other kinds.
     fn components_of(&self, mask: &ComponentMask) -> impl Iterator<Item = ComponentId> + use<'a> {
         let diff = *self;
         let is_component = |info: &ComponentInfo| info.kind() == Kind::Component;
         mask.iter().filter(move |&id| diff.info(id).is_some_and(is_component))
     }
 
+    /// The ids of the types of `kind` that the diff speaks of.
     fn ids_of(&self, kind: Kind) -> impl Iterator<Item = ComponentId> + use<'a> {
         let diff = *self;
         let is_kind =
@@ -363,8 +363,9 @@ impl<'a> Diff<'a> {
         diff.mask.iter().filter(is_kind)
     }
 
-    /// Who is in the slots of the index that differ. Where a sync has put the archetypes in another
-    /// order between the snapshots, equal slots may tell of different locations, and all are looked at.
+    /// The occupants of the slots of the index that differ. Where a sync has put the archetypes in
+    /// another order between the snapshots, equal slots may tell of different locations, and all are
+    /// looked at.
     fn occupants(&self) -> impl Iterator<Item = (Occupant, Occupant)> + use<'a> {
         let Self { older, newer, .. } = *self;
         let lens = (older.slots.len(), newer.slots.len());

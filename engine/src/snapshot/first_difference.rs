@@ -1,7 +1,7 @@
 //! [`first_difference`]: where two worlds that should be equal first differ.
 //!
 //! Two runs in lock step compare one number a frame, the hash of their states. Once those differ,
-//! somebody has to find the value that went wrong, and this reads everything to do so.
+//! this finds the value that went wrong, and reads everything to do so.
 
 use std::fmt;
 
@@ -76,12 +76,12 @@ impl fmt::Display for Difference<'_> {
 }
 
 /// The first difference of two worlds or views: in the order of entity indices, there in that of
-/// component ids in the first one, and then of resources. `None` where what both can read is equal:
-/// the handles of entities, their components by name, and resources.
+/// component ids in the first one, and then of resources. `None` where all that both can read is
+/// equal: the handles of entities, their components by name, and resources.
 ///
 /// For two processes, two runs or a world and its replica; of one schema, or of types under the same
-/// names. Reads everything, until it finds something. Where in their tables entities stand, and what
-/// was sent as events, does not matter.
+/// names. Reads everything, until it finds something. The rows of entities in their tables, and
+/// events, do not matter.
 ///
 /// ```
 /// # use convoy_engine::World;
@@ -141,7 +141,7 @@ fn value<'a>(info: &ComponentInfo, bytes: &'a [u8]) -> Value<'a> {
     Value::new(info.layout(), bytes)
 }
 
-/// How what lives at one index differs.
+/// The first difference of the entities at one index.
 fn compare_entities<'a>(
     first: &Store<'a>,
     second: &Store<'a>,

@@ -141,7 +141,7 @@ impl SnapshotPool {
         Publication::<Frozen>::register_thread();
     }
 
-    /// Frees what threads that have ended had registered. Allocates.
+    /// Frees the registrations of threads that have ended. Allocates.
     pub(crate) fn forget_ended_threads() {
         Publication::<Frozen>::forget_ended_threads();
     }

@@ -23,8 +23,8 @@ pub enum RestoreError {
         /// The first type that is missing.
         component: &'static str,
     },
-    /// The component was only described when the snapshot was captured, and has a type since, of which
-    /// some of the captured bytes are no value.
+    /// The component was only described when the snapshot was captured, has a type since, and some of
+    /// the captured bytes are no value of it.
     Values {
         /// The component.
         component: &'static str,
@@ -55,25 +55,25 @@ impl std::error::Error for RestoreError {}
 
 /// # Going back to a snapshot
 impl World {
-    /// Goes back to what the world was when `view` was captured: entities under their handles, in
-    /// their rows, the handles that are given out next, components, the hierarchy, resources,
+    /// Goes back to the state of the world when `view` was captured: entities under their handles,
+    /// in their rows, the handles that are given out next, components, the hierarchy, resources,
     /// events and the tick. The same operations then lead to the same world again.
     ///
     /// Copies no row and takes no memory: the chunks that changed since are taken back, the others
-    /// stay. The cost is one comparison a chunk, and what the changed chunks take. What is not
-    /// changed does not count as written, so replicas of this world copy the difference only.
+    /// stay. The cost is one comparison a chunk, and the work for the changed chunks. Unchanged
+    /// chunks do not count as written, so replicas of this world copy the difference only.
     ///
     /// * All views stay as they are, the one restored to as well: it can be restored to again, and
-    ///   so can newer ones, whose future has not happened now.
+    ///   so can later snapshots, though their timeline was undone.
     /// * Events that were sent since are gone, and their numbers are given again. A cursor that has
-    ///   read some of them goes on with what is sent in their place and counts them:
+    ///   read some of them goes on with the events that are sent in their place and counts them:
     ///   [`EventCursor::taken_back`](crate::events::EventCursor::taken_back).
     /// * Types and archetypes that were added since stay, without rows, values or events. Local
     ///   resources stay as they are.
     /// * Handles that were reserved at the capture are reserved again, those reserved since are
     ///   stale.
-    /// * Command buffers keep what they recorded, and their next [`World::play_back`] discards the
-    ///   commands from before the restore, as they name entities of a future that has not happened.
+    /// * Command buffers keep their commands, and their next [`World::play_back`] discards those
+    ///   from before the restore, as they name entities of a timeline that was undone.
     /// * A world that is a replica is an ordinary world then, and copied whole by its next sync.
     ///
     /// ```
@@ -96,9 +96,9 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When the snapshot is of another world, or was captured without something that the world
-    /// knew then, or has bytes of a component that are no value of the type that it got since. What
-    /// the view may read does not matter. The world is unchanged.
+    /// When the snapshot is of another world, or was captured without something that the world knew
+    /// then, or has bytes of a component that are no value of the type that it got since. The mask
+    /// of the view does not matter. The world is unchanged.
     pub fn restore(&mut self, view: &View) -> Result<RestoreReport, RestoreError> {
         if !view.is_of(self) {
             return Err(RestoreError::OtherWorld);
@@ -115,7 +115,7 @@ impl World {
 }
 
 impl World {
-    /// A component that has got a type since it was captured, of which captured bytes are no value.
+    /// A component that got a type since the capture, with captured bytes that are no value of it.
     fn find_refused(&self, frozen: &Frozen) -> Option<&'static str> {
         let (then, now) = (&frozen.catalog().registry, &self.catalog.registry);
         if then.stamp() == now.stamp() {

@@ -9,7 +9,7 @@ use crate::world::state_hash::hash_index;
 use super::view::View;
 
 impl View {
-    /// A number for what this view may read: that of
+    /// A number for the state that this view may read: that of
     /// [`World::state_hash`](crate::World::state_hash) at the capture, where it may read
     /// everything. Hashes of views with different masks tell nothing about each other.
     ///

@@ -1,4 +1,4 @@
-//! Tests that set what a world counts.
+//! Tests that set the event counts of a world.
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 

@@ -21,7 +21,7 @@ use crate::world::store::Store;
 /// is dropped, its cell goes back to its pool, and the world reuses the memory.
 ///
 /// A view is `Clone + Send + Sync + 'static`: another reader costs one atomic operation, on any
-/// thread, for as long as it likes, also after the world is gone. It never waits, and nobody
+/// thread, for as long as it likes, also after the world is gone. It never waits, and no thread
 /// waits for it.
 ///
 /// A release can't be written twice, as it takes the view:
@@ -106,7 +106,7 @@ impl View {
         self.store().get::<T>(entity).err().unwrap_or_else(not_readable::<T>)
     }
 
-    /// The same view, charged to somebody with all its clones.
+    /// The same view, charged with all its clones to the holder of `charge`.
     pub(crate) fn charged_to(self, charge: Charge) -> Self {
         Self { charge: Some(charge), ..self }
     }

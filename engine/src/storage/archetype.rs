@@ -154,8 +154,8 @@ impl Catalog {
         arranged
     }
 
-    /// Forgets all archetypes but the first `archetypes`, all types but the first `types`, and all but
-    /// the first `taken_over` that took over what was described.
+    /// Forgets all archetypes but the first `archetypes`, all types but the first `types`, and all
+    /// take-overs of descriptions but the first `taken_over`.
     pub(crate) fn truncate(&mut self, archetypes: usize, types: usize, taken_over: usize) {
         while self.archetypes.len() > archetypes {
             let Some(Archetype { mask, same_hash, .. }) = self.archetypes.pop() else { break };

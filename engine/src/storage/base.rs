@@ -1,4 +1,4 @@
-//! Bases: what keeps the chunks that a branch shares with another world.
+//! Bases: holds on the chunks that a branch shares with another world.
 //!
 //! A branch needs two things of the snapshot that it comes from: that the other world does not use
 //! the captured chunks again, and that they stay mapped. Neither needs the snapshot's cell, which
@@ -40,8 +40,8 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// A hold on the snapshot that `holds` counts, by who reads it or has a base of it. Its chunks
-    /// lie in `mapping`, and `charge` is that of the reader.
+    /// A hold on the snapshot that `holds` counts, taken by a reader of it or a holder of its base.
+    /// Its chunks lie in `mapping`, and `charge` is that of the reader.
     pub(crate) fn new(holds: &Holds, mapping: &Arc<Mapping>, charge: Option<&Charge>) -> Self {
         // Relaxed: the reader or base that is there already keeps the snapshot until after this, as
         // with the count of an `Arc`.

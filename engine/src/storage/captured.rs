@@ -2,8 +2,8 @@
 //!
 //! A snapshot looks no further than the rows that there were at its capture. So a row past all of
 //! these is written in place, even in a chunk that snapshots share. The length never shrinks while a
-//! snapshot is active, also where a removal, a restore or a sync leaves fewer rows: what comes next
-//! at their place is written to a copy.
+//! snapshot is active, also where a removal, a restore or a sync leaves fewer rows: the next rows at
+//! their place are written to a copy.
 
 /// The rows of a column that an active snapshot may see, counted from the first row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-/// Stands for one reader's holding of one snapshot. The views that the reader was given carry
-/// clones of it, as do the clones of those views and branches of them, so whoever keeps one can tell
-/// whether anything is left.
+/// Stands for one reader's holding of one snapshot. The views that the reader was given carry clones
+/// of it, as do the clones of those views and branches of them, so the keeper of one can tell
+/// whether any are left.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Charge(Arc<()>);
 

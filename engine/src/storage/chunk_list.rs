@@ -3,7 +3,7 @@
 //! Each chunk of a world is in exactly one place: in the list of a column, on the dead list of a
 //! snapshot, free in the arena, or *loose*, on its way between these. (Only chunks that are foreign or
 //! blank, which a world neither writes nor recycles, stand in lists of others too.) A loose chunk can't be copied,
-//! and whatever takes it consumes it: [`ChunkList`] when it is put in, and
+//! and its taker consumes it: [`ChunkList`] when it is put in, and
 //! [`Returns::release`](super::history::Returns::release) when it is given back. So a chunk is
 //! neither freed nor put in twice, and it is freed with the size class that it came with.
 //!
@@ -91,8 +91,8 @@ impl LooseChunk {
         assert!(!self.born().is_foreign(), "a chunk of another world is not written");
         let bytes = rows * value.len();
         assert!(bytes <= self.class().bytes(), "the rows are in the chunk");
-        // SAFETY: the chunk has as many bytes, which are initialised, and nobody else reaches a loose
-        // chunk that is the world's own.
+        // SAFETY: the chunk has as many bytes, which are initialised, and nothing else reaches a
+        // loose chunk that is the world's own.
         let filled = unsafe { slice::from_raw_parts_mut(self.chunk().as_ptr(), bytes) };
         filled.chunks_exact_mut(value.len().max(1)).for_each(|row| row.copy_from_slice(value));
     }
@@ -193,7 +193,7 @@ impl ChunkList {
         self.rows_log2
     }
 
-    /// Whether the values may be of type `T`, which nobody keeps track of without assertions.
+    /// Whether the values may be of type `T`, which is only noted with assertions.
     #[cfg(debug_assertions)]
     pub(crate) fn may_hold<T: 'static>(&self) -> bool {
         self.type_id.is_none_or(|known| known == TypeId::of::<T>())
@@ -289,7 +289,7 @@ impl ChunkList {
         // SAFETY: the offset is in the chunk.
         let to = unsafe { spare.chunk().as_ptr().add(bytes.start) };
         // SAFETY: a listed chunk is mapped, a foreign one by its base, and written through its list
-        // only. Nobody else reaches the loose one, which is another.
+        // only. Nothing else reaches the loose one, which is another.
         unsafe { ptr::copy_nonoverlapping(from, to, bytes.len()) };
     }
 

@@ -2,9 +2,9 @@
 //!
 //! Every chunk has two epochs. `born` is when the world came to own it: a write is in place when
 //! `born` is the current epoch, and otherwise goes through [`Column::own`], which takes the chunk
-//! back or copies it. `written` is when a row of it last changed: it tells replicas what to copy.
-//! The two differ for a chunk that was appended to while a snapshot shares it: no reader looks
-//! past the length that it captured, so that append needs no copy.
+//! back or copies it. `written` is when a row of it last changed: it tells replicas which chunks to
+//! copy. The two differ for a chunk that was appended to while a snapshot shares it: no reader
+//! looks past the length that it captured, so that append needs no copy.
 //!
 //! A column of zero-sized values has no chunks at all. The first chunk of a column starts small
 //! and grows to full size before a second one is added, so that a table of a few rows is cheap.
@@ -16,10 +16,10 @@
 //!
 //! * `valued`: every row below a table's length holds a value of the type that the registry has for the
 //!   column's component. Rows come into being by a write of a value or a copy of a row; bytes from
-//!   outside are checked where they come in; and a type that takes over what was only described has
-//!   all rows checked before. Rows past the end may hold anything, and nobody makes a `T` of them.
-//!   Typed access checks the size of a `T`, and with assertions on its identity: a check of 16 bytes
-//!   in every build makes `World::get` 28 % longer, and a spawn 20 %.
+//!   outside are checked where they come in; and a type that takes over a described component has all
+//!   rows checked before. Rows past the end may hold anything, and no `T` is made of them. Typed access
+//!   checks the size of a `T`, and with assertions on its identity: a check of 16 bytes in every build
+//!   makes `World::get` 28 % longer, and a spawn 20 %.
 
 use std::iter::Sum;
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! Differences: which rows of two frozen columns differ, found chunk by chunk.
 //!
 //! Two snapshots of one world share the chunks that were not written in between, so the same
-//! address is the same chunk: rows that both have are equal there. It is the only short cut that
-//! is taken. Chunks at different addresses are compared, whatever their epochs were.
+//! address is the same chunk: rows that both have are equal there. It is the only short cut that is
+//! taken. Chunks at different addresses are compared, also those with equal epochs.
 
 use super::rows::Rows;
 

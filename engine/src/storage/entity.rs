@@ -33,8 +33,8 @@ impl Entity {
     /// The handle that never names a living entity: all zero, and the default.
     pub const NONE: Self = Self { index: 0, generation: 0 };
 
-    /// The handle, unless it is [`Entity::NONE`] or another one of generation zero, which nobody ever
-    /// has. Whether its entity is alive the world tells.
+    /// The handle, unless it is [`Entity::NONE`] or another one of generation zero, which no entity
+    /// ever has. Whether its entity is alive the world tells.
     pub const fn some(self) -> Option<Self> {
         if self.generation == 0 { None } else { Some(self) }
     }

@@ -19,7 +19,7 @@ pub struct Epoch(u64);
 const FIRST: u64 = 1 << 32;
 
 impl Epoch {
-    /// Before every span of every world: what was written after it is everything.
+    /// Before every span of every world: everything was written after it.
     pub(crate) const BEFORE_ALL: Self = Self(0);
 
     /// The birth of a blank chunk, which belongs to the process: no world writes or recycles it.
@@ -102,7 +102,7 @@ impl EpochCounter {
         Now { epoch: self.current(), history: PhantomData }
     }
 
-    /// Ends the current epoch and returns it: what is written from now on is newer.
+    /// Ends the current epoch and returns it: later writes are newer.
     pub(crate) fn close(&self) -> Epoch {
         let closed = self.0.fetch_add(1, Ordering::Relaxed);
         assert!(closed < (1 << Epoch::BITS) - 1, "fewer than 2^48 captures");

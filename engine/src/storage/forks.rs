@@ -1,12 +1,12 @@
-//! Forks: where restores have cut an event log, so that a cursor can tell what it has read of a
+//! Forks: where restores have cut an event log, so that a cursor can tell how much it has read of a
 //! future that was taken back.
 //!
 //! Every restore begins a new *timeline* of each log, and so does a branch. A fork says that the
 //! records of a timeline agree with all earlier ones only up to a number. A cursor knows the
-//! timeline that it last read in; among the forks since, the lowest is as far as what it has read
-//! still holds. Timelines have numbers that no other log in the process has, each higher than all
+//! timeline that it last read in; the records that it has read still hold up to the lowest of the
+//! forks since. Timelines have numbers that no other log in the process has, each higher than all
 //! before, and a log begins with one, its *origin*. So a cursor can be taken from any world to any
-//! other: what both logs have in common is what both have been through.
+//! other: both logs have the records in common that both have been through.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,8 +71,8 @@ impl Forks {
         self.origin == other.origin
     }
 
-    /// Up to which number the records of two logs are the same, as far as that can be told: what
-    /// both had when they were last in one timeline, unless one has forked lower since.
+    /// Up to which number the records of two logs are the same, as far as that can be told: the
+    /// records of their last common timeline, unless one has forked lower since.
     pub(crate) fn common_with(&self, other: &Self) -> u64 {
         if !self.same_origin(other) {
             return 0;

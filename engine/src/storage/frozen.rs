@@ -1,8 +1,8 @@
 //! Frozen tables: the chunk pointers and lengths that a capture took, in one cell of a pool.
 //!
 //! The lists keep their capacity from one capture to the next. While the cell is leased, the
-//! chunks stay mapped (the cell holds the arena's mapping) and unchanged (the world's history
-//! knows of the snapshot), whatever happens to the world.
+//! chunks stay mapped (the cell holds the arena's mapping) and unchanged (the world's history knows
+//! of the snapshot), even if the world changes or ends.
 
 #![allow(unsafe_code, reason = "vouches for captured chunks")]
 
@@ -191,7 +191,7 @@ impl FrozenState {
         index_state.lanes.reserve(shape.lanes);
     }
 
-    /// Forgets what was captured, and keeps the lists' room.
+    /// Forgets the capture, and keeps the lists' room.
     fn clear(&mut self) {
         let Self { tables, starts, chunks, index, logs, resources, index_state } = self;
         tables.clear();
@@ -385,7 +385,7 @@ impl Frozen {
         self.catalog.as_deref().expect("a shared snapshot was captured")
     }
 
-    /// Whether the world has gone to another state than what came of this one.
+    /// Whether a restore or a sync has replaced the state that came of this one.
     pub(crate) fn is_superseded(&self) -> bool {
         self.lineage.as_ref().is_none_or(|lineage| lineage.current() != self.head.lineage)
     }

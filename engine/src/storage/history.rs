@@ -1,12 +1,12 @@
-//! Epochs, active snapshots and their dead lists: what still sees a chunk, and when it is free.
+//! Epochs, active snapshots and their dead lists: which snapshots see a chunk, and when it is free.
 //!
 //! The world's epoch grows with every capture. Each chunk remembers the epoch in which the world
 //! came to own it, `born`; a snapshot of epoch `e` sees the chunks with `born <= e` in the columns
 //! of its mask. A chunk that the world replaces while a snapshot sees it is *retired* to the dead
 //! list of the newest active snapshot that sees it. When that snapshot ends, each entry moves to the
 //! next older snapshot that sees it, or back to the arena. These are the dead lists of ZFS
-//! snapshots, in memory: no chunk carries a reference count, and the cost is proportional to what
-//! was written.
+//! snapshots, in memory: no chunk carries a reference count, and the cost is proportional to the
+//! chunks that were written.
 //!
 //! Only the thread that owns the world comes here. A reader that leaves flips its cell's state,
 //! and [`History::reclaim`] notices.
@@ -69,8 +69,8 @@ struct SnapshotLists {
     dead: Vec<DeadChunk>,
     /// Bytes of the chunks in `dead`.
     dead_bytes: usize,
-    /// Live chunks that this snapshot is the oldest to see, for the components of its mask; what
-    /// stands there for others means nothing.
+    /// Live chunks that this snapshot is the oldest to see, for the components of its mask; other
+    /// entries are unspecified.
     oldest: Tallies,
     /// The branches that hold the snapshot.
     holds: Holds,
@@ -118,7 +118,7 @@ impl ActiveSnapshot {
     }
 }
 
-/// The memory of one world: its arena and the history of what snapshots keep of it.
+/// The memory of one world: its arena and the history of the chunks that snapshots keep.
 ///
 /// It can give chunks out, which may fail, so code that holds it *prepares*. Code that *commits* holds
 /// [`Returns`], to which a `Memory` derefs.
@@ -158,8 +158,8 @@ impl Drop for Returns {
     }
 }
 
-/// A snapshot that is being captured. Its epoch has ended, so that what is written after it was
-/// written in a later one, and while it lives there is no [`Now`].
+/// A snapshot that is being captured. Its epoch has ended, so that later writes have a later one,
+/// and while it lives there is no [`Now`].
 pub(crate) struct NewCapture<'m> {
     memory: &'m mut Returns,
     epoch: Epoch,
@@ -259,7 +259,7 @@ impl Memory {
     }
 
     /// Finds out whether chunks of together `bytes` bytes can be had, after ended snapshots have
-    /// given back what they kept.
+    /// given back their chunks.
     pub(crate) fn check_room(&mut self, bytes: usize) -> Result<(), MemoryError> {
         if bytes > 0 {
             self.reclaim();
@@ -357,7 +357,7 @@ impl Returns {
         }
     }
 
-    /// Begins to note what a preparation takes, until [`Returns::end_steps`].
+    /// Begins to note the chunks that a preparation takes, until [`Returns::end_steps`].
     pub(crate) fn begin_steps(&mut self) {
         self.steps.begin();
     }
@@ -406,8 +406,7 @@ impl Returns {
     }
 
     /// Lets go of the bases without live chunks, ends the snapshots that have no reader left and
-    /// passes on what their dead lists hold.
-    /// Returns how many snapshots ended.
+    /// passes on the chunks of their dead lists. Returns how many snapshots ended.
     pub(crate) fn reclaim(&mut self) -> usize {
         let Self { arena, history, .. } = self;
         history.bases.let_go();
@@ -486,7 +485,7 @@ impl History {
         self.epoch.current()
     }
 
-    /// Ends the current epoch and returns it: what is written from now on is newer.
+    /// Ends the current epoch and returns it: later writes are newer.
     pub(crate) fn close_epoch(&self) -> Epoch {
         self.epoch.close()
     }

@@ -1,8 +1,7 @@
 //! Which handles an entity index gives out next: all that says so, apart from its slots.
 //!
-//! A snapshot keeps it, and a restore, a branch and a replica take it over by one function. So what
-//! one of them knows all know: a reserved slot that nobody holds a handle of would stay reserved for
-//! ever.
+//! A snapshot keeps it, and a restore, a branch and a replica take it over by one function. So all
+//! of them know the same: a reserved slot whose handle has no holder would stay reserved for ever.
 
 use std::ops::Range;
 
@@ -23,8 +22,8 @@ impl LaneId {
 pub(crate) struct LaneHead {
     /// How many indices were drawn from it by recordings that were played back.
     pub(crate) used: u32,
-    /// How many handles a recording starts with: what the largest one so far has needed, unless
-    /// that is long ago.
+    /// How many handles a recording starts with: as many as the largest one so far has needed,
+    /// unless that is long ago.
     pub(crate) need: u32,
     /// How many recordings in a row have needed less than a quarter of that, and the most of them.
     calm: u32,
@@ -37,13 +36,13 @@ impl LaneHead {
     /// Needs below this don't fall: so few handles cost next to nothing.
     const KEPT: u32 = 1024;
     /// How many calm recordings in a row let the need fall for the first time. Each fall doubles it,
-    /// so that a buffer whose large recordings come again and again soon keeps what they need.
+    /// so that a buffer whose large recordings come again and again soon keeps enough for them.
     const CALM: u32 = 16;
     const FALLS_MAX: u8 = 20;
 
     /// Notes that a recording has used, or would have needed, `handles`. The lane has `left` unused
-    /// indices: what the need falls by has to come from there when it is needed again, and does not
-    /// go back there.
+    /// indices: handles that a fall gives up have to come from there when they are needed again,
+    /// and do not go back there.
     pub(crate) fn note_recording(&mut self, handles: usize, left: impl FnOnce() -> u32) {
         let wanted = if handles == 0 { 0 } else { handles.next_power_of_two() };
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
@@ -119,7 +118,7 @@ impl IndexState {
 mod tests {
     use super::*;
 
-    /// The need of a lane after each of some recordings, of which all find plenty of indices.
+    /// The need of a lane after each of some recordings, which all find plenty of indices.
     fn needs(head: &mut LaneHead, recordings: &[usize]) -> Vec<u32> {
         let needs = recordings.iter().map(|&handles| {
             head.note_recording(handles, || u32::MAX);
@@ -142,7 +141,7 @@ mod tests {
         assert_eq!(needs(&mut head, &[0; 200]), [512; 200], "so few stay");
     }
 
-    /// What falls is taken from the lane when it is needed again, and does not go back there.
+    /// Handles that a fall gives up come from the lane when needed again, and do not go back there.
     #[test]
     fn the_need_of_a_lane_does_not_fall_when_the_lane_has_little_left() {
         let mut head = LaneHead::default();

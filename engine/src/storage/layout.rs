@@ -1,14 +1,14 @@
-//! Layouts: what the bytes of a type mean, down to numbers.
+//! Layouts: the meaning of a type's bytes, down to numbers.
 //!
-//! Rust tells nobody at run time how a type is laid out. So types that take part in inspection,
+//! Rust does not tell at run time how a type is laid out. So types that take part in inspection,
 //! files and other languages describe themselves, by a derive.
 
 use std::fmt;
 
 use super::entity::Entity;
 
-/// A type whose bytes are described: numbers, `bool`, `char`,
-/// [`Entity`], arrays of them, and what derives it.
+/// A type whose bytes are described: numbers, `bool`, `char`, [`Entity`], arrays of them, and types
+/// that derive it.
 ///
 /// The derive is for structs whose fields all have a layout, and for enums without fields whose
 /// representation is a number. A layout describes; nothing is read or written by it that the
@@ -237,7 +237,7 @@ impl<T: TypeLayout, const COUNT: usize> TypeLayout for [T; COUNT] {
         Layout::of::<Self>("[T]", LayoutKind::Array { element: &T::LAYOUT, count: COUNT });
 }
 
-/// One value, or a part of one, with what its bytes mean. `{:?}` prints it as Rust would.
+/// One value, or a part of one, with the meaning of its bytes. `{:?}` prints it as Rust would.
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
     layout: Option<&'static Layout>,

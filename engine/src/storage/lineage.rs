@@ -13,7 +13,7 @@ pub(crate) struct Lineage(Arc<AtomicU64>);
 impl Lineage {
     #[inline]
     pub(crate) fn current(&self) -> u64 {
-        // Acquire: pairs with the release in `begin`, for what buffers go on with.
+        // Acquire: pairs with the release in `begin_next`, for the handles that buffers go on with.
         self.0.load(Ordering::Acquire)
     }
 

@@ -1,4 +1,4 @@
-//! The links of the hierarchy: what ties children to their parent, as plain old data.
+//! The links of the hierarchy: they tie children to their parent, as plain old data.
 //!
 //! Links are components like any other, so snapshots capture them, queries see them and replicas
 //! hold them. They differ in one thing: only the engine writes them. A link has a counterpart in

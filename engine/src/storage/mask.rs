@@ -10,7 +10,7 @@ const WORDS: usize = COMPONENTS_MAX / 64;
 
 const _: () = assert!(WORDS >= 1 && WORDS <= u16::BITS as usize, "the summary has a bit for each");
 
-/// A set of component ids: what an archetype holds, what a snapshot captures, what a module reads.
+/// A set of component ids: those of an archetype, of a snapshot, or of a module's reads.
 ///
 /// The bit of [`Entity`](crate::Entity) stands for the entity handles themselves and for looking
 /// an entity up; a snapshot without it is cheaper and answers by rows only.

@@ -15,7 +15,7 @@ use super::links::{ChildOf, Children};
 /// The name of a type as its users write it: that of the compiler, in which types of this crate
 /// stand by their public path.
 ///
-/// Errors are made also where nobody reads them, as answers. So the names of this crate's own
+/// Errors are made also where they are not read, as answers. So the names of this crate's own
 /// components are constants, and others cost a look through the name, and no memory.
 #[inline]
 pub(crate) fn name_of<T: 'static>() -> &'static str {

@@ -1,4 +1,4 @@
-//! Room in lists: what they keep when they get shorter, and give back when asked to.
+//! Room in lists: how much they keep when they get shorter, and give back when asked to.
 
 /// The room that a list may have beyond twice its length: small lists are left alone.
 const LIST_SLACK: usize = 8;

@@ -212,8 +212,8 @@ impl<'a, T: Component> TypedRows<'a, T> {
 /// How many tables [`TableRows`] covers: 24 bytes each, so 1.5 KiB.
 const TABLES_MAX: usize = 64;
 
-/// The rows of one component in the first tables of a store, side by side: what is looked up by
-/// table and row together takes no more than two checks.
+/// The rows of one component in the first tables of a store, side by side: a look-up by table and
+/// row together takes no more than two checks.
 pub(crate) struct TableRows<'a, T> {
     tables: [(&'a [ChunkEntry], u32); TABLES_MAX],
     rows_log2: u8,

@@ -1,4 +1,4 @@
-//! Runs of rows: what a list of entities comes to, sorted, and how tables move it.
+//! Runs of rows: the rows of a list of entities, sorted, and how tables move them.
 //!
 //! A list names entities in any order. An operation needs their rows: as few runs
 //! of consecutive rows as possible, each row once, by table and ascending. Then a column moves
@@ -117,7 +117,7 @@ impl RowRuns {
         self.runs.chunk_by(|one, other| one.archetype == other.archetype)
     }
 
-    /// The runs of each table, and the count of what they bring to others.
+    /// The runs of each table, and the count of the rows that they bring to others.
     pub(crate) fn split(&mut self) -> (impl Iterator<Item = &[RowRun]>, &mut Incoming) {
         let tables = self.runs.chunk_by(|one, other| one.archetype == other.archetype);
         (tables, &mut self.incoming)

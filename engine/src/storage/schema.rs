@@ -1,9 +1,8 @@
 //! Schemas: the types of an application, under names that last and in an order that is fixed.
 //!
 //! A world numbers its types as it meets them, and knows them by names that compilers may change.
-//! What leaves the process needs more: a file, a packet, another language. A schema says once, for
-//! every world that is made from it, which types there are, what they are called for ever, in which
-//! version, and under which ids.
+//! Files, packets and other languages need more. A schema says once, for every world that is made
+//! from it, which types there are, with their lasting names, their versions and their ids.
 
 use std::any::TypeId;
 use std::fmt;
@@ -25,7 +24,7 @@ use super::names::intern;
 /// last, in an order that fixes their ids.
 ///
 /// A clone is the same schema, for one increment. Worlds of one schema give their types the same
-/// ids, whatever comes first in them; types that a schema lacks are registered on first use, after
+/// ids, whichever comes first in them; types that a schema lacks are registered on first use, after
 /// those of the schema.
 ///
 /// ```
@@ -73,7 +72,7 @@ enum Declared {
     Resource,
 }
 
-/// One type of a [`Schema`]: under what name, in which version, with what layout.
+/// One type of a [`Schema`], with its name, version and layout.
 #[derive(Clone, Copy)]
 pub struct TypeEntry<T> {
     shape: TypeShape,
@@ -99,7 +98,7 @@ impl<T: Component> TypeEntry<T> {
         Self { shape: TypeShape { name, is_stable: true, version, ..self.shape }, ..self }
     }
 
-    /// Notes the layout of the type, for all who read values by id.
+    /// Notes the layout of the type, for readers of values by id.
     #[must_use]
     pub fn with_layout(self) -> Self
     where
@@ -229,8 +228,9 @@ impl SchemaBuilder {
     ///
     /// # Errors
     ///
-    /// When two types of one kind share a name, a type is declared twice, an archetype names what is
-    /// no component of the schema, or [`World::register`](crate::World::register) would refuse a type.
+    /// When two types of one kind share a name, a type is declared twice, an archetype names a type
+    /// that is no component of the schema, or [`World::register`](crate::World::register) would refuse
+    /// a type.
     pub fn build(self) -> Result<Schema, SchemaError> {
         let Self { types, archetypes } = self;
         for (number, (declared, shape)) in types.iter().enumerate() {

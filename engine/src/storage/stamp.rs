@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that is given out once in this process, to one state of a registry or to one
-/// archetype. Copies of a catalog keep the stamps, and whatever changes one gives a new stamp: equal
-/// stamps mean equal states, in whichever worlds and snapshots they are found.
+/// A number that is given out once in this process, to one state of a registry or to one archetype.
+/// Copies of a catalog keep the stamps, and each change of one gives a new stamp: equal stamps mean
+/// equal states, in whichever worlds and snapshots they are found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stamp(u64);
 

@@ -1,11 +1,10 @@
-//! State hashes: one number for what columns hold, chunk by chunk, so that chunks that were not
+//! State hashes: one number for the rows of columns, chunk by chunk, so that chunks that were not
 //! written since the last time need not be read again.
 //!
 //! A column's hash joins those of its chunks in their order; a table's adds up those of its
 //! columns, each joined with a key that tells the component; a state's adds up those of its parts.
 //! So order counts among rows, and neither among the ids of components nor among archetypes. A
-//! chunk's hash follows from its rows alone: not from where it lies, what it has room for, or its
-//! epochs.
+//! chunk's hash follows from its rows alone: not from its address, its room or its epochs.
 
 use std::ops::Range;
 
@@ -118,7 +117,7 @@ impl ChunkHashes {
 /// The hashes of all chunks of a world, as they were the last time.
 #[derive(Default)]
 pub(crate) struct StateHashes {
-    /// The epoch that was closed then: what is written later is newer.
+    /// The epoch that was closed then: later writes are newer.
     pub(crate) since: Epoch,
     /// By table and column.
     tables: Vec<Box<[ChunkHashes]>>,

@@ -308,7 +308,7 @@ impl Table {
         Ok(())
     }
 
-    /// Forgets what was made writable: `open` ends.
+    /// Forgets the rows that were made writable: `open` ends.
     pub(crate) fn close(&mut self) {
         self.open.count = 0;
     }
@@ -322,8 +322,8 @@ impl Table {
         self.prepare_append_rest(0, count, memory)
     }
 
-    /// As [`Table::prepare_append_run`] for `count` rows, the first `filled` of which were prepared
-    /// and written before: they are part of what a chunk that has to grow takes along.
+    /// As [`Table::prepare_append_run`] for `count` rows. The first `filled` rows were prepared and
+    /// written before: a chunk that has to grow takes them along.
     pub(crate) fn prepare_append_rest(
         &mut self,
         filled: usize,

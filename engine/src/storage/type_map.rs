@@ -31,7 +31,7 @@ impl<V> TypeMap<V> {
     pub(crate) fn get(&self, key: TypeId) -> Option<&V> {
         let mask = self.buckets.len().wrapping_sub(1);
         let mut bucket = bits(key) & mask;
-        // Ends at a free bucket, of which there always is one, or at once where there is none.
+        // Ends at a free bucket, as one always is free, or at once where there are no buckets.
         loop {
             let (other, value) = self.buckets.get(bucket)?.as_ref()?;
             if *other == key {

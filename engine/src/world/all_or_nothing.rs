@@ -1,9 +1,9 @@
 //! All or nothing: an operation that fails has registered no type and made no archetype.
 //!
 //! Passes visit archetypes in the order of their making, so an archetype that stays behind where
-//! memory ran out would change what a simulation does later. Checks come before anything is made;
-//! that memory runs out, or that an iterator of a user panics, is seen later, and what was made until
-//! then is taken back here.
+//! memory ran out would change the later course of a simulation. Checks come before anything is
+//! made; memory that runs out and panics of a user's iterator are seen later, and everything made
+//! until then is taken back here.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::parts::Plans;
 
 impl World {
     /// Runs an operation that may register types and make archetypes, and takes these back where it
-    /// fails or panics. Nobody has seen their numbers.
+    /// fails or panics. Their numbers have not been seen.
     #[inline]
     pub(crate) fn all_or_nothing<R, E>(
         &mut self,
@@ -26,15 +26,15 @@ impl World {
         result
     }
 
-    /// How many archetypes and types there are, and how many of these took over what was described.
+    /// How many archetypes and types there are, and how many of these took over a description.
     #[inline]
     pub(crate) fn catalog_counts(&self) -> (usize, usize, usize) {
         let registry = &self.catalog.registry;
         (self.state.tables.len(), registry.len(), registry.taken_over())
     }
 
-    /// Takes back what an operation that failed has made since there were so many archetypes and
-    /// types, unless it has come so far that some rows have moved to one of the archetypes.
+    /// Takes back the archetypes and types that a failed operation has made beyond the `known`
+    /// ones, unless it has come so far that some rows have moved to one of the archetypes.
     #[cold]
     pub(crate) fn forget_catalog(&mut self, known: (usize, usize, usize)) {
         let used = self.state.tables.iter().rposition(|table| table.rows() > 0);

@@ -1,5 +1,5 @@
-//! Looking around: which components entities and archetypes have, and what they take, as plain
-//! values and as a table for people.
+//! Looking around: which components entities and archetypes have, and their memory, as plain values
+//! and as a table for people.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -119,7 +119,7 @@ impl fmt::Debug for ArchetypeStatistics<'_> {
     }
 }
 
-/// The archetypes of a world or view, with what they take. Made by
+/// The archetypes of a world or view, with their memory. Made by
 /// [`World::archetypes`](World::archetypes).
 #[derive(Clone)]
 pub struct Archetypes<'a> {

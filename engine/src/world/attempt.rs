@@ -1,11 +1,11 @@
 //! Attempts: operations that need memory in several places get all of it, or none.
 //!
 //! An operation prepares first: it makes the rows writable that it is going to write, in any number
-//! of columns, each of which may take a chunk. When one of them finds no memory, those before it have
-//! theirs already. So whatever prepares more than one thing does so inside of [`World::attempt`],
-//! which takes every step back when one fails: the columns have their chunks again, the index
-//! has its slots again, and the memory is free for others. What follows an attempt has only
-//! [`Returns`](crate::storage::history::Returns) to commit with, and can't fail.
+//! of columns, and each may take a chunk. When one of them finds no memory, those before it have
+//! theirs already. So an operation that prepares more than one thing does so inside of
+//! [`World::attempt`], which takes every step back when one fails: the columns have their chunks
+//! again, the index has its slots again, and the memory is free for others. The code after an
+//! attempt has only [`Returns`](crate::storage::history::Returns) to commit with, and can't fail.
 //!
 //! The common case of one row asks first whether everything is writable, and makes no attempt.
 
@@ -15,7 +15,7 @@ use super::core::World;
 use super::index::ready::IndexMark;
 
 /// An attempt under way. Dropped before it has succeeded, it takes its steps back: after an error,
-/// and when what prepares panics.
+/// and when the preparation panics.
 struct Attempt<'w> {
     world: &'w mut World,
     index: IndexMark,
@@ -23,8 +23,8 @@ struct Attempt<'w> {
 }
 
 impl World {
-    /// Runs `prepare`, which may take memory in several places. After an error the world has what
-    /// it had before, and nothing more.
+    /// Runs `prepare`, which may take memory in several places. After an error the world has the
+    /// memory that it had before, and no more.
     pub(crate) fn attempt<T, E: From<MemoryError>>(
         &mut self,
         prepare: impl FnOnce(&mut Self) -> Result<T, E>,
@@ -39,7 +39,7 @@ impl World {
         Ok(prepared)
     }
 
-    /// Lets go of what the steps of an attempt have replaced.
+    /// Lets go of the chunks that the steps of an attempt have replaced.
     fn keep_steps(&mut self) {
         let mut steps = self.memory.end_steps();
         steps.drain(..).filter_map(|step| step.old).for_each(|old| self.memory.release(old));

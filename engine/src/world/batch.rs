@@ -19,7 +19,7 @@ use super::index::Location;
 use super::parts::Plans;
 use super::state::State;
 
-/// A tuple of slices, one per component: what [`World::spawn_columns`] takes.
+/// A tuple of slices, one per component, for [`World::spawn_columns`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a tuple of slices of components",
     label = "not a tuple of slices",
@@ -187,7 +187,7 @@ impl World {
             } = world;
             let positions = known.get(number).own_positions();
             let table = &mut tables[archetype.index()];
-            // Rows past the last one belong to nobody: they are filled first and added at the end.
+            // Rows past the last one belong to no entity: they are filled first and added last.
             let mut count = 0;
             let expected = bundles.size_hint().0;
             while let Some(bundle) = bundles.next() {

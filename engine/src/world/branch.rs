@@ -69,8 +69,8 @@ impl World {
     }
 
     /// Copies the chunks that a branch still shares with the world it comes from, so that nothing of
-    /// that is held any more: not its memory, and not what its snapshot retains. In a world that is no
-    /// branch, or has written every chunk, there is nothing to do.
+    /// that is held any more: neither its memory nor the chunks that its snapshot retains. In a world
+    /// that is no branch, or has written every chunk, there is nothing to do.
     ///
     /// Copies one chunk at the least, and stops when the budget is spent; the next call goes on from
     /// there. Nothing that can be read changes, and nothing counts as written. Snapshots of the
@@ -100,7 +100,7 @@ impl World {
         if self.memory.history.bases.live() > 0 {
             detaching.born = self.memory.history.close_epoch();
             self.detach_chunks(&mut detaching)?;
-            // Nobody reads what was replaced any more.
+            // The replaced chunks have no reader any more.
             self.memory.reclaim();
         }
         let chunks_left = self.memory.history.bases.live();

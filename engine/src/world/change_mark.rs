@@ -1,13 +1,13 @@
-//! [`ChangeMark`]: a moment of a world, for asking what changed after it.
+//! [`ChangeMark`]: a moment of a world, for finding the changes after it.
 
 use crate::storage::epoch::Epoch;
 use crate::storage::world_id::WorldId;
 
 use super::core::World;
 
-/// A moment of a world. Queries with [`Changed`](crate::query::Changed) or [`Added`](crate::query::Added) find
-/// what was written after it. It costs no memory, never expires, and is not used up: any number of
-/// readers keep marks of their own.
+/// A moment of a world. Queries with [`Changed`](crate::query::Changed) or
+/// [`Added`](crate::query::Added) find the rows written after it. It costs no memory, never
+/// expires, and is not used up: any number of readers keep marks of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChangeMark {
     pub(crate) world: WorldId,
@@ -16,7 +16,7 @@ pub struct ChangeMark {
 
 /// # Change detection
 impl World {
-    /// Marks this moment: what is written from now on counts as changed since the mark.
+    /// Marks this moment: later writes count as changes since the mark.
     ///
     /// Constant time. As after a capture, the first write to a chunk after a mark notes the epoch,
     /// which costs a few nanoseconds and copies nothing.

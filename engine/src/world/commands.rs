@@ -2,8 +2,8 @@
 //!
 //! A buffer records on scratch memory: one fixed-size entry per command and the bytes of its
 //! bundle. Handles of entities to be spawned come from a stock that the world fills at playback,
-//! and from a lane of the buffer's own when that runs out, so that recording needs neither the world
-//! nor a lock, and no handle depends on what other buffers record.
+//! and from a lane of the buffer's own when that runs out, so that recording needs neither the
+//! world nor a lock, and no handle depends on the recordings of other buffers.
 //!
 //! A command belongs to the lineage in which it was recorded: a restore or a sync replaces all entities,
 //! and so voids handles. A buffer asks at each command whether there has been one; that of a host's
@@ -201,8 +201,8 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 
 impl Commands {
     /// An empty buffer whose entities will be spawned in `world`. It may be recorded to on any
-    /// thread, whatever others record at the same time: its handles follow from the order in which
-    /// the world's buffers are made, dropped and played back. A module that may spawn has a buffer as
+    /// thread, also at the same time as others: its handles follow from the order in which the
+    /// world's buffers are made, dropped and played back. A module that may spawn has a buffer as
     /// well, also while it is idle. So where handles must be the same from run to run, don't leave it
     /// to threads which comes first: dropping a buffer, or making one.
     ///
@@ -374,7 +374,7 @@ impl Commands {
         drawn.expect("a recording spawns no more entities than the buffer's lane has left")
     }
 
-    /// Leaves behind what was recorded before a restore.
+    /// Leaves the commands from before a restore behind.
     #[inline]
     fn notice_restore(&mut self) {
         if self.lineage.current() > self.recorded_in && self.renewal.is_some() {
@@ -393,8 +393,8 @@ impl Commands {
         }
     }
 
-    /// Takes over what the lane holds, and tops it up, so that recycled slots are used before fresh
-    /// ones.
+    /// Takes over the stock of the lane, and tops it up, so that recycled slots are used before
+    /// fresh ones.
     fn take_up(&mut self, world: &mut World) {
         self.taken = 0;
         self.recorded_in = world.lineage.current();
@@ -423,8 +423,8 @@ impl Commands {
         self.recorded_in != world.lineage.current()
     }
 
-    /// Discards what was recorded for a state that the world has left, and goes on with the handles
-    /// that are reserved for this buffer now.
+    /// Discards the commands for a state that the world has left, and goes on with the handles that
+    /// are reserved for this buffer now.
     #[cold]
     fn renew(&mut self, world: &mut World) -> Playback {
         let dead = self.len() as u64;
@@ -475,11 +475,11 @@ impl World {
     /// recorded since. The buffer goes on with the handles that were reserved for it in the restored
     /// state.
     ///
-    /// **Handles** follow from the order in which buffers are made, recorded to and played back, whatever
-    /// threads do: a recording first uses the *stock* that the playback before it has filled, with as many
-    /// handles as the largest recording has needed, and then indices that are the buffer's own. After some
-    /// recordings in a row that need far less, a stock of thousands becomes smaller, and the rest goes back
-    /// to the world. The next buffer that is made after one was dropped goes on with its stock and its
+    /// **Handles** follow from the order in which buffers are made, recorded to and played back, and not
+    /// from threads: a recording first uses the *stock* that the playback before it has filled, with as
+    /// many handles as the largest recording has needed, and then indices that are the buffer's own. After
+    /// some recordings in a row that need far less, a stock of thousands becomes smaller, and the rest goes
+    /// back to the world. The next buffer that is made after one was dropped goes on with its stock and its
     /// indices.
     ///
     /// # Panics
@@ -590,7 +590,7 @@ fn event_apply<T: Component>(world: &mut World, _: Entity, bytes: &[u8]) -> Outc
     }
 }
 
-/// Writes the components of a bundle one after the other: what [`Recorded`] passes on.
+/// Writes the components of a bundle one after the other, as [`Recorded`] reads them.
 struct ByteSink<'a> {
     bytes: &'a mut Vec<u8>,
 }

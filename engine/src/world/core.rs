@@ -24,8 +24,8 @@ use super::role::Role;
 use super::source_ids::SourceIds;
 use super::state::{HolderMut, State};
 
-/// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32
-/// bits, of which command buffers have their shares.
+/// The live, single-writer database of entities, 4,007,362,558 at the most: indices have 32 bits,
+/// and command buffers have shares of them.
 ///
 /// Components are of any type whose bytes mean something ([`Component`](crate::Component)), registered on
 /// first use or up front with [`World::register`]. Rows of a table are packed: despawning or moving an entity
@@ -82,8 +82,8 @@ impl World {
         Self::with_config(WorldConfig::default().schema(schema.clone()))
     }
 
-    /// An empty world. Every configuration works, up to what memory holds: each of its numbers is a
-    /// wish or a bound, and one beyond what there can be stands for as much as there can be.
+    /// An empty world. Every configuration works, as far as memory goes: each of its numbers is a
+    /// wish or a bound, and one beyond the possible stands for the largest possible.
     ///
     /// ```
     /// # use convoy_engine::{World, WorldConfig};

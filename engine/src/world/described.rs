@@ -2,7 +2,7 @@
 //!
 //! A described component is a component like any other: it has a column in every table that
 //! holds it, snapshots capture it, replicas copy it. All operations here take typed components as
-//! well, of which not all bytes may be values.
+//! well, and some bytes may be no value of those.
 //!
 //! Everything is checked before anything changes: ids, lengths, repetitions, values, the handle.
 
@@ -29,8 +29,8 @@ impl World {
     ///
     /// Where a type of that name and shape is registered, the description stands for its column; where the
     /// type is registered later, by [`World::register`], it takes the description's column over, if all bytes
-    /// that entities have of it are values of the type. The name of a type is what `std::any::type_name`
-    /// says; types of this crate go by their public path, such as `convoy_engine::Entity`.
+    /// that entities have of it are values of the type. The name of a type is that of `std::any::type_name`;
+    /// types of this crate go by their public path, such as `convoy_engine::Entity`.
     ///
     /// The name is kept for as long as the process runs, once.
     ///

@@ -1,4 +1,4 @@
-//! The archetype graph: what inserting or removing a bundle does to an entity of an archetype,
+//! The archetype graph: the effect of inserting or removing a bundle on entities of an archetype,
 //! worked out once and cached.
 
 use std::any::TypeId;

@@ -54,7 +54,7 @@ pub enum SpawnError {
         /// The bytes that were given.
         value: RefusedBytes,
     },
-    /// Nobody has reserved the handle, or its entity was spawned before.
+    /// The handle was not reserved, or its entity was spawned before.
     NotReserved {
         /// The handle.
         entity: Entity,

@@ -1,8 +1,8 @@
 //! [`EventLog`]: the records of one event type.
 //!
-//! A log is a column of its own: chunks of records, of which the oldest are dropped whole once
-//! more than the retention is kept. Appending never disturbs a snapshot, which looks no further
-//! than the length it captured.
+//! A log is a column of its own: chunks of records. The oldest are dropped whole once more than the
+//! retention is kept. Appending never disturbs a snapshot, which looks no further than the length
+//! it captured.
 
 use convoy_pool::MemoryError;
 
@@ -160,7 +160,7 @@ impl EventLog {
         self.column.truncate(0, memory);
     }
 
-    /// Takes the records of a capture back, under the numbers that they had. What is sent next gets
+    /// Takes the records of a capture back, under the numbers that they had. The next event gets
     /// the number after the last of them, as it did after the capture; cursors that have come
     /// further learn of it by the fork. A branch forks the captured log where that ended. Returns
     /// how many chunks were taken back.
@@ -185,8 +185,8 @@ impl EventLog {
     }
 
     /// How many chunks at the front of a replica's log have to go so that the rest holds the
-    /// records that `source` still has, under the same numbers. What was dropped from the front
-    /// of both is not copied again, because records are never rewritten.
+    /// records that `source` still has, under the same numbers. Where both have dropped the same,
+    /// the rest is not copied again, because records are never rewritten.
     pub(crate) fn outdated_chunks(&self, source: &Self) -> usize {
         let chunk_rows = self.column.chunk_rows();
         let held = if self.column.size() == 0 { 0 } else { self.rows.div_ceil(chunk_rows) };
@@ -197,8 +197,8 @@ impl EventLog {
         }
     }
 
-    /// Drops what `source` does not have any more from the front and takes over its numbers. The
-    /// caller copies the records. `world` is the source's.
+    /// Drops the records that `source` does not have any more from the front and takes over its
+    /// numbers. The caller copies the records. `world` is the source's.
     pub(crate) fn align(&mut self, source: &Self, world: WorldId, memory: &mut Returns) {
         let outdated = self.outdated_chunks(source);
         self.follow(source, world);
@@ -210,8 +210,8 @@ impl EventLog {
         (self.first, self.rows) = (source.first, source.rows);
     }
 
-    /// Lets cursors of this log, which is about to become that of `source`, go on where what they
-    /// have read and what the source has differ.
+    /// Lets cursors of this log, which is about to become that of `source`, go on where the records
+    /// that they have read and those of the source differ.
     ///
     /// A replica that has only ever followed one source takes its forks over, and counts the same
     /// timelines. Timelines never count backwards in one log; so one that has changed by itself
@@ -234,7 +234,7 @@ impl EventLog {
     }
 
     /// Up to which number the records are those of `source`, as far as that can be told, and have
-    /// not been sent anew there. Compares what was sent since the two were last equal.
+    /// not been sent anew there. Compares the records sent since the two were last equal.
     fn common_with(&self, source: &Self, another: bool) -> u64 {
         let Followed { own, theirs, end, .. } = self.followed;
         let sent_anew = if another { None } else { source.forks.common_since(theirs) };

@@ -1,12 +1,11 @@
-//! Events: what modules tell each other, read through cursors.
+//! Events: messages between modules, read through cursors.
 //!
 //! Every type has an append-only log whose records are numbered from zero for the life of the
 //! world. A reader's [`EventCursor`] holds the number it wants next, so each event reaches each
-//! reader exactly once and in order, whatever its rate; what was dropped before it came is
-//! counted.
+//! reader exactly once and in order, at any rate; events dropped before it came are counted.
 //!
 //! A cursor knows the log that it last read, so it can be taken to any other world: it goes on where
-//! what the two have sent differs, and where they have nothing in common at the beginning.
+//! the records of the two differ, or at the beginning where they have none in common.
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -80,8 +79,8 @@ impl<T> EventCursor<T> {
 
 impl<T> EventCursor<T> {
     /// Goes on in a log, with the first event that is not as it was read. Tells whether the records
-    /// are news for the cursor: a snapshot of a future that was taken back, or of before,
-    /// has nothing new, and what it has lost the cursor has not.
+    /// are news for the cursor: a snapshot of a future that was taken back, or of before, has
+    /// nothing new, and events that it has lost are not lost to the cursor.
     fn enter(&mut self, records: &EventRecords<'_>) -> bool {
         let Some(forks) = records.forks else { return true };
         if self.world == WorldId::NONE {

@@ -1,13 +1,13 @@
 //! Handles before their entities: reserved on any thread through `&World`, filled later.
 //!
-//! A reserved handle is not alive. It stays reserved, whatever happens to other entities, until
+//! A reserved handle is not alive. It stays reserved, independent of other entities, until
 //! [`World::spawn_at`] or a command gives it an entity, or [`World::unreserve_entity`] gives it
 //! back. Nothing turns it into an empty entity behind its owner's back: no unrelated operation
 //! gains a row, or an error, from it.
 //!
 //! Handles come from the free list first and from fresh indices then. On one thread the order is
-//! that of the calls, so that the same operations give the same handles. Threads that reserve at the
-//! same time race for them; command buffers, which do not, are what the host gives its modules. The
+//! that of the calls, so that the same operations give the same handles. Threads that reserve at
+//! the same time race for them; the host gives its modules command buffers, which do not. The
 //! module [`index`](super::index) tells how reserving works without a lock.
 
 use crate::storage::Entity;
@@ -172,7 +172,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// [`SpawnError::NotReserved`] when nobody reserved the handle, its entity was spawned before, or a sync
+    /// [`SpawnError::NotReserved`] when the handle was not reserved, its entity was spawned before, or a sync
     /// has replaced the entities since, and when memory runs out for copying the slot that a snapshot shares.
     /// The world is unchanged.
     pub fn unreserve_entity(&mut self, entity: Entity) -> Result<(), SpawnError> {

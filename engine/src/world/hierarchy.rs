@@ -7,7 +7,7 @@
 //! writes them, they always agree:
 //!
 //! * `mutual`: the entities that a link names are alive and link back.
-//! * `acyclic`: nobody is their own ancestor, which is checked before a child gets a parent.
+//! * `acyclic`: no entity is its own ancestor, which is checked before a child gets a parent.
 //!
 //! Every operation prepares all rows and links that it writes, and only then writes them.
 
@@ -295,7 +295,7 @@ impl World {
         Ok(())
     }
 
-    /// Prepares the listed moves of a despawn, and what the loss of a child does to its parent.
+    /// Prepares the listed moves of a despawn, and the changes to the parent that loses a child.
     fn prepare_despawn(
         &mut self,
         moves: &mut Moves,
@@ -359,8 +359,8 @@ impl World {
         Ok(())
     }
 
-    /// Runs a preparation with the world's list of moves. What follows takes the steps, and then
-    /// [`World::finish_moves`].
+    /// Runs a preparation with the world's list of moves. The caller then takes the steps, and
+    /// calls [`World::finish_moves`].
     fn with_moves(
         &mut self,
         prepare: impl FnOnce(&mut Self, &mut Moves) -> Result<(), SpawnError>,

@@ -1,7 +1,7 @@
-//! Housekeeping: memory that nobody needs goes back to the arena, and from there to the system.
+//! Housekeeping: unneeded memory goes back to the arena, and from there to the system.
 //!
 //! Neither happens by itself, as a running simulation wants its capacities kept. Both take a time
-//! budget, so that they fit into what a frame has left.
+//! budget, so that they fit into the rest of a frame.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -43,11 +43,11 @@ impl World {
     /// as passes are faster over those. No row gets another number.
     ///
     /// Looks at one table at the least, and stops when the budget is spent; the next call goes on
-    /// from there. What is compact already costs a few nanoseconds a column and about one a chunk; a
-    /// copied chunk costs what a write to a shared one does, and as much memory where a snapshot has
-    /// the one before, until that ends. Growing again after
-    /// a compaction takes memory from the arena. Lists keep their room, so that a world which is
-    /// compacted every few frames does not come to the heap; [`World::trim`] gives that back.
+    /// from there. Compact tables cost a few nanoseconds a column and about one a chunk; a copied
+    /// chunk costs as much time as a write to a shared one, and as much memory where a snapshot has
+    /// the one before, until that ends. Growing again after a compaction takes memory from the
+    /// arena. Lists keep their room, so that a world which is compacted every few frames does not
+    /// come to the heap; [`World::trim`] gives that back.
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -121,9 +121,9 @@ impl World {
     }
 
     /// Gives free memory of the arena back to the system, and then most of the room in lists that
-    /// have more than twice what they need back to the heap, until the budget is spent. Returns the
-    /// bytes; call it again until it returns 0. The arena's address space stays mapped and counted.
-    /// Memory that is needed again costs page faults, and blocks of the heap.
+    /// have more than twice the room that they need back to the heap, until the budget is spent.
+    /// Returns the bytes; call it again until it returns 0. The arena's address space stays mapped
+    /// and counted. Memory that is needed again costs page faults, and blocks of the heap.
     ///
     /// ```
     /// # use convoy_engine::World;

@@ -60,17 +60,17 @@ pub(crate) struct EntityIndex {
     alive: u32,
     /// The first free slot.
     free_head: AtomicU32,
-    /// Where the head stood before `&World` reserved what is not settled yet, or `NONE`.
+    /// Where the head stood before `&World` reserved handles that are not settled yet, or `NONE`.
     reserved_from: AtomicU32,
     /// The world's first index that was never given out; it belongs to no lane.
     fresh: AtomicU32,
-    /// Fresh indices that came back while the counter had gone on: what the world claims next.
+    /// Fresh indices that came back while the counter had gone on: the world claims them next.
     recalled: Vec<Range<u32>>,
     returned: ReturnedHandles,
     lanes: Lanes,
     /// Room for handles that came back, while their slots are freed.
     freeing: Vec<Entity>,
-    /// Room for what a sync takes over.
+    /// Room for the state that a sync takes over.
     adopted: IndexState,
     /// Whether chunks may be blank.
     is_sparse: bool,

@@ -76,7 +76,7 @@ impl World {
         Ok(())
     }
 
-    /// Fills what an edge inserts into a row that [`World::reach`] made writable.
+    /// Fills the components that an edge inserts into a row that [`World::reach`] made writable.
     #[inline]
     pub(crate) fn put_along(
         &mut self,
@@ -91,8 +91,8 @@ impl World {
         put(&mut RowSink { table, positions: &edge.positions, row, now });
     }
 
-    /// Moves an entity along an edge that inserts a `B`, or, where it stays, makes writable what
-    /// the bundle replaces. Returns where it is.
+    /// Moves an entity along an edge that inserts a `B`, or, where it stays, makes the values
+    /// writable that the bundle replaces. Returns where it is.
     #[inline]
     pub(crate) fn reach<B: Bundle>(
         &mut self,
@@ -112,7 +112,7 @@ impl World {
         Ok(from)
     }
 
-    /// Makes writable what an edge that leads nowhere writes.
+    /// Makes the values writable that an edge to the same archetype writes.
     #[cold]
     fn own_written(
         &mut self,
@@ -131,7 +131,7 @@ impl World {
         })
     }
 
-    /// [`World::remove`] without a look at what is removed.
+    /// [`World::remove`] without a look at the values.
     pub(crate) fn remove_unseen<B: Bundle>(
         &mut self,
         entity: Entity,
@@ -238,8 +238,8 @@ impl World {
         edges.add(source, name, edge)
     }
 
-    /// Moves an entity's row to the table at the other end of an edge, without what the bundle of
-    /// an insertion brings. Returns where it is now; on an error nothing has moved.
+    /// Moves an entity's row to the table at the other end of an edge, without the values of an
+    /// inserted bundle. Returns where it is now; on an error nothing has moved.
     #[inline]
     pub(crate) fn move_row(
         &mut self,

@@ -3,8 +3,8 @@
 //! A list is looked up once, sorted by table and row, and joined to runs of consecutive rows
 //! ([`run`](crate::storage::run)). Then everything that can fail is done for the whole list, and
 //! only then rows move: one copy of memory per run, column and chunk. A list in the order of rows,
-//! as a query gives it, makes few runs; a shuffled one costs a sort on top of what single
-//! operations cost.
+//! as a query gives it, makes few runs; a shuffled one adds a sort to the cost of single
+//! operations.
 
 use std::ops::Range;
 
@@ -32,8 +32,8 @@ use super::state::State;
 pub struct ListReport {
     /// Entities that were changed.
     pub changed: usize,
-    /// Handles that were skipped: stale ones, repeated ones, and entities that lacked what was to
-    /// be removed.
+    /// Handles that were skipped: stale ones, repeated ones, and entities that lacked the
+    /// components to be removed.
     pub skipped: usize,
 }
 
@@ -335,7 +335,7 @@ fn prepare_slots(
     Ok(())
 }
 
-/// Closes the holes that runs leave, and corrects the locations of what moved into them.
+/// Closes the holes that runs leave, and corrects the locations of the rows moved into them.
 fn close_holes(table: &mut Table, runs: &[RowRun], index: &mut EntityIndex, memory: &mut Returns) {
     let archetype = runs[0].archetype();
     table

@@ -1,8 +1,8 @@
 //! Local resources: one value of any type, which snapshots and replicas leave out.
 //!
-//! They hold what belongs to the world's own thread and is no plain old data: caches, channels,
-//! handles of devices. The slot of a type stays when its value is taken out, so that putting one
-//! back touches no heap.
+//! They hold values that belong to the world's own thread and are no plain old data: caches,
+//! channels, handles of devices. The slot of a type stays when its value is taken out, so that
+//! putting one back touches no heap.
 
 use std::any::{Any, TypeId};
 

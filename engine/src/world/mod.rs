@@ -50,7 +50,7 @@ pub(crate) mod housekeeping;
 
 pub(crate) mod statistics;
 
-// What they are made of.
+// The parts that they are made of.
 pub(crate) mod all_or_nothing;
 pub(crate) mod attempt;
 pub(crate) mod bundle;

@@ -1,15 +1,15 @@
 //! [`Moves`]: several rows that leave their tables in one operation, prepared together.
 //!
-//! A single move or removal makes what it writes writable first, and fails before it changes
-//! anything. An operation of several must not stop halfway either, so it lists all entities that
-//! will leave their row, and [`Moves::prepare`] makes everything writable that the steps write,
-//! in whatever order they come. Until the next capture none of them can fail.
+//! A single move or removal makes the rows that it writes writable first, and fails before it
+//! changes anything. An operation of several must not stop halfway either, so it lists all entities
+//! that will leave their row, and [`Moves::prepare`] makes everything writable that the steps
+//! write, in any order. Until the next capture none of them can fail.
 //!
 //! At any time between two steps a table holds at least `rows - leaving` and at most
 //! `rows + arriving` rows. So an append lands in that span, the last row, which a removal moves,
 //! comes from it, and the row that it moves into belongs to an entity that leaves. The span and
-//! those rows are all there is to prepare. The steps give no chunk back, as the next one may fill
-//! what the last one has emptied: [`Moves::finish`] does when all are taken.
+//! those rows are all there is to prepare. The steps give no chunk back, as the next one may fill a
+//! chunk that the last one has emptied: [`Moves::finish`] does when all are taken.
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;

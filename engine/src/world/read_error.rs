@@ -44,7 +44,7 @@ pub enum ReadError {
     },
 }
 
-/// Says what to do about a component that may not be read.
+/// Writes the remedy for a component that may not be read.
 pub(crate) fn write_not_readable(
     formatter: &mut fmt::Formatter<'_>,
     component: &str,
@@ -58,7 +58,7 @@ pub(crate) fn write_not_readable(
     )
 }
 
-/// Says what to do about an id that nothing has.
+/// Writes the remedy for an unknown id.
 pub(crate) fn write_unknown(formatter: &mut fmt::Formatter<'_>, id: ComponentId) -> fmt::Result {
     write!(
         formatter,
@@ -67,7 +67,7 @@ pub(crate) fn write_unknown(formatter: &mut fmt::Formatter<'_>, id: ComponentId)
     )
 }
 
-/// Says what to do about a component that is no toggle.
+/// Writes the remedy for a component that is no toggle.
 pub(crate) fn write_not_toggle(formatter: &mut fmt::Formatter<'_>, component: &str) -> fmt::Result {
     write!(
         formatter,

@@ -1,9 +1,9 @@
-//! Physical replicas: [`World::sync_from`] copies what differs since the last sync.
+//! Physical replicas: [`World::sync_from`] copies the chunks that differ since the last sync.
 //!
-//! A sync closes an epoch of the source, so that whatever is written there afterwards carries a
-//! newer `written` mark, and an epoch of the replica, so that chunks that were written in the
-//! replica itself can be told and copied again. Marks are compared by order and only against the
-//! source that made them, never for equality between two worlds' counters.
+//! A sync closes an epoch of the source, so that later writes there carry a newer `written` mark,
+//! and an epoch of the replica, so that chunks that were written in the replica itself can be told
+//! and copied again. Marks are compared by order and only against the source that made them, never
+//! for equality between two worlds' counters.
 //!
 //! The two worlds need not have registered the same types in the same order, nor have chunks of the
 //! same sizes: [`SourceIds`] tells which type of the replica is which one of the source, and rows are
@@ -105,7 +105,7 @@ struct Sync<'a, M> {
     /// The columns of the source that are copied, and which ones those are here.
     mask: ComponentMask,
     ids: &'a SourceIds,
-    /// What is older than this in the source was copied before; `ZERO` copies everything.
+    /// Chunks older than this in the source were copied before; `BEFORE_ALL` copies everything.
     since: Epoch,
     /// Chunks newer than this in the replica were written there.
     own_since: Epoch,
@@ -127,11 +127,11 @@ impl World {
     /// the replica, unless that has sent events itself or was restored. Logs outside of `mask` stay
     /// as they are in the replica.
     ///
-    /// `mask` names ids of the source. The types of the source become types of the replica, whatever
-    /// both have registered before and in which order: one that both know keeps its id here, the
-    /// others get new ones, and no id of the replica ever changes. Archetypes come to stand in the
-    /// order of the source, so that the replica is iterated as the source is; archetypes that only
-    /// the replica has follow, without rows. Chunks may be of other sizes here than there.
+    /// `mask` names ids of the source. The types of the source become types of the replica,
+    /// independent of those that it has already: one that both know keeps its id here, the others
+    /// get new ones, and no id of the replica ever changes. Archetypes come to stand in the order
+    /// of the source, so that the replica is iterated as the source is; archetypes that only the
+    /// replica has follow, without rows. Chunks may be of other sizes here than there.
     ///
     /// A replica is for memory that must be separate: other processes, files, devices. For
     /// reading in this process a [`View`](crate::View) costs a fraction.
@@ -154,8 +154,8 @@ impl World {
     /// [`SyncError::Register`] when a type of the source can't be registered here, or shares its name with a
     /// component of another shape, or when a component is described by its bytes in one of the two worlds and
     /// some of them are no value of the type that it has in the other; [`SyncError::Toggle`] when a component
-    /// is a toggle in one of the two worlds only; [`SyncError::Memory`] when memory runs out. What the
-    /// replica knows and holds is unchanged.
+    /// is a toggle in one of the two worlds only; [`SyncError::Memory`] when memory runs out. The replica's
+    /// types and state are unchanged.
     pub fn sync_from(
         &mut self,
         source: &World,
@@ -174,8 +174,8 @@ impl World {
         copied
     }
 
-    /// A component that the source knows by its description and the replica by a type, of which bytes
-    /// in the source are no value.
+    /// A component that the source knows by its description and the replica by a type, with bytes in
+    /// the source that are no value of it.
     fn find_refused_of(&self, source: &World, mask: &ComponentMask) -> Option<&'static str> {
         let (own, theirs) = (&self.catalog.registry, &source.catalog.registry);
         if !own.has_checks() {
@@ -222,7 +222,7 @@ impl World {
                     sync.copy_column(resource.column_mut(), from.column(), from.rows());
                     resource.set_rows(from.rows());
                 }
-                // Other logs keep what was sent here; other resources are cleared below.
+                // Other logs keep their events; other resources are cleared below.
                 Pair::Log(..) | Pair::Resource(..) => {}
             }
             Ok::<_, Infallible>(())
@@ -318,7 +318,7 @@ impl Sync<'_, Memory> {
 }
 
 impl Sync<'_, Returns> {
-    /// Copies what a preparation made room for, and gives back what the mask leaves out.
+    /// Copies the columns that a preparation made room for, and empties those outside the mask.
     fn copy_table(&mut self, table: &mut Table, source: &Table) {
         let rows = source.rows();
         for from in source.columns() {
@@ -340,7 +340,7 @@ impl Sync<'_, Returns> {
         while at < rows {
             let end = piece_end((column, 0), source, at..rows);
             self.report.chunks += 1;
-            // Owning a chunk marked it as written, so this finds what was prepared.
+            // Owning a chunk marked it as written, so this finds the prepared chunks.
             if self.differs((column, 0), source, at) {
                 let rows = column.writable_run(at..end, self.memory.now());
                 rows.expect("what differs was made writable").copy_from(source, at);

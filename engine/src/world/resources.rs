@@ -1,4 +1,4 @@
-//! Resources: values of which a world has one per type.
+//! Resources: values, one per type in a world.
 //!
 //! The type's id shares the range of the components, so a mask with it captures the value, a
 //! module declares that it reads it, and a sync copies it. A type may be a component, an event and

@@ -17,7 +17,7 @@ pub(crate) enum Role {
     },
 }
 
-/// Which state of which source a replica holds.
+/// The state of a source that a replica holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SyncMark {
     pub(crate) source: WorldId,
@@ -63,7 +63,7 @@ impl Role {
         mark.filter(|mark| mark.source == source && mark.mask == *mask)
     }
 
-    /// Makes the next sync copy everything, as columns are not what they were.
+    /// Makes the next sync copy everything, as columns are those of other types now.
     pub(crate) fn forget_mark(&mut self) {
         if let Self::Replica { mark, .. } = self {
             *mark = None;

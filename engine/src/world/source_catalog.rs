@@ -97,7 +97,7 @@ impl World {
         is_moved
     }
 
-    /// Forgets what was worked out for another order of archetypes, if there was one.
+    /// Forgets the plans and hashes for another order of archetypes, if there was one.
     pub(crate) fn close_catalog(&mut self, is_rearranged: bool) {
         self.plans.bundles.close(&self.catalog.registry);
         if is_rearranged {

@@ -32,8 +32,8 @@ impl SourceIds {
         self.ids.as_ref().map_or(id, |ids| ids[id.index()])
     }
 
-    /// The types of `mask`, which the source knows, here. What it does not know yet is left out
-    /// where ids differ.
+    /// The ids here of the types of `mask`, which has ids of the source. Types that the source does
+    /// not know yet are left out where ids differ.
     pub(crate) fn known(&self, mask: &ComponentMask) -> ComponentMask {
         match &self.ids {
             None => *mask,
@@ -46,7 +46,7 @@ impl SourceIds {
         if *mask == ComponentMask::ALL { *mask } else { self.known(mask) }
     }
 
-    /// Whether `ids` has what is known here, and perhaps more.
+    /// Whether `ids` begins with the ids that are known here.
     pub(crate) fn agrees_with(&self, ids: &[ComponentId]) -> bool {
         match &self.ids {
             None => ids.iter().enumerate().all(|(number, id)| id.index() == number),

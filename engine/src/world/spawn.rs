@@ -211,7 +211,7 @@ impl World {
         })
     }
 
-    /// Makes what a removal writes writable.
+    /// Makes the rows and slots writable that a removal writes.
     #[cold]
     fn prepare_despawn_of(&mut self, entity: Entity, at: Location) -> Result<(), MemoryError> {
         self.attempt(|world| {

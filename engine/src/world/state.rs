@@ -220,7 +220,7 @@ impl State {
         }
     }
 
-    /// Takes away what [`State::grow`] added for all but the first `archetypes` and `types`.
+    /// Takes away the holders of [`State::grow`] for all but the first `archetypes` and `types`.
     pub(crate) fn shrink(&mut self, archetypes: usize, types: usize, memory: &mut Returns) {
         let Self { tables, index: _, logs, resources } = self;
         let is_kept = |id: ComponentId| id.index() < types;

@@ -19,18 +19,18 @@ const SLOTS: usize = 64;
 
 /// # State hashes
 impl World {
-    /// A number for what the world holds: equal worlds have equal hashes, and different ones
+    /// A number for the state of the world: equal worlds have equal hashes, and different ones
     /// almost certainly different ones.
     ///
-    /// Counted are the entities with their handles, in the order of their rows, all components,
-    /// the hierarchy, resources, and which free slots are given out next; in a replica, what it was
-    /// synced with. Not counted are the tick, events, local resources, the ids of components, the
-    /// order and number of archetypes, and anything about memory. The number is the same in every
-    /// process and on every machine of one byte order, for one build of the program and one
-    /// [`WorldConfig`](crate::WorldConfig). It does not protect against forged data.
+    /// Counted are the entities with their handles, in the order of their rows, all components, the
+    /// hierarchy, resources, and which free slots are given out next; in a replica, the part that
+    /// it was synced with. Not counted are the tick, events, local resources, the ids of
+    /// components, the order and number of archetypes, and anything about memory. The number is the
+    /// same in every process and on every machine of one byte order, for one build of the program
+    /// and one [`WorldConfig`](crate::WorldConfig). It does not protect against forged data.
     ///
     /// Reads the chunks that were written since the last call, and looks at the mark of every
-    /// other. Settles what was reserved through `&World`. Allocates only when a table has grown.
+    /// other. Settles handles reserved through `&World`. Allocates only when a table has grown.
     /// Every chunk is marked as written once more by its first write after the call, as after a
     /// [`World::sync_from`].
     ///
@@ -74,7 +74,7 @@ impl World {
                     hash.add_index(if index.settle(memory).is_ok() {
                         hashes.index.hash(index.column(), index.len(), since, hash_slots)
                     } else {
-                        // Short of memory to mark what was reserved: as if it were marked.
+                        // Short of memory to mark reserved slots: as if they were marked.
                         hashes.index.clear();
                         hash_index(&index.slots(), &index.head())
                     });
@@ -96,8 +96,8 @@ impl World {
     }
 }
 
-/// The hash of an entity index of which some slots may be reserved and not marked yet: that of the
-/// index in which they are.
+/// The hash of an entity index that may have slots which are reserved and not marked yet: that of
+/// the index in which they are.
 pub(crate) fn hash_index(slots: &Rows<'_>, head: &IndexHead) -> u64 {
     let unsettled = EntityIndex::unsettled(slots, head);
     if unsettled.is_empty() {
@@ -112,12 +112,12 @@ pub(crate) fn hash_index(slots: &Rows<'_>, head: &IndexHead) -> u64 {
     })
 }
 
-/// The hash of a run of slots of an entity index, without what the tables tell as well.
+/// The hash of a run of slots of an entity index, without the locations, as tables tell those.
 fn hash_slots(slots: &Rows<'_>, run: Range<usize>) -> u64 {
     hash_slots_as(slots, run, |_, slot| slot.without_location())
 }
 
-/// The hash of what `shown` makes of the slots of a run.
+/// The hash of the slots of a run after `shown`.
 fn hash_slots_as(
     slots: &Rows<'_>,
     run: Range<usize>,

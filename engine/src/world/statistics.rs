@@ -16,10 +16,10 @@ pub struct WorldMemory {
     pub live_bytes: usize,
     /// Chunks in the world's tables, index, event logs and resources.
     pub live_chunks: usize,
-    /// Bytes of live chunks that an active snapshot sees as well: what writing to all of them would
-    /// copy, but for chunks of the snapshot that a branch came from, which are not its own. A chunk
-    /// counts when the snapshot holds its column and the world has not come to own the chunk since;
-    /// those without rows, of which a growing column has up to a quarter, are not told apart.
+    /// Bytes of live chunks that an active snapshot sees as well: those that writing to all of them
+    /// would copy, but for chunks of the snapshot that a branch came from, which are not its own. A
+    /// chunk counts when the snapshot holds its column and the world has not come to own the chunk
+    /// since; those without rows, up to a quarter of a growing column, are not told apart.
     pub shared_bytes: usize,
     /// Live chunks that an active snapshot sees as well.
     pub shared_chunks: usize,
@@ -138,9 +138,9 @@ impl World {
         if id.world == self.id { self.memory.history.use_of(id, self.tick) } else { None }
     }
 
-    /// Bytes that snapshot `id` alone keeps alive: what would be free if it ended now. Zero when it
-    /// has ended or is of another world. The cost grows with the chunks that it retains, times the
-    /// older snapshots.
+    /// Bytes that snapshot `id` alone keeps alive: those that would be free if it ended now. Zero
+    /// when it has ended or is of another world. The cost grows with the chunks that it retains,
+    /// times the older snapshots.
     pub fn exclusive_bytes(&self, id: SnapshotId) -> usize {
         if id.world == self.id { self.memory.history.exclusive_bytes(id) } else { 0 }
     }
@@ -151,15 +151,15 @@ impl World {
     }
 
     /// Measures the time spent on copy-on-write from now on. Loops then copy a shared chunk
-    /// before they run over it instead of in the same pass, so that the copy can be told from
-    /// the loop: the time is an upper bound of what copying costs.
+    /// before they run over it instead of in the same pass, so that the copy can be told from the
+    /// loop: the time is an upper bound of the cost of copying.
     pub fn set_copy_timing(&mut self, on: bool) {
         self.memory.history.timing = on;
     }
 
     /// Maps `bytes` ahead, so that the arena can give them out later without mapping more. Where
-    /// entities come and go at random, memory in use comes to a new high at ever rarer intervals, and
-    /// what is mapped ahead has room for these, too.
+    /// entities come and go at random, memory in use comes to a new high at ever rarer intervals,
+    /// and the memory mapped ahead has room for these, too.
     ///
     /// ```
     /// # use convoy_engine::World;

@@ -55,15 +55,15 @@ impl World {
         Store { contents, catalog, readable, world: *id, tick: *tick }
     }
 
-    /// The store, and beside it what writing takes. The columns of the store are reached one by one
-    /// ([`TableRef::column`]), so that a query may have some of them exclusively.
+    /// The store, and beside it the means of writing. The columns of the store are reached one by
+    /// one ([`TableRef::column`]), so that a query may have some of them exclusively.
     #[inline]
     pub(crate) fn store_to_write(&mut self) -> (Store<'_>, WriteParts<'_>) {
         let (store, parts, _, _) = self.store_to_share();
         (store, parts)
     }
 
-    /// The store with what writing takes, and what queries borrow while the world is shared out.
+    /// The store with the means of writing, and the queries' borrows while the world is shared out.
     #[inline]
     pub(crate) fn store_to_share(&mut self) -> SharedParts<'_> {
         let Self { state, catalog, role, id, tick, memory, scratch, .. } = self;

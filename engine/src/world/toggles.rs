@@ -32,8 +32,8 @@ impl World {
     ///
     /// It takes two of the [`COMPONENTS_MAX`](crate::component::COMPONENTS_MAX) ids, and one byte more for
     /// each entity with a `T`. Entities that get a `T` have it switched on. Switching is an
-    /// operation on one byte: the entity keeps its row, its archetype and the value. What looks at
-    /// the switch, and what does not:
+    /// operation on one byte: the entity keeps its row, its archetype and the value. The operations
+    /// that look at the switch, and those that do not:
     ///
     /// | | where `T` is switched off |
     /// |---|---|
@@ -42,14 +42,14 @@ impl World {
     /// | `Option<&T>` | the entity is found, with `None` |
     /// | [`Changed<T>`](crate::query::Changed), [`Added<T>`](crate::query::Added) | the entity is found: they look at the value, which switching does not change. Together with `&T` it is skipped |
     /// | [`Or`](crate::query::Or), tuples of filters | as their parts |
-    /// | [`Has<T>`](crate::query::Has) | `true`: it tells what the archetype has |
-    /// | [`World::query_described`] | skipped where the component is required; `excluded` looks at what the archetype has |
+    /// | [`Has<T>`](crate::query::Has) | `true`: it looks at the archetype |
+    /// | [`World::query_described`] | skipped where the component is required; `excluded` looks at the archetype |
     /// | `get` and `get_many` of a query | [`GetError::Filtered`](crate::query::GetError::Filtered) where the loop skips the entity |
-    /// | `count`, `len`, `single` and batches over a query | go by what the query finds |
+    /// | `count`, `len`, `single` and batches over a query | go by the rows that the query finds |
     /// | [`World::get`], [`World::get_mut`], bytes by id | the value is reached |
     /// | [`World::insert`], also in place | switches `T` on |
     /// | [`World::remove`], [`World::exchange`], [`World::despawn`] | take `T` away |
-    /// | snapshots, replicas | have what was switched at the capture or sync |
+    /// | snapshots, replicas | have the switches of the capture or sync |
     ///
     /// A query that skips rows looks at 64 of them at once; queries over other tables are not
     /// slowed down.
@@ -164,8 +164,8 @@ pub struct Toggles<'w, T> {
 }
 
 impl<T: Component> Toggles<'_, T> {
-    /// Switches `T` of `entity` on or off. Returns whether that changed anything; what is
-    /// switched as wanted already is not written.
+    /// Switches `T` of `entity` on or off. Returns whether that changed anything; a switch that is
+    /// as wanted already is not written.
     ///
     /// Constant time, and no row moves. The chunk of switches is copied first when a snapshot
     /// shares it.

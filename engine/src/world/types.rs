@@ -55,8 +55,8 @@ impl World {
 
 impl World {
     /// Looks at a registry that knows the components of `B`: that of the world, or where some are
-    /// new to that, a copy, which is returned as well. So nobody registers a type for an operation
-    /// that is refused.
+    /// new to that, a copy, which is returned as well. So an operation that is refused registers no
+    /// type.
     pub(crate) fn look_at_types<B: Bundle, R, E: From<RegisterError>>(
         &self,
         look: impl FnOnce(&Registry) -> Result<R, E>,
@@ -109,7 +109,7 @@ impl World {
 pub(crate) fn rows_pass(tables: &[Table], id: ComponentId, check: Check) -> bool {
     check.is_none()
         || tables.iter().all(|table| {
-            // A replica may have rows without what it was not synced with.
+            // A replica may have rows without the columns that it was not synced with.
             let rows = table.rows();
             let column = table.column(id).filter(|column| column.capacity() >= rows);
             column.is_none_or(|column| (0..rows).all(|row| check.passes(column.bytes(row))))

@@ -16,7 +16,7 @@ impl Random {
 }
 
 impl Arena {
-    /// Checks that what is known twice is the same, and that no byte is lost.
+    /// Checks that facts noted twice agree, and that no byte is lost.
     fn check(&self) {
         self.pages.check();
         let free_bytes = self.pages.free_bytes() + self.blocks.check(&self.pages);
@@ -84,7 +84,7 @@ impl Program {
             choice if choice < allocates || self.live.is_empty() => self.allocate(),
             _ => {
                 let (chunk, class) = self.live.swap_remove(self.random.below(self.live.len()));
-                // SAFETY: the chunk is of this arena and class, and nobody has it any more.
+                // SAFETY: the chunk is of this arena and class, and has no holder any more.
                 unsafe { self.arena.recycle(chunk, class) };
             }
         }
@@ -114,7 +114,7 @@ fn random_programs_lose_no_chunk_and_no_page() {
                 program.check();
             }
         }
-        // All of it is one again: a chunk of whatever is mapped can be had.
+        // With nothing allocated, a trim leaves every mapped byte in free spans.
         for (chunk, class) in program.live.drain(..) {
             // SAFETY: as above.
             unsafe { program.arena.recycle(chunk, class) };
@@ -163,7 +163,7 @@ fn a_limit_is_reached_with_little_left() {
         for _ in 0..gone {
             let table = tables.swap_remove(random.below(tables.len()));
             for (chunk, class) in table {
-                // SAFETY: the chunk is of this arena and class, and nobody has it any more.
+                // SAFETY: the chunk is of this arena and class, and has no holder any more.
                 unsafe { arena.recycle(chunk, class) };
             }
         }

@@ -140,7 +140,7 @@ impl Block {
         whole_units(self.free, unit_of(self.class))
     }
 
-    /// The runs of them that have `bytes`, or may have with what lies beside the block.
+    /// The runs of them that have `bytes`, or may have with the memory beside the block.
     pub(super) fn loose_runs(&self, bytes: usize) -> u64 {
         let (mut left, mut found) = (self.loose(), 0);
         while left != 0 {

@@ -1,14 +1,14 @@
-//! The collector as the model checker sees it: what crossbeam-epoch promises, and nothing beyond.
+//! The collector as the model checker sees it: the promises of crossbeam-epoch, and nothing beyond.
 //!
 //! The real collector takes the checker too many steps, and has been checked by its authors. This
 //! one stands on two promises of theirs:
 //!
-//! * Who pins after a deferral sees what came before the deferral.
-//! * What is deferred runs when all guards are gone that were there at the deferral: after the
-//!   deferral, and after all that was done under those guards.
+//! * A thread that pins after a deferral sees everything that came before the deferral.
+//! * A deferred destruction runs when all guards are gone that were there at the deferral: after
+//!   the deferral, and after all that was done under those guards.
 //!
-//! It destroys at the first moment that these allow, so that whoever looks too late is caught. A
-//! pin orders nothing else: the two counters pass on exactly what the promises say, and the
+//! It destroys at the first moment that these allow, so that a thread that looks too late is
+//! caught. A pin orders nothing else: the two counters pass on exactly the promised order, and the
 //! registry belongs to the checker, whose threads take turns.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ struct Deferred {
     destroy: Box<dyn FnOnce() + Send>,
 }
 
-/// Who is pinned, and what waits.
+/// The guards that are pinned, and the destructions that wait.
 #[derive(Default)]
 struct Registry {
     guards_made: usize,
@@ -50,7 +50,7 @@ impl Collector {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Destroys what waits for no guard any more.
+    /// Runs the destructions that wait for no guard any more.
     fn destroy_due(&self) {
         let due: Vec<Deferred> =
             self.registry().deferred.extract_if(.., |each| each.waits_for.is_empty()).collect();

@@ -2,10 +2,10 @@
 //! lets a load return.
 //!
 //! The sources of the cells are compiled here once more, as they are, with the checker's atomics in
-//! place of the standard ones. Only crossbeam-epoch is replaced, by what it promises; see
-//! [`collector`]. What goes wrong shows in four ways: an assertion of a model; a data race on the
-//! shared value, or on a field that only the owner touches; an `Arc` that is never dropped; and
-//! memory that is used after it was freed, see [`quarantine`].
+//! place of the standard ones. Only crossbeam-epoch is replaced, by its promises; see
+//! [`collector`]. A bug shows in four ways: an assertion of a model; a data race on the shared
+//! value, or on a field that only the owner touches; an `Arc` that is never dropped; and memory
+//! that is used after it was freed, see [`quarantine`].
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test -p convoy-pool --test loom --release
@@ -55,7 +55,7 @@ struct Picture {
     filled: bool,
 }
 
-// SAFETY: that the cells keep readers from writers is what the models check.
+// SAFETY: the models check that the cells keep readers from writers.
 unsafe impl Sync for Picture {}
 
 impl Picture {
@@ -129,13 +129,13 @@ fn publish(
     (vacant.publish(publication), watch)
 }
 
-/// A thread that joins once and returns what it read.
+/// A thread that joins once and returns the number that it read.
 fn joiner(publication: &Publication<Picture>) -> thread::JoinHandle<Option<u64>> {
     let publication = publication.clone();
     thread::spawn(move || publication.join().map(|lease| lease.check()))
 }
 
-/// Nobody reads, and every cell is idle or was discarded.
+/// There is no reader, and every cell is idle or was discarded.
 fn assert_at_rest(pool: &CellPool<Picture>, publication: &Publication<Picture>) {
     assert!(publication.join().is_none());
     let CellPoolStatistics { created, pooled, discarded, idle_retained_bytes, .. } =
@@ -342,7 +342,7 @@ fn owner_writes_lent_memory_when_the_watch_has_ended() {
 /// Memory that a cell's readers look at and its owner writes.
 struct Lent(UnsafeCell<u64>);
 
-// SAFETY: that readers and the writer keep apart is what the model checks.
+// SAFETY: the model checks that readers and the writer keep apart.
 unsafe impl Sync for Lent {}
 // SAFETY: a number.
 unsafe impl Send for Lent {}

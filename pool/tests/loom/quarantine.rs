@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 /// How many blocks are held back: more than one execution of a model gives back.
 const BLOCKS_MAX: usize = 4096;
 
-/// What memory that was given back is filled with.
+/// The byte that fills memory that was given back.
 const SPOILT: u8 = 0xdb;
 
 /// Blocks that were given back, the oldest at `next`.

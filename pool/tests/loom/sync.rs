@@ -1,4 +1,4 @@
-//! What the lease cells synchronise by, as the model checker provides it.
+//! The primitives that the lease cells synchronise by, as the model checker provides them.
 
 pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::sync::Arc;
@@ -42,7 +42,7 @@ impl<T> AtomicPtr<T> {
     }
 }
 
-/// Runs `destroy`. Panics are what the checker finds.
+/// Runs `destroy`. Panics are the checker's findings.
 pub(crate) fn contain(destroy: impl FnOnce()) {
     destroy();
 }

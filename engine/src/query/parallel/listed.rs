@@ -30,11 +30,11 @@ impl<Q: Terms, F: Filter> Pass<'_, '_, Q, F> {
             let (run, rows) = (listed.run, listed.rows);
             if Q::is_shared(&run) {
                 if copying.copy_timed::<Q>(listed) {
-                    // SAFETY: the run has these rows, which were copied and nobody has visited,
-                    // and nothing is reclaimed before the pass ends.
+                    // SAFETY: the run has these rows, which were copied and not visited, and
+                    // nothing is reclaimed before the pass ends.
                     unsafe { visit_copied::<Q>(run, rows, &mut &each) };
                 } else {
-                    // SAFETY: the run has these rows, which nobody has copied or visited; for the
+                    // SAFETY: the run has these rows, which were not copied or visited; for the
                     // rest as above.
                     unsafe { visit_fused::<Q>(run, rows, &mut &each) };
                 }
@@ -151,8 +151,8 @@ impl<'a, Q: Terms> Listed<'a, Q> {
         Ok(listed)
     }
 
-    /// Opens all runs and lists them. Chunks of tables that are visited in part are copied here: nobody
-    /// else would copy the rest of them.
+    /// Opens all runs and lists them. Chunks of tables that are visited in part are copied here, as
+    /// no visit would copy the rest of them.
     fn list_runs<F: Filter>(
         &mut self,
         plan: &Plan<'_, '_, Q>,
@@ -212,8 +212,8 @@ impl<'a, Q: Terms> Listed<'a, Q> {
 
 impl<Q: Terms> Drop for Listed<'_, Q> {
     fn drop(&mut self) {
-        // After a panic, runs are left that nobody has begun. All threads have come back, and what
-        // they wrote to the flags came before that.
+        // After a panic, runs are left that no thread has begun. All threads have come back, and
+        // their writes to the flags came before that.
         for listed in self.list.runs() {
             if !listed.begun.load(Ordering::Relaxed) {
                 // SAFETY: the rows are in the run, and no item of them is or was alive.

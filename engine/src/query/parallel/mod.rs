@@ -1,7 +1,7 @@
 //! Parallel iteration on rayon's threads, behind the feature `rayon`.
 //!
 //! The threads of the current pool take *tasks* from one counter until none is left: a task is one
-//! large run, or several small ones, also of several tables. So a slow task delays nobody, tasks
+//! large run, or several small ones, also of several tables. So a slow task delays no thread, tasks
 //! cost one atomic exchange each, and nothing is allocated for them.
 //!
 //! Writing takes two steps. First the world's thread makes all chunks writable: it allocates a

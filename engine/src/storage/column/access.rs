@@ -263,7 +263,7 @@ impl<'c> RowMut<'c> {
     #[inline]
     pub(crate) fn write_copy<T: Component>(self, value: &T) {
         self.column.assert_holds::<T>();
-        // SAFETY: as in `write`; nobody borrows `value` from the row beside the column.
+        // SAFETY: as in `write`; `value` is not in the row, which is borrowed with the column.
         unsafe { ptr::copy_nonoverlapping(value, self.ptr().cast().as_ptr(), 1) };
     }
 
@@ -326,8 +326,8 @@ impl<'c> RunMut<'c> {
         for (before, piece) in self.pieces() {
             let source = values[before..before + piece.len()].as_ptr();
             let target = self.ptr(piece.start).cast::<T>().as_ptr();
-            // SAFETY: the rows are inside one chunk. `values` does not overlap them: nobody borrows
-            // them from the world beside the column, and no snapshot sees them.
+            // SAFETY: the rows are inside one chunk. `values` does not overlap them: they are
+            // borrowed with the column, and no snapshot sees them.
             unsafe { ptr::copy_nonoverlapping(source, target, piece.len()) };
         }
     }
@@ -398,16 +398,16 @@ impl<'c> RunMut<'c> {
         self.ptr(start)
     }
 
-    /// The values of the rows, which lie in one chunk. Rows that are new have whatever their memory
-    /// has: all bits are a `T`.
+    /// The values of the rows, which lie in one chunk. New rows have the bits of their memory: all
+    /// bits are a `T`.
     pub(crate) fn into_slice<T: Component + AnyBitPattern>(self) -> &'c mut [T] {
         let run = self.into_places::<T>();
         // SAFETY: chunk memory is initialised, and the type has no invalid bit patterns.
         unsafe { slice::from_raw_parts_mut(run.as_mut_ptr().cast(), run.len()) }
     }
 
-    /// The places of the rows, which lie in one chunk, to write values to: what is there may be no
-    /// value of `T`.
+    /// The places of the rows, which lie in one chunk, to write values to: the bytes there may be
+    /// no value of `T`.
     pub(crate) fn into_places<T: Component>(self) -> &'c mut [MaybeUninit<T>] {
         self.column.assert_holds::<T>();
         // SAFETY: the rows are inside one chunk, and otherwise as in `RowMut::into_mut`.
@@ -419,8 +419,8 @@ impl<'c> RunMut<'c> {
 ///
 /// # Safety
 ///
-/// `start` is aligned for `T` and points to `rows` rows of its size, which nobody else reaches for the
-/// lifetime of the result.
+/// `start` is aligned for `T` and points to `rows` rows of its size, which only the result reaches
+/// for its lifetime.
 unsafe fn spare_rows<'a, T>(start: NonNull<u8>, rows: usize) -> &'a mut [MaybeUninit<T>] {
     // SAFETY: the caller's contract; a place may hold any bytes.
     unsafe { slice::from_raw_parts_mut(start.as_ptr().cast(), rows) }

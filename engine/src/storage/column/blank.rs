@@ -1,4 +1,5 @@
-//! Blank chunks: full chunks of equal rows that nobody has written, all of them one piece of memory.
+//! Blank chunks: full chunks of equal rows that were never written, all of them one piece of
+//! memory.
 //!
 //! A column with rows that are mostly unused, the entity index with its lanes, has an entry for
 //! each blank chunk and no memory. The piece belongs to the process, so that snapshots, branches and
@@ -13,7 +14,7 @@ use convoy_pool::ArenaConfig;
 
 use super::*;
 
-/// A piece of memory that is never given back, and what is in it.
+/// A piece of memory that is never given back, and its contents.
 struct Blank {
     value: Box<[u8]>,
     rows: usize,

@@ -72,7 +72,7 @@ impl Column {
     ///
     /// # Safety
     ///
-    /// `old` is what [`Column::own_deferred`] returned for the chunk, and nothing was reclaimed since.
+    /// `old` was returned by [`Column::own_deferred`] for the chunk, and nothing was reclaimed since.
     pub(crate) unsafe fn copy_around(&mut self, old: ChunkPtr, run: Range<usize>, live: usize) {
         let chunk = run.start >> self.rows_log2();
         let first = chunk << self.rows_log2();

@@ -1,7 +1,7 @@
 //! Gathering: chunks that scattered writes have put apart are copied to lie beside each other again.
 //!
 //! How fast a pass is depends on that, and passes that write everything restore it by themselves. A
-//! copy is not a write: rows, marks and what snapshots see stay as they are.
+//! copy is not a write: rows, marks and the chunks of snapshots stay as they are.
 
 use super::*;
 

@@ -28,7 +28,7 @@ impl Column {
         self.own_older(chunk, live, memory, Self::allocate_spare)
     }
 
-    /// Makes a `chunk` of an earlier epoch writable; a copy goes to what `allocate` gives.
+    /// Makes a `chunk` of an earlier epoch writable; a copy goes to the chunk of `allocate`.
     #[cold]
     fn own_older(
         &mut self,
@@ -63,7 +63,7 @@ impl Column {
 
     /// Puts a copy of the first `live` rows of a foreign `chunk` in its place, which counts as written
     /// when the chunk did. `born` is an epoch that was closed without a capture, so that the next write
-    /// finds a chunk that nobody sees, and marks it.
+    /// finds a chunk that no snapshot sees, and marks it.
     pub(crate) fn detach(
         &mut self,
         chunk: usize,

@@ -1,4 +1,4 @@
-//! Tests of which rows can be written, on a column by itself.
+//! Tests for writable rows, on a column by itself.
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 

@@ -1,4 +1,4 @@
-//! Components: what can be one, and the registry of those that a world knows.
+//! Components: the types that can be one, and the registry of those that a world knows.
 
 mod error;
 pub(crate) mod registry;

@@ -38,7 +38,7 @@ pub struct Registry {
     has_toggles: bool,
     /// Whether there are types with bytes that are no value.
     has_checks: bool,
-    /// What types took over, as it was described, in the order in which they did.
+    /// The descriptions that types took over, in the order in which they did.
     taken_over: Vec<(ComponentId, TypeShape)>,
 }
 

@@ -69,7 +69,7 @@ use crate::storage::names::{intern, name_of};
 /// world.spawn((Health(1.0), Team::Blue));
 /// ```
 ///
-/// # What can be a component
+/// # Types that can be components
 ///
 /// The engine copies, compares, hashes and restores components as bytes. All that a value needs must
 /// lie in it, and every one of its bytes must mean something. So:
@@ -79,15 +79,15 @@ use crate::storage::names::{intern, name_of};
 ///   Where the compiler would leave bytes between or after fields, there must be a field: order
 ///   fields by size, or add one such as `unused: [u8; 3]`.
 /// * **An enum** has a representation, `#[repr(u8)]`, and no fields, and derives `Clone`, `Copy`,
-///   `NoUninit` and `CheckedBitPattern`. One with fields becomes a struct of a tag and what all
-///   variants need together, or several components, one of which an entity has.
+///   `NoUninit` and `CheckedBitPattern`. One with fields becomes a struct of a tag and the fields
+///   of all variants, or several components, and an entity has one of them.
 /// * **An optional entity** is an [`Entity`](crate::Entity) that may be
 ///   [`Entity::NONE`](crate::Entity::NONE), and [`Entity::some`](crate::Entity::some) turns it into an
 ///   `Option`. Other options are a component that an entity has or lacks, or a field with a value
 ///   that means none.
 /// * **A text** is its bytes in an array, or a number that stands for it in a list of your own.
-/// * **A `Vec`, a map or a set** is entities of their own, with a component that names whom they
-///   belong to (see [`World::set_parent`](crate::World::set_parent)), or an array with a length.
+/// * **A `Vec`, a map or a set** is entities of their own, with a component that names their owner
+///   (see [`World::set_parent`](crate::World::set_parent)), or an array with a length.
 /// * **A pointer, a reference, an `Arc`, a handle of the system** goes into a local resource
 ///   ([`World::insert_local`](crate::World::insert_local)), which no snapshot captures, and the
 ///   component has a number that stands for it.
@@ -127,8 +127,7 @@ pub enum Check {
 
 impl Check {
     pub(crate) fn of<T: Component>() -> Self {
-        // What stands for the bits of a type has no invalid ones, and is the type itself where that
-        // has none either.
+        // `T::Bits` has no invalid bit pattern, and is the type itself where that has none either.
         if TypeId::of::<T>() == TypeId::of::<T::Bits>() {
             return Self::None;
         }
@@ -185,8 +184,8 @@ impl TypeShape {
     }
 }
 
-/// Tells whether all rows of a component are values by a check: asked before a type takes over what
-/// was only described.
+/// Tells whether all rows of a component are values by a check: asked before a type takes over a
+/// described component.
 pub(crate) type RowsPass<'a> = &'a dyn Fn(ComponentId, Check) -> bool;
 
 /// The use of a registered type.
@@ -204,8 +203,8 @@ pub(crate) const ENABLED: u8 = 0;
 /// The value of a toggle where its component is switched off.
 pub(crate) const DISABLED: u8 = 1;
 
-/// A component that no Rust type stands for, or one that is not known at compile time: what
-/// [`World::register_described`](crate::World::register_described) takes.
+/// A component that no Rust type stands for, or one that is not known at compile time, for
+/// [`World::register_described`](crate::World::register_described).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ComponentDescription<'a> {
     /// The name, unique among the components of a world.
@@ -225,7 +224,7 @@ pub struct ComponentInfo {
     /// The column that tells which rows have the component switched off, if it can be.
     pub(super) toggle: Option<ComponentId>,
     pub(super) rows_log2: u8,
-    /// What stands for the type in the hash of a state, in every world: it follows from the name and
+    /// The number of the type in the hash of a state, in every world: it follows from the name and
     /// the shape, and for types that share both, from which one was registered first.
     pub(super) key: u64,
 }
@@ -317,7 +316,7 @@ impl ComponentInfo {
             None => other.is_described() || other.accepts_any_bytes(),
         };
         let same_type = same_type && self.name() == other.name();
-        // Archetypes tell apart what holds the component with its toggle and what without.
+        // Archetypes with the toggle differ from those without it.
         let same_toggle = self.toggle.is_none() || self.toggle == other.toggle;
         let parts = |info: &Self| (info.kind, info.size(), info.align());
         same_type && same_toggle && parts(self) == parts(other)

@@ -43,7 +43,7 @@ impl Bases {
         }
     }
 
-    /// Ends what [`Bases::begin_branch`] began.
+    /// Ends the making of a branch, after [`Bases::begin_branch`].
     pub(crate) fn end_branch(&mut self) {
         self.numbers = Vec::new();
         // Holds without a chunk go at the first reclaim.

@@ -1,14 +1,14 @@
-//! The ledger: how many chunks there are, and what reaches them.
+//! The ledger: how many chunks there are, and from where they are reached.
 //!
 //! Every count is kept as chunks change hands, so that reading one costs nothing, and nothing is
 //! counted per row. Chunks that the world reaches are *live*, those that only snapshots reach are
 //! *retained*.
 //!
-//! *Shared* is what the world and a snapshot reach both, and changes without a chunk being
-//! touched: a capture shares all that it takes, and its end unshares what no other capture sees.
-//! So live chunks are told apart by component and by the oldest active snapshot that sees them. A
-//! capture takes over the counts of its components that no capture had ([`Ledger::share`]); when
-//! it ends they go to the next newer snapshot of the component, or back ([`Ledger::unshare`]). Both
+//! *Shared* chunks are reached by the world and by a snapshot, and become so without being touched:
+//! a capture shares all that it takes, and its end unshares those that no other capture sees. So
+//! live chunks are told apart by component and by the oldest active snapshot that sees them. A
+//! capture takes over the counts of its components that no capture had ([`Ledger::share`]); when it
+//! ends they go to the next newer snapshot of the component, or back ([`Ledger::unshare`]). Both
 //! cost a few instructions per component, and capturing stays a copy of chunk pointers.
 
 use convoy_pool::SizeClass;

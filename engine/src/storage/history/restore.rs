@@ -5,8 +5,8 @@
 //! each chunk is found by bisection, without memory of its own; the cost is that of the chunks
 //! retired since the capture.
 //!
-//! A [`Revival`] ends when it is dropped, also by a panic on the way: what was revived until then is
-//! on no dead list any more.
+//! A [`Revival`] ends when it is dropped, also by a panic on the way: the chunks revived until then
+//! are on no dead list any more.
 //!
 //! A revived chunk keeps the epoch in which it was born. Snapshots that were made while it was
 //! retired don't see it, but by their epochs they seem to: should it be retired again while one
@@ -121,7 +121,7 @@ impl Revival<'_> {
 }
 
 impl Drop for Revival<'_> {
-    /// The dead lists forget what was revived.
+    /// The dead lists forget the revived chunks.
     fn drop(&mut self) {
         for snapshot in self.memory.history.active.iter_mut().filter(|each| each.sorted > 0) {
             snapshot.lists.dead.retain(|dead| dead.chunk.is_some());

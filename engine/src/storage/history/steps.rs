@@ -1,4 +1,4 @@
-//! Steps: what a preparation has taken, so that it can be taken back when the rest of it fails.
+//! Steps: the chunks that a preparation has taken, to be taken back when the rest of it fails.
 //!
 //! A preparation makes chunks writable and adds chunks, one column after the other, until it has all
 //! that an operation needs, or finds no memory. While it is open, a chunk that it replaces is kept

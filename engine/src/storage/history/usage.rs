@@ -30,7 +30,7 @@ pub struct SnapshotUse {
     pub tick: u64,
     /// How many ticks the world has advanced since.
     pub lag: u64,
-    /// Views of it, and branches of which it keeps chunks, with their snapshots.
+    /// Views of it, and branches that share its chunks, with their snapshots.
     pub readers: usize,
     /// Chunks on its dead list: those that the world has replaced and that no newer snapshot
     /// keeps. The dead lists of all snapshots add up to

@@ -1,7 +1,7 @@
 //! Rows that come and go: [`Append`] stands for rows after the last one that can be written, and
 //! [`Removal`] for a row that can leave.
 //!
-//! Either is made after one look at what the table knows of all its columns, or at the columns
+//! Either is made after one look at the table's note on all its columns, or at the columns
 //! themselves, and is borrowed from the table. So filling a row asks nothing more.
 
 #![allow(unsafe_code, reason = "writes rows that were found writable in all columns at once")]
@@ -41,7 +41,7 @@ impl Table {
     #[inline]
     pub(super) fn is_open(&self, count: usize, now: Now<'_>) -> bool {
         let Open { start, count: open, epoch } = self.open;
-        // What is before the first one is as far after the last one.
+        // A row before the first one wraps around to one after the last one.
         let before = self.rows.wrapping_sub(start) as usize;
         let open = open as usize;
         before < open && count <= open - before && epoch == now.epoch()
@@ -153,7 +153,7 @@ impl Append<'_> {
         self.table.rows += self.count as u32;
     }
 
-    /// [`Append::finish`] of rows of new entities: what can be switched off is on.
+    /// [`Append::finish`] of rows of new entities: components that can be switched off are on.
     #[inline]
     pub(crate) fn finish_new(mut self) {
         if !self.table.toggles.is_empty() {
@@ -241,7 +241,7 @@ impl Removal<'_> {
                 // SAFETY: the rows are in their tables. `row` is not the last one, and so it is
                 // writable in every column, as `to` is.
                 Some(target) if row != last => unsafe { column.move_row(row, last, target, to) },
-                // The last row is not written, not even with what it holds: its chunk may be
+                // The last row is not written, not even with its own values: its chunk may be
                 // shared.
                 // SAFETY: `to` is writable in every column.
                 Some(target) => unsafe { target.row_mut(to) }.copy_from(column, row),

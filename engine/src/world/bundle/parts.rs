@@ -124,7 +124,7 @@ pub trait BundleFields: sealed::Sealed + Send + Sync + Sized + 'static {
     /// A tuple of references to the members.
     type Refs<'a>;
 
-    /// A tuple of what [`BundleFields::write`] writes to.
+    /// A tuple of the runs that [`BundleFields::write`] writes to.
     #[doc(hidden)]
     type Runs<'c>;
 
@@ -266,7 +266,7 @@ impl<B: Bundle> PartKind<B> for IsBundle {
     }
 }
 
-/// A bundle as a list of its components, whatever it nests.
+/// A bundle as a list of its components, nested ones included.
 ///
 /// ```compile_fail,E0080
 /// use convoy_engine::{Bundle, World};

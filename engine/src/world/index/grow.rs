@@ -60,7 +60,7 @@ impl EntityIndex {
                 return Ok(end);
             }
             if is_start && row > 0 && self.slots.is_blank(row >> self.slots.rows_log2()) {
-                // It says of its slots already what would be written.
+                // Its slots have the value already that would be written.
                 row = next;
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Lanes: what each command buffer holds and draws from, as the world knows it.
+//! Lanes: the handles that each command buffer holds and draws from, as the world knows them.
 //!
 //! A buffer starts a recording with a *stock* of handles that the world's thread took off the index
 //! for it: as many as its largest recording has needed, until that is long ago
@@ -9,8 +9,8 @@
 //! to and played back, and from nothing else.
 //!
 //! Snapshots and replicas take stocks, needs and counters along: after a restore each buffer goes on with
-//! what its lane held then, and in a branch or a replica the buffer that is made for the lane does. Nobody
-//! else could tell what a reserved slot was reserved for.
+//! the handles that its lane held then, and in a branch or a replica the buffer that is made for the lane
+//! does. Nothing else tells for which buffer a slot was reserved.
 
 use std::mem;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(super) struct Lanes {
     pub(super) lanes: Vec<Lane>,
 }
 
-/// A lane, and what the buffer that draws from it holds.
+/// A lane, and the handles of the buffer that draws from it.
 #[derive(Default)]
 pub(super) struct Lane {
     /// Whether a buffer draws from the lane.
@@ -70,7 +70,7 @@ impl Renewal {
         renewed.held.clear();
     }
 
-    /// Sets a buffer's stock and cursor to what they are in the lineage that is returned.
+    /// Sets a buffer's stock and cursor to their state in the lineage that is returned.
     pub(crate) fn take_up(&self, stock: &mut Vec<Entity>, cursor: &mut LaneCursor) -> u64 {
         let renewed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stock.clear();
@@ -97,18 +97,18 @@ impl LaneCursor {
         Self { lane, used, drawn: 0, run: 0..0, wish: 0 }
     }
 
-    /// Goes to what is unused after `used` indices, in another lineage or lane.
+    /// Goes to the unused indices after the first `used`, in another lineage or lane.
     pub(crate) fn reset(&mut self, used: u32) {
         *self = Self::new(self.lane, used);
     }
 
-    /// Takes back what was drawn. What would have been needed stays known, also where the recording
-    /// is discarded for it: the next one finds a stock of as many.
+    /// Takes back the handles that were drawn. The wish stays known, also where the recording is
+    /// discarded for it: the next one finds a stock of as many.
     pub(crate) fn rewind(&mut self) {
         (self.drawn, self.run) = (0, 0..0);
     }
 
-    /// Goes on behind what was drawn.
+    /// Goes on behind the indices that were drawn.
     pub(crate) fn advance(&mut self) {
         (self.used, self.drawn) = (self.used + self.drawn, 0);
     }
@@ -185,7 +185,7 @@ impl Lanes {
         }
     }
 
-    /// Tells the buffers with what they go on in `lineage`.
+    /// Tells the buffers with which handles they go on in `lineage`.
     pub(super) fn announce(&self, lineage: u64) {
         for lane in &self.lanes {
             if let Some(renewal) = &lane.renewal {

@@ -1,14 +1,14 @@
-//! Fresh indices that come back: reserved by the range, and dropped before anybody saw a handle.
+//! Fresh indices that come back: reserved by the range, and dropped before a handle was seen.
 //!
 //! They have no slots and may be thousands of millions, so they stay ranges. The counter goes back
-//! over those at its end. What lies below indices that were claimed since waits for the world, which
+//! over those at its end. Ranges below indices that were claimed since wait for the world, which
 //! takes its next indices from there, the lowest first: ranges in ascending order, neighbours joined.
 
 use super::*;
 
 impl EntityIndex {
-    /// Takes back what was given back since. Comes before the world claims indices, and before it
-    /// asks whether a handle is reserved.
+    /// Takes back the indices that were given back since. Comes before the world claims indices,
+    /// and before it asks whether a handle is reserved.
     #[inline]
     pub(super) fn recall_fresh(&mut self) {
         // Relaxed: the lock orders the list.
@@ -43,7 +43,7 @@ impl EntityIndex {
         lowest.start..end.map_or(lowest.end, |end| end.min(lowest.end))
     }
 
-    /// Forgets what [`EntityIndex::first_recalled`] found, which has been claimed.
+    /// Forgets the part of [`EntityIndex::first_recalled`] that has been claimed.
     pub(super) fn forget_recalled(&mut self, claimed: &Range<u32>) {
         if claimed.is_empty() {
             return;

@@ -82,7 +82,7 @@ impl EntityIndex {
             _ = from.compare_exchange(NONE, head, ordering, ordering);
         }
         // Release: pairs with the acquiring loads of the head here, in `take_handle`, in
-        // `take_handles` and in `head`, for what was just noted.
+        // `take_handles` and in `head`, for the note in `reserved_from`.
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         self.free_head.compare_exchange_weak(head, next, success, failure).map(drop)
     }

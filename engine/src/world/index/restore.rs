@@ -55,7 +55,7 @@ impl EntityIndex {
         let recalled = self.recalled.iter().map(|range| (range, true));
         state.given_back.extend(recalled.map(given_back));
         let SharedReturns { has_returned, has_fresh, returned } = &*self.returned.0;
-        // Relaxed: what another thread gives back just now may as well come later.
+        // Relaxed: handles that another thread gives back just now may as well come later.
         if has_returned.load(Ordering::Relaxed) || has_fresh.load(Ordering::Relaxed) {
             let returned = returned.lock().unwrap_or_else(PoisonError::into_inner);
             state.push_reserved(LaneId::NONE, &returned.handles);
@@ -86,7 +86,7 @@ impl EntityIndex {
             list.push(range.clone());
         }
         let surplus = !returned.handles.is_empty() || self.lanes.hold_surplus();
-        // Relaxed: as in `Handles::give_back`.
+        // Relaxed: as in `ReturnedHandles::give_back`.
         has_returned.store(surplus, Ordering::Relaxed);
         has_fresh.store(!returned.fresh.is_empty(), Ordering::Relaxed);
         drop(returned);
@@ -97,9 +97,9 @@ impl EntityIndex {
         *self.fresh.get_mut() = fresh;
     }
 
-    /// Takes over which handles another index gives out next, after its slots were copied: what is
-    /// reserved there is reserved here, for whom it is there. What this world has given out since
-    /// the last sync is of an earlier lineage, so its indices are used again.
+    /// Takes over which handles another index gives out next, after its slots were copied: handles
+    /// reserved there are reserved here, for the same owners. Those that this world has given out
+    /// since the last sync are of an earlier lineage, so their indices are used again.
     pub(crate) fn adopt(&mut self, source: &Self, lineage: u64) {
         (self.len, self.alive) = (source.len, source.alive);
         self.adopt_handles(source, lineage, |_| {});

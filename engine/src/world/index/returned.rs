@@ -27,11 +27,11 @@ pub(super) struct SharedReturns {
 /// Handles that were given back, all of one lineage.
 #[derive(Default)]
 pub(super) struct Returned {
-    /// The replica's state that the handles are for: a sync replaces all slots, and with them who
-    /// holds which handle.
+    /// The lineage that the handles are for: a restore or a sync replaces all slots, and with them
+    /// the holders of handles.
     lineage: u64,
     pub(super) handles: Vec<Entity>,
-    /// Indices that were never used, and whose handles nobody has seen: ranges, as they may be more
+    /// Indices that were never used, and whose handles were never seen: ranges, as they may be more
     /// than could be listed.
     pub(super) fresh: Vec<Range<u32>>,
     /// The lanes of command buffers that were dropped, of any lineage.
@@ -59,7 +59,7 @@ impl ReturnedHandles {
         self.0.has_returned.store(true, Ordering::Relaxed);
     }
 
-    /// Gives fresh indices back whose handles nobody has seen, as [`ReturnedHandles::give_back`].
+    /// Gives fresh indices back whose handles were never seen, as [`ReturnedHandles::give_back`].
     pub(crate) fn give_back_fresh(&self, lineage: u64, range: Range<u32>) {
         let mut returned = self.0.returned.lock().unwrap_or_else(PoisonError::into_inner);
         if returned.lineage == lineage {

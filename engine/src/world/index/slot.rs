@@ -1,4 +1,4 @@
-//! [`Slot`]: what the index knows of one handle.
+//! [`Slot`]: the record of one handle in the index.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -46,7 +46,7 @@ impl Slot {
         Some((Entity::new(index as u32, self.generation), at))
     }
 
-    /// The slot without where its entity is.
+    /// The slot without its entity's location.
     pub(crate) fn without_location(self) -> Self {
         let alive = self.archetype < RESERVED;
         if alive { Self { archetype: 0, row: 0, ..self } } else { self }

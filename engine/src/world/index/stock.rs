@@ -1,4 +1,4 @@
-//! Stocks: what command buffers take from the index, and what it notes of them.
+//! Stocks: the handles that command buffers take from the index, and its notes on them.
 
 use super::*;
 use crate::storage::index_state::LaneId;
@@ -21,8 +21,8 @@ impl EntityIndex {
         }
     }
 
-    /// Notes that a recording that is played back has used `spawned` handles, of which its lane
-    /// gave those that `cursor` has drawn. They are reserved from now on.
+    /// Notes that a recording that is played back has used `spawned` handles. Those that `cursor`
+    /// has drawn from its lane are reserved from now on.
     pub(crate) fn note_use(&mut self, cursor: &mut LaneCursor, spawned: usize) {
         let (lane, head) = (cursor.lane, &mut self.lanes.of(cursor.lane).head);
         head.used += cursor.drawn;
@@ -31,7 +31,7 @@ impl EntityIndex {
         cursor.advance();
     }
 
-    /// Sets a buffer's stock and cursor to what its lane has.
+    /// Sets a buffer's stock and cursor to those of its lane.
     pub(crate) fn take_up(&mut self, stock: &mut Vec<Entity>, cursor: &mut LaneCursor) {
         let lane = self.lanes.of(cursor.lane);
         stock.clear();
@@ -39,8 +39,8 @@ impl EntityIndex {
         cursor.reset(lane.head.used);
     }
 
-    /// Brings a stock to what the recordings of its lane need, or to `least` handles. Nothing to do
-    /// where it `is_held`, as of the last filling, and as many.
+    /// Brings a stock to as many handles as the recordings of its lane need, or to `least`. Nothing
+    /// to do where it `is_held`, as of the last filling, and has as many.
     pub(crate) fn fill_stock(
         &mut self,
         lane: LaneId,

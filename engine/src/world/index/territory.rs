@@ -2,13 +2,14 @@
 //!
 //! The world's thread and every command buffer take fresh indices side by side, on threads that know
 //! nothing of each other. So that none of them races for one, the indices are divided once and for
-//! all: each buffer has a *lane*, and the world has what belongs to no lane. Which index comes next
-//! then follows from the owner's own history, never from another's.
+//! all: each buffer has a *lane*, and the world has the indices that belong to no lane. Which index
+//! comes next then follows from the owner's own history, never from another's.
 //!
 //! Lanes lie in six *levels*, each eight times as large as the one before: level 0 is
-//! 32,768..65,536, level 1 is 262,144..524,288, and so on. Half of a level is divided among the lanes
-//! of group 0, half of what is left among those of group 1, and so on. Each group has twice as many
-//! lanes as the one before, so that a lane has a quarter of what one of the group before has:
+//! 32,768..65,536, level 1 is 262,144..524,288, and so on. Half of a level is divided among the
+//! lanes of group 0, half of the rest among those of group 1, and so on. Each group has twice as
+//! many lanes as the one before, so that a lane has a quarter as many indices as one of the group
+//! before:
 //!
 //! | lanes | each has in the levels | and in all |
 //! | --- | --- | --- |
@@ -21,8 +22,8 @@
 //! So a lane never moves because there are more of them, and thousands of buffers have lanes that
 //! are worth having. All lanes together have 7 % of the indices that there are.
 //!
-//! A lane is for what its buffer needs beyond its stock, which grows with the need. Indices far
-//! away cost a list entry for each chunk of unused slots (see
+//! A lane is for the handles that its buffer needs beyond its stock, which grows with the need.
+//! Indices far away cost a list entry for each chunk of unused slots (see
 //! [`ensure`](super::EntityIndex::ensure)), not its memory.
 
 use std::ops::Range;
@@ -68,8 +69,8 @@ fn level_of(index: u32) -> Option<Range<u32>> {
     (number < LEVELS && range.contains(&index)).then_some(range)
 }
 
-/// How much of a level a lane of `group` has: half of what the groups before have left, divided among
-/// the lanes of the group. Nothing where the level is too short for that.
+/// How much of a level a lane of `group` has: half of the rest that the groups before have left,
+/// divided among the lanes of the group. Nothing where the level is too short for that.
 fn block_len(group: u32, level: &Range<u32>) -> u32 {
     level.len() as u32 >> (2 * group + GROUP_LOG2 + 1).min(u32::BITS - 1)
 }
@@ -108,7 +109,7 @@ pub(super) fn lane_of(index: u32) -> Option<(u32, u32)> {
 
 fn find_lane(index: u32) -> Option<(u32, u32)> {
     let range = level_of(index)?;
-    // What is left of the level from `index` on tells the group: each one begins with half of it.
+    // The level's rest from `index` on tells the group, which has half of the rest at its start.
     let (size, left) = (range.len() as u32, range.end - index);
     let group = size.ilog2() - left.next_power_of_two().ilog2();
     let start = range.end - (size >> group);
@@ -131,7 +132,7 @@ fn past_level(next: u32) -> u32 {
     level_of(next).map_or(next, |level| level.end)
 }
 
-/// Whether `index` is the world's: it lies in no level, whose ends are nobody's.
+/// Whether `index` is the world's: it lies in no level. The ends of levels have no owner.
 pub(super) fn is_own(index: u32) -> bool {
     index < 1 << FIRST_LOG2 || level_of(index).is_none()
 }

@@ -26,7 +26,7 @@ impl EntityIndex {
         entity: Entity,
         memory: &mut Memory,
     ) -> Result<Option<Vacancy>, MemoryError> {
-        // What was given back is free before its slot comes to that generation again.
+        // A handle that was given back is free before its slot comes to that generation again.
         self.take_returned(memory);
         let index = entity.index();
         if self.check_reserved(entity, memory)? {

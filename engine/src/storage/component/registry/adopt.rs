@@ -1,7 +1,7 @@
 //! Adoption: a registry learns the types of another world's, each under an id of its own.
 //!
-//! Ids are in users' hands, in masks and in caches, so what one means in a world never changes.
-//! Types that both registries know keep their ids here, whatever they are there, and the others
+//! Ids are in users' hands, in masks and in caches, so the meaning of one in a world never changes.
+//! Types that both registries know keep their ids here, even if they differ there, and the others
 //! follow after all that are known.
 
 use super::*;

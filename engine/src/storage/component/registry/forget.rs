@@ -1,4 +1,4 @@
-//! Forgetting: what an operation registered that then failed.
+//! Forgetting the registrations of an operation that failed.
 
 use super::*;
 
@@ -8,13 +8,13 @@ impl Registry {
         self.infos.len()
     }
 
-    /// How many types took over what was only described.
+    /// How many types took over a description.
     pub(crate) fn taken_over(&self) -> usize {
         self.taken_over.len()
     }
 
-    /// Forgets all types but the first `len`, and all but the first `taken_over` that took over what
-    /// was described.
+    /// Forgets all types but the first `len`, and all take-overs of descriptions but the first
+    /// `taken_over`.
     pub(crate) fn truncate(&mut self, len: usize, taken_over: usize) {
         for (id, described) in self.taken_over.drain(taken_over..).rev() {
             self.infos[id.index()].shape = described;
