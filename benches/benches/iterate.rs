@@ -112,7 +112,7 @@ fn convoy(group: &mut Group<'_>, Workload { name, rows, wide: is_wide }: Workloa
             LiveWorld::new(world, snapshot)
         };
         let for_each = |live: &mut LiveWorld| {
-            let query = live.world.query_mut::<(&mut Position, &Velocity)>();
+            let mut query = live.world.query_mut::<(&mut Position, &Velocity)>();
             query.for_each(|(position, velocity)| step(position, velocity));
         };
         let iterator = |live: &mut LiveWorld| {
@@ -121,9 +121,8 @@ fn convoy(group: &mut Group<'_>, Workload { name, rows, wide: is_wide }: Workloa
             }
         };
         let runs = |live: &mut LiveWorld| {
-            let query = live.world.query_mut::<(&mut Position, &Velocity)>();
-            let done = query.for_each_run(|(positions, velocities)| flat(positions, velocities));
-            done.expect("there is memory for copies");
+            let mut query = live.world.query_mut::<(&mut Position, &Velocity)>();
+            query.for_each_run(|(positions, velocities)| flat(positions, velocities));
         };
         let forms: [(&str, &Pass); 3] =
             [("convoy", &for_each), ("convoy iterator", &iterator), ("convoy runs", &runs)];
