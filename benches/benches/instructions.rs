@@ -153,6 +153,16 @@ fn iterate_mut(mut live: Live) -> Live {
 }
 
 #[library_benchmark]
+#[bench::owned(wide_live().warmed(moved))]
+fn iterate_loop(mut live: Live) -> Live {
+    // Not by `for_each`: a loop asks for one item after the other.
+    for row in live.world.query_mut::<(&mut Position, &Velocity)>() {
+        step(row);
+    }
+    live
+}
+
+#[library_benchmark]
 #[bench::world(wide_live())]
 fn iterate(live: Live) -> (Live, f32) {
     let sum = live.world.query::<&Velocity>().iter().map(|velocity| velocity.0[0]).sum();
@@ -568,6 +578,7 @@ library_benchmark_group!(
         for_each,
         for_each_run,
         iterate_mut,
+        iterate_loop,
         iterate,
         view_for_each,
         changed,

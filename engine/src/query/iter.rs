@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code, reason = "hands out fetched rows")]
 
+use std::{mem, ptr};
+
 use convoy_pool::MemoryError;
 
 use super::access::Access;
@@ -17,15 +19,47 @@ use super::terms::Terms;
 ///
 /// In queries that write, when memory runs out for copying a chunk that a snapshot shares.
 pub struct QueryIter<'a, Q: Terms, F: Filter = ()> {
-    planned: Planned<'a, Q>,
-    cursor: Cursor<Q, F>,
-    access: Access<'a>,
+    between: BetweenRuns<'a, Q, F>,
     run: Option<Q::Run>,
     /// The next row of the run, and how many it has.
     index: usize,
     len: usize,
+}
+
+/// The part of an iterator that changes between runs only.
+struct BetweenRuns<'a, Q: Terms, F: Filter> {
+    planned: Planned<'a, Q>,
+    cursor: Cursor<Q, F>,
+    access: Access<'a>,
     /// Rows after the run that are visited, in this table and in those that follow.
     later: usize,
+}
+
+impl<Q: Terms, F: Filter> BetweenRuns<'_, Q, F> {
+    /// The next run that has rows, and how many; `None` when there is none.
+    #[inline(always)]
+    fn open_next(&mut self) -> Result<Option<(Q::Run, usize)>, MemoryError> {
+        let run = loop {
+            if let Some(run) = self.cursor.step() {
+                break run;
+            }
+            if !self.cursor.enter(&self.planned.plan()) {
+                return Ok(None);
+            }
+        };
+        let (rows, live) = (run.len(), self.cursor.rows());
+        self.later -= rows;
+        // SAFETY: the run lies in one chunk of every column of the cursor's table, and all runs that
+        // were opened before are copied.
+        let run = unsafe { self.access.open_whole::<Q>(self.cursor.bound(), run, live)? };
+        Ok(Some((run, rows)))
+    }
+
+    #[inline(never)]
+    fn with_next(mut self) -> (Self, Result<Option<(Q::Run, usize)>, MemoryError>) {
+        let opened = self.open_next();
+        (self, opened)
+    }
 }
 
 impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
@@ -35,28 +69,33 @@ impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
         cursor: Cursor<Q, F>,
         access: Access<'a>,
     ) -> Self {
-        Self { planned: plan.keep(), cursor, access, run: None, index: 0, len: 0, later }
+        let between = BetweenRuns { planned: plan.keep(), cursor, access, later };
+        Self { between, run: None, index: 0, len: 0 }
     }
 
     /// Goes to the next run that has rows; `false` when there is none.
+    ///
+    /// The part that changes goes by value. A reference to it would keep the whole iterator in memory,
+    /// and a loop that calls `next` would load and store the index, and the addresses of the rows, with
+    /// every item: two times as long for a row of 12 bytes.
     #[inline(always)]
     fn advance(&mut self) -> Result<bool, MemoryError> {
-        let run = loop {
-            if let Some(run) = self.cursor.step() {
-                break run;
-            }
-            if !self.cursor.enter(&self.planned.plan()) {
-                return Ok(false);
-            }
-        };
-        let (rows, live) = (run.len(), self.cursor.rows());
-        self.later -= rows;
-        // SAFETY: the run lies in one chunk of every column of the cursor's table, and all runs that
-        // were opened before are copied.
-        self.run = Some(unsafe { self.access.open_whole::<Q>(self.cursor.bound(), run, live)? });
-        // Only now: where memory ran out, the iterator has no rows of a run that never began.
-        (self.index, self.len) = (0, rows);
-        Ok(true)
+        const { assert!(!mem::needs_drop::<BetweenRuns<'_, Q, F>>(), "it may be copied") };
+        // SAFETY: nothing is dropped with it, and the original is not used before it is replaced. A panic
+        // leaves it as it was.
+        let between = unsafe { ptr::read(&self.between) };
+        let (between, opened) = between.with_next();
+        self.between = between;
+        Ok(self.begin(opened?))
+    }
+
+    /// Begins a run. Not before it is open: where memory ran out, the iterator has no rows of a run that
+    /// never began.
+    #[inline(always)]
+    fn begin(&mut self, opened: Option<(Q::Run, usize)>) -> bool {
+        let Some((run, rows)) = opened else { return false };
+        (self.run, self.index, self.len) = (Some(run), 0, rows);
+        true
     }
 
     /// The next item.
@@ -117,7 +156,8 @@ impl<'a, Q: Terms, F: Filter> Iterator for QueryIter<'a, Q, F> {
                 }
                 self.index = self.len;
             }
-            if !went_on(self.advance()) {
+            let opened = self.between.open_next().map(|opened| self.begin(opened));
+            if !went_on(opened) {
                 return folded;
             }
         }
@@ -125,7 +165,7 @@ impl<'a, Q: Terms, F: Filter> Iterator for QueryIter<'a, Q, F> {
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.len - self.index + self.later;
+        let left = self.len - self.index + self.between.later;
         (left, Some(left))
     }
 }
