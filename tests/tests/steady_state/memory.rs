@@ -50,3 +50,16 @@ pub(crate) fn statistics() -> Frame {
         black_box((numbers, frame));
     })
 }
+
+/// Grows for some hundred frames, and is steady afterwards.
+pub(crate) fn growth_then_steady() -> Frame {
+    let (world, _) = filled();
+    let mut snapshots = Snapshots::new(&world);
+    on(world, move |world, frame| {
+        if frame < 300 {
+            world.spawn_batch((0..50).map(|number| (number + frame, [0.0_f32; 3]))).unwrap();
+        }
+        snapshots.take(world, frame);
+        world.query_mut::<&mut u32>().for_each(|number| *number += 1);
+    })
+}

@@ -149,3 +149,23 @@ pub(crate) fn churn_under_views() -> Frame {
         }
     })
 }
+
+/// A branch and the world that it comes from: both write, take snapshots, and go back now and then.
+pub(crate) fn branches() -> Frame {
+    let (mut world, _) = filled_with_room();
+    let pool = SnapshotPool::for_world(&world);
+    let origin = world.capture(ComponentMask::ALL, &pool);
+    let mut branch = World::branch_with(&origin, memory()).unwrap();
+    let mut snapshots = [Snapshots::new(&world), Snapshots::new(&branch)];
+    Box::new(move |frame| {
+        for (world, snapshots) in [&mut world, &mut branch].into_iter().zip(&mut snapshots) {
+            let view = snapshots.take(world, frame).clone();
+            world.query_mut::<&mut Position>().for_each(|position| position[0] += 1.0);
+            if frame.is_multiple_of(10) {
+                world.restore(&view).unwrap();
+            }
+        }
+        assert!(branch.detach(Duration::MAX).unwrap().complete);
+        world.memory().mapped_bytes + branch.memory().mapped_bytes
+    })
+}

@@ -3,11 +3,12 @@
 use super::*;
 
 pub(crate) fn config() -> WorldConfig {
-    WorldConfig::default()
-        .chunk_rows_max(64)
-        .event_retention(200)
-        // Small slabs, so that no spare memory hides a chunk too many.
-        .memory(ArenaConfig::default().first_slab_bytes(16 * 1024).slab_bytes_max(16 * 1024))
+    WorldConfig::default().chunk_rows_max(64).event_retention(200).memory(memory())
+}
+
+/// Small slabs, so that no spare memory hides a chunk too many.
+pub(crate) fn memory() -> ArenaConfig {
+    ArenaConfig::default().first_slab_bytes(16 * 1024).slab_bytes_max(16 * 1024)
 }
 
 /// A world with some entities.

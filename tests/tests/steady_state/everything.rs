@@ -1,24 +1,11 @@
-//! A world in its steady state allocates nothing: neither on the heap, nor by new mappings.
-//!
-//! Alone in its process and without a test harness, which allocates on threads of its own.
-#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+//! A world that does everything that it offers, in every frame.
 
-use std::hint::black_box;
+use super::*;
 
-use convoy_engine::commands::Commands;
-use convoy_engine::events::EventCursor;
-use convoy_engine::memory::ArenaConfig;
 use convoy_engine::query::PreparedQuery;
-use convoy_engine::snapshot::diff;
-use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
-use convoy_tests::Mixer;
-
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const ENTITIES: usize = 2_000;
-const WARM_UP_FRAMES: u32 = 300;
-const FRAMES: u32 = 1_000;
+const WARM_UP_FRAMES: u32 = 1_500;
 
 /// A simulation that does everything that a world offers, in every frame.
 struct Simulation {
@@ -147,36 +134,29 @@ impl Simulation {
     }
 }
 
-fn main() {
-    let _profiler = dhat::Profiler::builder().testing().build();
+pub(crate) fn measure() -> Report {
     let mut simulation = Simulation::new();
     // As many entities wear the extra component as the churn will ever give it to.
     simulation.world.reserve_lists::<(u32, [f32; 3])>(2 * ENTITIES).unwrap();
     simulation.world.reserve_lists::<(u32, [f32; 3], u8)>(2 * ENTITIES).unwrap();
-    for frame in 0..WARM_UP_FRAMES {
-        simulation.frame(frame);
-    }
-    let (heap, memory) = (dhat::HeapStats::get(), simulation.world.memory());
-    let replica_memory = simulation.replica.memory();
-    let statistics = simulation.world.copy_statistics();
-    for frame in 0..FRAMES {
-        simulation.frame(WARM_UP_FRAMES + frame);
-        let blocks = dhat::HeapStats::get().total_blocks;
-        assert_eq!(blocks, heap.total_blocks, "frame {frame} allocates");
-        assert_eq!(simulation.world.memory().mapped_bytes, memory.mapped_bytes);
-        assert_eq!(simulation.replica.memory().mapped_bytes, replica_memory.mapped_bytes);
-    }
-    assert!(
-        simulation.world.copy_statistics().chunks_copied > statistics.chunks_copied + 1_000,
-        "snapshots made the world copy"
+    let test = SteadyState::new("everything at once").warm_up(WARM_UP_FRAMES.into()).alone();
+    let mut frame = 0;
+    let (mut warm, mut replica_mapped) = (0, 0);
+    let test = test.frames(FRAMES.into());
+    let report = test.run_world(
+        &mut simulation,
+        |simulation| &simulation.world,
+        |simulation, _| {
+            simulation.frame(frame);
+            frame += 1;
+            replica_mapped = simulation.replica.memory().mapped_bytes;
+            if frame == WARM_UP_FRAMES {
+                warm = replica_mapped;
+            }
+        },
     );
-    assert_eq!(dhat::HeapStats::get().curr_blocks, heap.curr_blocks, "and nothing was freed");
-
-    // The control: one small vector a frame does not escape.
-    for frame in 0..10_u32 {
-        black_box(vec![black_box(frame)]);
-        simulation.frame(WARM_UP_FRAMES + FRAMES + frame);
-    }
-    let blocks = dhat::HeapStats::get().total_blocks - heap.total_blocks;
-    assert_eq!(blocks, 10, "each vector is counted");
+    assert_eq!(replica_mapped, warm, "the replica maps nothing");
+    let world = report.world().unwrap();
+    assert!(world.chunks_copied > 1_000, "snapshots made the world copy: {report}");
+    report
 }

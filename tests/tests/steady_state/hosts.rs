@@ -1,0 +1,74 @@
+//! Hosts: one convoy on two threads, and twenty modules of all kinds.
+
+use super::*;
+
+use std::num::NonZeroU32;
+
+use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
+use convoy_profiling::Threads;
+
+const DT: Duration = Duration::from_millis(16);
+
+/// A host whose workers are counted. In lock step, so that views overlap in the same way in all frames.
+fn counted_host(threads: &Threads, workers: usize) -> ModuleHost {
+    let config = HostConfig::default().workers(workers).lock_step(NonZeroU32::new(3));
+    let mut host = ModuleHost::new(config);
+    let threads = threads.clone();
+    host.on_worker_start(move |_| threads.enroll()).unwrap();
+    host
+}
+
+fn step(world: &mut World, host: &mut ModuleHost, frame: u32) {
+    world.query_mut::<(&mut u32, &mut Position)>().for_each(|(number, position)| {
+        *number = frame;
+        position[0] += 0.5;
+    });
+    host.run_frame(world, DT).unwrap();
+}
+
+pub(crate) fn convoy_with_threads(threads: &Threads) -> Frame {
+    let (mut world, _) = filled();
+    let mut host = counted_host(threads, 2);
+    for name in ["one", "two", "three"] {
+        let spec = ModuleSpec::slow(name, Rate::every_frames(6)).mode(Mode::Asynchronous);
+        host.add(spec.reads::<Row>(), |context| {
+            black_box(context.view().query::<&Position>().iter().map(|at| at[0]).sum::<f32>());
+        })
+        .unwrap();
+    }
+    host.initialize(&mut world).unwrap();
+    on(world, move |world, frame| step(world, &mut host, frame))
+}
+
+/// Modules of four rates and three modes, which read, send events, and change components by commands.
+pub(crate) fn twenty_modules(threads: &Threads) -> Frame {
+    let (mut world, entities) = filled();
+    let mut host = counted_host(threads, 2);
+    for number in 0..20_usize {
+        let rate = Rate::every_frames([1, 2, 6, 30][number % 4]);
+        let mode = [Mode::Synchronous, Mode::Asynchronous, Mode::FrameSynced][number % 3];
+        let spec = ModuleSpec::slow(format!("module {number}"), rate).mode(mode);
+        let entity = entities[number * 40];
+        let mut runs = 0_u32;
+        let module = host.add(spec.reads::<(Entity, u32, Position)>(), move |context| {
+            runs += 1;
+            let rows = context.view().query::<(Entity, &u32)>().iter().count();
+            let commands = context.commands();
+            commands.send_event(rows as u64);
+            if runs % 2 == 0 {
+                commands.insert(entity, (number as u8,));
+            } else {
+                commands.remove::<(u8,)>(entity);
+            }
+            let spawned = commands.spawn((runs, [0.0_f32; 3]));
+            commands.despawn(spawned);
+        });
+        module.unwrap();
+    }
+    let mut cursor = world.event_cursor::<u64>();
+    host.initialize(&mut world).unwrap();
+    on(world, move |world, frame| {
+        step(world, &mut host, frame);
+        black_box(world.events(&mut cursor).count());
+    })
+}
