@@ -27,7 +27,8 @@
 //! | look at the numbers | [`Report`] |
 //! | profile the heap in a stretch of a program | `profile`, `Profile` (feature `dhat`) |
 //!
-//! [Testing that your simulation doesn't allocate](testing) says how to go about it.
+//! [Testing that your simulation doesn't allocate](testing) says how to go about it, and
+//! [heap profiles](heap_profiles) how to read one.
 //!
 //! # Features
 //!
@@ -40,6 +41,9 @@
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("heap_profiles.md")]
+pub mod heap_profiles {}
 
 mod allocator;
 mod budget;

@@ -153,7 +153,7 @@ fn frames_of(backtrace: &str) -> Vec<String> {
 }
 
 /// Whether a function is of the standard library.
-pub(crate) fn is_of_library(frame: &str) -> bool {
+fn is_of_library(frame: &str) -> bool {
     // Its files are known even where the name begins with a type of the program's.
     if ["/rustc/", "/rustlib/src/rust/"].iter().any(|folder| frame.contains(folder)) {
         return true;

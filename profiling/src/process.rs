@@ -32,13 +32,16 @@ pub(crate) struct ProcessReading {
 
 impl ProcessReading {
     /// Reads the counts; `None` where there are none. Allocates nothing.
-    pub(crate) fn take() -> Option<Self> {
+    ///
+    /// The system counts resident pages for each processor and adds them up now and then. An `exact` count
+    /// asks for the pages themselves, which takes milliseconds.
+    pub(crate) fn take(exact: bool) -> Option<Self> {
         let mut buffer = [0; 4096];
         let status = read("/proc/self/status", &mut buffer)?;
         let mapped_kib = field(status, "VmSize:")?;
         let rss_kib = field(status, "RssAnon:")?;
-        let rollup = read("/proc/self/smaps_rollup", &mut buffer);
-        let anonymous_kib = rollup.and_then(|text| field(text, "Anonymous:")).unwrap_or(rss_kib);
+        let mut exact_kib = || field(read("/proc/self/smaps_rollup", &mut buffer)?, "Anonymous:");
+        let anonymous_kib = if exact { exact_kib().unwrap_or(rss_kib) } else { rss_kib };
         let text = read("/proc/self/stat", &mut buffer)?;
         // After the name of the program, which may hold anything, in parentheses.
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
@@ -63,11 +66,11 @@ impl ProcessReading {
 pub(crate) fn notices_mappings() -> bool {
     const BYTES: usize = 1 << 20;
     uncounted(|| {
-        let Some(before) = ProcessReading::take() else { return false };
+        let Some(before) = ProcessReading::take(true) else { return false };
         let Ok(mut map) = MmapMut::map_anon(BYTES) else { return false };
         map.iter_mut().step_by(1024).for_each(|byte| *byte = 1);
         std::hint::black_box(&mut map);
-        let Some(after) = ProcessReading::take() else { return false };
+        let Some(after) = ProcessReading::take(true) else { return false };
         let counts = after.since(before);
         counts.mapped_bytes >= BYTES as i64 && counts.resident_bytes >= BYTES as i64
     })

@@ -11,7 +11,6 @@ use convoy_engine::{SnapshotPool, World};
 use dhat::HeapStats;
 use serde_json::Value;
 
-use crate::offender::is_of_library;
 use crate::threads::uncounted;
 
 /// Call sites that are printed.
@@ -128,14 +127,12 @@ impl Profile {
     /// When dhat's allocator is not the global one, or inside of it; and when `stretch` does.
     pub fn run<R>(self, stretch: impl FnOnce() -> R) -> (R, HeapProfile) {
         let _one = PROFILER.lock().unwrap_or_else(PoisonError::into_inner);
-        let profiler = uncounted(|| dhat::Profiler::builder().file_name(&self.file).build());
-        let before = HeapStats::get();
-        std::hint::black_box(Box::new(0_u8));
         assert!(
-            HeapStats::get().total_blocks > before.total_blocks,
+            uncounted(is_installed),
             "dhat sees no allocation: make its allocator the global one, by `#[global_allocator] static \
              ALLOCATOR: convoy_profiling::Allocator<dhat::Alloc> = convoy_profiling::Allocator::new(dhat::Alloc);`"
         );
+        let profiler = uncounted(|| dhat::Profiler::builder().file_name(&self.file).build());
         let result = stretch();
         let heap = HeapStats::get();
         uncounted(|| drop(profiler));
@@ -198,6 +195,40 @@ impl HeapProfile {
     pub fn memory_use(&self) -> Option<MemoryUse> {
         self.world.map(|(_, used)| used)
     }
+}
+
+/// Whether dhat sees allocations. Leaves no trace in a later profile.
+fn is_installed() -> bool {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    std::hint::black_box(Box::new(0_u8));
+    HeapStats::get().total_blocks > 0
+}
+
+/// The ends of the paths of the allocator and of the standard library's collections: dhat keeps three parts of
+/// a path.
+const LIBRARY: [&str; 16] = [
+    "alloc/src/",
+    "core/src/",
+    "std/src/",
+    "dhat-",
+    "hashbrown-",
+    "profiling/src/allocator.rs",
+    "src/raw_vec/",
+    "src/vec/",
+    "src/boxed",
+    "src/collections/",
+    "src/iter/",
+    "src/ops/function.rs",
+    "src/slice.rs",
+    "src/string.rs",
+    "iter/adapters/",
+    "iter/traits/",
+];
+
+/// Whether a function of a profile, such as `grow (alloc/src/raw_vec.rs:7:9)`, is of these.
+fn is_of_library(function: &str) -> bool {
+    let (name, file) = function.rsplit_once(" (").unwrap_or((function, ""));
+    LIBRARY.iter().any(|folder| file.starts_with(folder)) || name.contains("__rust_")
 }
 
 /// The heaviest call sites of a profile that was written.
@@ -266,7 +297,9 @@ impl fmt::Display for HeapProfile {
         for HeapSite { bytes, blocks, stack } in sites {
             write!(formatter, "\n    {bytes} bytes in {blocks} blocks")?;
             let own = stack.iter().position(|function| !is_of_library(function)).unwrap_or(0);
-            for function in stack.iter().skip(own).take(FUNCTIONS) {
+            for function in
+                stack.iter().skip(own).take(FUNCTIONS).filter(|each| !is_of_library(each))
+            {
                 write!(formatter, "\n      {function}")?;
             }
         }
@@ -280,12 +313,13 @@ mod tests {
 
     #[test]
     fn sites_are_read_and_sorted() {
-        let text = r#"{"ftbl": ["[root]", "0x1: alloc::vec::with (v.rs:1)", "0x2: game::step (g.rs:7)"],
+        let text = r#"{"ftbl": ["[root]", "0x1: with (alloc/src/vec.rs:1)", "0x2: game::step (g.rs:7)"],
             "pps": [{"tb": 8, "tbk": 1, "fs": [1, 2]}, {"tb": 90, "tbk": 3, "fs": [2]}]}"#;
         let sites =
             sites_of(&serde_json::from_str(text).expect("it is JSON")).expect("it is a profile");
         assert_eq!((sites[0].bytes, sites[0].blocks), (90, 3));
-        assert_eq!(sites[1].stack, ["alloc::vec::with (v.rs:1)", "game::step (g.rs:7)"]);
+        assert_eq!(sites[1].stack, ["with (alloc/src/vec.rs:1)", "game::step (g.rs:7)"]);
         assert_eq!(sites_of(&Value::Null), None);
+        assert_eq!(sites[1].stack.iter().position(|function| !is_of_library(function)), Some(1));
     }
 }

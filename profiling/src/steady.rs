@@ -171,7 +171,9 @@ impl SteadyState {
         threads.enroll();
         // Others may unmap as much at the same moment.
         assert!(
-            !is_alone || (0..10).any(|_| notices_mappings()) || ProcessReading::take().is_none(),
+            !is_alone
+                || (0..10).any(|_| notices_mappings())
+                || ProcessReading::take(false).is_none(),
             "a mapping was not noticed"
         );
         (0..warm_up).for_each(|number| frame(state, number));
@@ -179,14 +181,14 @@ impl SteadyState {
         rebase_strangers();
         let before = threads.counts();
         let (strangers_before, world_before) = (strangers(), world(state));
-        let process_before = ProcessReading::take();
+        let process_before = ProcessReading::take(is_alone);
         for number in 0..frames {
             threads.begin_frame(number);
             threads.arm(true);
             frame(state, number);
         }
         threads.arm(false);
-        let process = ProcessReading::take().zip(process_before);
+        let process = ProcessReading::take(is_alone).zip(process_before);
         let (strangers_after, world_after) = (strangers(), world(state));
         let after = threads.counts().into_iter();
         let (offenders, requests) = threads.take_offenders();

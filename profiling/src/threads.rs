@@ -14,6 +14,8 @@ use crate::offender::{Offender, Offenders};
 
 /// Threads whose requests to the heap count as those of one measurement.
 ///
+/// Allocations that dhat makes for itself while it profiles count as those of the thread.
+///
 /// Clones stand for the same threads. Enrol a thread from itself: in the `start_handler` of a thread
 /// pool, or as the first thing that a thread does. A thread belongs to the last measurement that
 /// enrolled it.
@@ -263,8 +265,9 @@ impl Threads {
         let before = member.tally.counts();
         std::hint::black_box(Box::new(0_u64));
         let spent = member.tally.counts() - before;
+        // While dhat profiles, its own allocations come on top.
         assert!(
-            (spent.allocations, spent.frees) == (1, 1),
+            spent.allocations >= 1 && spent.frees >= 1,
             "nothing counts the allocations of thread {:?}: make an allocator that does the global one, by \
              `#[global_allocator] static ALLOCATOR: convoy_profiling::Allocator = \
              convoy_profiling::Allocator::SYSTEM;`",

@@ -35,10 +35,13 @@ struct BetweenRuns<'a, Q: Terms, F: Filter> {
     later: usize,
 }
 
+/// A run that has rows, and how many; `None` after the last one.
+type Opened<R> = Result<Option<(R, usize)>, MemoryError>;
+
 impl<Q: Terms, F: Filter> BetweenRuns<'_, Q, F> {
-    /// The next run that has rows, and how many; `None` when there is none.
+    /// Opens the next run.
     #[inline(always)]
-    fn open_next(&mut self) -> Result<Option<(Q::Run, usize)>, MemoryError> {
+    fn open_next(&mut self) -> Opened<Q::Run> {
         let run = loop {
             if let Some(run) = self.cursor.step() {
                 break run;
@@ -56,7 +59,7 @@ impl<Q: Terms, F: Filter> BetweenRuns<'_, Q, F> {
     }
 
     #[inline(never)]
-    fn with_next(mut self) -> (Self, Result<Option<(Q::Run, usize)>, MemoryError>) {
+    fn with_next(mut self) -> (Self, Opened<Q::Run>) {
         let opened = self.open_next();
         (self, opened)
     }

@@ -11,6 +11,7 @@ use clap::{Args, Parser};
 
 use crate::input::{EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, LoadOptions, Source};
 use crate::scenario::{CopyMasks, FRAMES_PER_S, ScenarioConfig, Sharing};
+use crate::stretches::StretchKind;
 
 /// The fastest that simulated time may run: a frame is then 1,000 simulated seconds.
 const TIME_SCALE_MAX: f64 = 60_000.0;
@@ -37,10 +38,18 @@ pub struct Arguments {
     pub individual_masks: CopyMasks,
 }
 
-/// Replays a week of air traffic with shared snapshots under dhat, and writes its heap profile.
+/// Runs a stretch of a simulation under dhat, writes its heap profile, and prints the heaviest call sites.
 #[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "heap", version)]
 pub struct HeapArguments {
+    /// The stretch that is profiled.
+    #[arg(value_name = "SCENARIO", value_enum, default_value_t)]
+    pub stretch: StretchKind,
+
+    /// Make a list anew in each frame: how a regression looks.
+    #[arg(long)]
+    pub regression: bool,
+
     /// What to simulate, and how.
     #[command(flatten)]
     pub scenario: ScenarioArguments,

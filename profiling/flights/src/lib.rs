@@ -5,7 +5,7 @@
 //! Arrows point down only:
 //!
 //! ```text
-//! job        both runs, exit codes                       heap profile
+//! job        both runs, exit codes           stretches  whose heap is profiled
 //! report     the table and the JSON object
 //! measure    the cost of a run: times, bytes, allocations
 //! scenario   a world with its traffic and its modules, stepped frame by frame
@@ -19,7 +19,7 @@
 //! ```
 //!
 //! The command line stands beside them in [`arguments`]. The binaries are thin: `airtraffic` runs
-//! the [`job`] under a counting allocator, `heap` one scenario under dhat.
+//! the [`job`] under a counting allocator, `heap` one of the [`stretches`] under dhat.
 //!
 //! Units stand at the end of names: `_s` seconds, `_min` minutes, `_mi` statute miles, `_nm`
 //! nautical miles, `_ft` feet, `_kt` knots, `_deg` degrees, `_rad` radians.
@@ -35,4 +35,5 @@ pub mod modules;
 pub mod profile;
 pub mod report;
 pub mod scenario;
+pub mod stretches;
 pub mod traffic;

@@ -55,7 +55,7 @@ pub(crate) fn twenty_modules(threads: &Threads) -> Frame {
             let rows = context.view().query::<(Entity, &u32)>().iter().count();
             let commands = context.commands();
             commands.send_event(rows as u64);
-            if runs % 2 == 0 {
+            if runs.is_multiple_of(2) {
                 commands.insert(entity, (number as u8,));
             } else {
                 commands.remove::<(u8,)>(entity);

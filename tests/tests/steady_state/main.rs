@@ -119,12 +119,16 @@ const PHASES: [(&str, SetUp); 43] = [
     ("errors as answers", Plain(errors)),
 ];
 
-/// Phases that violate the promise, and a part of what is said of each.
-const CONTROLS: [(&str, fn() -> Frame, &str); 4] = [
-    ("a list in the last frame", control_allocates, "controls::control_allocates"),
-    ("a block freed", control_frees, "controls::control_frees"),
-    ("a mapping", control_maps, "bytes mapped, where 0 are allowed"),
-    ("a chunk lost in every other frame", control_keeps, "bytes mapped, where 0 are allowed"),
+/// Phases that violate the promise, and a part of the report on each.
+const CONTROLS: [(&str, SetUp, &str); 4] = [
+    ("a list in the last frame", Plain(control_allocates), "controls::control_allocates"),
+    ("a block freed", Plain(control_frees), "controls::control_frees"),
+    ("a mapping", Plain(control_maps), "bytes mapped, where 0 are allowed"),
+    (
+        "a chunk lost in every other frame",
+        Plain(control_keeps),
+        "bytes mapped, where 0 are allowed",
+    ),
 ];
 
 fn main() {
@@ -145,15 +149,13 @@ fn main() {
         page.add(flights::measure(threads));
     }
     for (name, set_up, expected) in CONTROLS {
-        let report = measure(name, Plain(set_up), &pool);
+        let report = measure(name, set_up, &pool);
         let is_found = !report.is_within_budget() && report.to_string().contains(expected);
         assert!(is_found, "the control was not found out: {report}");
     }
     flights::check_control();
     drop(pool);
-    for (name, set_up) in [("by a caller outside of the pool", parallel_queries as fn() -> Frame)] {
-        check_callers_of_a_pool(name, set_up);
-    }
+    check_callers_of_a_pool();
     page.end();
 }
 
@@ -190,10 +192,10 @@ fn run(test: SteadyState, set_up: SetUp) -> Report {
 /// A pass allocates nothing where its caller is a thread of the pool, also one that was there
 /// before, and one block for every 63 passes where it is not. The block is for rayon's queue of such
 /// callers, and is the control of the first case, too.
-fn check_callers_of_a_pool(name: &str, set_up: fn() -> Frame) {
+fn check_callers_of_a_pool() {
     let (passes_per_frame, passes_per_block) = (20 * 4, 63);
-    let test = SteadyState::new(name).warm_up(WARM_UP_FRAMES.into()).frames(FRAMES.into());
-    let heap = run(test, Plain(set_up)).heap();
+    let test = SteadyState::new("a caller from outside").warm_up(WARM_UP_FRAMES.into());
+    let heap = run(test.frames(FRAMES.into()), Plain(parallel_queries)).heap();
     let blocks_max = u64::from(FRAMES) * passes_per_frame / passes_per_block + 1;
     let blocks = heap.allocations;
     assert!((1..=blocks_max).contains(&blocks), "{blocks} blocks for callers from outside");

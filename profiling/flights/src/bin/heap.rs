@@ -1,49 +1,56 @@
-//! The heap profile of the main job: the run with shared snapshots under dhat.
+//! The heap profile of a stretch of a simulation.
 //!
-//! Writes a file for dhat's viewer and prints the totals. A run that fails leaves the file as it
-//! was.
+//! Writes a file for dhat's viewer and prints the totals and the heaviest call sites. A run that fails leaves
+//! the file as it was.
 
 use std::fs::{self, OpenOptions};
-use std::mem;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dhat::HeapStats;
+use convoy_profiling::{Allocator, Profile};
 use profiling::arguments::{HeapArguments, ScenarioArguments};
 use profiling::job::{self, JobError};
-use profiling::measure::measure;
-use profiling::scenario::{Scenario, Sharing};
+use profiling::stretches::Stretch;
 
 #[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+static ALLOCATOR: Allocator<dhat::Alloc> = Allocator::new(dhat::Alloc);
 
 fn main() -> ExitCode {
-    let arguments = HeapArguments::parse();
+    match run(&HeapArguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => job::fail(&error),
+    }
+}
+
+fn run(arguments: &HeapArguments) -> Result<(), String> {
     let output = &arguments.output;
-    if is_input(&arguments) {
-        return job::fail(&format!("cannot write {}: it is the input", output.display()));
+    if is_input(arguments) {
+        return Err(format!("cannot write {}: it is the input", output.display()));
     }
-    // The profiler writes when it is dropped, which is too late to find out that it can't.
-    let existed = output.exists();
-    if let Err(error) = OpenOptions::new().append(true).create(true).open(output) {
-        return job::fail(&format!("cannot write {}: {error}", output.display()));
+    let mut stretch = Stretch::new(arguments.stretch, &arguments.scenario).map_err(message)?;
+    if arguments.regression {
+        stretch.regress();
     }
-    let profiler = dhat::Profiler::builder().file_name(output).build();
-    match run(&arguments) {
-        Ok(()) => {
-            drop(profiler);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            // A profiler that isn't dropped writes nothing.
-            mem::forget(profiler);
-            if !existed {
-                // An empty file left behind is a smaller fault than the one that is reported.
-                let _ = fs::remove_file(output);
-            }
-            job::fail(&error)
-        }
+    // The profiler writes at its end, which is too late to find out that it can't.
+    let before = fs::read(output).ok();
+    let opened = OpenOptions::new().append(true).create(true).open(output);
+    opened.map_err(|error| format!("cannot write {}: {error}", output.display()))?;
+    let profile = Profile::new(format!("{:?}", arguments.stretch)).file(output);
+    let (outcome, profile) = profile.run_world(&mut stretch, Stretch::world, Stretch::run);
+    if let Err(error) = outcome {
+        // The file as it was matters less than the fault that is reported.
+        let _ = match before {
+            Some(bytes) => fs::write(output, bytes),
+            None => fs::remove_file(output),
+        };
+        return Err(message(error));
     }
+    writeln!(io::stdout(), "{profile}").map_err(|error| message(JobError::Output(error)))
+}
+
+fn message(error: JobError) -> String {
+    error.to_string()
 }
 
 /// Whether the profile would be written over one of the files that are read.
@@ -52,29 +59,4 @@ fn is_input(arguments: &HeapArguments) -> bool {
     let ScenarioArguments { flights, airports, .. } = &arguments.scenario;
     let mut inputs = flights.iter().chain(airports).filter_map(|path| fs::canonicalize(path).ok());
     inputs.any(|input| input == output)
-}
-
-fn run(arguments: &HeapArguments) -> Result<(), JobError> {
-    let prepared = job::prepare(&arguments.scenario)?;
-    let flights = prepared.timetable.flights().len();
-    let loaded = HeapStats::get();
-    let config = arguments.scenario.config(Sharing::Convoy);
-    let mut scenario = Scenario::new(prepared.timetable, config)?;
-    let spawned = HeapStats::get();
-    let frames = arguments.scenario.frames.get();
-    let measurement = measure(&mut scenario, frames, |_| ())?;
-    let ended = HeapStats::get();
-    job::note(&format!(
-        "{flights} flights, {frames} frames, at most {} airborne",
-        measurement.airborne_peak
-    ));
-    for (phase, before, after) in
-        [("loading", 0, &loaded), ("spawning", loaded.total_blocks, &spawned)]
-    {
-        let blocks = after.total_blocks - before;
-        job::note(&format!("{phase}: {blocks} blocks, {} bytes alive after it", after.curr_bytes));
-    }
-    let blocks = ended.total_blocks - spawned.total_blocks;
-    job::note(&format!("frames: {blocks} blocks, {} bytes alive after them", ended.curr_bytes));
-    Ok(())
 }
