@@ -1,6 +1,6 @@
 //! Phases that violate the promise, each in one way: the suite must find them.
 
-use super::*;
+use crate::common::*;
 
 pub(crate) fn control_allocates() -> Frame {
     let (world, _) = filled();

@@ -1,6 +1,6 @@
 //! Entities that come and go, one by one and many at once.
 
-use super::*;
+use crate::common::*;
 
 pub(crate) fn spawn_and_despawn() -> Frame {
     let (world, mut entities) = filled();

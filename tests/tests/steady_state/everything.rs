@@ -1,6 +1,6 @@
 //! A world that does everything that it offers, in every frame.
 
-use super::*;
+use crate::common::*;
 
 use convoy_engine::query::PreparedQuery;
 

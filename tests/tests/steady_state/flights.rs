@@ -1,6 +1,6 @@
 //! The flights, with synchronous modules and with asynchronous ones.
 
-use super::*;
+use crate::common::*;
 
 use convoy_engine::host::{HostError, ModuleContext, ModuleHost, ModuleSpec, Rate};
 use profiling::input::{

@@ -1,6 +1,6 @@
 //! Hosts: one convoy on two threads, and twenty modules of all kinds.
 
-use super::*;
+use crate::common::*;
 
 use std::num::NonZeroU32;
 

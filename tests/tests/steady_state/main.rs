@@ -8,24 +8,7 @@
 //! Alone in its process, so that mappings and resident memory are its own.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use std::hint::black_box;
-use std::sync::Arc;
-use std::time::Duration;
-
-use convoy_engine::commands::Commands;
-use convoy_engine::component::{ComponentDescription, ComponentId};
-use convoy_engine::events::EventCursor;
-use convoy_engine::memory::ArenaConfig;
-use convoy_engine::provider::{
-    DoubleBufferProvider, OnDemandProvider, SharedSnapshotProvider, SnapshotProvider,
-};
-use convoy_engine::query::{Added, Changed, Has, Or};
-use convoy_engine::snapshot::diff;
-use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig};
-use convoy_profiling::{Allocator, Report, SteadyState, Threads};
-use convoy_tests::Mixer;
-use rayon_core::{ThreadPool, ThreadPoolBuilder};
-
+mod common;
 mod controls;
 mod entities;
 mod everything;
@@ -35,8 +18,8 @@ mod memory;
 mod messages;
 mod queries;
 mod snapshots;
-mod worlds;
 
+use common::*;
 use controls::*;
 use entities::*;
 use hosts::*;
@@ -44,23 +27,9 @@ use memory::*;
 use messages::*;
 use queries::*;
 use snapshots::*;
-use worlds::*;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator::SYSTEM;
-
-/// More than the period of every phase that has one.
-const WARM_UP_FRAMES: u32 = 1_000;
-const FRAMES: u32 = 1_000;
-
-type Position = [f32; 3];
-type Row = (u32, Position);
-
-/// Entities in a world that is made for a phase.
-const ENTITIES: u32 = 1_000;
-
-/// Runs one frame, and returns how many bytes the worlds of the phase have mapped.
-type Frame = Box<dyn FnMut(u32) -> usize>;
 
 /// Makes the world of a phase.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Compaction, statistics, and worlds that grow.
 
-use super::*;
+use crate::common::*;
 
 pub(crate) fn compact() -> Frame {
     let (world, _) = filled();

@@ -1,6 +1,6 @@
 //! Resources, the hierarchy, events, commands and toggles.
 
-use super::*;
+use crate::common::*;
 
 pub(crate) fn resources() -> Frame {
     let mut world = World::with_config(config());

@@ -1,6 +1,6 @@
 //! Queries of all kinds, over chunks that are owned and chunks that are shared.
 
-use super::*;
+use crate::common::*;
 
 pub(crate) fn read_queries() -> Frame {
     let (mut world, _) = filled();

@@ -1,6 +1,6 @@
 //! Snapshots, the providers that take them, replicas and branches.
 
-use super::*;
+use crate::common::*;
 
 pub(crate) fn captures() -> Frame {
     let (world, entities) = filled();

@@ -1,6 +1,37 @@
-//! The worlds of the phases, and snapshots that overlap.
+//! The parts that phases share: names, worlds, and snapshots that overlap.
 
-use super::*;
+pub(crate) use std::hint::black_box;
+pub(crate) use std::sync::Arc;
+pub(crate) use std::time::Duration;
+
+pub(crate) use convoy_engine::commands::Commands;
+pub(crate) use convoy_engine::component::{ComponentDescription, ComponentId};
+pub(crate) use convoy_engine::events::EventCursor;
+pub(crate) use convoy_engine::memory::ArenaConfig;
+pub(crate) use convoy_engine::provider::{
+    DoubleBufferProvider, OnDemandProvider, SharedSnapshotProvider, SnapshotProvider,
+};
+pub(crate) use convoy_engine::query::{Added, Changed, Has, Or};
+pub(crate) use convoy_engine::snapshot::diff;
+pub(crate) use convoy_engine::{
+    ComponentMask, Entity, SnapshotPool, View, With, Without, World, WorldConfig,
+};
+pub(crate) use convoy_profiling::{Allocator, Report, SteadyState, Threads};
+pub(crate) use convoy_tests::Mixer;
+pub(crate) use rayon_core::{ThreadPool, ThreadPoolBuilder};
+
+/// More than the period of every phase that has one.
+pub(crate) const WARM_UP_FRAMES: u32 = 1_000;
+pub(crate) const FRAMES: u32 = 1_000;
+
+pub(crate) type Position = [f32; 3];
+pub(crate) type Row = (u32, Position);
+
+/// Entities in a world that is made for a phase.
+pub(crate) const ENTITIES: u32 = 1_000;
+
+/// Runs one frame, and returns how many bytes the worlds of the phase have mapped.
+pub(crate) type Frame = Box<dyn FnMut(u32) -> usize>;
 
 pub(crate) fn config() -> WorldConfig {
     WorldConfig::default().chunk_rows_max(64).event_retention(200).memory(memory())
