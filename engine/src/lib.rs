@@ -43,8 +43,9 @@
 //! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |
 //!
 //! The ten names that every program uses stand at the root, all others in modules by topic. The page of
-//! [`Component`] says which types can be one. The minimum Rust version is 1.88. There is one feature,
-//! `rayon`, for parallel passes.
+//! [`Component`] says which types can be one. The minimum Rust version is 1.88. The features are
+//! `rayon`, for parallel passes, and `tracing`, for spans of frames, captures, modules, playbacks, restores, syncs
+//! and trims, and events of copies on write.
 //!
 //! # Priorities
 //!
@@ -65,6 +66,7 @@ pub mod provider;
 pub mod query;
 pub mod snapshot;
 mod storage;
+mod trace;
 mod tuples;
 pub mod world;
 

@@ -16,6 +16,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use crate::trace::span;
 use crate::world::World;
 use crate::world::commands::Commands;
 
@@ -36,6 +37,7 @@ impl ModuleHost {
     /// error of the frame; see [`HostStatistics`](super::HostStatistics).
     pub fn run_frame(&mut self, world: &mut World, dt: Duration) -> Result<(), HostError> {
         self.initialize(world)?;
+        span!("frame", tick = world.tick() + 1);
         self.frame += 1;
         self.now = self.now.after(dt);
         world.advance_tick();

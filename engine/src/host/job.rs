@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::provider::contain::{Contained, contain};
 use crate::snapshot::View;
+use crate::trace::span;
 use crate::world::commands::{Commands, Playback};
 
 use super::module::{Mode, Module, ModuleContext};
@@ -17,6 +18,9 @@ pub(super) struct Job {
     pub(super) record: RunRecord,
     /// Whether the frame waits for the runs.
     pub(super) frame_synced: bool,
+    /// The module's name, for its spans.
+    #[cfg(feature = "tracing")]
+    pub(super) name: String,
     module: Contained<Box<dyn Module>>,
     view: Option<View>,
     /// Whether the view stays with the job until the run lands. The set of live snapshots decides
@@ -48,10 +52,18 @@ impl Job {
             commands,
             dt: Duration::ZERO,
             record: RunRecord::default(),
+            #[cfg(feature = "tracing")]
+            name: String::new(),
             module,
             view: None,
             keeps_view: lock_step && mode == Mode::Asynchronous,
         }
+    }
+
+    /// The job with a name for its spans.
+    #[cfg(feature = "tracing")]
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
     }
 
     /// Gives the module its view for the next run.
@@ -69,6 +81,7 @@ impl Job {
     /// A panic ends here: the commands of the run are discarded.
     pub(super) fn run(&mut self) {
         let Some(view) = self.view.take() else { return };
+        span!("module", name = self.name.as_str(), tick = view.tick());
         let began = Instant::now();
         let (module, commands, dt) = (&mut self.module, &mut self.commands, self.dt);
         // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own

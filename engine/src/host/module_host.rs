@@ -353,7 +353,10 @@ impl ModuleHost {
             let ModuleSpec { mode, spawns, .. } = self.modules[number].spec;
             let commands = Commands::for_module(world, spawns);
             let lock_step = self.config.lock_step.is_some();
-            let job = Box::new(Job::new(number, (mode, lock_step), module, commands));
+            let job = Job::new(number, (mode, lock_step), module, commands);
+            #[cfg(feature = "tracing")]
+            let job = job.named(&self.modules[number].spec.name);
+            let job = Box::new(job);
             self.modules[number].state = SlotState::Idle(job);
         }
         let pool = self.make_pool(world);

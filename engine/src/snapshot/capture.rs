@@ -5,6 +5,7 @@ use convoy_pool::{Lease, MemoryError, Publication, VacantCell, Watch};
 use crate::storage::frozen::{Frozen, FrozenHead, SnapshotShape};
 use crate::storage::history::NewCapture;
 use crate::storage::{ComponentId, ComponentMask};
+use crate::trace::span;
 use crate::world::World;
 use crate::world::state::State;
 
@@ -60,6 +61,7 @@ impl World {
         mask: ComponentMask,
         open: impl FnOnce(VacantCell<Frozen>) -> Lease<Frozen>,
     ) -> Lease<Frozen> {
+        span!("capture", tick = self.tick);
         self.memory.reclaim();
         let mut mask = self.catalog.registry.with_toggles(&mask);
         if self.role.is_partial() {

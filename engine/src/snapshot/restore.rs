@@ -6,6 +6,7 @@ use crate::storage::ComponentId;
 use crate::storage::component::Kind;
 use crate::storage::frozen::Frozen;
 use crate::storage::history::restore::SnapshotOf;
+use crate::trace::span;
 use crate::world::World;
 use crate::world::restore::RestoreReport;
 
@@ -103,6 +104,7 @@ impl World {
         if !view.is_of(self) {
             return Err(RestoreError::OtherWorld);
         }
+        span!("restore", tick = view.tick());
         let frozen = view.frozen();
         if let Some(component) = frozen.missing() {
             return Err(RestoreError::NotCaptured { component });

@@ -16,6 +16,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::trace::event;
 use convoy_pool::{
     Arena, ArenaConfig, ArenaStatistics, ChunkPtr, ChunkRun, Mapping, MemoryError, SizeClass, Watch,
 };
@@ -546,11 +547,18 @@ impl History {
         self.active.len()
     }
 
+    /// Counts a chunk of `bytes` that is copied because a snapshot sees it.
+    #[inline]
+    pub(crate) fn note_copy(&mut self, bytes: usize) {
+        self.statistics.chunks_copied += 1;
+        self.statistics.bytes_copied += bytes as u64;
+        event!("copy on write", bytes = bytes);
+    }
+
     /// Runs `copy`, which copies one chunk of `bytes`, and counts it.
     #[inline]
     pub(crate) fn count_copy(&mut self, bytes: usize, copy: impl FnOnce()) {
-        self.statistics.chunks_copied += 1;
-        self.statistics.bytes_copied += bytes as u64;
+        self.note_copy(bytes);
         if self.timing {
             let start = Instant::now();
             copy();

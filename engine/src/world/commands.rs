@@ -18,6 +18,7 @@ use convoy_pool::{Scratch, ScratchSlice};
 use crate::storage::Entity;
 use crate::storage::component::Component;
 use crate::storage::lineage::Lineage;
+use crate::trace::span;
 
 use super::bundle::{Bundle, ComponentSink, Flat, Recorded};
 use super::core::World;
@@ -491,6 +492,7 @@ impl World {
             commands.is_of(self),
             "a command buffer is played back on the world that it was made for"
         );
+        span!("playback", commands = commands.len());
         if commands.is_outdated(self) {
             return commands.renew(self);
         }

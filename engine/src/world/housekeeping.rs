@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::storage::column::{Column, Surplus};
+use crate::trace::span;
 
 use super::commands::trim_spares;
 use super::core::World;
@@ -135,6 +136,7 @@ impl World {
     /// assert_eq!(world.trim(Duration::MAX), 0);
     /// ```
     pub fn trim(&mut self, budget: Duration) -> usize {
+        span!("trim");
         let began = Instant::now();
         self.memory.reclaim();
         let bytes = self.memory.trim(budget);

@@ -23,6 +23,7 @@ use crate::storage::epoch::Epoch;
 use crate::storage::history::{Memory, Returns};
 use crate::storage::table::Table;
 use crate::storage::{ComponentMask, RegisterError};
+use crate::trace::span;
 
 use super::core::World;
 use super::role::{Role, SyncMark};
@@ -161,6 +162,7 @@ impl World {
         source: &World,
         mask: ComponentMask,
     ) -> Result<SyncReport, SyncError> {
+        span!("sync", tick = source.tick);
         let before = Arc::clone(&self.catalog);
         let is_rearranged = self.follow_catalog(source)?;
         let copied = match self.find_refused_of(source, &mask) {

@@ -60,8 +60,7 @@ impl Column {
         let spare = spare.expect("a spare chunk was allocated for every chunk that is seen");
         assert_eq!(spare.class(), self.chunks[chunk].class(), "both chunks hold the same rows");
         let rows = (live - (chunk << self.rows_log2())).min(self.chunk_rows());
-        memory.history.statistics.chunks_copied += 1;
-        memory.history.statistics.bytes_copied += (rows * self.size()) as u64;
+        memory.history.note_copy(rows * self.size());
         let old = self.chunks.replace(chunk, spare);
         let rows = old.chunk();
         memory.release(old);
