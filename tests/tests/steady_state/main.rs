@@ -124,7 +124,7 @@ fn main() {
     }
     flights::check_control();
     drop(pool);
-    check_callers_of_a_pool();
+    check_callers_of_a_pool(&mut page);
     page.end();
 }
 
@@ -161,7 +161,7 @@ fn run(test: SteadyState, set_up: SetUp) -> Report {
 /// A pass allocates nothing where its caller is a thread of the pool, also one that was there
 /// before, and one block for every 63 passes where it is not. The block is for rayon's queue of such
 /// callers, and is the control of the first case, too.
-fn check_callers_of_a_pool() {
+fn check_callers_of_a_pool(page: &mut Page) {
     let (passes_per_frame, passes_per_block) = (20 * 4, 63);
     let test = SteadyState::new("a caller from outside").warm_up(WARM_UP_FRAMES.into());
     let heap = run(test.frames(FRAMES.into()), Plain(parallel_queries)).heap();
@@ -175,7 +175,7 @@ fn check_callers_of_a_pool() {
         ("par_for_each by a caller who is a thread of the pool", Plain(parallel_queries)),
         ("the same over shared chunks", Plain(parallel_shared)),
     ] {
-        measure(name, set_up, &pool).assert();
+        page.add(measure(name, set_up, &pool));
     }
 }
 
