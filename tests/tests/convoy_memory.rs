@@ -177,7 +177,7 @@ fn run(replicas: bool) -> Outcome {
             .mode(Mode::Asynchronous)
             .reads::<Everything>();
         if replicas {
-            spec = spec.provider(Arc::<ReplicaProvider>::clone(copy));
+            spec = spec.provider(&world, Arc::<ReplicaProvider>::clone(copy));
         }
         let (clock, readings, lists) =
             (Arc::clone(&clock), Arc::clone(&readings), Arc::clone(&lists));

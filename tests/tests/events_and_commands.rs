@@ -85,7 +85,7 @@ fn trap_5_each_event_reaches_each_subscriber_once_and_in_order_at_any_rate() {
     }
     let mask = [world.register_event::<Ping>().unwrap()].into_iter().collect();
     let replica = Arc::new(ReplicaProvider::new(mask));
-    inboxes.push(subscribe(&mut host, slow(Rate::every_frames(4)).provider(replica)));
+    inboxes.push(subscribe(&mut host, slow(Rate::every_frames(4)).provider(&world, replica)));
 
     let mut sent = 0;
     for frame in 1..=FRAMES {

@@ -161,8 +161,8 @@ fn a_provider_assigned_by_hand_is_left_alone() {
     let mut world = World::new();
     world.spawn((1_u32,));
     let provider = Arc::new(Counting::new());
-    let manual =
-        ModuleSpec::slow("manual", Rate::EVERY_FRAME).provider(Arc::<Counting>::clone(&provider));
+    let manual = ModuleSpec::slow("manual", Rate::EVERY_FRAME)
+        .provider(&world, Arc::<Counting>::clone(&provider));
     let mut host = ModuleHost::default();
     for spec in [manual, ModuleSpec::slow("plain", Rate::EVERY_FRAME)] {
         host.add(spec, |_| {}).unwrap();
@@ -182,9 +182,11 @@ fn modules_with_the_same_provider_form_a_convoy() {
     let mut world = World::new();
     let [one, other] = [(); 2].map(|()| Arc::new(Counting::new()));
     let with = |provider: &Arc<Counting>| {
-        ModuleSpec::slow("module", Rate::EVERY_FRAME).provider(Arc::<Counting>::clone(provider))
+        ModuleSpec::slow("module", Rate::EVERY_FRAME)
+            .provider(&world, Arc::<Counting>::clone(provider))
     };
-    let statistics = grouped(&mut world, [with(&one), with(&other), with(&one)]);
+    let specs = [with(&one), with(&other), with(&one)];
+    let statistics = grouped(&mut world, specs);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::Shared, 2), (ProviderKind::Shared, 1)]);
     assert!(statistics.convoys.iter().all(|convoy| convoy.manual));
 }
@@ -197,7 +199,8 @@ fn a_provider_of_two_convoys_is_updated_once_per_frame() {
     let provider = Arc::new(Counting::new());
     let mut host = ModuleHost::default();
     for rate in [Rate::EVERY_FRAME, Rate::every_frames(2)] {
-        let spec = ModuleSpec::slow("module", rate).provider(Arc::<Counting>::clone(&provider));
+        let spec =
+            ModuleSpec::slow("module", rate).provider(&world, Arc::<Counting>::clone(&provider));
         host.add(spec, |_| {}).unwrap();
     }
     for _ in 0..10 {

@@ -526,12 +526,12 @@ fn all_providers_are_updated_before_anybody_is_given_a_view() {
         move |_| captured.store(first.statistics().captures, Ordering::Relaxed)
     });
     let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME);
-    host.add(spec("first").provider(first), |_| {}).unwrap();
+    host.add(spec("first").provider(&world, first), |_| {}).unwrap();
     let mut kept = None;
     let keeping = move |context: &mut ModuleContext<'_>| {
         kept.get_or_insert_with(|| context.view().clone());
     };
-    host.add(spec("second").provider(Arc::new(second)), keeping).unwrap();
+    host.add(spec("second").provider(&world, Arc::new(second)), keeping).unwrap();
     (0..2).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
     assert_eq!(captured.load(Ordering::Relaxed), 1, "none of the second frame");
 }
@@ -652,25 +652,42 @@ fn what_is_written_after_a_wait_is_not_copied() {
 
 /// A provider that captured less than a module had declared gave it views without them.
 #[test]
-fn a_provider_that_captures_less_than_is_declared_is_refused_before_anything_runs() {
+fn a_module_with_a_provider_that_captures_less_than_it_declares_is_refused() {
     let mut world = world_of(1);
     world.spawn((1_u8, 2.5_f32));
     let narrow = world.mask_of::<(u64, u8)>().unwrap();
     let provider = || Arc::new(SharedSnapshotProvider::new(narrow, SnapshotPool::default()));
-    let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(provider());
+    let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(&world, provider());
     let mut host = ModuleHost::default();
     host.add(spec("fits").reads::<(u8,)>(), |_| {}).unwrap();
-    host.add(spec("wants more").reads::<(u8, f32)>(), |_| {}).unwrap();
-    let error = host.initialize(&mut world).unwrap_err();
-    let HostError::ProviderMask { module, component } = &error else { panic!("{error}") };
-    assert_eq!((module.as_str(), *component), ("wants more", "f32"));
-    assert!(error.to_string().contains("give the provider a wider mask"), "{error}");
-    assert!(host.run_frame(&mut world, FRAME).is_err() && world.tick() == 0);
+    // Whatever comes first: the provider or the types.
+    for spec in [
+        spec("wants more").reads::<(u8, f32)>(),
+        ModuleSpec::fast("wants more").reads::<(u8, f32)>().provider(&world, provider()),
+    ] {
+        let error = host.add(spec, |_| {}).unwrap_err();
+        let HostError::ProviderMask { module, component } = &error else { panic!("{error}") };
+        assert_eq!((module.as_str(), *component), ("wants more", "f32"));
+        assert!(error.to_string().contains("give the provider a wider mask"), "{error}");
+    }
+    // Of types that the world does not know yet, events and resources.
+    let unknown = host.add(spec("unknown").reads::<(i64,)>(), |_| {}).unwrap_err();
+    assert!(
+        matches!(unknown, HostError::ProviderMask { component: "i64" | "(i64,)", .. }),
+        "{unknown}"
+    );
+    let event = host.add(spec("event").reads_events::<u8>(), |_| {}).unwrap_err();
+    assert!(matches!(event, HostError::ProviderMask { component: "u8", .. }), "{event}");
+    let resource = host.add(spec("resource").reads_resource::<u8>(), |_| {}).unwrap_err();
+    assert!(matches!(resource, HostError::ProviderMask { component: "u8", .. }), "{resource}");
+    let undeclared = spec("takes what it gets");
+    host.run_frame(&mut world, FRAME).unwrap();
+    assert_eq!(host.statistics(&world).modules.len(), 1, "nothing but the one that fits");
     // A module without declarations reads all that was captured.
     let mut host = ModuleHost::default();
     let reads = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&reads);
-    host.add(spec("takes what it gets"), move |context| {
+    host.add(undeclared, move |context| {
         assert!(context.view().try_query::<&f32>().is_err());
         let bytes = context.view().query::<&u8>().iter().count();
         count.fetch_add(bytes as u64, Ordering::Relaxed);

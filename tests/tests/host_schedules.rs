@@ -124,6 +124,7 @@ fn run(seed: u64) -> Option<String> {
     let (panics_max, probe_after) = (mixer.below(4) as u32, mixer.below(6) as u32);
     let config = config.lock_step(lock_step).panics_max(panics_max).probe_after(probe_after);
     let mut host = ModuleHost::new(config);
+    let mut worlds = [world_of(0), world_of(0)];
     let shared = provider(mixer);
     let mut modules = Vec::new();
     for number in 0..1 + mixer.below(5) {
@@ -135,7 +136,7 @@ fn run(seed: u64) -> Option<String> {
             _ => ModuleSpec::slow("in frames", Rate::every_frames(frames)),
         };
         if mixer.below(3) == 0 {
-            spec = spec.provider(Arc::clone(&shared));
+            spec = spec.provider(&worlds[0], Arc::clone(&shared));
         }
         if mixer.below(4) == 0 {
             spec = spec.deadline(Duration::from_millis(mixer.below(30) as u64));
@@ -149,7 +150,6 @@ fn run(seed: u64) -> Option<String> {
         modules.push(counts);
     }
     drop(shared);
-    let mut worlds = [world_of(0), world_of(0)];
     // Registered in another order, so that types have other ids. Those of the providers that were
     // assigned by hand capture everything all the same.
     worlds[1] = World::new();

@@ -108,7 +108,7 @@ fn a_module_that_is_slow_stops_no_other_member() {
     let (may_end, ends) = channel::<()>();
     let spec = |name| {
         let provider = Arc::<SharedSnapshotProvider>::clone(&provider);
-        ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(provider)
+        ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(&world, provider)
     };
     host.add(spec("slow").mode(Mode::Asynchronous), move |_| {
         ends.recv().unwrap();

@@ -228,7 +228,7 @@ fn a_provider_that_captures_something_else_in_another_world_is_an_error() {
     let provider = Arc::new(SharedSnapshotProvider::new(mask, SnapshotPool::default()));
     let mut host = ModuleHost::default();
     let spec = ModuleSpec::slow("manual", Rate::EVERY_FRAME).reads::<(u64,)>();
-    host.add(spec.provider(provider), marking()).unwrap();
+    host.add(spec.provider(&world, provider), marking()).unwrap();
     host.run_frame(&mut world, FRAME).unwrap();
     let mut other = World::new();
     other.spawn((1_u8, 2_u16));
@@ -436,7 +436,7 @@ fn a_provider_that_panics_costs_nobody_else_a_frame() {
         let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).reads::<(u64,)>();
         host.add(spec("first"), marking()).unwrap();
         let provider = Arc::new(Panicking::new(at));
-        host.add(spec("faulty").provider(provider), marking()).unwrap();
+        host.add(spec("faulty").provider(&world, provider), marking()).unwrap();
         host.add(spec("last"), marking()).unwrap();
         for _ in 0..10 {
             host.run_frame(&mut world, FRAME).unwrap();
@@ -498,7 +498,7 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
     assert!(matches!(refused, Err(HostError::Running)));
     let bomb = Bomb(Arc::clone(&dropped));
     let provider = Arc::new(Panicking::new(At::Drop));
-    let refused = host.add(ModuleSpec::fast("late").provider(provider), move |_| _ = &bomb);
+    let refused = host.add(ModuleSpec::fast("late").provider(&world, provider), move |_| _ = &bomb);
     assert!(matches!(refused, Err(HostError::Running)));
     assert_eq!(dropped.load(Ordering::Relaxed), 2);
 }
@@ -507,7 +507,7 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
 #[test]
 fn a_spec_is_printed_whatever_its_provider_does() {
     let provider = Arc::new(Panicking::new(At::Kind));
-    let spec = ModuleSpec::fast("module").provider(provider);
+    let spec = ModuleSpec::fast("module").provider(&World::new(), provider);
     assert!(format!("{spec:?}").contains("Other"), "it panics on every second call");
     assert!(format!("{spec:?}").contains("Shared"));
 }

@@ -171,7 +171,7 @@ fn beside_one_that_is_away(
     let provider = Arc::new(provider);
     let spec = |name, rate| {
         let provider = Arc::<SharedSnapshotProvider>::clone(&provider);
-        ModuleSpec::slow(name, rate).provider(provider)
+        ModuleSpec::slow(name, rate).provider(&world, provider)
     };
     let (may_end, gate) = channel::<()>();
     let away = spec("away", Rate::every_frames(every)).mode(Mode::Asynchronous);

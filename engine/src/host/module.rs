@@ -6,10 +6,12 @@ use std::time::Duration;
 use crate::provider::contain::contain;
 use crate::provider::{ProviderKind, SnapshotProvider};
 use crate::snapshot::View;
-use crate::storage::component::Component;
-use crate::storage::{ComponentMask, RegisterError};
+use crate::storage::archetype::Catalog;
+use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::names::name_of;
+use crate::storage::{ComponentId, ComponentMask, RegisterError};
 use crate::world::World;
-use crate::world::bundle::Bundle;
+use crate::world::bundle::{Bundle, Flat};
 use crate::world::commands::Commands;
 
 use super::rate::Rate;
@@ -84,7 +86,23 @@ pub enum Mode {
     Asynchronous,
 }
 
-type MaskOf = fn(&mut World) -> Result<ComponentMask, RegisterError>;
+/// A declaration of types that a module reads.
+#[derive(Clone, Copy)]
+struct Reads {
+    /// Their mask in a world, in which new ones are registered.
+    mask: fn(&mut World) -> Result<ComponentMask, RegisterError>,
+    /// Calls for the id of each that a registry knows, and for the others without one.
+    find: fn(&Registry, &mut dyn FnMut(Option<ComponentId>)),
+    /// The names of the types.
+    name: fn() -> &'static str,
+}
+
+/// A provider that was assigned by hand, and the types of the world that it captures.
+#[derive(Clone)]
+pub(super) struct Manual {
+    pub(super) provider: Arc<dyn SnapshotProvider>,
+    pub(super) catalog: Arc<Catalog>,
+}
 
 /// The declarations of a module: its name, tier, mode, rate, the types that it reads and, in place of
 /// the provider that the host would choose, its own.
@@ -106,10 +124,10 @@ pub struct ModuleSpec {
     pub(super) mode: Mode,
     pub(super) rate: Rate,
     pub(super) deadline: Option<Duration>,
-    pub(super) provider: Option<Arc<dyn SnapshotProvider>>,
+    pub(super) manual: Option<Manual>,
     /// Whether the module's commands may spawn entities.
     pub(super) spawns: bool,
-    reads: Vec<MaskOf>,
+    reads: Vec<Reads>,
 }
 
 impl ModuleSpec {
@@ -121,7 +139,7 @@ impl ModuleSpec {
             mode: Mode::Synchronous,
             rate: Rate::EVERY_FRAME,
             deadline: None,
-            provider: None,
+            manual: None,
             spawns: true,
             reads: Vec::new(),
         }
@@ -164,33 +182,43 @@ impl ModuleSpec {
     /// declares `()` reads nothing but the tick and the counts.
     #[must_use]
     pub fn reads<B: Bundle>(mut self) -> Self {
-        self.reads.push(|world| world.mask_of::<B>());
+        self.reads.push(Reads {
+            mask: |world| world.mask_of::<B>(),
+            find: |registry, found| B::find(registry, found),
+            name: name_of::<B>,
+        });
         self
     }
 
     /// Declares that the module reads the events of type `T`.
     #[must_use]
     pub fn reads_events<T: Component>(mut self) -> Self {
-        self.reads
-            .push(|world| world.register_event::<T>().map(|id| ComponentMask::from_iter([id])));
+        self.reads.push(Reads {
+            mask: |world| world.register_event::<T>().map(|id| ComponentMask::from_iter([id])),
+            find: |registry, found| found(registry.id_of::<T>(Kind::Event)),
+            name: name_of::<T>,
+        });
         self
     }
 
     /// Declares that the module reads the resource of type `T`.
     #[must_use]
     pub fn reads_resource<T: Component>(mut self) -> Self {
-        self.reads
-            .push(|world| world.register_resource::<T>().map(|id| ComponentMask::from_iter([id])));
+        self.reads.push(Reads {
+            mask: |world| world.register_resource::<T>().map(|id| ComponentMask::from_iter([id])),
+            find: |registry, found| found(registry.id_of::<T>(Kind::Resource)),
+            name: name_of::<T>,
+        });
         self
     }
 
-    /// Assigns a provider, which the host then leaves alone. It must capture all that the module
-    /// declares: see [`HostError::ProviderMask`](crate::host::HostError::ProviderMask). Modules with the
-    /// same provider, and of one tier, mode and rate, form a convoy. A panic of the provider is
-    /// contained and counted, and the module that asked for a view is refused.
+    /// Assigns a provider for snapshots of `world`, which the host then leaves alone. It must capture all that
+    /// the module declares: see [`HostError::ProviderMask`](crate::host::HostError::ProviderMask). Modules with
+    /// the same provider, and of one tier, mode and rate, form a convoy. A panic of the provider is contained
+    /// and counted, and the module that asked for a view is refused.
     #[must_use]
-    pub fn provider(mut self, provider: Arc<dyn SnapshotProvider>) -> Self {
-        self.provider = Some(provider);
+    pub fn provider(mut self, world: &World, provider: Arc<dyn SnapshotProvider>) -> Self {
+        self.manual = Some(Manual { provider, catalog: Arc::clone(&world.catalog) });
         self
     }
 
@@ -226,9 +254,28 @@ impl ModuleSpec {
         }
         let mut mask = ComponentMask::NONE;
         for each in &self.reads {
-            mask = mask.union(&each(world)?);
+            mask = mask.union(&(each.mask)(world)?);
         }
         Ok(mask)
+    }
+
+    /// The first declared type that `captured` lacks, which is a mask of the world that the provider is for.
+    pub(super) fn first_missing(
+        &self,
+        registry: &Registry,
+        captured: &ComponentMask,
+    ) -> Option<&'static str> {
+        self.reads.iter().find_map(|reads| {
+            let mut missing = None;
+            (reads.find)(registry, &mut |id| match id {
+                Some(id) if captured.contains(id) => {}
+                // What the world does not know yet is captured by a mask of everything only.
+                None if captured.is_all() => {}
+                Some(id) => missing = missing.or(Some(registry.info(id).name())),
+                None => missing = missing.or_else(|| Some((reads.name)())),
+            });
+            missing
+        })
     }
 }
 
@@ -243,7 +290,7 @@ impl std::fmt::Debug for ModuleSpec {
             .field("tier", &self.tier)
             .field("mode", &self.mode)
             .field("rate", &self.rate)
-            .field("provider", &self.provider.as_ref().map(kind))
+            .field("provider", &self.manual.as_ref().map(|manual| kind(&manual.provider)))
             .finish_non_exhaustive()
     }
 }

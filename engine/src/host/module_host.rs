@@ -17,7 +17,7 @@ use super::convoy::{
     Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoyCallback, SlowConvoys, group, union_of,
 };
 use super::job::{Job, RunRecord};
-use super::module::{Mode, Module, ModuleContext, ModuleSpec};
+use super::module::{Manual, Mode, Module, ModuleContext, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
 use super::workers::{WorkerStart, Workers};
@@ -235,7 +235,8 @@ impl ModuleHost {
     ///
     /// # Errors
     ///
-    /// [`HostError::Running`] after the first frame.
+    /// [`HostError::Running`] after the first frame; [`HostError::ProviderMask`] when a provider that was
+    /// assigned by hand captures less than the module declares.
     pub fn add(
         &mut self,
         spec: ModuleSpec,
@@ -278,10 +279,18 @@ impl ModuleHost {
     ) -> Result<ModuleId, HostError> {
         // First, because a refused module is dropped here.
         let module: Contained<Box<dyn Module>> = Contained::new(Box::new(module));
-        let provider = spec.provider.take().map(Contained::new);
+        let manual = spec.manual.take();
+        let manual = manual.map(|Manual { provider, catalog }| (Contained::new(provider), catalog));
         if self.is_running() {
             return Err(HostError::Running);
         }
+        if let Some((provider, catalog)) = &manual
+            && let Some(captured) = contain(|| provider.mask())
+            && let Some(component) = spec.first_missing(&catalog.registry, &captured)
+        {
+            return Err(HostError::ProviderMask { module: spec.name.clone(), component });
+        }
+        let provider = manual.map(|(provider, _)| provider);
         self.waiting.push(module);
         self.modules.push(Slot {
             provider,

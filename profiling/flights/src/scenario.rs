@@ -389,7 +389,7 @@ impl Crew {
             let mask = if in_convoy { self.convoy_mask } else { mask_of::<W>(world)? };
             let replica = Arc::new(ReplicaProvider::new(mask));
             self.replicas.0.push(Arc::clone(&replica));
-            spec = spec.provider(replica);
+            spec = spec.provider(world, replica);
         }
         self.host.add_module(spec, make(ledger))?;
         Ok(())
