@@ -115,8 +115,8 @@ impl SteadyState {
     ///
     /// # Panics
     ///
-    /// When the kit would not notice an allocation or, in a test that is alone, a mapping; and when `frame`
-    /// does.
+    /// When the kit would not notice an allocation or, in a test that is alone, a mapping; when another test
+    /// has enrolled one of the threads before the last frame; and when `frame` does.
     #[track_caller]
     pub fn run(self, mut frame: impl FnMut(u64)) -> Report {
         self.measure(&mut (), |(), number| frame(number), |()| None)
@@ -182,14 +182,19 @@ impl SteadyState {
         let before = threads.counts();
         let (strangers_before, world_before) = (strangers(), world(state));
         let process_before = ProcessReading::take(is_alone);
+        threads.arm(true);
         for number in 0..frames {
             threads.begin_frame(number);
-            threads.arm(true);
             frame(state, number);
         }
         threads.arm(false);
         let process = ProcessReading::take(is_alone).zip(process_before);
         let (strangers_after, world_after) = (strangers(), world(state));
+        if let Some(thread) = threads.lost() {
+            panic!(
+                "thread {thread:?} was enrolled by another test, so that {name:?} did not count it"
+            );
+        }
         let after = threads.counts().into_iter();
         let (offenders, requests) = threads.take_offenders();
         // Threads that were enrolled meanwhile come last, and count from their first request on.

@@ -55,6 +55,8 @@ pub(crate) struct Member {
     name: String,
     group: &'static Group,
     tally: Tally,
+    /// Whether another group has enrolled the thread since.
+    has_left: AtomicBool,
 }
 
 /// Counts that one thread writes and others read.
@@ -112,6 +114,14 @@ impl Tally {
         self.peak.fetch_max(above.max(0) as u64, Ordering::Relaxed);
     }
 
+    /// Takes requests back that were made to see whether they are counted.
+    fn take_back(&self, counts: HeapCounts) {
+        self.allocations.fetch_sub(counts.allocations, Ordering::Relaxed);
+        self.frees.fetch_sub(counts.frees, Ordering::Relaxed);
+        self.reallocations.fetch_sub(counts.reallocations, Ordering::Relaxed);
+        self.bytes.fetch_sub(counts.bytes, Ordering::Relaxed);
+    }
+
     /// Begins a new peak from here.
     fn rebase(&self) {
         self.base.store(self.live.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -135,6 +145,8 @@ thread_local! {
     static MEMBER: Cell<Option<&'static Member>> = const { Cell::new(None) };
     /// Whether this thread's use of the heap is left out: that of the kit itself.
     static PAUSED: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread's requests are those of a probe, which are counted and not recorded.
+    static PROBES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Counts a request of this thread.
@@ -146,7 +158,7 @@ pub(crate) fn count(request: Request) {
     match MEMBER.get() {
         Some(member) => {
             member.tally.count(request);
-            if member.group.armed.load(Ordering::Relaxed) {
+            if member.group.armed.load(Ordering::Relaxed) && !PROBES.get() {
                 member.note(request);
             }
         }
@@ -255,16 +267,23 @@ impl Threads {
                 let name =
                     current.name().map_or_else(|| format!("{:?}", current.id()), str::to_owned);
                 let tally = Tally::new();
+                let has_left = AtomicBool::new(false);
                 let member: &'static Member =
-                    Box::leak(Box::new(Member { name, group: self.0, tally }));
+                    Box::leak(Box::new(Member { name, group: self.0, tally, has_left }));
                 self.members().push(member);
-                MEMBER.set(Some(member));
+                if let Some(other) = MEMBER.replace(Some(member)) {
+                    other.has_left.store(true, Ordering::Relaxed);
+                }
             });
         }
         let member = MEMBER.get().expect("the thread was just enrolled");
         let before = member.tally.counts();
+        PROBES.set(true);
         std::hint::black_box(Box::new(0_u64));
+        PROBES.set(false);
         let spent = member.tally.counts() - before;
+        // The group may be measured now.
+        member.tally.take_back(spent);
         // While dhat profiles, its own allocations come on top.
         assert!(
             spent.allocations >= 1 && spent.frees >= 1,
@@ -282,8 +301,14 @@ impl Threads {
 
     /// Begins or ends the recording of requests.
     pub(crate) fn arm(&self, armed: bool) {
-        // Release: members that see it armed see the frame, too.
-        self.0.armed.store(armed, Ordering::Release);
+        self.0.armed.store(armed, Ordering::Relaxed);
+    }
+
+    /// The name of a thread that another group has enrolled since, so that it isn't counted here any more.
+    pub(crate) fn lost(&self) -> Option<String> {
+        let members = self.members();
+        let lost = members.iter().find(|member| member.has_left.load(Ordering::Relaxed));
+        lost.map(|member| member.name.clone())
     }
 
     /// Begins new peaks, and forgets the requests that were recorded.

@@ -271,3 +271,34 @@ fn misses_of_a_pool_are_reported() {
 fn asserting_panics() {
     SteadyState::new("boxes").frames(1).run(makes_a_box).assert();
 }
+
+/// A thread that is taken away would make a test that can't fail.
+#[test]
+#[should_panic(expected = "was enrolled by another test")]
+fn a_thread_that_another_test_enrols_is_missed() {
+    let test = SteadyState::new("one");
+    let other = SteadyState::new("other");
+    let report = test.frames(10).run(|_| other.threads().enroll());
+    report.assert();
+}
+
+/// The probe of a thread that comes while frames are measured is not the frames'.
+#[test]
+fn a_thread_that_is_enrolled_meanwhile_is_no_false_alarm() {
+    let test = SteadyState::new("late").frames(10);
+    let threads = test.threads().clone();
+    let report = test.run(|_| {
+        let threads = threads.clone();
+        // By a stranger, as the start of a thread allocates.
+        uncounted(|| thread::spawn(move || threads.enroll()).join().unwrap());
+    });
+    assert_eq!(report.threads().len(), 1 + 10 + 100, "{report}");
+    // A thread that ends frees its own records, which is its own doing.
+    let own = &report.threads()[0].1;
+    assert!(own.is_zero(), "{report}");
+    assert_eq!(
+        report.threads().iter().map(|(_, counts)| counts.allocations).sum::<u64>(),
+        0,
+        "{report}"
+    );
+}

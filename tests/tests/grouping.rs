@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoy_engine::host::{
-    ConvoyStatistics, HostStatistics, Mode, ModuleHost, ModuleSpec, Rate, Tier,
+    ConvoyStatistics, HostError, HostStatistics, Mode, ModuleHost, ModuleSpec, Rate, Tier,
 };
 use convoy_engine::provider::{
     AcquireError, ProviderKind, ProviderStatistics, SharedSnapshotProvider, SnapshotProvider,
@@ -233,4 +233,52 @@ fn trap_9_an_undeclared_member_is_reported_as_reading_all() {
     let reads_all: Vec<(&str, bool)> =
         statistics.modules.iter().map(|module| (&*module.name, module.reads_all)).collect();
     assert_eq!(reads_all, [("declared", false), ("undeclared", true), ("nothing", false)]);
+}
+
+/// A provider that captured less than a module had declared gave it views without them.
+#[test]
+fn a_module_with_a_provider_that_captures_less_than_it_declares_is_refused() {
+    let mut world = World::new();
+    world.spawn((1_u64,));
+    world.spawn((1_u8, 2.5_f32));
+    let narrow = world.mask_of::<(u64, u8)>().unwrap();
+    let provider = || Arc::new(SharedSnapshotProvider::new(narrow, SnapshotPool::default()));
+    let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(&world, provider());
+    let mut host = ModuleHost::default();
+    host.add(spec("fits").reads::<(u8,)>(), |_| {}).unwrap();
+    // Whatever comes first: the provider or the types.
+    for spec in [
+        spec("wants more").reads::<(u8, f32)>(),
+        ModuleSpec::fast("wants more").reads::<(u8, f32)>().provider(&world, provider()),
+    ] {
+        let error = host.add(spec, |_| {}).unwrap_err();
+        let HostError::ProviderMask { module, component } = &error else { panic!("{error}") };
+        assert_eq!((module.as_str(), *component), ("wants more", "f32"));
+        assert!(error.to_string().contains("give the provider a wider mask"), "{error}");
+    }
+    // Of types that the world does not know yet, events and resources.
+    let unknown = host.add(spec("unknown").reads::<(i64,)>(), |_| {}).unwrap_err();
+    assert!(
+        matches!(unknown, HostError::ProviderMask { component: "i64" | "(i64,)", .. }),
+        "{unknown}"
+    );
+    let event = host.add(spec("event").reads_events::<u8>(), |_| {}).unwrap_err();
+    assert!(matches!(event, HostError::ProviderMask { component: "u8", .. }), "{event}");
+    let resource = host.add(spec("resource").reads_resource::<u8>(), |_| {}).unwrap_err();
+    assert!(matches!(resource, HostError::ProviderMask { component: "u8", .. }), "{resource}");
+    let undeclared = spec("takes what it gets");
+    host.run_frame(&mut world, FRAME).unwrap();
+    assert_eq!(host.statistics(&world).modules.len(), 1, "nothing but the one that fits");
+    // A module without declarations reads all that was captured.
+    let mut host = ModuleHost::default();
+    let reads = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&reads);
+    host.add(undeclared, move |context| {
+        assert!(context.view().try_query::<&f32>().is_err());
+        let bytes = context.view().query::<&u8>().iter().count();
+        count.fetch_add(bytes as u64, Ordering::Relaxed);
+    })
+    .unwrap();
+    host.run_frame(&mut world, FRAME).unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 1);
 }

@@ -650,49 +650,29 @@ fn what_is_written_after_a_wait_is_not_copied() {
     assert!(host.statistics(&world).modules[0].runs >= 9);
 }
 
-/// A provider that captured less than a module had declared gave it views without them.
 #[test]
-fn a_module_with_a_provider_that_captures_less_than_it_declares_is_refused() {
-    let mut world = world_of(1);
-    world.spawn((1_u8, 2.5_f32));
-    let narrow = world.mask_of::<(u64, u8)>().unwrap();
-    let provider = || Arc::new(SharedSnapshotProvider::new(narrow, SnapshotPool::default()));
-    let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(&world, provider());
-    let mut host = ModuleHost::default();
-    host.add(spec("fits").reads::<(u8,)>(), |_| {}).unwrap();
-    // Whatever comes first: the provider or the types.
-    for spec in [
-        spec("wants more").reads::<(u8, f32)>(),
-        ModuleSpec::fast("wants more").reads::<(u8, f32)>().provider(&world, provider()),
-    ] {
-        let error = host.add(spec, |_| {}).unwrap_err();
-        let HostError::ProviderMask { module, component } = &error else { panic!("{error}") };
-        assert_eq!((module.as_str(), *component), ("wants more", "f32"));
-        assert!(error.to_string().contains("give the provider a wider mask"), "{error}");
-    }
-    // Of types that the world does not know yet, events and resources.
-    let unknown = host.add(spec("unknown").reads::<(i64,)>(), |_| {}).unwrap_err();
-    assert!(
-        matches!(unknown, HostError::ProviderMask { component: "i64" | "(i64,)", .. }),
-        "{unknown}"
-    );
-    let event = host.add(spec("event").reads_events::<u8>(), |_| {}).unwrap_err();
-    assert!(matches!(event, HostError::ProviderMask { component: "u8", .. }), "{event}");
-    let resource = host.add(spec("resource").reads_resource::<u8>(), |_| {}).unwrap_err();
-    assert!(matches!(resource, HostError::ProviderMask { component: "u8", .. }), "{resource}");
-    let undeclared = spec("takes what it gets");
-    host.run_frame(&mut world, FRAME).unwrap();
-    assert_eq!(host.statistics(&world).modules.len(), 1, "nothing but the one that fits");
-    // A module without declarations reads all that was captured.
-    let mut host = ModuleHost::default();
-    let reads = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&reads);
-    host.add(undeclared, move |context| {
-        assert!(context.view().try_query::<&f32>().is_err());
-        let bytes = context.view().query::<&u8>().iter().count();
-        count.fetch_add(bytes as u64, Ordering::Relaxed);
+fn a_host_whose_worker_callback_panics_does_not_start_and_can_be_tried_again() {
+    let (mut world, mut host) = (world_of(1), ModuleHost::new(HostConfig::default().workers(2)));
+    let calls = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&calls);
+    host.on_worker_start(move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::panic::resume_unwind(Box::new("the first start"));
+        }
     })
     .unwrap();
+    for name in ["one", "two"] {
+        let spec = ModuleSpec::slow(name, Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        host.add(spec.reads::<()>(), |_| {}).unwrap();
+    }
+    let error = host.initialize(&mut world).unwrap_err();
+    assert!(
+        matches!(error, HostError::Threads(_)) && error.to_string().contains("panicked"),
+        "{error}"
+    );
     host.run_frame(&mut world, FRAME).unwrap();
-    assert_eq!(reads.load(Ordering::Relaxed), 1);
+    host.finish(&mut world);
+    assert_eq!(calls.load(Ordering::Relaxed), 4, "two threads at each try");
+    assert_eq!(host.statistics(&world).modules[1].runs, 1);
+    assert!(matches!(host.on_worker_start(|_| {}), Err(HostError::Running)));
 }
