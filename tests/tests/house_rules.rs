@@ -19,7 +19,7 @@ const LINES_MAX: usize = 1_000;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 46] = [
+const UNSAFE_FILES: [(&str, &str); 48] = [
     ("benches/src/allocator.rs", "calls the C library"),
     ("engine/derive/src/bundle.rs", "writes the implementation of an unsafe trait"),
     ("engine/src/query/access.rs", "makes runs writable by pointers to the memory of their world"),
@@ -48,10 +48,12 @@ const UNSAFE_FILES: [(&str, &str); 46] = [
     ("engine/src/storage/column/deferred.rs", "replaces chunks whose rows the caller copies"),
     ("engine/src/storage/frozen.rs", "vouches for captured chunks"),
     ("engine/src/storage/history/restore.rs", "names the chunks of another world"),
+    ("engine/src/storage/recorded.rs", "makes values of bytes that were recorded of them"),
     ("engine/src/storage/rows.rs", "reads rows of raw chunks"),
     ("engine/src/storage/table/rows_mut.rs", "writes rows that were found writable in all columns"),
     ("engine/src/storage/table/share.rs", "points to columns that queries share out"),
     ("engine/src/world/bundle/parts.rs", "implements the unsafe trait of bundles for tuples"),
+    ("engine/src/world/commands/order.rs", "pairs what a command does with the bytes it takes"),
     ("pool/src/arena.rs", "takes the word of callers for chunks that they give back"),
     ("pool/src/arena/tests.rs", "gives chunks back"),
     ("pool/src/cell.rs", "moves ownership of cells through raw pointers"),

@@ -15,7 +15,7 @@
 #[cfg(debug_assertions)]
 use std::any::TypeId;
 use std::mem;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::{ptr, slice, thread};
 
 use convoy_pool::{Arena, ChunkPtr, ChunkRun, MemoryError, SizeClass};
@@ -150,6 +150,8 @@ pub(crate) struct ChunkList {
     /// Neighbours that are kept for the chunks to come.
     run: ChunkRun,
     rows_log2: u8,
+    /// Whether all bits are values of the type. Not so of a described one, which a type may take over.
+    takes_any_bits: bool,
 }
 
 impl Deref for ChunkList {
@@ -174,6 +176,7 @@ impl ChunkList {
             full: full.expect("the registry limits sizes to a chunk"),
             run: ChunkRun::default(),
             rows_log2: info.rows_log2(),
+            takes_any_bits: info.accepts_any_bytes() && !info.is_described(),
         }
     }
 
@@ -277,20 +280,22 @@ impl ChunkList {
         LooseChunk { entry: old, component: self.component }
     }
 
-    /// Copies a range of bytes of a chunk to the same place in one that is about to replace it.
+    /// Copies the first `live` rows of a chunk to one that is about to replace it, as far as that has
+    /// room for them. Returns their bytes.
+    ///
+    /// Where not all bits are values, all rows are copied that both chunks have room for: a row that holds
+    /// a value then holds one in the copy as well, whichever rows the caller takes to be live.
     #[inline]
-    pub(crate) fn copy_to(&self, number: usize, spare: &mut LooseChunk, bytes: Range<usize>) {
-        let entry = &self.entries[number];
+    pub(crate) fn copy_to(&self, number: usize, spare: &mut LooseChunk, live: usize) -> usize {
         assert!(!spare.born().is_foreign(), "a chunk of another world is not written");
-        let bytes_max = entry.class().bytes().min(spare.class().bytes());
-        assert!(bytes.start <= bytes.end && bytes.end <= bytes_max, "both chunks have the bytes");
-        // SAFETY: the offset is in the chunk.
-        let from = unsafe { entry.chunk.as_ptr().add(bytes.start) };
-        // SAFETY: the offset is in the chunk.
-        let to = unsafe { spare.chunk().as_ptr().add(bytes.start) };
-        // SAFETY: a listed chunk is mapped, a foreign one by its base, and written through its list
-        // only. Nothing else reaches the loose one, which is another.
-        unsafe { ptr::copy_nonoverlapping(from, to, bytes.len()) };
+        let entry = &self.entries[number];
+        let held = self.rows_in(entry.class().min(spare.class()));
+        let rows = if self.takes_any_bits { live.min(held) } else { held };
+        let (bytes, from, to) = (rows * self.size(), entry.chunk, spare.chunk());
+        // SAFETY: both chunks have the bytes. A listed chunk is mapped, a foreign one by its base, and
+        // written through its list only. Nothing else reaches the loose one, which is another.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), bytes) };
+        bytes
     }
 
     /// Takes the last chunk out.

@@ -555,17 +555,18 @@ impl History {
         event!("copy on write", bytes = bytes);
     }
 
-    /// Runs `copy`, which copies one chunk of `bytes`, and counts it.
+    /// Runs `copy`, which copies one chunk and returns how many bytes, and counts it.
     #[inline]
-    pub(crate) fn count_copy(&mut self, bytes: usize, copy: impl FnOnce()) {
-        self.note_copy(bytes);
-        if self.timing {
+    pub(crate) fn count_copy(&mut self, copy: impl FnOnce() -> usize) {
+        let bytes = if self.timing {
             let start = Instant::now();
-            copy();
+            let bytes = copy();
             self.statistics.copy_time += start.elapsed();
+            bytes
         } else {
-            copy();
-        }
+            copy()
+        };
+        self.note_copy(bytes);
     }
 
     /// Finds the newest snapshots of the components of `mask` anew.

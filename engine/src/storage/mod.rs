@@ -27,6 +27,7 @@ pub(crate) mod lineage;
 pub(crate) mod links;
 pub(crate) mod mask;
 pub(crate) mod names;
+pub(crate) mod recorded;
 pub(crate) mod room;
 pub(crate) mod rows;
 pub(crate) mod run;

@@ -238,28 +238,6 @@ impl Table {
         rows.expect("rows are made writable before they are written")
     }
 
-    /// The bytes of a run of rows of one column, which lie in one chunk, for writing; `None` where the
-    /// table has no such column. A chunk that a snapshot shares is copied first.
-    ///
-    /// # Panics
-    ///
-    /// When not all bytes are values of the component, or only the engine writes it.
-    pub(crate) fn own_bytes(
-        &mut self,
-        id: ComponentId,
-        run: Range<usize>,
-        (registry, memory): (&Registry, &mut Memory),
-    ) -> Result<Option<&mut [u8]>, MemoryError> {
-        let (info, rows) = (registry.info(id), self.rows());
-        let takes_any = info.accepts_any_bytes() && !info.is_engine_owned();
-        assert!(takes_any && id != ComponentId::ENTITY, "a component that takes any bytes");
-        assert!(run.end <= rows, "the run has rows of the table");
-        let Some(position) = self.position(id) else { return Ok(None) };
-        let column = &mut self.columns[position];
-        column.own_rows(run.clone(), rows, memory)?;
-        Ok(Some(self.run_mut(position, run, memory.now()).into_bytes()))
-    }
-
     /// The handles of all rows.
     pub(crate) fn entities(&self) -> Rows<'_> {
         self.columns[0].rows(self.rows())

@@ -5,6 +5,7 @@ use std::any::TypeId;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::{Component, Registry};
 use crate::storage::epoch::Now;
+use crate::storage::recorded::RecordedValue;
 use crate::storage::table::Table;
 use crate::storage::table::rows_mut::NewRow;
 use crate::storage::type_map::TypeMap;
@@ -15,7 +16,7 @@ use super::error::SpawnError;
 mod parts;
 
 pub(crate) use parts::{
-    BUNDLE_MAX, ColumnPositions, ComponentSink, ComponentSource, Flat, RecordedSink,
+    BUNDLE_MAX, ColumnPositions, ComponentSink, ComponentSource, Flat, Recorded, RecordedSink,
 };
 pub use parts::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
 
@@ -172,9 +173,9 @@ impl ComponentSink for AppendSink<'_> {
 
 impl RecordedSink for AppendSink<'_> {
     #[inline]
-    fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]) {
+    fn put_recorded<T: Component>(&mut self, position: usize, value: RecordedValue<'_, T>) {
         let position = usize::from(self.positions[position]);
-        self.row.column_mut(position).write_recorded::<T>(bytes);
+        self.row.column_mut(position).write_recorded(value);
     }
 }
 
@@ -196,9 +197,9 @@ impl ComponentSink for RowSink<'_> {
 
 impl RecordedSink for RowSink<'_> {
     #[inline]
-    fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]) {
+    fn put_recorded<T: Component>(&mut self, position: usize, value: RecordedValue<'_, T>) {
         let position = usize::from(self.positions[position]);
-        self.table.row_mut(position, self.row, self.now).write_recorded::<T>(bytes);
+        self.table.row_mut(position, self.row, self.now).write_recorded(value);
     }
 }
 
@@ -214,12 +215,9 @@ impl<B: Bundle> Values<B> for B {
     }
 }
 
-/// The bytes of a bundle, one component after the other.
-pub(crate) struct Recorded<'a>(pub(crate) &'a [u8]);
-
-impl<B: Bundle> Values<B> for Recorded<'_> {
+impl<B: Bundle> Values<B> for Recorded<'_, B> {
     #[inline]
     fn put_row(&self, sink: &mut (impl ComponentSink + RecordedSink)) {
-        B::put_recorded(self.0, sink);
+        B::put_recorded(self, sink);
     }
 }

@@ -10,41 +10,26 @@
 //! module asks when a run begins, so that a run counts whole or not at all.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use bytemuck::{bytes_of, pod_read_unaligned};
-use convoy_pool::{Scratch, ScratchSlice};
+use convoy_pool::Scratch;
 
 use crate::storage::Entity;
 use crate::storage::component::Component;
 use crate::storage::lineage::Lineage;
 use crate::trace::span;
 
-use super::bundle::{Bundle, ComponentSink, Flat, Recorded};
+use super::bundle::Bundle;
 use super::core::World;
-use super::error::ComponentError;
-use super::hierarchy::HierarchyError;
 use super::index::{LaneCursor, Renewal, ReturnedHandles};
 use super::state::State;
 
-/// The outcome of a command.
-enum Outcome {
-    Applied,
-    /// Its entity was not alive.
-    Dead,
-    /// It could not be applied for another reason: a component is missing, memory ran out.
-    Failed,
-}
+mod lists;
+mod order;
 
-type Apply = fn(&mut World, Entity, &[u8]) -> Outcome;
-
-#[derive(Clone, Copy)]
-struct Command {
-    apply: Apply,
-    entity: Entity,
-    payload: ScratchSlice,
-    spawns: bool,
-}
+pub(crate) use lists::trim_spares;
+use lists::{Lists, STOCK, SpareLists};
+use order::{Command, Order, Outcome};
 
 /// The outcome of a playback. The sum is the number of commands recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -117,88 +102,6 @@ pub struct Commands {
     /// Where the lists go when the buffer is dropped.
     spares: SpareLists,
 }
-
-/// The lists of a buffer that was dropped, all of them empty, for the next one that is made. There
-/// are as many as buffers were there at once.
-#[derive(Clone, Default)]
-struct SpareLists(Arc<Mutex<Vec<Lists>>>);
-
-/// The heap of a buffer.
-struct Lists {
-    scratch: Scratch,
-    queue: Vec<Command>,
-    stock: Vec<Entity>,
-    failed: Vec<Entity>,
-    bytes: Vec<u8>,
-    renewal: Option<Arc<Renewal>>,
-}
-
-impl Lists {
-    fn new() -> Self {
-        Self {
-            scratch: Scratch::with_capacity(SCRATCH_BYTES),
-            queue: Vec::with_capacity(QUEUE),
-            stock: Vec::with_capacity(STOCK),
-            failed: Vec::new(),
-            bytes: Vec::with_capacity(256),
-            renewal: None,
-        }
-    }
-
-    /// Bytes that the lists have room for.
-    fn bytes(&self) -> usize {
-        self.scratch.statistics().capacity_bytes
-            + self.queue.capacity() * size_of::<Command>()
-            + (self.stock.capacity() + self.failed.capacity()) * size_of::<Entity>()
-            + self.bytes.capacity()
-    }
-
-    /// A renewal that no lane has any more, or a new one.
-    fn take_renewal(&mut self) -> Arc<Renewal> {
-        let mut renewal = self.renewal.take().unwrap_or_default();
-        match Arc::get_mut(&mut renewal) {
-            Some(free) => free.reset(),
-            None => renewal = Arc::default(),
-        }
-        renewal
-    }
-}
-
-impl SpareLists {
-    /// Those of a world. It keeps them beside its local resources, as it does not know commands.
-    fn of(world: &mut World) -> Self {
-        if let Some(spares) = world.locals.get::<Self>() {
-            return spares.clone();
-        }
-        let spares = Self::default();
-        world.locals.insert(spares.clone());
-        spares
-    }
-
-    fn take(&self) -> Lists {
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(Lists::new)
-    }
-
-    fn give(&self, lists: Lists) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(lists);
-    }
-}
-
-/// Gives back the lists of dropped buffers. Returns their bytes.
-pub(crate) fn trim_spares(world: &World) -> usize {
-    let Some(spares) = world.locals.get::<SpareLists>() else { return 0 };
-    let spares = mem::take(&mut *spares.0.lock().unwrap_or_else(PoisonError::into_inner));
-    let bytes = spares.iter().map(Lists::bytes).sum::<usize>();
-    bytes + spares.capacity() * size_of::<Lists>()
-}
-
-/// How many handles the stock of a buffer of its own has at the least.
-const STOCK: usize = 64;
-/// How many commands a buffer takes before its list grows.
-const QUEUE: usize = 256;
-/// Scratch bytes that a buffer starts with.
-const SCRATCH_BYTES: usize = 16 * 1024;
 
 impl Commands {
     /// An empty buffer whose entities will be spawned in `world`. It may be recorded to on any
@@ -280,60 +183,60 @@ impl Commands {
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
         self.notice_restore();
         let entity = self.reserve();
-        self.push(spawn_apply::<B>, entity, &bundle, true);
+        self.push::<order::Spawn<B>>(entity, &bundle, true);
         entity
     }
 
     /// Records the spawning of an entity under a handle that was reserved.
     pub(crate) fn record_spawn_at<B: Bundle>(&mut self, entity: Entity, bundle: B) {
-        self.record(spawn_apply::<B>, entity, &bundle);
+        self.record::<order::Spawn<B>>(entity, &bundle);
     }
 
     /// Records the insertion of components, which replace those that `entity` has already.
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) {
-        self.record(insert_apply::<B>, entity, &bundle);
+        self.record::<order::Insert<B>>(entity, &bundle);
     }
 
     /// Records the removal of components. It fails at playback when `entity` lacks one of them.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) {
-        self.record(remove_apply::<B>, entity, &());
+        self.record::<order::Remove<B>>(entity, &());
     }
 
     /// Records the despawning of `entity`.
     pub fn despawn(&mut self, entity: Entity) {
-        self.record(despawn_apply, entity, &());
+        self.record::<order::Despawn>(entity, &());
     }
 
     /// Records that `T` of `entity` is switched on. It fails at playback when `entity` has no `T`
     /// or `T` is no toggle.
     pub fn enable<T: Component>(&mut self, entity: Entity) {
-        self.record(toggle_apply::<T, true>, entity, &());
+        self.record::<order::Switch<T, true>>(entity, &());
     }
 
     /// Records that `T` of `entity` is switched off, as [`Commands::enable`].
     pub fn disable<T: Component>(&mut self, entity: Entity) {
-        self.record(toggle_apply::<T, false>, entity, &());
+        self.record::<order::Switch<T, false>>(entity, &());
     }
 
     /// Records that `child` becomes the last child of `parent`. It fails at playback when `parent`
     /// descends from `child`.
     pub fn set_parent(&mut self, child: Entity, parent: Entity) {
-        self.record(set_parent_apply, child, &(parent,));
+        self.record::<order::SetParent>(child, &(parent,));
     }
 
     /// Records that `child` becomes a root.
     pub fn remove_parent(&mut self, child: Entity) {
-        self.record(remove_parent_apply, child, &());
+        self.record::<order::RemoveParent>(child, &());
     }
 
     /// Records the despawning of `entity` and all its descendants.
     pub fn despawn_tree(&mut self, entity: Entity) {
-        self.record(despawn_tree_apply, entity, &());
+        self.record::<order::DespawnTree>(entity, &());
     }
 
     /// Records an event.
     pub fn send_event<T: Component>(&mut self, event: T) {
-        self.record(event_apply::<T>, Entity::default(), &(event,));
+        self.record::<order::SendEvent<T>>(Entity::default(), &(event,));
     }
 
     /// Discards everything that is recorded. The handles of entities that were to be spawned are
@@ -348,16 +251,14 @@ impl Commands {
         }
     }
 
-    fn record<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: &B) {
+    fn record<O: Order>(&mut self, entity: Entity, payload: &O::Payload) {
         self.notice_restore();
-        self.push(apply, entity, bundle, false);
+        self.push::<O>(entity, payload, false);
     }
 
-    fn push<B: Bundle>(&mut self, apply: Apply, entity: Entity, bundle: &B, spawns: bool) {
-        self.bytes.clear();
-        bundle.put(&mut ByteSink { bytes: &mut self.bytes });
-        let payload = self.scratch.store(&self.bytes);
-        self.queue.push(Command { apply, entity, payload, spawns });
+    fn push<O: Order>(&mut self, entity: Entity, payload: &O::Payload, spawns: bool) {
+        let memory = (&mut self.bytes, &mut self.scratch);
+        self.queue.push(Command::record::<O>(entity, payload, spawns, memory));
     }
 
     #[track_caller]
@@ -506,15 +407,12 @@ impl World {
             self.state.index.note_use(cursor, taken + cursor.drawn as usize);
         }
         for command in &queue {
-            let payload = commands.scratch.get(command.payload);
-            match (command.apply)(self, command.entity, payload) {
+            match command.apply(self, &commands.scratch) {
                 Outcome::Applied => playback.applied += 1,
                 Outcome::Dead => playback.dead += 1,
                 Outcome::Failed => {
                     playback.failed += 1;
-                    if command.spawns {
-                        commands.failed.push(command.entity);
-                    }
+                    commands.failed.extend(command.spawned());
                 }
             }
         }
@@ -525,80 +423,5 @@ impl World {
         commands.stock.splice(0..0, commands.failed.drain(..));
         commands.fill_stock(self, is_held);
         playback
-    }
-}
-
-fn outcome(result: Result<(), ComponentError>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Applied,
-        Err(ComponentError::NotAlive { .. }) => Outcome::Dead,
-        Err(_) => Outcome::Failed,
-    }
-}
-
-fn spawn_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> Outcome {
-    match world.spawn_reserved::<B>(entity, &Recorded(bytes)) {
-        Ok(Some(())) => Outcome::Applied,
-        Ok(None) => Outcome::Dead,
-        Err(_) => Outcome::Failed,
-    }
-}
-
-fn insert_apply<B: Bundle>(world: &mut World, entity: Entity, bytes: &[u8]) -> Outcome {
-    outcome(world.insert_values::<B>(entity, &Recorded(bytes)))
-}
-
-fn remove_apply<B: Bundle>(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
-    outcome(world.remove_unseen::<B>(entity))
-}
-
-fn toggle_apply<T: Component, const ENABLED: bool>(
-    world: &mut World,
-    entity: Entity,
-    _: &[u8],
-) -> Outcome {
-    let switched = world.toggles::<T>().and_then(|mut toggles| toggles.set(entity, ENABLED));
-    outcome(switched.map(|_| ()))
-}
-
-fn despawn_apply(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
-    outcome(world.despawn(entity))
-}
-
-fn set_parent_apply(world: &mut World, child: Entity, bytes: &[u8]) -> Outcome {
-    family_outcome(world.set_parent(child, pod_read_unaligned(bytes)))
-}
-
-fn remove_parent_apply(world: &mut World, child: Entity, _: &[u8]) -> Outcome {
-    family_outcome(world.remove_parent(child).map(|_| ()))
-}
-
-fn despawn_tree_apply(world: &mut World, entity: Entity, _: &[u8]) -> Outcome {
-    family_outcome(world.despawn_tree(entity).map(|_| ()))
-}
-
-fn family_outcome(result: Result<(), HierarchyError>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Applied,
-        Err(HierarchyError::NotAlive { .. }) => Outcome::Dead,
-        Err(_) => Outcome::Failed,
-    }
-}
-
-fn event_apply<T: Component>(world: &mut World, _: Entity, bytes: &[u8]) -> Outcome {
-    match world.send_recorded::<T>(bytes) {
-        Ok(()) => Outcome::Applied,
-        Err(_) => Outcome::Failed,
-    }
-}
-
-/// Writes the components of a bundle one after the other, as [`Recorded`] reads them.
-struct ByteSink<'a> {
-    bytes: &'a mut Vec<u8>,
-}
-
-impl ComponentSink for ByteSink<'_> {
-    fn put<T: Component>(&mut self, _position: usize, value: &T) {
-        self.bytes.extend_from_slice(bytes_of(value));
     }
 }

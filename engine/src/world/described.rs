@@ -96,7 +96,7 @@ impl World {
         components: &[(ComponentId, &[u8])],
     ) -> Result<Entity, SpawnError> {
         loop {
-            let Self { state: State { tables, index, .. }, memory, .. } = self;
+            let Self { state: State { tables, index, .. }, catalog, memory, .. } = self;
             let now = memory.now();
             if let Some(mut next) = tables[archetype.index()].next_row(now)
                 && let location = (Location { archetype, row: next.row() as u32 })
@@ -105,7 +105,8 @@ impl World {
                 next.columns().column_mut(0).write(entity);
                 for &(id, bytes) in components {
                     let position = next.position(id).expect("the table has the component");
-                    next.columns().column_mut(position).write_bytes(bytes);
+                    let value = catalog.registry.value(id, bytes).expect("the bytes were checked");
+                    next.columns().column_mut(position).write_bytes(value);
                 }
                 next.finish_new();
                 return Ok(entity);
@@ -136,10 +137,11 @@ impl World {
         } else {
             to = self.move_row(number, (entity, from))?;
         }
-        self.put_along(number, to, |RowSink { table, row, now, .. }| {
+        self.put_along(number, to, |RowSink { table, row, now, .. }, registry| {
             for &(id, bytes) in components {
                 let position = table.position(id).expect("the table has the component");
-                table.row_mut(position, *row, *now).write_bytes(bytes);
+                let value = registry.value(id, bytes).expect("the bytes were checked");
+                table.row_mut(position, *row, *now).write_bytes(value);
             }
         });
         Ok(())
@@ -223,7 +225,8 @@ impl World {
         let table = &mut self.state.tables[table];
         match table.position(id) {
             Some(position) if self.role.may_read(id) => {
-                table.own_value(position, row, &mut self.memory)?.write_bytes(bytes);
+                let value = self.catalog.registry.value(id, bytes).expect("the bytes were checked");
+                table.own_value(position, row, &mut self.memory)?.write_bytes(value);
                 Ok(())
             }
             Some(_) => Err(ComponentError::NotReadable { component }),

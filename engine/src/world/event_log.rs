@@ -8,11 +8,13 @@ use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
 use crate::storage::column::Column;
-use crate::storage::component::{Component, ComponentInfo};
+use crate::storage::column::access::RowMut;
+use crate::storage::component::{Component, ComponentInfo, ValueBytes};
 use crate::storage::forks::Forks;
 use crate::storage::frozen::restore::LogEntries;
 use crate::storage::history::restore::{Revival, SnapshotOf};
 use crate::storage::history::{Memory, Returns};
+use crate::storage::recorded::RecordedValue;
 use crate::storage::world_id::WorldId;
 
 /// Records beyond which the list of a log's chunks is left to grow: a retention without bound is
@@ -102,31 +104,41 @@ impl EventLog {
     #[inline]
     pub(crate) fn push<T: Component>(
         &mut self,
-        event: &[u8],
+        event: RecordedValue<'_, T>,
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
         let is_within = self.rows <= retention.saturating_add(self.column.chunk_rows());
         if is_within && let Some(row) = self.column.owned_row::<T>(self.rows, memory.now()) {
-            row.write_recorded::<T>(event);
+            row.write_recorded(event);
             self.rows += 1;
             self.changed = true;
             return Ok(());
         }
-        self.push_bytes(event, retention, memory)
+        self.push_with(|row| row.write_recorded(event), retention, memory)
     }
 
-    /// [`EventLog::push`] of a record of any type, also one that needs a chunk, a chunk of one's own,
-    /// or that older ones are dropped. The bytes are a value of the log's type.
-    #[cold]
-    #[inline(never)]
+    /// [`EventLog::push`] of a record given by its bytes.
     pub(crate) fn push_bytes(
         &mut self,
-        event: &[u8],
+        event: ValueBytes<'_>,
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        self.column.append_row(self.rows, memory)?.write_bytes(event);
+        self.push_with(|row| row.write_bytes(event), retention, memory)
+    }
+
+    /// Appends the record that `write` writes, also one that needs a chunk, a chunk of one's own, or
+    /// that older ones are dropped.
+    #[cold]
+    #[inline(never)]
+    fn push_with(
+        &mut self,
+        write: impl FnOnce(RowMut<'_>),
+        retention: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        write(self.column.append_row(self.rows, memory)?);
         self.rows += 1;
         if self.column.size() > 0
             && self.rows > retention.saturating_add(self.column.chunk_rows() + 1)

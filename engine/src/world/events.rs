@@ -13,6 +13,7 @@ use std::marker::PhantomData;
 use crate::storage::component::{Component, Kind};
 use crate::storage::forks::Forks;
 use crate::storage::names::public_name;
+use crate::storage::recorded::RecordedValue;
 use crate::storage::rows::Rows;
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentId, RegisterError};
@@ -233,7 +234,7 @@ impl World {
     /// Where [`World::try_send_event`] returns an error.
     #[track_caller]
     pub fn send_event<T: Component>(&mut self, event: T) {
-        if let Err(error) = self.send_recorded::<T>(bytemuck::bytes_of(&event)) {
+        if let Err(error) = self.send_recorded(RecordedValue::from(&event)) {
             fail("send an event", &error);
         }
     }
@@ -244,28 +245,31 @@ impl World {
     ///
     /// When the type can't be registered or memory runs out. The log is unchanged.
     pub fn try_send_event<T: Component>(&mut self, event: T) -> Result<(), SpawnError> {
-        self.send_recorded::<T>(bytemuck::bytes_of(&event))
+        self.send_recorded(RecordedValue::from(&event))
     }
 
-    /// Appends an event by its bytes, whose number is a constant where this is inlined.
+    /// Appends an event that was recorded.
     #[inline]
-    pub(crate) fn send_recorded<T: Component>(&mut self, event: &[u8]) -> Result<(), SpawnError> {
+    pub(crate) fn send_recorded<T: Component>(
+        &mut self,
+        event: RecordedValue<'_, T>,
+    ) -> Result<(), SpawnError> {
         let Some(id) = self.catalog.registry.id_of::<T>(Kind::Event) else {
-            return self.send_first::<T>(event);
+            return self.send_first(event);
         };
         let retention = self.event_retention;
         let log = self.state.log_mut(id).expect("a registered event type has a log");
-        log.push::<T>(event, retention, &mut self.memory)?;
+        log.push(event, retention, &mut self.memory)?;
         Ok(())
     }
 
     /// Sends the first event of its type, which it registers.
     #[cold]
     #[inline(never)]
-    fn send_first<T: Component>(&mut self, event: &[u8]) -> Result<(), SpawnError> {
+    fn send_first<T: Component>(&mut self, event: RecordedValue<'_, T>) -> Result<(), SpawnError> {
         self.all_or_nothing(|world| {
             world.register_event::<T>()?;
-            world.send_recorded::<T>(event)
+            world.send_recorded(event)
         })
     }
 }

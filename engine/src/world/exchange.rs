@@ -58,7 +58,7 @@ impl World {
         let table = &self.state.tables[from.archetype.index()];
         let removed = R::take(&mut RowSource { table, positions: edge.removed().iter(), row });
         let to = self.reach::<I>(number, (entity, from))?;
-        self.put_along(number, to, |sink| inserted.put(sink));
+        self.put_along(number, to, |sink, _| inserted.put(sink));
         Ok(removed)
     }
 

@@ -6,7 +6,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::component::Component;
+use crate::storage::component::{Component, Registry};
 use crate::storage::epoch::Now;
 use crate::storage::table::Table;
 use crate::storage::table::rows_mut::{NextRow, Removal};
@@ -72,7 +72,7 @@ impl World {
                 None => self.first_edge::<B>((entity, from), Direction::Insert)?,
             };
         let to = self.reach::<B>(number, (entity, from))?;
-        self.put_along(number, to, |sink| values.put_row(sink));
+        self.put_along(number, to, |sink, _| values.put_row(sink));
         Ok(())
     }
 
@@ -82,13 +82,15 @@ impl World {
         &mut self,
         number: usize,
         at: Location,
-        put: impl FnOnce(&mut RowSink<'_>),
+        put: impl FnOnce(&mut RowSink<'_>, &Registry),
     ) {
-        let Self { plans: Plans { edges, .. }, state: State { tables, .. }, memory, .. } = self;
+        let Self {
+            plans: Plans { edges, .. }, state: State { tables, .. }, catalog, memory, ..
+        } = self;
         let (edge, row, now) = (edges.get(number), at.row as usize, memory.now());
         let table = &mut tables[at.archetype.index()];
         table.enable(edge.enabled(), row..row + 1, now);
-        put(&mut RowSink { table, positions: &edge.positions, row, now });
+        put(&mut RowSink { table, positions: &edge.positions, row, now }, &catalog.registry);
     }
 
     /// Moves an entity along an edge that inserts a `B`, or, where it stays, makes the values

@@ -8,7 +8,7 @@ use convoy_pool::MemoryError;
 use crate::storage::ComponentId;
 use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::Column;
-use crate::storage::component::{Component, ComponentInfo};
+use crate::storage::component::{Component, ComponentInfo, ValueBytes};
 use crate::storage::history::restore::Revival;
 use crate::storage::history::{Memory, Returns};
 
@@ -74,10 +74,10 @@ impl Resource {
         Ok(None)
     }
 
-    /// Sets the value by its bytes, which are one of the resource's type.
+    /// Sets the value by its bytes.
     pub(crate) fn insert_bytes(
         &mut self,
-        bytes: &[u8],
+        value: ValueBytes<'_>,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
         let row = if self.present {
@@ -85,7 +85,7 @@ impl Resource {
         } else {
             self.column.append_row(0, memory)?
         };
-        row.write_bytes(bytes);
+        row.write_bytes(value);
         self.present = true;
         Ok(())
     }

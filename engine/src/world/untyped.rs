@@ -85,12 +85,12 @@ impl World {
         if found != expected {
             return Err(SpawnError::Bytes { component, expected, found });
         }
-        if !info.is_value(bytes) {
+        let Some(event) = self.catalog.registry.value(id, bytes) else {
             let value = RefusedBytes::new(bytes);
             return Err(SpawnError::Value { entity: None, component, value });
-        }
+        };
         let log = self.state.log_mut(id).expect("a registered event type has a log");
-        Ok(log.push_bytes(bytes, self.event_retention, &mut self.memory)?)
+        Ok(log.push_bytes(event, self.event_retention, &mut self.memory)?)
     }
 
     /// Sets the resource `id` by its bytes, whether it has a value or not.
@@ -109,11 +109,11 @@ impl World {
         if found != expected {
             return Err(ResourceError::Bytes { resource, expected, found });
         }
-        if !info.is_value(bytes) {
+        let Some(value) = self.catalog.registry.value(id, bytes) else {
             return Err(ResourceError::Value { resource, value: RefusedBytes::new(bytes) });
-        }
+        };
         let held = self.state.resource_mut(id).expect("a registered resource type has a column");
-        Ok(held.insert_bytes(bytes, &mut self.memory)?)
+        Ok(held.insert_bytes(value, &mut self.memory)?)
     }
 
     fn info_of_kind(&self, id: ComponentId, kind: Kind) -> Option<&ComponentInfo> {

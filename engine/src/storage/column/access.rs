@@ -14,6 +14,8 @@ use bytemuck::AnyBitPattern;
 use convoy_pool::CHUNK_ALIGN;
 
 use super::*;
+use crate::storage::component::ValueBytes;
+use crate::storage::recorded::RecordedValue;
 use crate::storage::rows::{Rows, no_bytes};
 
 /// A row that is in its column and that no snapshot sees, for as long as this borrows the column.
@@ -267,20 +269,22 @@ impl<'c> RowMut<'c> {
         unsafe { ptr::copy_nonoverlapping(value, self.ptr().cast().as_ptr(), 1) };
     }
 
-    /// Writes the bytes of a value of the column's type.
-    pub(crate) fn write_bytes(self, bytes: &[u8]) {
+    /// Writes a value given by its bytes.
+    pub(crate) fn write_bytes(self, value: ValueBytes<'_>) {
+        assert_eq!(value.component(), self.column.component(), "a value of the column's type");
+        let bytes = value.bytes();
         assert_eq!(bytes.len(), self.column.size(), "the bytes are of one value");
         // SAFETY: the row has this many bytes, and the rest as in `write_copy`.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr().as_ptr(), bytes.len()) };
     }
 
-    /// [`RowMut::write_bytes`] of a value of `T`.
+    /// Writes a value that was recorded.
     #[inline]
-    pub(crate) fn write_recorded<T: Component>(self, bytes: &[u8]) {
+    pub(crate) fn write_recorded<T: Component>(self, value: RecordedValue<'_, T>) {
         self.column.assert_holds::<T>();
-        assert!(size_of::<T>() == bytes.len(), "the bytes are of one value");
-        // SAFETY: as in `write_bytes`.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr().as_ptr(), size_of::<T>()) };
+        let source = value.bytes().as_ptr();
+        // SAFETY: there are as many bytes as a `T` has, and so has the row. The rest as in `write_copy`.
+        unsafe { ptr::copy_nonoverlapping(source, self.ptr().as_ptr(), size_of::<T>()) };
     }
 
     /// Copies the value at `from` in the same column over this one.
@@ -380,8 +384,12 @@ impl<'c> RunMut<'c> {
         }
     }
 
-    /// The bytes of the rows, which lie in one chunk. The caller leaves values in them: `valued`.
-    pub(crate) fn into_bytes(self) -> &'c mut [u8] {
+    /// The bytes of the rows, which lie in one chunk.
+    ///
+    /// # Safety
+    ///
+    /// Values are left in them, which a component ensures that takes any bytes.
+    pub(in crate::storage) unsafe fn into_bytes(self) -> &'c mut [u8] {
         let (start, bytes) = (self.first_of_one(), self.rows.len() * self.column.size());
         // SAFETY: the rows are in one chunk, whose memory is initialised, and otherwise as in
         // `RowMut::into_mut`.

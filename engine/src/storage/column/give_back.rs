@@ -56,7 +56,7 @@ impl Column {
         }
         // No memory for a smaller chunk is no reason to fail: everything stays as it is.
         let Ok(mut chunk) = memory.allocate_now(smaller, self.component()) else { return };
-        self.chunks.copy_to(0, &mut chunk, 0..live * self.size());
+        self.chunks.copy_to(0, &mut chunk, live);
         // A chunk of the current epoch counts as written in it, so that a later write need not
         // mark it.
         memory.release(self.chunks.replace(0, chunk));

@@ -126,7 +126,7 @@ impl Column {
         let class = self.first_class(rows.max(held * 3 / 2))?;
         let mut grown = memory.allocate(class, self.component())?;
         let to = grown.chunk();
-        self.chunks.copy_to(0, &mut grown, 0..live.min(held) * self.size());
+        self.chunks.copy_to(0, &mut grown, live);
         // It counts as written: the row that this makes room for follows.
         let old = self.chunks.replace(0, grown);
         memory.let_go(old, 0, to);

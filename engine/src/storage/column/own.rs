@@ -47,13 +47,12 @@ impl Column {
             return Ok(());
         }
         let mut spare = spare?;
-        let bytes = live.min(self.chunks.rows_in(spare.class())) * self.size();
         let chunks = &self.chunks;
         if chunks[chunk].born == Epoch::BLANK {
             // No snapshot made it necessary: it is how unused rows get memory.
-            chunks.copy_to(chunk, &mut spare, 0..bytes);
+            chunks.copy_to(chunk, &mut spare, live);
         } else {
-            memory.history.count_copy(bytes, || chunks.copy_to(chunk, &mut spare, 0..bytes));
+            memory.history.count_copy(|| chunks.copy_to(chunk, &mut spare, live));
         }
         let to = spare.chunk();
         let old = self.chunks.replace(chunk, spare);
@@ -88,8 +87,7 @@ impl Column {
     ) -> usize {
         assert!(born < memory.epoch(), "an epoch that was closed");
         let mut copy = copy.aged(born, self.chunks[chunk].written());
-        let bytes = live.min(self.chunks.rows_in(copy.class())) * self.size();
-        self.chunks.copy_to(chunk, &mut copy, 0..bytes);
+        let bytes = self.chunks.copy_to(chunk, &mut copy, live);
         memory.release(self.chunks.replace(chunk, copy));
         bytes
     }

@@ -7,8 +7,8 @@ use convoy_pool::ArenaConfig;
 use super::*;
 use crate::storage::component::ChunkShape;
 
-fn column(rows_max: usize) -> (Column, Memory) {
-    let info = ComponentInfo::unregistered::<u32>(ChunkShape { bytes_max: 4096, rows_max });
+fn column<T: Component>(rows_max: usize) -> (Column, Memory) {
+    let info = ComponentInfo::unregistered::<T>(ChunkShape { bytes_max: 4096, rows_max });
     (Column::new(ComponentId::ENTITY, &info), Memory::new(ArenaConfig::default()))
 }
 
@@ -18,7 +18,7 @@ fn capture(column: &mut Column, rows: usize, memory: &mut Memory) {
 
 #[test]
 fn rows_that_a_snapshot_sees_are_not_writable() {
-    let (mut column, mut memory) = column(8);
+    let (mut column, mut memory) = column::<u32>(8);
     column.append_row(0, &mut memory).unwrap().write(7_u32);
     assert!(column.writable_row(0, memory.now()).is_some());
     assert!(column.writable_row(100, memory.now()).is_none(), "there is no such row");
@@ -34,7 +34,7 @@ fn rows_that_a_snapshot_sees_are_not_writable() {
 
 #[test]
 fn rows_that_are_appended_again_are_not_writable_where_a_snapshot_sees_them() {
-    let (mut column, mut memory) = column(8);
+    let (mut column, mut memory) = column::<u32>(8);
     for row in 0..4 {
         column.append_row(row, &mut memory).unwrap().write(row as u32);
     }
@@ -45,4 +45,15 @@ fn rows_that_are_appended_again_are_not_writable_where_a_snapshot_sees_them() {
     // Two rows are gone now, and come again in memory that the snapshot does not see.
     assert_eq!(column.prepare_append(2, &mut memory).unwrap(), 0..8);
     assert!(column.writable_run(0..8, memory.now()).is_some());
+}
+
+#[test]
+fn a_value_stays_one_whichever_rows_the_caller_takes_to_be_live() {
+    let (mut column, mut memory) = column::<char>(1024);
+    column.append_row(0, &mut memory).unwrap().write('a');
+    let small = column.capacity();
+    column.append_row(small - 1, &mut memory).unwrap().write('z');
+    column.reserve(1024, 0, &mut memory).unwrap();
+    assert!(column.capacity() > small, "the chunk has grown");
+    assert_eq!((column.get::<char>(0), column.get::<char>(small - 1)), (&'a', &'z'));
 }

@@ -42,6 +42,23 @@ pub struct Registry {
     taken_over: Vec<(ComponentId, TypeShape)>,
 }
 
+/// Bytes that are a value of a type: only [`Registry::value`] makes them.
+#[derive(Clone, Copy)]
+pub(crate) struct ValueBytes<'a> {
+    component: ComponentId,
+    bytes: &'a [u8],
+}
+
+impl<'a> ValueBytes<'a> {
+    pub(crate) fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 impl Registry {
     pub(crate) fn new(shape: ChunkShape) -> Self {
         let mut registry = Self::empty(shape);
@@ -347,6 +364,11 @@ impl Registry {
     /// The type of this id; `None` when none of this world has it.
     pub(crate) fn get(&self, id: ComponentId) -> Option<&ComponentInfo> {
         self.infos.get(id.index())
+    }
+
+    /// `bytes` as a value of the type of this id, if they are one.
+    pub(crate) fn value<'a>(&self, id: ComponentId, bytes: &'a [u8]) -> Option<ValueBytes<'a>> {
+        self.get(id)?.is_value(bytes).then_some(ValueBytes { component: id, bytes })
     }
 
     /// The component of this id; `None` when no component of this world has it.

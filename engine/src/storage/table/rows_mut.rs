@@ -72,6 +72,30 @@ impl Table {
         Append { table: self, first, count }
     }
 
+    /// The bytes of a run of rows of one column, which lie in one chunk, for writing; `None` where the
+    /// table has no such column. A chunk that a snapshot shares is copied first.
+    ///
+    /// # Panics
+    ///
+    /// When not all bytes are values of the component, or only the engine writes it.
+    pub(crate) fn own_bytes(
+        &mut self,
+        id: ComponentId,
+        run: Range<usize>,
+        (registry, memory): (&Registry, &mut Memory),
+    ) -> Result<Option<&mut [u8]>, MemoryError> {
+        let (info, rows) = (registry.info(id), self.rows());
+        let takes_any = info.accepts_any_bytes() && !info.is_engine_owned();
+        assert!(takes_any && id != ComponentId::ENTITY, "a component that takes any bytes");
+        assert!(run.end <= rows, "the run has rows of the table");
+        let Some(position) = self.position(id) else { return Ok(None) };
+        let column = &mut self.columns[position];
+        column.own_rows(run.clone(), rows, memory)?;
+        let run = self.run_mut(position, run, memory.now());
+        // SAFETY: all bytes are values of the component.
+        Ok(Some(unsafe { run.into_bytes() }))
+    }
+
     /// Whether [`Table::removal`] has `row`.
     #[inline]
     pub(crate) fn can_remove(&self, row: usize, now: Now<'_>) -> bool {

@@ -7,11 +7,15 @@
 
 #![allow(unsafe_code, reason = "implements the unsafe trait of bundles for tuples")]
 
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use bytemuck::bytes_of;
+
 use crate::storage::column::access::RunMut;
 use crate::storage::component::{Component, Kind, Registry, RowsPass};
+use crate::storage::recorded::RecordedValue;
 use crate::storage::table::rows_mut::Append;
 use crate::storage::{ComponentId, RegisterError};
 use crate::tuples::for_tuples;
@@ -152,8 +156,12 @@ pub trait BundleFields: sealed::Sealed + Send + Sync + Sized + 'static {
     fn write(self, runs: &mut Self::Runs<'_>, at: usize);
 
     /// Passes recorded components on, without making values of them. Advances `bytes`.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` begins with those that were recorded of `Self`.
     #[doc(hidden)]
-    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink);
+    unsafe fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink);
 
     #[doc(hidden)]
     fn take(source: &mut impl ComponentSource) -> Self;
@@ -179,7 +187,12 @@ pub trait PartKind<P> {
 
     fn write(part: P, runs: &mut Self::Runs<'_>, at: usize);
 
-    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink);
+    /// [`BundleFields::put_recorded`].
+    ///
+    /// # Safety
+    ///
+    /// `bytes` begins with those that were recorded of `P`.
+    unsafe fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink);
 
     fn take(source: &mut impl ComponentSource) -> P;
 }
@@ -215,9 +228,10 @@ impl<T: Component> PartKind<T> for IsComponent {
     }
 
     #[inline(always)]
-    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
+    unsafe fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
         let (value, rest) = bytes.split_at(size_of::<T>());
-        sink.put_recorded::<T>(first, value);
+        // SAFETY: the caller's contract.
+        sink.put_recorded(first, unsafe { RecordedValue::<T>::new(value) });
         *bytes = rest;
     }
 
@@ -256,8 +270,9 @@ impl<B: Bundle> PartKind<B> for IsBundle {
     }
 
     #[inline(always)]
-    fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
-        B::Fields::put_recorded(bytes, first, sink);
+    unsafe fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
+        // SAFETY: the caller's contract; a bundle is recorded by its fields.
+        unsafe { B::Fields::put_recorded(bytes, first, sink) };
     }
 
     #[inline(always)]
@@ -320,9 +335,12 @@ pub(crate) trait Flat: Bundle {
         len
     }
 
+    /// Passes the components of a recorded bundle on.
     #[inline]
-    fn put_recorded(mut bytes: &[u8], sink: &mut impl RecordedSink) {
-        Self::Fields::put_recorded(&mut bytes, 0, sink);
+    fn put_recorded(recorded: &Recorded<'_, Self>, sink: &mut impl RecordedSink) {
+        let mut bytes = recorded.bytes;
+        // SAFETY: they were recorded of the bundle, which is recorded by its fields.
+        unsafe { Self::Fields::put_recorded(&mut bytes, 0, sink) };
     }
 
     #[inline]
@@ -340,10 +358,55 @@ pub trait ComponentSink {
     fn put<T: Component>(&mut self, position: usize, value: &T);
 }
 
-/// Takes the bytes of the components of a bundle, in their order in it.
+/// Takes the components of a recorded bundle, in their order in it.
 #[doc(hidden)]
 pub trait RecordedSink {
-    fn put_recorded<T: Component>(&mut self, position: usize, bytes: &[u8]);
+    fn put_recorded<T: Component>(&mut self, position: usize, value: RecordedValue<'_, T>);
+}
+
+/// The bytes of a bundle, one component after the other.
+pub(crate) struct Recorded<'a, B> {
+    bytes: &'a [u8],
+    bundle: PhantomData<B>,
+}
+
+impl<'a, B: Bundle> Recorded<'a, B> {
+    /// Appends the components of `bundle` to `bytes`.
+    #[inline]
+    pub(crate) fn record(bundle: &B, bytes: &mut Vec<u8>) {
+        bundle.put(&mut ByteSink { bytes });
+    }
+
+    /// The bundle that was recorded.
+    ///
+    /// # Safety
+    ///
+    /// [`Recorded::record`] of a `B` appended these bytes, and no others.
+    #[inline]
+    pub(crate) unsafe fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, bundle: PhantomData }
+    }
+}
+
+impl<'a, T: Component> Recorded<'a, (T,)> {
+    /// The only component.
+    #[inline]
+    pub(crate) fn value(&self) -> RecordedValue<'a, T> {
+        // SAFETY: the bytes were recorded of a bundle that has just this component.
+        unsafe { RecordedValue::new(self.bytes) }
+    }
+}
+
+/// Writes the components of a bundle one after the other.
+struct ByteSink<'a> {
+    bytes: &'a mut Vec<u8>,
+}
+
+impl ComponentSink for ByteSink<'_> {
+    #[inline]
+    fn put<T: Component>(&mut self, _position: usize, value: &T) {
+        self.bytes.extend_from_slice(bytes_of(value));
+    }
 }
 
 /// Gives the components of a bundle, in their order in it.
@@ -431,9 +494,10 @@ macro_rules! tuple_bundle {
             }
 
             #[inline(always)]
-            fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
+            unsafe fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
                 $(
-                    <$name::Kind as PartKind<$name>>::put_recorded(bytes, first, sink);
+                    // SAFETY: the caller's contract: the parts are recorded one after the other.
+                    unsafe { <$name::Kind as PartKind<$name>>::put_recorded(bytes, first, sink) };
                     let first = first + <$name::Kind as PartKind<$name>>::LEN;
                 )*
             }
