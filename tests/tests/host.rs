@@ -676,3 +676,53 @@ fn a_host_whose_worker_callback_panics_does_not_start_and_can_be_tried_again() {
     assert_eq!(host.statistics(&world).modules[1].runs, 1);
     assert!(matches!(host.on_worker_start(|_| {}), Err(HostError::Running)));
 }
+
+#[test]
+fn timeline_tells_the_run_that_left_a_snapshot_last() {
+    let mut world = world_of(0);
+    let mut host = ModuleHost::new(config(2, None).timeline(1_000));
+    let (started, has_started) = channel();
+    let ended = Arc::new(AtomicU64::new(0));
+    let mut gates = Vec::new();
+    for name in ["first", "second"] {
+        let (may_go_on, go_on) = channel();
+        gates.push(may_go_on);
+        let spec = ModuleSpec::slow(name, Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        host.add(spec, gated(started.clone(), go_on, Arc::clone(&ended))).unwrap();
+    }
+    host.add(ModuleSpec::fast("fast").reads::<(u64,)>(), |_| {}).unwrap();
+    host.run_frame(&mut world, FRAME).unwrap();
+    let snapshot = has_started.recv().unwrap().id();
+    assert_eq!(has_started.recv().unwrap().id(), snapshot, "both share it");
+    assert_eq!(host.timeline().filter(|run| run.snapshot == snapshot).count(), 0, "none landed");
+    // The second one goes first.
+    for (gate, module) in [(1, 1), (0, 0)] {
+        gates[gate].send(()).unwrap();
+        while host.last_to_leave(snapshot).is_none_or(|run| run.module.index() != module) {
+            host.run_frame(&mut world, FRAME).unwrap();
+        }
+    }
+    let runs: Vec<_> = host.timeline().filter(|run| run.snapshot == snapshot).collect();
+    let [second, first] = runs[..] else { panic!("two runs") };
+    assert_eq!((second.module.index(), first.module.index()), (1, 0), "in the order of landing");
+    assert_eq!((first.convoy, first.frame, first.tick), (second.convoy, 1, 1));
+    assert_eq!(first.joined, second.joined, "they joined at once");
+    assert!(first.joined <= first.began && first.began <= first.ended && first.ended <= first.left);
+    assert!(second.left < first.left && second.landed < first.landed && !first.panicked);
+    let of_fast = host.timeline().filter(|run| run.module.index() == 2);
+    assert!(of_fast.clone().all(|run| run.landed == run.frame && run.convoy != first.convoy));
+    assert_eq!(of_fast.count() as u64, host.statistics(&world).frames.min(1_000));
+    let no_room = ModuleHost::new(config(0, None).timeline(u32::MAX));
+    refuse_timeline(no_room, &mut world);
+}
+
+/// More memory than there is addresses for is a typed error, and the host can be asked again.
+fn refuse_timeline(mut host: ModuleHost, world: &mut World) {
+    for number in 0..100_000 {
+        host.add(ModuleSpec::fast(format!("module {number}")).reads::<()>(), |_| {}).unwrap();
+    }
+    for _ in 0..2 {
+        let refused = host.run_frame(world, FRAME);
+        assert!(matches!(refused, Err(HostError::Timeline(_))), "{refused:?}");
+    }
+}

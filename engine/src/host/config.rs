@@ -3,6 +3,8 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use convoy_pool::MemoryError;
+
 use crate::storage::RegisterError;
 
 /// How a host is made.
@@ -21,6 +23,7 @@ pub struct HostConfig {
     pub(super) lock_step: Option<NonZeroU32>,
     pub(super) panics_max: u32,
     pub(super) probe_after: u32,
+    pub(super) timeline: u32,
 }
 
 impl HostConfig {
@@ -63,6 +66,15 @@ impl HostConfig {
         self
     }
 
+    /// Keeps the runs that land on the last `frames` frames for [`ModuleHost::timeline`](super::ModuleHost::timeline): of
+    /// none by default. The memory for it is taken once, 176 bytes for each module and frame, and a run
+    /// costs a few stores more.
+    #[must_use]
+    pub fn timeline(mut self, frames: u32) -> Self {
+        self.timeline = frames;
+        self
+    }
+
     /// Whether a module is switched off after this many panics in a row.
     pub(super) fn switches_off(&self, panics_in_a_row: u32) -> bool {
         self.panics_max > 0 && panics_in_a_row >= self.panics_max
@@ -77,6 +89,7 @@ impl Default for HostConfig {
             lock_step: None,
             panics_max: 3,
             probe_after: 100,
+            timeline: 0,
         }
     }
 }
@@ -108,6 +121,8 @@ pub enum HostError {
     },
     /// Worker threads could not be started.
     Threads(std::io::Error),
+    /// There is no memory for a timeline of so many frames and modules.
+    Timeline(MemoryError),
     /// The host runs already: modules are added before its first frame.
     Running,
 }
@@ -126,6 +141,7 @@ impl fmt::Display for HostError {
                  order in all worlds of a host"
             ),
             Self::Threads(error) => write!(formatter, "worker threads can't be started: {error}"),
+            Self::Timeline(error) => write!(formatter, "no room for the timeline: {error}"),
             Self::Running => formatter.write_str("modules are added before the first frame"),
         }
     }
@@ -136,6 +152,7 @@ impl std::error::Error for HostError {
         match self {
             Self::Register { error, .. } => Some(error),
             Self::Threads(error) => Some(error),
+            Self::Timeline(error) => Some(error),
             _ => None,
         }
     }

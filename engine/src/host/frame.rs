@@ -23,8 +23,9 @@ use crate::world::commands::Commands;
 use super::config::{HostConfig, HostError};
 use super::job::Job;
 use super::module::Mode;
-use super::module_host::{ModuleHost, Slot, SlotState};
+use super::module_host::{ModuleHost, ModuleId, Slot, SlotState};
 use super::time::Time;
+use super::timeline::{RunTimes, Timeline};
 use super::workers::Workers;
 
 impl ModuleHost {
@@ -137,8 +138,10 @@ impl ModuleHost {
                 job.land();
             }
         }
-        for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
+        for (number, slot) in self.modules.iter_mut().enumerate().filter(|(_, slot)| landing(slot))
+        {
             slot.finish_run(world);
+            slot.enter(number, &mut self.timeline, self.frame);
         }
     }
 
@@ -161,7 +164,13 @@ impl ModuleHost {
                 slot.renew_commands(world);
                 let member = &mut slot.member;
                 match convoy.provider.ask(|provider| provider.acquire_for(world, member)) {
-                    Some(Ok(view)) => slot.lend(view.narrow_to(&slot.mask), self.now),
+                    Some(Ok(view)) => {
+                        let times = self
+                            .timeline
+                            .is_on()
+                            .then(|| RunTimes::new((view.id(), view.tick()), self.frame, began));
+                        slot.lend(view.narrow_to(&slot.mask), self.now, times);
+                    }
                     Some(Err(_)) | None => slot.refused += 1,
                 }
             }
@@ -180,7 +189,7 @@ impl ModuleHost {
             }
         }
         self.finish_frame_synced();
-        for slot in &mut self.modules {
+        for (number, slot) in self.modules.iter_mut().enumerate() {
             let ended = match slot.state {
                 SlotState::Leased(_) => true,
                 SlotState::Back { .. } => slot.spec.mode == Mode::FrameSynced,
@@ -188,6 +197,7 @@ impl ModuleHost {
             };
             if ended {
                 slot.finish_run(world);
+                slot.enter(number, &mut self.timeline, self.frame);
             }
         }
     }
@@ -286,10 +296,11 @@ impl Slot {
         }
     }
 
-    fn lend(&mut self, view: crate::snapshot::View, now: Time) {
+    fn lend(&mut self, view: crate::snapshot::View, now: Time, times: Option<RunTimes>) {
         if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
             let dt = now.duration_since(self.accounted);
             job.lend(view, dt);
+            job.times = times;
             self.began = now;
             self.accounted = self.accounted.after(dt);
             self.state = SlotState::Leased(job);
@@ -303,6 +314,15 @@ impl Slot {
         match mem::replace(&mut self.state, SlotState::Added) {
             SlotState::Leased(job) => Some(job),
             _ => unreachable!("the state was checked above"),
+        }
+    }
+
+    /// Enters the run that was just finished into the timeline, if the host keeps one.
+    fn enter(&self, number: usize, timeline: &mut Timeline, frame: u64) {
+        if let SlotState::Idle(job) = &self.state
+            && let Some(times) = &job.times
+        {
+            timeline.enter((ModuleId::new(number), self.convoy), times, frame);
         }
     }
 

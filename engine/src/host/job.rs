@@ -9,6 +9,7 @@ use crate::trace::span;
 use crate::world::commands::{Commands, Playback};
 
 use super::module::{Mode, Module, ModuleContext};
+use super::timeline::RunTimes;
 
 pub(super) struct Job {
     /// The module's place in the order of registration.
@@ -23,6 +24,8 @@ pub(super) struct Job {
     pub(super) name: String,
     module: Contained<Box<dyn Module>>,
     view: Option<View>,
+    /// The times of the run, where the host keeps a timeline.
+    pub(super) times: Option<RunTimes>,
     /// Whether the view stays with the job until the run lands. The set of live snapshots decides
     /// which views others are given, so in lock step it must not depend on when a worker ends.
     keeps_view: bool,
@@ -56,6 +59,7 @@ impl Job {
             name: String::new(),
             module,
             view: None,
+            times: None,
             keeps_view: lock_step && mode == Mode::Asynchronous,
         }
     }
@@ -74,7 +78,11 @@ impl Job {
 
     /// Drops the view of a run that lands, or whose result is no longer waited for.
     pub(super) fn land(&mut self) {
-        self.view = None;
+        if self.view.take().is_some()
+            && let Some(times) = &mut self.times
+        {
+            times.left = Instant::now();
+        }
     }
 
     /// Runs the module on its view, and drops the view, unless that is left to [`Job::land`].
@@ -92,8 +100,13 @@ impl Job {
         } else {
             drop(view);
         }
+        let ended = Instant::now();
+        if let Some(times) = &mut self.times {
+            (times.began, times.ended, times.left) = (began, ended, ended);
+            times.panicked = ended_well.is_none();
+        }
         let record = &mut self.record;
-        record.run_time += began.elapsed();
+        record.run_time += ended - began;
         record.runs += 1;
         if ended_well.is_some() {
             record.panics_in_a_row = 0;

@@ -33,6 +33,7 @@ mod module_host;
 mod rate;
 mod statistics;
 mod time;
+mod timeline;
 mod workers;
 
 pub use config::{HostConfig, HostError};
@@ -41,3 +42,4 @@ pub use module::{Mode, Module, ModuleContext, ModuleSpec, Tier};
 pub use module_host::{ModuleHost, ModuleId};
 pub use rate::Rate;
 pub use statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
+pub use timeline::ModuleRun;

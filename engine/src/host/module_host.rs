@@ -8,7 +8,7 @@ use crate::provider::contain::{Contained, contain};
 use crate::provider::{Member, SlowReaderLimits, SnapshotProvider};
 use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
 use crate::storage::world_id::WorldId;
-use crate::storage::{ComponentMask, SnapshotShape};
+use crate::storage::{ComponentMask, SnapshotId, SnapshotShape};
 use crate::world::World;
 use crate::world::commands::Commands;
 
@@ -20,6 +20,7 @@ use super::job::{Job, RunRecord};
 use super::module::{Manual, Mode, Module, ModuleContext, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
+use super::timeline::{ModuleRun, Timeline};
 use super::workers::{WorkerStart, Workers};
 
 /// The number of a module in its host: the order of registration.
@@ -27,6 +28,10 @@ use super::workers::{WorkerStart, Workers};
 pub struct ModuleId(usize);
 
 impl ModuleId {
+    pub(super) const fn new(number: usize) -> Self {
+        Self(number)
+    }
+
     /// The module's place in [`HostStatistics::modules`].
     pub const fn index(self) -> usize {
         self.0
@@ -84,6 +89,7 @@ pub struct ModuleHost {
     pub(super) frame: u64,
     pub(super) now: Time,
     pub(super) acquire_time: Duration,
+    pub(super) timeline: Timeline,
     /// The world that the masks and the idle modules' buffers are for.
     world: WorldId,
     /// The limits and the callback for slow readers.
@@ -103,6 +109,8 @@ pub(super) struct Slot {
     /// The module, as its provider knows it.
     pub(super) member: Member,
     pub(super) mask: ComponentMask,
+    /// The convoy's place in its list.
+    pub(super) convoy: usize,
     /// The buffer that a module goes on with which was away when another world came.
     pub(super) next_commands: Option<Commands>,
     pub(super) state: SlotState,
@@ -165,6 +173,7 @@ impl ModuleHost {
             frame: 0,
             now: Time::ZERO,
             acquire_time: Duration::ZERO,
+            timeline: Timeline::off(),
             world: WorldId::NONE,
             slow_readers: None,
             on_worker_start: None,
@@ -297,6 +306,7 @@ impl ModuleHost {
             spec,
             member: Member::new(),
             mask: ComponentMask::NONE,
+            convoy: 0,
             next_commands: None,
             state: SlotState::Added,
             began: Time::ZERO,
@@ -310,7 +320,7 @@ impl ModuleHost {
             skips_next: false,
             record: RunRecord::default(),
         });
-        Ok(ModuleId(self.modules.len() - 1))
+        Ok(ModuleId::new(self.modules.len() - 1))
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -352,6 +362,9 @@ impl ModuleHost {
             }
             candidates.push(Candidate { key, mask: slot.mask, provider });
         }
+        self.timeline
+            .start(self.config.timeline, self.modules.len())
+            .map_err(HostError::Timeline)?;
         if away_max > 0 {
             let on_start = self.on_worker_start.as_deref();
             let workers = Workers::start(self.config.workers, away_max, on_start);
@@ -370,8 +383,9 @@ impl ModuleHost {
         }
         let pool = self.make_pool(world);
         self.convoys = group(&candidates, &pool, self.slow_readers.as_ref());
-        for convoy in &self.convoys {
+        for (place, convoy) in self.convoys.iter().enumerate() {
             for &number in &convoy.members {
+                self.modules[number].convoy = place;
                 let member = convoy.provider.ask(|provider| provider.enroll());
                 self.modules[number].member = member.unwrap_or_default();
             }
@@ -441,6 +455,40 @@ impl ModuleHost {
     /// Time spent on the host's thread in providers: captures, syncs and joins.
     pub fn acquire_time(&self) -> Duration {
         self.acquire_time
+    }
+
+    /// The runs that landed on the last frames, of which [`HostConfig::timeline`] says how many, in the order
+    /// of their landing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{HostConfig, ModuleHost, ModuleSpec};
+    ///
+    /// let mut world = World::new();
+    /// let mut host = ModuleHost::new(HostConfig::default().timeline(10));
+    /// for name in ["one", "two"] {
+    ///     host.add(ModuleSpec::fast(name).reads::<()>(), |_| {}).unwrap();
+    /// }
+    /// for _ in 0..100 {
+    ///     host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// }
+    /// assert_eq!(host.timeline().count(), 20, "both, on ten frames");
+    /// let newest = host.timeline().next_back().unwrap();
+    /// assert_eq!((newest.frame, newest.landed), (100, 100));
+    /// let last = host.last_to_leave(newest.snapshot).unwrap();
+    /// assert_eq!(last.module, newest.module, "they run one after the other");
+    /// ```
+    pub fn timeline(&self) -> impl DoubleEndedIterator<Item = &ModuleRun> + Clone {
+        self.timeline.runs(self.frame)
+    }
+
+    /// The run that left a snapshot last, of those in the [timeline](ModuleHost::timeline). The cost grows with
+    /// the timeline.
+    pub fn last_to_leave(&self, snapshot: SnapshotId) -> Option<&ModuleRun> {
+        let readers = self.timeline().filter(|run| run.snapshot == snapshot);
+        readers.max_by_key(|run| run.left)
     }
 
     /// The counts of the host so far. Allocates the lists that it returns.

@@ -284,13 +284,15 @@ impl ChunkList {
     /// room for them. Returns their bytes.
     ///
     /// Where not all bits are values, all rows are copied that both chunks have room for: a row that holds
-    /// a value then holds one in the copy as well, whichever rows the caller takes to be live.
+    /// a value then holds one in the copy as well, whichever rows the caller takes to be live. Not so in
+    /// a chunk of another world, which may be writing rows past those that were captured.
     #[inline]
     pub(crate) fn copy_to(&self, number: usize, spare: &mut LooseChunk, live: usize) -> usize {
         assert!(!spare.born().is_foreign(), "a chunk of another world is not written");
         let entry = &self.entries[number];
         let held = self.rows_in(entry.class().min(spare.class()));
-        let rows = if self.takes_any_bits { live.min(held) } else { held };
+        let takes_live = self.takes_any_bits || entry.born.is_foreign();
+        let rows = if takes_live { live.min(held) } else { held };
         let (bytes, from, to) = (rows * self.size(), entry.chunk, spare.chunk());
         // SAFETY: both chunks have the bytes. A listed chunk is mapped, a foreign one by its base, and
         // written through its list only. Nothing else reaches the loose one, which is another.

@@ -11,7 +11,7 @@ const DT: Duration = Duration::from_millis(16);
 
 /// A host whose workers are counted. In lock step, so that views overlap in the same way in all frames.
 fn counted_host(threads: &Threads, workers: usize) -> ModuleHost {
-    let config = HostConfig::default().workers(workers).lock_step(NonZeroU32::new(3));
+    let config = HostConfig::default().workers(workers).lock_step(NonZeroU32::new(3)).timeline(30);
     let mut host = ModuleHost::new(config);
     let threads = threads.clone();
     host.on_worker_start(move |_| threads.enroll()).unwrap();
