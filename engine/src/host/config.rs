@@ -66,9 +66,9 @@ impl HostConfig {
         self
     }
 
-    /// Keeps the runs that land on the last `frames` frames for [`ModuleHost::timeline`](super::ModuleHost::timeline): of
-    /// none by default. The memory for it is taken once, 176 bytes for each module and frame, and a run
-    /// costs a few stores more.
+    /// Keeps the runs that land on the last `frames` frames, of none by default, for
+    /// [`ModuleHost::timeline`](super::ModuleHost::timeline). The memory for it is taken once, 176 bytes for
+    /// each module and frame, and a run costs a few stores more.
     #[must_use]
     pub fn timeline(mut self, frames: u32) -> Self {
         self.timeline = frames;

@@ -22,8 +22,8 @@ use crate::world::commands::Commands;
 
 use super::config::{HostConfig, HostError};
 use super::job::Job;
-use super::module::Mode;
-use super::module_host::{ModuleHost, ModuleId, Slot, SlotState};
+use super::module::{Mode, ModuleId};
+use super::module_host::{ModuleHost, Slot, SlotState};
 use super::time::Time;
 use super::timeline::{RunTimes, Timeline};
 use super::workers::Workers;

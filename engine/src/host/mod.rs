@@ -38,8 +38,8 @@ mod workers;
 
 pub use config::{HostConfig, HostError};
 pub use convoy::SlowConvoy;
-pub use module::{Mode, Module, ModuleContext, ModuleSpec, Tier};
-pub use module_host::{ModuleHost, ModuleId};
+pub use module::{Mode, Module, ModuleContext, ModuleId, ModuleSpec, Tier};
+pub use module_host::ModuleHost;
 pub use rate::Rate;
 pub use statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 pub use timeline::ModuleRun;

@@ -16,6 +16,21 @@ use crate::world::commands::Commands;
 
 use super::rate::Rate;
 
+/// The number of a module in its host: the order of registration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ModuleId(usize);
+
+impl ModuleId {
+    pub(super) const fn new(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// The module's place in [`HostStatistics::modules`](super::HostStatistics::modules).
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// A task that reads views of the world at its own rate and asks for changes by commands.
 ///
 /// Closures that take a [`ModuleContext`] are modules: [`ModuleHost::add`](crate::host::ModuleHost::add)

@@ -17,26 +17,11 @@ use super::convoy::{
     Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoyCallback, SlowConvoys, group, union_of,
 };
 use super::job::{Job, RunRecord};
-use super::module::{Manual, Mode, Module, ModuleContext, ModuleSpec};
+use super::module::{Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
 use super::timeline::{ModuleRun, Timeline};
 use super::workers::{WorkerStart, Workers};
-
-/// The number of a module in its host: the order of registration.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ModuleId(usize);
-
-impl ModuleId {
-    pub(super) const fn new(number: usize) -> Self {
-        Self(number)
-    }
-
-    /// The module's place in [`HostStatistics::modules`].
-    pub const fn index(self) -> usize {
-        self.0
-    }
-}
 
 /// Runs background modules beside a simulation, and lets those of one rate share a snapshot.
 ///

@@ -10,7 +10,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::SnapshotId;
 
-use super::module_host::ModuleId;
+use super::module::ModuleId;
 
 /// One run of a module, from when it joined its snapshot to when it left it.
 ///
