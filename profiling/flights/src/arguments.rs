@@ -32,6 +32,10 @@ pub struct Arguments {
     #[arg(long)]
     pub json: bool,
 
+    /// Write a page with charts into this folder as well: `index.html`, complete in itself.
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+
     /// The types in the copy of each module at 10 Hz in the individual run: those that its convoy
     /// reads, or only its own.
     #[arg(long, value_name = "MASKS", value_enum, default_value_t)]
@@ -204,6 +208,8 @@ mod tests {
             "--threads",
             "0",
             "--json",
+            "--report",
+            "pages",
             "--seed",
             "9",
             "--individual-masks",
@@ -211,6 +217,7 @@ mod tests {
         ])
         .unwrap();
         assert!(arguments.json);
+        assert_eq!(arguments.report, Some(PathBuf::from("pages")));
         assert_eq!(arguments.individual_masks, CopyMasks::Own);
         let arguments = arguments.scenario;
         assert!(arguments.strict && arguments.load_options().strict);

@@ -4,8 +4,12 @@
 //! piped. The exit status is 0 if both runs agree, 1 if they differ, and 2 if the job could not be
 //! done; then one line on standard error says why.
 
+use std::collections::TryReserveError;
+use std::error::Error;
 use std::fmt;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,8 +18,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::{Arguments, ScenarioArguments};
 use crate::input::{LoadError, SkippedRows, Source, load_airports, load_flights};
-use crate::measure::{Measurement, measure};
-use crate::report::{Comparison, to_json, to_table};
+use crate::measure::{FrameLog, Measurement, measure, warm_up_of};
+use crate::report::{Comparison, Details, Timeline, to_json, to_page, to_table};
 use crate::scenario::{Scenario, ScenarioError, Sharing};
 use crate::traffic::Timetable;
 
@@ -35,6 +39,15 @@ pub enum JobError {
     Scenario(ScenarioError),
     /// The report can't be written.
     Output(io::Error),
+    /// There is no memory to keep each frame for the page.
+    Log(TryReserveError),
+    /// The page can't be drawn or written.
+    Page {
+        /// Where it should be.
+        path: PathBuf,
+        /// The cause.
+        error: Box<dyn Error + Send + Sync>,
+    },
 }
 
 impl fmt::Display for JobError {
@@ -43,16 +56,22 @@ impl fmt::Display for JobError {
             Self::Load(error) => error.fmt(formatter),
             Self::Scenario(error) => error.fmt(formatter),
             Self::Output(error) => write!(formatter, "the report can't be written: {error}"),
+            Self::Log(error) => write!(formatter, "--report keeps each frame: {error}"),
+            Self::Page { path, error } => {
+                write!(formatter, "{} can't be written: {error}", path.display())
+            }
         }
     }
 }
 
-impl std::error::Error for JobError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for JobError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Load(error) => Some(error),
             Self::Scenario(error) => Some(error),
             Self::Output(error) => Some(error),
+            Self::Log(error) => Some(error),
+            Self::Page { error, .. } => Some(&**error),
         }
     }
 }
@@ -90,7 +109,7 @@ pub struct Prepared {
 
 /// Does the main job and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match compare(arguments).and_then(|comparison| publish(arguments, &comparison)) {
+    match compare_and_publish(arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             note("the runs differ: see the results of the modules");
@@ -149,18 +168,25 @@ fn note_skipped(source: &Source<'_>, rows: u64, skipped: &SkippedRows) {
     }
 }
 
-/// Runs the scenario both ways, the one with copies first.
-///
-/// # Errors
-///
-/// When the input can't be used, or memory or threads run out.
-pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
-    let scenario = &arguments.scenario;
+/// Runs the scenario both ways, the one with copies first, and writes the report; tells whether both runs
+/// agree.
+fn compare_and_publish(arguments: &Arguments) -> Result<bool, JobError> {
+    // A folder that can't be written to is no reason to wait for it.
+    let page = arguments.report.as_deref().map(open_page).transpose()?;
+    let (scenario, frames) = (&arguments.scenario, arguments.scenario.frames.get());
     let prepared = prepare(scenario)?;
-    let run = |sharing, name| run_once(scenario, &prepared, sharing, name);
-    let individual = run(Sharing::Individual(arguments.individual_masks), "individual")?;
-    let convoy = run(Sharing::Convoy, "convoy")?;
-    Ok(Comparison {
+    let log = |chosen| FrameLog::new(frames, chosen).map_err(JobError::Log);
+    let run = |sharing, name, log: Option<&mut FrameLog>| {
+        run_once(scenario, &prepared, (sharing, name), log)
+    };
+    let mut copies_log = page.is_some().then(|| log(Vec::new())).transpose()?;
+    let masks = Sharing::Individual(arguments.individual_masks);
+    let (individual, _) = run(masks, "individual", copies_log.as_mut())?;
+    // Both runs have the same traffic.
+    let notable = copies_log.as_ref().map(|log| log.notable(warm_up_of(frames)));
+    let mut convoy_log = notable.map(log).transpose()?;
+    let (convoy, timeline) = run(Sharing::Convoy, "convoy", convoy_log.as_mut())?;
+    let comparison = Comparison {
         flights: prepared.timetable.flights().len(),
         skipped_rows: prepared.skipped_rows,
         cancelled_flights: prepared.cancelled_flights,
@@ -169,26 +195,59 @@ pub fn compare(arguments: &Arguments) -> Result<Comparison, JobError> {
         load_s: prepared.load_s,
         individual,
         convoy,
-    })
+    };
+    if let (Some((path, file)), Some(individual), Some(convoy)) = (page, &copies_log, &convoy_log) {
+        let airports = prepared.timetable.coordinates();
+        let details = Details { individual, convoy, timeline: &timeline, airports };
+        write_page(&path, file, &comparison, &details)?;
+    }
+    publish(arguments, &comparison)
 }
 
+/// Makes the folder for a page, and its file.
+fn open_page(folder: &Path) -> Result<(PathBuf, File), JobError> {
+    let path = folder.join("index.html");
+    let opened = fs::create_dir_all(folder).and_then(|()| File::create(&path));
+    match opened {
+        Ok(file) => Ok((path, file)),
+        Err(error) => Err(JobError::Page { path, error: error.into() }),
+    }
+}
+
+fn write_page(
+    path: &Path,
+    mut file: File,
+    comparison: &Comparison,
+    details: &Details<'_>,
+) -> Result<(), JobError> {
+    let written = to_page(comparison, details)
+        .and_then(|page| Ok(file.write_all(page.as_bytes())?))
+        .map_err(|error| JobError::Page { path: path.to_owned(), error });
+    written.map(|()| note(&format!("charts: {}", path.display())))
+}
+
+/// Runs the scenario once, and notes each frame in `log`.
 fn run_once(
     arguments: &ScenarioArguments,
     prepared: &Prepared,
-    sharing: Sharing,
-    name: &'static str,
-) -> Result<Measurement, ScenarioError> {
+    (sharing, name): (Sharing, &'static str),
+    mut log: Option<&mut FrameLog>,
+) -> Result<(Measurement, Timeline), ScenarioError> {
     let frames = arguments.frames.get();
     let progress = progress_bar(frames, name);
     let config = arguments.config(sharing);
     let mut scenario = Scenario::new(Arc::clone(&prepared.timetable), config)?;
     let measurement = measure(&mut scenario, frames, |frame| {
-        if frame % PROGRESS_FRAMES == 0 {
-            progress.set_position(frame);
+        if let Some(log) = &mut log {
+            log.note(frame);
+        }
+        if frame.number % PROGRESS_FRAMES == 0 {
+            progress.set_position(frame.number);
         }
     })?;
     progress.finish_and_clear();
-    Ok(measurement)
+    let timeline = Timeline::of(scenario.host(), &scenario.statistics());
+    Ok((measurement, timeline))
 }
 
 /// A bar on standard error, or nothing if that is not a terminal.

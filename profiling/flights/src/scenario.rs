@@ -38,6 +38,9 @@ pub const FRAMES_PER_S: u32 = 60;
 /// between two runs at 10 Hz, so no module is ever late.
 const LANDING_FRAMES: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
 
+/// The frames that the host's timeline has: a second.
+const TIMELINE_FRAMES: u32 = FRAMES_PER_S;
+
 /// The source of the modules' views of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sharing {
@@ -309,6 +312,18 @@ impl Scenario {
         self.replicas.0.iter().map(|replica| replica.copied_bytes()).sum()
     }
 
+    /// Bytes that snapshots or copies take now: the chunks of all copies, or chunks that only snapshots
+    /// keep alive and, with the longest lists of any, their lists of chunks.
+    pub fn snapshot_bytes(&self) -> usize {
+        let memory = self.world.memory();
+        let lists = memory.active_captures * self.list_bytes_max();
+        if self.replicas.0.is_empty() {
+            memory.retained_bytes + lists
+        } else {
+            self.replica_bytes()
+        }
+    }
+
     /// Bytes of the longest lists of chunks in a snapshot so far.
     pub fn list_bytes_max(&self) -> usize {
         self.ledgers.iter().map(LedgerReader::list_bytes_max).max().unwrap_or(0)
@@ -355,7 +370,10 @@ struct Crew {
 
 impl Crew {
     fn new(world: &mut World, config: ScenarioConfig) -> Result<Self, RegisterError> {
-        let host_config = HostConfig::default().workers(config.threads).lock_step(LANDING_FRAMES);
+        let host_config = HostConfig::default()
+            .workers(config.threads)
+            .lock_step(LANDING_FRAMES)
+            .timeline(TIMELINE_FRAMES);
         let masks = [
             mask_of::<ConflictDetection>(world)?,
             mask_of::<SectorWatch>(world)?,

@@ -260,3 +260,48 @@ fn heap_profile_that_fails_leaves_files_alone() {
     heap_refuses(&["--flights", &input, "--output", &input], "it is the input");
     assert_eq!(fs::read(&input).unwrap(), before);
 }
+
+#[test]
+fn page_is_complete_in_itself() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page/below");
+    let _ = fs::remove_dir_all(&folder);
+    let folder_name = folder.to_str().unwrap();
+    // Also of runs that are too short for most charts, and without workers.
+    for frames in ["1", "2", "7", "700"] {
+        let threads = if frames == "7" { "0" } else { "1" };
+        let run = ["--frames", frames, "--threads", threads, "--report", folder_name];
+        let output = airtraffic(&run);
+        assert!(output.status.success(), "{frames}: {}", stderr(&output));
+        assert!(stderr(&output).contains("index.html"));
+        let page = fs::read_to_string(folder.join("index.html")).unwrap();
+        for absent in ["<script", "http", "NaN", "inf\"", "#FA01"] {
+            assert!(!page.contains(absent), "{frames} frames: {absent}");
+        }
+        let figures = ["frame-times", "capture-times", "snapshot-bytes", "timeline"];
+        for figure in figures.iter().chain(&["chunk-states", "allocations", "map-1"]) {
+            let count = page.matches(&format!("<section id=\"{figure}\"")).count();
+            assert_eq!(count, 1, "{frames} frames: {figure}");
+        }
+        let drawn = page.matches("<svg").count();
+        assert_eq!(drawn, 2 * page.matches("<figure").count(), "for large and small screens");
+        assert_eq!(drawn, page.matches("</svg>").count());
+        assert!(
+            page.contains(if threads == "0" { "frame ticker" } else { "egress" }) || frames == "1"
+        );
+    }
+}
+
+#[test]
+fn page_that_cannot_be_written_is_refused_before_the_run() {
+    let file = file("no folder", "");
+    refuses(&["--report", &format!("{file}/below")], "index.html can't be written");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("taken");
+    fs::create_dir_all(folder.join("index.html")).unwrap();
+    refuses(&["--report", folder.to_str().unwrap()], "index.html can't be written");
+    let frames = u64::MAX.to_string();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("long");
+    refuses(
+        &["--frames", &frames, "--report", folder.to_str().unwrap()],
+        "--report keeps each frame",
+    );
+}

@@ -40,7 +40,7 @@ fn scenario(sharing: Sharing, threads: usize) -> Scenario {
 }
 
 fn run(sharing: Sharing, threads: usize) -> Measurement {
-    measure(&mut scenario(sharing, threads), FRAMES, |_| ()).unwrap()
+    measure(&mut scenario(sharing, threads), FRAMES, |_| {}).unwrap()
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn number_of_workers_does_not_show() {
     assert_eq!(one.results, run(Sharing::Convoy, 4).results);
     let other_seed = ScenarioConfig { seed: 8, ..config_of_one() };
     let mut other = Scenario::new(timetable(), other_seed).unwrap();
-    assert_ne!(measure(&mut other, FRAMES, |_| ()).unwrap().checksum, one.checksum);
+    assert_ne!(measure(&mut other, FRAMES, |_| {}).unwrap().checksum, one.checksum);
 }
 
 fn config_of_one() -> ScenarioConfig {

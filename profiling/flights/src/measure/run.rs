@@ -8,12 +8,18 @@ use std::time::{Duration, Instant};
 
 use convoy_profiling::{HeapCounts, is_counting, uncounted};
 
+use super::frames::Frame;
 use crate::modules::ModuleResult;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// Frames of the warm-up: ten seconds of the host's time. A run of less than twice as many frames
 /// warms up for half of them.
 pub const WARM_UP_FRAMES: u64 = 600;
+
+/// How many of `frames` frames are the warm-up.
+pub fn warm_up_of(frames: u64) -> u64 {
+    WARM_UP_FRAMES.min(frames / 2)
+}
 
 /// The cost of one run of a scenario.
 #[derive(Debug, Clone)]
@@ -58,8 +64,8 @@ pub struct Measurement {
     pub conflict_pairs_max: u64,
 }
 
-/// Runs `frames` frames of a scenario that has not begun yet. `on_frame` is told the number of each
-/// frame that is over; its use of the heap is not counted.
+/// Runs `frames` frames of a scenario that has not begun yet. `on_frame` is told of each frame that is
+/// over; neither its time nor its use of the heap is counted.
 ///
 /// # Errors
 ///
@@ -67,9 +73,9 @@ pub struct Measurement {
 pub fn measure(
     scenario: &mut Scenario,
     frames: u64,
-    mut on_frame: impl FnMut(u64),
+    mut on_frame: impl FnMut(&Frame<'_>),
 ) -> Result<Measurement, ScenarioError> {
-    let warm_up = WARM_UP_FRAMES.min(frames / 2);
+    let warm_up = warm_up_of(frames);
     if is_counting() {
         scenario.threads().enroll();
     }
@@ -79,9 +85,10 @@ pub fn measure(
     for frame in 1..=frames {
         let began = Instant::now();
         scenario.step()?;
-        frame_time += began.elapsed();
+        let time = began.elapsed();
+        frame_time += time;
         peaks.observe(scenario);
-        uncounted(|| on_frame(frame));
+        uncounted(|| on_frame(&Frame { number: frame, time, scenario }));
         if frame == warm_up {
             steady = Reading::take(scenario, frame_time);
         }

@@ -1,10 +1,12 @@
-//! The report of the main job: the comparison of both runs as a table or as JSON.
+//! The report of the main job: the comparison of both runs as a table, as JSON, or as a page with charts.
 
 mod comparison;
 mod format;
 mod json;
+mod page;
 mod table;
 
 pub use comparison::{Comparison, Verdict};
 pub use json::to_json;
+pub use page::{Details, Timeline, to_page};
 pub use table::to_table;

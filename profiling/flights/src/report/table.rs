@@ -11,34 +11,13 @@ use super::comparison::{Comparison, MEMORY_RATIO_MAX, REUSE_RATE_MIN, SYNC_RATIO
 use super::format::{bytes, count, percent, time, time_per_frame};
 
 /// One line of the table: quantity, individual, convoy, ratio, target, verdict.
-type Line = [String; 6];
+pub(super) type Line = [String; 6];
 
 /// The comparison for people: a line about the input, the table, and the results of each module.
 pub fn to_table(comparison: &Comparison) -> String {
     let Comparison { individual, convoy, .. } = comparison;
-    let mut text = format!(
-        "{} flights, {} rows skipped, {} frames of which {} are steady, {}, \
-         at most {} airborne\n\n",
-        count(comparison.flights as u64),
-        count(comparison.skipped_rows),
-        count(convoy.frames),
-        count(convoy.steady_frames),
-        threads(comparison),
-        count(convoy.airborne_peak as u64),
-    );
-    let mut lines = vec![["", "individual", "convoy", "ratio", "target", ""].map(String::from)];
-    lines.extend(cost_lines(comparison));
-    lines.extend(heap_lines(convoy, individual));
-    let equal = comparison.results_equal();
-    lines.push([
-        "checksum of module results".into(),
-        format!("{:016x}", individual.checksum),
-        format!("{:016x}", convoy.checksum),
-        String::new(),
-        "equal".into(),
-        Verdict::of(equal).word().into(),
-    ]);
-    append(&mut text, &lines);
+    let mut text = format!("{}\n\n", summary(comparison));
+    append(&mut text, &lines(comparison));
     text.push('\n');
     append(&mut text, &module_lines(comparison));
     let _ = writeln!(
@@ -53,6 +32,38 @@ pub fn to_table(comparison: &Comparison) -> String {
         count(individual.faults + convoy.faults),
     );
     text
+}
+
+/// The input and the extent of the runs, in one line.
+pub(super) fn summary(comparison: &Comparison) -> String {
+    let convoy = &comparison.convoy;
+    format!(
+        "{} flights, {} rows skipped, {} frames of which {} are steady, {}, at most {} airborne",
+        count(comparison.flights as u64),
+        count(comparison.skipped_rows),
+        count(convoy.frames),
+        count(convoy.steady_frames),
+        threads(comparison),
+        count(convoy.airborne_peak as u64),
+    )
+}
+
+/// The table of costs and targets, with its head.
+pub(super) fn lines(comparison: &Comparison) -> Vec<Line> {
+    let Comparison { individual, convoy, .. } = comparison;
+    let mut lines = vec![["", "individual", "convoy", "ratio", "target", ""].map(String::from)];
+    lines.extend(cost_lines(comparison));
+    lines.extend(heap_lines(convoy, individual));
+    let equal = comparison.results_equal();
+    lines.push([
+        "checksum of module results".into(),
+        format!("{:016x}", individual.checksum),
+        format!("{:016x}", convoy.checksum),
+        String::new(),
+        "equal".into(),
+        Verdict::of(equal).word().into(),
+    ]);
+    lines
 }
 
 fn conflicts(pairs_max: u64) -> String {
@@ -138,7 +149,8 @@ fn heap_lines(convoy: &Measurement, individual: &Measurement) -> [Line; 3] {
     ]
 }
 
-fn module_lines(comparison: &Comparison) -> Vec<Line> {
+/// The results of each module in both runs, with a head.
+pub(super) fn module_lines(comparison: &Comparison) -> Vec<Line> {
     let head = ["module", "individual", "convoy", "runs", "", ""].map(String::from);
     let pairs = comparison.individual.results.iter().zip(&comparison.convoy.results);
     let lines = pairs.map(|(individual, convoy)| {

@@ -82,6 +82,11 @@ impl Timetable {
         &self.arrivals
     }
 
+    /// Where the airports are, in the order of their list.
+    pub fn coordinates(&self) -> &[Coordinates] {
+        &self.airports
+    }
+
     /// How many airports there are.
     pub fn airports(&self) -> usize {
         self.airports.len()
