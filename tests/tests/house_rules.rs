@@ -663,3 +663,29 @@ mod parser {
         }
     }
 }
+
+/// The claims of the README name tests and files, which are there.
+#[test]
+fn readme_leads_to_what_is_there() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut links = 0;
+    for (before, link) in readme.match_indices("](").map(|(at, _)| readme.split_at(at)) {
+        let path = link[2..].split(')').next().unwrap();
+        if path.contains("://") {
+            continue;
+        }
+        let target = root().join(path);
+        assert!(target.exists(), "README.md links to {path}");
+        links += 1;
+        // "`name` in [file.rs](path)" is a test of the file.
+        let Some((before, _)) = before.rsplit_once(" in [") else { continue };
+        if let Some(before) = before.strip_suffix('`')
+            && path.ends_with(".rs")
+        {
+            let test = before.rsplit('`').next().unwrap();
+            let text = fs::read_to_string(&target).unwrap();
+            assert!(text.contains(&format!("fn {test}(")), "README.md: {path} has no {test}");
+        }
+    }
+    assert!(links > 20, "{links} links");
+}
