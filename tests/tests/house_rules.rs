@@ -678,8 +678,9 @@ fn readme_leads_to_what_is_there() {
         assert!(target.exists(), "README.md links to {path}");
         links += 1;
         // "`name` in [file.rs](path)" is a test of the file.
-        let Some((before, _)) = before.rsplit_once(" in [") else { continue };
-        if let Some(before) = before.strip_suffix('`')
+        let Some((before, name)) = before.rsplit_once(" in [") else { continue };
+        if !name.contains(']')
+            && let Some(before) = before.strip_suffix('`')
             && path.ends_with(".rs")
         {
             let test = before.rsplit('`').next().unwrap();
