@@ -16,6 +16,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use crate::snapshot::View;
 use crate::trace::span;
 use crate::world::World;
 use crate::world::commands::Commands;
@@ -138,10 +139,11 @@ impl ModuleHost {
                 job.land();
             }
         }
-        for (number, slot) in self.modules.iter_mut().enumerate().filter(|(_, slot)| landing(slot))
-        {
+        for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
             slot.finish_run(world);
-            slot.enter(number, &mut self.timeline, self.frame);
+            if self.timeline.is_on() {
+                slot.enter(&mut self.timeline, self.frame);
+            }
         }
     }
 
@@ -165,11 +167,10 @@ impl ModuleHost {
                 let member = &mut slot.member;
                 match convoy.provider.ask(|provider| provider.acquire_for(world, member)) {
                     Some(Ok(view)) => {
-                        let times = self
-                            .timeline
-                            .is_on()
-                            .then(|| RunTimes::new((view.id(), view.tick()), self.frame, began));
-                        slot.lend(view.narrow_to(&slot.mask), self.now, times);
+                        if self.timeline.is_on() {
+                            slot.note_join(&view, self.frame, began);
+                        }
+                        slot.lend(view.narrow_to(&slot.mask), self.now);
                     }
                     Some(Err(_)) | None => slot.refused += 1,
                 }
@@ -189,7 +190,7 @@ impl ModuleHost {
             }
         }
         self.finish_frame_synced();
-        for (number, slot) in self.modules.iter_mut().enumerate() {
+        for slot in &mut self.modules {
             let ended = match slot.state {
                 SlotState::Leased(_) => true,
                 SlotState::Back { .. } => slot.spec.mode == Mode::FrameSynced,
@@ -197,7 +198,9 @@ impl ModuleHost {
             };
             if ended {
                 slot.finish_run(world);
-                slot.enter(number, &mut self.timeline, self.frame);
+                if self.timeline.is_on() {
+                    slot.enter(&mut self.timeline, self.frame);
+                }
             }
         }
     }
@@ -296,11 +299,17 @@ impl Slot {
         }
     }
 
-    fn lend(&mut self, view: crate::snapshot::View, now: Time, times: Option<RunTimes>) {
+    /// Notes for the timeline that the module is given a view.
+    fn note_join(&mut self, view: &View, frame: u64, joined: Instant) {
+        if let SlotState::Idle(job) = &mut self.state {
+            job.times = Some(RunTimes::new((view.id(), view.tick()), frame, joined));
+        }
+    }
+
+    fn lend(&mut self, view: View, now: Time) {
         if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
             let dt = now.duration_since(self.accounted);
             job.lend(view, dt);
-            job.times = times;
             self.began = now;
             self.accounted = self.accounted.after(dt);
             self.state = SlotState::Leased(job);
@@ -317,12 +326,12 @@ impl Slot {
         }
     }
 
-    /// Enters the run that was just finished into the timeline, if the host keeps one.
-    fn enter(&self, number: usize, timeline: &mut Timeline, frame: u64) {
+    /// Enters the run that was just finished into the timeline.
+    fn enter(&self, timeline: &mut Timeline, frame: u64) {
         if let SlotState::Idle(job) = &self.state
             && let Some(times) = &job.times
         {
-            timeline.enter((ModuleId::new(number), self.convoy), times, frame);
+            timeline.enter((ModuleId::new(job.number), self.convoy), times, frame);
         }
     }
 

@@ -76,6 +76,7 @@ impl World {
             lineage: self.lineage.current(),
             tick: self.tick,
             mask,
+            is_whole: mask.is_all(),
             alive: self.state.index.alive(),
             event_retention: self.event_retention,
         };
@@ -145,7 +146,7 @@ fn fill_cell(
     (mask, snapshot): (&ComponentMask, &NewCapture<'_>),
 ) {
     let State { tables, index, logs, resources } = state;
-    let is_all = mask.is_all();
+    let is_all = cell.head.is_whole;
     for table in tables {
         let rows = table.rows();
         cell.push_table(rows);
@@ -159,8 +160,9 @@ fn fill_cell(
         }
     }
     if mask.contains(ComponentId::ENTITY) {
-        let (rows, log2) = (index.len(), index.column().rows_log2());
-        cell.push_index(index.column_mut().capture(rows, snapshot), rows, log2);
+        let (rows, column) = (index.len(), index.column_mut());
+        let slots = (column.size(), column.rows_log2());
+        cell.push_index(slots, (column.capture(rows, snapshot), rows));
         index.note_index_state(cell.index_state_mut());
     }
     for log in logs.iter_mut().filter(|log| mask.contains(log.component())) {

@@ -158,7 +158,7 @@ struct RowPair<'a> {
 impl<'a> Side<'a> {
     fn new(view: &'a View) -> Option<Self> {
         let frozen = view.frozen();
-        let slots = frozen.index(size_of::<Slot>())?;
+        let slots = frozen.index()?;
         view.mask().contains(ComponentId::ENTITY).then_some(Self { frozen, slots })
     }
 

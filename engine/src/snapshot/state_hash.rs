@@ -3,7 +3,6 @@
 use crate::storage::ComponentId;
 use crate::storage::frozen::FrozenHolder;
 use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
-use crate::world::index::Slot;
 use crate::world::state_hash::hash_index;
 
 use super::view::View;
@@ -19,7 +18,7 @@ impl View {
         let (frozen, readable) = (self.frozen(), self.mask());
         let catalog = frozen.catalog();
         let mut state = StateHasher::new(&catalog.registry);
-        for holder in frozen.holders(size_of::<Slot>()) {
+        for holder in frozen.holders() {
             match holder {
                 FrozenHolder::Table(table) => {
                     let ids = catalog.archetypes()[table].mask().intersection(&readable);

@@ -88,15 +88,13 @@ impl View {
         if !readable.contains(ComponentId::ENTITY) {
             return None;
         }
-        let slots = frozen.index(size_of::<Slot>())?;
-        let index = entity.index() as usize;
-        let slot = (index < slots.len()).then(|| slots.get::<Slot>(index))?;
-        let at = slot.locate(entity.generation())?;
+        let slot = frozen.slot::<Slot>(entity.index() as usize)?;
+        let (table, row) = slot.place_of(entity.generation())?;
         let id = frozen.catalog().registry.component_of::<T>()?;
         if !readable.contains(id) {
             return None;
         }
-        Some(frozen.column(at.archetype.index(), id)?.get(at.row as usize))
+        frozen.get(table, id, row as usize)
     }
 
     /// Why [`View::get`] found nothing.

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use super::component::Registry;
-use super::component_id::ComponentId;
+use super::component_id::{COMPONENTS_MAX, ComponentId};
 use super::mask::ComponentMask;
 use super::room::push_tight;
 use super::schema::Schema;
@@ -34,6 +34,8 @@ impl ArchetypeId {
 pub(crate) struct Archetype {
     /// Shared with the archetype's table, and with the catalogs of snapshots.
     mask: Arc<ComponentMask>,
+    /// Shared with the table as well.
+    positions: Arc<[u16]>,
     stamp: Stamp,
     /// An archetype before this one whose components have the same hash.
     same_hash: Option<ArchetypeId>,
@@ -49,12 +51,51 @@ impl Archetype {
         Arc::clone(&self.mask)
     }
 
+    /// Where the columns of the table stand.
+    #[inline]
+    pub(crate) fn positions(&self) -> ColumnPositions<'_> {
+        ColumnPositions(&self.positions)
+    }
+
+    /// The positions, to keep.
+    pub(crate) fn shared_positions(&self) -> Arc<[u16]> {
+        Arc::clone(&self.positions)
+    }
+
     /// Two catalogs that hold an archetype of this stamp agree on it and on all before it: lists of
     /// archetypes only grow.
     #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
         self.stamp
     }
+}
+
+/// Where the column of each component id stands in a table, or `ABSENT`; the list is no longer than the
+/// largest id needs.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnPositions<'a>(pub(super) &'a [u16]);
+
+impl<'a> ColumnPositions<'a> {
+    #[inline]
+    pub(crate) fn find(&self, id: ComponentId) -> Option<usize> {
+        let position = *self.0.get(id.index())?;
+        (position != ABSENT).then_some(usize::from(position))
+    }
+}
+
+/// Marks an id without a column.
+const ABSENT: u16 = u16::MAX;
+
+const _: () = assert!(COMPONENTS_MAX <= ABSENT as usize, "no column stands at `ABSENT`");
+
+/// The positions of the columns of a table, which are in the order of component ids.
+fn positions_of(mask: &ComponentMask) -> Arc<[u16]> {
+    let mut positions = Vec::new();
+    for (position, id) in (0..).zip(mask.iter()) {
+        positions.resize(id.index(), ABSENT);
+        positions.push(position);
+    }
+    positions.into()
 }
 
 /// The registry and all archetypes of a world.
@@ -127,7 +168,8 @@ impl Catalog {
     fn push(&mut self, mask: Arc<ComponentMask>, stamp: Stamp) -> ArchetypeId {
         let id = ArchetypeId::new(self.archetypes.len());
         let same_hash = self.by_hash.insert(hash_of(&mask), id);
-        push_tight(&mut self.archetypes, Archetype { mask, stamp, same_hash });
+        let positions = positions_of(&mask);
+        push_tight(&mut self.archetypes, Archetype { mask, positions, stamp, same_hash });
         id
     }
 

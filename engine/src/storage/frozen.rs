@@ -8,19 +8,21 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytemuck::AnyBitPattern;
 use convoy_pool::{Mapping, Recycle};
 
 use super::archetype::Catalog;
 use super::base::{Base, Holds};
 use super::charge::Charge;
 use super::chunk_entry::ChunkEntry;
+use super::component::Component;
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
 use super::forks::Forks;
 use super::index_state::{GivenBack, IndexState};
 use super::lineage::Lineage;
 use super::mask::ComponentMask;
-use super::rows::Rows;
+use super::rows::{Rows, value_in};
 use super::world_id::WorldId;
 
 pub(crate) mod restore;
@@ -36,6 +38,8 @@ pub(crate) struct FrozenHead {
     pub(crate) tick: u64,
     /// The mask that was captured, and so may be read.
     pub(crate) mask: ComponentMask,
+    /// Whether the mask has everything, so that columns stand as in the tables.
+    pub(crate) is_whole: bool,
     /// Entities alive.
     pub(crate) alive: u32,
     /// How many events of a type the world keeps at least.
@@ -49,6 +53,7 @@ impl FrozenHead {
         lineage: 0,
         tick: 0,
         mask: ComponentMask::NONE,
+        is_whole: false,
         alive: 0,
         event_retention: 0,
     };
@@ -66,6 +71,14 @@ struct FrozenRows {
     start: usize,
     /// May be more than fit 32 bits: events without bytes take no memory.
     rows: usize,
+}
+
+/// The entity index: its slots, and their size and number in a chunk.
+#[derive(Clone, Copy, Debug)]
+struct FrozenIndex {
+    rows: FrozenRows,
+    size: u32,
+    rows_log2: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +160,7 @@ struct FrozenState {
     /// Where the chunks of each captured column start, table by table.
     starts: Vec<u32>,
     chunks: Vec<ChunkEntry>,
-    index: Option<(FrozenRows, u8)>,
+    index: Option<FrozenIndex>,
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
     /// Which handles the index gave out next.
@@ -344,9 +357,15 @@ impl Frozen {
         self.state.chunks.extend_from_slice(chunks);
     }
 
-    /// Adds the entity index: the chunks of its `rows` slots.
-    pub(crate) fn push_index(&mut self, chunks: &[ChunkEntry], rows: usize, rows_log2: u8) {
-        self.state.index = Some((self.push_rows(chunks, rows), rows_log2));
+    /// Adds the entity index: the chunks of its `rows` slots, of `size` bytes each.
+    pub(crate) fn push_index(
+        &mut self,
+        (size, rows_log2): (usize, u8),
+        (chunks, rows): (&[ChunkEntry], usize),
+    ) {
+        let rows = self.push_rows(chunks, rows);
+        let size = u32::try_from(size).expect("a slot is no larger than a chunk");
+        self.state.index = Some(FrozenIndex { rows, size, rows_log2 });
     }
 
     /// Adds an event log of `rows` records that start with number `first`.
@@ -427,12 +446,51 @@ impl Frozen {
         Some(self.rows(FrozenRows { start, rows }, info.size(), info.rows_log2()))
     }
 
-    /// All that was captured, in the kinds of holders that a world has, for slots of `slot_size` bytes.
-    pub(crate) fn holders(&self, slot_size: usize) -> impl Iterator<Item = FrozenHolder<'_>> {
+    /// The value of component `T`, whose id is `id`, at `row` of a table: [`Frozen::column`] for look-ups
+    /// that count instructions.
+    #[inline]
+    pub(crate) fn get<T: Component>(
+        &self,
+        table: usize,
+        id: ComponentId,
+        row: usize,
+    ) -> Option<&T> {
+        let FrozenTable { rows, first_column } = *self.state.tables.get(table)?;
+        let catalog = self.catalog();
+        let archetype = &catalog.archetypes()[table];
+        let position = if self.head.is_whole {
+            archetype.positions().find(id)?
+        } else {
+            let (mask, captured) = (archetype.mask(), &self.head.mask);
+            let is_here = mask.contains(id) && captured.contains(id);
+            is_here.then(|| mask.rank_in_both(captured, id))?
+        };
+        let start = self.state.starts[first_column as usize + position] as usize;
+        let info = catalog.registry.info(id);
+        assert!(row < rows as usize, "the row is one of them");
+        assert!(size_of::<T>() == info.size(), "the rows are of this type");
+        // SAFETY: as in `rows`: the chunks of the column hold its rows, and this is one of them.
+        Some(unsafe { value_in(&self.state.chunks, (start, info.rows_log2()), row) })
+    }
+
+    /// The slot of number `index`, if slots were captured and there is that one.
+    #[inline]
+    pub(crate) fn slot<S: Component + AnyBitPattern>(&self, index: usize) -> Option<&S> {
+        let FrozenIndex { rows, size, rows_log2 } = self.state.index?;
+        assert!(size_of::<S>() == size as usize, "slots are of this size");
+        if index >= rows.rows {
+            return None;
+        }
+        // SAFETY: as in `rows`: the chunks hold the slots, this is one of them, and all bits are a value.
+        Some(unsafe { value_in(&self.state.chunks, (rows.start, rows_log2), index) })
+    }
+
+    /// All that was captured, in the kinds of holders that a world has.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = FrozenHolder<'_>> {
         let FrozenState { tables, starts: _, chunks: _, index: _, logs, resources, index_state: _ } =
             &self.state;
         let tables = (0..tables.len()).map(FrozenHolder::Table);
-        let index = self.index(slot_size).map(FrozenHolder::Index);
+        let index = self.index().map(FrozenHolder::Index);
         let log = |_: &FrozenLog| FrozenHolder::Log;
         let resource = |resource: &FrozenResource| {
             let id = resource.component;
@@ -442,8 +500,9 @@ impl Frozen {
     }
 
     /// The slots of the entity index, if it was captured.
-    pub(crate) fn index(&self, slot_size: usize) -> Option<Rows<'_>> {
-        self.state.index.map(|(rows, rows_log2)| self.rows(rows, slot_size, rows_log2))
+    pub(crate) fn index(&self) -> Option<Rows<'_>> {
+        let FrozenIndex { rows, size, rows_log2 } = self.state.index?;
+        Some(self.rows(rows, size as usize, rows_log2))
     }
 
     /// The records of a captured event log, the sequence number of the first, and the forks of the

@@ -156,6 +156,26 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// The value at `row` of the column whose chunks begin at `start` in a list, `1 << rows_log2` rows in each.
+///
+/// # Safety
+///
+/// The column has values of `T`, and the row. The chunks from `start` on hold it, are mapped, and are not
+/// written while `chunks` is borrowed.
+#[inline]
+pub(super) unsafe fn value_in<T: Component>(
+    chunks: &[ChunkEntry],
+    (start, rows_log2): (usize, u8),
+    row: usize,
+) -> &T {
+    assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+    let chunks = if size_of::<T>() == 0 { &[] } else { &chunks[start..] };
+    // SAFETY: the caller's contract.
+    let row = unsafe { row_in(chunks, rows_log2, row) };
+    // SAFETY: the caller's contract; the row holds a value (`valued`).
+    unsafe { row.as_ref() }
+}
+
 /// Where `row` is in `chunks` of values of `T`, `1 << rows_log2` in each.
 ///
 /// # Safety

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use convoy_pool::MemoryError;
 
-use super::archetype::Archetype;
+use super::archetype::{Archetype, ColumnPositions};
 use super::column::Column;
 use super::column::access::{RowMut, RunMut};
 use super::component::{Component, ENABLED, Registry};
-use super::component_id::{COMPONENTS_MAX, ComponentId};
+use super::component_id::ComponentId;
 use super::entity::Entity;
 use super::epoch::{Epoch, Now};
 use super::history::{Memory, Returns};
@@ -24,9 +24,8 @@ pub(crate) struct Table {
     /// In the order of component ids; the entity column is the first.
     columns: Box<[Column]>,
     mask: Arc<ComponentMask>,
-    /// Where the column of each component id stands in `columns`, or `ABSENT`; no longer than the
-    /// largest id needs.
-    positions: Box<[u16]>,
+    /// The archetype's.
+    positions: Arc<[u16]>,
     rows: u32,
     open: Open,
     /// Rows in the smallest full chunk of a column, less one: a chunk can only become empty
@@ -65,33 +64,10 @@ impl From<MemoryError> for SpawnRowsError {
 /// replaced.
 pub(crate) const DROPPED: u16 = u16::MAX;
 
-/// Marks an id without a column.
-const ABSENT: u16 = u16::MAX;
-
-const _: () = assert!(COMPONENTS_MAX <= ABSENT as usize, "no column stands at `ABSENT`");
-
-/// Where the columns of a table stand.
-#[derive(Clone, Copy)]
-pub(crate) struct ColumnPositions<'a>(&'a [u16]);
-
-impl<'a> ColumnPositions<'a> {
-    #[inline]
-    pub(crate) fn find(&self, id: ComponentId) -> Option<usize> {
-        let position = *self.0.get(id.index())?;
-        (position != ABSENT).then_some(usize::from(position))
-    }
-}
-
 impl Table {
     pub(crate) fn new(archetype: &Archetype, registry: &Registry) -> Self {
         let mask = archetype.shared_mask();
         let columns = mask.iter().map(|id| Column::new(id, registry.info(id))).collect();
-        let mut positions = Vec::new();
-        for (position, id) in (0..).zip(mask.iter()) {
-            positions.resize(id.index(), ABSENT);
-            positions.push(position);
-        }
-        let positions = positions.into_boxed_slice();
         let chunk_rows = mask.iter().map(|id| registry.info(id).chunk_rows()).min();
         let chunk_mask = chunk_rows.map_or(0, |rows| rows as u32 - 1);
         let toggles = mask.intersection(registry.toggles());
@@ -100,7 +76,7 @@ impl Table {
         Self {
             columns,
             mask,
-            positions,
+            positions: archetype.shared_positions(),
             rows: 0,
             open: Open { start: 0, count: 0, epoch: Epoch::NEVER },
             chunk_mask,

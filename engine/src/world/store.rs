@@ -174,7 +174,7 @@ impl<'a> Store<'a> {
         match self.contents {
             Contents::Live(state) => Ok(state.index.locate(entity)),
             Contents::Frozen(frozen) => {
-                let slots = frozen.index(size_of::<Slot>()).ok_or(NoHandles)?;
+                let slots = frozen.index().ok_or(NoHandles)?;
                 let index = entity.index() as usize;
                 let slot = (index < slots.len()).then(|| slots.get::<Slot>(index));
                 Ok(slot.and_then(|slot| slot.locate(entity.generation())))
@@ -217,7 +217,7 @@ impl<'a> Store<'a> {
         }
         match self.contents {
             Contents::Live(state) => Some(state.index.slots()),
-            Contents::Frozen(frozen) => frozen.index(size_of::<Slot>()),
+            Contents::Frozen(frozen) => frozen.index(),
         }
     }
 

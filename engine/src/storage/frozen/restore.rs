@@ -28,7 +28,7 @@ impl Frozen {
 
     /// The chunks of the captured entity index, and how many slots they hold.
     pub(crate) fn index_entries(&self) -> Option<(&[ChunkEntry], usize)> {
-        let (rows, log2) = self.state.index?;
+        let FrozenIndex { rows, rows_log2: log2, .. } = self.state.index?;
         Some((self.list(rows, rows.rows.div_ceil(1 << log2)), rows.rows))
     }
 
