@@ -82,7 +82,9 @@ impl View {
         }
     }
 
-    #[inline]
+    // Always: it is the whole of a look-up but for errors, and a loop over look-ups has more of them under
+    // way at one time the fewer instructions they have.
+    #[inline(always)]
     fn find<T: Component>(&self, entity: Entity) -> Option<&T> {
         let (frozen, readable) = (self.frozen(), self.readable());
         if !readable.contains(ComponentId::ENTITY) {

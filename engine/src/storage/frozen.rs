@@ -457,13 +457,11 @@ impl Frozen {
     ) -> Option<&T> {
         let FrozenTable { rows, first_column } = *self.state.tables.get(table)?;
         let catalog = self.catalog();
-        let archetype = &catalog.archetypes()[table];
+        let archetype = catalog.archetypes().get(table)?;
         let position = if self.head.is_whole {
             archetype.positions().find(id)?
         } else {
-            let (mask, captured) = (archetype.mask(), &self.head.mask);
-            let is_here = mask.contains(id) && captured.contains(id);
-            is_here.then(|| mask.rank_in_both(captured, id))?
+            self.captured_position(archetype.mask(), id)?
         };
         let start = self.state.starts[first_column as usize + position] as usize;
         let info = catalog.registry.info(id);
@@ -471,6 +469,14 @@ impl Frozen {
         assert!(size_of::<T>() == info.size(), "the rows are of this type");
         // SAFETY: as in `rows`: the chunks of the column hold its rows, and this is one of them.
         Some(unsafe { value_in(&self.state.chunks, (start, info.rows_log2()), row) })
+    }
+
+    /// Where the column of a component stands among the captured ones of a table with `mask`.
+    #[inline(never)]
+    fn captured_position(&self, mask: &ComponentMask, id: ComponentId) -> Option<usize> {
+        let captured = &self.head.mask;
+        let is_here = mask.contains(id) && captured.contains(id);
+        is_here.then(|| mask.rank_in_both(captured, id))
     }
 
     /// The slot of number `index`, if slots were captured and there is that one.

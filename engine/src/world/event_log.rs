@@ -10,6 +10,7 @@ use crate::storage::ComponentId;
 use crate::storage::column::Column;
 use crate::storage::column::access::RowMut;
 use crate::storage::component::{Component, ComponentInfo, ValueBytes};
+use crate::storage::epoch::Now;
 use crate::storage::forks::Forks;
 use crate::storage::frozen::restore::LogEntries;
 use crate::storage::history::restore::{Revival, SnapshotOf};
@@ -97,6 +98,26 @@ impl EventLog {
     /// The number that the next record gets.
     pub(crate) fn end(&self) -> u64 {
         self.first + self.rows as u64
+    }
+
+    /// Appends a record in place, where that takes neither a chunk nor a drop of older records. Tells
+    /// whether it did. By value, and always inlined: a record that is read back from the stack, where
+    /// it was just put together, costs more than all the rest.
+    #[inline(always)]
+    pub(crate) fn push_now<T: Component>(
+        &mut self,
+        event: T,
+        retention: usize,
+        now: Now<'_>,
+    ) -> bool {
+        let is_within = self.rows <= retention.saturating_add(self.column.chunk_rows());
+        if is_within && let Some(row) = self.column.owned_row::<T>(self.rows, now) {
+            row.write(event);
+            self.rows += 1;
+            self.changed = true;
+            return true;
+        }
+        false
     }
 
     /// Appends a record by its bytes, after dropping the oldest chunk of records where `retention`

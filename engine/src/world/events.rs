@@ -7,8 +7,9 @@
 //! A cursor knows the log that it last read, so it can be taken to any other world: it goes on where
 //! the records of the two differ, or at the beginning where they have none in common.
 
-use std::any::type_name;
+use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
+use std::slice;
 
 use crate::storage::component::{Component, Kind};
 use crate::storage::forks::Forks;
@@ -21,6 +22,7 @@ use crate::storage::{ComponentId, RegisterError};
 use super::core::World;
 use super::error::SpawnError;
 use super::error::fail;
+use super::state::State;
 
 /// How far one reader has come in the events of type `T`.
 ///
@@ -162,6 +164,8 @@ impl EventRecords<'_> {
 pub struct Events<'a, T> {
     records: EventRecords<'a>,
     cursor: &'a mut EventCursor<T>,
+    /// Those of the cursor's next events that lie in one chunk, as far as they were looked up.
+    run: slice::Iter<'a, T>,
 }
 
 impl<'a, T: Component> Events<'a, T> {
@@ -173,21 +177,31 @@ impl<'a, T: Component> Events<'a, T> {
             cursor.lost += records.first - cursor.next;
             cursor.next = records.first;
         }
-        Self { records, cursor }
+        Self { records, cursor, run: [].iter() }
+    }
+
+    /// The cursor's next events that lie in one chunk; `None` after the last one.
+    fn next_run(&self) -> Option<&'a [T]> {
+        // A cursor may be ahead of an older snapshot.
+        let row = self.cursor.next.checked_sub(self.records.first)? as usize;
+        (row < self.records.rows.len()).then(|| self.records.rows.chunk_from(row))
     }
 }
 
 impl<T: Component> Iterator for Events<'_, T> {
     type Item = T;
 
+    #[inline]
     fn next(&mut self) -> Option<T> {
-        // A cursor may be ahead of an older snapshot.
-        let row = self.cursor.next.checked_sub(self.records.first)? as usize;
-        if row >= self.records.rows.len() {
-            return None;
-        }
+        let event = match self.run.next() {
+            Some(event) => event,
+            None => {
+                self.run = self.next_run()?.iter();
+                self.run.next()?
+            }
+        };
         self.cursor.next += 1;
-        Some(*self.records.rows.get(row))
+        Some(*event)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -232,9 +246,10 @@ impl World {
     /// # Panics
     ///
     /// Where [`World::try_send_event`] returns an error.
+    #[inline]
     #[track_caller]
     pub fn send_event<T: Component>(&mut self, event: T) {
-        if let Err(error) = self.send_recorded(RecordedValue::from(&event)) {
+        if let Err(error) = self.try_send_event(event) {
             fail("send an event", &error);
         }
     }
@@ -244,7 +259,21 @@ impl World {
     /// # Errors
     ///
     /// When the type can't be registered or memory runs out. The log is unchanged.
+    #[inline]
     pub fn try_send_event<T: Component>(&mut self, event: T) -> Result<(), SpawnError> {
+        let Self { state: State { logs, .. }, plans, memory, event_retention, .. } = self;
+        let recent = plans.recent_log.find(TypeId::of::<T>());
+        let is_sent = recent.and_then(|number| logs.get_mut(number));
+        if is_sent.is_some_and(|log| log.push_now(event, *event_retention, memory.now())) {
+            return Ok(());
+        }
+        self.send_elsewhere(event)
+    }
+
+    /// [`World::try_send_event`] of another type than the one that was sent last, or one that needs more
+    /// than a row.
+    #[inline(never)]
+    fn send_elsewhere<T: Component>(&mut self, event: T) -> Result<(), SpawnError> {
         self.send_recorded(RecordedValue::from(&event))
     }
 
@@ -254,13 +283,23 @@ impl World {
         &mut self,
         event: RecordedValue<'_, T>,
     ) -> Result<(), SpawnError> {
+        let Self { state: State { logs, .. }, plans, memory, event_retention, .. } = self;
+        match plans.recent_log.find(TypeId::of::<T>()).and_then(|number| logs.get_mut(number)) {
+            Some(log) => Ok(log.push(event, *event_retention, memory)?),
+            None => self.send_other(event),
+        }
+    }
+
+    /// Sends an event of another type than the one that was sent last.
+    #[inline(never)]
+    fn send_other<T: Component>(&mut self, event: RecordedValue<'_, T>) -> Result<(), SpawnError> {
         let Some(id) = self.catalog.registry.id_of::<T>(Kind::Event) else {
             return self.send_first(event);
         };
-        let retention = self.event_retention;
-        let log = self.state.log_mut(id).expect("a registered event type has a log");
-        log.push(event, retention, &mut self.memory)?;
-        Ok(())
+        let number = self.state.log_number(id).expect("a registered event type has a log");
+        self.plans.recent_log.set(TypeId::of::<T>(), number);
+        let log = &mut self.state.logs[number];
+        Ok(log.push(event, self.event_retention, &mut self.memory)?)
     }
 
     /// Sends the first event of its type, which it registers.

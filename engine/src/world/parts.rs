@@ -20,6 +20,29 @@ use super::run_words::RunWords;
 pub(crate) struct Plans {
     pub(crate) bundles: Bundles,
     pub(crate) edges: Edges,
+    pub(crate) recent_log: RecentLog,
+}
+
+/// The event type that was sent last, and the number of its log: loops send one type many times.
+pub(crate) struct RecentLog(TypeId, usize);
+
+impl Default for RecentLog {
+    fn default() -> Self {
+        // No event has the type of this; the number is never used.
+        Self(TypeId::of::<Self>(), usize::MAX)
+    }
+}
+
+impl RecentLog {
+    /// The number of the log, if `event` is the type.
+    #[inline]
+    pub(crate) fn find(&self, event: TypeId) -> Option<usize> {
+        (self.0 == event).then_some(self.1)
+    }
+
+    pub(crate) fn set(&mut self, event: TypeId, number: usize) {
+        *self = Self(event, number);
+    }
 }
 
 /// Lists that one operation fills and the next one fills again: kept for their memory only.

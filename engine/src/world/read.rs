@@ -62,7 +62,8 @@ impl World {
         self.state.index.locate(entity).ok_or(EntityError::NotAlive { entity })
     }
 
-    #[inline]
+    // Always: it is the whole of a look-up but for errors.
+    #[inline(always)]
     fn find<T: Component>(&self, entity: Entity) -> Option<&T> {
         let (table, row) = self.state.index.place_of(entity)?;
         let id = self.catalog.registry.component_of::<T>()?;

@@ -241,8 +241,13 @@ impl State {
     /// The log of an event type, for writing.
     #[inline]
     pub(crate) fn log_mut(&mut self, id: ComponentId) -> Option<&mut EventLog> {
-        let number = log_number(&self.logs, id)?;
+        let number = self.log_number(id)?;
         Some(&mut self.logs[number])
+    }
+
+    /// The number of the log of an event type.
+    pub(crate) fn log_number(&self, id: ComponentId) -> Option<usize> {
+        log_number(&self.logs, id)
     }
 
     /// The resource of a type.

@@ -109,8 +109,16 @@ impl Registry {
     pub(crate) fn component_of<T: Component>(&self) -> Option<ComponentId> {
         match self.near.get(TypeId::of::<T>()) {
             Some(id) => Some(id),
-            None => self.id_of::<T>(Kind::Component),
+            None => self.far_component(TypeId::of::<T>()),
         }
+    }
+
+    /// [`Registry::component_by_type`] apart from the paths that rarely need it, so that these save no
+    /// registers for it.
+    #[cold]
+    #[inline(never)]
+    fn far_component(&self, component: TypeId) -> Option<ComponentId> {
+        self.component_by_type(component)
     }
 
     /// The id of the component of this type, if one is registered.
