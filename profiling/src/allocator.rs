@@ -29,6 +29,12 @@ impl Allocator {
     pub const SYSTEM: Self = Self(System);
 }
 
+#[cfg(feature = "dhat")]
+impl Allocator<dhat::Alloc> {
+    /// dhat's allocator, with counts: for heap profiles.
+    pub const DHAT: Self = Self(dhat::Alloc);
+}
+
 impl<A> Allocator<A> {
     /// Another allocator, with counts.
     ///

@@ -21,6 +21,7 @@ use crate::process::ProcessCounts;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Budget {
     heap: HeapCounts,
+    limits_frees: bool,
     limits_bytes: bool,
     mapped_bytes: u64,
     resident_bytes: u64,
@@ -30,12 +31,13 @@ impl Budget {
     /// Nothing at all.
     pub const ZERO: Self = Self {
         heap: HeapCounts { allocations: 0, frees: 0, reallocations: 0, bytes: 0, peak_bytes: 0 },
+        limits_frees: false,
         limits_bytes: false,
         mapped_bytes: 0,
         resident_bytes: 0,
     };
 
-    /// At most so many blocks allocated.
+    /// At most so many blocks allocated, and as many freed, unless [`Budget::frees`] says otherwise.
     #[must_use]
     pub const fn allocations(mut self, blocks: u64) -> Self {
         self.heap.allocations = blocks;
@@ -45,11 +47,11 @@ impl Budget {
     /// At most so many blocks freed.
     #[must_use]
     pub const fn frees(mut self, blocks: u64) -> Self {
-        self.heap.frees = blocks;
+        (self.heap.frees, self.limits_frees) = (blocks, true);
         self
     }
 
-    /// At most so many blocks that get another size.
+    /// At most so many blocks given another size.
     #[must_use]
     pub const fn reallocations(mut self, blocks: u64) -> Self {
         self.heap.reallocations = blocks;
@@ -63,8 +65,8 @@ impl Budget {
         self
     }
 
-    /// At most so many bytes mapped by the process; asserted by tests that are
-    /// [alone](crate::SteadyState::alone).
+    /// At most so many bytes mapped: by the process in tests that are [alone](crate::SteadyState::alone), and
+    /// by the world in those that have one.
     #[must_use]
     pub const fn mapped_bytes(mut self, bytes: u64) -> Self {
         self.mapped_bytes = bytes;
@@ -97,15 +99,31 @@ impl Budget {
     ) -> Vec<(&'static str, u64, u64)> {
         let process = process.unwrap_or_default();
         let grown = |bytes: i64| bytes.max(0) as u64;
+        let frees_max = if self.limits_frees { self.heap.frees } else { self.heap.allocations };
         let bytes_max = if self.limits_bytes { self.heap.bytes } else { u64::MAX };
         let numbers = [
             ("allocations", heap.allocations, self.heap.allocations),
-            ("frees", heap.frees, self.heap.frees),
+            ("frees", heap.frees, frees_max),
             ("reallocations", heap.reallocations, self.heap.reallocations),
             ("bytes allocated", heap.bytes, bytes_max),
             ("bytes mapped", grown(process.mapped_bytes), self.mapped_bytes),
             ("bytes of resident growth", grown(process.resident_bytes), self.resident_bytes),
         ];
         numbers.into_iter().filter(|(_, number, limit)| number > limit).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_that_may_be_allocated_may_be_freed() {
+        let used = |allocations, frees| HeapCounts { allocations, frees, ..HeapCounts::default() };
+        let two = Budget::ZERO.allocations(2);
+        assert!(two.exceeded(used(2, 2), None).is_empty());
+        assert_eq!(two.exceeded(used(2, 3), None), [("frees", 3, 2)]);
+        assert_eq!(two.frees(0).exceeded(used(2, 1), None), [("frees", 1, 0)]);
+        assert_eq!(Budget::ZERO.exceeded(used(0, 1), None), [("frees", 1, 0)]);
     }
 }

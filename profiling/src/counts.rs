@@ -63,10 +63,18 @@ impl fmt::Display for HeapCounts {
         let Self { allocations, frees, reallocations, bytes, peak_bytes } = self;
         write!(
             formatter,
-            "{allocations} allocations, {frees} frees, {reallocations} reallocations, {bytes} bytes, \
-             at most {peak_bytes} at one time"
+            "{}, {}, {}, {}, at most {peak_bytes} at one time",
+            plural(*allocations, "allocation"),
+            plural(*frees, "free"),
+            plural(*reallocations, "reallocation"),
+            plural(*bytes, "byte"),
         )
     }
+}
+
+/// A number with its noun.
+pub(crate) fn plural(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A request to the heap.
@@ -95,10 +103,15 @@ pub enum Request {
 impl fmt::Display for Request {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Allocation { bytes } => write!(formatter, "allocation of {bytes} bytes"),
-            Self::Free { bytes } => write!(formatter, "free of {bytes} bytes"),
+            Self::Allocation { bytes } => {
+                write!(formatter, "allocation of {}", plural(*bytes as u64, "byte"))
+            }
+            Self::Free { bytes } => {
+                write!(formatter, "free of {}", plural(*bytes as u64, "byte"))
+            }
             Self::Reallocation { from_bytes, to_bytes } => {
-                write!(formatter, "reallocation of {from_bytes} bytes to {to_bytes}")
+                let from = plural(*from_bytes as u64, "byte");
+                write!(formatter, "reallocation of {from} to {to_bytes}")
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Tests that a simulation, once warm, allocates nothing, and heap profiles of a stretch of it.
 //!
-//! A test takes ten lines, of a program that uses Convoy or doesn't:
+//! A test takes ten lines, also of a program without Convoy:
 //!
 //! ```
 //! use convoy_profiling::{Allocator, SteadyState};
@@ -8,7 +8,6 @@
 //! #[global_allocator]
 //! static ALLOCATOR: Allocator = Allocator::SYSTEM;
 //!
-//! // #[test]
 //! fn a_frame_allocates_nothing() {
 //!     let mut positions = vec![0.0_f32; 1_000];
 //!     let test = SteadyState::new("positions").warm_up(10).frames(1_000);
@@ -23,7 +22,7 @@
 //! | allow some allocations | [`Budget`] |
 //! | count the threads of a pool | [`Threads`] |
 //! | leave out what the test itself allocates | [`uncounted`] |
-//! | assert mappings and resident memory | [`SteadyState::alone`] |
+//! | assert that no memory is mapped, and none becomes resident | [`SteadyState::alone`] |
 //! | look at the numbers | [`Report`] |
 //! | profile the heap in a stretch of a program | `profile`, `Profile` (feature `dhat`) |
 //!
@@ -60,6 +59,8 @@ mod world;
 pub use allocator::Allocator;
 pub use budget::Budget;
 pub use counts::{HeapCounts, Request};
+#[cfg(feature = "dhat")]
+pub use dhat;
 pub use offender::Offender;
 pub use process::ProcessCounts;
 #[cfg(feature = "dhat")]

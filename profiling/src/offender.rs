@@ -1,14 +1,21 @@
 //! [`Offender`]: a request to the heap that should not have been made, and where it came from.
 
 use std::backtrace::Backtrace;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::counts::Request;
+use crate::counts::{Request, plural};
 
 /// Requests of a measurement that are kept with their call stacks. All others are counted.
-const KEPT: usize = 32;
+const KEPT: usize = 64;
+
+/// Of these, requests of one kind and size: so that a loop doesn't hide everything else.
+const KEPT_OF_A_KIND: usize = 8;
+
+/// Requests after which none is kept any more.
+const LOOKED_AT: u64 = 100_000;
 
 /// Frames of a call stack that are printed.
 const FRAMES_MAX: usize = 12;
@@ -35,12 +42,15 @@ impl Offenders {
 
     /// Records a request. The caller's own use of the heap is not counted.
     pub(crate) fn note(&self, request: Request, frame: u64, thread: &str) {
-        if self.seen.fetch_add(1, Ordering::Relaxed) >= KEPT as u64 {
+        if self.seen.fetch_add(1, Ordering::Relaxed) >= LOOKED_AT {
             return;
         }
-        let stack = Stack::Raw(Backtrace::force_capture());
-        let offender = Offender { request, frame, thread: thread.to_owned(), stack };
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(offender);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = kept.iter().filter(|other| other.request == request).count();
+        if kept.len() < KEPT && alike < KEPT_OF_A_KIND {
+            let stack = Stack::Raw(Backtrace::force_capture());
+            kept.push(Offender { request, frame, thread: thread.to_owned(), stack });
+        }
     }
 
     pub(crate) fn clear(&self) {
@@ -96,13 +106,19 @@ impl Offender {
 impl fmt::Display for Offender {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { request, frame, thread, .. } = self;
-        write!(formatter, "{request} in frame {frame} on thread {thread:?}, by {}", self.site())?;
+        let site = without_folder(self.site());
+        write!(formatter, "{request} in frame {frame} on thread {thread:?}, by {site}")?;
         let own = self.stack().iter().position(|frame| !is_of_library(frame)).unwrap_or(0);
         // With the function of the library that it called.
-        for frame in self.stack().iter().skip(own.saturating_sub(1)).take(FRAMES_MAX) {
-            write!(formatter, "\n      {frame}")?;
+        let mut frames =
+            self.stack().iter().skip(own.saturating_sub(1)).filter(|each| !is_glue(each));
+        for frame in frames.by_ref().take(FRAMES_MAX) {
+            write!(formatter, "\n      {}", without_folder(frame))?;
         }
-        Ok(())
+        match frames.count() {
+            0 => Ok(()),
+            more => write!(formatter, "\n      and {} below", plural(more as u64, "function")),
+        }
     }
 }
 
@@ -140,7 +156,10 @@ fn frames_of(backtrace: &str) -> Vec<String> {
         ["__rust_alloc", "__rustc::", "__rg_", "__rust_realloc", "__rust_dealloc", "__rdl_"]
             .iter()
             .any(|name| frame.contains(name))
-            || frame.starts_with("<convoy_profiling::allocator::Allocator<")
+            || ["allocator::", "offender::", "threads::"].iter().any(|module| {
+                let frame = frame.trim_start_matches('<');
+                frame.strip_prefix("convoy_profiling::").is_some_and(|at| at.starts_with(module))
+            })
     };
     let first = frames.iter().take(16).rposition(is_hook).map_or(0, |at| at + 1);
     let is_start = |frame: &String| {
@@ -150,6 +169,23 @@ fn frames_of(backtrace: &str) -> Vec<String> {
     };
     let end = frames[first..].iter().position(is_start).map_or(frames.len(), |at| first + at);
     frames.drain(first..end).collect()
+}
+
+/// Whether a function only calls another one.
+fn is_glue(frame: &str) -> bool {
+    ["::call_once", "catch_unwind", "__rust_try", "::do_call"]
+        .iter()
+        .any(|name| frame.contains(name))
+}
+
+/// A function whose file does not begin with the folder in which the standard library was built.
+fn without_folder(frame: &str) -> Cow<'_, str> {
+    match frame.split_once("/rustc/") {
+        Some((before, file)) => {
+            Cow::Owned(format!("{before}{}", file.split_once('/').map_or(file, |(_, file)| file)))
+        }
+        None => Cow::Borrowed(frame),
+    }
 }
 
 /// Whether a function is of the standard library.
@@ -198,6 +234,36 @@ mod tests {
         assert!(
             text.starts_with("allocation of 8 bytes in frame 3 on thread \"main\", by game::step")
         );
+    }
+
+    #[test]
+    fn functions_of_the_kit_are_no_offenders() {
+        let printed = "   0: convoy_profiling::offender::Offenders::note
+   1: convoy_profiling::threads::Member::note
+   2: game::step
+   3: core::ops::function::impls::<impl core::ops::function::FnMut<A> for &mut F>::call_once
+             at /rustc/1/library/core/src/ops/function.rs:1:1
+   4: convoy_profiling::steady::SteadyState::run";
+        let stack = Stack::Named(frames_of(printed));
+        let request = Request::Allocation { bytes: 1 };
+        let offender = Offender { request, frame: 0, thread: "main".to_owned(), stack };
+        let printed = offender.to_string();
+        let first = "allocation of 1 byte in frame 0 on thread \"main\", by game::step";
+        assert_eq!(printed.lines().collect::<Vec<_>>(), [first, "      game::step"]);
+        let library = without_folder("core::mem::take at /rustc/59807/library/core/src/mem.rs:1:2");
+        assert_eq!(library, "core::mem::take at library/core/src/mem.rs:1:2");
+    }
+
+    #[test]
+    fn a_loop_hides_no_other_requests() {
+        let offenders = Offenders::new();
+        for _ in 0..1_000 {
+            offenders.note(Request::Allocation { bytes: 8 }, 0, "loud");
+        }
+        offenders.note(Request::Allocation { bytes: 16 }, 1, "quiet");
+        let (kept, seen) = offenders.take();
+        assert_eq!((kept.len(), seen), (KEPT_OF_A_KIND + 1, 1_001));
+        assert_eq!(kept[KEPT_OF_A_KIND].thread(), "quiet");
     }
 
     #[test]

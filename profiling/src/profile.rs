@@ -1,5 +1,6 @@
 //! [`Profile`]: a heap profile by dhat of a stretch of a program, with the mapped memory beside it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use convoy_engine::{SnapshotPool, World};
 use dhat::HeapStats;
 use serde_json::Value;
 
+use crate::counts::plural;
 use crate::threads::uncounted;
 
 /// Call sites that are printed.
@@ -21,6 +23,11 @@ const FUNCTIONS: usize = 6;
 /// One profiler at a time: dhat has one for the process.
 static PROFILER: Mutex<()> = Mutex::new(());
 
+thread_local! {
+    /// Whether this thread is in a stretch that is profiled.
+    static IS_PROFILING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Profiles the heap in `stretch`, writes `dhat-heap.json` for dhat's viewer, and prints the totals and the
 /// five heaviest call sites on standard output. Returns the result of `stretch`.
 ///
@@ -28,28 +35,32 @@ static PROFILER: Mutex<()> = Mutex::new(());
 /// use convoy_profiling::{Allocator, profile};
 ///
 /// #[global_allocator]
-/// static ALLOCATOR: Allocator<dhat::Alloc> = Allocator::new(dhat::Alloc);
+/// static ALLOCATOR: Allocator<convoy_profiling::dhat::Alloc> = Allocator::DHAT;
 ///
 /// let lists: Vec<Vec<u8>> = profile("lists", || (0..10).map(|size| vec![0; size]).collect());
 /// ```
 ///
 /// # Panics
 ///
-/// When dhat's allocator is not the global one, or inside of it; and when `stretch` does.
+/// When the global allocator is not dhat's inside of an [`Allocator`](crate::Allocator), when a stretch that
+/// is profiled calls it, and when `stretch` panics.
 pub fn profile<R>(name: &str, stretch: impl FnOnce() -> R) -> R {
     let (result, profile) = Profile::new(name).run(stretch);
     println!("{profile}");
     result
 }
 
-/// A heap profile of a stretch of a program. Stretches of several threads wait for each other.
+/// A heap profile of a stretch of a program.
+///
+/// dhat profiles the whole process: what other threads allocate meanwhile is in the profile, too. Stretches of
+/// several threads wait for each other.
 ///
 /// ```
 /// use convoy_engine::World;
 /// use convoy_profiling::{Allocator, Profile};
 ///
 /// #[global_allocator]
-/// static ALLOCATOR: Allocator<dhat::Alloc> = Allocator::new(dhat::Alloc);
+/// static ALLOCATOR: Allocator<convoy_profiling::dhat::Alloc> = Allocator::DHAT;
 ///
 /// # let folder = std::env::temp_dir();
 /// let mut world = World::new();
@@ -95,8 +106,16 @@ pub struct HeapSite {
     pub stack: Vec<String>,
 }
 
+impl HeapSite {
+    /// The function that allocated: the innermost that is not of the standard library.
+    pub fn site(&self) -> &str {
+        let own = self.stack.iter().find(|function| !is_of_library(function));
+        own.or(self.stack.first()).map_or("an unknown function", String::as_str)
+    }
+}
+
 impl Profile {
-    /// A profile by the name that its printout bears.
+    /// A profile. Its printout begins with the name.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -106,13 +125,14 @@ impl Profile {
         }
     }
 
-    /// Where the profile is written, in place of `dhat-heap.json`.
+    /// Where the profile is written, in place of `dhat-heap.json`. A relative path begins at the current folder,
+    /// which is that of the package in tests.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = path.into();
         self
     }
 
-    /// Tells the memory of this pool's idle cells as well.
+    /// Reports the memory of this pool's idle cells as well.
     #[cfg(feature = "engine")]
     pub fn pool(mut self, pool: &SnapshotPool) -> Self {
         self.pool = Some(pool.clone());
@@ -124,16 +144,22 @@ impl Profile {
     ///
     /// # Panics
     ///
-    /// When dhat's allocator is not the global one, or inside of it; and when `stretch` does.
+    /// When the global allocator is not dhat's inside of an [`Allocator`](crate::Allocator), when a stretch
+    /// that is profiled calls it, and when `stretch` panics.
     pub fn run<R>(self, stretch: impl FnOnce() -> R) -> (R, HeapProfile) {
+        assert!(!IS_PROFILING.get(), "a stretch is profiled, and there is one inside of it");
         let _one = PROFILER.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(
             uncounted(is_installed),
-            "dhat sees no allocation: make its allocator the global one, by `#[global_allocator] static \
-             ALLOCATOR: convoy_profiling::Allocator<dhat::Alloc> = convoy_profiling::Allocator::new(dhat::Alloc);`"
+            "dhat sees no allocation: the program's allocator has to be `#[global_allocator] static \
+             ALLOCATOR: convoy_profiling::Allocator<convoy_profiling::dhat::Alloc> = \
+             convoy_profiling::Allocator::DHAT;`"
         );
         let profiler = uncounted(|| dhat::Profiler::builder().file_name(&self.file).build());
-        let result = stretch();
+        let result = {
+            let _inside = Inside::begin();
+            stretch()
+        };
         let heap = HeapStats::get();
         uncounted(|| drop(profiler));
         let sites = uncounted(|| heaviest(&self.file));
@@ -150,8 +176,8 @@ impl Profile {
         (result, profile)
     }
 
-    /// As [`Profile::run`], and tells the mapped memory of a world of `state` after the stretch, which dhat
-    /// does not see.
+    /// As [`Profile::run`], and reports the memory that a world of `state` has mapped after the stretch, which
+    /// dhat does not see.
     ///
     /// # Panics
     ///
@@ -197,6 +223,22 @@ impl HeapProfile {
     }
 }
 
+/// Says that this thread is in a profiled stretch, for as long as it lives.
+struct Inside;
+
+impl Inside {
+    fn begin() -> Self {
+        IS_PROFILING.set(true);
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        IS_PROFILING.set(false);
+    }
+}
+
 /// Whether dhat sees allocations. Leaves no trace in a later profile.
 fn is_installed() -> bool {
     let _profiler = dhat::Profiler::builder().testing().build();
@@ -228,7 +270,12 @@ const LIBRARY: [&str; 16] = [
 /// Whether a function of a profile, such as `grow (alloc/src/raw_vec.rs:7:9)`, is of these.
 fn is_of_library(function: &str) -> bool {
     let (name, file) = function.rsplit_once(" (").unwrap_or((function, ""));
-    LIBRARY.iter().any(|folder| file.starts_with(folder)) || name.contains("__rust_")
+    // Without debug information there is only the name.
+    let name = name.trim_start_matches(['<', '&', '*']);
+    let is_named = ["alloc::", "core::", "std::", "hashbrown::", "convoy_profiling::allocator::"];
+    LIBRARY.iter().any(|folder| file.starts_with(folder))
+        || name.contains("__rust")
+        || is_named.iter().any(|start| name.starts_with(start))
 }
 
 /// The heaviest call sites of a profile that was written.
@@ -260,11 +307,14 @@ fn sites_of(profile: &Value) -> Option<Vec<HeapSite>> {
 impl fmt::Display for HeapProfile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, file, heap, sites, .. } = self;
-        writeln!(formatter, "heap profile {name:?}, for dhat's viewer in {}", file.display())?;
+        writeln!(formatter, "heap profile {name:?} in {}, for dhat's viewer", file.display())?;
         writeln!(
             formatter,
-            "  heap: {} blocks of {} bytes in all, at most {} bytes at one time, {} at the end",
-            heap.total_blocks, heap.total_bytes, heap.max_bytes, heap.curr_bytes
+            "  heap: {} with {} in all, at most {} at one time, {} at the end",
+            plural(heap.total_blocks, "block"),
+            plural(heap.total_bytes, "byte"),
+            plural(heap.max_bytes as u64, "byte"),
+            plural(heap.curr_bytes as u64, "byte")
         )?;
         #[cfg(feature = "engine")]
         if let Some((memory, used)) = &self.world {
@@ -295,7 +345,8 @@ impl fmt::Display for HeapProfile {
         };
         write!(formatter, "  the heaviest call sites:")?;
         for HeapSite { bytes, blocks, stack } in sites {
-            write!(formatter, "\n    {bytes} bytes in {blocks} blocks")?;
+            let (bytes, blocks) = (plural(*bytes, "byte"), plural(*blocks, "block"));
+            write!(formatter, "\n    {bytes} in {blocks}")?;
             let own = stack.iter().position(|function| !is_of_library(function)).unwrap_or(0);
             for function in
                 stack.iter().skip(own).take(FUNCTIONS).filter(|each| !is_of_library(each))
@@ -320,6 +371,8 @@ mod tests {
         assert_eq!((sites[0].bytes, sites[0].blocks), (90, 3));
         assert_eq!(sites[1].stack, ["with (alloc/src/vec.rs:1)", "game::step (g.rs:7)"]);
         assert_eq!(sites_of(&Value::Null), None);
-        assert_eq!(sites[1].stack.iter().position(|function| !is_of_library(function)), Some(1));
+        assert_eq!(sites[1].site(), "game::step (g.rs:7)");
+        assert!(is_of_library("<alloc::raw_vec::RawVecInner>::try_allocate_in (???:0:0)"));
+        assert!(!is_of_library("<game::World as core::fmt::Debug>::fmt (???:0:0)"));
     }
 }

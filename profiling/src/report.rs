@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::budget::Budget;
-use crate::counts::HeapCounts;
+use crate::counts::{HeapCounts, plural};
 use crate::offender::Offender;
 use crate::process::ProcessCounts;
 use crate::world::WorldCounts;
@@ -91,7 +91,7 @@ impl Report {
         self.0.world
     }
 
-    /// The first requests to the heap in measured frames.
+    /// The first requests to the heap in measured frames: 64 at the most, and of each kind and size 8.
     pub fn offenders(&self) -> &[Offender] {
         &self.0.offenders
     }
@@ -129,19 +129,20 @@ impl fmt::Display for Report {
         let exceeded = self.exceeded();
         let verdict =
             if exceeded.is_empty() { "keeps to its budget" } else { "is above its budget" };
-        writeln!(formatter, "{name:?} {verdict}: {frames} frames after a warm-up of {warm_up}")?;
+        let measured = plural(*frames, "frame");
+        writeln!(formatter, "{name:?} {verdict}: {measured} after a warm-up of {warm_up}")?;
         for (what, number, limit) in &exceeded {
             writeln!(formatter, "  {number} {what}, where {limit} are allowed")?;
         }
         for (thread, counts) in threads {
             writeln!(formatter, "  thread {thread:?}: {counts}")?;
         }
-        writeln!(formatter, "  other threads, not asserted: {strangers}")?;
+        write!(formatter, "  other threads, not asserted: {strangers}")?;
         if let Some(process) = process {
             let asserted = if *is_alone { "" } else { ", not asserted" };
-            writeln!(
+            write!(
                 formatter,
-                "  process{asserted}: {} bytes mapped, {} bytes of resident growth, {} minor and {} major \
+                "\n  process{asserted}: {} bytes mapped, {} bytes of resident growth, {} minor and {} major \
                  page faults",
                 process.mapped_bytes,
                 process.resident_bytes,
@@ -150,7 +151,7 @@ impl fmt::Display for Report {
             )?;
         }
         if let Some(world) = &self.0.world {
-            writeln!(formatter, "  world: {world}")?;
+            write!(formatter, "\n  world: {world}")?;
         }
         self.list_offenders(formatter)
     }
@@ -165,7 +166,7 @@ impl Report {
         let mut sites: Vec<(&Offender, usize)> = Vec::new();
         for offender in offenders {
             let is_same = |other: &&mut (&Offender, usize)| {
-                other.0.stack() == offender.stack()
+                other.0.site() == offender.site()
                     && std::mem::discriminant(&other.0.request())
                         == std::mem::discriminant(&offender.request())
             };
@@ -176,19 +177,21 @@ impl Report {
         }
         writeln!(
             formatter,
-            "  {requests} requests in measured frames; the first {} by call site:",
+            "\n  {} in measured frames, of which {} were looked at; by call site:",
+            plural(*requests, "request"),
             offenders.len()
         )?;
         for (offender, count) in sites.iter().take(SITES_MAX) {
             writeln!(formatter, "    {count} x {offender}")?;
         }
         if sites.len() > SITES_MAX {
-            writeln!(formatter, "    and {} more call sites", sites.len() - SITES_MAX)?;
+            let more = (sites.len() - SITES_MAX) as u64;
+            writeln!(formatter, "    and {}", plural(more, "more call site"))?;
         }
         write!(
             formatter,
             "  For a heap profile of just these frames: run {warm_up} frames, then {frames} inside \
-             `convoy_profiling::profile(name, || ...)`, with the feature `dhat`."
+             `convoy_profiling::profile(name, || ...)`, with the feature `dhat` and its allocator."
         )
     }
 }

@@ -52,7 +52,7 @@ pub struct SteadyState {
 }
 
 impl SteadyState {
-    /// A test by the name that its report bears: 100 frames of warm-up, and 1,000 that are measured.
+    /// A test of 100 frames of warm-up and 1,000 that are measured. Its report begins with the name.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -66,13 +66,13 @@ impl SteadyState {
         }
     }
 
-    /// So many frames come first and may do anything. More than the longest period of the simulation.
+    /// Runs so many frames first, which may do anything: more than the longest period of the simulation.
     pub fn warm_up(mut self, frames: u64) -> Self {
         self.warm_up = frames;
         self
     }
 
-    /// So many frames are measured.
+    /// Measures so many frames, at least one.
     pub fn frames(mut self, frames: u64) -> Self {
         self.frames = frames;
         self
@@ -85,7 +85,7 @@ impl SteadyState {
     }
 
     /// Says that nothing else runs in this process, so that its mappings and its resident memory are the
-    /// test's own, and asserts them, where the system tells them: on Linux. For tests with
+    /// test's own, and asserts them on Linux, where the system counts them. For tests with
     /// `harness = false`, and for binaries.
     pub fn alone(mut self) -> Self {
         self.is_alone = true;
@@ -115,8 +115,9 @@ impl SteadyState {
     ///
     /// # Panics
     ///
-    /// When the kit would not notice an allocation or, in a test that is alone, a mapping; when another test
-    /// has enrolled one of the threads before the last frame; and when `frame` does.
+    /// When no frame is to be measured, when the kit would not notice an allocation or, in a test that is
+    /// alone, a mapping; when another test has enrolled one of the threads before the last frame; and when
+    /// `frame` does.
     #[track_caller]
     pub fn run(self, mut frame: impl FnMut(u64)) -> Report {
         self.measure(&mut (), |(), number| frame(number), |()| None)
@@ -168,6 +169,7 @@ impl SteadyState {
         world: impl Fn(&S) -> Option<WorldCounts>,
     ) -> Report {
         let Self { name, warm_up, frames, budget, is_alone, threads, .. } = self;
+        assert!(frames > 0, "a test of no frame can't fail");
         threads.enroll();
         // Others may unmap as much at the same moment.
         assert!(

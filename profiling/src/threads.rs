@@ -33,9 +33,15 @@ use crate::offender::{Offender, Offenders};
 ///     .start_handler(move |_| threads.enroll())
 ///     .build()
 ///     .unwrap();
+/// pool.broadcast(|_| ()); // all threads have started when all have answered
 /// let report = test.run(|_| pool.broadcast(|_| ()).clear());
 /// assert_eq!(report.threads().len(), 3);
 /// ```
+///
+/// Work that a pool of rayon gets from a thread outside of it goes through a queue that allocates now and
+/// then. Run the whole test inside of the pool: `pool.install(|| test.run(...))`.
+///
+/// A thread that ends in a measured frame frees what the standard library keeps for it, once or twice.
 #[derive(Clone)]
 pub struct Threads(&'static Group);
 
@@ -114,12 +120,14 @@ impl Tally {
         self.peak.fetch_max(above.max(0) as u64, Ordering::Relaxed);
     }
 
-    /// Takes requests back that were made to see whether they are counted.
-    fn take_back(&self, counts: HeapCounts) {
+    /// Takes requests back that were made to see whether they are counted, and the peak that they made: by
+    /// the thread whose counts these are.
+    fn take_back(&self, counts: HeapCounts, peak_bytes: u64) {
         self.allocations.fetch_sub(counts.allocations, Ordering::Relaxed);
         self.frees.fetch_sub(counts.frees, Ordering::Relaxed);
         self.reallocations.fetch_sub(counts.reallocations, Ordering::Relaxed);
         self.bytes.fetch_sub(counts.bytes, Ordering::Relaxed);
+        self.peak.store(peak_bytes, Ordering::Relaxed);
     }
 
     /// Begins a new peak from here.
@@ -283,7 +291,7 @@ impl Threads {
         PROBES.set(false);
         let spent = member.tally.counts() - before;
         // The group may be measured now.
-        member.tally.take_back(spent);
+        member.tally.take_back(spent, before.peak_bytes);
         // While dhat profiles, its own allocations come on top.
         assert!(
             spent.allocations >= 1 && spent.frees >= 1,

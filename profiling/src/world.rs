@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::counts::plural;
+
 /// The counts of a world in the measured frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -12,8 +14,8 @@ pub struct WorldCounts {
     pub bytes_copied: u64,
     /// Bytes that the world mapped, less those that it unmapped.
     pub mapped_bytes: i64,
-    /// Snapshots for which the [pool](crate::SteadyState::pool) had to make a cell.
-    pub pool_misses: u64,
+    /// Snapshots for which the [pool](crate::SteadyState::pool) had to make a cell; `None` where none was given.
+    pub pool_misses: Option<u64>,
     /// Bytes of chunks that only snapshots keep, after the last frame.
     pub retained_bytes: usize,
     /// The most bytes of such chunks at one time since the world was made.
@@ -34,7 +36,7 @@ impl WorldCounts {
             chunks_copied: copies.chunks_copied,
             bytes_copied: copies.bytes_copied,
             mapped_bytes: memory.mapped_bytes as i64,
-            pool_misses: pool.map_or(0, |pool| pool.statistics().missed),
+            pool_misses: pool.map(|pool| pool.statistics().missed),
             retained_bytes: memory.retained_bytes,
             retained_bytes_peak: memory.retained_bytes_peak,
             active_captures: memory.active_captures,
@@ -47,7 +49,7 @@ impl WorldCounts {
             chunks_copied: self.chunks_copied.saturating_sub(before.chunks_copied),
             bytes_copied: self.bytes_copied.saturating_sub(before.bytes_copied),
             mapped_bytes: self.mapped_bytes - before.mapped_bytes,
-            pool_misses: self.pool_misses.saturating_sub(before.pool_misses),
+            pool_misses: self.pool_misses.zip(before.pool_misses).map(|(now, then)| now - then),
             ..self
         }
     }
@@ -57,14 +59,16 @@ impl fmt::Display for WorldCounts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} chunks copied, {} bytes mapped, {} cells made, {} bytes retained by {} snapshots, at most {} \
-             at one time",
-            self.chunks_copied,
+            "{} copied, {} bytes mapped, {} bytes retained by {}, at most {} at one time",
+            plural(self.chunks_copied, "chunk"),
             self.mapped_bytes,
-            self.pool_misses,
             self.retained_bytes,
-            self.active_captures,
+            plural(self.active_captures as u64, "snapshot"),
             self.retained_bytes_peak
-        )
+        )?;
+        match self.pool_misses {
+            Some(cells) => write!(formatter, ", {} made", plural(cells, "cell")),
+            None => Ok(()),
+        }
     }
 }

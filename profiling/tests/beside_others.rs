@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
 use convoy_engine::{ComponentMask, SnapshotPool, World};
-use convoy_profiling::{Allocator, Budget, Request, SteadyState, uncounted};
+use convoy_profiling::{Allocator, Budget, HeapCounts, Request, SteadyState, Threads, uncounted};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator::SYSTEM;
@@ -169,6 +169,8 @@ fn threads_of_a_pool_count() {
         .start_handler(move |_| threads.enroll())
         .build()
         .unwrap();
+    // All threads have started when all have answered.
+    pool.broadcast(|_| ());
     let report = test.run(|frame| {
         if frame == 3 {
             pool.install(allocates_in_a_worker);
@@ -262,7 +264,7 @@ fn misses_of_a_pool_are_reported() {
         },
     );
     let world = report.world().unwrap();
-    assert!(world.pool_misses > 0 && world.active_captures == 10, "{report}");
+    assert!(world.pool_misses > Some(0) && world.active_captures == 10, "{report}");
     assert!(!report.is_within_budget(), "making a cell allocates: {report}");
 }
 
@@ -301,4 +303,32 @@ fn a_thread_that_is_enrolled_meanwhile_is_no_false_alarm() {
         0,
         "{report}"
     );
+}
+
+#[test]
+fn enrolling_leaves_no_peak() {
+    let threads = Threads::new();
+    threads.enroll();
+    assert_eq!(threads.total(), HeapCounts::default());
+    drop(std::hint::black_box(Box::new(7_u8)));
+    assert_eq!(threads.total().peak_bytes, 1);
+}
+
+#[test]
+fn tests_inside_of_a_pool_of_rayon_allocate_nothing() {
+    let test = SteadyState::new("inside").warm_up(10).frames(runs().into());
+    let threads = test.threads().clone();
+    let pool = rayon_core::ThreadPoolBuilder::new().num_threads(2);
+    let pool = pool.start_handler(move |_| threads.enroll()).build().unwrap();
+    let work = || std::hint::black_box(7_u64).wrapping_mul(3);
+    pool.broadcast(|_| ());
+    let report = pool.install(|| test.run(|_| _ = rayon_core::join(work, work)));
+    report.assert();
+    assert_eq!(report.threads().len(), 2);
+}
+
+#[test]
+#[should_panic(expected = "a test of no frame can't fail")]
+fn no_frame_is_no_test() {
+    SteadyState::new("empty").frames(0).run(|_| ()).assert();
 }

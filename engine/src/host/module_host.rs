@@ -469,8 +469,8 @@ impl ModuleHost {
         self.timeline.runs(self.frame)
     }
 
-    /// The run that left a snapshot last, of those in the [timeline](ModuleHost::timeline). The cost grows with
-    /// the timeline.
+    /// The run that left a snapshot last, of those in the [timeline](ModuleHost::timeline): a module whose run has
+    /// not landed yet may hold it still. The cost grows with the timeline.
     pub fn last_to_leave(&self, snapshot: SnapshotId) -> Option<&ModuleRun> {
         let readers = self.timeline().filter(|run| run.snapshot == snapshot);
         readers.max_by_key(|run| run.left)

@@ -14,7 +14,7 @@ use profiling::job::{self, JobError};
 use profiling::stretches::Stretch;
 
 #[global_allocator]
-static ALLOCATOR: Allocator<dhat::Alloc> = Allocator::new(dhat::Alloc);
+static ALLOCATOR: Allocator<dhat::Alloc> = Allocator::DHAT;
 
 fn main() -> ExitCode {
     match run(&HeapArguments::parse()) {
