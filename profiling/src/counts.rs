@@ -15,9 +15,8 @@ pub struct HeapCounts {
     pub reallocations: u64,
     /// Bytes of the blocks allocated, and those by which reallocations made blocks larger.
     pub bytes: u64,
-    /// The most bytes that were allocated and not freed at one time, above those at the start of the
-    /// count. A thread that frees the blocks of others counts them, so that threads are told apart by
-    /// their own work only.
+    /// The most bytes that were allocated and not freed at one time, above those at the start of the count. Each
+    /// request counts for the thread that makes it, whichever thread a block came from.
     pub peak_bytes: u64,
 }
 

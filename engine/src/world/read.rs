@@ -62,8 +62,7 @@ impl World {
         self.state.index.locate(entity).ok_or(EntityError::NotAlive { entity })
     }
 
-    // Always: it is the whole of a look-up but for errors.
-    #[inline(always)]
+    #[inline]
     fn find<T: Component>(&self, entity: Entity) -> Option<&T> {
         let (table, row) = self.state.index.place_of(entity)?;
         let id = self.catalog.registry.component_of::<T>()?;
