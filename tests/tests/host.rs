@@ -699,6 +699,8 @@ fn timeline_tells_the_run_that_left_a_snapshot_last() {
     for (gate, module) in [(1, 1), (0, 0)] {
         gates[gate].send(()).unwrap();
         while host.last_to_leave(snapshot).is_none_or(|run| run.module.index() != module) {
+            // Far fewer frames than the timeline has.
+            host.wait(Duration::from_millis(5));
             host.run_frame(&mut world, FRAME).unwrap();
         }
     }

@@ -19,9 +19,9 @@ const GROWTH_MAX: f64 = 0.02;
 /// Growth that is always allowed.
 const GROWTH_MIN: u64 = 50;
 
-/// Growth of misses that is always allowed: a hundred are no more than two lists that came to lie in the
-/// same lines of the cache.
-const MISSES_MIN: u64 = 100;
+/// Growth of misses that is always allowed: lists that come to lie in the same lines of the cache. The same
+/// hundred captures had 89, 243 and 788 after changes to code that they don't run.
+const MISSES_MIN: u64 = 1_000;
 
 /// Compares instruction counts with those in `benches/instructions.json`.
 #[derive(Parser)]

@@ -188,10 +188,14 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
                 return Ok(());
             }
         }
-        // Where it is known at once that all tables match and are live, nothing is asked of each.
+        // Where it is known at once that the tables are live, and that they match, that is not asked of each.
         if let Some(tables) = plan.live_matches() {
             // SAFETY: the caller's contract, and the cursor is before a table.
             return unsafe { self.open_tables(plan, |at| tables.visit(at), access, ahead) };
+        }
+        if let Some(tables) = plan.live_scan() {
+            // SAFETY: as above.
+            return unsafe { self.open_tables(plan, |at| tables.visit::<F>(at), access, ahead) };
         }
         // SAFETY: as above.
         unsafe { self.open_tables(plan, |at| plan.visit::<F>(at), access, ahead) }

@@ -53,6 +53,7 @@ unsafe impl<T: Component> Terms for Has<T> {
         Ok(store.catalog().registry.id_of::<T>(Kind::Component))
     }
 
+    #[inline]
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {
         resolved.is_some_and(|id| table.mask().contains(id))
     }

@@ -203,6 +203,18 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
         }
     }
 
+    /// The tables of the plan, if it scans those of a world.
+    #[inline]
+    pub(super) fn live_scan(&self) -> Option<LiveScan<'p, 'a, Q>> {
+        match self.choice {
+            Choice::Scan(scan) => {
+                let (tables, registry) = (self.store.live_tables()?, self.registry());
+                Some(LiveScan { scan, tables, registry })
+            }
+            Choice::Kept { .. } => None,
+        }
+    }
+
     /// The table at a position of the plan; `None` when it has no rows or does not match.
     pub(super) fn table<F: Filter>(&self, position: usize) -> Option<TableRef<'a>> {
         let table = self.store.table(self.archetype(position).index());
@@ -277,6 +289,23 @@ impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
         let Match { archetype, place } = self.matches[position];
         let table = TableRef::live(&self.tables[archetype.index()]);
         (table.rows() > 0).then_some((table, place))
+    }
+}
+
+/// Tables that are scanned, of a live store.
+pub(super) struct LiveScan<'p, 'a, Q: Terms> {
+    scan: &'p Scan<'p, Q>,
+    tables: &'a [Table],
+    registry: &'a Registry,
+}
+
+impl<'a, Q: Terms> LiveScan<'_, 'a, Q> {
+    /// [`Plan::visit`].
+    #[inline]
+    pub(super) fn visit<F: Filter>(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
+        let table = TableRef::live(&self.tables[position]);
+        let is_visited = table.rows() > 0 && self.scan.admits::<F>(&table, self.registry);
+        is_visited.then(|| (table, Q::place(self.scan.resolved, &table)))
     }
 }
 

@@ -98,6 +98,7 @@ unsafe impl<P: ComponentTerm> Terms for Option<P> {
         Ok(Some(OptionalIds { id, toggle: registry.info(id).toggle() }))
     }
 
+    #[inline]
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
         let OptionalIds { id, toggle } = resolved?;
         let toggle = toggle.and_then(|toggle| table.place(toggle));

@@ -62,6 +62,7 @@ unsafe impl<T: Component> Terms for &T {
         Ok(id)
     }
 
+    #[inline]
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
         resolved.and_then(|id| table.place(id)).expect("a visited table has what is required")
     }
@@ -146,6 +147,7 @@ unsafe impl Terms for Entity {
         find::<Entity>(store, false).map(|_| ())
     }
 
+    #[inline]
     fn place((): (), table: &TableRef<'_>) -> Self::Place {
         table.place(ComponentId::ENTITY).expect("every table has an entity column")
     }

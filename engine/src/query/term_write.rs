@@ -98,6 +98,7 @@ unsafe impl<T: Component> Terms for &mut T {
         Ok(id)
     }
 
+    #[inline]
     fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
         resolved.and_then(|id| table.place(id)).expect("a visited table has what is required")
     }

@@ -50,6 +50,7 @@ macro_rules! tuple_terms {
                 Ok(($($name::resolve(store, requirements)?,)*))
             }
 
+            #[inline]
             fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> Self::Place {
                 ($($name::place(resolved.$index, table),)*)
             }

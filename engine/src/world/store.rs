@@ -303,6 +303,7 @@ impl<'a> TableRef<'a> {
     }
 
     /// Where a column stands; `None` when the table has no such component.
+    #[inline]
     pub(crate) fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
         match self.columns {
             Columns::Live(table) => ColumnPlace::in_table(table, id),
@@ -345,12 +346,14 @@ pub struct ColumnPlace {
 }
 
 impl ColumnPlace {
+    #[inline]
     fn in_table(table: &Table, id: ComponentId) -> Option<Self> {
         let position = table.position(id)?;
         let (rows_log2, size) = table.column_shape(position);
         Some(Self::new(position, rows_log2, size))
     }
 
+    #[inline]
     fn new(position: usize, rows_log2: u8, size: usize) -> Self {
         Self { position: position as u16, rows_log2, has_chunks: size > 0 }
     }

@@ -30,9 +30,9 @@ fn write_report() -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let measures: Vec<Measure> = read_measures()?;
     let rows = results::rows(&measures, promises::WORKLOADS);
-    let list = serde_json::to_string_pretty(&results::to_json(&rows))?;
-    fs::write(folder.join("results.json"), list + "\n")?;
     let machine = machine::describe()?;
+    let list = serde_json::to_string_pretty(&results::to_json(&rows, &machine))?;
+    fs::write(folder.join("results.json"), list + "\n")?;
     let versions = machine::versions(&fs::read_to_string(folder.join("../Cargo.lock"))?);
     let page = markdown::page(&rows, promises::WORKLOADS, &machine, &versions);
     fs::write(folder.join("README.md"), page)?;

@@ -88,17 +88,21 @@ pub(crate) fn page(
         versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let mut page =
         format!("{INTRODUCTION}\n* Machine: {machine}\n* Versions: {}\n", versions.join(", "));
-    page += "\n## Promises\n\n";
-    page += "| workload | subject | baseline | ratio | target | | with a live snapshot |\n";
-    page += "|---|---|---|---|---|---|---|\n";
-    for workload in workloads {
-        for row in of(rows, workload).filter(|row| row.target.is_some()) {
-            page += &promise(workload, row, with_snapshot(rows, workload, row));
+    page += "\n## Losses\n\n";
+    page += &losses(rows, workloads);
+    page += "\n## Promises\n\nThose that are missed come first.\n\n";
+    page +=
+        "| workload | subject | baseline | ratio | target | | best peer | with a live snapshot |\n";
+    page += "|---|---|---|---|---|---|---|---|\n";
+    for is_met in [false, true] {
+        for workload in workloads {
+            let promises = of(rows, workload).filter(|row| row.target.is_some());
+            for row in promises.filter(|row| (row.met == Some(true)) == is_met) {
+                page += &promise(workload, row, rows);
+            }
         }
     }
     page += &tried(rows, workloads);
-    page += "\n## Losses\n\n";
-    page += &losses(rows, workloads);
     page += ELSEWHERE;
     page += CAPTURE;
     page += NEIGHBOURS;
@@ -136,7 +140,20 @@ fn with_snapshot(rows: &[Row], workload: &Workload, row: &Row) -> String {
     value.zip(baseline).map_or_else(String::new, |(own, base)| number(own.0 / base.0))
 }
 
-fn promise(workload: &Workload, row: &Row, with_snapshot: String) -> String {
+/// The fastest peer, and its ratio to the row's baseline, where there are any.
+fn best_peer(rows: &[Row], workload: &Workload, row: &Row) -> String {
+    let value = |row: &Row| row.value.as_ref().map(|(value, _)| *value);
+    let baseline = of(rows, workload).find(|other| other.subject == row.baseline);
+    let peers = of(rows, workload).filter(|row| is_peer(row));
+    let measured = peers.filter_map(|peer| Some((value(peer)?, &peer.subject)));
+    let best = measured.min_by(|left, right| left.0.total_cmp(&right.0));
+    let ratio = best.zip(baseline.and_then(value));
+    ratio.map_or_else(String::new, |((own, peer), base)| format!("{peer} {}", number(own / base)))
+}
+
+fn promise(workload: &Workload, row: &Row, rows: &[Row]) -> String {
+    let (best_peer, with_snapshot) =
+        (best_peer(rows, workload, row), with_snapshot(rows, workload, row));
     let verdict = match (row.met, row.ratio) {
         (Some(true), _) => "met",
         (_, Some(_)) => "**missed**",
@@ -147,7 +164,8 @@ fn promise(workload: &Workload, row: &Row, with_snapshot: String) -> String {
     let ratio = ratio(row);
     let target = number(target);
     format!(
-        "| {title} | {subject} | {baseline} | {ratio} | <= {target} | {verdict} | {with_snapshot} |\n"
+        "| {title} | {subject} | {baseline} | {ratio} | <= {target} | {verdict} | {best_peer} | \
+         {with_snapshot} |\n"
     )
 }
 

@@ -268,10 +268,21 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         &[at_most("convoy", 3.0)],
     ),
     workload(
+        ("events", "send_1000"),
+        "send a thousand events of 16 bytes",
+        "5 ns",
+        &[at_most("convoy", 1.0)],
+    ),
+    workload(("events", "read_1000"), "read them", "raw", &[]),
+    workload(
         ("get", "100k_of_1m"),
         "get 100 thousand random components of a million",
         "raw",
-        &[at_most("convoy", 2.0), at_most("convoy prepared", 1.3)],
+        &[
+            at_most("convoy", 2.0),
+            at_most("convoy prepared", 1.3),
+            at_most_of("convoy view", "convoy", 1.1),
+        ],
     ),
     workload(
         ("despawn", "10k_of_100k"),

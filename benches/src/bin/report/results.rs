@@ -61,7 +61,7 @@ fn workload_rows(measures: &[Measure], workload: &'static Workload) -> Vec<Row> 
 }
 
 /// The rows as `results.json` lists them.
-pub(crate) fn to_json(rows: &[Row]) -> Value {
+pub(crate) fn to_json(rows: &[Row], machine: &str) -> Value {
     rows.iter()
         .map(|row| {
             json!({
@@ -72,6 +72,7 @@ pub(crate) fn to_json(rows: &[Row]) -> Value {
                 "ratio": row.ratio.map(|ratio| (ratio * 1000.0).round() / 1000.0),
                 "target": row.target,
                 "met": row.met,
+                "machine": machine,
             })
         })
         .collect()
