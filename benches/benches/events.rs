@@ -57,11 +57,9 @@ fn events(criterion: &mut Criterion) {
 
 fn raw(group: &mut Group<'_>) {
     let set_up = || Vec::with_capacity(EVENTS as usize);
-    let send = |list: &mut Vec<Hit>| list.extend((0..EVENTS).map(Hit::numbered));
-    let pass = |list: &mut Vec<Hit>, _: &mut ()| {
-        (0..EVENTS).for_each(|number| list.push(Hit::numbered(number)))
-    };
-    bench_prepared(group, ("raw", SEND), set_up, Vec::clear, pass);
+    let send =
+        |list: &mut Vec<Hit>| (0..EVENTS).for_each(|number| list.push(Hit::numbered(number)));
+    bench_prepared(group, ("raw", SEND), set_up, Vec::clear, |list, ()| send(list));
     let filled = || {
         let mut list = set_up();
         send(&mut list);

@@ -176,13 +176,7 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
     #[inline]
     pub(super) fn visit<F: Filter>(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
         match self.choice {
-            Choice::Scan(scan) => {
-                let table = self.store.table(position);
-                if table.rows() == 0 || !scan.admits::<F>(&table, self.registry()) {
-                    return None;
-                }
-                Some((table, Q::place(scan.resolved, &table)))
-            }
+            Choice::Scan(scan) => scan.visit::<F>(self.store.table(position), self.registry()),
             Choice::Kept { kept, recheck } => {
                 let Match { archetype, place } = kept.matches[position];
                 let table = self.store.table(archetype.index());
@@ -303,9 +297,7 @@ impl<'a, Q: Terms> LiveScan<'_, 'a, Q> {
     /// [`Plan::visit`].
     #[inline]
     pub(super) fn visit<F: Filter>(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
-        let table = TableRef::live(&self.tables[position]);
-        let is_visited = table.rows() > 0 && self.scan.admits::<F>(&table, self.registry);
-        is_visited.then(|| (table, Q::place(self.scan.resolved, &table)))
+        self.scan.visit::<F>(TableRef::live(&self.tables[position]), self.registry)
     }
 }
 
@@ -327,6 +319,17 @@ impl<'p, 'a> Plan<'p, 'a, ()> {
 }
 
 impl<Q: Terms> Scan<'_, Q> {
+    /// A table and where its columns are; `None` when it has no rows or does not match.
+    #[inline]
+    fn visit<'a, F: Filter>(
+        &self,
+        table: TableRef<'a>,
+        registry: &Registry,
+    ) -> Option<(TableRef<'a>, Q::Place)> {
+        let is_visited = table.rows() > 0 && self.admits::<F>(&table, registry);
+        is_visited.then(|| (table, Q::place(self.resolved, &table)))
+    }
+
     #[inline]
     fn admits<F: Filter>(&self, table: &TableRef<'_>, registry: &Registry) -> bool {
         admits::<F>(&self.requirements, table.mask(), registry)

@@ -38,7 +38,7 @@ pub(crate) struct FrozenHead {
     pub(crate) tick: u64,
     /// The mask that was captured, and so may be read.
     pub(crate) mask: ComponentMask,
-    /// Whether the mask has everything, so that columns stand as in the tables.
+    /// Whether everything was captured, so that columns stand as in the tables.
     pub(crate) is_whole: bool,
     /// Entities alive.
     pub(crate) alive: u32,
@@ -435,14 +435,10 @@ impl Frozen {
 
     /// One captured column of one table.
     pub(crate) fn column(&self, table: usize, id: ComponentId) -> Option<Rows<'_>> {
-        let archetype = &self.catalog().archetypes()[table];
-        let (mask, captured) = (archetype.mask(), &self.head.mask);
-        if !mask.contains(id) || !captured.contains(id) {
-            return None;
-        }
+        let position = self.position(self.catalog().archetypes()[table].mask(), id)?;
         let (rows, starts) = self.table(table);
         let info = self.catalog().registry.info(id);
-        let start = starts[mask.rank_in_both(captured, id)] as usize;
+        let start = starts[position] as usize;
         Some(self.rows(FrozenRows { start, rows }, info.size(), info.rows_log2()))
     }
 
@@ -461,7 +457,7 @@ impl Frozen {
         let position = if self.head.is_whole {
             archetype.positions().find(id)?
         } else {
-            self.captured_position(archetype.mask(), id)?
+            self.position(archetype.mask(), id)?
         };
         let start = self.state.starts[first_column as usize + position] as usize;
         let info = catalog.registry.info(id);
@@ -473,10 +469,8 @@ impl Frozen {
 
     /// Where the column of a component stands among the captured ones of a table with `mask`.
     #[inline(never)]
-    fn captured_position(&self, mask: &ComponentMask, id: ComponentId) -> Option<usize> {
-        let captured = &self.head.mask;
-        let is_here = mask.contains(id) && captured.contains(id);
-        is_here.then(|| mask.rank_in_both(captured, id))
+    fn position(&self, mask: &ComponentMask, id: ComponentId) -> Option<usize> {
+        mask.rank_in_both(&self.head.mask, id)
     }
 
     /// The slot of number `index`, if slots were captured and there is that one.

@@ -152,17 +152,20 @@ impl ComponentMask {
         before.map(|word| self.words[word].count_ones() as usize).sum::<usize>() + below
     }
 
-    /// How many ids that are in both sets are below `id`.
+    /// How many ids that are in both sets are below `id`; `None` where `id` is not in both.
     #[inline]
-    pub(crate) fn rank_in_both(&self, other: &Self, id: ComponentId) -> usize {
+    pub(crate) fn rank_in_both(&self, other: &Self, id: ComponentId) -> Option<usize> {
+        if !self.contains(id) || !other.contains(id) {
+            return None;
+        }
         let (word, bit) = (id.index() / 64, id.index() % 64);
         let both = |word: usize| self.words[word] & other.words[word];
         let below = (both(word) & ((1 << bit) - 1)).count_ones() as usize;
         if word == 0 {
-            return below;
+            return Some(below);
         }
         let before = words_of(self.summary & other.summary & ((1 << word) - 1));
-        before.map(|word| both(word).count_ones() as usize).sum::<usize>() + below
+        Some(before.map(|word| both(word).count_ones() as usize).sum::<usize>() + below)
     }
 
     /// The ids in ascending order.
@@ -268,8 +271,9 @@ mod tests {
         let mask = ComponentMask::from_iter(ids);
         for (position, id) in ids.into_iter().enumerate() {
             assert_eq!(mask.rank(id), position);
-            assert_eq!(mask.rank_in_both(&ComponentMask::ALL, id), position);
-            assert_eq!(ComponentMask::ALL.rank_in_both(&mask, id), position);
+            assert_eq!(mask.rank_in_both(&ComponentMask::ALL, id), Some(position));
+            assert_eq!(ComponentMask::ALL.rank_in_both(&mask, id), Some(position));
+            assert_eq!(mask.rank_in_both(&ComponentMask::NONE, id), None);
         }
         assert!(mask.iter().eq(ids));
     }

@@ -100,19 +100,19 @@ impl EventLog {
         self.first + self.rows as u64
     }
 
-    /// Appends a record in place, where that takes neither a chunk nor a drop of older records. Tells
-    /// whether it did. By value, and always inlined: a record that is read back from the stack, where
-    /// it was just put together, costs more than all the rest.
+    /// Appends the record of type `T` that `write` writes, in place, where that takes neither a chunk nor a
+    /// drop of older records. Tells whether it did. Always inlined, so that a record goes from registers to
+    /// its row: reading it back from the stack, where it was just put together, costs more than all the rest.
     #[inline(always)]
     pub(crate) fn push_now<T: Component>(
         &mut self,
-        event: T,
+        write: impl FnOnce(RowMut<'_>),
         retention: usize,
         now: Now<'_>,
     ) -> bool {
         let is_within = self.rows <= retention.saturating_add(self.column.chunk_rows());
         if is_within && let Some(row) = self.column.owned_row::<T>(self.rows, now) {
-            row.write(event);
+            write(row);
             self.rows += 1;
             self.changed = true;
             return true;
@@ -129,14 +129,11 @@ impl EventLog {
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        let is_within = self.rows <= retention.saturating_add(self.column.chunk_rows());
-        if is_within && let Some(row) = self.column.owned_row::<T>(self.rows, memory.now()) {
-            row.write_recorded(event);
-            self.rows += 1;
-            self.changed = true;
+        let write = |row: RowMut<'_>| row.write_recorded(event);
+        if self.push_now::<T>(write, retention, memory.now()) {
             return Ok(());
         }
-        self.push_with(|row| row.write_recorded(event), retention, memory)
+        self.push_with(write, retention, memory)
     }
 
     /// [`EventLog::push`] of a record given by its bytes.

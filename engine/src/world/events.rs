@@ -11,6 +11,7 @@ use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
 use std::slice;
 
+use crate::storage::column::access::RowMut;
 use crate::storage::component::{Component, Kind};
 use crate::storage::forks::Forks;
 use crate::storage::names::public_name;
@@ -263,8 +264,9 @@ impl World {
     pub fn try_send_event<T: Component>(&mut self, event: T) -> Result<(), SpawnError> {
         let Self { state: State { logs, .. }, plans, memory, event_retention, .. } = self;
         let recent = plans.recent_log.find(TypeId::of::<T>());
-        let is_sent = recent.and_then(|number| logs.get_mut(number));
-        if is_sent.is_some_and(|log| log.push_now(event, *event_retention, memory.now())) {
+        let log = recent.and_then(|number| logs.get_mut(number));
+        let write = |row: RowMut<'_>| row.write(event);
+        if log.is_some_and(|log| log.push_now::<T>(write, *event_retention, memory.now())) {
             return Ok(());
         }
         self.send_elsewhere(event)

@@ -362,11 +362,9 @@ impl ColumnPlace {
 impl FrozenColumns<'_> {
     fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
         let Self { mask, captured, catalog, .. } = self;
-        if !mask.contains(id) || !captured.contains(id) {
-            return None;
-        }
+        let position = mask.rank_in_both(captured, id)?;
         let info = catalog.registry.info(id);
-        Some(ColumnPlace::new(mask.rank_in_both(captured, id), info.rows_log2(), info.size()))
+        Some(ColumnPlace::new(position, info.rows_log2(), info.size()))
     }
 
     #[inline]

@@ -1,8 +1,8 @@
 //! The comparison as one page: charts, the numbers behind them, and the table.
 //!
 //! The page is complete in itself: no script, and nothing from elsewhere. It follows the reader's choice
-//! of light or dark, and has other drawings for small screens. What charts show is said in words, and
-//! their numbers stand in tables that unfold.
+//! of light or dark, and has other drawings for small screens. Below each chart a caption says the same in
+//! words, and a table that unfolds has the numbers.
 
 use std::error::Error;
 
