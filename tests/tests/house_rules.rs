@@ -19,7 +19,7 @@ const LINES_MAX: usize = 1_000;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 48] = [
+const UNSAFE_FILES: [(&str, &str); 53] = [
     ("benches/src/allocator.rs", "calls the C library"),
     ("engine/derive/src/bundle.rs", "writes the implementation of an unsafe trait"),
     ("engine/src/query/access.rs", "makes runs writable by pointers to the memory of their world"),
@@ -50,10 +50,15 @@ const UNSAFE_FILES: [(&str, &str); 48] = [
     ("engine/src/storage/history/restore.rs", "names the chunks of another world"),
     ("engine/src/storage/recorded.rs", "makes values of bytes that were recorded of them"),
     ("engine/src/storage/rows.rs", "reads rows of raw chunks"),
+    ("engine/src/storage/table/restore.rs", "counts the rows of restored columns"),
     ("engine/src/storage/table/rows_mut.rs", "writes rows that were found writable in all columns"),
     ("engine/src/storage/table/share.rs", "points to columns that queries share out"),
     ("engine/src/world/bundle/parts.rs", "implements the unsafe trait of bundles for tuples"),
     ("engine/src/world/commands/order.rs", "pairs what a command does with the bytes it takes"),
+    ("engine/src/world/event_log.rs", "takes the word of a sync for records that it copies"),
+    ("engine/src/world/fill.rs", "vouches for rows that were just filled"),
+    ("engine/src/world/replica.rs", "counts rows after columns were made equal to others"),
+    ("engine/src/world/resource.rs", "takes the word of a sync for a value that it copied"),
     ("pool/src/arena.rs", "takes the word of callers for chunks that they give back"),
     ("pool/src/arena/tests.rs", "gives chunks back"),
     ("pool/src/cell.rs", "moves ownership of cells through raw pointers"),

@@ -16,8 +16,7 @@ use super::archetype::ArchetypeId;
 use super::epoch::Now;
 use super::history::{Memory, Returns};
 use super::room::{list_bytes, shrink_list};
-use super::table::rows_mut::Append;
-use super::table::{DROPPED, Table};
+use super::table::Table;
 
 /// Consecutive rows of one table.
 #[derive(Clone, Copy, Debug)]
@@ -193,25 +192,6 @@ impl Table {
             }
         }
         Ok(())
-    }
-
-    /// Copies the rows of the runs to those of `append`. `positions` is as for
-    /// [`Removal::finish_move`](super::table::rows_mut::Removal::finish_move).
-    pub(crate) fn copy_runs_to(&self, runs: &[RowRun], mut append: Append<'_>, positions: &[u16]) {
-        for (column, &position) in self.columns().iter().zip(positions) {
-            if position == DROPPED {
-                continue;
-            }
-            let (position, mut to) = (usize::from(position), 0);
-            for rows in runs.iter().map(RowRun::rows) {
-                match rows.len() {
-                    1 => append.row(to).column_mut(position).copy_from(column, rows.start),
-                    count => append.run_mut(position, to..to + count).copy_from(column, rows.start),
-                }
-                to += rows.len();
-            }
-        }
-        append.finish();
     }
 
     /// Moves the survivors into the holes that the runs leave, which [`Table::prepare_holes`] made

@@ -398,10 +398,4 @@ impl Table {
             column.release_foreign_spares(rows, memory);
         }
     }
-
-    /// Sets the number of rows after a replica's columns were filled.
-    pub(crate) fn set_rows(&mut self, rows: usize) {
-        self.rows = rows as u32;
-        self.close();
-    }
 }

@@ -1,21 +1,17 @@
 //! Batches: many entities in one operation, moved by runs of rows.
 
-use std::ops::Range;
-
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::Component;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
-use crate::storage::table::DROPPED;
 use crate::storage::table::rows_mut::Append;
 use crate::tuples::for_tuples;
 
-use super::bundle::{AppendSink, Bundle, Flat, RowSink};
+use super::bundle::{Bundle, Flat};
 use super::core::World;
-use super::edges::Direction;
+use super::edge_kind::{EdgeKind, Inserting, Removing};
 use super::error::{ComponentError, SpawnError};
-use super::index::Location;
 use super::parts::Plans;
 use super::state::State;
 
@@ -75,9 +71,6 @@ macro_rules! tuple_columns {
 
 for_tuples!(tuple_columns);
 
-/// How many rows a batch prepares at once at the beginning, independent of its iterator's size hint.
-const AHEAD_MAX: usize = 65_536;
-
 /// The entities that a batch has spawned, in the order of its values.
 #[derive(Clone)]
 pub struct SpawnedEntities<'w> {
@@ -129,26 +122,6 @@ impl World {
         Ok(SpawnedEntities { rows: self.state.tables[archetype.index()].entities(), next: first })
     }
 
-    /// Spawns the entities of a column batch. Returns their archetype and the row of the first.
-    fn append_columns<C: ColumnBundle>(
-        &mut self,
-        columns: C,
-    ) -> Result<(ArchetypeId, usize), SpawnError> {
-        let count = columns.rows()?;
-        let (archetype, number) = self.target::<C::Bundle>()?;
-        let slots = self.attempt(|world| {
-            world.state.tables[archetype.index()].prepare_append_run(count, &mut world.memory)?;
-            world.state.index.prepare_many(count, &mut world.memory)
-        })?;
-        let now = self.memory.now();
-        let mut append = self.state.tables[archetype.index()].append(count, now);
-        let first = append.first();
-        columns.write(&mut append, self.plans.bundles.get(number).own_positions());
-        self.state.index.occupy_many(slots, archetype, &mut append, now);
-        append.finish_new();
-        Ok((archetype, first))
-    }
-
     /// Spawns an entity for every bundle of `bundles`.
     ///
     /// When the iterator panics, nothing has been spawned.
@@ -172,52 +145,6 @@ impl World {
         Ok(SpawnedEntities { rows: self.state.tables[archetype.index()].entities(), next: first })
     }
 
-    /// Spawns the entities of a batch. Returns their archetype and the row of the first.
-    fn append_batch<B: Bundle>(
-        &mut self,
-        mut bundles: impl Iterator<Item = B>,
-    ) -> Result<(ArchetypeId, usize), SpawnError> {
-        let (archetype, number) = self.target::<B>()?;
-        let (count, slots) = self.attempt(|world| {
-            let Self {
-                state: State { tables, index, .. },
-                plans: Plans { bundles: known, .. },
-                memory,
-                ..
-            } = world;
-            let positions = known.get(number).own_positions();
-            let table = &mut tables[archetype.index()];
-            // Rows past the last one belong to no entity: they are filled first and added last.
-            let mut count = 0;
-            let expected = bundles.size_hint().0;
-            while let Some(bundle) = bundles.next() {
-                let ready = count.max(expected.clamp(1, AHEAD_MAX)) + count;
-                table.prepare_append_rest(count, ready, memory)?;
-                let mut append = table.append(ready, memory.now());
-                bundle.put(&mut AppendSink { row: append.row(count), positions });
-                count += 1;
-                while count < ready {
-                    let rows = count..append.run_end(count, ready);
-                    let put = B::put_run(&mut bundles, &mut append, positions, rows.clone());
-                    count += put;
-                    if put < rows.len() {
-                        break;
-                    }
-                }
-                if count < ready {
-                    break;
-                }
-            }
-            Ok::<_, SpawnError>((count, index.prepare_many(count, memory)?))
-        })?;
-        let now = self.memory.now();
-        let mut append = self.state.tables[archetype.index()].append(count, now);
-        let first = append.first();
-        self.state.index.occupy_many(slots, archetype, &mut append, now);
-        append.finish_new();
-        Ok((archetype, first))
-    }
-
     /// Inserts `bundle` into every entity of an archetype: all rows move at once.
     pub(crate) fn insert_into_table<B: Bundle>(
         &mut self,
@@ -233,31 +160,8 @@ impl World {
         archetype: ArchetypeId,
         bundle: &B,
     ) -> Result<(), ComponentError> {
-        let number = self.edge::<B>(archetype, Direction::Insert)?;
-        let target = self.plans.edges.get(number).target;
-        let rows = if target == archetype {
-            self.attempt(|world| {
-                let Self {
-                    plans: Plans { edges, .. }, state: State { tables, .. }, memory, ..
-                } = world;
-                let (table, edge) = (&mut tables[archetype.index()], edges.get(number));
-                let mut written = edge.positions[..B::LEN].iter().chain(edge.enabled());
-                let rows = 0..table.rows();
-                written.try_for_each(|&position| {
-                    table.own_values(usize::from(position), rows.clone(), memory)
-                })
-            })?;
-            0..self.state.tables[archetype.index()].rows()
-        } else {
-            self.move_table(archetype, number)?
-        };
-        let edge = self.plans.edges.get(number);
-        let (positions, enabled) = (&edge.positions, edge.enabled());
-        let (table, now) = (&mut self.state.tables[target.index()], self.memory.now());
-        table.enable(enabled, rows.clone(), now);
-        for row in rows {
-            bundle.put(&mut RowSink { table, positions, row, now });
-        }
+        self.prepare_table::<Inserting<B>>(archetype)?;
+        self.change_table::<Inserting<B>>(archetype, bundle);
         Ok(())
     }
 
@@ -280,10 +184,8 @@ impl World {
         if !self.plans.bundles.get(number).mask.is_subset(held) {
             return Ok(false);
         }
-        let number = self.edge::<B>(archetype, Direction::Remove)?;
-        if self.plans.edges.get(number).target != archetype {
-            self.move_table(archetype, number)?;
-        }
+        self.prepare_table::<Removing<B>>(archetype)?;
+        self.change_table::<Removing<B>>(archetype, &());
         Ok(true)
     }
 
@@ -304,42 +206,26 @@ impl World {
         Ok(())
     }
 
-    /// Moves every row of a table along an edge. Returns where the rows are now.
-    fn move_table(
-        &mut self,
-        archetype: ArchetypeId,
-        edge: usize,
-    ) -> Result<Range<usize>, SpawnError> {
+    /// Does everything that can fail in moving every row of an archetype along the edge of `K`, or in
+    /// replacing components where the rows stay.
+    fn prepare_table<K: EdgeKind>(&mut self, archetype: ArchetypeId) -> Result<(), ComponentError> {
+        self.edge::<K>(archetype)?;
         self.attempt(|world| {
             let Self {
                 plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, ..
             } = world;
-            let count = tables[archetype.index()].rows();
-            tables[edges.get(edge).target.index()].prepare_append_run(count, memory)?;
-            let source = &tables[archetype.index()];
-            let moved =
-                (0..count).try_for_each(|row| index.prepare_move(source.entity(row), memory));
-            Ok::<_, SpawnError>(moved?)
-        })?;
-        let Self { plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, .. } =
-            self;
-        let edge = edges.get(edge);
-        let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
-        let [source, target] = pair.expect("an edge leads to another table of the world");
-        let count = source.rows();
-        let mut append = target.append(count, memory.now());
-        let first = append.first();
-        for (column, &position) in source.columns().iter().zip(&edge.targets) {
-            if position != DROPPED {
-                append.run_mut(usize::from(position), 0..count).copy_from(column, 0);
+            let edge = edges.find::<K>(archetype).expect("the edge was just worked out");
+            let table = &mut tables[archetype.index()];
+            let count = table.rows();
+            if edge.target == archetype {
+                let mut written = edge.positions[..K::Inserted::LEN].iter().chain(edge.enabled());
+                return Ok(written.try_for_each(|&position| {
+                    table.own_values(usize::from(position), 0..count, memory)
+                })?);
             }
-        }
-        append.finish();
-        source.clear(memory);
-        for row in first..first + count {
-            let location = Location { archetype: edge.target, row: row as u32 };
-            index.relocate(target.entity(row), location, memory.now());
-        }
-        Ok(first..first + count)
+            (0..count).try_for_each(|row| index.prepare_move(table.entity(row), memory))?;
+            let target = &mut tables[edge.target.index()];
+            Ok(target.prepare_append_run(count, memory).map_err(SpawnError::from)?)
+        })
     }
 }

@@ -44,6 +44,16 @@ impl BundleInfo {
 
     /// Checks that the components of `B`, which are registered, differ and may be used.
     pub(crate) fn new<B: Bundle>(registry: &Registry) -> Result<Self, SpawnError> {
+        let info = Self::of_links::<B>(registry)?;
+        let owned = info.ids().iter().map(|&id| registry.info(id)).find(|id| id.is_engine_owned());
+        match owned {
+            Some(owned) => Err(SpawnError::EngineOwned { component: owned.name() }),
+            None => Ok(info),
+        }
+    }
+
+    /// [`BundleInfo::new`] for components that only the engine may use as well.
+    pub(crate) fn of_links<B: Bundle>(registry: &Registry) -> Result<Self, SpawnError> {
         // Refuses too many when the program is compiled.
         let _: usize = B::LEN;
         let mut info = Self::NONE;
@@ -65,19 +75,12 @@ impl BundleInfo {
             return Err(SpawnError::Reserved);
         }
         info.mask = registry.with_toggles(&info.mask);
-        let owned = info.ids().iter().map(|&id| registry.info(id)).find(|id| id.is_engine_owned());
-        if let Some(owned) = owned {
-            return Err(SpawnError::EngineOwned { component: owned.name() });
-        }
         Ok(info)
     }
 
-    /// The bundle of the components in `mask`, unchecked. Only those in `ids` have positions.
-    pub(crate) fn of(mask: ComponentMask, ids: &[ComponentId]) -> Self {
-        let mut info = Self { mask, ..Self::NONE };
-        info.ids[..ids.len()].copy_from_slice(ids);
-        info.len = ids.len() as u8;
-        info
+    /// The bundle of the components in `mask`, unchecked and without positions.
+    pub(crate) fn of(mask: ComponentMask) -> Self {
+        Self { mask, ..Self::NONE }
     }
 
     /// The component ids in the order of the bundle.

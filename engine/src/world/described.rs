@@ -15,9 +15,9 @@ use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::ComponentInfo;
 use crate::storage::{ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError};
 
-use super::bundle::{BundleInfo, RowSink};
+use super::bundle::BundleInfo;
 use super::core::World;
-use super::edges::{Direction, EdgeName};
+use super::edges::{Direction, UntypedName};
 use super::error::{ComponentError, RefusedBytes, SpawnError};
 use super::index::Location;
 use super::parts::Plans;
@@ -96,19 +96,7 @@ impl World {
         components: &[(ComponentId, &[u8])],
     ) -> Result<Entity, SpawnError> {
         loop {
-            let Self { state: State { tables, index, .. }, catalog, memory, .. } = self;
-            let now = memory.now();
-            if let Some(mut next) = tables[archetype.index()].next_row(now)
-                && let location = (Location { archetype, row: next.row() as u32 })
-                && let Some(entity) = index.occupy_next(location, now)
-            {
-                next.columns().column_mut(0).write(entity);
-                for &(id, bytes) in components {
-                    let position = next.position(id).expect("the table has the component");
-                    let value = catalog.registry.value(id, bytes).expect("the bytes were checked");
-                    next.columns().column_mut(position).write_bytes(value);
-                }
-                next.finish_new();
+            if let Some(entity) = self.append_described(archetype, components) {
                 return Ok(entity);
             }
             self.prepare_spawn(archetype)?;
@@ -130,27 +118,30 @@ impl World {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let mask = self.check_values(Some(entity), components)?;
-        let number = self.untyped_edge((entity, from), &mask, Direction::Insert)?;
-        let mut to = from;
-        if self.plans.edges.get(number).target == from.archetype {
-            self.attempt(|world| world.own_values(number, from, components))?;
-        } else {
-            to = self.move_row(number, (entity, from))?;
+        let name = (Direction::Insert, mask);
+        if self.untyped_edge((entity, from), name)? != from.archetype {
+            return self.move_untyped((entity, from), name, components);
         }
-        self.put_along(number, to, |RowSink { table, row, now, .. }, registry| {
-            for &(id, bytes) in components {
-                let position = table.position(id).expect("the table has the component");
-                let value = registry.value(id, bytes).expect("the bytes were checked");
-                table.row_mut(position, *row, *now).write_bytes(value);
-            }
-        });
+        self.attempt(|world| world.own_values(name, from, components))?;
+        let Self {
+            plans: Plans { edges, .. }, state: State { tables, .. }, catalog, memory, ..
+        } = self;
+        let (row, now) = (from.row as usize, memory.now());
+        let table = &mut tables[from.archetype.index()];
+        let edge = edges.find_untyped(from.archetype, name).expect("the edge was worked out");
+        table.enable(edge.enabled(), row..row + 1, now);
+        for &(id, bytes) in components {
+            let position = table.position(id).expect("the table has the component");
+            let value = catalog.registry.value(id, bytes).expect("the bytes were checked");
+            table.row_mut(position, row, now).write_bytes(value);
+        }
         Ok(())
     }
 
     /// Makes the values of components that an entity has, and their toggles, writable.
     fn own_values(
         &mut self,
-        number: usize,
+        name: UntypedName,
         at: Location,
         components: &[(ComponentId, &[u8])],
     ) -> Result<(), MemoryError> {
@@ -160,7 +151,8 @@ impl World {
             let position = table.position(id).expect("the archetype has the component");
             table.own_value(position, row, memory)?;
         }
-        for &toggle in edges.get(number).enabled() {
+        let edge = edges.find_untyped(at.archetype, name).expect("the edge was worked out");
+        for &toggle in edge.enabled() {
             table.own_value(usize::from(toggle), row, memory)?;
         }
         Ok(())
@@ -184,9 +176,9 @@ impl World {
         if let Some(id) = mask.difference(held).iter().next() {
             return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
         }
-        let number = self.untyped_edge((entity, from), &mask, Direction::Remove)?;
-        if self.plans.edges.get(number).target != from.archetype {
-            self.move_row(number, (entity, from))?;
+        let name = (Direction::Remove, mask);
+        if self.untyped_edge((entity, from), name)? != from.archetype {
+            self.move_untyped((entity, from), name, &[])?;
         }
         Ok(())
     }
@@ -298,23 +290,27 @@ impl World {
         Ok(self.catalog.registry.with_toggles(&mask))
     }
 
-    /// The number of the edge that `components` lead along. If it is new, it is worked out now, and
-    /// the move of `entity` along it is prepared.
+    /// The end of the edge of this name. If it is new, it is worked out now, and the move of `entity` along
+    /// it is prepared.
     fn untyped_edge(
         &mut self,
         (entity, from): (Entity, Location),
-        components: &ComponentMask,
-        direction: Direction,
-    ) -> Result<usize, MemoryError> {
-        if let Some(number) = self.plans.edges.find_untyped(from.archetype, components, direction) {
-            return Ok(number);
+        name: UntypedName,
+    ) -> Result<ArchetypeId, MemoryError> {
+        if let Some(edge) = self.plans.edges.find_untyped(from.archetype, name) {
+            return Ok(edge.target);
         }
         self.all_or_nothing(|world| {
-            let bundle = BundleInfo::of(*components, &[]);
-            let name = EdgeName::Components(*components);
-            let number = world.add_edge(from.archetype, (name, direction), direction.ends(bundle));
-            world.prepare_edge(number, (entity, from))?;
-            Ok(number)
+            let (direction, bundle) = (name.0, BundleInfo::of(name.1));
+            let ends = match direction {
+                Direction::Insert => (&BundleInfo::NONE, &bundle),
+                Direction::Remove => (&bundle, &BundleInfo::NONE),
+            };
+            let edge = world.new_edge(from.archetype, ends);
+            let target = edge.target;
+            world.plans.edges.add_untyped(from.archetype, name, edge);
+            world.prepare_move_to(target, (entity, from))?;
+            Ok(target)
         })
     }
 }

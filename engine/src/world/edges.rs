@@ -12,45 +12,23 @@ use crate::storage::table::DROPPED;
 use crate::storage::type_map::TypeIdHasher;
 
 use super::bundle::{BundleInfo, ColumnPositions};
+use super::edge_kind::EdgeKind;
 
-/// Whether the bundle of an edge comes or goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Whether the components of an edge that no type stands for come or go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Direction {
     Insert,
     Remove,
 }
 
-impl Direction {
-    /// The bundles that go and come along an edge of `bundle`.
-    pub(crate) fn ends(self, bundle: BundleInfo) -> (BundleInfo, BundleInfo) {
-        match self {
-            Self::Insert => (BundleInfo::NONE, bundle),
-            Self::Remove => (bundle, BundleInfo::NONE),
-        }
-    }
-}
-
-/// The name by which an edge is found, apart from its source.
-#[derive(Clone, Copy)]
-pub(crate) enum EdgeName {
-    /// The bundle's `TypeId`, or a marker type for links and exchanges.
-    Type(TypeId),
-    /// The components, with their toggles, where no bundle stands for them.
-    Components(ComponentMask),
-}
+/// The components of an edge that no type stands for, with their toggles.
+pub(crate) type UntypedName = (Direction, ComponentMask);
 
 /// The key of an edge with the name `N`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct EdgeKey<N> {
-    /// Twice the archetype's number, plus one for a removal.
-    archetype_and_direction: u32,
+    source: ArchetypeId,
     name: N,
-}
-
-impl<N> EdgeKey<N> {
-    fn new(source: ArchetypeId, name: N, direction: Direction) -> Self {
-        Self { archetype_and_direction: source.bits() << 1 | direction as u32, name }
-    }
 }
 
 /// One cached move between archetypes.
@@ -141,54 +119,35 @@ impl<N: Copy + Eq + Hash, S: BuildHasher> Numbers<N, S> {
 #[derive(Default)]
 pub(crate) struct Edges {
     edges: Vec<Edge>,
+    /// By kinds of edges.
     typed: Numbers<TypeId, BuildHasherDefault<TypeIdHasher>>,
-    untyped: Numbers<ComponentMask, RandomState>,
+    untyped: Numbers<UntypedName, RandomState>,
 }
 
 impl Edges {
-    /// The number of the edge of a bundle, a link or an exchange, if it is known.
+    /// The edge of the kind `K`, if it is known.
     #[inline]
-    pub(crate) fn find(
-        &mut self,
-        source: ArchetypeId,
-        bundle: TypeId,
-        direction: Direction,
-    ) -> Option<usize> {
-        self.typed.find(EdgeKey::new(source, bundle, direction))
+    pub(crate) fn find<K: EdgeKind>(&mut self, source: ArchetypeId) -> Option<&Edge> {
+        let number = self.typed.find(EdgeKey { source, name: TypeId::of::<K>() })?;
+        Some(&self.edges[number])
     }
 
-    /// The number of the edge of components that no bundle stands for, if it is known.
-    pub(crate) fn find_untyped(
-        &mut self,
-        source: ArchetypeId,
-        components: &ComponentMask,
-        direction: Direction,
-    ) -> Option<usize> {
-        self.untyped.find(EdgeKey::new(source, *components, direction))
+    /// The edge of components that no type stands for, if it is known.
+    pub(crate) fn find_untyped(&mut self, source: ArchetypeId, name: UntypedName) -> Option<&Edge> {
+        let number = self.untyped.find(EdgeKey { source, name })?;
+        Some(&self.edges[number])
     }
 
-    /// Adds an edge that is not known yet. Returns its number.
-    pub(crate) fn add(
-        &mut self,
-        source: ArchetypeId,
-        (name, direction): (EdgeName, Direction),
-        edge: Edge,
-    ) -> usize {
-        let number = self.edges.len();
+    /// Adds an edge that is not known yet.
+    pub(crate) fn add<K: EdgeKind>(&mut self, source: ArchetypeId, edge: Edge) {
+        let name = TypeId::of::<K>();
+        self.typed.numbers.insert(EdgeKey { source, name }, self.edges.len());
         push_tight(&mut self.edges, edge);
-        match name {
-            EdgeName::Type(name) => {
-                self.typed.numbers.insert(EdgeKey::new(source, name, direction), number)
-            }
-            EdgeName::Components(name) => {
-                self.untyped.numbers.insert(EdgeKey::new(source, name, direction), number)
-            }
-        };
-        number
     }
 
-    #[inline]
-    pub(crate) fn get(&self, number: usize) -> &Edge {
-        &self.edges[number]
+    /// [`Edges::add`] of one that no type stands for.
+    pub(crate) fn add_untyped(&mut self, source: ArchetypeId, name: UntypedName, edge: Edge) {
+        self.untyped.numbers.insert(EdgeKey { source, name }, self.edges.len());
+        push_tight(&mut self.edges, edge);
     }
 }

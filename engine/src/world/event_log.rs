@@ -4,6 +4,8 @@
 //! retention is kept. Appending never disturbs a snapshot, which looks no further than the length
 //! it captured.
 
+#![allow(unsafe_code, reason = "takes the word of a sync for records that it copies")]
+
 use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
@@ -228,8 +230,13 @@ impl EventLog {
     }
 
     /// Drops the records that `source` does not have any more from the front and takes over its
-    /// numbers. The caller copies the records. `world` is the source's.
-    pub(crate) fn align(&mut self, source: &Self, world: WorldId, memory: &mut Returns) {
+    /// numbers. `world` is the source's.
+    ///
+    /// # Safety
+    ///
+    /// The caller copies the records before anything reads them: those in chunks that `source` has
+    /// written since the last sync, and all where there was none.
+    pub(crate) unsafe fn align(&mut self, source: &Self, world: WorldId, memory: &mut Returns) {
         let outdated = self.outdated_chunks(source);
         self.follow(source, world);
         if source.rows == 0 {

@@ -12,6 +12,7 @@
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
+use crate::storage::epoch::Now;
 
 use super::bundle::{Bundle, Values};
 use super::commands::Commands;
@@ -19,10 +20,7 @@ use super::core::World;
 use super::error::SpawnError;
 use super::error::fail;
 use super::index::vacancy::Vacancy;
-use super::index::{EntityIndex, Location, TakenHandles};
-use super::parts::Plans;
-use super::spawn::fill_row;
-use super::state::State;
+use super::index::{EntityIndex, TakenHandles};
 
 /// Handles that [`World::reserve_entities`] reserved. Those that are not taken out before it is
 /// dropped go back to the world: free slots at its next tick, and indices that were never used when
@@ -205,30 +203,21 @@ impl World {
         entity: Entity,
         values: &impl Values<B>,
     ) -> Result<(), SpawnError> {
-        let (archetype, number) = match self.known_target::<B>() {
-            Some(target) => target,
-            None => self.all_or_nothing(|world| {
-                let target = world.find_target::<B>()?;
-                world.prepare_spawn_at(entity, target.0)?;
-                Ok::<_, SpawnError>(target)
-            })?,
-        };
         loop {
-            let Self {
-                state: State { tables, index, .. },
-                plans: Plans { bundles, .. },
-                memory,
-                ..
-            } = self;
-            let now = memory.now();
-            if let Some(next) = tables[archetype.index()].next_row(now)
-                && index.owns_known(entity, now)
-            {
-                index.occupy(entity, Location { archetype, row: next.row() as u32 }, now);
-                fill_row::<B>(next, entity, bundles.get(number).own_positions(), values);
+            let occupy = |index: &mut EntityIndex, at, now: Now<'_>| {
+                index.owns_known(entity, now).then(|| index.occupy(entity, at, now))?;
+                Some(entity)
+            };
+            if self.append_row::<B>(values, occupy).is_some() {
                 return Ok(());
             }
-            self.prepare_spawn_at(entity, archetype)?;
+            match self.known_target::<B>() {
+                Some((archetype, _)) => self.prepare_spawn_at(entity, archetype)?,
+                None => self.all_or_nothing(|world| {
+                    let (archetype, _) = world.find_target::<B>()?;
+                    world.prepare_spawn_at(entity, archetype)
+                })?,
+            }
         }
     }
 
@@ -245,19 +234,20 @@ impl World {
         if vacancy == Vacancy::Reserved {
             return self.spawn_given(entity, values).map(Some);
         }
-        let (archetype, number) = self.all_or_nothing(|world| {
-            let target = world.target::<B>()?;
+        self.all_or_nothing(|world| {
+            let (archetype, _) = world.target::<B>()?;
             world.attempt(|world| {
-                world.state.tables[target.0.index()].prepare_append(&mut world.memory)?;
+                world.state.tables[archetype.index()].prepare_append(&mut world.memory)?;
                 world.state.index.prepare_vacancy(entity, vacancy, &mut world.memory)
             })?;
-            Ok::<_, SpawnError>(target)
+            Ok::<_, SpawnError>(())
         })?;
-        let now = self.memory.now();
-        let next = self.state.tables[archetype.index()].append_row(now);
-        self.state.index.take_vacancy(entity, vacancy, now);
-        self.state.index.occupy(entity, Location { archetype, row: next.row() as u32 }, now);
-        fill_row::<B>(next, entity, self.plans.bundles.get(number).own_positions(), values);
+        let occupy = |index: &mut EntityIndex, at, now: Now<'_>| {
+            index.take_vacancy(entity, vacancy, now);
+            index.occupy(entity, at, now);
+            Some(entity)
+        };
+        self.append_row::<B>(values, occupy).expect("the row and the slot were prepared");
         Ok(Some(()))
     }
 

@@ -11,25 +11,22 @@
 //!
 //! Every operation prepares all rows and links that it writes, and only then writes them.
 
-use std::any::TypeId;
 use std::fmt;
 use std::mem;
 
+use bytemuck::Zeroable;
 use convoy_pool::MemoryError;
 
-use crate::storage::archetype::ArchetypeId;
+use crate::storage::Entity;
 use crate::storage::component::{Component, Kind};
 use crate::storage::links::{ChildOf, Children};
-use crate::storage::{ComponentMask, Entity, RegisterError};
 
-use super::bundle::BundleInfo;
 use super::core::World;
-use super::edges::{Direction, EdgeName};
+use super::edge_kind::{EdgeKind, Linking, Unlinking};
 use super::error::SpawnError;
 use super::family::{ChildIter, Descendants};
-use super::insert::finish_move;
 use super::moves::Moves;
-use super::parts::{Plans, ScratchLists};
+use super::parts::ScratchLists;
 use super::state::State;
 
 /// Why a hierarchy can't be changed. The world is unchanged.
@@ -111,7 +108,11 @@ impl From<SpawnError> for HierarchyError {
 }
 
 /// An entity and the edge that it moves along.
-type Step = (Entity, usize);
+#[derive(Clone, Copy)]
+struct Step {
+    entity: Entity,
+    take: fn(&mut World, Entity),
+}
 
 /// # Parents and children
 impl World {
@@ -199,14 +200,14 @@ impl World {
         self.with_moves(|world, moves| {
             steps = [
                 world.plan_childless_parent(moves, &link)?,
-                Some(world.plan_step::<ChildOf>(moves, child, Direction::Remove)?),
+                Some(world.plan_step::<Unlinking<ChildOf>>(moves, child)?),
             ];
             world.prepare_family(moves)?;
             world.own_neighbours(&link)?;
             Ok(())
         })?;
         self.unlink_child(&link);
-        steps.into_iter().flatten().for_each(|step| self.take_step(step));
+        steps.into_iter().flatten().for_each(|step| self.take(step));
         self.finish_moves();
         Ok(Some(link.parent))
     }
@@ -263,10 +264,7 @@ impl World {
         let mut next = self.children_of(entity).map_or(Entity::NONE, |children| children.first);
         while let Some(child) = next.some() {
             next = self.child_of(child).map_or(Entity::NONE, |link| link.next);
-            let at = self.state.index.locate(child).expect("a listed child is alive");
-            let edge =
-                self.plans.edges.find(at.archetype, TypeId::of::<ChildOf>(), Direction::Remove);
-            self.take_step((child, edge.expect("the edge was planned")));
+            self.take_step::<Unlinking<ChildOf>>(child, &());
         }
         self.remove_row(entity);
         self.finish_moves();
@@ -289,7 +287,7 @@ impl World {
     fn plan_orphans(&mut self, moves: &mut Moves, entity: Entity) -> Result<(), SpawnError> {
         let mut next = self.children_of(entity).map_or(Entity::NONE, |children| children.first);
         while let Some(child) = next.some() {
-            self.plan_step::<ChildOf>(moves, child, Direction::Remove)?;
+            self.plan_step::<Unlinking<ChildOf>>(moves, child)?;
             next = self.child_of(child).map_or(Entity::NONE, |link| link.next);
         }
         Ok(())
@@ -314,7 +312,7 @@ impl World {
             self.unlink_child(link);
         }
         if let Some(step) = childless {
-            self.take_step(step);
+            self.take(step);
         }
     }
 
@@ -334,11 +332,11 @@ impl World {
             let left = old.as_ref().filter(|old| old.parent != parent);
             steps[0] = left.map_or(Ok(None), |old| world.plan_childless_parent(moves, old))?;
             if old.is_none() {
-                steps[1] = Some(world.plan_step::<ChildOf>(moves, child, Direction::Insert)?);
+                steps[1] = Some(world.plan_step::<Linking<ChildOf>>(moves, child)?);
             }
             let children = world.children_of(parent);
             if children.is_none() {
-                steps[2] = Some(world.plan_step::<Children>(moves, parent, Direction::Insert)?);
+                steps[2] = Some(world.plan_step::<Linking<Children>>(moves, parent)?);
             }
             world.prepare_family(moves)?;
             if let Some(old) = &old {
@@ -350,7 +348,7 @@ impl World {
         if let Some(old) = &old {
             self.unlink_child(old);
         }
-        steps.into_iter().flatten().for_each(|step| self.take_step(step));
+        steps.into_iter().flatten().for_each(|step| self.take(step));
         if steps[2].is_some() {
             *self.link_mut(parent) = Children { first: Entity::NONE, last: Entity::NONE, count: 0 };
         }
@@ -395,48 +393,23 @@ impl World {
         if link.previous != Entity::NONE || link.next != Entity::NONE {
             return Ok(None);
         }
-        self.plan_step::<Children>(moves, link.parent, Direction::Remove).map(Some)
+        self.plan_step::<Unlinking<Children>>(moves, link.parent).map(Some)
     }
 
     /// Lists the move of an entity that gains or loses a link.
-    fn plan_step<T: Component>(
+    fn plan_step<K: EdgeKind<Inserted: Zeroable>>(
         &mut self,
         moves: &mut Moves,
         entity: Entity,
-        direction: Direction,
     ) -> Result<Step, SpawnError> {
         let at = self.state.index.locate(entity).expect("a linked entity is alive");
-        let edge = self.link_edge::<T>(at.archetype, direction)?;
-        moves.add(entity, Some(self.plans.edges.get(edge).target));
-        Ok((entity, edge))
+        moves.add(entity, Some(self.edge::<K>(at.archetype)?));
+        Ok(Step { entity, take: |world, entity| world.take_step::<K>(entity, &Zeroable::zeroed()) })
     }
 
-    /// The number of the edge along which entities gain or lose a link.
-    fn link_edge<T: Component>(
-        &mut self,
-        source: ArchetypeId,
-        direction: Direction,
-    ) -> Result<usize, RegisterError> {
-        // The type of a link is no tuple, so its edges are told from those of bundles.
-        let key = TypeId::of::<T>();
-        if let Some(number) = self.plans.edges.find(source, key, direction) {
-            return Ok(number);
-        }
-        let id = self.register::<T>()?;
-        let info = BundleInfo::of(ComponentMask::from_iter([id]), &[id]);
-        Ok(self.add_edge(source, (EdgeName::Type(key), direction), direction.ends(info)))
-    }
-
-    /// Moves an entity whose move was prepared.
-    fn take_step(&mut self, (entity, edge): Step) {
-        let from = self.state.index.locate(entity).expect("a linked entity is alive");
-        let Self { plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, .. } =
-            self;
-        let (edge, now) = (edges.get(edge), memory.now());
-        let pair = tables.get_disjoint_mut([from.archetype.index(), edge.target.index()]);
-        let [source, target] = pair.expect("an edge leads to another table of the world");
-        let removal = source.removal(from.row as usize, now).expect("the move was prepared");
-        finish_move((edge, entity, from), removal, target.append_row(now), index, now);
+    /// Moves an entity whose move was prepared. A link that comes is written later.
+    fn take(&mut self, step: Step) {
+        (step.take)(self, step.entity);
     }
 
     /// Despawns an entity whose removal was prepared.

@@ -12,15 +12,14 @@ use convoy_pool::MemoryError;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::component::Component;
 use crate::storage::epoch::Now;
 use crate::storage::history::{Memory, Returns};
 use crate::storage::run::{Incoming, RowRun, RowRuns, row_count, survivors};
 use crate::storage::table::Table;
 
-use super::bundle::{Bundle, ColumnPositions, ComponentSink, Flat};
+use super::bundle::{Bundle, Flat};
 use super::core::World;
-use super::edges::Direction;
+use super::edge_kind::{EdgeKind, Inserting, Removing};
 use super::error::{ComponentError, SpawnError};
 use super::index::{EntityIndex, Location};
 use super::parts::Plans;
@@ -82,27 +81,9 @@ impl World {
     ) -> Result<ListReport, ComponentError> {
         self.bundle::<B>()?;
         self.with_runs(entities, |world, runs| {
-            world.prepare_change::<B>(runs, Direction::Insert)?;
+            world.prepare_change::<Inserting<B>>(runs)?;
             for runs in runs.tables() {
-                let archetype = runs[0].archetype();
-                let number = world.edge::<B>(archetype, Direction::Insert)?;
-                let target = world.plans.edges.get(number).target;
-                let moved = (target != archetype).then(|| world.leave(runs, number));
-                let edge = world.plans.edges.get(number);
-                let (positions, enabled) = (&edge.positions, edge.enabled());
-                let (table, now) = (&mut world.state.tables[target.index()], world.memory.now());
-                match moved {
-                    Some(rows) => {
-                        table.enable(enabled, rows.clone(), now);
-                        let runs = std::iter::once(rows);
-                        bundle.put(&mut RunSink { table, positions, runs, now });
-                    }
-                    None => {
-                        let runs = runs.iter().map(RowRun::rows);
-                        runs.clone().for_each(|rows| table.enable(enabled, rows, now));
-                        bundle.put(&mut RunSink { table, positions, runs, now });
-                    }
-                }
+                world.change_runs::<Inserting<B>>(runs, bundle);
             }
             Ok(0)
         })
@@ -133,13 +114,9 @@ impl World {
             let catalog = &world.catalog;
             let lacking = runs
                 .retain_tables(|archetype| removed.is_subset(catalog.archetype(archetype).mask()));
-            world.prepare_change::<B>(runs, Direction::Remove)?;
+            world.prepare_change::<Removing<B>>(runs)?;
             for runs in runs.tables() {
-                let archetype = runs[0].archetype();
-                let number = world.edge::<B>(archetype, Direction::Remove)?;
-                if world.plans.edges.get(number).target != archetype {
-                    world.leave(runs, number);
-                }
+                world.change_runs::<Removing<B>>(runs, &());
             }
             Ok(lacking)
         })
@@ -241,35 +218,27 @@ impl World {
 
     /// Does everything that can fail in moving the runs along their edges, or in writing the rows
     /// of those that stay.
-    fn prepare_change<B: Bundle>(
-        &mut self,
-        runs: &mut RowRuns,
-        direction: Direction,
-    ) -> Result<(), ComponentError> {
+    fn prepare_change<K: EdgeKind>(&mut self, runs: &mut RowRuns) -> Result<(), ComponentError> {
         for runs in runs.tables() {
-            self.edge::<B>(runs[0].archetype(), direction)?;
+            self.edge::<K>(runs[0].archetype())?;
         }
         let (groups, incoming) = runs.split();
-        self.attempt(|world| world.prepare_runs::<B>(groups, incoming, direction))
+        self.attempt(|world| world.prepare_runs::<K>(groups, incoming))
     }
 
-    fn prepare_runs<'r, B: Bundle>(
+    fn prepare_runs<'r, K: EdgeKind>(
         &mut self,
         groups: impl Iterator<Item = &'r [RowRun]>,
         incoming: &mut Incoming,
-        direction: Direction,
     ) -> Result<(), ComponentError> {
+        let Self { plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, .. } =
+            self;
         for runs in groups {
             let archetype = runs[0].archetype();
-            let edge = self.edge::<B>(archetype, direction)?;
-            let Self {
-                plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, ..
-            } = self;
-            let edge = edges.get(edge);
+            let edge = edges.find::<K>(archetype).expect("the edge was just worked out");
             if edge.target == archetype {
-                let written = if direction == Direction::Insert { B::LEN } else { 0 };
                 let table = &mut tables[archetype.index()];
-                prepare_write(table, runs, &edge.positions[..written], memory)?;
+                prepare_write(table, runs, &edge.positions[..K::Inserted::LEN], memory)?;
                 prepare_write(table, runs, edge.enabled(), memory)?;
                 continue;
             }
@@ -281,21 +250,6 @@ impl World {
             source.prepare_holes(runs, memory)?;
         }
         Ok(())
-    }
-
-    /// Moves prepared runs along an edge. Returns where they are now in the target.
-    fn leave(&mut self, runs: &[RowRun], edge: usize) -> Range<usize> {
-        let Self { plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, .. } =
-            self;
-        let (archetype, edge) = (runs[0].archetype(), edges.get(edge));
-        let pair = tables.get_disjoint_mut([archetype.index(), edge.target.index()]);
-        let [source, target] = pair.expect("an edge leads to another table of the world");
-        let append = target.append(row_count(runs), memory.now());
-        let rows = append.first()..append.first() + row_count(runs);
-        source.copy_runs_to(runs, append, &edge.targets);
-        relocate(target, rows.clone(), edge.target, index, memory.now());
-        close_holes(source, runs, index, memory);
-        rows
     }
 }
 
@@ -336,14 +290,19 @@ fn prepare_slots(
 }
 
 /// Closes the holes that runs leave, and corrects the locations of the rows moved into them.
-fn close_holes(table: &mut Table, runs: &[RowRun], index: &mut EntityIndex, memory: &mut Returns) {
+pub(crate) fn close_holes(
+    table: &mut Table,
+    runs: &[RowRun],
+    index: &mut EntityIndex,
+    memory: &mut Returns,
+) {
     let archetype = runs[0].archetype();
     table
         .close_holes(runs, memory, |table, rows, now| relocate(table, rows, archetype, index, now));
 }
 
 /// Notes where the entities of some rows are now.
-fn relocate(
+pub(crate) fn relocate(
     table: &Table,
     rows: Range<usize>,
     archetype: ArchetypeId,
@@ -354,22 +313,5 @@ fn relocate(
     for handles in table.entities().runs(rows) {
         index.relocate_run(handles, location, now);
         location.row += handles.len() as u32;
-    }
-}
-
-/// Writes a bundle into every row of some runs, which were made writable.
-struct RunSink<'a, I> {
-    table: &'a mut Table,
-    positions: &'a ColumnPositions,
-    runs: I,
-    now: Now<'a>,
-}
-
-impl<I: Iterator<Item = Range<usize>> + Clone> ComponentSink for RunSink<'_, I> {
-    fn put<T: Component>(&mut self, position: usize, value: &T) {
-        let position = usize::from(self.positions[position]);
-        for run in self.runs.clone() {
-            self.table.run_mut(position, run, self.now).fill(value);
-        }
     }
 }

@@ -3,6 +3,8 @@
 //! A resource is a column of its own with one row or none, so that capture, copy-on-write, syncs
 //! and the accounting of memory work as for components. Taking the value out keeps the chunk.
 
+#![allow(unsafe_code, reason = "takes the word of a sync for a value that it copied")]
+
 use convoy_pool::MemoryError;
 
 use crate::storage::ComponentId;
@@ -40,8 +42,12 @@ impl Resource {
         usize::from(self.present)
     }
 
-    /// Sets the number of rows after a replica's column was filled.
-    pub(crate) fn set_rows(&mut self, rows: usize) {
+    /// Sets the number of rows after the column was filled by itself.
+    ///
+    /// # Safety
+    ///
+    /// The column has a value in its row, or `rows` is 0.
+    pub(crate) unsafe fn set_rows(&mut self, rows: usize) {
         self.present = rows > 0;
     }
 
@@ -111,7 +117,7 @@ impl Resource {
         revival: &mut Revival<'_>,
     ) -> u64 {
         let taken = self.column.restore(entries, (self.rows(), rows), revival);
-        self.set_rows(rows);
+        self.present = rows > 0;
         taken
     }
 }

@@ -6,13 +6,12 @@ use convoy_pool::MemoryError;
 
 use crate::storage::Entity;
 use crate::storage::archetype::ArchetypeId;
-use crate::storage::table::rows_mut::NextRow;
+use crate::storage::epoch::Now;
 
-use super::bundle::{AppendSink, Bundle, ColumnPositions, Values};
+use super::bundle::Bundle;
 use super::core::World;
 use super::error::{ComponentError, SpawnError, fail};
-use super::index::Location;
-use super::parts::Plans;
+use super::index::{EntityIndex, Location};
 use super::state::State;
 
 /// # Spawning and despawning
@@ -124,45 +123,25 @@ impl World {
     #[inline]
     fn spawn_row<B: Bundle>(&mut self, bundle: &B) -> Result<Entity, SpawnError> {
         self.check_whole()?;
-        match self.known_target::<B>() {
-            Some(target) => self.spawn_into(target, bundle),
-            None => self.spawn_first(bundle),
+        loop {
+            let occupy = |index: &mut EntityIndex, at, now: Now<'_>| index.occupy_next(at, now);
+            if let Some(entity) = self.append_row::<B>(bundle, occupy) {
+                return Ok(entity);
+            }
+            self.prepare_spawn_of::<B>()?;
         }
     }
 
-    /// Spawns the first entity of a bundle.
+    /// Makes the next row of a bundle, which may be new, and the next slot of the index writable.
     #[cold]
     #[inline(never)]
-    fn spawn_first<B: Bundle>(&mut self, bundle: &B) -> Result<Entity, SpawnError> {
-        self.all_or_nothing(|world| {
-            let target = world.find_target::<B>()?;
-            world.spawn_into(target, bundle)
-        })
-    }
-
-    // Always: a bundle that is lent has to be in memory.
-    #[inline(always)]
-    fn spawn_into<B: Bundle>(
-        &mut self,
-        (archetype, number): (ArchetypeId, usize),
-        bundle: &B,
-    ) -> Result<Entity, SpawnError> {
-        loop {
-            let Self {
-                state: State { tables, index, .. },
-                plans: Plans { bundles, .. },
-                memory,
-                ..
-            } = self;
-            let now = memory.now();
-            if let Some(next) = tables[archetype.index()].next_row(now)
-                && let location = (Location { archetype, row: next.row() as u32 })
-                && let Some(entity) = index.occupy_next(location, now)
-            {
-                fill_row::<B>(next, entity, bundles.get(number).own_positions(), bundle);
-                return Ok(entity);
-            }
-            self.prepare_spawn(archetype)?;
+    fn prepare_spawn_of<B: Bundle>(&mut self) -> Result<(), SpawnError> {
+        match self.known_target::<B>() {
+            Some((archetype, _)) => self.prepare_spawn(archetype),
+            None => self.all_or_nothing(|world| {
+                let (archetype, _) = world.find_target::<B>()?;
+                world.prepare_spawn(archetype)
+            }),
         }
     }
 
@@ -222,18 +201,4 @@ impl World {
             table.prepare_remove(at.row as usize, memory)
         })
     }
-}
-
-/// Fills a row that is appended with an entity and its components.
-#[inline]
-pub(crate) fn fill_row<B: Bundle>(
-    mut next: NextRow<'_>,
-    entity: Entity,
-    positions: &ColumnPositions,
-    values: &impl Values<B>,
-) {
-    let mut row = next.columns();
-    row.column_mut(0).write(entity);
-    values.put_row(&mut AppendSink { row, positions });
-    next.finish_new();
 }

@@ -88,6 +88,17 @@ impl World {
         Ok(self.plans.bundles.add(TypeId::of::<B>(), info))
     }
 
+    /// The components of `B` at one end of an edge; `links` are no bundle that a user may name.
+    pub(crate) fn edge_end<B: Bundle>(&mut self, links: bool) -> Result<BundleInfo, SpawnError> {
+        if links {
+            let (info, registry) = self.look_at_types::<B, _, _>(BundleInfo::of_links::<B>)?;
+            self.take_registry(registry);
+            return Ok(info);
+        }
+        let number = self.bundle::<B>()?;
+        Ok(*self.plans.bundles.get(number))
+    }
+
     /// The archetype of these components, created if it is new.
     pub(crate) fn archetype_of(&mut self, components: &ComponentMask) -> ArchetypeId {
         if let Some(archetype) = self.catalog.find(components) {

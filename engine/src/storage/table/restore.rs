@@ -1,5 +1,7 @@
 //! Restore: a table takes the rows of a snapshot back.
 
+#![allow(unsafe_code, reason = "counts the rows of restored columns")]
+
 use super::*;
 use crate::storage::frozen::Frozen;
 use crate::storage::history::restore::Revival;
@@ -22,7 +24,18 @@ impl Table {
             let entries = if known { frozen.entries(number, position, chunks) } else { &[] };
             taken += column.restore(entries, (self.rows as usize, rows), revival);
         }
-        self.set_rows(rows);
+        // SAFETY: all columns were restored, to the rows that were captured.
+        unsafe { self.set_rows(rows) };
         taken
+    }
+
+    /// Sets the number of rows after columns were filled one by one.
+    ///
+    /// # Safety
+    ///
+    /// Every column that the world may read has values in this many rows.
+    pub(crate) unsafe fn set_rows(&mut self, rows: usize) {
+        self.rows = rows as u32;
+        self.close();
     }
 }

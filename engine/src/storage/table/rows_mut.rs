@@ -120,6 +120,11 @@ impl Append<'_> {
         self.first
     }
 
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// The row at `number` among these.
     #[inline]
     pub(crate) fn row(&mut self, number: usize) -> NewRow<'_> {
@@ -171,19 +176,66 @@ impl Append<'_> {
         column.run_end(self.first + number, self.first + end) - self.first
     }
 
-    /// Makes the rows, written in all columns (`valued`), part of the table.
+    /// Copies the rows of some runs of `source` to the first of these. `positions` tells for each column
+    /// of the source where its component stands here, or [`DROPPED`].
+    pub(crate) fn copy_runs(
+        &mut self,
+        source: &Table,
+        runs: impl Iterator<Item = Range<usize>> + Clone,
+        positions: &[u16],
+    ) {
+        for (column, &position) in source.columns().iter().zip(positions) {
+            if position == DROPPED {
+                continue;
+            }
+            let (position, mut to) = (usize::from(position), 0);
+            for rows in runs.clone() {
+                match rows.len() {
+                    1 => self.row(to).column_mut(position).copy_from(column, rows.start),
+                    count => self.run_mut(position, to..to + count).copy_from(column, rows.start),
+                }
+                to += rows.len();
+            }
+        }
+    }
+
+    /// Switches components on, in the columns of their toggles.
     #[inline]
-    pub(crate) fn finish(self) {
+    pub(crate) fn enable(&mut self, toggles: &[u16]) {
+        if !toggles.is_empty() {
+            self.enable_toggles(toggles);
+        }
+    }
+
+    #[inline(never)]
+    fn enable_toggles(&mut self, toggles: &[u16]) {
+        for &position in toggles {
+            self.run_mut(usize::from(position), 0..self.count).fill(&ENABLED);
+        }
+    }
+
+    /// Makes the rows part of the table.
+    ///
+    /// # Safety
+    ///
+    /// Every row was written in every column since it was prepared.
+    #[inline]
+    pub(crate) unsafe fn finish(self) {
         self.table.rows += self.count as u32;
     }
 
     /// [`Append::finish`] of rows of new entities: components that can be switched off are on.
+    ///
+    /// # Safety
+    ///
+    /// Every row was written in every column since it was prepared, but for the toggles.
     #[inline]
-    pub(crate) fn finish_new(mut self) {
+    pub(crate) unsafe fn finish_new(mut self) {
         if !self.table.toggles.is_empty() {
             self.switch_on();
         }
-        self.finish();
+        // SAFETY: the caller's contract, and the toggles are written.
+        unsafe { self.finish() };
     }
 
     #[inline(never)]
@@ -209,15 +261,28 @@ impl<'t> NextRow<'t> {
         NewRow { columns: &mut self.table.columns, row: self.row }
     }
 
-    /// Where the column of a component stands.
-    pub(crate) fn position(&self, id: ComponentId) -> Option<usize> {
-        self.table.position(id)
+    /// The table that gets the row.
+    pub(crate) fn table(&self) -> &Table {
+        self.table
+    }
+
+    /// [`Append::enable`].
+    #[inline]
+    pub(crate) fn enable(&mut self, toggles: &[u16]) {
+        for &position in toggles {
+            self.columns().column_mut(usize::from(position)).write(ENABLED);
+        }
     }
 
     /// [`Append::finish_new`].
+    ///
+    /// # Safety
+    ///
+    /// The row was written in every column since it was prepared, but for the toggles.
     #[inline]
-    pub(crate) fn finish_new(self) {
-        Append::from(self).finish_new();
+    pub(crate) unsafe fn finish_new(self) {
+        // SAFETY: the caller's contract.
+        unsafe { Append::from(self).finish_new() };
     }
 }
 
@@ -255,8 +320,12 @@ impl Removal<'_> {
     /// Moves the row to `to`, the next one of another table, and the last one into its place. `positions` tells
     /// for each column where its component stands in the other table, or [`DROPPED`]. Returns the
     /// entity that took the place of the one that left. Chunks stay, for [`Table::release_empty`].
+    ///
+    /// # Safety
+    ///
+    /// `to` was written in every column of its table that `positions` does not name.
     #[inline]
-    pub(crate) fn finish_move(self, to: NextRow<'_>, positions: &[u16]) -> Option<Entity> {
+    pub(crate) unsafe fn finish_move(self, to: NextRow<'_>, positions: &[u16]) -> Option<Entity> {
         let (last, row) = (self.table.rows() - 1, self.row);
         let (target, to) = (to.table, to.row);
         for (column, &position) in self.table.columns.iter_mut().zip(positions) {
