@@ -32,8 +32,6 @@ impl World {
         entity: Entity,
         inserted: I,
     ) -> Result<R, ComponentError> {
-        let (from, removed) = self.take_values::<Exchanging<R, I>>(entity)?;
-        self.change_row::<Exchanging<R, I>>((entity, from), &inserted)?;
-        Ok(removed)
+        self.change_row::<Exchanging<R, I>>(entity, &inserted)
     }
 }

@@ -25,6 +25,7 @@ use super::edge_kind::EdgeKind;
 use super::edges::{Direction, Edge, UntypedName};
 use super::error::{ComponentError, SpawnError};
 use super::index::{EntityIndex, Location};
+use super::insert::RowSource;
 use super::list::{close_holes, relocate};
 use super::parts::Plans;
 use super::state::State;
@@ -155,14 +156,16 @@ impl World {
 
 /// # Rows that change their archetype
 impl World {
-    /// Moves an entity's row along the edge of `K` and writes the components that come; where the entity stays
-    /// in its archetype, replaces them. On an error nothing has changed.
+    /// Moves an entity's row along the edge of `K`, writes the components that come, and returns those that go;
+    /// where the entity stays in its archetype, replaces them. On an error nothing has changed.
     #[inline]
     pub(crate) fn change_row<K: EdgeKind>(
         &mut self,
-        (entity, from): (Entity, Location),
+        entity: Entity,
         values: &impl Values<K::Inserted>,
-    ) -> Result<(), ComponentError> {
+    ) -> Result<K::Removed, ComponentError> {
+        let from = self.locate(entity)?;
+        self.check_whole()?;
         loop {
             let Self {
                 plans: Plans { edges, .. }, state: State { tables, index, .. }, memory, ..
@@ -172,22 +175,30 @@ impl World {
                 continue;
             };
             let (now, row) = (memory.now(), from.row as usize);
+            let table = &mut tables[from.archetype.index()];
+            let positions = edge.removed().iter();
+            let removed = K::Removed::take(&mut RowSource { table, positions, row });
             if edge.target == from.archetype {
-                let table = &mut tables[from.archetype.index()];
                 let mut written = edge.positions[..K::Inserted::LEN].iter().chain(edge.enabled());
                 if written.all(|&position| table.owns_value(usize::from(position), row, now)) {
                     table.enable(edge.enabled(), row..row + 1, now);
                     values.put_row(&mut RowSink { table, positions: &edge.positions, row, now });
-                    return Ok(());
+                    return Ok(removed);
                 }
                 self.own_written::<K>(from)?;
                 continue;
             }
-            if let Some((removal, next)) = ends_of_move(tables, index, (edge, entity, from), now) {
+            let [source, target] = both(tables, from.archetype, edge);
+            let last = source.entity(source.rows() - 1);
+            if let Some(next) = target.next_row(now)
+                && index.owns(entity, now)
+                && index.owns(last, now)
+                && let Some(removal) = source.removal(row, now)
+            {
                 // SAFETY: the edge was found as one of `K` from this archetype.
                 unsafe { move_row::<K>((edge, entity, from), removal, next, values, (index, now)) };
-                tables[from.archetype.index()].release_empty(memory);
-                return Ok(());
+                source.release_empty(memory);
+                return Ok(removed);
             }
             self.prepare_edge::<K>((entity, from))?;
         }
@@ -231,15 +242,19 @@ impl World {
             } = self;
             let edge = edges.find_untyped(from.archetype, name).expect("the edge was planned");
             let now = memory.now();
-            if let Some((removal, mut next)) =
-                ends_of_move(tables, index, (edge, entity, from), now)
+            let [source, target] = both(tables, from.archetype, edge);
+            let last = source.entity(source.rows() - 1);
+            if let Some(mut next) = target.next_row(now)
+                && index.owns(entity, now)
+                && index.owns(last, now)
+                && let Some(removal) = source.removal(from.row as usize, now)
             {
                 write_described(&mut next, &catalog.registry, inserted);
                 next.enable(edge.enabled());
                 // SAFETY: the edge was found by the components that come along it, from this archetype. They
                 // and their toggles are written.
                 unsafe { finish_move((edge, entity, from), removal, next, (index, now)) };
-                tables[from.archetype.index()].release_empty(memory);
+                source.release_empty(memory);
                 return Ok(());
             }
             let target = edge.target;
@@ -301,23 +316,6 @@ type Step<'a> = (&'a Edge, Entity, Location);
 fn both<'t>(tables: &'t mut [Table], source: ArchetypeId, edge: &Edge) -> [&'t mut Table; 2] {
     let pair = tables.get_disjoint_mut([source.index(), edge.target.index()]);
     pair.expect("an edge leads to another table of the world")
-}
-
-/// The row that leaves and the one that comes, where all that a move writes is writable.
-#[inline]
-fn ends_of_move<'t>(
-    tables: &'t mut [Table],
-    index: &EntityIndex,
-    (edge, entity, from): Step<'_>,
-    now: Now<'_>,
-) -> Option<(Removal<'t>, NextRow<'t>)> {
-    let [source, target] = both(tables, from.archetype, edge);
-    let next = target.next_row(now)?;
-    let last = source.entity(source.rows() - 1);
-    if !(index.owns(entity, now) && index.owns(last, now)) {
-        return None;
-    }
-    Some((source.removal(from.row as usize, now)?, next))
 }
 
 /// Moves a row and writes the components that come.

@@ -7,7 +7,7 @@ use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::Component;
 use crate::storage::table::Table;
 
-use super::bundle::{Bundle, BundleInfo, ComponentSource, Flat, Values};
+use super::bundle::{Bundle, BundleInfo, ComponentSource, Flat};
 use super::core::World;
 use super::edge_kind::{EdgeKind, Inserting, Removing};
 use super::edges::Edge;
@@ -29,7 +29,7 @@ impl World {
     /// unchanged.
     #[inline]
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), ComponentError> {
-        self.insert_values::<B>(entity, &bundle)
+        self.change_row::<Inserting<B>>(entity, &bundle)
     }
 
     /// Removes the components of `B` from `entity` and returns them. Constant time, and one copy
@@ -40,64 +40,11 @@ impl World {
     /// When the handle is stale, `entity` lacks one of the components, or memory runs out. The
     /// world is unchanged.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<B, ComponentError> {
-        let (from, removed) = self.take_values::<Removing<B>>(entity)?;
-        self.change_row::<Removing<B>>((entity, from), &())?;
-        Ok(removed)
+        self.change_row::<Removing<B>>(entity, &())
     }
 }
 
 impl World {
-    pub(crate) fn insert_values<B: Bundle>(
-        &mut self,
-        entity: Entity,
-        values: &impl Values<B>,
-    ) -> Result<(), ComponentError> {
-        let from = self.locate(entity)?;
-        self.check_whole()?;
-        self.change_row::<Inserting<B>>((entity, from), values)
-    }
-
-    /// [`World::remove`] without a look at the values.
-    pub(crate) fn remove_unseen<B: Bundle>(
-        &mut self,
-        entity: Entity,
-    ) -> Result<(), ComponentError> {
-        let from = self.locate(entity)?;
-        self.check_whole()?;
-        self.plan_removal::<Removing<B>>((entity, from))?;
-        self.change_row::<Removing<B>>((entity, from), &())
-    }
-
-    /// Where `entity` is, and the values of the components that go along the edge of `K`.
-    #[inline]
-    pub(crate) fn take_values<K: EdgeKind>(
-        &mut self,
-        entity: Entity,
-    ) -> Result<(Location, K::Removed), ComponentError> {
-        let from = self.locate(entity)?;
-        self.check_whole()?;
-        self.plan_removal::<K>((entity, from))?;
-        let Self { plans: Plans { edges, .. }, state: State { tables, .. }, .. } = self;
-        let edge = edges.find::<K>(from.archetype).expect("the edge was planned");
-        let (table, row) = (&tables[from.archetype.index()], from.row as usize);
-        let mut source = RowSource { table, positions: edge.removed().iter(), row };
-        Ok((from, K::Removed::take(&mut source)))
-    }
-
-    /// Sees to it that the edge of `K` is known, along which components of `entity` go: an error where it
-    /// lacks some.
-    #[inline]
-    fn plan_removal<K: EdgeKind>(
-        &mut self,
-        (entity, from): (Entity, Location),
-    ) -> Result<(), ComponentError> {
-        if self.plans.edges.find::<K>(from.archetype).is_some() {
-            return Ok(());
-        }
-        self.check_held::<K::Removed>(entity, from.archetype)?;
-        self.first_edge::<K>((entity, from))
-    }
-
     /// Makes the values writable that an edge to the same archetype writes.
     #[cold]
     pub(crate) fn own_written<K: EdgeKind>(&mut self, at: Location) -> Result<(), MemoryError> {
@@ -131,13 +78,14 @@ impl World {
         }
     }
 
-    /// Works an edge out along which `entity` can move then: memory that it needs for that runs out here, if
-    /// it does.
+    /// Works an edge out along which `entity` can move then, which has the components that go: memory that it
+    /// needs for that runs out here, if it does.
     #[cold]
     pub(crate) fn first_edge<K: EdgeKind>(
         &mut self,
         (entity, from): (Entity, Location),
     ) -> Result<(), ComponentError> {
+        self.check_held::<K::Removed>(entity, from.archetype)?;
         self.all_or_nothing(|world| {
             world.edge::<K>(from.archetype)?;
             Ok(world.prepare_edge::<K>((entity, from))?)

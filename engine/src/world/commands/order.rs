@@ -13,6 +13,7 @@ use crate::storage::Entity;
 use crate::storage::component::Component;
 use crate::world::bundle::{Bundle, Recorded};
 use crate::world::core::World;
+use crate::world::edge_kind::{Inserting, Removing};
 use crate::world::error::ComponentError;
 use crate::world::hierarchy::HierarchyError;
 
@@ -126,7 +127,7 @@ impl<B: Bundle> Order for Insert<B> {
     type Payload = B;
 
     fn apply(world: &mut World, entity: Entity, payload: Recorded<'_, B>) -> Outcome {
-        outcome(world.insert_values::<B>(entity, &payload))
+        outcome(world.change_row::<Inserting<B>>(entity, &payload))
     }
 }
 
@@ -136,7 +137,7 @@ impl<B: Bundle> Order for Remove<B> {
     type Payload = ();
 
     fn apply(world: &mut World, entity: Entity, _: Recorded<'_, ()>) -> Outcome {
-        outcome(world.remove_unseen::<B>(entity))
+        outcome(world.change_row::<Removing<B>>(entity, &()).map(drop))
     }
 }
 
