@@ -28,6 +28,7 @@ pub(crate) struct Table {
     positions: Arc<[u16]>,
     rows: u32,
     open: Open,
+    look: Look,
     /// Rows in the smallest full chunk of a column, less one: a chunk can only become empty
     /// when `rows & chunk_mask == 0`.
     chunk_mask: u32,
@@ -44,6 +45,18 @@ struct Open {
     start: u32,
     count: u32,
     epoch: Epoch,
+}
+
+/// A look at all chunks of a table: whether they were the world's own in this epoch. Then they are until it
+/// ends, unless something is done with a column by itself, which ends the look.
+#[derive(Clone, Copy)]
+struct Look {
+    owned: bool,
+    epoch: Epoch,
+}
+
+impl Look {
+    const NONE: Self = Self { owned: false, epoch: Epoch::NEVER };
 }
 
 /// Why rows can't be appended.
@@ -79,6 +92,7 @@ impl Table {
             positions: archetype.shared_positions(),
             rows: 0,
             open: Open { start: 0, count: 0, epoch: Epoch::NEVER },
+            look: Look::NONE,
             chunk_mask,
             linked,
             toggles,
@@ -121,9 +135,9 @@ impl Table {
         &self.columns
     }
 
-    /// All columns, with which anything may be done: `open` ends.
+    /// All columns, with which anything may be done: `open` and `look` end.
     pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
-        self.close();
+        self.forget_notes();
         &mut self.columns
     }
 
@@ -149,9 +163,9 @@ impl Table {
         &self.columns[position]
     }
 
-    /// One column, with which anything may be done: `open` ends.
+    /// One column, with which anything may be done: `open` and `look` end.
     pub(crate) fn column_mut(&mut self, id: ComponentId) -> Option<&mut Column> {
-        self.close();
+        self.forget_notes();
         self.position(id).map(|position| &mut self.columns[position])
     }
 
@@ -265,6 +279,12 @@ impl Table {
     /// Forgets the rows that were made writable: `open` ends.
     pub(crate) fn close(&mut self) {
         self.open.count = 0;
+    }
+
+    /// Forgets what was noted about all columns: `open` and `look` end.
+    pub(crate) fn forget_notes(&mut self) {
+        self.close();
+        self.look = Look::NONE;
     }
 
     /// Makes `count` rows after the last one writable in every column, for [`Table::append`].

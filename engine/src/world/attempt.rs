@@ -11,6 +11,8 @@
 
 use convoy_pool::MemoryError;
 
+use crate::storage::table::Table;
+
 use super::core::World;
 use super::index::ready::IndexMark;
 
@@ -59,7 +61,7 @@ impl World {
         self.memory.keep_step_list(steps);
         self.state.index.go_back(index);
         // Writable chunks may be shared again.
-        self.state.tables.iter_mut().for_each(|table| table.close());
+        self.state.tables.iter_mut().for_each(Table::forget_notes);
     }
 }
 

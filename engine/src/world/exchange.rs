@@ -2,7 +2,7 @@
 
 use crate::storage::Entity;
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Flat};
 use super::core::World;
 use super::edge_kind::Exchanging;
 use super::error::ComponentError;
@@ -32,6 +32,6 @@ impl World {
         entity: Entity,
         inserted: I,
     ) -> Result<R, ComponentError> {
-        self.change_row::<Exchanging<R, I>>(entity, &inserted)
+        self.change_row::<Exchanging<R, I>, _>(entity, &inserted, |source| R::take(source))
     }
 }

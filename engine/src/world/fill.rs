@@ -156,14 +156,16 @@ impl World {
 
 /// # Rows that change their archetype
 impl World {
-    /// Moves an entity's row along the edge of `K`, writes the components that come, and returns those that go;
-    /// where the entity stays in its archetype, replaces them. On an error nothing has changed.
+    /// Moves an entity's row along the edge of `K`, and writes the components that come; where the entity stays
+    /// in its archetype, replaces them. Returns what `take` reads of the components that go, before they do. On
+    /// an error nothing has changed.
     #[inline]
-    pub(crate) fn change_row<K: EdgeKind>(
+    pub(crate) fn change_row<K: EdgeKind, R>(
         &mut self,
         entity: Entity,
         values: &impl Values<K::Inserted>,
-    ) -> Result<K::Removed, ComponentError> {
+        take: impl Fn(&mut RowSource<'_>) -> R,
+    ) -> Result<R, ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
         loop {
@@ -177,7 +179,7 @@ impl World {
             let (now, row) = (memory.now(), from.row as usize);
             let table = &mut tables[from.archetype.index()];
             let positions = edge.removed().iter();
-            let removed = K::Removed::take(&mut RowSource { table, positions, row });
+            let removed = take(&mut RowSource { table, positions, row });
             if edge.target == from.archetype {
                 let mut written = edge.positions[..K::Inserted::LEN].iter().chain(edge.enabled());
                 if written.all(|&position| table.owns_value(usize::from(position), row, now)) {

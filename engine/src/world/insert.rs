@@ -29,7 +29,7 @@ impl World {
     /// unchanged.
     #[inline]
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), ComponentError> {
-        self.change_row::<Inserting<B>>(entity, &bundle)
+        self.change_row::<Inserting<B>, _>(entity, &bundle, |_| ())
     }
 
     /// Removes the components of `B` from `entity` and returns them. Constant time, and one copy
@@ -40,7 +40,7 @@ impl World {
     /// When the handle is stale, `entity` lacks one of the components, or memory runs out. The
     /// world is unchanged.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<B, ComponentError> {
-        self.change_row::<Removing<B>>(entity, &())
+        self.change_row::<Removing<B>, _>(entity, &(), |source| B::take(source))
     }
 }
 

@@ -75,8 +75,6 @@ impl<'w> HolderMut<'w> {
     pub(crate) fn columns(self) -> (&'w mut [Column], usize) {
         match self {
             Self::Table(table) => {
-                // The place of the next row may be gone.
-                table.close();
                 let rows = table.rows();
                 (table.columns_mut(), rows)
             }

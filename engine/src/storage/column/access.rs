@@ -162,6 +162,26 @@ impl Column {
         RunMut { column: self, rows }
     }
 
+    /// Whether all chunks were born in `epoch`.
+    pub(in crate::storage) fn owns_all(&self, epoch: Epoch) -> bool {
+        self.chunks.iter().all(|entry| entry.born == epoch)
+    }
+
+    /// Copies the value at `from` to row `to`.
+    ///
+    /// # Safety
+    ///
+    /// Both rows are below the capacity, and no active snapshot sees `to`.
+    #[inline]
+    pub(in crate::storage) unsafe fn copy_row_to(&mut self, from: usize, to: usize) {
+        // SAFETY: the caller's contract.
+        let source = unsafe { self.row_ptr_unchecked(from) };
+        // SAFETY: the caller's contract.
+        let target = unsafe { self.row_ptr_unchecked(to) };
+        // SAFETY: both rows are inside chunks of this column.
+        unsafe { copy_row(source, target, self.size()) };
+    }
+
     /// Moves the value at `row` to row `to` of `target`, and the value at `last` into its place.
     ///
     /// # Safety

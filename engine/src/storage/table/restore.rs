@@ -36,6 +36,6 @@ impl Table {
     /// Every column that the world may read has values in this many rows.
     pub(crate) unsafe fn set_rows(&mut self, rows: usize) {
         self.rows = rows as u32;
-        self.close();
+        self.forget_notes();
     }
 }

@@ -29,8 +29,8 @@ pub(crate) struct NewRow<'a> {
     row: usize,
 }
 
-/// A row of a table that is the last one, or that no snapshot sees in any column, so that the last one
-/// can take its place.
+/// A row of a table that is the last one, or that no snapshot sees in any column, so that the last one,
+/// which is in all columns then, can take its place.
 pub(crate) struct Removal<'t> {
     table: &'t mut Table,
     row: usize,
@@ -96,20 +96,35 @@ impl Table {
         Ok(Some(unsafe { run.into_bytes() }))
     }
 
-    /// Whether [`Table::removal`] has `row`.
-    #[inline]
-    pub(crate) fn can_remove(&self, row: usize, now: Now<'_>) -> bool {
-        match self.rows().checked_sub(row + 1) {
-            None => false,
-            Some(0) => true,
-            Some(_) => self.columns.iter().all(|column| column.is_row_owned(row, now.epoch())),
-        }
-    }
-
-    /// `row`, if it can be removed as it is: it is writable in every column, or the last one.
+    /// `row`, if it can be removed as it is: it is the last one, or writable in every column, all of which
+    /// hold the last one.
     #[inline]
     pub(crate) fn removal(&mut self, row: usize, now: Now<'_>) -> Option<Removal<'_>> {
-        self.can_remove(row, now).then_some(Removal { table: self, row })
+        let can_remove = match self.rows().checked_sub(row + 1) {
+            None => false,
+            Some(0) => true,
+            Some(_) if self.look.epoch != now.epoch() => self.look_at_all(row, now),
+            Some(_) => self.look.owned || self.owns_row(row, now),
+        };
+        can_remove.then_some(Removal { table: self, row })
+    }
+
+    /// Whether `row` is writable in every column, and the last row is in all of them.
+    #[inline]
+    fn owns_row(&self, row: usize, now: Now<'_>) -> bool {
+        let (last, epoch) = (self.rows() - 1, now.epoch());
+        let owns_it = |column: &Column| last < column.capacity() && column.is_row_owned(row, epoch);
+        self.columns.iter().all(owns_it)
+    }
+
+    /// [`Table::owns_row`] after a look at all chunks, the first one in this epoch. Where all are owned, nothing
+    /// has to be asked again until it ends. Where a capture began it, the first chunk tells.
+    #[cold]
+    fn look_at_all(&mut self, row: usize, now: Now<'_>) -> bool {
+        let (rows, epoch) = (self.rows(), now.epoch());
+        let is_owned = |column: &Column| rows <= column.capacity() && column.owns_all(epoch);
+        self.look = Look { owned: self.columns.iter().all(is_owned), epoch };
+        self.look.owned || self.owns_row(row, now)
     }
 }
 
@@ -310,8 +325,9 @@ impl Removal<'_> {
         let (last, row) = (self.table.rows() - 1, self.row);
         if row != last {
             for column in &mut self.table.columns {
-                // SAFETY: the row is not the last one, so it is writable in every column.
-                unsafe { column.row_mut(row) }.copy_within(last);
+                // SAFETY: the row is not the last one, so it is writable in every column, which have the
+                // last row as well.
+                unsafe { column.copy_row_to(last, row) };
             }
         }
         self.forget_last()
@@ -338,8 +354,8 @@ impl Removal<'_> {
                 // shared.
                 // SAFETY: `to` is writable in every column.
                 Some(target) => unsafe { target.row_mut(to) }.copy_from(column, row),
-                // SAFETY: as above, `row` is writable.
-                None if row != last => unsafe { column.row_mut(row) }.copy_within(last),
+                // SAFETY: as above, `row` is writable, and the column has the last row.
+                None if row != last => unsafe { column.copy_row_to(last, row) },
                 None => {}
             }
         }

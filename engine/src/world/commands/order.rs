@@ -127,7 +127,7 @@ impl<B: Bundle> Order for Insert<B> {
     type Payload = B;
 
     fn apply(world: &mut World, entity: Entity, payload: Recorded<'_, B>) -> Outcome {
-        outcome(world.change_row::<Inserting<B>>(entity, &payload))
+        outcome(world.change_row::<Inserting<B>, _>(entity, &payload, |_| ()))
     }
 }
 
@@ -137,7 +137,7 @@ impl<B: Bundle> Order for Remove<B> {
     type Payload = ();
 
     fn apply(world: &mut World, entity: Entity, _: Recorded<'_, ()>) -> Outcome {
-        outcome(world.change_row::<Removing<B>>(entity, &()).map(drop))
+        outcome(world.change_row::<Removing<B>, _>(entity, &(), |_| ()))
     }
 }
 
