@@ -82,6 +82,9 @@ fn convoy(group: &mut Group<'_>) {
     };
     type State = (World, EventCursor<Hit>);
     bench(group, ("convoy", SEND), set_up, |(world, _): &mut State| send(world));
+    bench(group, ("convoy send_events", SEND), set_up, |(world, _): &mut State| {
+        world.send_events((0..EVENTS).map(Hit::numbered));
+    });
     let prepare = |(world, cursor): &mut State| {
         *cursor = world.event_cursor();
         send(world);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::Duration;
@@ -433,4 +434,47 @@ fn commands_of_members_that_record_at_the_same_time_stay_apart() {
     assert_eq!(pairs.iter().len(), 3 * 200 * 10);
     assert!(pairs.iter().all(|(step, writer)| step.module == writer.0));
     assert!(host.statistics(&world).modules.iter().all(|module| module.playback.applied == 4_000));
+}
+
+/// Events sent together are those sent one by one: in order, with the same drops, and read once.
+#[test]
+fn events_sent_together_are_those_sent_one_by_one() {
+    let config = WorldConfig::default().event_retention(3_000);
+    let mut together = World::with_config(config.clone());
+    let mut single = World::with_config(config);
+    let (mut ours, mut theirs) = (EventCursor::<Ping>::default(), EventCursor::<Ping>::default());
+    let pool = SnapshotPool::default();
+    let mut views = Vec::new();
+    for (round, count) in [0, 1, 2, 900, 5_000, 1, 20_000, 3].into_iter().enumerate() {
+        let events = (0..count).map(|number| Ping(round as u64 * 100_000 + number));
+        together.send_events(events.clone());
+        events.for_each(|event| single.send_event(event));
+        // Some rounds leave the events for later, and some share the last chunk with a snapshot.
+        if round % 3 > 0 {
+            let read: Vec<_> = together.events(&mut ours).collect();
+            assert_eq!(read, single.events(&mut theirs).collect::<Vec<_>>());
+            assert_eq!(ours.lost(), theirs.lost());
+            views.push((together.capture(ComponentMask::ALL, &pool), read.last().copied()));
+        }
+    }
+    for (view, read_last) in views {
+        let last = view.events(&mut EventCursor::<Ping>::default()).last();
+        assert_eq!(last, read_last, "a view keeps its events");
+    }
+}
+
+/// An iterator that panics loses the events that it has not given, and no others.
+#[test]
+fn events_before_a_panic_are_sent() {
+    let mut world = World::new();
+    let events = (0..).map(|number| {
+        assert!(number < 2_000, "no more of them");
+        Ping(number)
+    });
+    let caught = catch_unwind(AssertUnwindSafe(|| world.send_events(events)));
+    assert!(caught.is_err());
+    world.send_event(Ping(7));
+    let mut cursor = EventCursor::<Ping>::default();
+    let read = world.events(&mut cursor).map(|ping| ping.0);
+    assert!(read.eq((0..2_000).chain([7])));
 }

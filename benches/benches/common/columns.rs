@@ -18,6 +18,9 @@ pub(crate) trait Columns: Default {
     /// Takes a row out and puts the last one in its place.
     fn swap_remove(&mut self, row: usize) -> Self::Row;
 
+    /// Makes these a copy of `other`, in the memory that they have.
+    fn copy_from(&mut self, other: &Self);
+
     /// Forgets all rows.
     fn clear(&mut self);
 }
@@ -33,6 +36,10 @@ impl<T: Copy> Columns for Vec<T> {
     #[inline]
     fn swap_remove(&mut self, row: usize) -> T {
         self.swap_remove(row)
+    }
+
+    fn copy_from(&mut self, other: &Self) {
+        self.clone_from(other);
     }
 
     fn clear(&mut self) {
@@ -68,6 +75,13 @@ impl Columns for WideColumns {
             self.rotations.swap_remove(row),
             self.velocities.swap_remove(row),
         )
+    }
+
+    fn copy_from(&mut self, other: &Self) {
+        self.transforms.clone_from(&other.transforms);
+        self.positions.clone_from(&other.positions);
+        self.rotations.clone_from(&other.rotations);
+        self.velocities.clone_from(&other.velocities);
     }
 
     fn clear(&mut self) {

@@ -88,6 +88,14 @@ impl<R: Row> RawWorld<R> {
         true
     }
 
+    /// Makes this a copy of `other`, in the memory that it has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.columns.copy_from(&other.columns);
+        self.entities.clone_from(&other.entities);
+        self.slots.clone_from(&other.slots);
+        self.free.clone_from(&other.free);
+    }
+
     /// Forgets everything but the capacity.
     pub(crate) fn clear(&mut self) {
         self.columns.clear();

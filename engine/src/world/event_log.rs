@@ -171,6 +171,31 @@ impl EventLog {
         Ok(())
     }
 
+    /// Appends the records that `events` gives, run by run, with the drops of single sends. Where memory runs
+    /// out, those that were taken are in the log, and no other was.
+    pub(crate) fn extend<T: Component>(
+        &mut self,
+        mut events: impl Iterator<Item = T>,
+        retention: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        loop {
+            let writable = self.column.prepare_append(self.rows, memory)?.end;
+            let Some(first) = events.next() else { return Ok(()) };
+            // Also drops what is too old, and so may take a chunk away from the front.
+            self.push(RecordedValue::from(&first), retention, memory)?;
+            let kept = retention.saturating_add(self.column.chunk_rows() + 1);
+            let end = writable.min(kept).min(self.column.run_end(self.rows, usize::MAX));
+            let rows = self.rows..end.max(self.rows);
+            let Some(run) = self.column.writable_run(rows, memory.now()) else { continue };
+            for place in run.into_places::<T>() {
+                let Some(event) = events.next() else { return Ok(()) };
+                place.write(event);
+                self.rows += 1;
+            }
+        }
+    }
+
     /// The bytes of a record that is kept, of a type with bytes.
     fn record(&self, number: u64) -> &[u8] {
         self.column.bytes((number - self.first) as usize)

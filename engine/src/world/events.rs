@@ -272,6 +272,52 @@ impl World {
         self.send_elsewhere(event)
     }
 
+    /// Appends many events of one type, in their order: the log is looked up once, and each event costs a
+    /// write to its place.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::events::EventCursor;
+    /// let mut world = World::new();
+    /// world.send_events((0..1_000_u32).filter(|number| number % 3 == 0));
+    /// let mut cursor = EventCursor::<u32>::default();
+    /// assert_eq!(world.events(&mut cursor).len(), 334);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where [`World::try_send_events`] returns an error.
+    #[track_caller]
+    pub fn send_events<T: Component>(&mut self, events: impl IntoIterator<Item = T>) {
+        if let Err(error) = self.try_send_events(events) {
+            fail("send events", &error);
+        }
+    }
+
+    /// [`World::send_events`], dropping the oldest events beyond the retention.
+    ///
+    /// # Errors
+    ///
+    /// When the type can't be registered: nothing is taken from the iterator then. When memory runs out: the
+    /// events that were taken are sent, and an iterator that was lent (`by_ref`) has the others.
+    pub fn try_send_events<T: Component>(
+        &mut self,
+        events: impl IntoIterator<Item = T>,
+    ) -> Result<(), SpawnError> {
+        self.register_event::<T>()?;
+        let number = self.log_of::<T>().expect("the event type is registered");
+        let Self { state: State { logs, .. }, memory, event_retention, .. } = self;
+        Ok(logs[number].extend(events.into_iter(), *event_retention, memory)?)
+    }
+
+    /// The number of the log of `T`, if it is registered, noted as the one that was sent to last.
+    fn log_of<T: Component>(&mut self) -> Option<usize> {
+        let id = self.catalog.registry.id_of::<T>(Kind::Event)?;
+        let number = self.state.log_number(id).expect("a registered event type has a log");
+        self.plans.recent_log.set(TypeId::of::<T>(), number);
+        Some(number)
+    }
+
     /// [`World::try_send_event`] of another type than the one that was sent last, or one that needs more
     /// than a row.
     #[inline(never)]
@@ -295,11 +341,7 @@ impl World {
     /// Sends an event of another type than the one that was sent last.
     #[inline(never)]
     fn send_other<T: Component>(&mut self, event: RecordedValue<'_, T>) -> Result<(), SpawnError> {
-        let Some(id) = self.catalog.registry.id_of::<T>(Kind::Event) else {
-            return self.send_first(event);
-        };
-        let number = self.state.log_number(id).expect("a registered event type has a log");
-        self.plans.recent_log.set(TypeId::of::<T>(), number);
+        let Some(number) = self.log_of::<T>() else { return self.send_first(event) };
         let log = &mut self.state.logs[number];
         Ok(log.push(event, self.event_retention, &mut self.memory)?)
     }

@@ -495,6 +495,27 @@ impl Pair {
         }
     }
 
+    /// Sends events in one go: also where memory runs out, those that were taken are sent.
+    fn send_many(&mut self, kind: usize, seeds: impl Iterator<Item = u64>) {
+        let Self { world, model, .. } = self;
+        let taken = &mut model.events[kind];
+        let result = if kind == 0 {
+            world.try_send_events(seeds.map(|seed| {
+                taken.push(seed);
+                Ping::from_seed(seed)
+            }))
+        } else {
+            world.try_send_events(seeds.map(|seed| {
+                let event = Alert::from_seed(seed);
+                taken.push(event.seed());
+                event
+            }))
+        };
+        if let Err(error) = result {
+            self.assert_memory(matches!(error, SpawnError::Memory(_)));
+        }
+    }
+
     /// Sends events until the last chunk of the log is full, and `chunks` more chunks.
     pub(crate) fn fill_log(&mut self, kind: usize, chunks: usize, seed: u64) {
         let id = match kind {
@@ -507,7 +528,12 @@ impl Pair {
         }
         let held = self.model.events[kind].len() - self.model.cleared[kind];
         let count = held.next_multiple_of(chunk_rows) - held + chunks * chunk_rows;
-        (0..count as u64).for_each(|each| self.send(kind, step(seed, each)));
+        let seeds = (0..count as u64).map(|each| step(seed, each));
+        if seed % 2 == 0 {
+            seeds.for_each(|seed| self.send(kind, seed));
+        } else {
+            self.send_many(kind, seeds);
+        }
     }
 
     pub(crate) fn capture(&mut self, mask: KindMask, pool: &SnapshotPool) {
