@@ -11,12 +11,12 @@ mod common;
 
 use std::hint::black_box;
 
-use bytemuck::{Pod, Zeroable};
 use convoy_engine::snapshot::diff;
-use convoy_engine::{Component, ComponentMask, Entity, SnapshotPool, View, World};
+use convoy_engine::{Component, View};
 use criterion::Criterion;
 
 use common::components::{Position, Transform, Velocity};
+use common::simulation::{Charge, Simulation};
 use common::timing::{bench, bench_prepared, criterion};
 
 const WORKLOAD: &str = "1%_written";
@@ -24,17 +24,6 @@ const ENTITIES: usize = 1_000_000;
 /// One chunk in so many is written, unless all are.
 const FEW: usize = 100;
 const ALL: usize = 1;
-
-/// 8 bytes, which make 96 with the others.
-#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
-#[repr(transparent)]
-struct Charge([f32; 2]);
-
-/// The simulation, and which of its entities are written.
-struct Simulation {
-    world: World,
-    entities: Vec<Entity>,
-}
 
 /// The columns of a world, copied.
 struct Copied(Vec<Transform>, Vec<Position>, Vec<Velocity>, Vec<Charge>);
@@ -50,7 +39,7 @@ fn main() {
 fn find_changes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("diff");
     let set_up = || {
-        let mut simulation = Simulation::new();
+        let mut simulation = Simulation::new(ENTITIES);
         let older = simulation.capture();
         simulation.write(FEW);
         (older, simulation.capture())
@@ -71,7 +60,7 @@ fn find_changes(criterion: &mut Criterion) {
 fn hash_state(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("state_hash");
     let set_up = || {
-        let mut simulation = Simulation::new();
+        let mut simulation = Simulation::new(ENTITIES);
         simulation.world.state_hash();
         simulation
     };
@@ -79,7 +68,7 @@ fn hash_state(criterion: &mut Criterion) {
     bench_prepared(&mut group, ("convoy", WORKLOAD), set_up, write, |simulation, ()| {
         simulation.world.state_hash()
     });
-    let set_up = || Simulation::new().capture();
+    let set_up = || Simulation::new(ENTITIES).capture();
     bench(&mut group, ("hash all rows", WORKLOAD), set_up, |view| view.state_hash());
     group.finish();
 }
@@ -88,7 +77,7 @@ fn restore(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("restore");
     for (workload, share) in [(WORKLOAD, FEW), ("100%_written", ALL)] {
         let set_up = || {
-            let mut simulation = Simulation::new();
+            let mut simulation = Simulation::new(ENTITIES);
             let view = simulation.capture();
             (simulation, view)
         };
@@ -98,7 +87,7 @@ fn restore(criterion: &mut Criterion) {
         };
         bench_prepared(&mut group, ("convoy", workload), set_up, write, pass);
         let set_up = || {
-            let view = Simulation::new().capture();
+            let view = Simulation::new(ENTITIES).capture();
             (Copied::of(&view), Copied::of(&view))
         };
         bench(&mut group, ("copy back", workload), set_up, |(copy, live)| live.copy_from(copy));
@@ -119,44 +108,6 @@ fn changes(older: &View, newer: &View) -> usize {
         + rows(diff.changed::<Position>().expect(captured).count())
         + rows(diff.changed::<Velocity>().expect(captured).count())
         + rows(diff.changed::<Charge>().expect(captured).count())
-}
-
-impl Simulation {
-    fn new() -> Self {
-        let mut world = World::new();
-        let entities = (0..ENTITIES)
-            .map(|number| {
-                let value = number as f32;
-                let vector = [value, value + 1.0, value + 2.0];
-                let transform = Transform([value; 16]);
-                world.spawn((transform, Position(vector), Velocity(vector), Charge([value; 2])))
-            })
-            .collect();
-        Self { world, entities }
-    }
-
-    fn capture(&mut self) -> View {
-        self.world.capture(ComponentMask::ALL, &SnapshotPool::default())
-    }
-
-    /// Writes all rows of one chunk in `share`, component by component.
-    fn write(&mut self, share: usize) {
-        self.write_component(share, |Transform(value)| value[7] += 1.0);
-        self.write_component(share, |Position(value)| value[1] += 1.0);
-        self.write_component(share, |Velocity(value)| value[2] += 1.0);
-        self.write_component(share, |Charge(value)| value[0] += 1.0);
-    }
-
-    fn write_component<T: Component>(&mut self, share: usize, write: impl Fn(&mut T)) {
-        let id = self.world.register::<T>().expect("it is registered");
-        let rows = self.world.component_info(id).expect("the world has registered it").chunk_rows();
-        // In the order of spawning, which is that of the rows.
-        for chunk in self.entities.chunks(rows).step_by(share) {
-            for &entity in chunk {
-                write(self.world.get_mut(entity).expect("nobody despawns"));
-            }
-        }
-    }
 }
 
 impl Copied {

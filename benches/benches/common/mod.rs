@@ -20,4 +20,5 @@ pub(crate) mod raw;
 #[cfg(feature = "peers")]
 pub(crate) mod rows;
 pub(crate) mod shuffle;
+pub(crate) mod simulation;
 pub(crate) mod timing;

@@ -25,8 +25,15 @@ pub(crate) struct Simulated {
 fn copied(world: &World) -> World {
     let mut copy = World::new();
     // Queries go by archetypes as well.
-    let mut handles = world.query::<Entity>();
-    let mut handles = handles.iter();
+    let mut query = world.query::<Entity>();
+    let handles: Vec<Entity> = query.iter().collect();
+    // All places are taken first: hecs searches its free list for a place that is asked for.
+    let places = handles.iter().map(|entity| entity.id() + 1).max().unwrap_or(0);
+    let places: Vec<Entity> = copy.reserve_entities(places).collect();
+    copy.flush();
+    let mut free = vec![true; places.len()];
+    handles.iter().for_each(|entity| free[entity.id() as usize] = false);
+    let mut handles = handles.into_iter();
     for archetype in world.archetypes().filter(|archetype| !archetype.is_empty()) {
         let mut types = ColumnBatchType::new();
         types.add::<Transform>().add::<Position>().add::<Rotation>().add::<Velocity>();
@@ -49,8 +56,11 @@ fn copied(world: &World) -> World {
         column::<Velocity>(&mut batch, archetype);
         column::<Marker>(&mut batch, archetype);
         let handles: Vec<Entity> = handles.by_ref().take(archetype.len() as usize).collect();
-        let batch = batch.build().ok().expect("all columns are full");
+        let batch = batch.build().expect("all columns are full");
         copy.spawn_column_batch_at(&handles, batch);
+    }
+    for place in places.into_iter().filter(|place| free[place.id() as usize]) {
+        copy.despawn(place).expect("it was just reserved");
     }
     copy
 }

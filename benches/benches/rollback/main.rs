@@ -161,7 +161,7 @@ fn spawned_row(frame: u64, number: usize) -> Wide {
 fn frame<S: Simulation>(simulation: &mut S, writes: Writes, frame: u64) -> u64 {
     simulation.keep(frame);
     simulation.simulate(writes, frame);
-    if frame % 3 != 0 || frame < WINDOW {
+    if !frame.is_multiple_of(3) || frame < WINDOW {
         return 1;
     }
     let depth = 1 + random(frame, 1) as u64 % WINDOW;

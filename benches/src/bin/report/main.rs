@@ -1,4 +1,5 @@
-//! Writes `results.json`, `README.md` and `capture.svg` from the files of the benchmarks in the target folder.
+//! Writes `results.json`, `README.md`, `capture.svg` and `costs.svg` from the files of the benchmarks in the
+//! target folder.
 //!
 //! `cargo run -p convoy-benches --bin report` after `cargo bench -p convoy-benches --features peers`. Every
 //! workload in [`promises`] is listed with all subjects that were measured, against its baseline.
@@ -15,6 +16,17 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use convoy_benches::{Measure, read_measures};
+use plot::Line;
+
+/// The operations that are measured by size, and what they do.
+const COSTS: [(&str, &str); 6] = [
+    ("spawn", "spawn all, as one batch"),
+    ("diff", "differences, 1 % of the chunks written"),
+    ("hash", "state hash, 1 % written"),
+    ("restore", "restore, 1 % written"),
+    ("capture", "capture, 1 % written"),
+    ("get", "get 10 thousand random components"),
+];
 
 fn main() -> ExitCode {
     match write_report() {
@@ -34,12 +46,14 @@ fn write_report() -> io::Result<()> {
     let list = serde_json::to_string_pretty(&results::to_json(&rows, &machine))?;
     fs::write(folder.join("results.json"), list + "\n")?;
     let versions = machine::versions(&fs::read_to_string(folder.join("../Cargo.lock"))?);
-    let page = markdown::page(&rows, promises::WORKLOADS, &machine, &versions);
+    let line = |group, subject, label| Line::of(&measures, group, subject, label);
+    let captures =
+        [line("capture", "convoy", "capture"), line("capture", "memcpy", "copying the bytes")];
+    let costs = COSTS.map(|(subject, label)| line("sizes", subject, label));
+    let page = markdown::page(&rows, promises::WORKLOADS, &costs, (&machine, &versions));
     fs::write(folder.join("README.md"), page)?;
-    let sizes = plot::sizes(&measures);
-    if !sizes.is_empty() {
-        plot::capture(&folder.join("capture.svg"), &sizes).map_err(io::Error::other)?;
-    }
+    plot::draw(&folder.join("capture.svg"), &captures).map_err(io::Error::other)?;
+    plot::draw(&folder.join("costs.svg"), &costs).map_err(io::Error::other)?;
     let missed = rows.iter().filter(|row| row.met == Some(false)).count();
     println!("{} ratios, {missed} targets missed", rows.len());
     Ok(())

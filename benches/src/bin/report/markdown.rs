@@ -1,5 +1,6 @@
 //! The page: one table of promises, and one with every subject of every workload.
 
+use crate::plot::Line;
 use crate::promises::Workload;
 use crate::results::Row;
 
@@ -28,6 +29,18 @@ const CAPTURE: &str = "
 
 A capture copies an entry of 24 bytes for every chunk, so its time is linear in chunks and not in
 bytes. Entities have 96 bytes in 4 components; both axes are logarithmic.
+";
+
+const COSTS: &str = "
+## What operations cost by size
+
+![Times of six operations, from 10 thousand to 10 million entities](costs.svg)
+
+The slope is the exponent that fits best: 1 where a time grows with the entities, 0 where it does not. One
+per cent of the chunks is one chunk a component in the small worlds.
+
+| operation | 10 thousand | 100 thousand | a million | ten million | slope |
+|---|---|---|---|---|---|
 ";
 
 const NEIGHBOURS: &str = "
@@ -81,8 +94,8 @@ archetypes prepared 2.0.
 pub(crate) fn page(
     rows: &[Row],
     workloads: &[Workload],
-    machine: &str,
-    versions: &[(String, String)],
+    costs: &[Line],
+    (machine, versions): (&str, &[(String, String)]),
 ) -> String {
     let versions: Vec<String> =
         versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
@@ -105,6 +118,7 @@ pub(crate) fn page(
     page += &tried(rows, workloads);
     page += ELSEWHERE;
     page += CAPTURE;
+    page += &growth(costs);
     page += NEIGHBOURS;
     page += "\n## Everybody\n";
     for workload in workloads {
@@ -167,6 +181,21 @@ fn promise(workload: &Workload, row: &Row, rows: &[Row]) -> String {
         "| {title} | {subject} | {baseline} | {ratio} | <= {target} | {verdict} | {best_peer} | \
          {with_snapshot} |\n"
     )
+}
+
+/// The times of operations by size, and how they grow.
+fn growth(costs: &[Line]) -> String {
+    let mut text = COSTS.to_owned();
+    for line in costs {
+        let time_of = |entities: f64| {
+            let point = line.points.iter().find(|(size, _)| *size == entities);
+            point.map_or_else(String::new, |(_, micros)| time(micros * 1e3))
+        };
+        let times = [1e4, 1e5, 1e6, 1e7].map(time_of).join(" | ");
+        let slope = line.slope().map_or_else(String::new, |slope| format!("{slope:.2}"));
+        text += &format!("| {} | {times} | {slope} |\n", line.label);
+    }
+    text
 }
 
 /// The attempts at the promises that are missed.

@@ -1,4 +1,4 @@
-//! The plot of the cost of a capture: time over entities, beside the time to copy the bytes.
+//! Plots of times over entities, on logarithmic axes.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,46 +9,69 @@ use plotters::prelude::{
     SVGBackend, WHITE,
 };
 
-const WIDTH_PIXELS: u32 = 800;
-const HEIGHT_PIXELS: u32 = 420;
-
-/// The workloads of the group `capture`, and how many entities each has.
-const ENTITIES: [(&str, f64); 4] = [("10k", 1e4), ("100k", 1e5), ("1m", 1e6), ("10m", 1e7)];
-
-/// The lines, in this order.
-const SUBJECTS: [(&str, &str, RGBColor); 2] = [
-    ("memcpy", "copying the bytes", RGBColor(180, 60, 40)),
-    ("convoy", "capture", RGBColor(30, 90, 170)),
+const SIZE_PIXELS: (u32, u32) = (800, 420);
+const COLORS: [RGBColor; 6] = [
+    RGBColor(30, 90, 170),
+    RGBColor(180, 60, 40),
+    RGBColor(20, 130, 90),
+    RGBColor(200, 140, 30),
+    RGBColor(120, 70, 150),
+    RGBColor(90, 90, 90),
 ];
 
-/// One measured time: the subject's number, entities, and microseconds.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Point {
-    subject: usize,
-    entities: f64,
-    micros: f64,
+/// The names of workloads, and how many entities each has.
+const ENTITIES: [(&str, f64); 4] = [("10k", 1e4), ("100k", 1e5), ("1m", 1e6), ("10m", 1e7)];
+
+/// The times of one subject.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Line {
+    pub(crate) label: &'static str,
+    /// Entities, and microseconds, by size.
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// The measurements of captures.
-pub(crate) fn sizes(measures: &[Measure]) -> Vec<Point> {
-    let of_capture = measures.iter().filter(|measure| measure.group == "capture");
-    let point = |measure: &Measure| {
-        let entities = ENTITIES.iter().find(|(name, _)| *name == measure.workload)?.1;
-        let subject = SUBJECTS.iter().position(|(name, ..)| *name == measure.subject)?;
-        Some(Point { subject, entities, micros: measure.value / 1e3 })
-    };
-    let mut points: Vec<Point> = of_capture.filter_map(point).collect();
-    points.sort_by(|left, right| left.entities.total_cmp(&right.entities));
-    points
+impl Line {
+    /// The times of a subject of a group whose workloads are sizes.
+    pub(crate) fn of(
+        measures: &[Measure],
+        group: &str,
+        subject: &str,
+        label: &'static str,
+    ) -> Self {
+        let own = measures.iter().filter(|one| one.group == group && one.subject == subject);
+        let point = |measure: &Measure| {
+            let size = ENTITIES.iter().find(|(name, _)| *name == measure.workload)?;
+            Some((size.1, measure.value / 1e3))
+        };
+        let mut points: Vec<(f64, f64)> = own.filter_map(point).collect();
+        points.sort_by(|left, right| left.0.total_cmp(&right.0));
+        Self { label, points }
+    }
+
+    /// The exponent of the power of the size that fits the times best, by least squares of the logarithms.
+    pub(crate) fn slope(&self) -> Option<f64> {
+        let logs: Vec<(f64, f64)> =
+            self.points.iter().map(|&(entities, micros)| (entities.ln(), micros.ln())).collect();
+        let count = logs.len() as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| logs.iter().map(of).sum::<f64>() / count;
+        let (x, y) = (mean(|log| log.0), mean(|log| log.1));
+        let both: f64 = logs.iter().map(|log| (log.0 - x) * (log.1 - y)).sum();
+        let spread: f64 = logs.iter().map(|log| (log.0 - x).powi(2)).sum();
+        (logs.len() > 1).then(|| both / spread)
+    }
 }
 
-/// Draws the points into an SVG file.
-pub(crate) fn capture(path: &Path, points: &[Point]) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let area = SVGBackend::new(path, (WIDTH_PIXELS, HEIGHT_PIXELS)).into_drawing_area();
-    let failed = |error: &dyn std::fmt::Display| format!("capture.svg: {error}");
+/// Draws the lines into an SVG file, unless nothing of them was measured.
+pub(crate) fn draw(path: &Path, lines: &[Line]) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let micros = || lines.iter().flat_map(|line| line.points.iter().map(|&(_, micros)| micros));
+    if micros().next().is_none() {
+        return Ok(());
+    }
+    let area = SVGBackend::new(path, SIZE_PIXELS).into_drawing_area();
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     area.fill(&WHITE).map_err(|error| failed(&error))?;
-    let most = points.iter().map(|point| point.micros).fold(1.0, f64::max);
-    let least = points.iter().map(|point| point.micros).fold(most, f64::min);
+    let most = micros().fold(1.0, f64::max);
+    let least = micros().fold(most, f64::min);
     let mut chart = ChartBuilder::on(&area)
         .margin(20)
         .x_label_area_size(45)
@@ -63,13 +86,12 @@ pub(crate) fn capture(path: &Path, points: &[Point]) -> Result<(), Box<dyn Error
         .y_label_formatter(&|value| format!("{value}"))
         .draw()
         .map_err(|error| failed(&error))?;
-    for (number, (_, label, color)) in SUBJECTS.iter().enumerate() {
-        let own = points.iter().filter(|point| point.subject == number);
-        let line = own.map(|point| (point.entities, point.micros));
+    for (line, color) in lines.iter().zip(COLORS) {
+        let points = line.points.iter().copied();
         chart
-            .draw_series(LineSeries::new(line, color.stroke_width(2)).point_size(4))
+            .draw_series(LineSeries::new(points, color.stroke_width(2)).point_size(4))
             .map_err(|error| failed(&error))?
-            .label(*label)
+            .label(line.label)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
     }
     chart
@@ -87,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_are_those_of_captures_by_size() {
+    fn lines_have_the_times_of_their_subject_by_size() {
         let measure = |group: &str, workload: &str, value: f64| Measure {
             group: group.to_owned(),
             workload: workload.to_owned(),
@@ -95,10 +117,24 @@ mod tests {
             value,
             unit: "nanoseconds".to_owned(),
         };
-        let measures = [measure("capture", "1m", 5e3), measure("capture", "10k", 1e3)];
-        let found = sizes(&[&measures[..], &[measure("view", "1m", 1.0)]].concat());
-        let entities: Vec<f64> = found.iter().map(|point| point.entities).collect();
-        assert_eq!(entities, [1e4, 1e6]);
-        assert_eq!(found[1].micros, 5.0);
+        let measures = [
+            measure("capture", "1m", 5e3),
+            measure("capture", "10k", 1e3),
+            measure("view", "1m", 1.0),
+            measure("capture", "many", 1.0),
+        ];
+        let line = Line::of(&measures, "capture", "convoy", "capture");
+        assert_eq!(line.points, [(1e4, 1.0), (1e6, 5.0)]);
+        assert_eq!(Line::of(&measures, "capture", "memcpy", "").slope(), None);
+    }
+
+    #[test]
+    fn slopes_are_exponents() {
+        let points =
+            |exponent: i32| [1e4, 1e5, 1e6].map(|size: f64| (size, 3.0 * size.powi(exponent)));
+        for exponent in [0, 1, 2] {
+            let line = Line { label: "", points: points(exponent).to_vec() };
+            assert!((line.slope().expect("three points") - f64::from(exponent)).abs() < 1e-9);
+        }
     }
 }
