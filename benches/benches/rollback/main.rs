@@ -252,9 +252,9 @@ fn subject<S: Simulation>(
             let subject = |suffix: &str| format!("{name}{suffix}");
             floors.sort_by(f64::total_cmp);
             measures.push(Measure {
-                group: "rollback".to_owned(),
+                group: "rollback_floor".to_owned(),
                 workload: workload.clone(),
-                subject: subject(" floor"),
+                subject: subject(""),
                 value: floors[floors.len() / 2],
                 unit: "nanoseconds".to_owned(),
             });
