@@ -6,7 +6,7 @@ use std::path::Path;
 use convoy_benches::Measure;
 use plotters::prelude::{
     BLACK, ChartBuilder, Color, IntoDrawingArea, IntoLogRange, LineSeries, PathElement, RGBColor,
-    SVGBackend, WHITE,
+    SVGBackend, SeriesLabelPosition, WHITE,
 };
 
 const SIZE_PIXELS: (u32, u32) = (800, 420);
@@ -96,6 +96,7 @@ pub(crate) fn draw(path: &Path, lines: &[Line]) -> Result<(), Box<dyn Error + Se
     }
     chart
         .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
         .border_style(BLACK)
         .background_style(WHITE)
         .draw()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::{
     BLACK, ChartBuilder, Color, IntoDrawingArea, IntoLogRange, LineSeries, PathElement, RGBColor,
-    SVGBackend, WHITE,
+    SVGBackend, SeriesLabelPosition, WHITE,
 };
 
 use crate::workloads::WORKLOADS;
@@ -50,7 +50,12 @@ pub(crate) fn speedups(path: &Path, points: &[Point]) -> Result<(), Box<dyn Erro
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
     }
-    chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
     area.present()?;
     Ok(())
 }
