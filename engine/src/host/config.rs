@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use convoy_pool::MemoryError;
 
@@ -24,6 +25,7 @@ pub struct HostConfig {
     pub(super) panics_max: u32,
     pub(super) probe_after: u32,
     pub(super) timeline: u32,
+    pub(super) abandon_after: Duration,
 }
 
 impl HostConfig {
@@ -75,6 +77,15 @@ impl HostConfig {
         self
     }
 
+    /// How long a host that is dropped waits for modules that are running: one second by default. Those that
+    /// take longer are abandoned, and named on stderr: each keeps its thread, its view and what it owns until its
+    /// run ends, if it ever does, and nothing of what it recorded is played back.
+    #[must_use]
+    pub fn abandon_after(mut self, time: Duration) -> Self {
+        self.abandon_after = time;
+        self
+    }
+
     /// Whether a module is switched off after this many panics in a row.
     pub(super) fn switches_off(&self, panics_in_a_row: u32) -> bool {
         self.panics_max > 0 && panics_in_a_row >= self.panics_max
@@ -90,6 +101,7 @@ impl Default for HostConfig {
             panics_max: 3,
             probe_after: 100,
             timeline: 0,
+            abandon_after: Duration::from_secs(1),
         }
     }
 }
@@ -123,6 +135,16 @@ pub enum HostError {
     Threads(std::io::Error),
     /// There is no memory for a timeline of so many frames and modules.
     Timeline(MemoryError),
+    /// A time scale is negative, too large, or no number.
+    TimeScale {
+        /// The scale.
+        scale: f64,
+    },
+    /// Modules were still running when the time to finish was over. They land later, or never.
+    Unfinished {
+        /// Their names.
+        modules: Vec<String>,
+    },
     /// The host runs already: modules are added before its first frame.
     Running,
 }
@@ -142,6 +164,12 @@ impl fmt::Display for HostError {
             ),
             Self::Threads(error) => write!(formatter, "worker threads can't be started: {error}"),
             Self::Timeline(error) => write!(formatter, "no room for the timeline: {error}"),
+            Self::TimeScale { scale } => {
+                write!(formatter, "a time scale lies between 0 and 2^31, and not at {scale}")
+            }
+            Self::Unfinished { modules } => {
+                write!(formatter, "still running: {}", modules.join(", "))
+            }
             Self::Running => formatter.write_str("modules are added before the first frame"),
         }
     }

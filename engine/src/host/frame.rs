@@ -22,8 +22,9 @@ use crate::world::World;
 use crate::world::commands::Commands;
 
 use super::config::{HostConfig, HostError};
+use super::faults::{ModulePanic, PanicCallback, tell};
 use super::job::Job;
-use super::module::{Mode, ModuleId};
+use super::module::{Given, Mode, ModuleId};
 use super::module_host::{ModuleHost, Slot, SlotState};
 use super::time::Time;
 use super::timeline::{RunTimes, Timeline};
@@ -39,6 +40,7 @@ impl ModuleHost {
     /// error of the frame; see [`HostStatistics`](super::HostStatistics).
     pub fn run_frame(&mut self, world: &mut World, dt: Duration) -> Result<(), HostError> {
         self.initialize(world)?;
+        let Some(dt) = self.pace.advance(dt) else { return Ok(()) };
         span!("frame", tick = world.tick() + 1);
         self.frame += 1;
         self.now = self.now.after(dt);
@@ -56,6 +58,38 @@ impl ModuleHost {
             self.receive();
         }
         self.play_back_landed(world, |_| true);
+    }
+
+    /// [`ModuleHost::finish`], for `timeout` at the most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{HostConfig, HostError, Mode, ModuleHost, ModuleSpec, Rate};
+    ///
+    /// let mut world = World::new();
+    /// let mut host = ModuleHost::new(HostConfig::default().abandon_after(Duration::ZERO));
+    /// let spec = ModuleSpec::slow("stuck", Rate::EVERY_FRAME).mode(Mode::Asynchronous).reads::<()>();
+    /// host.add(spec, |_| loop { std::thread::park() }).unwrap();
+    /// host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// let finished = host.finish_within(&mut world, Duration::from_millis(20));
+    /// assert!(matches!(finished, Err(HostError::Unfinished { modules }) if modules == ["stuck"]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Unfinished`] names the modules that were still running. The runs of all others have
+    /// landed. These keep their views, and land on a later frame if they end.
+    pub fn finish_within(&mut self, world: &mut World, timeout: Duration) -> Result<(), HostError> {
+        let has_ended = self.wait(timeout);
+        self.play_back_landed(world, |_| true);
+        if has_ended {
+            return Ok(());
+        }
+        let away = |slot: &&Slot| matches!(slot.state, SlotState::Away { .. });
+        let names = self.modules.iter().filter(away).map(|slot| slot.spec.name.clone());
+        Err(HostError::Unfinished { modules: names.collect() })
     }
 
     /// Waits until every asynchronous module has ended the run that it is in, for `timeout` at the
@@ -122,8 +156,7 @@ impl ModuleHost {
             unreachable!("a job comes back once");
         };
         if late {
-            slot.dropped_commands += job.commands.len() as u64;
-            job.commands.clear();
+            slot.drop_commands(&mut job.commands);
         }
         slot.state = SlotState::Back { job, since };
     }
@@ -140,10 +173,7 @@ impl ModuleHost {
             }
         }
         for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
-            slot.finish_run(world);
-            if self.timeline.is_on() {
-                slot.enter(&mut self.timeline, self.frame);
-            }
+            settle(slot, world, (&mut self.timeline, self.frame), self.on_panic.as_ref());
         }
     }
 
@@ -197,10 +227,7 @@ impl ModuleHost {
                 _ => false,
             };
             if ended {
-                slot.finish_run(world);
-                if self.timeline.is_on() {
-                    slot.enter(&mut self.timeline, self.frame);
-                }
+                settle(slot, world, (&mut self.timeline, self.frame), self.on_panic.as_ref());
             }
         }
     }
@@ -234,6 +261,24 @@ impl ModuleHost {
         while self.modules.iter().any(away) {
             self.receive();
         }
+    }
+}
+
+/// Lands the run of a module, enters it into the timeline, and tells of its panic.
+fn settle(
+    slot: &mut Slot,
+    world: &mut World,
+    (timeline, frame): (&mut Timeline, u64),
+    on_panic: Option<&PanicCallback>,
+) {
+    let panic = slot.finish_run(world);
+    if timeline.is_on() {
+        slot.enter(timeline, frame);
+    }
+    if let Some(message) = panic {
+        let (module, name) = (ModuleId::new(slot.number), slot.spec.name.as_str());
+        tell(&ModulePanic { module, name, message: &message }, on_panic);
+        slot.last_panic = Some(message);
     }
 }
 
@@ -309,7 +354,9 @@ impl Slot {
     fn lend(&mut self, view: View, now: Time) {
         if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
             let dt = now.duration_since(self.accounted);
-            job.lend(view, dt);
+            let time = now.duration_since(Time::ZERO);
+            let dropped_commands = mem::take(&mut self.dropped_untold);
+            job.lend(view, Given { dt, time, dropped_commands });
             self.began = now;
             self.accounted = self.accounted.after(dt);
             self.state = SlotState::Leased(job);
@@ -336,8 +383,8 @@ impl Slot {
     }
 
     /// Plays back the commands of the run that has ended, unless they are for a world whose place
-    /// another one has taken.
-    fn finish_run(&mut self, world: &mut World) {
+    /// another one has taken. Returns the message of the panic that the run ended in, if it did.
+    fn finish_run(&mut self, world: &mut World) -> Option<String> {
         let state = mem::replace(&mut self.state, SlotState::Added);
         let (SlotState::Back { mut job, .. } | SlotState::Leased(mut job)) = state else {
             unreachable!("only a run that has ended is finished");
@@ -349,13 +396,23 @@ impl Slot {
             let playback = world.play_back(&mut job.commands);
             job.record.playback.add(playback);
         } else {
-            self.dropped_commands += job.commands.len() as u64;
-            job.commands.clear();
+            self.drop_commands(&mut job.commands);
             if let Some(next) = next {
                 job.commands = next;
             }
         }
+        self.run_times.add(job.record.run_time.saturating_sub(self.record.run_time));
         self.record = job.record;
+        let panic = job.panic.take();
         self.state = SlotState::Idle(job);
+        panic
+    }
+
+    /// Drops what a run recorded; the module is told on its next run.
+    fn drop_commands(&mut self, commands: &mut Commands) {
+        let dropped = commands.len() as u64;
+        self.dropped_commands += dropped;
+        self.dropped_untold += dropped;
+        commands.clear();
     }
 }

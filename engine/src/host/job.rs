@@ -3,19 +3,21 @@
 
 use std::time::{Duration, Instant};
 
-use crate::provider::contain::{Contained, contain};
+use crate::provider::contain::{Contained, contain_with_message};
 use crate::snapshot::View;
 use crate::trace::span;
 use crate::world::commands::{Commands, Playback};
 
-use super::module::{Mode, Module, ModuleContext};
+use super::module::{Given, Mode, Module, ModuleContext};
 use super::timeline::RunTimes;
 
 pub(super) struct Job {
     /// The module's place in the order of registration.
     pub(super) number: usize,
     pub(super) commands: Commands,
-    pub(super) dt: Duration,
+    given: Given,
+    /// The message of the panic that the last run ended in.
+    pub(super) panic: Option<String>,
     pub(super) record: RunRecord,
     /// Whether the frame waits for the runs.
     pub(super) frame_synced: bool,
@@ -53,7 +55,8 @@ impl Job {
             number,
             frame_synced: mode == Mode::FrameSynced,
             commands,
-            dt: Duration::ZERO,
+            given: Given::default(),
+            panic: None,
             record: RunRecord::default(),
             #[cfg(feature = "tracing")]
             name: String::new(),
@@ -71,9 +74,9 @@ impl Job {
     }
 
     /// Gives the module its view for the next run.
-    pub(super) fn lend(&mut self, view: View, dt: Duration) {
+    pub(super) fn lend(&mut self, view: View, given: Given) {
         self.view = Some(view);
-        self.dt = dt;
+        self.given = given;
     }
 
     /// Drops the view of a run that lands, or whose result is no longer waited for.
@@ -91,10 +94,11 @@ impl Job {
         let Some(view) = self.view.take() else { return };
         span!("module", name = self.name.as_str(), tick = view.tick());
         let began = Instant::now();
-        let (module, commands, dt) = (&mut self.module, &mut self.commands, self.dt);
+        let (module, commands, given) = (&mut self.module, &mut self.commands, self.given);
         // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own
         // interrupted run is switched off when it goes on failing.
-        let ended_well = contain(|| module.run(&mut ModuleContext { view: &view, commands, dt }));
+        let run = || module.run(&mut ModuleContext { view: &view, commands, given });
+        self.panic = contain_with_message(run).err();
         if self.keeps_view {
             self.view = Some(view);
         } else {
@@ -103,12 +107,12 @@ impl Job {
         let ended = Instant::now();
         if let Some(times) = &mut self.times {
             (times.began, times.ended, times.left) = (began, ended, ended);
-            times.panicked = ended_well.is_none();
+            times.panicked = self.panic.is_some();
         }
         let record = &mut self.record;
         record.run_time += ended - began;
         record.runs += 1;
-        if ended_well.is_some() {
+        if self.panic.is_none() {
             record.panics_in_a_row = 0;
         } else {
             record.panics += 1;

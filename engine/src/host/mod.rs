@@ -23,14 +23,18 @@
 //! assert!(world.events(&mut cursor).eq([42]));
 //! ```
 
+mod callbacks;
 mod config;
 mod convoy;
+mod faults;
 mod frame;
 mod job;
 mod mailbox;
 mod module;
 mod module_host;
+mod pace;
 mod rate;
+mod run_time;
 mod statistics;
 mod time;
 mod timeline;
@@ -38,6 +42,7 @@ mod workers;
 
 pub use config::{HostConfig, HostError};
 pub use convoy::SlowConvoy;
+pub use faults::ModulePanic;
 pub use module::{Mode, Module, ModuleContext, ModuleId, ModuleSpec, Tier};
 pub use module_host::ModuleHost;
 pub use rate::Rate;

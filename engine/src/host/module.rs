@@ -51,7 +51,18 @@ impl<F: FnMut(&mut ModuleContext<'_>) + Send + 'static> Module for F {
 pub struct ModuleContext<'a> {
     pub(super) view: &'a View,
     pub(super) commands: &'a mut Commands,
+    pub(super) given: Given,
+}
+
+/// What a run is told, beside its view.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Given {
+    /// Time since the last run.
     pub(super) dt: Duration,
+    /// Simulated time.
+    pub(super) time: Duration,
+    /// Commands of earlier runs that were dropped and not told of yet.
+    pub(super) dropped_commands: u64,
 }
 
 impl<'a> ModuleContext<'a> {
@@ -69,7 +80,25 @@ impl<'a> ModuleContext<'a> {
     /// Time since the module's last run. The sum over all runs is the time that has passed: an excess
     /// over `Duration::MAX` is added to the next run.
     pub fn dt(&self) -> Duration {
-        self.dt
+        self.given.dt
+    }
+
+    /// The simulated time at which the run was started: [`ModuleHost::time`](crate::host::ModuleHost::time) of
+    /// that frame.
+    pub fn time(&self) -> Duration {
+        self.given.time
+    }
+
+    /// The tick that the view shows.
+    pub fn tick(&self) -> u64 {
+        self.view.tick()
+    }
+
+    /// How many commands of this module's earlier runs were dropped since it was last told: of runs that
+    /// missed their deadline, and of runs for a world whose place another one has taken. What they were to do has not
+    /// happened; a module that still wants it records it again.
+    pub fn dropped_commands(&self) -> u64 {
+        self.given.dropped_commands
     }
 }
 

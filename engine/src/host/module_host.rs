@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::contain::{Contained, contain};
-use crate::provider::{Member, SlowReaderLimits, SnapshotProvider};
+use crate::provider::{Member, SnapshotProvider};
 use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentMask, SnapshotId, SnapshotShape};
@@ -13,11 +13,12 @@ use crate::world::World;
 use crate::world::commands::Commands;
 
 use super::config::{HostConfig, HostError};
-use super::convoy::{
-    Candidate, Convoy, ConvoyKey, SlowConvoy, SlowConvoyCallback, SlowConvoys, group, union_of,
-};
+use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoys, group, union_of};
+use super::faults::PanicCallback;
 use super::job::{Job, RunRecord};
 use super::module::{Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
+use super::pace::Pace;
+use super::run_time::RunTimes;
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
 use super::timeline::{ModuleRun, Timeline};
@@ -78,15 +79,20 @@ pub struct ModuleHost {
     /// The world that the masks and the idle modules' buffers are for.
     world: WorldId,
     /// The limits and the callback for slow readers.
-    slow_readers: Option<SlowConvoys>,
+    pub(super) slow_readers: Option<SlowConvoys>,
+    pub(super) pace: Pace,
+    /// The callback for panics of modules.
+    pub(super) on_panic: Option<PanicCallback>,
     /// The callback for worker threads that start.
-    on_worker_start: Option<Contained<WorkerStart>>,
+    pub(super) on_worker_start: Option<Contained<WorkerStart>>,
     /// Modules that were added and wait for the first frame.
     waiting: Vec<Contained<Box<dyn Module>>>,
 }
 
 /// One module as the host keeps it.
 pub(super) struct Slot {
+    /// The module's place in the order of registration.
+    pub(super) number: usize,
     /// The declarations of the module, without its provider.
     pub(super) spec: ModuleSpec,
     /// The provider that the module chose.
@@ -109,6 +115,11 @@ pub(super) struct Slot {
     pub(super) refused: u64,
     pub(super) missed_deadlines: u64,
     pub(super) dropped_commands: u64,
+    /// Of these, those that the module has not been told of.
+    pub(super) dropped_untold: u64,
+    pub(super) run_times: RunTimes,
+    /// The message of the last run that ended in a panic.
+    pub(super) last_panic: Option<String>,
     pub(super) skipped: u64,
     /// Whether the run that is due next is skipped, after a missed deadline.
     pub(super) skips_next: bool,
@@ -161,67 +172,11 @@ impl ModuleHost {
             timeline: Timeline::off(),
             world: WorldId::NONE,
             slow_readers: None,
+            pace: Pace::REAL_TIME,
+            on_panic: None,
             on_worker_start: None,
             waiting: Vec::new(),
         }
-    }
-
-    /// Calls `notify`, on the thread of the frame, when a snapshot of a convoy passes a limit while
-    /// readers hold it: once for each snapshot and limit. A panic of `notify` is contained and
-    /// counted in the convoy's [`ProviderStatistics`](crate::provider::ProviderStatistics); one of its drop is
-    /// contained. Providers that were assigned by hand are left alone; they have callbacks of their own.
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::Running`] after the first frame.
-    pub fn on_slow_reader(
-        &mut self,
-        limits: SlowReaderLimits,
-        notify: impl Fn(&SlowConvoy) + Send + Sync + 'static,
-    ) -> Result<(), HostError> {
-        let notify: SlowConvoyCallback = Contained::new(Arc::new(notify));
-        if self.is_running() {
-            return Err(HostError::Running);
-        }
-        self.slow_readers = Some(SlowConvoys { limits, notify });
-        Ok(())
-    }
-
-    /// Calls `start` on each worker thread as it starts, with the number of the thread: to set its priority
-    /// or the cores that it runs on, or to enrol it with a profiler. The host goes on once all have
-    /// returned.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use std::sync::atomic::{AtomicUsize, Ordering};
-    ///
-    /// use convoy_engine::World;
-    /// use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
-    ///
-    /// let mut host = ModuleHost::new(HostConfig::default().workers(1));
-    /// let started = Arc::new(AtomicUsize::new(0));
-    /// let count = Arc::clone(&started);
-    /// host.on_worker_start(move |_| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
-    /// let spec = ModuleSpec::slow("idle", Rate::hz(1)).mode(Mode::Asynchronous).reads::<()>();
-    /// host.add(spec, |_| {}).unwrap();
-    /// host.initialize(&mut World::new()).unwrap();
-    /// assert_eq!(started.load(Ordering::Relaxed), 1);
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::Running`] after the first frame. When `start` panics, the host does not start:
-    /// [`HostError::Threads`].
-    pub fn on_worker_start(
-        &mut self,
-        start: impl Fn(usize) + Send + Sync + 'static,
-    ) -> Result<(), HostError> {
-        let start: Contained<WorkerStart> = Contained::new(Arc::new(start));
-        if self.is_running() {
-            return Err(HostError::Running);
-        }
-        self.on_worker_start = Some(start);
-        Ok(())
     }
 
     /// Adds a closure as a module. The order in which modules are added is also that in which their
@@ -287,6 +242,7 @@ impl ModuleHost {
         let provider = manual.map(|(provider, _)| provider);
         self.waiting.push(module);
         self.modules.push(Slot {
+            number: self.modules.len(),
             provider,
             spec,
             member: Member::new(),
@@ -301,6 +257,9 @@ impl ModuleHost {
             refused: 0,
             missed_deadlines: 0,
             dropped_commands: 0,
+            dropped_untold: 0,
+            run_times: RunTimes::new(),
+            last_panic: None,
             skipped: 0,
             skips_next: false,
             record: RunRecord::default(),
@@ -352,7 +311,9 @@ impl ModuleHost {
             .map_err(HostError::Timeline)?;
         if away_max > 0 {
             let on_start = self.on_worker_start.as_deref();
-            let workers = Workers::start(self.config.workers, away_max, on_start);
+            let names = self.modules.iter().map(|slot| slot.spec.name.clone()).collect();
+            let patience = (self.config.abandon_after, names);
+            let workers = Workers::start(self.config.workers, away_max, on_start, patience);
             self.workers = Some(workers.map_err(HostError::Threads)?);
         }
         // Command buffers first: the handles that they reserve make the world's lists grow.
@@ -515,6 +476,8 @@ impl ModuleHost {
             dropped_commands: slot.dropped_commands,
             skipped: slot.skipped,
             run_time: slot.record.run_time,
+            run_time_p99: slot.run_times.quantile(0.99),
+            last_panic: slot.last_panic.clone(),
             playback: slot.record.playback,
         });
         HostStatistics {

@@ -1,5 +1,6 @@
 //! The counts of a host, as plain values.
 
+use std::fmt;
 use std::time::Duration;
 
 use convoy_pool::CellPoolStatistics;
@@ -96,6 +97,79 @@ pub struct ModuleStatistics {
     pub skipped: u64,
     /// Time spent in its runs.
     pub run_time: Duration,
+    /// The time that 99 of 100 of its runs did not exceed, up to a quarter too long.
+    pub run_time_p99: Duration,
+    /// The message of the last run that ended in a panic.
+    pub last_panic: Option<String>,
     /// The outcome of its commands.
     pub playback: Playback,
+}
+
+impl ModuleStatistics {
+    /// The mean time of a run; zero without runs.
+    pub fn mean_run_time(&self) -> Duration {
+        self.run_time / u32::try_from(self.runs.max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// A table of the modules, and one of the convoys.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use convoy_engine::World;
+/// # use convoy_engine::host::{ModuleHost, ModuleSpec};
+/// let (mut world, mut host) = (World::new(), ModuleHost::default());
+/// host.add(ModuleSpec::fast("minimap").reads::<()>(), |_| {}).unwrap();
+/// host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+/// let text = host.statistics(&world).to_string();
+/// assert!(text.contains("minimap"));
+/// ```
+impl fmt::Display for HostStatistics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frames, acquire_time, memory, .. } = self;
+        writeln!(
+            formatter,
+            "{frames} frames, {acquire_time:.1?} in providers, {} bytes retained",
+            memory.retained_bytes
+        )?;
+        writeln!(
+            formatter,
+            "{:<24} {:>9} {:>7} {:>8} {:>7} {:>7} {:>11} {:>11}  state",
+            "module", "runs", "panics", "overruns", "refused", "late", "mean", "p99"
+        )?;
+        for module in &self.modules {
+            let (mean, p99) = (module.mean_run_time(), module.run_time_p99);
+            let ModuleStatistics { name, runs, panics, overruns, refused, .. } = module;
+            let state = if module.switched_off { "off" } else { "on" };
+            write!(
+                formatter,
+                "{name:<24} {runs:>9} {panics:>7} {overruns:>8} {refused:>7} {:>7} {:>11} {:>11}  {state}",
+                module.missed_deadlines,
+                format!("{mean:.1?}"),
+                format!("{p99:.1?}"),
+            )?;
+            match &module.last_panic {
+                Some(message) => writeln!(formatter, ", last panic: {message}")?,
+                None => writeln!(formatter)?,
+            }
+        }
+        writeln!(
+            formatter,
+            "{:<24} {:>9} {:>9} {:>11} {:>14} {:>14}",
+            "convoy", "members", "captures", "oldest", "bytes retained", "bytes saved"
+        )?;
+        for convoy in &self.convoys {
+            writeln!(
+                formatter,
+                "{:<24} {:>9} {:>9} {:>5} ticks {:>14} {:>14}",
+                format!("{}, {:?}", convoy.rate, convoy.mode),
+                convoy.members,
+                convoy.provider.captures,
+                convoy.oldest_lag,
+                convoy.retained_bytes,
+                convoy.saved_bytes,
+            )?;
+        }
+        Ok(())
+    }
 }

@@ -4,9 +4,9 @@
 //! job on allocates nothing.
 
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::provider::contain::{Contained, contain};
 use crate::snapshot::SnapshotPool;
@@ -20,11 +20,45 @@ pub(super) type WorkerStart = Arc<dyn Fn(usize) + Send + Sync>;
 pub(super) struct Workers {
     mailboxes: Arc<Mailboxes>,
     threads: Vec<JoinHandle<()>>,
+    /// How long threads are waited for at the end.
+    abandon_after: Duration,
+    /// The names of the modules, by number.
+    names: Vec<String>,
 }
 
 struct Mailboxes {
     jobs: Mailbox<Box<Job>>,
     done: Mailbox<Box<Job>>,
+    /// The modules that the threads run.
+    running: Running,
+}
+
+/// Which module each thread runs, if any, and how many threads have not ended.
+struct Running {
+    state: Mutex<(Vec<Option<usize>>, usize)>,
+    ended: Condvar,
+}
+
+impl Running {
+    fn state(&self) -> MutexGuard<'_, (Vec<Option<usize>>, usize)> {
+        // The state is whole after every statement.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a thread begins with a module, or is done with it.
+    fn note(&self, thread: usize, module: Option<usize>) {
+        self.state().0[thread] = module;
+    }
+}
+
+/// Counts a thread out when it ends.
+struct Ends<'a>(&'a Running);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.state().1 -= 1;
+        self.0.ended.notify_all();
+    }
 }
 
 impl Workers {
@@ -34,19 +68,25 @@ impl Workers {
         count: usize,
         modules: usize,
         on_start: Option<&WorkerStart>,
+        (abandon_after, names): (Duration, Vec<String>),
     ) -> io::Result<Self> {
         let count = count.min(modules);
-        let mailboxes = Mailboxes { jobs: Mailbox::new(modules), done: Mailbox::new(modules) };
+        let running = Running { state: Mutex::new((vec![None; count], 0)), ended: Condvar::new() };
+        let mailboxes =
+            Mailboxes { jobs: Mailbox::new(modules), done: Mailbox::new(modules), running };
         let mailboxes = Arc::new(mailboxes);
         // Made first, so that threads that were started end when a later one can't be.
-        let mut workers = Self { mailboxes, threads: Vec::new() };
+        let mut workers = Self { mailboxes, threads: Vec::new(), abandon_after, names };
         let (started, starts) = mpsc::channel();
         for number in 0..count {
             let mailboxes = Arc::clone(&workers.mailboxes);
             let on_start = on_start.map(|on_start| Contained::new(Arc::clone(on_start)));
             let started = started.clone();
             let builder = thread::Builder::new().name(format!("convoy worker {number}"));
-            workers.threads.push(builder.spawn(move || {
+            // Before it starts, as it may end at once.
+            workers.mailboxes.running.state().1 += 1;
+            let thread = builder.spawn(move || {
+                let _ends = Ends(&mailboxes.running);
                 let is_ready = contain(|| {
                     if let Some(on_start) = &on_start {
                         on_start(number);
@@ -56,8 +96,15 @@ impl Workers {
                 // The host waits for this.
                 let _ = started.send(is_ready.is_some());
                 drop(started);
-                serve(&mailboxes);
-            })?);
+                serve(&mailboxes, number);
+            });
+            match thread {
+                Ok(thread) => workers.threads.push(thread),
+                Err(error) => {
+                    workers.mailboxes.running.state().1 -= 1;
+                    return Err(error);
+                }
+            }
         }
         drop(started);
         if starts.iter().all(|is_ready| is_ready) {
@@ -104,19 +151,37 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.mailboxes.jobs.close();
-        for thread in self.threads.drain(..) {
-            // A worker contains its modules' panics, so there is nothing to pass on.
-            let _ = thread.join();
+        let Mailboxes { jobs, running, .. } = &*self.mailboxes;
+        jobs.close();
+        // Nobody waits for runs that have not begun.
+        while let Some(job) = jobs.try_pop() {
+            drop(job);
         }
+        let lives = |state: &mut (Vec<Option<usize>>, usize)| state.1 > 0;
+        let state = running.ended.wait_timeout_while(running.state(), self.abandon_after, lives);
+        let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
+        let all_ended = state.1 == 0;
+        for &module in state.0.iter().flatten() {
+            eprintln!("convoy: module {} is still running: it is abandoned", self.names[module]);
+        }
+        drop(state);
+        if all_ended {
+            for thread in self.threads.drain(..) {
+                // A worker contains its modules' panics, so there is nothing to pass on.
+                let _ = thread.join();
+            }
+        }
+        // Otherwise the threads go on by themselves, with all that they use.
         SnapshotPool::forget_ended_threads();
     }
 }
 
-fn serve(mailboxes: &Mailboxes) {
+fn serve(mailboxes: &Mailboxes, thread: usize) {
     SnapshotPool::register_thread();
     while let Some(mut job) = mailboxes.jobs.pop() {
+        mailboxes.running.note(thread, Some(job.number));
         job.run();
+        mailboxes.running.note(thread, None);
         mailboxes.done.push(job);
     }
 }

@@ -1,5 +1,6 @@
 //! Containing panics of code that is not the engine's.
 
+use std::any::Any;
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,16 +9,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 ///
 /// The caller sees to unwind safety: state that `run` may leave half done must be its own.
 pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => Some(result),
-        Err(payload) => {
-            // Dropping the payload may panic in turn. The second payload is leaked, because dropping
-            // payloads might never come to an end.
-            if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                mem::forget(next);
-            }
-            None
-        }
+    catch_unwind(AssertUnwindSafe(run)).map_err(drop_payload).ok()
+}
+
+/// [`contain`], with the message of the panic.
+pub(crate) fn contain_with_message<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        drop_payload(payload);
+        text.unwrap_or_else(|| "a panic without a message".to_owned())
+    })
+}
+
+/// Drops the payload of a panic, which may panic in turn. The second payload is leaked, because dropping
+/// payloads might never come to an end.
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(next);
     }
 }
 
