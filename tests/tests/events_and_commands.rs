@@ -74,7 +74,11 @@ fn trap_5_each_event_reaches_each_subscriber_once_and_in_order_at_any_rate() {
     const FRAMES: u64 = 120;
     let mut world = World::new();
     let mut host = ModuleHost::new(config(2, 1));
-    let slow = |rate| ModuleSpec::slow("subscriber", rate);
+    let mut number = 0;
+    let mut slow = |rate| {
+        number += 1;
+        ModuleSpec::slow(format!("subscriber {number}"), rate)
+    };
     let mut inboxes = vec![
         subscribe(&mut host, ModuleSpec::fast("fast")),
         subscribe(&mut host, slow(Rate::hz(3))),
@@ -234,7 +238,7 @@ fn events_that_modules_send_reach_the_others_in_playback_order() {
     let mut world = World::new();
     let mut host = ModuleHost::default();
     for number in 0..3 {
-        let spec = ModuleSpec::slow("sender", Rate::EVERY_FRAME).reads::<()>();
+        let spec = ModuleSpec::slow(format!("sender {number}"), Rate::EVERY_FRAME).reads::<()>();
         host.add(spec, move |context| {
             let tick = context.view().tick();
             for part in 0..2 {
@@ -262,7 +266,7 @@ fn commands_are_played_back_by_registration_and_then_by_recording() {
         for module in 0..5_u32 {
             let turn = Arc::clone(&turn);
             let mut run = 0;
-            let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME);
+            let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME).reads_all();
             host.add(spec.mode(mode), move |context| {
                 for step in 0..4 {
                     context.commands().spawn((Step { module, run, step },));
@@ -301,12 +305,12 @@ fn commands_on_dead_entities_are_skipped_and_counted() {
     let victim = world.spawn((Writer(0),));
     let other = world.spawn((Writer(0),));
     let mut host = ModuleHost::default();
-    host.add(ModuleSpec::slow("first", Rate::EVERY_FRAME), move |context| {
+    host.add(ModuleSpec::slow("first", Rate::EVERY_FRAME).reads_all(), move |context| {
         context.commands().despawn(victim);
         context.commands().insert(other, (Writer(1),));
     })
     .unwrap();
-    let spec = ModuleSpec::slow("second", Rate::EVERY_FRAME);
+    let spec = ModuleSpec::slow("second", Rate::EVERY_FRAME).reads_all();
     host.add(spec, move |context| {
         let commands = context.commands();
         commands.insert(victim, (Writer(2),));
@@ -344,7 +348,7 @@ fn trap_6_commands_of_one_member_never_land_while_another_still_records() {
         let (may_go_on, go_on) = channel::<()>();
         gates.push(may_go_on);
         let (reached, mut run) = (reached.clone(), 0);
-        let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME);
+        let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME).reads_all();
         host.add(spec.mode(Mode::Asynchronous), move |context| {
             for step in 0..STEPS {
                 context.commands().spawn((Step { module, run, step },));
@@ -409,7 +413,9 @@ fn commands_of_members_that_record_at_the_same_time_stay_apart() {
     let together = Arc::new(Barrier::new(3));
     for module in 0..3_u32 {
         let (together, mut run) = (Arc::clone(&together), 0);
-        let spec = ModuleSpec::slow("module", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        let spec = ModuleSpec::slow(format!("module {module}"), Rate::EVERY_FRAME)
+            .reads_all()
+            .mode(Mode::Asynchronous);
         host.add(spec, move |context| {
             together.wait();
             let mut spawned = Vec::new();

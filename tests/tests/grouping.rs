@@ -31,7 +31,8 @@ fn kinds(convoys: &[ConvoyStatistics]) -> Vec<(ProviderKind, usize)> {
 
 #[test]
 fn modules_of_one_tier_and_rate_share_a_convoy() {
-    let specs = ["a", "b", "c", "d", "e"].map(|name| ModuleSpec::slow(name, Rate::hz(10)));
+    let specs =
+        ["a", "b", "c", "d", "e"].map(|name| ModuleSpec::slow(name, Rate::hz(10)).reads_all());
     let statistics = grouped(&mut World::new(), specs);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::Shared, 5)]);
     let convoy = &statistics.convoys[0];
@@ -42,7 +43,8 @@ fn modules_of_one_tier_and_rate_share_a_convoy() {
 #[test]
 fn different_rates_do_not_share() {
     let rates = [Rate::hz(10), Rate::hz(5), Rate::every_frames(6), Rate::hz(10), Rate::hz(5)];
-    let specs = rates.map(|rate| ModuleSpec::slow("module", rate));
+    let names = ["a", "b", "c", "d", "e"].into_iter();
+    let specs = names.zip(rates).map(|(name, rate)| ModuleSpec::slow(name, rate).reads_all());
     let statistics = grouped(&mut World::new(), specs);
     let expected =
         [(ProviderKind::Shared, 2), (ProviderKind::Shared, 2), (ProviderKind::OnDemand, 1)];
@@ -53,30 +55,34 @@ fn different_rates_do_not_share() {
 
 #[test]
 fn a_single_slow_module_gets_a_private_snapshot_on_demand() {
-    let statistics = grouped(&mut World::new(), [ModuleSpec::slow("lone", Rate::hz(1))]);
+    let statistics =
+        grouped(&mut World::new(), [ModuleSpec::slow("lone", Rate::hz(1)).reads_all()]);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::OnDemand, 1)]);
 }
 
 #[test]
 fn fast_modules_share_a_double_buffer_also_when_there_is_one() {
-    let statistics = grouped(&mut World::new(), ["a", "b", "c"].map(ModuleSpec::fast));
+    let statistics =
+        grouped(&mut World::new(), ["a", "b", "c"].map(|name| ModuleSpec::fast(name).reads_all()));
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::DoubleBuffer, 3)]);
-    let statistics = grouped(&mut World::new(), [ModuleSpec::fast("lone")]);
+    let statistics = grouped(&mut World::new(), [ModuleSpec::fast("lone").reads_all()]);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::DoubleBuffer, 1)]);
 }
 
 #[test]
 fn fast_and_slow_modules_of_one_rate_are_apart() {
-    let slow = ModuleSpec::slow("slow", Rate::EVERY_FRAME);
-    let statistics = grouped(&mut World::new(), [ModuleSpec::fast("fast"), slow]);
+    let slow = ModuleSpec::slow("slow", Rate::EVERY_FRAME).reads_all();
+    let statistics = grouped(&mut World::new(), [ModuleSpec::fast("fast").reads_all(), slow]);
     let expected = [(ProviderKind::DoubleBuffer, 1), (ProviderKind::OnDemand, 1)];
     assert_eq!(kinds(&statistics.convoys), expected);
 }
 
 #[test]
 fn modes_are_apart() {
-    let specs = [Mode::Synchronous, Mode::Asynchronous, Mode::Synchronous, Mode::Asynchronous]
-        .map(|mode| ModuleSpec::slow("module", Rate::hz(10)).mode(mode));
+    let modes = [Mode::Synchronous, Mode::Asynchronous, Mode::Synchronous, Mode::Asynchronous];
+    let spec = |name| ModuleSpec::slow(name, Rate::hz(10)).reads_all();
+    let specs =
+        ["a", "b", "c", "d"].into_iter().zip(modes).map(|(name, mode)| spec(name).mode(mode));
     let statistics = grouped(&mut World::new(), specs);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::Shared, 2), (ProviderKind::Shared, 2)]);
     let modes: Vec<Mode> = statistics.convoys.iter().map(|convoy| convoy.mode).collect();
@@ -162,9 +168,10 @@ fn a_provider_assigned_by_hand_is_left_alone() {
     world.spawn((1_u32,));
     let provider = Arc::new(Counting::new());
     let manual = ModuleSpec::slow("manual", Rate::EVERY_FRAME)
+        .reads_all()
         .provider(&world, Arc::<Counting>::clone(&provider));
     let mut host = ModuleHost::default();
-    for spec in [manual, ModuleSpec::slow("plain", Rate::EVERY_FRAME)] {
+    for spec in [manual, ModuleSpec::slow("plain", Rate::EVERY_FRAME).reads_all()] {
         host.add(spec, |_| {}).unwrap();
     }
     for _ in 0..10 {
@@ -181,11 +188,12 @@ fn a_provider_assigned_by_hand_is_left_alone() {
 fn modules_with_the_same_provider_form_a_convoy() {
     let mut world = World::new();
     let [one, other] = [(); 2].map(|()| Arc::new(Counting::new()));
-    let with = |provider: &Arc<Counting>| {
-        ModuleSpec::slow("module", Rate::EVERY_FRAME)
+    let with = |name: &str, provider: &Arc<Counting>| {
+        ModuleSpec::slow(name, Rate::EVERY_FRAME)
+            .reads_all()
             .provider(&world, Arc::<Counting>::clone(provider))
     };
-    let specs = [with(&one), with(&other), with(&one)];
+    let specs = [with("a", &one), with("b", &other), with("c", &one)];
     let statistics = grouped(&mut world, specs);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::Shared, 2), (ProviderKind::Shared, 1)]);
     assert!(statistics.convoys.iter().all(|convoy| convoy.manual));
@@ -198,9 +206,10 @@ fn a_provider_of_two_convoys_is_updated_once_per_frame() {
     let mut world = World::new();
     let provider = Arc::new(Counting::new());
     let mut host = ModuleHost::default();
-    for rate in [Rate::EVERY_FRAME, Rate::every_frames(2)] {
-        let spec =
-            ModuleSpec::slow("module", rate).provider(&world, Arc::<Counting>::clone(&provider));
+    for (name, rate) in [("often", Rate::EVERY_FRAME), ("seldom", Rate::every_frames(2))] {
+        let spec = ModuleSpec::slow(name, rate)
+            .reads_all()
+            .provider(&world, Arc::<Counting>::clone(&provider));
         host.add(spec, |_| {}).unwrap();
     }
     for _ in 0..10 {
@@ -216,23 +225,34 @@ fn a_provider_of_two_convoys_is_updated_once_per_frame() {
     );
 }
 
-/// Trap 9 of the design: a member that declares nothing silently widens the union for all.
+/// Trap 9 of the design: a member that declares nothing silently widens the union for all. It is refused, and
+/// one that reads all says so.
 #[test]
-fn trap_9_an_undeclared_member_is_reported_as_reading_all() {
+fn trap_9_an_undeclared_member_is_refused_and_one_that_reads_all_says_so() {
     let mut world = World::new();
     let numbers = world.mask_of::<(Entity, u32)>().unwrap();
     let declared = ModuleSpec::slow("declared", Rate::hz(10)).reads::<(Entity, u32)>();
-    let statistics = grouped(&mut world, [declared.clone(), declared.clone()]);
+    let again = ModuleSpec::slow("again", Rate::hz(10)).reads_ids(numbers.iter());
+    let statistics = grouped(&mut world, [declared.clone(), again]);
     assert_eq!(statistics.convoys[0].mask, numbers);
     assert!(statistics.modules.iter().all(|module| !module.reads_all));
 
-    let undeclared = ModuleSpec::slow("undeclared", Rate::hz(10));
+    let mut host = ModuleHost::default();
+    let refused = host.add(ModuleSpec::slow("undeclared", Rate::hz(10)), |_| {}).unwrap_err();
+    assert!(matches!(&refused, HostError::NoReads { module } if module == "undeclared"));
+    assert!(refused.to_string().contains("reads_all()"));
+    host.add(declared.clone(), |_| {}).unwrap();
+    let refused = host.add(declared.clone(), |_| {}).unwrap_err();
+    assert!(matches!(&refused, HostError::DuplicateName { module } if module == "declared"));
+    assert_eq!(host.statistics(&world).modules.len(), 1, "what was refused is not there");
+
+    let everything = ModuleSpec::slow("everything", Rate::hz(10)).reads_all();
     let nothing = ModuleSpec::slow("nothing", Rate::hz(10)).reads::<()>();
-    let statistics = grouped(&mut world, [declared, undeclared, nothing]);
+    let statistics = grouped(&mut world, [declared, everything, nothing]);
     assert_eq!(statistics.convoys[0].mask, ComponentMask::ALL);
     let reads_all: Vec<(&str, bool)> =
         statistics.modules.iter().map(|module| (&*module.name, module.reads_all)).collect();
-    assert_eq!(reads_all, [("declared", false), ("undeclared", true), ("nothing", false)]);
+    assert_eq!(reads_all, [("declared", false), ("everything", true), ("nothing", false)]);
 }
 
 /// A provider that captured less than a module had declared gave it views without them.
@@ -242,6 +262,7 @@ fn a_module_with_a_provider_that_captures_less_than_it_declares_is_refused() {
     world.spawn((1_u64,));
     world.spawn((1_u8, 2.5_f32));
     let narrow = world.mask_of::<(u64, u8)>().unwrap();
+    let id = world.register::<f32>().unwrap();
     let provider = || Arc::new(SharedSnapshotProvider::new(narrow, SnapshotPool::default()));
     let spec = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(&world, provider());
     let mut host = ModuleHost::default();
@@ -266,14 +287,16 @@ fn a_module_with_a_provider_that_captures_less_than_it_declares_is_refused() {
     assert!(matches!(event, HostError::ProviderMask { component: "u8", .. }), "{event}");
     let resource = host.add(spec("resource").reads_resource::<u8>(), |_| {}).unwrap_err();
     assert!(matches!(resource, HostError::ProviderMask { component: "u8", .. }), "{resource}");
-    let undeclared = spec("takes what it gets");
+    let all = spec("takes what it gets").reads_all();
+    let by_id = host.add(spec("by id").reads_ids([id]), |_| {}).unwrap_err();
+    assert!(matches!(by_id, HostError::ProviderMask { component: "f32", .. }), "{by_id}");
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(host.statistics(&world).modules.len(), 1, "nothing but the one that fits");
-    // A module without declarations reads all that was captured.
+    // A module that reads all reads all that was captured.
     let mut host = ModuleHost::default();
     let reads = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&reads);
-    host.add(undeclared, move |context| {
+    host.add(all, move |context| {
         assert!(context.view().try_query::<&f32>().is_err());
         let bytes = context.view().query::<&u8>().iter().count();
         count.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -281,4 +304,22 @@ fn a_module_with_a_provider_that_captures_less_than_it_declares_is_refused() {
     .unwrap();
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(reads.load(Ordering::Relaxed), 1);
+}
+
+/// Ids belong to a world: one that it has not given out is refused when the host starts.
+#[test]
+fn an_id_that_the_world_does_not_know_is_refused() {
+    let mut other = World::new();
+    let (_, id) = (other.register::<u32>().unwrap(), other.register::<u64>().unwrap());
+    let (mut world, mut host) = (World::new(), ModuleHost::default());
+    host.add(ModuleSpec::fast("stranger").reads_ids([id]), |_| {}).unwrap();
+    let refused = host.run_frame(&mut world, FRAME).unwrap_err();
+    assert!(matches!(refused, HostError::UnknownId { id: unknown, .. } if unknown == id));
+    assert_eq!(world.tick(), 0);
+    host.run_frame(&mut other, FRAME).unwrap();
+    // No ids at all are a declaration as well: of nothing.
+    let mut host = ModuleHost::default();
+    host.add(ModuleSpec::fast("nothing").reads_ids([]), |_| {}).unwrap();
+    host.run_frame(&mut other, FRAME).unwrap();
+    assert_eq!(host.statistics(&other).convoys[0].mask, ComponentMask::NONE);
 }

@@ -17,7 +17,7 @@ const FRAME: Duration = Duration::from_millis(10);
 struct Ping(u64);
 
 fn asynchronous(name: &str) -> ModuleSpec {
-    ModuleSpec::slow(name, Rate::EVERY_FRAME).mode(Mode::Asynchronous)
+    ModuleSpec::slow(name, Rate::EVERY_FRAME).reads_all().mode(Mode::Asynchronous)
 }
 
 /// A module that begins its run, and ends it when it is told to.

@@ -131,9 +131,10 @@ fn run(seed: u64) -> Option<String> {
         let mode = [Mode::Synchronous, Mode::FrameSynced, Mode::Asynchronous][mixer.below(3)];
         let frames = 1 + mixer.below(3) as u64;
         let mut spec = match mixer.below(4) {
-            0 => ModuleSpec::fast(format!("fast {number}")),
-            1 => ModuleSpec::slow("in time", Rate::hz(100)),
-            _ => ModuleSpec::slow("in frames", Rate::every_frames(frames)),
+            0 => ModuleSpec::fast(format!("fast {number}")).reads_all(),
+            1 => ModuleSpec::slow(format!("in time {number}"), Rate::hz(100)).reads_all(),
+            _ => ModuleSpec::slow(format!("in frames {number}"), Rate::every_frames(frames))
+                .reads_all(),
         };
         if mixer.below(3) == 0 {
             spec = spec.provider(&worlds[0], Arc::clone(&shared));

@@ -53,17 +53,17 @@ fn keeping() -> impl FnMut(&mut ModuleContext<'_>) + Send + 'static {
 /// never given back and others suffer).
 #[test]
 fn a_module_that_keeps_views_stops_itself_and_no_other_member() {
-    let tiers = [ModuleSpec::fast, |name| ModuleSpec::slow(name, Rate::every_frames(2))];
+    let tiers = [ModuleSpec::fast, |name: &str| ModuleSpec::slow(name, Rate::every_frames(2))];
     for (tier, mode) in tiers.into_iter().flat_map(|tier| {
         [Mode::Synchronous, Mode::FrameSynced, Mode::Asynchronous].map(|mode| (tier, mode))
     }) {
         let mut world = world_of(0);
         let mut host = ModuleHost::default();
-        host.add(tier("keeping").mode(mode), keeping()).unwrap();
+        host.add(tier("keeping").reads_all().mode(mode), keeping()).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         for name in ["plain", "comparing"] {
             let (seen, mut last) = (Arc::clone(&seen), None);
-            let spec = tier(name).mode(mode);
+            let spec = tier(name).reads_all().mode(mode);
             host.add(spec, move |context| {
                 let view = context.view();
                 assert!(view.query::<&u64>().iter().all(|&number| number == view.tick()));
@@ -108,7 +108,7 @@ fn a_module_that_is_slow_stops_no_other_member() {
     let (may_end, ends) = channel::<()>();
     let spec = |name| {
         let provider = Arc::<SharedSnapshotProvider>::clone(&provider);
-        ModuleSpec::slow(name, Rate::EVERY_FRAME).provider(&world, provider)
+        ModuleSpec::slow(name, Rate::EVERY_FRAME).reads_all().provider(&world, provider)
     };
     host.add(spec("slow").mode(Mode::Asynchronous), move |_| {
         ends.recv().unwrap();
@@ -413,7 +413,8 @@ fn saved_bytes_are_those_of_private_copies_less_the_cost_of_snapshots() {
     let kept = Arc::new(Mutex::new(None));
     for number in 0..3 {
         let kept = Arc::clone(&kept);
-        let spec = ModuleSpec::slow("slow", Rate::every_frames(4)).reads::<(u64,)>();
+        let spec =
+            ModuleSpec::slow(format!("slow {number}"), Rate::every_frames(4)).reads::<(u64,)>();
         host.add(spec, move |context| {
             if number == 0 {
                 *kept.lock().unwrap() = Some(context.view().clone());

@@ -478,7 +478,10 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
     for frames in 0..2 {
         let mut world = world_of(1);
         let mut host = ModuleHost::new(lock_step(1));
-        for tier in [ModuleSpec::fast("fast"), ModuleSpec::slow("slow", Rate::EVERY_FRAME)] {
+        for tier in [
+            ModuleSpec::fast("fast").reads_all(),
+            ModuleSpec::slow("slow", Rate::EVERY_FRAME).reads_all(),
+        ] {
             host.add(tier, |_| ()).unwrap();
         }
         for replaced in 0..2 {
@@ -498,7 +501,8 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
     assert!(matches!(refused, Err(HostError::Running)));
     let bomb = Bomb(Arc::clone(&dropped));
     let provider = Arc::new(Panicking::new(At::Drop));
-    let refused = host.add(ModuleSpec::fast("late").provider(&world, provider), move |_| _ = &bomb);
+    let refused = host
+        .add(ModuleSpec::fast("late").reads_all().provider(&world, provider), move |_| _ = &bomb);
     assert!(matches!(refused, Err(HostError::Running)));
     assert_eq!(dropped.load(Ordering::Relaxed), 2);
 }
@@ -507,7 +511,7 @@ fn what_a_host_is_given_and_drops_panics_nobody() {
 #[test]
 fn a_spec_is_printed_whatever_its_provider_does() {
     let provider = Arc::new(Panicking::new(At::Kind));
-    let spec = ModuleSpec::fast("module").provider(&World::new(), provider);
+    let spec = ModuleSpec::fast("module").reads_all().provider(&World::new(), provider);
     assert!(format!("{spec:?}").contains("Other"), "it panics on every second call");
     assert!(format!("{spec:?}").contains("Shared"));
 }
@@ -521,7 +525,9 @@ fn a_module_whose_drop_panics_takes_nothing_along() {
         let mut host = ModuleHost::new(lock_step(1));
         for mode in MODES {
             let bomb = Bomb(Arc::clone(&dropped));
-            let spec = ModuleSpec::slow("bomb", Rate::EVERY_FRAME).mode(mode);
+            let spec = ModuleSpec::slow(format!("bomb {mode:?}"), Rate::EVERY_FRAME)
+                .reads_all()
+                .mode(mode);
             host.add(spec, move |_| _ = &bomb).unwrap();
         }
         (0..frames).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
@@ -547,7 +553,10 @@ fn frames_and_waits_of_any_length_are_fine_and_dt_adds_up() {
     for (number, rate) in rates.into_iter().enumerate() {
         let given = Arc::clone(&given);
         let mode = MODES[number % 3];
-        let spec = ModuleSpec::slow("timed", rate).mode(mode).deadline(Duration::MAX);
+        let spec = ModuleSpec::slow(format!("timed {number}"), rate)
+            .reads_all()
+            .mode(mode)
+            .deadline(Duration::MAX);
         host.add(spec, move |context| {
             given.lock().unwrap()[number].push(context.dt());
         })
@@ -580,7 +589,7 @@ fn frames_and_waits_of_any_length_are_fine_and_dt_adds_up() {
 fn no_bound_on_panics_means_that_no_module_is_switched_off() {
     let config = lock_step(1).panics_max(0);
     let (mut world, mut host) = (world_of(1), ModuleHost::new(config));
-    host.add(ModuleSpec::fast("failing"), |_| {
+    host.add(ModuleSpec::fast("failing").reads_all(), |_| {
         std::panic::resume_unwind(Box::new("again"));
     })
     .unwrap();

@@ -99,17 +99,18 @@ fn host(workers: usize, seed: u64, extra: Extra) -> (ModuleHost, Vec<Handles>) {
     let mut host = ModuleHost::new(config);
     let noise = Arc::new(Mutex::new(Mixer::new(seed)));
     if extra == Extra::SpawnsNothing {
-        let spec = ModuleSpec::slow("idle", Rate::EVERY_FRAME).spawns_nothing();
+        let spec = ModuleSpec::slow("idle", Rate::EVERY_FRAME).reads_all().spawns_nothing();
         host.add(spec.mode(Mode::FrameSynced), |_| {}).unwrap();
     }
     let mut handles = Vec::new();
     for (number, (mode, frames)) in (0..).zip(MODES) {
         handles.push(Handles::default());
-        let spec = ModuleSpec::slow(format!("module {number}"), Rate::every_frames(frames));
+        let spec =
+            ModuleSpec::slow(format!("module {number}"), Rate::every_frames(frames)).reads_all();
         let run = module(number, SPAWNS_MAX, &noise, handles.last().unwrap());
         host.add(spec.mode(mode), run).unwrap();
     }
-    let last = ModuleSpec::slow("last", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+    let last = ModuleSpec::slow("last", Rate::EVERY_FRAME).reads_all().mode(Mode::Asynchronous);
     match extra {
         Extra::None | Extra::SpawnsNothing => {}
         Extra::IdleLast => _ = host.add(last, |_| {}).unwrap(),
@@ -171,7 +172,7 @@ fn beside_one_that_is_away(
     let provider = Arc::new(provider);
     let spec = |name, rate| {
         let provider = Arc::<SharedSnapshotProvider>::clone(&provider);
-        ModuleSpec::slow(name, rate).provider(&world, provider)
+        ModuleSpec::slow(name, rate).reads_all().provider(&world, provider)
     };
     let (may_end, gate) = channel::<()>();
     let away = spec("away", Rate::every_frames(every)).mode(Mode::Asynchronous);

@@ -112,9 +112,9 @@ fn a_host_tells_which_convoy_is_slow() {
     let mut world = World::new();
     let mut host = ModuleHost::default();
     let kept = Arc::new(Mutex::new(None));
-    host.add(ModuleSpec::fast("quick"), |_| {}).unwrap();
+    host.add(ModuleSpec::fast("quick").reads_all(), |_| {}).unwrap();
     let keeps = Arc::clone(&kept);
-    let spec = ModuleSpec::slow("keeps", Rate::every_frames(2));
+    let spec = ModuleSpec::slow("keeps", Rate::every_frames(2)).reads_all();
     host.add(spec, move |context| {
         keeps.lock().unwrap().get_or_insert_with(|| context.view().clone());
     })

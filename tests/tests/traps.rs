@@ -213,7 +213,7 @@ fn trap_7_module_past_its_deadline_reads_its_own_snapshot_until_it_ends() {
     let (may_go_on, go_on) = channel();
     let read = Arc::new(Mutex::new(Vec::new()));
     let frame = Duration::from_millis(10);
-    let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+    let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).reads_all().mode(Mode::Asynchronous);
     host.add(spec.deadline(frame), {
         let read = Arc::clone(&read);
         move |context| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use convoy_pool::MemoryError;
 
-use crate::storage::RegisterError;
+use crate::storage::{ComponentId, RegisterError};
 
 /// How a host is made.
 ///
@@ -117,6 +117,23 @@ pub enum HostError {
         /// The fault of the type.
         error: RegisterError,
     },
+    /// A module has not declared what it reads: not even `reads::<()>()`, for nothing.
+    NoReads {
+        /// The module's name.
+        module: String,
+    },
+    /// Two modules have one name.
+    DuplicateName {
+        /// The name.
+        module: String,
+    },
+    /// A module declares to read an id that the world has not given out.
+    UnknownId {
+        /// The module's name.
+        module: String,
+        /// The id.
+        id: ComponentId,
+    },
     /// A module is asynchronous or frame-synced and the host has no workers.
     NoWorkers {
         /// The module's name.
@@ -153,6 +170,20 @@ impl fmt::Display for HostError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Register { module, error } => write!(formatter, "module {module}: {error}"),
+            Self::NoReads { module } => write!(
+                formatter,
+                "module {module} declares no reads: add `reads::<(A, B)>()`, `reads_all()`, or `reads::<()>()` for \
+                 nothing"
+            ),
+            Self::DuplicateName { module } => {
+                write!(formatter, "there is a module with the name {module} already")
+            }
+            Self::UnknownId { module, id } => {
+                write!(
+                    formatter,
+                    "module {module} declares to read {id:?}, which the world does not know"
+                )
+            }
             Self::NoWorkers { module } => {
                 write!(formatter, "module {module} needs workers and the host has none")
             }

@@ -172,6 +172,10 @@ pub struct ModuleSpec {
     /// Whether the module's commands may spawn entities.
     pub(super) spawns: bool,
     reads: Vec<Reads>,
+    /// Types that are declared by their ids.
+    ids: ComponentMask,
+    declares_ids: bool,
+    all: bool,
 }
 
 impl ModuleSpec {
@@ -186,6 +190,9 @@ impl ModuleSpec {
             manual: None,
             spawns: true,
             reads: Vec::new(),
+            ids: ComponentMask::NONE,
+            declares_ids: false,
+            all: false,
         }
     }
 
@@ -221,9 +228,9 @@ impl ModuleSpec {
     }
 
     /// Declares that the module reads the components of `B`, which may include
-    /// [`Entity`](crate::Entity): the handles, and looking entities up. May be called again. A
-    /// module that declares nothing reads everything, and the statistics say so; one that
-    /// declares `()` reads nothing but the tick and the counts.
+    /// [`Entity`](crate::Entity): the handles, and looking entities up. May be called again. A module that
+    /// declares `()` reads nothing but the tick and the counts; one that declares nothing at all is refused when it
+    /// is added.
     #[must_use]
     pub fn reads<B: Bundle>(mut self) -> Self {
         self.reads.push(Reads {
@@ -253,6 +260,32 @@ impl ModuleSpec {
             find: |registry, found| found(registry.id_of::<T>(Kind::Resource)),
             name: name_of::<T>,
         });
+        self
+    }
+
+    /// Declares that the module reads the types of these ids, of components, events or resources: for types that are
+    /// known at run time only. In a world that takes the place of the host's the ids are those of that world.
+    ///
+    /// ```
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{ModuleSpec, Rate};
+    ///
+    /// let mut world = World::new();
+    /// let fuel = world.register::<f32>().unwrap();
+    /// let spec = ModuleSpec::slow("script", Rate::hz(10)).reads_ids([fuel]);
+    /// ```
+    #[must_use]
+    pub fn reads_ids(mut self, ids: impl IntoIterator<Item = ComponentId>) -> Self {
+        self.ids = self.ids.union(&ids.into_iter().collect());
+        self.declares_ids = true;
+        self
+    }
+
+    /// Declares that the module reads everything, what is registered later included. Its convoy captures all
+    /// columns, and the statistics say so.
+    #[must_use]
+    pub fn reads_all(mut self) -> Self {
+        self.all = true;
         self
     }
 
@@ -287,20 +320,31 @@ impl ModuleSpec {
         self
     }
 
-    pub(super) fn reads_all(&self) -> bool {
-        self.reads.is_empty()
+    /// Whether the module reads everything.
+    pub(super) fn declares_all(&self) -> bool {
+        self.all
+    }
+
+    /// Whether the module has declared what it reads, if only that it is nothing.
+    pub(super) fn declares_reads(&self) -> bool {
+        self.all || self.declares_ids || !self.reads.is_empty()
     }
 
     /// The types that the module declared; new ones are registered.
     pub(super) fn mask(&self, world: &mut World) -> Result<ComponentMask, RegisterError> {
-        if self.reads_all() {
+        if self.all {
             return Ok(ComponentMask::ALL);
         }
-        let mut mask = ComponentMask::NONE;
+        let mut mask = self.ids;
         for each in &self.reads {
             mask = mask.union(&(each.mask)(world)?);
         }
         Ok(mask)
+    }
+
+    /// The first id that the module declared and `world` does not know.
+    pub(super) fn first_unknown(&self, world: &World) -> Option<ComponentId> {
+        self.ids.iter().find(|&id| world.component_info(id).is_none())
     }
 
     /// The first declared type that `captured` lacks, which is a mask of the world that the provider is for.
@@ -309,6 +353,10 @@ impl ModuleSpec {
         registry: &Registry,
         captured: &ComponentMask,
     ) -> Option<&'static str> {
+        let missing = self.ids.difference(captured).iter().next();
+        if let Some(info) = missing.and_then(|id| registry.component(id)) {
+            return Some(info.name());
+        }
         self.reads.iter().find_map(|reads| {
             let mut missing = None;
             (reads.find)(registry, &mut |id| match id {

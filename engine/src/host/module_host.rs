@@ -184,8 +184,9 @@ impl ModuleHost {
     ///
     /// # Errors
     ///
-    /// [`HostError::Running`] after the first frame; [`HostError::ProviderMask`] when a provider that was
-    /// assigned by hand captures less than the module declares.
+    /// [`HostError::Running`] after the first frame; [`HostError::NoReads`] when the module has not declared what it
+    /// reads; [`HostError::DuplicateName`] when another has its name; [`HostError::ProviderMask`] when a provider
+    /// that was assigned by hand captures less than the module declares.
     pub fn add(
         &mut self,
         spec: ModuleSpec,
@@ -232,6 +233,12 @@ impl ModuleHost {
         let manual = manual.map(|Manual { provider, catalog }| (Contained::new(provider), catalog));
         if self.is_running() {
             return Err(HostError::Running);
+        }
+        if !spec.declares_reads() {
+            return Err(HostError::NoReads { module: spec.name });
+        }
+        if self.modules.iter().any(|slot| slot.spec.name == spec.name) {
+            return Err(HostError::DuplicateName { module: spec.name });
         }
         if let Some((provider, catalog)) = &manual
             && let Some(captured) = contain(|| provider.mask())
@@ -295,9 +302,7 @@ impl ModuleHost {
         let mut candidates = Vec::with_capacity(self.modules.len());
         for slot in &mut self.modules {
             let spec = &slot.spec;
-            slot.mask = spec
-                .mask(world)
-                .map_err(|error| HostError::Register { module: spec.name.clone(), error })?;
+            slot.mask = declared_mask(world, spec)?;
             let key = ConvoyKey { tier: spec.tier, mode: spec.mode, rate: spec.rate };
             let provider = slot.provider.as_deref().cloned();
             if let Some(provider) = &provider {
@@ -349,10 +354,7 @@ impl ModuleHost {
         }
         let mut masks = Vec::with_capacity(self.modules.len());
         for Slot { spec, .. } in &self.modules {
-            let mask = spec.mask(world);
-            masks.push(
-                mask.map_err(|error| HostError::Register { module: spec.name.clone(), error })?,
-            );
+            masks.push(declared_mask(world, spec)?);
         }
         for convoy in self.convoys.iter().filter(|convoy| convoy.provider.is_manual()) {
             let captured = convoy.provider.ask(|provider| provider.mask());
@@ -465,7 +467,7 @@ impl ModuleHost {
         });
         let modules = self.modules.iter().map(|slot| ModuleStatistics {
             name: slot.spec.name.clone(),
-            reads_all: slot.spec.reads_all(),
+            reads_all: slot.spec.declares_all(),
             runs: slot.record.runs,
             panics: slot.record.panics,
             switched_off: self.config.switches_off(slot.record.panics_in_a_row),
@@ -492,6 +494,15 @@ impl ModuleHost {
     }
 }
 
+/// The types that a module declared, which are known to the world from now on.
+fn declared_mask(world: &mut World, spec: &ModuleSpec) -> Result<ComponentMask, HostError> {
+    if let Some(id) = spec.first_unknown(world) {
+        return Err(HostError::UnknownId { module: spec.name.clone(), id });
+    }
+    let mask = spec.mask(world);
+    mask.map_err(|error| HostError::Register { module: spec.name.clone(), error })
+}
+
 /// Checks that a provider which was assigned by hand captures all that its module declared. One that
 /// panics when it is asked is left to its acquires, where that is counted.
 fn check_provider(
@@ -500,7 +511,7 @@ fn check_provider(
     declared: &ComponentMask,
     captured: Option<&ComponentMask>,
 ) -> Result<(), HostError> {
-    let Some(captured) = captured.filter(|_| !spec.reads_all()) else { return Ok(()) };
+    let Some(captured) = captured.filter(|_| !spec.declares_all()) else { return Ok(()) };
     let missing = declared.difference(captured).iter().next();
     let Some(info) = missing.and_then(|id| world.component_info(id)) else { return Ok(()) };
     Err(HostError::ProviderMask { module: spec.name.clone(), component: info.name() })

@@ -529,7 +529,7 @@ impl Pair {
         let held = self.model.events[kind].len() - self.model.cleared[kind];
         let count = held.next_multiple_of(chunk_rows) - held + chunks * chunk_rows;
         let seeds = (0..count as u64).map(|each| step(seed, each));
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             seeds.for_each(|seed| self.send(kind, seed));
         } else {
             self.send_many(kind, seeds);
