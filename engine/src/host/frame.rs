@@ -354,9 +354,8 @@ impl Slot {
     fn lend(&mut self, view: View, now: Time) {
         if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
             let dt = now.duration_since(self.accounted);
-            let time = now.duration_since(Time::ZERO);
             let dropped_commands = mem::take(&mut self.dropped_untold);
-            job.lend(view, Given { dt, time, dropped_commands });
+            job.lend(view, Given { dt, time: now, dropped_commands });
             self.began = now;
             self.accounted = self.accounted.after(dt);
             self.state = SlotState::Leased(job);
@@ -401,7 +400,7 @@ impl Slot {
                 job.commands = next;
             }
         }
-        self.run_times.add(job.record.run_time.saturating_sub(self.record.run_time));
+        self.run_times.add(job.record.last_run_time);
         self.record = job.record;
         let panic = job.panic.take();
         self.state = SlotState::Idle(job);

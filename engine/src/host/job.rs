@@ -41,6 +41,7 @@ pub(super) struct RunRecord {
     /// Panics since the last run that ended well.
     pub(super) panics_in_a_row: u32,
     pub(super) run_time: Duration,
+    pub(super) last_run_time: Duration,
     pub(super) playback: Playback,
 }
 
@@ -55,7 +56,7 @@ impl Job {
             number,
             frame_synced: mode == Mode::FrameSynced,
             commands,
-            given: Given::default(),
+            given: Given::NOTHING,
             panic: None,
             record: RunRecord::default(),
             #[cfg(feature = "tracing")]
@@ -110,7 +111,8 @@ impl Job {
             times.panicked = self.panic.is_some();
         }
         let record = &mut self.record;
-        record.run_time += ended - began;
+        record.last_run_time = ended - began;
+        record.run_time += record.last_run_time;
         record.runs += 1;
         if self.panic.is_none() {
             record.panics_in_a_row = 0;

@@ -15,6 +15,7 @@ use crate::world::bundle::{Bundle, Flat};
 use crate::world::commands::Commands;
 
 use super::rate::Rate;
+use super::time::Time;
 
 /// The number of a module in its host: the order of registration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -55,14 +56,20 @@ pub struct ModuleContext<'a> {
 }
 
 /// What a run is told, beside its view.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Given {
     /// Time since the last run.
     pub(super) dt: Duration,
     /// Simulated time.
-    pub(super) time: Duration,
+    pub(super) time: Time,
     /// Commands of earlier runs that were dropped and not told of yet.
     pub(super) dropped_commands: u64,
+}
+
+impl Given {
+    /// Before the first run.
+    pub(super) const NOTHING: Self =
+        Self { dt: Duration::ZERO, time: Time::ZERO, dropped_commands: 0 };
 }
 
 impl<'a> ModuleContext<'a> {
@@ -86,7 +93,7 @@ impl<'a> ModuleContext<'a> {
     /// The simulated time at which the run was started: [`ModuleHost::time`](crate::host::ModuleHost::time) of
     /// that frame.
     pub fn time(&self) -> Duration {
-        self.given.time
+        self.given.time.duration_since(Time::ZERO)
     }
 
     /// The tick that the view shows.
@@ -282,7 +289,7 @@ impl ModuleSpec {
     }
 
     /// Declares that the module reads everything, what is registered later included. Its convoy captures all
-    /// columns, and the statistics say so.
+    /// columns, and the statistics say so. With a provider that was assigned by hand it reads all that this captures.
     #[must_use]
     pub fn reads_all(mut self) -> Self {
         self.all = true;

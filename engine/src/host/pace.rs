@@ -38,15 +38,17 @@ impl Pace {
             State::Paused { steps: 0 } => return None,
             State::Paused { steps } => *steps -= 1,
         }
-        if self.scale == 1 << FRACTION_BITS {
-            return Some(dt);
-        }
+        if self.scale == 1 << FRACTION_BITS { Some(dt) } else { Some(self.scaled(dt)) }
+    }
+
+    #[cold]
+    fn scaled(&mut self, dt: Duration) -> Duration {
         // A duration has fewer than 2^94 nanoseconds, so only its upper part can be too much.
         let (scale, nanos) = (u128::from(self.scale), dt.as_nanos());
         let whole = (nanos >> FRACTION_BITS) * scale;
         let low = (nanos & ((1 << FRACTION_BITS) - 1)) * scale + u128::from(self.rest);
         self.rest = low as u64 & ((1 << FRACTION_BITS) - 1);
-        Some(nanoseconds(whole.saturating_add(low >> FRACTION_BITS)))
+        nanoseconds(whole.saturating_add(low >> FRACTION_BITS))
     }
 }
 

@@ -72,7 +72,7 @@ pub struct ConvoyStatistics {
 pub struct ModuleStatistics {
     /// The module's name.
     pub name: String,
-    /// The module declared nothing, and so reads everything.
+    /// The module declared that it reads everything.
     pub reads_all: bool,
     /// Runs that have landed.
     pub runs: u64,
