@@ -26,6 +26,7 @@ pub struct HostConfig {
     pub(super) probe_after: u32,
     pub(super) timeline: u32,
     pub(super) abandon_after: Duration,
+    pub(super) event_tries: u32,
 }
 
 impl HostConfig {
@@ -77,6 +78,14 @@ impl HostConfig {
         self
     }
 
+    /// In how many runs in a row events are given to a module that fails on them, until they are dropped: 3 by
+    /// default, and at least one. See [`ModuleContext::events`](super::ModuleContext::events).
+    #[must_use]
+    pub fn event_tries(mut self, runs: u32) -> Self {
+        self.event_tries = runs.max(1);
+        self
+    }
+
     /// How long a host that is dropped waits for modules that are running: one second by default. Those that
     /// take longer are abandoned, and named on stderr: each keeps its thread, its view and what it owns until its
     /// run ends, if it ever does, and nothing of what it recorded is played back.
@@ -102,6 +111,7 @@ impl Default for HostConfig {
             probe_after: 100,
             timeline: 0,
             abandon_after: Duration::from_secs(1),
+            event_tries: 3,
         }
     }
 }

@@ -157,6 +157,7 @@ impl ModuleHost {
         };
         if late {
             slot.drop_commands(&mut job.commands);
+            job.took_effect = false;
         }
         slot.state = SlotState::Back { job, since };
     }
@@ -172,8 +173,9 @@ impl ModuleHost {
                 job.land();
             }
         }
+        let faults = (self.on_panic.as_ref(), self.config.event_tries);
         for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
-            settle(slot, world, (&mut self.timeline, self.frame), self.on_panic.as_ref());
+            settle(slot, world, (&mut self.timeline, self.frame), faults);
         }
     }
 
@@ -220,6 +222,7 @@ impl ModuleHost {
             }
         }
         self.finish_frame_synced();
+        let faults = (self.on_panic.as_ref(), self.config.event_tries);
         for slot in &mut self.modules {
             let ended = match slot.state {
                 SlotState::Leased(_) => true,
@@ -227,7 +230,7 @@ impl ModuleHost {
                 _ => false,
             };
             if ended {
-                settle(slot, world, (&mut self.timeline, self.frame), self.on_panic.as_ref());
+                settle(slot, world, (&mut self.timeline, self.frame), faults);
             }
         }
     }
@@ -269,9 +272,9 @@ fn settle(
     slot: &mut Slot,
     world: &mut World,
     (timeline, frame): (&mut Timeline, u64),
-    on_panic: Option<&PanicCallback>,
+    (on_panic, event_tries): (Option<&PanicCallback>, u32),
 ) {
-    let panic = slot.finish_run(world);
+    let panic = slot.finish_run(world, event_tries);
     if timeline.is_on() {
         slot.enter(timeline, frame);
     }
@@ -383,7 +386,7 @@ impl Slot {
 
     /// Plays back the commands of the run that has ended, unless they are for a world whose place
     /// another one has taken. Returns the message of the panic that the run ended in, if it did.
-    fn finish_run(&mut self, world: &mut World) -> Option<String> {
+    fn finish_run(&mut self, world: &mut World, event_tries: u32) -> Option<String> {
         let state = mem::replace(&mut self.state, SlotState::Added);
         let (SlotState::Back { mut job, .. } | SlotState::Leased(mut job)) = state else {
             unreachable!("only a run that has ended is finished");
@@ -396,12 +399,19 @@ impl Slot {
             job.record.playback.add(playback);
         } else {
             self.drop_commands(&mut job.commands);
+            job.took_effect = false;
             if let Some(next) = next {
                 job.commands = next;
             }
         }
         self.run_times.add(job.record.last_run_time);
         self.record = job.record;
+        if job.took_effect {
+            job.inbox.commit();
+        } else {
+            self.dropped_events += job.inbox.give_back(event_tries);
+        }
+        self.lost_events = job.inbox.lost();
         let panic = job.panic.take();
         self.state = SlotState::Idle(job);
         panic

@@ -8,6 +8,7 @@ use crate::snapshot::View;
 use crate::trace::span;
 use crate::world::commands::{Commands, Playback};
 
+use super::inbox::Inbox;
 use super::module::{Given, Mode, Module, ModuleContext};
 use super::timeline::RunTimes;
 
@@ -16,6 +17,9 @@ pub(super) struct Job {
     pub(super) number: usize,
     pub(super) commands: Commands,
     given: Given,
+    pub(super) inbox: Inbox,
+    /// Whether the run counts: it has not panicked, and what it recorded was not dropped.
+    pub(super) took_effect: bool,
     /// The message of the panic that the last run ended in.
     pub(super) panic: Option<String>,
     pub(super) record: RunRecord,
@@ -57,6 +61,8 @@ impl Job {
             frame_synced: mode == Mode::FrameSynced,
             commands,
             given: Given::NOTHING,
+            inbox: Inbox::default(),
+            took_effect: true,
             panic: None,
             record: RunRecord::default(),
             #[cfg(feature = "tracing")]
@@ -95,11 +101,13 @@ impl Job {
         let Some(view) = self.view.take() else { return };
         span!("module", name = self.name.as_str(), tick = view.tick());
         let began = Instant::now();
-        let (module, commands, given) = (&mut self.module, &mut self.commands, self.given);
+        let Self { module, commands, inbox, given, .. } = self;
+        let given = *given;
         // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own
         // interrupted run is switched off when it goes on failing.
-        let run = || module.run(&mut ModuleContext { view: &view, commands, given });
+        let run = || module.run(&mut ModuleContext { view: &view, commands, inbox, given });
         self.panic = contain_with_message(run).err();
+        self.took_effect = self.panic.is_none();
         if self.keeps_view {
             self.view = Some(view);
         } else {

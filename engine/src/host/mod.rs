@@ -28,6 +28,7 @@ mod config;
 mod convoy;
 mod faults;
 mod frame;
+mod inbox;
 mod job;
 mod mailbox;
 mod module;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::provider::contain::contain;
 use crate::provider::{ProviderKind, SnapshotProvider};
+use crate::query::error::or_panic;
 use crate::snapshot::View;
 use crate::storage::archetype::Catalog;
 use crate::storage::component::{Component, Kind, Registry};
@@ -13,7 +14,10 @@ use crate::storage::{ComponentId, ComponentMask, RegisterError};
 use crate::world::World;
 use crate::world::bundle::{Bundle, Flat};
 use crate::world::commands::Commands;
+use crate::world::events::Events;
+use crate::world::read_error::ReadError;
 
+use super::inbox::Inbox;
 use super::rate::Rate;
 use super::time::Time;
 
@@ -52,6 +56,7 @@ impl<F: FnMut(&mut ModuleContext<'_>) + Send + 'static> Module for F {
 pub struct ModuleContext<'a> {
     pub(super) view: &'a View,
     pub(super) commands: &'a mut Commands,
+    pub(super) inbox: &'a mut Inbox,
     pub(super) given: Given,
 }
 
@@ -82,6 +87,54 @@ impl<'a> ModuleContext<'a> {
     /// Records changes to the live world, which are played back after the run.
     pub fn commands(&mut self) -> &mut Commands {
         self.commands
+    }
+
+    /// The events of type `T` that are new to the module, oldest first: each reaches it exactly once and in order, at
+    /// whatever rate it runs. The first run that asks begins with the oldest event that is kept, and events that
+    /// are not taken from the iterator come next time.
+    ///
+    /// An event counts as read once a run that read it has taken effect. What a run read that panicked, missed its
+    /// deadline, or ended when another world had taken the place of its own comes again, in so many runs as
+    /// [`HostConfig::event_tries`](crate::host::HostConfig::event_tries) says. Then it is dropped and counted, so that an
+    /// event that a module can't cope with does not stop it for good. Cursors of one's own
+    /// ([`View::events`](crate::View::events)) know nothing of this.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{ModuleHost, ModuleSpec};
+    ///
+    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
+    /// let mut total = 0;
+    /// host.add(ModuleSpec::fast("score").reads_events::<u32>(), move |context| {
+    ///     total += context.events::<u32>().sum::<u32>();
+    ///     context.commands().send_event(u64::from(total));
+    /// })
+    /// .unwrap();
+    /// let mut totals = world.event_cursor::<u64>();
+    /// for points in [3, 4, 5] {
+    ///     world.send_event::<u32>(points);
+    ///     host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// }
+    /// assert!(world.events(&mut totals).eq([3, 7, 12]));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where [`ModuleContext::try_events`] returns an error.
+    #[track_caller]
+    pub fn events<T: Component>(&mut self) -> Events<'_, T> {
+        or_panic(self.try_events())
+    }
+
+    /// [`ModuleContext::events`].
+    ///
+    /// # Errors
+    ///
+    /// When the module has not declared that it reads them.
+    pub fn try_events<T: Component>(&mut self) -> Result<Events<'_, T>, ReadError> {
+        self.inbox.events(self.view)
     }
 
     /// Time since the module's last run. The sum over all runs is the time that has passed: an excess

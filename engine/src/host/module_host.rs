@@ -117,6 +117,9 @@ pub(super) struct Slot {
     pub(super) dropped_commands: u64,
     /// Of these, those that the module has not been told of.
     pub(super) dropped_untold: u64,
+    /// Events that were dropped before the module came to them, and those that failed too often.
+    pub(super) lost_events: u64,
+    pub(super) dropped_events: u64,
     pub(super) run_times: RunTimes,
     /// The message of the last run that ended in a panic.
     pub(super) last_panic: Option<String>,
@@ -265,6 +268,8 @@ impl ModuleHost {
             missed_deadlines: 0,
             dropped_commands: 0,
             dropped_untold: 0,
+            lost_events: 0,
+            dropped_events: 0,
             run_times: RunTimes::new(),
             last_panic: None,
             skipped: 0,
@@ -477,6 +482,8 @@ impl ModuleHost {
             missed_deadlines: slot.missed_deadlines,
             dropped_commands: slot.dropped_commands,
             skipped: slot.skipped,
+            lost_events: slot.lost_events,
+            dropped_events: slot.dropped_events,
             run_time: slot.record.run_time,
             run_time_p99: slot.run_times.quantile(0.99),
             last_panic: slot.last_panic.clone(),

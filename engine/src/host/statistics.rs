@@ -95,6 +95,11 @@ pub struct ModuleStatistics {
     /// Due runs that were skipped because the run before had missed its deadline: at most one for
     /// each.
     pub skipped: u64,
+    /// Events that were dropped from their logs before the module came to them, of those that it reads by
+    /// [`ModuleContext::events`](super::ModuleContext::events).
+    pub lost_events: u64,
+    /// Events that were dropped because the runs that read them failed too often.
+    pub dropped_events: u64,
     /// Time spent in its runs.
     pub run_time: Duration,
     /// The time that 99 of 100 of its runs did not exceed, up to a quarter too long.

@@ -50,8 +50,10 @@ pub(crate) fn twenty_modules(threads: &Threads) -> Frame {
         let spec = ModuleSpec::slow(format!("module {number}"), rate).mode(mode);
         let entity = entities[number * 40];
         let mut runs = 0_u32;
-        let module = host.add(spec.reads::<(Entity, u32, Position)>(), move |context| {
+        let spec = spec.reads::<(Entity, u32, Position)>().reads_events::<u64>();
+        let module = host.add(spec, move |context| {
             runs += 1;
+            black_box(context.events::<u64>().count());
             let rows = context.view().query::<(Entity, &u32)>().iter().count();
             let commands = context.commands();
             commands.send_event(rows as u64);
