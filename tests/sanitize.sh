@@ -43,7 +43,8 @@ if [[ $which == address || $which == all ]]; then
     run address -p convoy-tests --test stress --test model --test snapshots --test providers \
         --test parallel --test checked_types
     # What a panic throws is left alone when dropping it panics again: that is a leak on purpose.
-    ASAN_OPTIONS=detect_leaks=0 run address -p convoy-tests --test host
+    ASAN_OPTIONS=detect_leaks=0 run address -p convoy-tests --test host --test host_faults \
+        --test host_events
 fi
 
 if [[ $which == thread || $which == all ]]; then
