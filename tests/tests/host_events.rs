@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
 use convoy_engine::query::ReadError;
-use convoy_engine::{World, WorldConfig};
+use convoy_engine::{ComponentMask, SnapshotPool, World, WorldConfig};
 use proptest::prelude::*;
 
 const FRAME: Duration = Duration::from_millis(10);
@@ -85,6 +85,85 @@ fn events_of_a_late_run_come_again() {
         (module.missed_deadlines, module.dropped_events, module.dropped_commands),
         (1, 0, 1)
     );
+}
+
+/// A restore takes cursors back. What was sent again under old numbers was not counted as read, so a module that
+/// panicked on it got it for ever.
+#[test]
+fn a_poisonous_event_is_dropped_after_a_restore_as_well() {
+    let (mut world, pool) = (World::new(), SnapshotPool::default());
+    let mut host = ModuleHost::new(HostConfig::default().panics_max(0));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&seen);
+    host.add(ModuleSpec::fast("fragile").reads_events::<Ping>(), move |context| {
+        let events: Vec<u64> = context.events::<Ping>().map(|ping| ping.0).collect();
+        list.lock().unwrap().extend(events.clone());
+        assert!(!events.contains(&13), "unlucky");
+    })
+    .unwrap();
+    world.send_events((0..5).map(Ping));
+    host.run_frame(&mut world, FRAME).unwrap();
+    let view = world.capture(ComponentMask::ALL, &pool);
+    world.send_events((5..10).map(Ping));
+    host.run_frame(&mut world, FRAME).unwrap();
+    world.restore(&view).unwrap();
+    world.send_event(Ping(13));
+    (0..6).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
+    world.send_event(Ping(14));
+    host.run_frame(&mut world, FRAME).unwrap();
+    let expected: Vec<u64> = (0..10).chain([13, 13, 13, 14]).collect();
+    assert_eq!(*seen.lock().unwrap(), expected);
+    let module = &host.statistics(&world).modules[0];
+    assert_eq!((module.panics, module.dropped_events, module.lost_events), (3, 1, 0));
+}
+
+/// A run that a restore overtakes has its commands dropped: the module is told, and reads its events again.
+#[test]
+fn a_run_that_a_restore_overtakes_takes_no_effect() {
+    for records in [true, false] {
+        let (mut world, pool) = (World::new(), SnapshotPool::default());
+        let mut host = ModuleHost::new(HostConfig::default().workers(1));
+        let ((begins, begun), (gate, opened)) = (channel(), channel::<()>());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&seen);
+        let spec = ModuleSpec::slow("away", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        host.add(spec.reads_events::<Ping>(), move |context| {
+            let events: Vec<u64> = context.events::<Ping>().map(|ping| ping.0).collect();
+            list.lock().unwrap().push((events, context.dropped_commands()));
+            if records {
+                context.commands().send_event(Pong(1));
+            }
+            begins.send(()).unwrap();
+            opened.recv().unwrap();
+        })
+        .unwrap();
+        world.send_event(Ping(1));
+        let view = world.capture(ComponentMask::ALL, &pool);
+        host.run_frame(&mut world, FRAME).unwrap();
+        begun.recv().unwrap();
+        world.restore(&view).unwrap();
+        for _ in 0..2 {
+            gate.send(()).unwrap();
+            assert!(host.wait(Duration::MAX));
+            host.run_frame(&mut world, FRAME).unwrap();
+            begun.recv().unwrap();
+        }
+        gate.send(()).unwrap();
+        host.finish(&mut world);
+        let again = if records { (vec![1], 1) } else { (vec![], 0) };
+        assert_eq!(*seen.lock().unwrap(), [(vec![1], 0), again, (vec![], 0)]);
+        let module = &host.statistics(&world).modules[0];
+        assert_eq!((module.playback.dead, module.dropped_commands), (u64::from(records), 0));
+    }
+}
+
+#[test]
+fn nothing_is_no_event_and_needs_no_memory() {
+    let mut world = World::with_config(WorldConfig::default().memory_limit_bytes(0));
+    world.try_send_events([Ping(1); 0]).unwrap();
+    let mut rest = [Ping(1), Ping(2)].into_iter();
+    assert!(world.try_send_events(rest.by_ref()).is_err());
+    assert_eq!(rest.len(), 2, "none was taken");
 }
 
 #[test]

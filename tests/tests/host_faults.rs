@@ -98,6 +98,25 @@ fn runs_that_wait_are_dropped_with_the_host() {
     assert_eq!(*waited.lock().unwrap(), 0);
 }
 
+/// A module that never returns kept those alive that had ended, with all that they own.
+#[test]
+fn a_stuck_module_keeps_no_other_alive() {
+    let mut world = World::new();
+    let config = HostConfig::default().workers(2).abandon_after(Duration::from_millis(10));
+    let mut host = ModuleHost::new(config);
+    let (begun, gate) = adds_gated(&mut host, asynchronous("stuck"));
+    let owned = Arc::new(());
+    let owner = Arc::clone(&owned);
+    host.add(asynchronous("quick").reads::<()>(), move |_| _ = &owner).unwrap();
+    host.run_frame(&mut world, FRAME).unwrap();
+    begun.recv().unwrap();
+    assert!(!host.wait(Duration::from_millis(50)), "one is stuck");
+    host.run_frame(&mut world, FRAME).unwrap();
+    drop(host);
+    assert_eq!(Arc::strong_count(&owned), 1);
+    drop(gate);
+}
+
 #[test]
 fn a_late_module_is_told_what_was_dropped() {
     let mut world = World::new();

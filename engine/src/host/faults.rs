@@ -1,5 +1,6 @@
 //! Panics of modules, as their host tells of them.
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use crate::provider::contain::{Contained, contain};
@@ -23,7 +24,8 @@ pub(super) type PanicCallback = Contained<Arc<dyn Fn(&ModulePanic<'_>) + Send + 
 
 /// Tells of a panic, on stderr and to the callback, whose own panics end here.
 pub(super) fn tell(panic: &ModulePanic<'_>, callback: Option<&PanicCallback>) {
-    eprintln!("convoy: module {} panicked: {}", panic.name, panic.message);
+    // Where nobody reads it there is nobody to tell.
+    _ = writeln!(io::stderr(), "convoy: module {} panicked: {}", panic.name, panic.message);
     if let Some(callback) = callback {
         contain(|| callback(panic));
     }

@@ -395,11 +395,17 @@ impl Slot {
         if job.commands.is_of(world) {
             // The waiting buffer is not needed where the earlier world is back.
             drop(next);
+            if job.commands.is_outdated(world) {
+                // The world was restored or synced since. Playing back renews the buffer, and counts what it had
+                // as dead; the module is told, and reads its events again.
+                self.dropped_untold += job.commands.len() as u64;
+                job.took_effect &= job.commands.is_empty();
+            }
             let playback = world.play_back(&mut job.commands);
             job.record.playback.add(playback);
         } else {
+            job.took_effect &= job.commands.is_empty();
             self.drop_commands(&mut job.commands);
-            job.took_effect = false;
             if let Some(next) = next {
                 job.commands = next;
             }

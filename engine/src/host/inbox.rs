@@ -48,8 +48,10 @@ impl<T: Component> Cursor for CursorOf<T> {
     }
 
     fn read(&self) -> u64 {
-        let lost = self.now.lost() - self.kept.lost();
-        self.now.next_sequence().saturating_sub(self.kept.next_sequence()).saturating_sub(lost)
+        // A restore takes a cursor back before it goes on.
+        let taken_back = self.now.taken_back() - self.kept.taken_back();
+        let passed = (self.now.next_sequence() + taken_back) - self.kept.next_sequence();
+        passed - (self.now.lost() - self.kept.lost())
     }
 
     fn commit(&mut self) {

@@ -44,6 +44,12 @@ impl<T> Mailbox<T> {
 
     fn add(&self, item: T, add: fn(&mut VecDeque<T>, T)) {
         let mut state = self.state();
+        if state.closed {
+            // Outside of the lock, as it may be the user's.
+            drop(state);
+            drop(item);
+            return;
+        }
         assert!(state.items.len() < state.items.capacity(), "a mailbox has room for every item");
         add(&mut state.items, item);
         drop(state);
@@ -78,7 +84,7 @@ impl<T> Mailbox<T> {
         state.items.pop_front()
     }
 
-    /// Lets waiting threads go.
+    /// Lets waiting threads go. Items that are added from now on are dropped.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();

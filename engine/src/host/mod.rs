@@ -34,6 +34,7 @@ mod mailbox;
 mod module;
 mod module_host;
 mod pace;
+mod pausing;
 mod rate;
 mod run_time;
 mod statistics;

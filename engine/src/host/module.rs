@@ -94,9 +94,10 @@ impl<'a> ModuleContext<'a> {
     /// are not taken from the iterator come next time.
     ///
     /// An event counts as read once a run that read it has taken effect. What a run read that panicked, missed its
-    /// deadline, or ended when another world had taken the place of its own comes again, in so many runs as
-    /// [`HostConfig::event_tries`](crate::host::HostConfig::event_tries) says. Then it is dropped and counted, so that an
-    /// event that a module can't cope with does not stop it for good. Cursors of one's own
+    /// deadline, or whose commands were dropped, because the world was restored or replaced meanwhile, comes again, in
+    /// so many runs as
+    /// [`HostConfig::event_tries`](crate::host::HostConfig::event_tries) says. Then it is dropped and counted,
+    /// so that an event that a module can't cope with does not stop it for good. Cursors of one's own
     /// ([`View::events`](crate::View::events)) know nothing of this.
     ///
     /// ```
@@ -155,8 +156,8 @@ impl<'a> ModuleContext<'a> {
     }
 
     /// How many commands of this module's earlier runs were dropped since it was last told: of runs that
-    /// missed their deadline, and of runs for a world whose place another one has taken. What they were to do has not
-    /// happened; a module that still wants it records it again.
+    /// missed their deadline, and of runs that ended after the world was restored, synced or replaced. What they were
+    /// to do has not happened; a module that still wants it records it again.
     pub fn dropped_commands(&self) -> u64 {
         self.given.dropped_commands
     }

@@ -1,9 +1,6 @@
-//! The pace of a host: pausing, single steps, and the speed of simulated time.
+//! [`Pace`]: how the time that frames are given becomes simulated time.
 
 use std::time::Duration;
-
-use super::config::HostError;
-use super::module_host::ModuleHost;
 
 /// Bits after the point of a time scale.
 const FRACTION_BITS: u32 = 32;
@@ -52,98 +49,44 @@ impl Pace {
     }
 }
 
+impl Pace {
+    pub(super) fn pause(&mut self) {
+        self.state = State::Paused { steps: 0 };
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.state = State::Running;
+    }
+
+    /// Lets one more frame run, and none after it.
+    pub(super) fn step(&mut self) {
+        let steps = match self.state {
+            State::Running => 0,
+            State::Paused { steps } => steps,
+        };
+        self.state = State::Paused { steps: steps.saturating_add(1) };
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.state == State::Paused { steps: 0 }
+    }
+
+    /// Sets the scale, if it lies between 0 and 2^31. Tells whether it does.
+    pub(super) fn set_scale(&mut self, scale: f64) -> bool {
+        let is_fine = (0.0..=f64::from(1_u32 << 31)).contains(&scale);
+        if is_fine {
+            self.scale = (scale * (1_u64 << FRACTION_BITS) as f64).round() as u64;
+        }
+        is_fine
+    }
+}
+
 /// So many nanoseconds, or as many as a `Duration` can hold.
 fn nanoseconds(nanos: u128) -> Duration {
     const SECOND: u128 = 1_000_000_000;
     match u64::try_from(nanos / SECOND) {
         Ok(seconds) => Duration::new(seconds, (nanos % SECOND) as u32),
         Err(_) => Duration::MAX,
-    }
-}
-
-/// # Pace
-impl ModuleHost {
-    /// Stops the simulation: frames do nothing until [`ModuleHost::resume`]. No tick passes and no time, no
-    /// module is due, and runs that are under way land on the first frame that runs. Events that are sent
-    /// meanwhile wait in their logs.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use convoy_engine::World;
-    /// use convoy_engine::host::{ModuleHost, ModuleSpec};
-    ///
-    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
-    /// host.add(ModuleSpec::fast("idle").reads::<()>(), |_| {}).unwrap();
-    /// let frame = Duration::from_millis(16);
-    /// host.run_frame(&mut world, frame).unwrap();
-    /// host.pause();
-    /// host.run_frame(&mut world, frame).unwrap();
-    /// assert_eq!((world.tick(), host.is_paused()), (1, true));
-    /// host.step();
-    /// host.run_frame(&mut world, frame).unwrap();
-    /// host.run_frame(&mut world, frame).unwrap();
-    /// assert_eq!(world.tick(), 2, "one step, and no more");
-    /// host.resume();
-    /// host.run_frame(&mut world, frame).unwrap();
-    /// assert_eq!((world.tick(), host.time()), (3, 3 * frame));
-    /// ```
-    pub fn pause(&mut self) {
-        self.pace.state = State::Paused { steps: 0 };
-    }
-
-    /// Goes on after [`ModuleHost::pause`].
-    pub fn resume(&mut self) {
-        self.pace.state = State::Running;
-    }
-
-    /// Lets one frame run of a host that is paused, and pauses one that runs after its next frame. Each call
-    /// adds a frame.
-    pub fn step(&mut self) {
-        let steps = match self.pace.state {
-            State::Running => 0,
-            State::Paused { steps } => steps,
-        };
-        self.pace.state = State::Paused { steps: steps.saturating_add(1) };
-    }
-
-    /// Whether the next frame does nothing.
-    pub fn is_paused(&self) -> bool {
-        self.pace.state == State::Paused { steps: 0 }
-    }
-
-    /// Sets how much simulated time passes in a frame, as a multiple of its `dt`: 1 unless set, 0.5 for slow
-    /// motion. The multiple is kept to 2^-32, and what a frame leaves over goes to the next, so that times add up.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use convoy_engine::World;
-    /// use convoy_engine::host::ModuleHost;
-    ///
-    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
-    /// host.set_time_scale(0.25).unwrap();
-    /// for _ in 0..1_000 {
-    ///     host.run_frame(&mut world, Duration::from_nanos(16_666_667)).unwrap();
-    /// }
-    /// assert_eq!(host.time(), Duration::from_nanos(16_666_667) * 1_000 / 4);
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::TimeScale`] unless it lies between 0 and 2^31. The scale stays as it was.
-    pub fn set_time_scale(&mut self, scale: f64) -> Result<(), HostError> {
-        if !(0.0..=f64::from(1_u32 << 31)).contains(&scale) {
-            return Err(HostError::TimeScale { scale });
-        }
-        self.pace.scale = (scale * (1_u64 << FRACTION_BITS) as f64).round() as u64;
-        Ok(())
-    }
-
-    /// The simulated time that has passed: the sum of the frames that were run, scaled, or as much of it as a
-    /// `Duration` can hold.
-    pub fn time(&self) -> Duration {
-        self.now.duration_since(super::time::Time::ZERO)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Both mailboxes have room for every module, so neither side ever finds one full, and passing a
 //! job on allocates nothing.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -151,18 +151,21 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        let Mailboxes { jobs, running, .. } = &*self.mailboxes;
+        let Mailboxes { jobs, running, done } = &*self.mailboxes;
         jobs.close();
         // Nobody waits for runs that have not begun.
         while let Some(job) = jobs.try_pop() {
             drop(job);
         }
+        done.close();
         let lives = |state: &mut (Vec<Option<usize>>, usize)| state.1 > 0;
         let state = running.ended.wait_timeout_while(running.state(), self.abandon_after, lives);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
         let all_ended = state.1 == 0;
         for &module in state.0.iter().flatten() {
-            eprintln!("convoy: module {} is still running: it is abandoned", self.names[module]);
+            let name = &self.names[module];
+            // Where nobody reads it there is nobody to tell.
+            _ = writeln!(io::stderr(), "convoy: module {name} is still running: it is abandoned");
         }
         drop(state);
         if all_ended {
@@ -171,7 +174,11 @@ impl Drop for Workers {
                 let _ = thread.join();
             }
         }
-        // Otherwise the threads go on by themselves, with all that they use.
+        // Otherwise the threads go on by themselves, with what they run: what has ended is dropped here, and
+        // what ends later where it ends.
+        while let Some(job) = done.try_pop() {
+            drop(job);
+        }
         SnapshotPool::forget_ended_threads();
     }
 }

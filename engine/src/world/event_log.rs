@@ -179,7 +179,8 @@ impl EventLog {
         retention: usize,
         memory: &mut Memory,
     ) -> Result<(), MemoryError> {
-        loop {
+        // A row is prepared before the event is taken that it is for, unless none is to come.
+        while events.size_hint().1 != Some(0) {
             let writable = self.column.prepare_append(self.rows, memory)?.end;
             let Some(first) = events.next() else { return Ok(()) };
             // Also drops what is too old, and so may take a chunk away from the front.
@@ -194,6 +195,7 @@ impl EventLog {
                 self.rows += 1;
             }
         }
+        Ok(())
     }
 
     /// The bytes of a record that is kept, of a type with bytes.

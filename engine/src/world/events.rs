@@ -298,8 +298,9 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When the type can't be registered: nothing is taken from the iterator then. When memory runs out: the
-    /// events that were taken are sent, and an iterator that was lent (`by_ref`) has the others.
+    /// When the type can't be registered: nothing is taken from the iterator then. When memory runs out for a row
+    /// that another event might need: the events that were taken are sent, an iterator that was lent (`by_ref`)
+    /// has the others, and the type stays registered.
     pub fn try_send_events<T: Component>(
         &mut self,
         events: impl IntoIterator<Item = T>,
