@@ -27,25 +27,20 @@
 //! | ... | use | cost |
 //! |---|---|---|
 //! | begin | [`guide::getting_started`] | |
-//! | spawn, despawn, insert, remove | [`World::spawn`], [`World::despawn`], [`World::insert`],
-//! [`World::remove`] | constant time; batches: [`World::spawn_batch`],
-//! [`QueryMut::insert`](query::QueryMut::insert) | | read or write one entity | [`World::get`],
-//! [`World::get_mut`]; many by handle: [`World::reader`] | a look-up of the handle and one of the column | |
-//! go over all of a kind | [`World::query`], [`World::query_mut`], [`PreparedQuery`](query::PreparedQuery) |
-//! loops over slices; one compare a chunk | | use all cores | `par_for_each` (feature `rayon`),
-//! [`World::share`] | an atomic exchange a task | | read on another thread | [`World::capture`], [`View`]:
-//! [`guide::snapshots`] | some nanoseconds a chunk; a copy of each chunk that is written meanwhile | | run
-//! modules at their own rates | [`ModuleHost`](host::ModuleHost), [`ModuleSpec`](host::ModuleSpec) | a capture
-//! a convoy | | go back in time | [`World::restore`]: [`guide::rollback`] | the chunks that differ | | look
-//! ahead | [`World::branch`] | the chunk pointers; a copy of each chunk that either writes | | find changes |
-//! [`Changed`](query::Changed), [`diff()`](snapshot::diff): [`guide::change_detection`] | nothing for writers;
-//! the chunks that were written | | compare two runs | [`World::state_hash`],
-//! [`first_difference`](snapshot::first_difference) | the chunks that were written since the last hash | |
-//! replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed | | send
-//! messages | [`World::send_event`], [`EventCursor`](events::EventCursor), [`Commands`](commands::Commands) |
-//! one row | | describe types at run time | [`Schema`](schema::Schema), [`World::register_described`],
-//! [`World::query_described`] | as typed ones | | prove that nothing is allocated | [`guide::heap_profiling`],
-//! [`World::memory`] | |
+//! | spawn, despawn, insert, remove | [`World::spawn`], [`World::despawn`], [`World::insert`], [`World::remove`] | constant time; batches: [`World::spawn_batch`], [`QueryMut::insert`](query::QueryMut::insert) |
+//! | read or write one entity | [`World::get`], [`World::get_mut`]; many by handle: [`World::reader`] | a look-up of the handle and one of the column |
+//! | go over all of a kind | [`World::query`], [`World::query_mut`], [`PreparedQuery`](query::PreparedQuery) | loops over slices; one compare a chunk |
+//! | use all cores | `par_for_each` (feature `rayon`), [`World::share`] | an atomic exchange a task |
+//! | read on another thread | [`World::capture`], [`View`]: [`guide::snapshots`] | some nanoseconds a chunk; a copy of each chunk that is written meanwhile |
+//! | run modules at their own rates | [`ModuleHost`](host::ModuleHost), [`ModuleSpec`](host::ModuleSpec) | a capture a convoy |
+//! | go back in time | [`World::restore`]: [`guide::rollback`] | the chunks that differ |
+//! | look ahead | [`World::branch`] | the chunk pointers; a copy of each chunk that either writes |
+//! | find changes | [`Changed`](query::Changed), [`diff()`](snapshot::diff): [`guide::change_detection`] | nothing for writers; the chunks that were written |
+//! | compare two runs | [`World::state_hash`], [`first_difference`](snapshot::first_difference) | the chunks that were written since the last hash |
+//! | replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed |
+//! | send messages | [`World::send_event`], [`EventCursor`](events::EventCursor), [`Commands`](commands::Commands) | one row |
+//! | describe types at run time | [`Schema`](schema::Schema), [`World::register_described`], [`World::query_described`] | as typed ones |
+//! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |
 //!
 //! The ten names that every program uses stand at the root, all others in modules by topic. The page of
 //! [`Component`] says which types can be one. The minimum Rust version is 1.88. The features are

@@ -40,14 +40,14 @@ impl World {
     /// | `&T`, `&mut T`, [`With<T>`](crate::With) | the entity is skipped |
     /// | [`Without<T>`](crate::Without) | the entity is found, as if it lacked `T` |
     /// | `Option<&T>` | the entity is found, with `None` |
-    /// | [`Changed<T>`](crate::query::Changed), [`Added<T>`](crate::query::Added) | the entity is found: they
-    /// look at the value, which switching does not change. Together with `&T` it is skipped | |
-    /// [`Or`](crate::query::Or), tuples of filters | as their parts | | [`Has<T>`](crate::query::Has) |
-    /// `true`: it looks at the archetype | | [`World::query_described`] | skipped where the component is
-    /// required; `excluded` looks at the archetype | | `get` and `get_many` of a query |
-    /// [`GetError::Filtered`](crate::query::GetError::Filtered) where the loop skips the entity | | `count`,
-    /// `len`, `single` and batches over a query | go by the rows that the query finds | | [`World::get`],
-    /// [`World::get_mut`], bytes by id | the value is reached | | [`World::insert`], also in place | switches `T` on |
+    /// | [`Changed<T>`](crate::query::Changed), [`Added<T>`](crate::query::Added) | the entity is found: they look at the value, which switching does not change. Together with `&T` it is skipped |
+    /// | [`Or`](crate::query::Or), tuples of filters | as their parts |
+    /// | [`Has<T>`](crate::query::Has) | `true`: it looks at the archetype |
+    /// | [`World::query_described`] | skipped where the component is required; `excluded` looks at the archetype |
+    /// | `get` and `get_many` of a query | [`GetError::Filtered`](crate::query::GetError::Filtered) where the loop skips the entity |
+    /// | `count`, `len`, `single` and batches over a query | go by the rows that the query finds |
+    /// | [`World::get`], [`World::get_mut`], bytes by id | the value is reached |
+    /// | [`World::insert`], also in place | switches `T` on |
     /// | [`World::remove`], [`World::exchange`], [`World::despawn`] | take `T` away |
     /// | snapshots, replicas | have the switches of the capture or sync |
     ///
