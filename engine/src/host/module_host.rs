@@ -1,5 +1,6 @@
 //! [`ModuleHost`]: the modules of one world.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,8 @@ pub struct ModuleHost {
     pub(super) on_worker_start: Option<Contained<WorkerStart>>,
     /// Modules that were added and wait for the first frame.
     waiting: Vec<Contained<Box<dyn Module>>>,
+    /// The names of all modules.
+    names: HashSet<String>,
 }
 
 /// One module as the host keeps it.
@@ -179,6 +182,7 @@ impl ModuleHost {
             on_panic: None,
             on_worker_start: None,
             waiting: Vec::new(),
+            names: HashSet::new(),
         }
     }
 
@@ -240,7 +244,7 @@ impl ModuleHost {
         if !spec.declares_reads() {
             return Err(HostError::NoReads { module: spec.name });
         }
-        if self.modules.iter().any(|slot| slot.spec.name == spec.name) {
+        if self.names.contains(&spec.name) {
             return Err(HostError::DuplicateName { module: spec.name });
         }
         if let Some((provider, catalog)) = &manual
@@ -250,6 +254,7 @@ impl ModuleHost {
             return Err(HostError::ProviderMask { module: spec.name.clone(), component });
         }
         let provider = manual.map(|(provider, _)| provider);
+        self.names.insert(spec.name.clone());
         self.waiting.push(module);
         self.modules.push(Slot {
             number: self.modules.len(),
