@@ -7,6 +7,7 @@
 
 mod common;
 
+use convoy_benches::{add, pull};
 use convoy_engine::{ComponentMask, SnapshotPool, View, World};
 use criterion::Criterion;
 
@@ -31,25 +32,6 @@ const POS_VEL: [Workload; 3] = [
     Workload { name: "pos_vel_1m", rows: 1_000_000, shared: false },
     Workload { name: "pos_vel_shared_1m", rows: 1_000_000, shared: true },
 ];
-
-/// Pulls a position towards a ring, in many small steps.
-#[inline(always)]
-fn compute(position: &mut Position, velocity: &Velocity) {
-    let [mut x, mut y, z] = position.0;
-    for _ in 0..64 {
-        let distance = (x * x + y * y + 1.0).sqrt();
-        x += velocity.0[0] * 0.001 - x / distance * 0.01;
-        y += velocity.0[1] * 0.001 - y / distance * 0.01;
-    }
-    position.0 = [x, y, z];
-}
-
-#[inline(always)]
-fn add(position: &mut Position, velocity: &Velocity) {
-    for axis in 0..3 {
-        position.0[axis] += velocity.0[axis];
-    }
-}
 
 /// A world, and the pool of its snapshots.
 struct Scene {
@@ -82,7 +64,7 @@ fn main() {
 
 fn parallel(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parallel");
-    COMPUTE.into_iter().for_each(|workload| compare(&mut group, workload, compute));
+    COMPUTE.into_iter().for_each(|workload| compare(&mut group, workload, pull));
     POS_VEL.into_iter().for_each(|workload| compare(&mut group, workload, add));
     group.finish();
 }
@@ -92,16 +74,16 @@ fn parallel(criterion: &mut Criterion) {
 fn compare(
     group: &mut Group<'_>,
     Workload { name, rows, shared }: Workload,
-    step: impl Fn(&mut Position, &Velocity) + Copy + Send + Sync,
+    step: impl Fn(&mut [f32; 3], &[f32; 3]) + Copy + Send + Sync,
 ) {
     let set_up = || Scene::new(rows);
     let begin = |scene: &mut Scene| scene.begin(shared);
     bench_prepared(group, ("convoy for_each", name), set_up, begin, |scene, _| {
         let mut query = scene.world.query_mut::<(&mut Position, &Velocity)>();
-        query.for_each(|(position, velocity)| step(position, velocity));
+        query.for_each(|(position, velocity)| step(&mut position.0, &velocity.0));
     });
     bench_prepared(group, ("convoy par_for_each", name), set_up, begin, |scene, _| {
         let mut query = scene.world.query_mut::<(&mut Position, &Velocity)>();
-        query.par_for_each(|(position, velocity)| step(position, velocity));
+        query.par_for_each(|(position, velocity)| step(&mut position.0, &velocity.0));
     });
 }

@@ -7,7 +7,11 @@
 #![deny(unsafe_code)]
 
 mod allocator;
+mod chart;
 mod measures;
+mod work;
 
 pub use allocator::{heap_bytes, pin_allocator};
+pub use chart::{Axis, Line, draw};
 pub use measures::{Measure, read_measures, write_measures};
+pub use work::{add, pull};

@@ -46,7 +46,7 @@ fn a_poisonous_event_does_not_stop_a_module_for_good() {
     assert_eq!((module.panics, module.dropped_events, module.lost_events), (3, 3, 0));
 }
 
-/// What a late run read comes again, as its commands were dropped.
+/// The events of a late run come again, as its commands were dropped.
 #[test]
 fn events_of_a_late_run_come_again() {
     let mut world = World::new();
@@ -87,8 +87,8 @@ fn events_of_a_late_run_come_again() {
     );
 }
 
-/// A restore takes cursors back. What was sent again under old numbers was not counted as read, so a module that
-/// panicked on it got it for ever.
+/// A restore takes cursors back. Events that were sent again under old numbers were not counted as read, so a
+/// module that panicked on one got it for ever.
 #[test]
 fn a_poisonous_event_is_dropped_after_a_restore_as_well() {
     let (mut world, pool) = (World::new(), SnapshotPool::default());

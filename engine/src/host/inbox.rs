@@ -1,7 +1,7 @@
 //! [`Inbox`]: how far a module has come in the events that it reads.
 //!
-//! Events count as read once a run has taken effect. What a run that failed or was late has read comes again,
-//! so often and no more, so that one event that a module can't cope with does not stop it for good.
+//! Events count as read once a run has taken effect. Those of a run that failed or was late come again, so
+//! often and no more, so that one event that a module can't cope with does not stop it for good.
 
 use std::any::Any;
 use std::fmt;
@@ -89,8 +89,8 @@ impl Inbox {
         self.cursors.iter_mut().for_each(|cursor| cursor.commit());
     }
 
-    /// Ends a run that has taken no effect: what it has read comes again, unless that has happened in `tries`
-    /// runs now. Returns how many events are dropped then.
+    /// Ends a run that has taken no effect: its events come again, unless that has happened in `tries` runs now.
+    /// Returns how many events are dropped then.
     pub(super) fn give_back(&mut self, tries: u32) -> u64 {
         let read: u64 = self.cursors.iter().map(|cursor| cursor.read()).sum();
         self.failed = self.failed.saturating_add(u32::from(read > 0));

@@ -93,11 +93,10 @@ impl<'a> ModuleContext<'a> {
     /// whatever rate it runs. The first run that asks begins with the oldest event that is kept, and events that
     /// are not taken from the iterator come next time.
     ///
-    /// An event counts as read once a run that read it has taken effect. What a run read that panicked, missed its
-    /// deadline, or whose commands were dropped, because the world was restored or replaced meanwhile, comes again, in
-    /// so many runs as
-    /// [`HostConfig::event_tries`](crate::host::HostConfig::event_tries) says. Then it is dropped and counted,
-    /// so that an event that a module can't cope with does not stop it for good. Cursors of one's own
+    /// An event counts as read once a run that read it has taken effect. The events of a run that panicked, missed
+    /// its deadline, or lost its commands because the world was restored or replaced meanwhile come again, in so many
+    /// runs as [`HostConfig::event_tries`](crate::host::HostConfig::event_tries) says. Then they are dropped and
+    /// counted, so that an event that a module can't cope with does not stop it for good. Cursors of one's own
     /// ([`View::events`](crate::View::events)) know nothing of this.
     ///
     /// ```
@@ -156,8 +155,8 @@ impl<'a> ModuleContext<'a> {
     }
 
     /// How many commands of this module's earlier runs were dropped since it was last told: of runs that
-    /// missed their deadline, and of runs that ended after the world was restored, synced or replaced. What they were
-    /// to do has not happened; a module that still wants it records it again.
+    /// missed their deadline, and of runs that ended after the world was restored, synced or replaced. The
+    /// changes have not happened; a module that still wants them records them again.
     pub fn dropped_commands(&self) -> u64 {
         self.given.dropped_commands
     }
@@ -233,9 +232,8 @@ pub struct ModuleSpec {
     /// Whether the module's commands may spawn entities.
     pub(super) spawns: bool,
     reads: Vec<Reads>,
-    /// Types that are declared by their ids.
-    ids: ComponentMask,
-    declares_ids: bool,
+    /// Types that are declared by their ids, if any are.
+    ids: Option<ComponentMask>,
     all: bool,
 }
 
@@ -251,8 +249,7 @@ impl ModuleSpec {
             manual: None,
             spawns: true,
             reads: Vec::new(),
-            ids: ComponentMask::NONE,
-            declares_ids: false,
+            ids: None,
             all: false,
         }
     }
@@ -337,8 +334,8 @@ impl ModuleSpec {
     /// ```
     #[must_use]
     pub fn reads_ids(mut self, ids: impl IntoIterator<Item = ComponentId>) -> Self {
-        self.ids = self.ids.union(&ids.into_iter().collect());
-        self.declares_ids = true;
+        let others = self.ids.unwrap_or(ComponentMask::NONE);
+        self.ids = Some(others.union(&ids.into_iter().collect()));
         self
     }
 
@@ -388,7 +385,7 @@ impl ModuleSpec {
 
     /// Whether the module has declared what it reads, if only that it is nothing.
     pub(super) fn declares_reads(&self) -> bool {
-        self.all || self.declares_ids || !self.reads.is_empty()
+        self.all || self.ids.is_some() || !self.reads.is_empty()
     }
 
     /// The types that the module declared; new ones are registered.
@@ -396,7 +393,7 @@ impl ModuleSpec {
         if self.all {
             return Ok(ComponentMask::ALL);
         }
-        let mut mask = self.ids;
+        let mut mask = self.ids.unwrap_or(ComponentMask::NONE);
         for each in &self.reads {
             mask = mask.union(&(each.mask)(world)?);
         }
@@ -405,7 +402,7 @@ impl ModuleSpec {
 
     /// The first id that the module declared and `world` does not know.
     pub(super) fn first_unknown(&self, world: &World) -> Option<ComponentId> {
-        self.ids.iter().find(|&id| world.component_info(id).is_none())
+        self.ids.iter().flat_map(ComponentMask::iter).find(|&id| world.component_info(id).is_none())
     }
 
     /// The first declared type that `captured` lacks, which is a mask of the world that the provider is for.
@@ -414,7 +411,7 @@ impl ModuleSpec {
         registry: &Registry,
         captured: &ComponentMask,
     ) -> Option<&'static str> {
-        let missing = self.ids.difference(captured).iter().next();
+        let missing = self.ids.and_then(|ids| ids.difference(captured).iter().next());
         if let Some(info) = missing.and_then(|id| registry.component(id)) {
             return Some(info.name());
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::time::nanoseconds;
+
 /// Bits after the point of a time scale.
 const FRACTION_BITS: u32 = 32;
 
@@ -78,15 +80,6 @@ impl Pace {
             self.scale = (scale * (1_u64 << FRACTION_BITS) as f64).round() as u64;
         }
         is_fine
-    }
-}
-
-/// So many nanoseconds, or as many as a `Duration` can hold.
-fn nanoseconds(nanos: u128) -> Duration {
-    const SECOND: u128 = 1_000_000_000;
-    match u64::try_from(nanos / SECOND) {
-        Ok(seconds) => Duration::new(seconds, (nanos % SECOND) as u32),
-        Err(_) => Duration::MAX,
     }
 }
 

@@ -21,12 +21,16 @@ impl Time {
 
     /// The time since `earlier`, or as much of it as a `Duration` can hold.
     pub(super) fn duration_since(self, earlier: Self) -> Duration {
-        const SECOND: u128 = 1_000_000_000;
-        let nanos = self.since(earlier);
-        match u64::try_from(nanos / SECOND) {
-            Ok(seconds) => Duration::new(seconds, (nanos % SECOND) as u32),
-            Err(_) => Duration::MAX,
-        }
+        nanoseconds(self.since(earlier))
+    }
+}
+
+/// So many nanoseconds, or as many as a `Duration` can hold.
+pub(super) fn nanoseconds(nanos: u128) -> Duration {
+    const SECOND: u128 = 1_000_000_000;
+    match u64::try_from(nanos / SECOND) {
+        Ok(seconds) => Duration::new(seconds, (nanos % SECOND) as u32),
+        Err(_) => Duration::MAX,
     }
 }
 

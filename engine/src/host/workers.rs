@@ -4,6 +4,7 @@
 //! job on allocates nothing.
 
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,21 +34,31 @@ struct Mailboxes {
     running: Running,
 }
 
-/// Which module each thread runs, if any, and how many threads have not ended.
+/// Which module each thread runs, and how many threads have not ended.
 struct Running {
-    state: Mutex<(Vec<Option<usize>>, usize)>,
+    /// By thread: the module's number, or [`NO_MODULE`].
+    modules: Box<[AtomicUsize]>,
+    threads: Mutex<usize>,
     ended: Condvar,
 }
 
+const NO_MODULE: usize = usize::MAX;
+
 impl Running {
-    fn state(&self) -> MutexGuard<'_, (Vec<Option<usize>>, usize)> {
-        // The state is whole after every statement.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(threads: usize) -> Self {
+        let modules = (0..threads).map(|_| AtomicUsize::new(NO_MODULE)).collect();
+        Self { modules, threads: Mutex::new(0), ended: Condvar::new() }
     }
 
-    /// Notes that a thread begins with a module, or is done with it.
-    fn note(&self, thread: usize, module: Option<usize>) {
-        self.state().0[thread] = module;
+    fn threads(&self) -> MutexGuard<'_, usize> {
+        // The count is whole after every statement.
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all threads have ended, for `timeout` at the most. Tells whether they have.
+    fn wait(&self, timeout: Duration) -> bool {
+        let waited = self.ended.wait_timeout_while(self.threads(), timeout, |alive| *alive > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
     }
 }
 
@@ -56,7 +67,7 @@ struct Ends<'a>(&'a Running);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        self.0.state().1 -= 1;
+        *self.0.threads() -= 1;
         self.0.ended.notify_all();
     }
 }
@@ -71,10 +82,8 @@ impl Workers {
         (abandon_after, names): (Duration, Vec<String>),
     ) -> io::Result<Self> {
         let count = count.min(modules);
-        let running = Running { state: Mutex::new((vec![None; count], 0)), ended: Condvar::new() };
-        let mailboxes =
-            Mailboxes { jobs: Mailbox::new(modules), done: Mailbox::new(modules), running };
-        let mailboxes = Arc::new(mailboxes);
+        let (jobs, done) = (Mailbox::new(modules), Mailbox::new(modules));
+        let mailboxes = Arc::new(Mailboxes { jobs, done, running: Running::new(count) });
         // Made first, so that threads that were started end when a later one can't be.
         let mut workers = Self { mailboxes, threads: Vec::new(), abandon_after, names };
         let (started, starts) = mpsc::channel();
@@ -84,7 +93,7 @@ impl Workers {
             let started = started.clone();
             let builder = thread::Builder::new().name(format!("convoy worker {number}"));
             // Before it starts, as it may end at once.
-            workers.mailboxes.running.state().1 += 1;
+            *workers.mailboxes.running.threads() += 1;
             let thread = builder.spawn(move || {
                 let _ends = Ends(&mailboxes.running);
                 let is_ready = contain(|| {
@@ -101,7 +110,7 @@ impl Workers {
             match thread {
                 Ok(thread) => workers.threads.push(thread),
                 Err(error) => {
-                    workers.mailboxes.running.state().1 -= 1;
+                    *workers.mailboxes.running.threads() -= 1;
                     return Err(error);
                 }
             }
@@ -158,16 +167,16 @@ impl Drop for Workers {
             drop(job);
         }
         done.close();
-        let lives = |state: &mut (Vec<Option<usize>>, usize)| state.1 > 0;
-        let state = running.ended.wait_timeout_while(running.state(), self.abandon_after, lives);
-        let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
-        let all_ended = state.1 == 0;
-        for &module in state.0.iter().flatten() {
-            let name = &self.names[module];
-            // Where nobody reads it there is nobody to tell.
-            _ = writeln!(io::stderr(), "convoy: module {name} is still running: it is abandoned");
+        let all_ended = running.wait(self.abandon_after);
+        for module in running.modules.iter().map(|module| module.load(Ordering::Relaxed)) {
+            if let Some(name) = self.names.get(module) {
+                // Where nobody reads it there is nobody to tell.
+                _ = writeln!(
+                    io::stderr(),
+                    "convoy: module {name} is still running: it is abandoned"
+                );
+            }
         }
-        drop(state);
         if all_ended {
             for thread in self.threads.drain(..) {
                 // A worker contains its modules' panics, so there is nothing to pass on.
@@ -186,9 +195,10 @@ impl Drop for Workers {
 fn serve(mailboxes: &Mailboxes, thread: usize) {
     SnapshotPool::register_thread();
     while let Some(mut job) = mailboxes.jobs.pop() {
-        mailboxes.running.note(thread, Some(job.number));
+        let module = &mailboxes.running.modules[thread];
+        module.store(job.number, Ordering::Relaxed);
         job.run();
-        mailboxes.running.note(thread, None);
+        module.store(NO_MODULE, Ordering::Relaxed);
         mailboxes.done.push(job);
     }
 }

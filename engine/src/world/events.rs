@@ -305,8 +305,13 @@ impl World {
         &mut self,
         events: impl IntoIterator<Item = T>,
     ) -> Result<(), SpawnError> {
-        self.register_event::<T>()?;
-        let number = self.log_of::<T>().expect("the event type is registered");
+        let number = match self.log_of::<T>() {
+            Some(number) => number,
+            None => {
+                self.register_event::<T>()?;
+                self.log_of::<T>().expect("the event type was just registered")
+            }
+        };
         let Self { state: State { logs, .. }, memory, event_retention, .. } = self;
         Ok(logs[number].extend(events.into_iter(), *event_retention, memory)?)
     }

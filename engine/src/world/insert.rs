@@ -135,6 +135,7 @@ impl World {
     }
 
     /// Makes everything writable that moving `entity` to another archetype will write.
+    #[cold]
     pub(crate) fn prepare_move_to(
         &mut self,
         target: ArchetypeId,

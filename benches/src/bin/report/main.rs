@@ -13,10 +13,9 @@ mod results;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::{fs, io};
+use std::{error::Error, fs};
 
 use convoy_benches::{Measure, read_measures};
-use plot::Line;
 
 /// The operations that are measured by size, and what they do.
 const COSTS: [(&str, &str); 6] = [
@@ -38,22 +37,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn write_report() -> io::Result<()> {
+fn write_report() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let measures: Vec<Measure> = read_measures()?;
-    let rows = results::rows(&measures, promises::WORKLOADS);
+    let workloads = promises::workloads();
+    let rows = results::rows(&measures, workloads);
     let machine = machine::describe()?;
     let list = serde_json::to_string_pretty(&results::to_json(&rows, &machine))?;
     fs::write(folder.join("results.json"), list + "\n")?;
     let versions = machine::versions(&fs::read_to_string(folder.join("../Cargo.lock"))?);
-    let line = |group, subject, label| Line::of(&measures, group, subject, label);
+    let line = |group, subject, label| plot::line(&measures, (group, subject), label);
     let captures =
         [line("capture", "convoy", "capture"), line("capture", "memcpy", "copying the bytes")];
     let costs = COSTS.map(|(subject, label)| line("sizes", subject, label));
-    let page = markdown::page(&rows, promises::WORKLOADS, &costs, (&machine, &versions));
+    let page = markdown::page(&rows, workloads, &costs, (&machine, &versions));
     fs::write(folder.join("README.md"), page)?;
-    plot::draw(&folder.join("capture.svg"), &captures).map_err(io::Error::other)?;
-    plot::draw(&folder.join("costs.svg"), &costs).map_err(io::Error::other)?;
+    plot::times(&folder.join("capture.svg"), &captures)?;
+    plot::times(&folder.join("costs.svg"), &costs)?;
     let missed = rows.iter().filter(|row| row.met == Some(false)).count();
     println!("{} ratios, {missed} targets missed", rows.len());
     Ok(())

@@ -1,6 +1,8 @@
 //! The page: one table of promises, and one with every subject of every workload.
 
-use crate::plot::Line;
+use convoy_benches::Line;
+
+use crate::plot::slope;
 use crate::promises::Workload;
 use crate::results::Row;
 
@@ -192,7 +194,7 @@ fn growth(costs: &[Line]) -> String {
             point.map_or_else(String::new, |(_, micros)| time(micros * 1e3))
         };
         let times = [1e4, 1e5, 1e6, 1e7].map(time_of).join(" | ");
-        let slope = line.slope().map_or_else(String::new, |slope| format!("{slope:.2}"));
+        let slope = slope(line).map_or_else(String::new, |slope| format!("{slope:.2}"));
         text += &format!("| {} | {times} | {slope} |\n", line.label);
     }
     text
@@ -285,12 +287,12 @@ fn bytes(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promises::WORKLOADS;
+    use crate::promises::workloads;
 
     #[test]
     fn every_heading_of_the_attempts_names_a_promise() {
         let promised = |heading: &str| {
-            WORKLOADS.iter().any(|workload| {
+            workloads().iter().any(|workload| {
                 let name = format!("{} / {} / ", workload.group, workload.name);
                 let subject = heading.strip_prefix(&name);
                 workload.targets.iter().any(|target| Some(target.subject) == subject)

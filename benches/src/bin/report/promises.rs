@@ -2,7 +2,12 @@
 //!
 //! A new benchmark needs one line here. The order is that of the report.
 
+mod rollback;
+
+use std::sync::LazyLock;
+
 /// One workload of one group.
+#[derive(Clone, Copy)]
 pub(crate) struct Workload {
     /// Criterion's group: the verb.
     pub(crate) group: &'static str,
@@ -24,7 +29,7 @@ pub(crate) struct Target {
     pub(crate) ratio: f64,
 }
 
-const fn at_most(subject: &'static str, ratio: f64) -> Target {
+pub(crate) const fn at_most(subject: &'static str, ratio: f64) -> Target {
     Target { subject, baseline: None, ratio }
 }
 
@@ -32,7 +37,7 @@ const fn at_most_of(subject: &'static str, baseline: &'static str, ratio: f64) -
     Target { subject, baseline: Some(baseline), ratio }
 }
 
-const fn workload(
+pub(crate) const fn workload(
     (group, name): (&'static str, &'static str),
     title: &'static str,
     baseline: &'static str,
@@ -49,8 +54,8 @@ const ITERATE: &[Target] = &[
 const INSERT_SMALL: &[Target] =
     &[at_most("convoy", 3.5), at_most("convoy toggle", 1.0), at_most("convoy batch", 1.5)];
 
-/// Everything that is measured.
-pub(crate) const WORKLOADS: &[Workload] = &[
+/// Everything that is measured but rollback as a whole.
+const SINGLE: &[Workload] = &[
     workload(
         ("convoy_sync", "10%_written"),
         "a period of five modules, 10 % of the chunks written: time beyond the writes alone",
@@ -189,276 +194,6 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         "the same: bytes kept for the snapshots",
         "rows",
         &[at_most("convoy", 1.2)],
-    ),
-    workload(
-        ("rollback", "one_column_of_2k"),
-        "roll back by 1 to 8 frames every third, 2 thousand entities, a frame writes one 12-byte column of four, all rows: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "1%_anywhere_of_2k"),
-        "roll back by 1 to 8 frames every third, 2 thousand entities, a frame writes 1 % of the rows anywhere, 12 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "1%_neighbours_of_2k"),
-        "roll back by 1 to 8 frames every third, 2 thousand entities, a frame writes 1 % of the rows, neighbours, 12 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "0.1%_wide_of_2k"),
-        "roll back by 1 to 8 frames every third, 2 thousand entities, a frame writes 0.1 % of the rows anywhere, 64 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[],
-    ),
-    workload(
-        ("rollback", "everything_of_2k"),
-        "roll back by 1 to 8 frames every third, 2 thousand entities, a frame writes everything: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 1.0)],
-    ),
-    workload(
-        ("rollback", "one_column_of_100k"),
-        "roll back by 1 to 8 frames every third, 100 thousand entities, a frame writes one 12-byte column of four, all rows: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "1%_anywhere_of_100k"),
-        "roll back by 1 to 8 frames every third, 100 thousand entities, a frame writes 1 % of the rows anywhere, 12 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "1%_neighbours_of_100k"),
-        "roll back by 1 to 8 frames every third, 100 thousand entities, a frame writes 1 % of the rows, neighbours, 12 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "0.1%_wide_of_100k"),
-        "roll back by 1 to 8 frames every third, 100 thousand entities, a frame writes 0.1 % of the rows anywhere, 64 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[],
-    ),
-    workload(
-        ("rollback", "everything_of_100k"),
-        "roll back by 1 to 8 frames every third, 100 thousand entities, a frame writes everything: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 1.0)],
-    ),
-    workload(
-        ("rollback", "one_column_of_1m"),
-        "roll back by 1 to 8 frames every third, a million entities, a frame writes one 12-byte column of four, all rows: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "1%_anywhere_of_1m"),
-        "roll back by 1 to 8 frames every third, a million entities, a frame writes 1 % of the rows anywhere, 12 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "1%_neighbours_of_1m"),
-        "roll back by 1 to 8 frames every third, a million entities, a frame writes 1 % of the rows, neighbours, 12 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 0.1)],
-    ),
-    workload(
-        ("rollback", "0.1%_wide_of_1m"),
-        "roll back by 1 to 8 frames every third, a million entities, a frame writes 0.1 % of the rows anywhere, 64 bytes: time beyond the simulation",
-        "memcpy extra",
-        &[],
-    ),
-    workload(
-        ("rollback", "everything_of_1m"),
-        "roll back by 1 to 8 frames every third, a million entities, a frame writes everything: time beyond the simulation",
-        "memcpy extra",
-        &[at_most("convoy extra", 1.0)],
-    ),
-    workload(
-        ("rollback_floor", "one_column_of_2k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 2 thousand entities, a frame writes one 12-byte column of four, all rows",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "1%_anywhere_of_2k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 2 thousand entities, a frame writes 1 % of the rows anywhere, 12 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "1%_neighbours_of_2k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 2 thousand entities, a frame writes 1 % of the rows, neighbours, 12 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "0.1%_wide_of_2k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 2 thousand entities, a frame writes 0.1 % of the rows anywhere, 64 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "everything_of_2k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 2 thousand entities, a frame writes everything",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "one_column_of_100k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 100 thousand entities, a frame writes one 12-byte column of four, all rows",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "1%_anywhere_of_100k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 100 thousand entities, a frame writes 1 % of the rows anywhere, 12 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "1%_neighbours_of_100k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 100 thousand entities, a frame writes 1 % of the rows, neighbours, 12 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "0.1%_wide_of_100k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 100 thousand entities, a frame writes 0.1 % of the rows anywhere, 64 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "everything_of_100k"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, 100 thousand entities, a frame writes everything",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "one_column_of_1m"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, a million entities, a frame writes one 12-byte column of four, all rows",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "1%_anywhere_of_1m"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, a million entities, a frame writes 1 % of the rows anywhere, 12 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "1%_neighbours_of_1m"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, a million entities, a frame writes 1 % of the rows, neighbours, 12 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "0.1%_wide_of_1m"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, a million entities, a frame writes 0.1 % of the rows anywhere, 64 bytes",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_floor", "everything_of_1m"),
-        "the simulation alone, with its churn by commands in Convoy and by single calls elsewhere, a million entities, a frame writes everything",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "one_column_of_2k"),
-        "the same, 2 thousand entities, a frame writes one 12-byte column of four, all rows: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "1%_anywhere_of_2k"),
-        "the same, 2 thousand entities, a frame writes 1 % of the rows anywhere, 12 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "1%_neighbours_of_2k"),
-        "the same, 2 thousand entities, a frame writes 1 % of the rows, neighbours, 12 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "0.1%_wide_of_2k"),
-        "the same, 2 thousand entities, a frame writes 0.1 % of the rows anywhere, 64 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "everything_of_2k"),
-        "the same, 2 thousand entities, a frame writes everything: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "one_column_of_100k"),
-        "the same, 100 thousand entities, a frame writes one 12-byte column of four, all rows: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "1%_anywhere_of_100k"),
-        "the same, 100 thousand entities, a frame writes 1 % of the rows anywhere, 12 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "1%_neighbours_of_100k"),
-        "the same, 100 thousand entities, a frame writes 1 % of the rows, neighbours, 12 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "0.1%_wide_of_100k"),
-        "the same, 100 thousand entities, a frame writes 0.1 % of the rows anywhere, 64 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "everything_of_100k"),
-        "the same, 100 thousand entities, a frame writes everything: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "one_column_of_1m"),
-        "the same, a million entities, a frame writes one 12-byte column of four, all rows: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "1%_anywhere_of_1m"),
-        "the same, a million entities, a frame writes 1 % of the rows anywhere, 12 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "1%_neighbours_of_1m"),
-        "the same, a million entities, a frame writes 1 % of the rows, neighbours, 12 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "0.1%_wide_of_1m"),
-        "the same, a million entities, a frame writes 0.1 % of the rows anywhere, 64 bytes: bytes kept",
-        "memcpy",
-        &[],
-    ),
-    workload(
-        ("rollback_memory", "everything_of_1m"),
-        "the same, a million entities, a frame writes everything: bytes kept",
-        "memcpy",
-        &[],
     ),
     workload(
         ("limit", "tables_of_all_sizes"),
@@ -603,3 +338,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         &[at_most("convoy", 2.2)],
     ),
 ];
+
+/// Everything that is measured.
+pub(crate) fn workloads() -> &'static [Workload] {
+    static ALL: LazyLock<Vec<Workload>> = LazyLock::new(|| [SINGLE, rollback::WORKLOADS].concat());
+    &ALL
+}

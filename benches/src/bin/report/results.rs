@@ -81,7 +81,7 @@ pub(crate) fn to_json(rows: &[Row], machine: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promises::WORKLOADS;
+    use crate::promises::workloads;
 
     fn measure(subject: &str, value: f64) -> Measure {
         Measure {
@@ -97,7 +97,7 @@ mod tests {
     fn a_promise_is_met_missed_or_not_measured() {
         let measures =
             [measure("raw", 100.0), measure("convoy", 104.0), measure("convoy iterator", 130.0)];
-        let rows = rows(&measures, WORKLOADS);
+        let rows = rows(&measures, workloads());
         let met = |subject: &str| {
             let own = |row: &&Row| row.workload == "pos_vel_10k" && row.subject == subject;
             rows.iter().find(own).map(|row| (row.ratio, row.met))

@@ -4,7 +4,6 @@
 //! `scaling.svg`. Each workload runs with 1, 2, 4, ... threads up to those of the machine, and each count of
 //! threads several times, in turns; the median counts. Beyond the cores of the machine nothing is measured.
 
-mod plot;
 mod workloads;
 
 use std::error::Error;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use clap::Parser;
+use convoy_benches::{Axis, Line, draw};
 
 use workloads::WORKLOADS;
 
@@ -37,7 +37,7 @@ struct Arguments {
 
 /// What one workload did with one number of threads.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Point {
+struct Point {
     /// The number of the workload.
     workload: usize,
     threads: usize,
@@ -86,7 +86,7 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     fs::create_dir_all(&arguments.out)?;
     fs::write(arguments.out.join("scaling.csv"), csv(&points))?;
-    plot::speedups(&arguments.out.join("scaling.svg"), &points)?;
+    draw(&arguments.out.join("scaling.svg"), axes(most), &lines(&points, most))?;
     println!("wrote {} and scaling.svg", arguments.out.join("scaling.csv").display());
     Ok(())
 }
@@ -102,7 +102,25 @@ fn csv(points: &[Point]) -> String {
 }
 
 /// How many times the rate of one thread it is.
-pub(crate) fn speedup(point: &Point, points: &[Point]) -> f64 {
+fn speedup(point: &Point, points: &[Point]) -> f64 {
     let alone = points.iter().find(|other| other.workload == point.workload && other.threads == 1);
     alone.map_or(f64::NAN, |alone| point.rate / alone.rate)
+}
+
+fn axes(most: usize) -> (Axis, Axis) {
+    let most = most.max(2) as f64;
+    let threads = Axis { label: "threads", range: 0.9..most * 1.1 };
+    (threads, Axis { label: "times the rate of one thread", range: 0.2..most * 4.0 })
+}
+
+/// The speed-ups of each workload, and those of one that gets as many times faster as there are threads.
+fn lines(points: &[Point], most: usize) -> Vec<Line> {
+    let ideal = vec![(1.0, 1.0), (most as f64, most as f64)];
+    let line = |(number, (label, _)): (usize, &(&'static str, _))| {
+        let own = points.iter().filter(|point| point.workload == number);
+        let points = own.map(|point| (point.threads as f64, speedup(point, points))).collect();
+        Line { label, points }
+    };
+    let measured = WORKLOADS.iter().enumerate().map(line);
+    measured.chain([Line { label: "as many times as threads", points: ideal }]).collect()
 }

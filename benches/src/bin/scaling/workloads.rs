@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
+use convoy_benches::{add, pull};
 use convoy_engine::provider::{DoubleBufferProvider, SnapshotProvider};
 use convoy_engine::{ComponentMask, SnapshotPool, World};
 use rayon_core::ThreadPoolBuilder;
@@ -123,34 +124,20 @@ fn read_beside_writer(threads: usize, time: Duration) -> Result<f64, Box<dyn Err
     ))
 }
 
-/// Pulls a position towards a ring, in many small steps.
-fn pull((position, velocity): (&mut Position, &Velocity)) {
-    let [mut x, mut y, z] = position.0;
-    for _ in 0..64 {
-        let distance = (x * x + y * y + 1.0).sqrt();
-        x += velocity.0[0] * 0.001 - x / distance * 0.01;
-        y += velocity.0[1] * 0.001 - y / distance * 0.01;
-    }
-    position.0 = [x, y, z];
-}
-
-fn add((position, velocity): (&mut Position, &Velocity)) {
-    for axis in 0..3 {
-        position.0[axis] += velocity.0[axis];
-    }
-}
-
 /// Passes over all rows in a pool of so many threads. Returns rows a second.
 fn passes(
     threads: usize,
     time: Duration,
     rows: usize,
-    step: impl Fn((&mut Position, &Velocity)) + Copy + Send + Sync,
+    step: impl Fn(&mut [f32; 3], &[f32; 3]) + Copy + Send + Sync,
 ) -> Result<f64, Box<dyn Error>> {
     let mut world = world_of(rows)?;
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
     Ok(pool.install(|| {
-        let mut pass = || world.query_mut::<(&mut Position, &Velocity)>().par_for_each(step);
+        let mut pass = || {
+            let mut query = world.query_mut::<(&mut Position, &Velocity)>();
+            query.par_for_each(|(position, velocity)| step(&mut position.0, &velocity.0));
+        };
         pass();
         let (began, mut passes) = (Instant::now(), 0_u64);
         while began.elapsed() < time {
