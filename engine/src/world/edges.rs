@@ -109,6 +109,12 @@ impl<N: Copy + Eq + Hash, S: BuildHasher> Numbers<N, S> {
         {
             return Some(number);
         }
+        self.find_other(key)
+    }
+
+    // Cold, so that loops along one edge hash nothing.
+    #[inline(never)]
+    fn find_other(&mut self, key: EdgeKey<N>) -> Option<usize> {
         let number = *self.numbers.get(&key)?;
         self.recent = Some((key, number));
         Some(number)

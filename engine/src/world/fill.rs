@@ -191,11 +191,10 @@ impl World {
                 continue;
             }
             let [source, target] = both(tables, from.archetype, edge);
-            let last = source.entity(source.rows() - 1);
             if let Some(next) = target.next_row(now)
-                && index.owns(entity, now)
-                && index.owns(last, now)
                 && let Some(removal) = source.removal(row, now)
+                && index.owns(entity, now)
+                && removal.moved().is_none_or(|moved| index.owns(moved, now))
             {
                 // SAFETY: the edge was found as one of `K` from this archetype.
                 unsafe { move_row::<K>((edge, entity, from), removal, next, values, (index, now)) };
@@ -245,11 +244,10 @@ impl World {
             let edge = edges.find_untyped(from.archetype, name).expect("the edge was planned");
             let now = memory.now();
             let [source, target] = both(tables, from.archetype, edge);
-            let last = source.entity(source.rows() - 1);
             if let Some(mut next) = target.next_row(now)
-                && index.owns(entity, now)
-                && index.owns(last, now)
                 && let Some(removal) = source.removal(from.row as usize, now)
+                && index.owns(entity, now)
+                && removal.moved().is_none_or(|moved| index.owns(moved, now))
             {
                 write_described(&mut next, &catalog.registry, inserted);
                 next.enable(edge.enabled());
@@ -347,7 +345,7 @@ unsafe fn move_row<K: EdgeKind>(
 ///
 /// The edge leads from the table of `removal` to that of `next`. In `next` each column is written that no
 /// column of the other table is copied to.
-#[inline]
+#[inline(always)]
 unsafe fn finish_move(
     (edge, entity, from): Step<'_>,
     removal: Removal<'_>,
@@ -355,10 +353,11 @@ unsafe fn finish_move(
     (index, now): (&mut EntityIndex, Now<'_>),
 ) {
     let to = Location { archetype: edge.target, row: next.row() as u32 };
-    // SAFETY: the caller's contract: the edge names the columns that are copied.
-    if let Some(moved) = unsafe { removal.finish_move(next, &edge.targets) } {
+    if let Some(moved) = removal.moved() {
         index.relocate(moved, from, now);
     }
+    // SAFETY: the caller's contract: the edge names the columns that are copied.
+    unsafe { removal.finish_move(next, &edge.targets) };
     index.relocate(entity, to, now);
 }
 

@@ -417,9 +417,11 @@ impl World {
         let at = self.state.index.locate(entity).expect("a listed entity is alive");
         let now = self.memory.now();
         let removal = self.state.tables[at.archetype.index()].removal(at.row as usize, now);
-        if let Some(moved) = removal.expect("the removal was prepared").finish() {
+        let removal = removal.expect("the removal was prepared");
+        if let Some(moved) = removal.moved() {
             self.state.index.relocate(moved, at, now);
         }
+        removal.finish();
         self.state.index.free(entity, now);
     }
 

@@ -101,15 +101,15 @@ impl World {
         loop {
             let Self { state: State { tables, index, .. }, memory, .. } = self;
             let (table, now) = (&mut tables[at.archetype.index()], memory.now());
-            let last = table.entity(table.rows() - 1);
             if index.is_settled()
-                && index.owns(entity, now)
-                && index.owns(last, now)
                 && let Some(removal) = table.removal(at.row as usize, now)
+                && index.owns(entity, now)
+                && removal.moved().is_none_or(|moved| index.owns(moved, now))
             {
-                if let Some(moved) = removal.finish() {
+                if let Some(moved) = removal.moved() {
                     index.relocate(moved, at, now);
                 }
+                removal.finish();
                 index.free(entity, now);
                 table.release_empty(memory);
                 return Ok(());

@@ -174,10 +174,13 @@ impl Column {
     /// Both rows are below the capacity, and no active snapshot sees `to`.
     #[inline]
     pub(in crate::storage) unsafe fn copy_row_to(&mut self, from: usize, to: usize) {
-        // SAFETY: the caller's contract.
-        let source = unsafe { self.row_ptr_unchecked(from) };
-        // SAFETY: the caller's contract.
-        let target = unsafe { self.row_ptr_unchecked(to) };
+        if self.size() == 0 {
+            return;
+        }
+        // SAFETY: the caller's contract, and rows have bytes.
+        let source = unsafe { self.byte_ptr_unchecked(from) };
+        // SAFETY: as above.
+        let target = unsafe { self.byte_ptr_unchecked(to) };
         // SAFETY: both rows are inside chunks of this column.
         unsafe { copy_row(source, target, self.size()) };
     }
@@ -197,12 +200,15 @@ impl Column {
         to: usize,
     ) {
         assert_eq!(target.size(), self.size(), "both columns hold the same component");
-        // SAFETY: the caller's contract.
-        let row = unsafe { self.row_ptr_unchecked(row) };
-        // SAFETY: the caller's contract.
-        let last = unsafe { self.row_ptr_unchecked(last) };
-        // SAFETY: the caller's contract.
-        let to = unsafe { target.row_ptr_unchecked(to) };
+        if self.size() == 0 {
+            return;
+        }
+        // SAFETY: the caller's contract, and rows have bytes.
+        let row = unsafe { self.byte_ptr_unchecked(row) };
+        // SAFETY: as above.
+        let last = unsafe { self.byte_ptr_unchecked(last) };
+        // SAFETY: as above.
+        let to = unsafe { target.byte_ptr_unchecked(to) };
         // SAFETY: all three rows are inside chunks of columns with this size of row, `to` in one
         // that is not this column's, and `row` and `last` differ.
         unsafe { move_row(row, last, to, self.size()) };
@@ -247,6 +253,17 @@ impl Column {
             return no_bytes();
         }
         // SAFETY: the caller's contract, and the row has bytes.
+        unsafe { self.byte_ptr_unchecked(row) }
+    }
+
+    /// [`Column::row_ptr_unchecked`] of rows that have bytes.
+    ///
+    /// # Safety
+    ///
+    /// The row is below the capacity, and has bytes.
+    #[inline]
+    unsafe fn byte_ptr_unchecked(&self, row: usize) -> NonNull<u8> {
+        // SAFETY: the caller's contract.
         let chunk = unsafe { self.entry(row) }.chunk;
         let offset = (row & self.row_mask) * self.size();
         // SAFETY: the row is in the chunk, and so is the offset.
@@ -458,7 +475,7 @@ unsafe fn spare_rows<'a, T>(start: NonNull<u8>, rows: usize) -> &'a mut [MaybeUn
 /// so that it compiles to a few moves.
 macro_rules! with_size {
     ($size:expr, |$bytes:ident| $copy:expr) => {
-        with_size!(@ $size, $bytes, $copy, 0 4 8 12 16 24 32 48 64)
+        with_size!(@ $size, $bytes, $copy, 4 8 12 16 24 32 48 64)
     };
     (@ $size:expr, $bytes:ident, $copy:expr, $($literal:literal)+) => {
         match $size {

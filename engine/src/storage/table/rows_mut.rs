@@ -318,10 +318,16 @@ impl NewRow<'_> {
 }
 
 impl Removal<'_> {
-    /// Removes the row by moving the last one into its place. Returns the entity that moved. Chunks
-    /// stay, for [`Table::release_empty`].
+    /// The entity of the last row, which takes the place of the row; `None` where that is the last one.
     #[inline]
-    pub(crate) fn finish(self) -> Option<Entity> {
+    pub(crate) fn moved(&self) -> Option<Entity> {
+        let last = self.table.rows() - 1;
+        (self.row != last).then(|| self.table.entity(last))
+    }
+
+    /// Removes the row by moving the last one into its place. Chunks stay, for [`Table::release_empty`].
+    #[inline]
+    pub(crate) fn finish(self) {
         let (last, row) = (self.table.rows() - 1, self.row);
         if row != last {
             for column in &mut self.table.columns {
@@ -330,45 +336,42 @@ impl Removal<'_> {
                 unsafe { column.copy_row_to(last, row) };
             }
         }
-        self.forget_last()
+        self.table.rows = last as u32;
     }
 
     /// Moves the row to `to`, the next one of another table, and the last one into its place. `positions` tells
-    /// for each column where its component stands in the other table, or [`DROPPED`]. Returns the
-    /// entity that took the place of the one that left. Chunks stay, for [`Table::release_empty`].
+    /// for each column where its component stands in the other table, or [`DROPPED`]. Chunks
+    /// stay, for [`Table::release_empty`].
     ///
     /// # Safety
     ///
     /// `to` was written in every column of its table that `positions` does not name.
-    #[inline]
-    pub(crate) unsafe fn finish_move(self, to: NextRow<'_>, positions: &[u16]) -> Option<Entity> {
+    // Not inlined: it is the same for all types, and its arguments fit the registers.
+    #[inline(never)]
+    pub(crate) unsafe fn finish_move(self, to: NextRow<'_>, positions: &[u16]) {
         let (last, row) = (self.table.rows() - 1, self.row);
         let (target, to) = (to.table, to.row);
-        for (column, &position) in self.table.columns.iter_mut().zip(positions) {
-            let target = (position != DROPPED).then(|| &mut target.columns[usize::from(position)]);
-            match target {
-                // SAFETY: the rows are in their tables. `row` is not the last one, and so it is
-                // writable in every column, as `to` is.
-                Some(target) if row != last => unsafe { column.move_row(row, last, target, to) },
-                // The last row is not written, not even with its own values: its chunk may be
-                // shared.
+        let moves = self.table.columns.iter_mut().zip(positions);
+        if row == last {
+            // The last row is not written, not even with its own values: its chunk may be shared.
+            for (column, &position) in moves.filter(|&(_, &position)| position != DROPPED) {
                 // SAFETY: `to` is writable in every column.
-                Some(target) => unsafe { target.row_mut(to) }.copy_from(column, row),
-                // SAFETY: as above, `row` is writable, and the column has the last row.
-                None if row != last => unsafe { column.copy_row_to(last, row) },
-                None => {}
+                unsafe { target.columns[usize::from(position)].row_mut(to) }.copy_from(column, row);
+            }
+        } else {
+            for (column, &position) in moves {
+                if position == DROPPED {
+                    // SAFETY: `row` is not the last one, and so it is writable in every column, and the
+                    // column has the last row.
+                    unsafe { column.copy_row_to(last, row) };
+                } else {
+                    let target = &mut target.columns[usize::from(position)];
+                    // SAFETY: as above, and `to` is writable in every column of its table.
+                    unsafe { column.move_row(row, last, target, to) };
+                }
             }
         }
         target.rows += 1;
-        self.forget_last()
-    }
-
-    /// Forgets the last row after it was copied to the one that leaves.
-    #[inline]
-    fn forget_last(self) -> Option<Entity> {
-        let Self { table, row } = self;
-        let last = table.rows() - 1;
-        table.rows = last as u32;
-        (row != last).then(|| table.entity(row))
+        self.table.rows = last as u32;
     }
 }
