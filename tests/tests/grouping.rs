@@ -36,7 +36,7 @@ fn modules_of_one_tier_and_rate_share_a_convoy() {
     let statistics = grouped(&mut World::new(), specs);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::Shared, 5)]);
     let convoy = &statistics.convoys[0];
-    assert_eq!((convoy.tier, convoy.mode), (Tier::Slow, Mode::Synchronous));
+    assert_eq!((convoy.tier, convoy.mode), (Tier::Slow, Some(Mode::Synchronous)));
     assert!(convoy.rate == Rate::hz(10) && !convoy.manual);
 }
 
@@ -85,8 +85,8 @@ fn modes_are_apart() {
         ["a", "b", "c", "d"].into_iter().zip(modes).map(|(name, mode)| spec(name).mode(mode));
     let statistics = grouped(&mut World::new(), specs);
     assert_eq!(kinds(&statistics.convoys), [(ProviderKind::Shared, 2), (ProviderKind::Shared, 2)]);
-    let modes: Vec<Mode> = statistics.convoys.iter().map(|convoy| convoy.mode).collect();
-    assert_eq!(modes, [Mode::Synchronous, Mode::Asynchronous]);
+    let modes: Vec<_> = statistics.convoys.iter().map(|convoy| convoy.mode).collect();
+    assert_eq!(modes, [Some(Mode::Synchronous), Some(Mode::Asynchronous)]);
 }
 
 #[test]

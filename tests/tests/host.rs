@@ -203,7 +203,7 @@ impl Drop for Bomb {
 fn a_panicking_module_is_contained_switched_off_and_tried_again() {
     for mode in [Mode::Synchronous, Mode::Asynchronous] {
         let mut world = world_of(0);
-        let config = config(1, Some(1)).panics_max(3).probe_after(5);
+        let config = config(1, Some(1)).faults_max(3).probe_after(5);
         let mut host = ModuleHost::new(config);
         let healthy = Arc::new(AtomicBool::new(false));
         let is_healthy = Arc::clone(&healthy);
@@ -592,12 +592,13 @@ fn a_run_that_ends_before_its_deadline_lands_and_a_late_one_is_skipped_once() {
         (0..count).for_each(|_| host.run_frame(world, FRAME).unwrap());
         module(&host, world, 0)
     };
-    // Sent out on frame 1; on frame 3 the deadline is reached and not passed.
-    let before = frames(&mut world, 3);
+    // Begun on frame 1; on frame 3 the deadline is reached and not passed.
+    frames(&mut world, 1);
+    drop(has_started.recv().unwrap());
+    let before = frames(&mut world, 2);
     assert_eq!((before.missed_deadlines, before.overruns, before.skipped), (0, 2, 0));
     let late = frames(&mut world, 3);
-    assert_eq!((late.missed_deadlines, late.overruns, late.skipped), (1, 5, 1));
-    drop(has_started.recv().unwrap());
+    assert_eq!((late.missed_deadlines, late.overruns, late.skipped), (1, 4, 1));
     may_go_on.send(()).unwrap();
     host.finish(&mut world);
     let ended = module(&host, &world, 0);

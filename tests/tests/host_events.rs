@@ -25,7 +25,7 @@ struct Pong(u32);
 #[test]
 fn a_poisonous_event_does_not_stop_a_module_for_good() {
     let mut world = World::new();
-    let mut host = ModuleHost::new(HostConfig::default().panics_max(0));
+    let mut host = ModuleHost::new(HostConfig::default().faults_max(0));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&seen);
     host.add(ModuleSpec::fast("fragile").reads_events::<Ping>(), move |context| {
@@ -92,7 +92,7 @@ fn events_of_a_late_run_come_again() {
 #[test]
 fn a_poisonous_event_is_dropped_after_a_restore_as_well() {
     let (mut world, pool) = (World::new(), SnapshotPool::default());
-    let mut host = ModuleHost::new(HostConfig::default().panics_max(0));
+    let mut host = ModuleHost::new(HostConfig::default().faults_max(0));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&seen);
     host.add(ModuleSpec::fast("fragile").reads_events::<Ping>(), move |context| {
@@ -218,7 +218,7 @@ proptest! {
         tries in 1_u32..4,
     ) {
         let mut world = World::new();
-        let config = HostConfig::default().workers(2).panics_max(0).event_tries(tries);
+        let config = HostConfig::default().workers(2).faults_max(0).event_tries(tries);
         let mut host = ModuleHost::new(config);
         let mut lists = Vec::new();
         for (number, plan) in plans.iter().enumerate() {

@@ -159,7 +159,7 @@ fn a_late_module_is_told_what_was_dropped() {
 #[test]
 fn panics_are_told_with_their_message_and_module() {
     let mut world = World::new();
-    let mut host = ModuleHost::new(HostConfig::default().workers(1).panics_max(0));
+    let mut host = ModuleHost::new(HostConfig::default().workers(1).faults_max(0));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&seen);
     host.on_panic(move |panic| {

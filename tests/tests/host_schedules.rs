@@ -121,8 +121,8 @@ fn run(seed: u64) -> Option<String> {
     let config = HostConfig::default().workers(1 + mixer.below(2));
     let fixed = mixer.below(3) > 0;
     let lock_step = NonZeroU32::new(u32::from(fixed) * (1 + mixer.below(3) as u32));
-    let (panics_max, probe_after) = (mixer.below(4) as u32, mixer.below(6) as u32);
-    let config = config.lock_step(lock_step).panics_max(panics_max).probe_after(probe_after);
+    let (faults_max, probe_after) = (mixer.below(4) as u32, mixer.below(6) as u32);
+    let config = config.lock_step(lock_step).faults_max(faults_max).probe_after(probe_after);
     let mut host = ModuleHost::new(config);
     let mut worlds = [world_of(0), world_of(0)];
     let shared = provider(mixer);

@@ -587,7 +587,7 @@ fn frames_and_waits_of_any_length_are_fine_and_dt_adds_up() {
 /// With no bound on panics a module was off from the start.
 #[test]
 fn no_bound_on_panics_means_that_no_module_is_switched_off() {
-    let config = lock_step(1).panics_max(0);
+    let config = lock_step(1).faults_max(0);
     let (mut world, mut host) = (world_of(1), ModuleHost::new(config));
     host.add(ModuleSpec::fast("failing").reads_all(), |_| {
         std::panic::resume_unwind(Box::new("again"));

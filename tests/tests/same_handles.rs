@@ -167,7 +167,7 @@ fn beside_one_that_is_away(
     provider: SharedSnapshotProvider,
     other: impl FnMut(&mut ModuleContext<'_>) + Send + 'static,
 ) -> (Vec<u64>, Vec<(u64, u64)>) {
-    let config = HostConfig::default().workers(2).lock_step(NonZeroU32::new(2)).panics_max(0);
+    let config = HostConfig::default().workers(2).lock_step(NonZeroU32::new(2)).faults_max(0);
     let (mut world, mut host) = (World::new(), ModuleHost::new(config));
     let provider = Arc::new(provider);
     let spec = |name, rate| {

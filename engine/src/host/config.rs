@@ -20,9 +20,10 @@ use crate::storage::{ComponentId, RegisterError};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HostConfig {
-    pub(super) workers: usize,
+    /// As many as are worth it where none are set.
+    workers: Option<usize>,
     pub(super) lock_step: Option<NonZeroU32>,
-    pub(super) panics_max: u32,
+    faults_max: u32,
     pub(super) probe_after: u32,
     pub(super) timeline: u32,
     pub(super) abandon_after: Duration,
@@ -30,11 +31,12 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// Threads that run asynchronous and frame-synced modules: by default one fewer than the machine
-    /// has cores, and at least one. No more are started than there are such modules.
+    /// Threads that run asynchronous and frame-synced modules: by default as many as the machine has cores, and at
+    /// least four, so that a few long runs leave a thread to the short ones. No more are started than there are
+    /// such modules. Of the runs that wait for a thread, those of modules with short runs begin first.
     #[must_use]
     pub fn workers(mut self, threads: usize) -> Self {
-        self.workers = threads;
+        self.workers = Some(threads);
         self
     }
 
@@ -54,15 +56,16 @@ impl HostConfig {
         self
     }
 
-    /// A module that panics this many times in a row is switched off: 3 by default. Zero never
-    /// switches one off.
+    /// A module whose runs panic or miss their [deadline](super::ModuleSpec::deadline) this many times in a row is
+    /// switched off: 3 by default. Zero never switches one off.
     #[must_use]
-    pub fn panics_max(mut self, panics: u32) -> Self {
-        self.panics_max = panics;
+    pub fn faults_max(mut self, faults: u32) -> Self {
+        self.faults_max = faults;
         self
     }
 
-    /// A module that is switched off is tried again after it was due this often: 100 by default.
+    /// A module that is switched off is tried again, once, after it was due this often: 100 by default. A convoy all
+    /// members of which are switched off captures nothing until then.
     #[must_use]
     pub fn probe_after(mut self, times_due: u32) -> Self {
         self.probe_after = times_due;
@@ -95,19 +98,28 @@ impl HostConfig {
         self
     }
 
-    /// Whether a module is switched off after this many panics in a row.
-    pub(super) fn switches_off(&self, panics_in_a_row: u32) -> bool {
-        self.panics_max > 0 && panics_in_a_row >= self.panics_max
+    /// Whether a module is switched off after this many faults in a row.
+    pub(super) fn switches_off(&self, faults_in_a_row: u32) -> bool {
+        self.faults_max > 0 && faults_in_a_row >= self.faults_max
+    }
+
+    /// The most threads that are started.
+    pub(super) fn workers_max(&self) -> usize {
+        self.workers.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get).max(WORKERS_MIN)
+        })
     }
 }
 
+/// How many threads are started on small machines, where there are modules for them.
+const WORKERS_MIN: usize = 4;
+
 impl Default for HostConfig {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            workers: cores.saturating_sub(1).max(1),
+            workers: None,
             lock_step: None,
-            panics_max: 3,
+            faults_max: 3,
             probe_after: 100,
             timeline: 0,
             abandon_after: Duration::from_secs(1),

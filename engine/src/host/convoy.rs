@@ -8,11 +8,12 @@ use crate::provider::contain::{Contained, contain};
 use crate::provider::{ProviderKind, SlowReader, SlowReaderLimits, SnapshotProvider, WhenBusy};
 use crate::snapshot::SnapshotPool;
 use crate::storage::ComponentMask;
+use crate::world::World;
 
-use super::module::{Mode, Tier};
+use super::module::{Mode, ModuleSpec, Tier};
 use super::rate::{Rate, Schedule};
 
-/// The modules of one tier, mode and rate, and the provider that they share.
+/// The Fast modules, or the Slow ones of one mode and rate, and the provider that they share.
 pub(super) struct Convoy {
     pub(super) key: ConvoyKey,
     /// The union of the types that the members read.
@@ -53,6 +54,14 @@ impl ConvoyProvider {
         }
     }
 
+    /// Captures nothing in a frame that no member has a view of. A snapshot that is kept for the next one to ask
+    /// is let go.
+    pub(super) fn rest(&self, world: &World) {
+        if let Some(own) = &self.own {
+            own.rest(world);
+        }
+    }
+
     /// The answer of `ask`; `None` when the provider panics, which is counted.
     pub(super) fn ask<T>(&self, ask: impl FnOnce(&dyn SnapshotProvider) -> T) -> Option<T> {
         let answer = contain(|| ask(&**self.provider));
@@ -70,8 +79,19 @@ impl ConvoyProvider {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ConvoyKey {
     pub(super) tier: Tier,
-    pub(super) mode: Mode,
+    /// `None` for Fast modules, which share a snapshot whatever their modes.
+    pub(super) mode: Option<Mode>,
     pub(super) rate: Rate,
+}
+
+impl ConvoyKey {
+    pub(super) fn of(spec: &ModuleSpec) -> Self {
+        let mode = match spec.tier {
+            Tier::Fast => None,
+            Tier::Slow => Some(spec.mode),
+        };
+        Self { tier: spec.tier, mode, rate: spec.rate }
+    }
 }
 
 /// A snapshot of a convoy that is held for too long or retains too much.

@@ -14,6 +14,7 @@
 //! run has ended: one member's commands are never taken while another still records.
 
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::snapshot::View;
@@ -159,7 +160,7 @@ impl ModuleHost {
             slot.drop_commands(&mut job.commands);
             job.took_effect = false;
         }
-        slot.state = SlotState::Back { job, since };
+        slot.state = SlotState::Back { job, since, late };
     }
 
     /// Plays back the commands of the jobs that are back, if they were sent out on a frame that
@@ -173,7 +174,7 @@ impl ModuleHost {
                 job.land();
             }
         }
-        let faults = (self.on_panic.as_ref(), self.config.event_tries);
+        let faults = (self.on_panic.as_ref(), &self.config);
         for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
             settle(slot, world, (&mut self.timeline, self.frame), faults);
         }
@@ -183,8 +184,13 @@ impl ModuleHost {
     fn acquire(&mut self, world: &mut World) {
         let began = Instant::now();
         for convoy in self.convoys.iter().filter(|convoy| convoy.updates) {
-            // A refused update is counted, and the last snapshot stays published.
-            _ = convoy.provider.ask(|provider| provider.update(world));
+            let is_on = |&number: &usize| self.modules[number].is_on(&self.config);
+            if convoy.provider.is_manual() || convoy.members.iter().any(is_on) {
+                // A refused update is counted, and the last snapshot stays published.
+                _ = convoy.provider.ask(|provider| provider.update(world));
+            } else {
+                convoy.provider.rest(world);
+            }
         }
         for convoy in &mut self.convoys {
             if !convoy.schedule.is_due(self.now, self.frame) {
@@ -213,16 +219,15 @@ impl ModuleHost {
 
     /// Sends modules out to the workers and runs the synchronous ones.
     fn run_leased(&mut self, world: &mut World) {
-        // Each goes before the ones sent so far, so that the first is begun first.
-        self.send(Mode::FrameSynced, true, Workers::send_first);
-        self.send(Mode::Asynchronous, false, Workers::send);
+        self.send(Mode::FrameSynced);
+        self.send(Mode::Asynchronous);
         for slot in &mut self.modules {
             if let SlotState::Leased(job) = &mut slot.state {
                 job.run();
             }
         }
         self.finish_frame_synced();
-        let faults = (self.on_panic.as_ref(), self.config.event_tries);
+        let faults = (self.on_panic.as_ref(), &self.config);
         for slot in &mut self.modules {
             let ended = match slot.state {
                 SlotState::Leased(_) => true,
@@ -235,19 +240,12 @@ impl ModuleHost {
         }
     }
 
-    /// Sends the modules of `mode` that have a view out, in the order of registration or the
-    /// other way round.
-    fn send(&mut self, mode: Mode, backwards: bool, send: fn(&Workers, Box<Job>)) {
-        let count = self.modules.len();
-        for place in 0..count {
-            let number = if backwards { count - 1 - place } else { place };
-            let slot = &mut self.modules[number];
-            if slot.spec.mode != mode {
-                continue;
-            }
+    /// Sends the modules of `mode` that have a view out.
+    fn send(&mut self, mode: Mode) {
+        for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode == mode) {
             if let Some(job) = slot.take_leased() {
                 slot.state = SlotState::Away { since: self.frame, late: false };
-                send(self.workers.as_ref().expect("modules of this mode have workers"), job);
+                self.workers.as_ref().expect("modules of this mode have workers").send(job);
             }
         }
     }
@@ -272,9 +270,9 @@ fn settle(
     slot: &mut Slot,
     world: &mut World,
     (timeline, frame): (&mut Timeline, u64),
-    (on_panic, event_tries): (Option<&PanicCallback>, u32),
+    (on_panic, config): (Option<&PanicCallback>, &HostConfig),
 ) {
-    let panic = slot.finish_run(world, event_tries);
+    let panic = slot.finish_run(world, config);
     if timeline.is_on() {
         slot.enter(timeline, frame);
     }
@@ -286,18 +284,22 @@ fn settle(
 }
 
 impl Slot {
-    /// Whether the module can be given a view; counts why not.
+    /// Whether the module has not been switched off.
+    fn is_on(&self, config: &HostConfig) -> bool {
+        !config.switches_off(self.faults_in_a_row)
+    }
+
+    /// Whether the module can be given a view; counts why not, and each time that it is due once.
     fn is_ready(&mut self, config: &HostConfig) -> bool {
-        let skips = mem::take(&mut self.skips_next);
-        self.skipped += u64::from(skips);
+        if mem::take(&mut self.skips_next) {
+            self.skipped += 1;
+            return false;
+        }
         if !matches!(self.state, SlotState::Idle(_)) {
             self.overruns += 1;
             return false;
         }
-        if skips {
-            return false;
-        }
-        if !config.switches_off(self.record.panics_in_a_row) {
+        if self.is_on(config) {
             return true;
         }
         self.off_for += 1;
@@ -311,14 +313,27 @@ impl Slot {
     /// Notes when a run that is still going has missed its deadline.
     fn check_deadline(&mut self, now: Time) {
         let Some(deadline) = self.spec.deadline else { return };
-        if let SlotState::Away { late, .. } = &mut self.state
-            && !*late
-            && now.since(self.began) > deadline.as_nanos()
-        {
+        let SlotState::Away { late, .. } = &mut self.state else { return };
+        // Relaxed: whatever a frame sees, the run began at the earliest after the one before.
+        if !self.has_begun.load(Ordering::Relaxed) {
+            self.began = now;
+        } else if !*late && now.since(self.began) > deadline.as_nanos() {
             *late = true;
             self.missed_deadlines += 1;
             self.skips_next = true;
         }
+    }
+
+    /// Counts the faults of a run that has ended: its panic, its deadline. Where a run was waited for, it is the clock
+    /// that tells whether it was late: then nothing is dropped, and in lock step the module stays on as well.
+    fn count_faults(&mut self, (panicked, late): (bool, bool), config: &HostConfig) {
+        let is_judged_by_frames =
+            self.spec.mode == Mode::Asynchronous && config.lock_step.is_none();
+        let ran_late = !is_judged_by_frames
+            && self.spec.deadline.is_some_and(|deadline| self.record.last_run_time > deadline);
+        self.missed_deadlines += u64::from(ran_late);
+        let is_fault = panicked || late || ran_late && config.lock_step.is_none();
+        self.faults_in_a_row = if is_fault { self.faults_in_a_row.saturating_add(1) } else { 0 };
     }
 
     /// Gives the module a buffer for a world that has taken the place of the one before.
@@ -386,10 +401,11 @@ impl Slot {
 
     /// Plays back the commands of the run that has ended, unless they are for a world whose place
     /// another one has taken. Returns the message of the panic that the run ended in, if it did.
-    fn finish_run(&mut self, world: &mut World, event_tries: u32) -> Option<String> {
-        let state = mem::replace(&mut self.state, SlotState::Added);
-        let (SlotState::Back { mut job, .. } | SlotState::Leased(mut job)) = state else {
-            unreachable!("only a run that has ended is finished");
+    fn finish_run(&mut self, world: &mut World, config: &HostConfig) -> Option<String> {
+        let (mut job, late) = match mem::replace(&mut self.state, SlotState::Added) {
+            SlotState::Back { job, late, .. } => (job, late),
+            SlotState::Leased(job) => (job, false),
+            _ => unreachable!("only a run that has ended is finished"),
         };
         let next = self.next_commands.take_if(|commands| commands.is_of(world));
         if job.commands.is_of(world) {
@@ -415,10 +431,11 @@ impl Slot {
         if job.took_effect {
             job.inbox.commit();
         } else {
-            self.dropped_events += job.inbox.give_back(event_tries);
+            self.dropped_events += job.inbox.give_back(config.event_tries);
         }
         self.lost_events = job.inbox.lost();
         let panic = job.panic.take();
+        self.count_faults((panic.is_some(), late), config);
         self.state = SlotState::Idle(job);
         panic
     }

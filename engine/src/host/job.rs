@@ -1,6 +1,8 @@
 //! A job: one module with everything that a run of it needs. It moves whole between the host and
 //! a worker, so neither shares anything with the other while it runs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::provider::contain::{Contained, contain_with_message};
@@ -29,6 +31,8 @@ pub(super) struct Job {
     #[cfg(feature = "tracing")]
     pub(super) name: String,
     module: Contained<Box<dyn Module>>,
+    /// Whether the run has begun.
+    has_begun: Arc<AtomicBool>,
     view: Option<View>,
     /// The times of the run, where the host keeps a timeline.
     pub(super) times: Option<RunTimes>,
@@ -42,18 +46,23 @@ pub(super) struct Job {
 pub(super) struct RunRecord {
     pub(super) runs: u64,
     pub(super) panics: u64,
-    /// Panics since the last run that ended well.
-    pub(super) panics_in_a_row: u32,
     pub(super) run_time: Duration,
     pub(super) last_run_time: Duration,
     pub(super) playback: Playback,
+}
+
+impl RunRecord {
+    /// The mean time of a run; zero without runs.
+    pub(super) fn mean_run_time(&self) -> Duration {
+        self.run_time / u32::try_from(self.runs.max(1)).unwrap_or(u32::MAX)
+    }
 }
 
 impl Job {
     pub(super) fn new(
         number: usize,
         (mode, lock_step): (Mode, bool),
-        module: Contained<Box<dyn Module>>,
+        (module, has_begun): (Contained<Box<dyn Module>>, Arc<AtomicBool>),
         commands: Commands,
     ) -> Self {
         Self {
@@ -68,6 +77,7 @@ impl Job {
             #[cfg(feature = "tracing")]
             name: String::new(),
             module,
+            has_begun,
             view: None,
             times: None,
             keeps_view: lock_step && mode == Mode::Asynchronous,
@@ -84,6 +94,15 @@ impl Job {
     pub(super) fn lend(&mut self, view: View, given: Given) {
         self.view = Some(view);
         self.given = given;
+        // Relaxed: the job is handed over after it.
+        self.has_begun.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the job goes before another one where both wait for a worker: those that the frame waits for go first,
+    /// and short ones before long ones.
+    pub(super) fn goes_before(&self, other: &Self) -> bool {
+        let urgency = |job: &Self| (!job.frame_synced, job.record.mean_run_time());
+        urgency(self) < urgency(other)
     }
 
     /// Drops the view of a run that lands, or whose result is no longer waited for.
@@ -99,6 +118,8 @@ impl Job {
     /// A panic ends here: the commands of the run are discarded.
     pub(super) fn run(&mut self) {
         let Some(view) = self.view.take() else { return };
+        // Relaxed: it orders nothing.
+        self.has_begun.store(true, Ordering::Relaxed);
         span!("module", name = self.name.as_str(), tick = view.tick());
         let began = Instant::now();
         let Self { module, commands, inbox, given, .. } = self;
@@ -122,11 +143,8 @@ impl Job {
         record.last_run_time = ended - began;
         record.run_time += record.last_run_time;
         record.runs += 1;
-        if self.panic.is_none() {
-            record.panics_in_a_row = 0;
-        } else {
+        if self.panic.is_some() {
             record.panics += 1;
-            record.panics_in_a_row = record.panics_in_a_row.saturating_add(1);
             self.commands.clear();
         }
     }

@@ -34,15 +34,11 @@ impl<T> Mailbox<T> {
 
     /// Adds an item.
     pub(super) fn push(&self, item: T) {
-        self.add(item, VecDeque::push_back);
+        self.push_before(item, |_, _| false);
     }
 
-    /// Adds an item before all others.
-    pub(super) fn push_first(&self, item: T) {
-        self.add(item, VecDeque::push_front);
-    }
-
-    fn add(&self, item: T, add: fn(&mut VecDeque<T>, T)) {
+    /// Adds an item before the first of those that it goes before, which all come last.
+    pub(super) fn push_before(&self, item: T, goes_before: impl Fn(&T, &T) -> bool) {
         let mut state = self.state();
         if state.closed {
             // Outside of the lock, as it may be the user's.
@@ -51,7 +47,8 @@ impl<T> Mailbox<T> {
             return;
         }
         assert!(state.items.len() < state.items.capacity(), "a mailbox has room for every item");
-        add(&mut state.items, item);
+        let place = state.items.partition_point(|other| !goes_before(&item, other));
+        state.items.insert(place, item);
         drop(state);
         self.changed.notify_one();
     }
@@ -106,14 +103,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_urgent_goes_first() {
-        let mailbox = Mailbox::new(4);
-        mailbox.push(1);
-        mailbox.push_first(3);
-        mailbox.push_first(2);
-        assert_eq!(mailbox.try_pop_if(|item| *item > 2), None);
-        assert_eq!(mailbox.try_pop_if(|item| *item > 1), Some(2));
-        assert_eq!([mailbox.try_pop(), mailbox.try_pop()], [Some(3), Some(1)]);
+    fn what_is_urgent_goes_first_and_equals_keep_their_order() {
+        let mailbox = Mailbox::new(5);
+        for item in [(2, 'a'), (1, 'b'), (2, 'c'), (0, 'd'), (1, 'e')] {
+            mailbox.push_before(item, |item, other| item.0 < other.0);
+        }
+        assert_eq!(mailbox.try_pop_if(|item| item.0 > 0), None);
+        assert_eq!(mailbox.try_pop_if(|item| item.0 == 0), Some((0, 'd')));
+        let rest: Vec<char> = std::iter::from_fn(|| mailbox.try_pop()).map(|item| item.1).collect();
+        assert_eq!(rest, ['b', 'e', 'a', 'c']);
     }
 
     #[test]

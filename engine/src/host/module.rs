@@ -166,7 +166,7 @@ impl<'a> ModuleContext<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Tier {
-    /// Reads a view of every tick: all Fast modules share a double buffer.
+    /// Reads a view of every tick: all Fast modules share a double buffer, and one capture a frame, whatever their modes.
     Fast,
     /// Runs at a rate of its own, in a convoy with all others of that rate.
     Slow,
@@ -271,14 +271,18 @@ impl ModuleSpec {
         self
     }
 
-    /// Gives the runs of an asynchronous module a deadline, in the time that the frames add up
-    /// to. There is none unless set.
+    /// Gives the runs of the module a deadline, counted from their start: time that a run waits for a worker is not
+    /// the module's fault. There is none unless set.
     ///
-    /// A run that is still going on a frame that lies later than that after its start has missed
-    /// the deadline. It keeps its view until it ends; its commands are then dropped, and the next
-    /// run that is due is skipped. All of it is counted in
-    /// [`ModuleStatistics`](crate::host::ModuleStatistics). In lock step the host waits for every run,
-    /// so that none is late.
+    /// An asynchronous run that is still going on a frame that lies later than that after its start, in the time that
+    /// the frames add up to, has missed the deadline. It keeps its view until it ends; its commands are then dropped,
+    /// and the next run that is due is skipped. A run that the frame waits for is measured by the clock; it delays
+    /// the frame, and its commands are played back. In lock step, where the host waits for every run, all are
+    /// measured so.
+    ///
+    /// Runs that miss their deadline are counted in [`ModuleStatistics`](crate::host::ModuleStatistics), and count as
+    /// faults for [`HostConfig::faults_max`](crate::host::HostConfig::faults_max), but in lock step, where the clock
+    /// decides nothing.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
@@ -349,7 +353,7 @@ impl ModuleSpec {
 
     /// Assigns a provider for snapshots of `world`, which the host then leaves alone. It must capture all that
     /// the module declares: see [`HostError::ProviderMask`](crate::host::HostError::ProviderMask). Modules with
-    /// the same provider, and of one tier, mode and rate, form a convoy. A panic of the provider is contained
+    /// the same provider, and of one tier, mode and rate, form a convoy (Fast ones in any mode). A panic of the provider is contained
     /// and counted, and the module that asked for a view is refused.
     #[must_use]
     pub fn provider(mut self, world: &World, provider: Arc<dyn SnapshotProvider>) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::provider::contain::{Contained, contain};
@@ -27,7 +28,7 @@ use super::workers::{WorkerStart, Workers};
 
 /// Runs background modules beside a simulation, and lets those of one rate share a snapshot.
 ///
-/// Modules are added first; the first frame groups them by tier, mode and rate. Every frame, the
+/// Modules are added first; the first frame groups them: all Fast ones, and Slow ones by mode and rate. Every frame, the
 /// simulation changes the world and then calls [`ModuleHost::run_frame`].
 ///
 /// The world may be replaced by another one between two frames: restored, synced, or another value
@@ -108,8 +109,12 @@ pub(super) struct Slot {
     /// The buffer that a module goes on with which was away when another world came.
     pub(super) next_commands: Option<Commands>,
     pub(super) state: SlotState,
-    /// When the module last got a view.
+    /// When the run that is away began, or the last frame that it waited for a worker on.
     pub(super) began: Time,
+    /// Whether that run has begun, as the worker notes it.
+    pub(super) has_begun: Arc<AtomicBool>,
+    /// Runs that panicked or missed their deadline since the last that did neither.
+    pub(super) faults_in_a_row: u32,
     /// The end of the time that runs of the module have been given.
     pub(super) accounted: Time,
     /// Times due since the module was switched off.
@@ -154,6 +159,8 @@ pub(super) enum SlotState {
         job: Box<Job>,
         /// The frame on which it was sent out.
         since: u64,
+        /// Whether it came after its deadline.
+        late: bool,
     },
 }
 
@@ -266,6 +273,8 @@ impl ModuleHost {
             next_commands: None,
             state: SlotState::Added,
             began: Time::ZERO,
+            has_begun: Arc::default(),
+            faults_in_a_row: 0,
             accounted: Time::ZERO,
             off_for: 0,
             overruns: 0,
@@ -304,7 +313,7 @@ impl ModuleHost {
         }
         let threaded = self.modules.iter().filter(|slot| slot.spec.mode != Mode::Synchronous);
         if let Some(slot) = threaded.clone().next()
-            && self.config.workers == 0
+            && self.config.workers_max() == 0
         {
             return Err(HostError::NoWorkers { module: slot.spec.name.clone() });
         }
@@ -313,7 +322,7 @@ impl ModuleHost {
         for slot in &mut self.modules {
             let spec = &slot.spec;
             slot.mask = declared_mask(world, spec)?;
-            let key = ConvoyKey { tier: spec.tier, mode: spec.mode, rate: spec.rate };
+            let key = ConvoyKey::of(spec);
             let provider = slot.provider.as_deref().cloned();
             if let Some(provider) = &provider {
                 let captured = contain(|| provider.mask());
@@ -328,7 +337,7 @@ impl ModuleHost {
             let on_start = self.on_worker_start.as_deref();
             let names = self.modules.iter().map(|slot| slot.spec.name.clone()).collect();
             let patience = (self.config.abandon_after, names);
-            let workers = Workers::start(self.config.workers, away_max, on_start, patience);
+            let workers = Workers::start(self.config.workers_max(), away_max, on_start, patience);
             self.workers = Some(workers.map_err(HostError::Threads)?);
         }
         // Command buffers first: the handles that they reserve make the world's lists grow.
@@ -336,7 +345,8 @@ impl ModuleHost {
             let ModuleSpec { mode, spawns, .. } = self.modules[number].spec;
             let commands = Commands::for_module(world, spawns);
             let lock_step = self.config.lock_step.is_some();
-            let job = Job::new(number, (mode, lock_step), module, commands);
+            let has_begun = Arc::clone(&self.modules[number].has_begun);
+            let job = Job::new(number, (mode, lock_step), (module, has_begun), commands);
             #[cfg(feature = "tracing")]
             let job = job.named(&self.modules[number].spec.name);
             let job = Box::new(job);
@@ -480,7 +490,7 @@ impl ModuleHost {
             reads_all: slot.spec.declares_all(),
             runs: slot.record.runs,
             panics: slot.record.panics,
-            switched_off: self.config.switches_off(slot.record.panics_in_a_row),
+            switched_off: self.config.switches_off(slot.faults_in_a_row),
             overruns: slot.overruns,
             refused: slot.refused,
             snapshots_held: slot.member.snapshots_held(),

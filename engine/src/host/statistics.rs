@@ -39,8 +39,8 @@ pub struct HostStatistics {
 pub struct ConvoyStatistics {
     /// Tier of the members.
     pub tier: Tier,
-    /// Mode of the members.
-    pub mode: Mode,
+    /// Mode of the members; `None` for Fast ones, which share a snapshot whatever their modes.
+    pub mode: Option<Mode>,
     /// Rate of the members.
     pub rate: Rate,
     /// The provider's policy.
@@ -78,7 +78,8 @@ pub struct ModuleStatistics {
     pub runs: u64,
     /// Runs that ended in a panic.
     pub panics: u64,
-    /// Whether the module is switched off after panics, and only tried now and then.
+    /// Whether the module is switched off after faults, and only tried now and then:
+    /// [`HostConfig::faults_max`](super::HostConfig::faults_max).
     pub switched_off: bool,
     /// Times that the module was due while its last run had not landed.
     pub overruns: u64,
@@ -87,7 +88,7 @@ pub struct ModuleStatistics {
     /// Snapshots that views of the module hold now: that of its run, and those that it keeps. They
     /// are charged to it: see [`WhenBusy`](crate::provider::WhenBusy).
     pub snapshots_held: usize,
-    /// Runs that were still going when their deadline had passed.
+    /// Runs that took longer than their deadline: see [`ModuleSpec::deadline`](super::ModuleSpec::deadline).
     pub missed_deadlines: u64,
     /// Commands that were dropped: of runs that had missed their deadline, and of those that ended
     /// when another world had taken the place of the one that they were recorded for. Those of runs that a restore or
@@ -168,7 +169,10 @@ impl fmt::Display for HostStatistics {
             writeln!(
                 formatter,
                 "{:<24} {:>9} {:>9} {:>5} ticks {:>14} {:>14}",
-                format!("{}, {:?}", convoy.rate, convoy.mode),
+                match convoy.mode {
+                    Some(mode) => format!("{}, {mode:?}", convoy.rate),
+                    None => convoy.rate.to_string(),
+                },
                 convoy.members,
                 convoy.provider.captures,
                 convoy.oldest_lag,

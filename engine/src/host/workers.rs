@@ -123,13 +123,9 @@ impl Workers {
         }
     }
 
+    /// Sends a job, before the ones that it goes before.
     pub(super) fn send(&self, job: Box<Job>) {
-        self.mailboxes.jobs.push(job);
-    }
-
-    /// Sends a job that the frame waits for, before all that were sent.
-    pub(super) fn send_first(&self, job: Box<Job>) {
-        self.mailboxes.jobs.push_first(job);
+        self.mailboxes.jobs.push_before(job, |job, other| job.goes_before(other));
     }
 
     /// A job that the frame waits for and that no worker has begun.

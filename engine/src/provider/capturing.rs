@@ -52,6 +52,13 @@ impl CapturingProvider {
         self.generations.set_mask(mask);
     }
 
+    /// Goes without the snapshot of an update, and drops the last one where nobody else has it.
+    pub(crate) fn rest(&self, world: &World) {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(newest);
+        self.generations.notify_slow_readers(world);
+    }
+
     /// Captures and publishes a snapshot.
     fn capture(&self, world: &mut World, reader: Option<&Member>) -> Result<View, AcquireError> {
         let opener = match (self.policy, reader) {
