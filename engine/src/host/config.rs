@@ -8,6 +8,8 @@ use convoy_pool::MemoryError;
 
 use crate::storage::{ComponentId, RegisterError};
 
+use super::module::{Mode, ModuleSpec};
+
 /// How a host is made.
 ///
 /// ```
@@ -44,6 +46,11 @@ impl HostConfig {
     /// and waits for them if need be, so that runs can be reproduced: the same frames then give the
     /// same world, handles and row order included. `None`, the default, lands results on the first
     /// frame after they are ready, and the frame never waits.
+    ///
+    /// A module runs whenever it is due, also where its last run has not ended: up to `frames` runs of it are
+    /// under way, one after the other, each with its view and a command buffer. So an asynchronous module of
+    /// every frame holds `frames` snapshots at a time, and the world keeps the chunks that were replaced since the
+    /// oldest.
     ///
     /// In lock step a run holds its view until it lands, so that the views that others are given
     /// don't depend on when its thread ends. Two kinds of modules still make them depend on the
@@ -101,6 +108,17 @@ impl HostConfig {
     /// Whether a module is switched off after this many faults in a row.
     pub(super) fn switches_off(&self, faults_in_a_row: u32) -> bool {
         self.faults_max > 0 && faults_in_a_row >= self.faults_max
+    }
+
+    /// For how many frames a run may be under way in lock step; one without it.
+    pub(super) fn runs_max(&self) -> usize {
+        self.lock_step.map_or(1, |frames| frames.get() as usize)
+    }
+
+    /// How many runs of a module may be under way at once.
+    pub(super) fn runs_of(&self, spec: &ModuleSpec) -> usize {
+        let queues = spec.mode == Mode::Asynchronous;
+        if queues { spec.rate.runs_in(self.runs_max()) } else { 1 }
     }
 
     /// The most threads that are started.

@@ -126,7 +126,7 @@ pub(super) struct Candidate {
 pub(super) fn group(
     candidates: &[Candidate],
     pool: &SnapshotPool,
-    slow: Option<&SlowConvoys>,
+    (runs_max, slow): (usize, Option<&SlowConvoys>),
 ) -> Vec<Convoy> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (number, candidate) in candidates.iter().enumerate() {
@@ -148,7 +148,7 @@ pub(super) fn group(
         let slow = slow.map(|slow| slow.of(convoys.len()));
         let provider = match chosen {
             Some(provider) => ConvoyProvider::manual(Arc::clone(provider)),
-            None => choose((key.tier, members.len()), mask, pool.clone(), slow),
+            None => choose((key.tier, members.len(), runs_max), mask, pool.clone(), slow),
         };
         let kind = provider.ask(|provider| provider.kind()).unwrap_or(ProviderKind::Other);
         let schedule = Schedule::new(key.rate);
@@ -176,7 +176,7 @@ impl SlowConvoys {
 }
 
 fn choose(
-    (tier, members): (Tier, usize),
+    (tier, members, runs_max): (Tier, usize, usize),
     mask: ComponentMask,
     pool: SnapshotPool,
     slow: Option<(SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static)>,
@@ -186,7 +186,7 @@ fn choose(
         Tier::Slow if members == 1 => Policy::OnDemand,
         Tier::Slow => Policy::Shared(WhenBusy::default()),
     };
-    let provider = CapturingProvider::new(policy, mask, pool);
+    let provider = CapturingProvider::new(policy, mask, pool).with_more_generations(runs_max - 1);
     let own = Arc::new(match slow {
         Some((limits, notify)) => provider.with_slow_readers(limits, notify),
         None => provider,

@@ -1,7 +1,8 @@
 //! One frame of the host.
 //!
 //! 1. Asynchronous runs that have ended, or in lock step those that are due to land, land: their
-//!    commands are played back in the order of registration.
+//!    commands are played back in the order of registration. Modules that are back and have runs waiting begin the
+//!    next one.
 //! 2. Providers that capture every tick do so.
 //! 3. Every convoy that is due takes all its leases, before any member runs.
 //! 4. Frame-synced and asynchronous members are sent out, in this order; synchronous ones run, in
@@ -12,6 +13,11 @@
 //!
 //! Every module has its own command buffer, and a buffer is played back only after its module's
 //! run has ended: one member's commands are never taken while another still records.
+//!
+//! In lock step an asynchronous module may be due while it still runs. Then it is given its view all the same, with
+//! a buffer of its own, and the run waits its turn: up to as many runs of a module are under way as it takes
+//! frames for one to land, each with its view. The host hands the next one out as soon as it finds the module back, so
+//! a module begins one run a frame, and more only where a frame waits for it.
 
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -24,12 +30,13 @@ use crate::world::commands::Commands;
 
 use super::config::{HostConfig, HostError};
 use super::faults::{ModulePanic, PanicCallback, tell};
-use super::job::Job;
+use super::job::{Job, Run};
 use super::module::{Given, Mode, ModuleId};
-use super::module_host::{ModuleHost, Slot, SlotState};
+use super::module_host::{ModuleHost, Slot};
 use super::time::Time;
 use super::timeline::{RunTimes, Timeline};
 use super::workers::Workers;
+use super::world_state::WorldState;
 
 impl ModuleHost {
     /// Runs one frame, `dt` after the last one, and advances the world's tick.
@@ -46,6 +53,7 @@ impl ModuleHost {
         self.frame += 1;
         self.now = self.now.after(dt);
         world.advance_tick();
+        self.note_state(world);
         self.land(world);
         self.acquire(world);
         self.run_leased(world);
@@ -55,10 +63,11 @@ impl ModuleHost {
     /// Waits for every module that is away and plays its commands back, unless they are for
     /// another world.
     pub fn finish(&mut self, world: &mut World) {
-        while self.modules.iter().any(|slot| matches!(slot.state, SlotState::Away { .. })) {
+        self.note_state(world);
+        while self.modules.iter().any(Slot::is_away) {
             self.receive();
         }
-        self.play_back_landed(world, |_| true);
+        self.play_back_landed(world, u64::MAX);
     }
 
     /// [`ModuleHost::finish`], for `timeout` at the most.
@@ -83,17 +92,18 @@ impl ModuleHost {
     /// [`HostError::Unfinished`] names the modules that were still running. The runs of all others have
     /// landed. These keep their views, and land on a later frame if they end.
     pub fn finish_within(&mut self, world: &mut World, timeout: Duration) -> Result<(), HostError> {
+        self.note_state(world);
         let has_ended = self.wait(timeout);
-        self.play_back_landed(world, |_| true);
+        self.play_back_landed(world, u64::MAX);
         if has_ended {
             return Ok(());
         }
-        let away = |slot: &&Slot| matches!(slot.state, SlotState::Away { .. });
-        let names = self.modules.iter().filter(away).map(|slot| slot.spec.name.clone());
+        let names =
+            self.modules.iter().filter(|slot| slot.is_away()).map(|slot| slot.spec.name.clone());
         Err(HostError::Unfinished { modules: names.collect() })
     }
 
-    /// Waits until every asynchronous module has ended the run that it is in, for `timeout` at the
+    /// Waits until every asynchronous module has ended the runs that it was given, for `timeout` at the
     /// most (`Duration::MAX`: for as long as it takes). Returns whether they all have. Nothing lands:
     /// that is left to the frames.
     ///
@@ -102,7 +112,7 @@ impl ModuleHost {
     pub fn wait(&mut self, timeout: Duration) -> bool {
         // One that lies past the end of the clock is none.
         let deadline = Instant::now().checked_add(timeout);
-        while self.modules.iter().any(|slot| matches!(slot.state, SlotState::Away { .. })) {
+        while self.modules.iter().any(Slot::is_away) {
             let workers = self.workers.as_ref().expect("a module is away with the workers");
             let Some(job) = workers.receive_until(deadline) else { return false };
             self.take_back(job);
@@ -118,14 +128,15 @@ impl ModuleHost {
     /// ends. So call this after a [`ModuleHost::wait`] that returned `true`: then the same frames with
     /// the same calls give the same world.
     pub fn release_views(&mut self) {
-        for slot in &mut self.modules {
-            if let SlotState::Back { job, .. } = &mut slot.state {
-                job.land();
-            }
-        }
+        self.modules.iter_mut().flat_map(|slot| &mut slot.ended).for_each(|run| run.land());
     }
 
-    /// Takes finished jobs back, and lands those that are due to.
+    /// Notes the state of the world: whether it has been restored, synced or replaced. Runs on others take no effect.
+    fn note_state(&mut self, world: &World) {
+        self.state = WorldState::of(world);
+    }
+
+    /// Takes finished jobs back, and lands the runs that are due to.
     fn land(&mut self, world: &mut World) {
         while let Some(job) = self.workers.as_ref().and_then(|workers| workers.try_receive()) {
             self.take_back(job);
@@ -133,16 +144,13 @@ impl ModuleHost {
         let Some(delay) = self.config.lock_step else {
             let now = self.now;
             self.modules.iter_mut().for_each(|slot| slot.check_deadline(now));
-            return self.play_back_landed(world, |_| true);
+            return self.play_back_landed(world, u64::MAX);
         };
-        let frame = self.frame;
-        let lands = move |since: u64| since + u64::from(delay.get()) <= frame;
-        let late =
-            |slot: &Slot| matches!(slot.state, SlotState::Away { since, .. } if lands(since));
-        while self.modules.iter().any(late) {
+        let landing = self.frame.saturating_sub(delay.get().into());
+        while self.modules.iter().any(|slot| slot.has_open_run(landing)) {
             self.receive();
         }
-        self.play_back_landed(world, lands);
+        self.play_back_landed(world, landing);
     }
 
     fn receive(&mut self) {
@@ -151,32 +159,34 @@ impl ModuleHost {
         self.take_back(job);
     }
 
-    fn take_back(&mut self, mut job: Box<Job>) {
-        let slot = &mut self.modules[job.number];
-        let SlotState::Away { since, late } = slot.state else {
-            unreachable!("a job comes back once");
-        };
-        if late {
-            slot.drop_commands(&mut job.commands);
-            job.took_effect = false;
+    /// Takes a job back whose run has ended, and sends an asynchronous one out with the next, if that waits.
+    fn take_back(&mut self, job: Box<Job>) {
+        let number = job.number;
+        let slot = &mut self.modules[number];
+        slot.take_back(job);
+        if slot.spec.mode == Mode::Asynchronous {
+            self.send_next(number);
         }
-        slot.state = SlotState::Back { job, since, late };
     }
 
-    /// Plays back the commands of the jobs that are back, if they were sent out on a frame that
-    /// `lands`.
-    fn play_back_landed(&mut self, world: &mut World, lands: impl Fn(u64) -> bool) {
-        let landing =
-            |slot: &Slot| matches!(slot.state, SlotState::Back { since, .. } if lands(since));
-        // Views end first: playing back copies chunks that one of them still holds.
-        for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
-            if let SlotState::Back { job, .. } = &mut slot.state {
-                job.land();
+    /// Lands the runs that have ended and were begun on a frame up to `landing`. In lock step they land in the order
+    /// of their frames.
+    fn play_back_landed(&mut self, world: &mut World, landing: u64) {
+        while let Some(oldest) =
+            self.modules.iter().filter_map(|slot| slot.first_ended(landing)).min()
+        {
+            let landing = if self.config.lock_step.is_some() { oldest } else { landing };
+            // Views end first: playing back copies chunks that one of them still holds.
+            for slot in &mut self.modules {
+                let landing = slot.ended.iter_mut().take_while(|run| run.since <= landing);
+                landing.for_each(|run| run.land());
             }
-        }
-        let faults = (self.on_panic.as_ref(), &self.config);
-        for slot in self.modules.iter_mut().filter(|slot| landing(slot)) {
-            settle(slot, world, (&mut self.timeline, self.frame), faults);
+            let faults = (self.on_panic.as_ref(), &self.config, self.state);
+            for slot in &mut self.modules {
+                while slot.first_ended(landing).is_some() {
+                    settle(slot, world, (&mut self.timeline, self.frame), faults);
+                }
+            }
         }
     }
 
@@ -201,14 +211,15 @@ impl ModuleHost {
                 if !slot.is_ready(&self.config) {
                     continue;
                 }
-                slot.renew_commands(world);
+                slot.ready_run(world);
                 let member = &mut slot.member;
                 match convoy.provider.ask(|provider| provider.acquire_for(world, member)) {
                     Some(Ok(view)) => {
                         if self.timeline.is_on() {
                             slot.note_join(&view, self.frame, began);
                         }
-                        slot.lend(view.narrow_to(&slot.mask), self.now);
+                        let at = (self.now, self.frame, self.state);
+                        slot.lend(view.narrow_to(&slot.mask), at);
                     }
                     Some(Err(_)) | None => slot.refused += 1,
                 }
@@ -219,34 +230,32 @@ impl ModuleHost {
 
     /// Sends modules out to the workers and runs the synchronous ones.
     fn run_leased(&mut self, world: &mut World) {
-        self.send(Mode::FrameSynced);
-        self.send(Mode::Asynchronous);
-        for slot in &mut self.modules {
-            if let SlotState::Leased(job) = &mut slot.state {
+        for mode in [Mode::FrameSynced, Mode::Asynchronous] {
+            for number in 0..self.modules.len() {
+                if self.modules[number].spec.mode == mode {
+                    self.send_next(number);
+                }
+            }
+        }
+        for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode == Mode::Synchronous) {
+            if let Some(mut job) = slot.take_next() {
                 job.run();
+                slot.take_back(job);
             }
         }
         self.finish_frame_synced();
-        let faults = (self.on_panic.as_ref(), &self.config);
-        for slot in &mut self.modules {
-            let ended = match slot.state {
-                SlotState::Leased(_) => true,
-                SlotState::Back { .. } => slot.spec.mode == Mode::FrameSynced,
-                _ => false,
-            };
-            if ended {
+        let faults = (self.on_panic.as_ref(), &self.config, self.state);
+        for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode != Mode::Asynchronous) {
+            if !slot.ended.is_empty() {
                 settle(slot, world, (&mut self.timeline, self.frame), faults);
             }
         }
     }
 
-    /// Sends the modules of `mode` that have a view out.
-    fn send(&mut self, mode: Mode) {
-        for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode == mode) {
-            if let Some(job) = slot.take_leased() {
-                slot.state = SlotState::Away { since: self.frame, late: false };
-                self.workers.as_ref().expect("modules of this mode have workers").send(job);
-            }
+    /// Sends a module out with its next run, if one waits and the module is here.
+    fn send_next(&mut self, number: usize) {
+        if let Some(job) = self.modules[number].take_next() {
+            self.workers.as_ref().expect("modules of this mode have workers").send(job);
         }
     }
 
@@ -256,26 +265,28 @@ impl ModuleHost {
             job.run();
             self.take_back(job);
         }
-        let away = |slot: &Slot| {
-            slot.spec.mode == Mode::FrameSynced && matches!(slot.state, SlotState::Away { .. })
-        };
+        let away = |slot: &Slot| slot.spec.mode == Mode::FrameSynced && slot.is_away();
         while self.modules.iter().any(away) {
             self.receive();
         }
     }
 }
 
-/// Lands the run of a module, enters it into the timeline, and tells of its panic.
+/// Lands the oldest run of a module that has ended, enters it into the timeline, and tells of its panic.
 fn settle(
     slot: &mut Slot,
     world: &mut World,
     (timeline, frame): (&mut Timeline, u64),
-    (on_panic, config): (Option<&PanicCallback>, &HostConfig),
+    (on_panic, config, state): (Option<&PanicCallback>, &HostConfig, WorldState),
 ) {
-    let panic = slot.finish_run(world, config);
-    if timeline.is_on() {
-        slot.enter(timeline, frame);
+    let mut run = slot.ended.pop_front().expect("only a run that has ended is settled");
+    if timeline.is_on()
+        && let Some(times) = &run.times
+    {
+        timeline.enter((ModuleId::new(slot.number), slot.convoy), times, frame);
     }
+    let panic = run.panic.take();
+    slot.finish_run(run, (panic.is_some(), state), (world, config));
     if let Some(message) = panic {
         let (module, name) = (ModuleId::new(slot.number), slot.spec.name.as_str());
         tell(&ModulePanic { module, name, message: &message }, on_panic);
@@ -283,7 +294,48 @@ fn settle(
     }
 }
 
+/// # Frames
 impl Slot {
+    /// Whether a worker has the module.
+    pub(super) fn is_away(&self) -> bool {
+        self.job.is_none()
+    }
+
+    /// Whether the run that the module is away with was begun on a frame up to `landing`.
+    fn has_open_run(&self, landing: u64) -> bool {
+        self.is_away() && self.away_since <= landing
+    }
+
+    /// The frame of the oldest run that has ended, if it lies up to `landing`.
+    fn first_ended(&self, landing: u64) -> Option<u64> {
+        self.ended.front().map(|run| run.since).filter(|&since| since <= landing)
+    }
+
+    /// The module with its next run, if it is here and one waits.
+    fn take_next(&mut self) -> Option<Box<Job>> {
+        let run = self.waiting.front()?;
+        let mut job = self.job.take()?;
+        (self.away_since, self.late) = (run.since, false);
+        // Relaxed: the job is handed over after it.
+        job.has_begun.store(false, Ordering::Relaxed);
+        job.run = self.waiting.pop_front();
+        Some(job)
+    }
+
+    /// Takes the module back with the run that has ended.
+    fn take_back(&mut self, mut job: Box<Job>) {
+        let mut run = job.run.take().expect("a job comes back with its run");
+        run.late = mem::take(&mut self.late);
+        if run.late {
+            self.drop_commands(&mut run.commands);
+        }
+        for _ in 0..mem::take(&mut self.landed_while_away) {
+            job.inbox.land();
+        }
+        self.ended.push_back(run);
+        self.job = Some(job);
+    }
+
     /// Whether the module has not been switched off.
     fn is_on(&self, config: &HostConfig) -> bool {
         !config.switches_off(self.faults_in_a_row)
@@ -295,7 +347,9 @@ impl Slot {
             self.skipped += 1;
             return false;
         }
-        if !matches!(self.state, SlotState::Idle(_)) {
+        let queues = config.lock_step.is_some() && self.spec.mode == Mode::Asynchronous;
+        let is_busy = self.is_away() || !self.waiting.is_empty() || !self.ended.is_empty();
+        if is_busy && !queues {
             self.overruns += 1;
             return false;
         }
@@ -313,12 +367,14 @@ impl Slot {
     /// Notes when a run that is still going has missed its deadline.
     fn check_deadline(&mut self, now: Time) {
         let Some(deadline) = self.spec.deadline else { return };
-        let SlotState::Away { late, .. } = &mut self.state else { return };
+        if !self.is_away() {
+            return;
+        }
         // Relaxed: whatever a frame sees, the run began at the earliest after the one before.
         if !self.has_begun.load(Ordering::Relaxed) {
             self.began = now;
-        } else if !*late && now.since(self.began) > deadline.as_nanos() {
-            *late = true;
+        } else if !self.late && now.since(self.began) > deadline.as_nanos() {
+            self.late = true;
             self.missed_deadlines += 1;
             self.skips_next = true;
         }
@@ -326,118 +382,107 @@ impl Slot {
 
     /// Counts the faults of a run that has ended: its panic, its deadline. Where a run was waited for, it is the clock
     /// that tells whether it was late: then nothing is dropped, and in lock step the module stays on as well.
-    fn count_faults(&mut self, (panicked, late): (bool, bool), config: &HostConfig) {
+    fn count_faults(&mut self, run: &Run, panicked: bool, config: &HostConfig) {
         let is_judged_by_frames =
             self.spec.mode == Mode::Asynchronous && config.lock_step.is_none();
         let ran_late = !is_judged_by_frames
-            && self.spec.deadline.is_some_and(|deadline| self.record.last_run_time > deadline);
+            && self.spec.deadline.is_some_and(|deadline| run.run_time > deadline);
         self.missed_deadlines += u64::from(ran_late);
-        let is_fault = panicked || late || ran_late && config.lock_step.is_none();
+        let is_fault = panicked || run.late || ran_late && config.lock_step.is_none();
         self.faults_in_a_row = if is_fault { self.faults_in_a_row.saturating_add(1) } else { 0 };
     }
 
-    /// Gives the module a buffer for a world that has taken the place of the one before.
+    /// Gives the module buffers for a world that has taken the place of the one before.
     pub(super) fn change_world(&mut self, world: &mut World) {
         let spawns = self.spec.spawns;
-        match &mut self.state {
-            SlotState::Idle(job) if job.commands.is_of(world) => {}
-            // Nothing is recorded between two runs, so nothing is lost here.
-            SlotState::Idle(job) => job.commands = Commands::for_module(world, spawns),
-            _ => self.next_commands = Some(Commands::for_module(world, spawns)),
+        for run in &mut self.idle {
+            if !run.commands.is_of(world) {
+                // Nothing is recorded between two runs, so nothing is lost here.
+                run.commands = Commands::for_module(world, spawns);
+            }
+        }
+        if self.idle.is_empty() {
+            self.next_commands = Some(Commands::for_module(world, spawns));
         }
     }
 
-    /// Readies the buffer of a module that is about to run: one of this world, in its state. The
-    /// last run may have been for another world, and the world may have been restored since.
-    fn renew_commands(&mut self, world: &mut World) {
-        let SlotState::Idle(job) = &mut self.state else { return };
+    /// Readies a run of a module that is due: with a buffer of this world, in its state. The last run may have
+    /// been for another world, and the world may have been restored since. In lock step, where all runs of the module
+    /// are under way, there is one more from now on.
+    fn ready_run(&mut self, world: &mut World) {
+        let spawns = self.spec.spawns;
+        let Some(run) = self.idle.front_mut() else {
+            self.idle.push_back(Box::new(Run::new(Commands::for_module(world, spawns))));
+            return;
+        };
         // Nothing is recorded between two runs, so nothing is lost here.
-        if !job.commands.is_of(world) {
+        if !run.commands.is_of(world) {
             let next = self.next_commands.take().filter(|commands| commands.is_of(world));
-            job.commands = next.unwrap_or_else(|| Commands::for_module(world, self.spec.spawns));
+            run.commands = next.unwrap_or_else(|| Commands::for_module(world, spawns));
         }
-        if job.commands.is_outdated(world) {
+        if run.commands.is_outdated(world) {
             // This only takes handles of the new state.
-            world.play_back(&mut job.commands);
+            world.play_back(&mut run.commands);
         }
     }
 
     /// Notes for the timeline that the module is given a view.
     fn note_join(&mut self, view: &View, frame: u64, joined: Instant) {
-        if let SlotState::Idle(job) = &mut self.state {
-            job.times = Some(RunTimes::new((view.id(), view.tick()), frame, joined));
+        if let Some(run) = self.idle.front_mut() {
+            run.times = Some(RunTimes::new((view.id(), view.tick()), frame, joined));
         }
     }
 
-    fn lend(&mut self, view: View, now: Time) {
-        if let SlotState::Idle(mut job) = mem::replace(&mut self.state, SlotState::Added) {
-            let dt = now.duration_since(self.accounted);
-            let dropped_commands = mem::take(&mut self.dropped_untold);
-            job.lend(view, Given { dt, time: now, dropped_commands });
-            self.began = now;
-            self.accounted = self.accounted.after(dt);
-            self.state = SlotState::Leased(job);
-        }
+    fn lend(&mut self, view: View, (now, frame, state): (Time, u64, WorldState)) {
+        let mut run = self.idle.pop_front().expect("a run was made ready");
+        let dt = now.duration_since(self.accounted);
+        let dropped_commands = mem::take(&mut self.dropped_untold);
+        run.lend(view, Given { dt, time: now, dropped_commands }, (frame, state));
+        self.began = now;
+        self.accounted = self.accounted.after(dt);
+        self.waiting.push_back(run);
     }
 
-    fn take_leased(&mut self) -> Option<Box<Job>> {
-        if !matches!(self.state, SlotState::Leased(_)) {
-            return None;
-        }
-        match mem::replace(&mut self.state, SlotState::Added) {
-            SlotState::Leased(job) => Some(job),
-            _ => unreachable!("the state was checked above"),
-        }
-    }
-
-    /// Enters the run that was just finished into the timeline.
-    fn enter(&self, timeline: &mut Timeline, frame: u64) {
-        if let SlotState::Idle(job) = &self.state
-            && let Some(times) = &job.times
-        {
-            timeline.enter((ModuleId::new(job.number), self.convoy), times, frame);
-        }
-    }
-
-    /// Plays back the commands of the run that has ended, unless they are for a world whose place
-    /// another one has taken. Returns the message of the panic that the run ended in, if it did.
-    fn finish_run(&mut self, world: &mut World, config: &HostConfig) -> Option<String> {
-        let (mut job, late) = match mem::replace(&mut self.state, SlotState::Added) {
-            SlotState::Back { job, late, .. } => (job, late),
-            SlotState::Leased(job) => (job, false),
-            _ => unreachable!("only a run that has ended is finished"),
-        };
+    /// Plays back the commands of a run that has ended, unless they are for a world whose place another one has
+    /// taken.
+    fn finish_run(
+        &mut self,
+        mut run: Box<Run>,
+        (panicked, state): (bool, WorldState),
+        (world, config): (&mut World, &HostConfig),
+    ) {
         let next = self.next_commands.take_if(|commands| commands.is_of(world));
-        if job.commands.is_of(world) {
+        if run.commands.is_of(world) {
             // The waiting buffer is not needed where the earlier world is back.
             drop(next);
-            if job.commands.is_outdated(world) {
+            if run.commands.is_outdated(world) {
                 // The world was restored or synced since. Playing back renews the buffer, and counts what it had
-                // as dead; the module is told, and reads its events again.
-                self.dropped_untold += job.commands.len() as u64;
-                job.took_effect &= job.commands.is_empty();
+                // as dead; the module is told.
+                self.dropped_untold += run.commands.len() as u64;
             }
-            let playback = world.play_back(&mut job.commands);
-            job.record.playback.add(playback);
+            self.record.playback.add(world.play_back(&mut run.commands));
         } else {
-            job.took_effect &= job.commands.is_empty();
-            self.drop_commands(&mut job.commands);
+            self.drop_commands(&mut run.commands);
             if let Some(next) = next {
-                job.commands = next;
+                run.commands = next;
             }
         }
-        self.run_times.add(job.record.last_run_time);
-        self.record = job.record;
-        if job.took_effect {
-            job.inbox.commit();
-        } else {
-            self.dropped_events += job.inbox.give_back(config.event_tries);
+        // Where the world has left the state of the run, the first run of the new state sees to its events.
+        if run.state == state {
+            match &mut self.job {
+                // Late runs are not queued. One that has panicked gave back what it had read.
+                Some(job) if run.late && !panicked => job.inbox.undo(config.event_tries),
+                Some(job) => job.inbox.land(),
+                None => self.landed_while_away += 1,
+            }
         }
-        self.lost_events = job.inbox.lost();
-        let panic = job.panic.take();
-        self.count_faults((panic.is_some(), late), config);
-        self.state = SlotState::Idle(job);
-        panic
+        if let Some(job) = &self.job {
+            (self.lost_events, self.dropped_events) = (job.inbox.lost(), job.inbox.dropped());
+        }
+        self.run_times.add(run.run_time);
+        self.record.add(run.run_time, panicked);
+        self.count_faults(&run, panicked, config);
+        self.idle.push_back(run);
     }
 
     /// Drops what a run recorded; the module is told on its next run.

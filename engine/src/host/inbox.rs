@@ -4,42 +4,87 @@
 //! often and no more, so that one event that a module can't cope with does not stop it for good.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 
 use crate::snapshot::View;
 use crate::storage::component::Component;
 use crate::world::events::{EventCursor, Events};
 use crate::world::read_error::ReadError;
 
+use super::world_state::WorldState;
+
 /// The cursors of a module, by type.
-#[derive(Default)]
+///
+/// Runs read one after the other, and land later, in the same order: in lock step several of them may have ended
+/// before the first lands. So each cursor keeps the place that each of these has come to.
 pub(super) struct Inbox {
     cursors: Vec<Box<dyn Cursor>>,
     /// Runs in a row that have read events and taken no effect.
     failed: u32,
+    /// The runs that have ended and not landed.
+    ended: VecDeque<Ended>,
+    /// The state of the world that the last run was on.
+    state: WorldState,
+    /// Events that were dropped because the runs that read them failed too often.
+    dropped: u64,
+}
+
+/// A run that has ended.
+#[derive(Clone, Copy)]
+struct Ended {
+    /// How many had failed before it.
+    failed: u32,
+    /// Whether it recorded commands, which may be dropped.
+    records: bool,
 }
 
 /// A cursor of any type.
 trait Cursor: Send {
     fn as_any(&mut self) -> &mut dyn Any;
 
-    /// How many events the run has read.
-    fn read(&self) -> u64;
+    /// How many events were read since the last run ended, or since the last landed.
+    fn read(&self, since: Since) -> u64;
 
-    /// Counts them as read.
-    fn commit(&mut self);
+    /// Goes back to that point.
+    fn revert(&mut self, since: Since);
 
-    /// Lets them come again.
-    fn revert(&mut self);
+    /// Ends a run here.
+    fn end(&mut self);
+
+    /// The oldest run that has ended lands.
+    fn land(&mut self);
+
+    /// All runs that have ended have landed.
+    fn settle(&mut self);
 
     /// Events that were dropped before the module came to them.
     fn lost(&self) -> u64;
 }
 
+/// The end of the run that a cursor is compared with.
+#[derive(Clone, Copy)]
+enum Since {
+    LastEnd,
+    LastLanding,
+}
+
 struct CursorOf<T> {
-    /// Before the run.
-    kept: EventCursor<T>,
+    /// After the last run that has landed.
+    landed: EventCursor<T>,
+    /// After each run that has ended since.
+    ended: VecDeque<EventCursor<T>>,
     now: EventCursor<T>,
+}
+
+impl<T> CursorOf<T> {
+    fn at(&self, since: Since) -> &EventCursor<T> {
+        match since {
+            Since::LastEnd => self.ended.back().unwrap_or(&self.landed),
+            Since::LastLanding => &self.landed,
+        }
+    }
 }
 
 impl<T: Component> Cursor for CursorOf<T> {
@@ -47,27 +92,50 @@ impl<T: Component> Cursor for CursorOf<T> {
         self
     }
 
-    fn read(&self) -> u64 {
+    fn read(&self, since: Since) -> u64 {
+        let before = self.at(since);
         // A restore takes a cursor back before it goes on.
-        let taken_back = self.now.taken_back() - self.kept.taken_back();
-        let passed = (self.now.next_sequence() + taken_back) - self.kept.next_sequence();
-        passed - (self.now.lost() - self.kept.lost())
+        let taken_back = self.now.taken_back() - before.taken_back();
+        let passed = (self.now.next_sequence() + taken_back) - before.next_sequence();
+        passed - (self.now.lost() - before.lost())
     }
 
-    fn commit(&mut self) {
-        self.kept = self.now.clone();
+    fn revert(&mut self, since: Since) {
+        self.now = self.at(since).clone();
     }
 
-    fn revert(&mut self) {
-        self.now = self.kept.clone();
+    fn end(&mut self) {
+        self.ended.push_back(self.now.clone());
+    }
+
+    fn land(&mut self) {
+        // None where the module first asked for the type in a later run.
+        if let Some(landed) = self.ended.pop_front() {
+            self.landed = landed;
+        }
+    }
+
+    fn settle(&mut self) {
+        self.ended.clear();
+        self.landed = self.now.clone();
     }
 
     fn lost(&self) -> u64 {
-        self.kept.lost()
+        self.landed.lost()
     }
 }
 
 impl Inbox {
+    pub(super) fn new() -> Self {
+        Self {
+            cursors: Vec::new(),
+            failed: 0,
+            ended: VecDeque::new(),
+            state: WorldState::NONE,
+            dropped: 0,
+        }
+    }
+
     /// The events of type `T` that are new to the module.
     pub(super) fn events<'a, T: Component>(
         &'a mut self,
@@ -76,35 +144,78 @@ impl Inbox {
         let found = self.cursors.iter_mut().position(|cursor| cursor.as_any().is::<CursorOf<T>>());
         let place = found.unwrap_or_else(|| {
             let start = EventCursor::<T>::default();
-            self.cursors.push(Box::new(CursorOf { kept: start.clone(), now: start }));
+            // The runs that have ended have read nothing of the type.
+            let ended = self.ended.iter().map(|_| start.clone()).collect();
+            self.cursors.push(Box::new(CursorOf { landed: start.clone(), ended, now: start }));
             self.cursors.len() - 1
         });
         let cursor = self.cursors[place].as_any().downcast_mut::<CursorOf<T>>();
         view.try_events(&mut cursor.expect("the place has this type").now)
     }
 
-    /// Ends a run that has taken effect.
-    pub(super) fn commit(&mut self) {
-        self.failed = 0;
-        self.cursors.iter_mut().for_each(|cursor| cursor.commit());
+    /// Begins a run on a state of the world. Where the runs before were on another one, those that have not landed
+    /// take no effect, from the first one on that recorded anything.
+    pub(super) fn begin(&mut self, state: WorldState, tries: u32) {
+        if mem::replace(&mut self.state, state) != state {
+            while self.ended.front().is_some_and(|run| !run.records) {
+                self.land();
+            }
+            self.undo(tries);
+        }
     }
 
-    /// Ends a run that has taken no effect: its events come again, unless that has happened in `tries` runs now.
-    /// Returns how many events are dropped then.
-    pub(super) fn give_back(&mut self, tries: u32) -> u64 {
-        let read: u64 = self.cursors.iter().map(|cursor| cursor.read()).sum();
+    /// Ends a run that has not panicked.
+    pub(super) fn end(&mut self, records: bool) {
+        self.ended.push_back(Ended { failed: self.failed, records });
+        self.failed = 0;
+        self.cursors.iter_mut().for_each(|cursor| cursor.end());
+    }
+
+    /// Ends a run that has panicked: its events come again, unless that has happened in `tries` runs now. Then they
+    /// are dropped.
+    pub(super) fn end_failed(&mut self, tries: u32) {
+        let failed = self.failed;
+        self.give_back(Since::LastEnd, tries);
+        self.ended.push_back(Ended { failed, records: false });
+        self.cursors.iter_mut().for_each(|cursor| cursor.end());
+    }
+
+    /// The oldest run that has ended lands, and has taken effect, or has failed and ended so.
+    pub(super) fn land(&mut self) {
+        self.ended.pop_front();
+        self.cursors.iter_mut().for_each(|cursor| cursor.land());
+    }
+
+    /// The runs that have ended and not landed take no effect after all: the events come again, as after
+    /// [`Inbox::end_failed`].
+    pub(super) fn undo(&mut self, tries: u32) {
+        if let Some(run) = self.ended.front() {
+            self.failed = run.failed;
+        }
+        self.ended.clear();
+        self.give_back(Since::LastLanding, tries);
+        self.cursors.iter_mut().for_each(|cursor| cursor.settle());
+    }
+
+    fn give_back(&mut self, since: Since, tries: u32) {
+        let read: u64 = self.cursors.iter().map(|cursor| cursor.read(since)).sum();
         self.failed = self.failed.saturating_add(u32::from(read > 0));
         if read > 0 && self.failed >= tries {
-            self.commit();
-            return read;
+            self.failed = 0;
+            self.dropped += read;
+        } else {
+            self.cursors.iter_mut().for_each(|cursor| cursor.revert(since));
         }
-        self.cursors.iter_mut().for_each(|cursor| cursor.revert());
-        0
     }
 
     /// Events that were dropped before the module came to them.
     pub(super) fn lost(&self) -> u64 {
         self.cursors.iter().map(|cursor| cursor.lost()).sum()
+    }
+
+    /// Events that were dropped because the runs that read them failed too often.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
     }
 }
 

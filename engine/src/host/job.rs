@@ -1,5 +1,5 @@
-//! A job: one module with everything that a run of it needs. It moves whole between the host and
-//! a worker, so neither shares anything with the other while it runs.
+//! A job: one module with everything that is its own. It moves whole between the host and a worker, with
+//! the run that it is on, so neither shares anything with the other while it runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,101 +8,75 @@ use std::time::{Duration, Instant};
 use crate::provider::contain::{Contained, contain_with_message};
 use crate::snapshot::View;
 use crate::trace::span;
-use crate::world::commands::{Commands, Playback};
+use crate::world::commands::Commands;
 
 use super::inbox::Inbox;
 use super::module::{Given, Mode, Module, ModuleContext};
 use super::timeline::RunTimes;
+use super::world_state::WorldState;
 
 pub(super) struct Job {
     /// The module's place in the order of registration.
     pub(super) number: usize,
-    pub(super) commands: Commands,
-    given: Given,
     pub(super) inbox: Inbox,
-    /// Whether the run counts: it has not panicked, and what it recorded was not dropped.
-    pub(super) took_effect: bool,
-    /// The message of the panic that the last run ended in.
-    pub(super) panic: Option<String>,
-    pub(super) record: RunRecord,
+    /// The run that is about to begin, or that has ended.
+    pub(super) run: Option<Box<Run>>,
     /// Whether the frame waits for the runs.
     pub(super) frame_synced: bool,
+    /// The mean time of the runs so far: short ones go first.
+    pub(super) mean_run_time: Duration,
     /// The module's name, for its spans.
     #[cfg(feature = "tracing")]
-    pub(super) name: String,
+    name: String,
     module: Contained<Box<dyn Module>>,
     /// Whether the run has begun.
-    has_begun: Arc<AtomicBool>,
+    pub(super) has_begun: Arc<AtomicBool>,
+    /// In how many runs in a row events are given to the module that it fails on.
+    event_tries: u32,
+    /// Whether views stay with their runs until these land. The set of live snapshots decides which views others
+    /// are given, so in lock step it must not depend on when a worker ends.
+    keeps_views: bool,
+}
+
+/// One run of a module: what it is given, and what comes of it.
+pub(super) struct Run {
+    pub(super) commands: Commands,
     view: Option<View>,
-    /// The times of the run, where the host keeps a timeline.
-    pub(super) times: Option<RunTimes>,
-    /// Whether the view stays with the job until the run lands. The set of live snapshots decides
-    /// which views others are given, so in lock step it must not depend on when a worker ends.
-    keeps_view: bool,
-}
-
-/// The outcome of a module's runs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RunRecord {
-    pub(super) runs: u64,
-    pub(super) panics: u64,
+    given: Given,
+    /// The frame on which the module was given the view.
+    pub(super) since: u64,
+    /// The state of the world then.
+    pub(super) state: WorldState,
+    /// Whether it came after its deadline.
+    pub(super) late: bool,
+    /// The message of the panic that it ended in.
+    pub(super) panic: Option<String>,
     pub(super) run_time: Duration,
-    pub(super) last_run_time: Duration,
-    pub(super) playback: Playback,
+    /// Its times, where the host keeps a timeline.
+    pub(super) times: Option<RunTimes>,
 }
 
-impl RunRecord {
-    /// The mean time of a run; zero without runs.
-    pub(super) fn mean_run_time(&self) -> Duration {
-        self.run_time / u32::try_from(self.runs.max(1)).unwrap_or(u32::MAX)
-    }
-}
-
-impl Job {
-    pub(super) fn new(
-        number: usize,
-        (mode, lock_step): (Mode, bool),
-        (module, has_begun): (Contained<Box<dyn Module>>, Arc<AtomicBool>),
-        commands: Commands,
-    ) -> Self {
+impl Run {
+    /// A run that has not been given anything yet.
+    pub(super) fn new(commands: Commands) -> Self {
         Self {
-            number,
-            frame_synced: mode == Mode::FrameSynced,
             commands,
-            given: Given::NOTHING,
-            inbox: Inbox::default(),
-            took_effect: true,
-            panic: None,
-            record: RunRecord::default(),
-            #[cfg(feature = "tracing")]
-            name: String::new(),
-            module,
-            has_begun,
             view: None,
+            given: Given::NOTHING,
+            since: 0,
+            state: WorldState::NONE,
+            late: false,
+            panic: None,
+            run_time: Duration::ZERO,
             times: None,
-            keeps_view: lock_step && mode == Mode::Asynchronous,
         }
     }
 
-    /// The job with a name for its spans.
-    #[cfg(feature = "tracing")]
-    pub(super) fn named(self, name: &str) -> Self {
-        Self { name: name.to_owned(), ..self }
-    }
-
-    /// Gives the module its view for the next run.
-    pub(super) fn lend(&mut self, view: View, given: Given) {
+    /// Gives the module its view for the run.
+    pub(super) fn lend(&mut self, view: View, given: Given, (since, state): (u64, WorldState)) {
         self.view = Some(view);
         self.given = given;
-        // Relaxed: the job is handed over after it.
-        self.has_begun.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether the job goes before another one where both wait for a worker: those that the frame waits for go first,
-    /// and short ones before long ones.
-    pub(super) fn goes_before(&self, other: &Self) -> bool {
-        let urgency = |job: &Self| (!job.frame_synced, job.record.mean_run_time());
-        urgency(self) < urgency(other)
+        (self.since, self.state, self.late) = (since, state, false);
     }
 
     /// Drops the view of a run that lands, or whose result is no longer waited for.
@@ -113,39 +87,73 @@ impl Job {
             times.left = Instant::now();
         }
     }
+}
 
-    /// Runs the module on its view, and drops the view, unless that is left to [`Job::land`].
+impl Job {
+    pub(super) fn new(
+        (number, name): (usize, &str),
+        mode: Mode,
+        (lock_step, event_tries): (bool, u32),
+        module: Contained<Box<dyn Module>>,
+    ) -> Self {
+        #[cfg(not(feature = "tracing"))]
+        let _ = name;
+        Self {
+            number,
+            inbox: Inbox::new(),
+            run: None,
+            frame_synced: mode == Mode::FrameSynced,
+            mean_run_time: Duration::ZERO,
+            #[cfg(feature = "tracing")]
+            name: name.to_owned(),
+            module,
+            has_begun: Arc::default(),
+            event_tries,
+            keeps_views: lock_step && mode == Mode::Asynchronous,
+        }
+    }
+
+    /// Whether the job goes before another one where both wait for a worker: those that the frame waits for
+    /// go first, and short ones before long ones.
+    pub(super) fn goes_before(&self, other: &Self) -> bool {
+        let urgency = |job: &Self| (!job.frame_synced, job.mean_run_time);
+        urgency(self) < urgency(other)
+    }
+
+    /// Runs the module on the view of its run, and drops the view, unless that is left to [`Run::land`].
     /// A panic ends here: the commands of the run are discarded.
     pub(super) fn run(&mut self) {
-        let Some(view) = self.view.take() else { return };
+        let Self { module, inbox, run: Some(run), .. } = self else { return };
+        let Some(view) = run.view.take() else { return };
         // Relaxed: it orders nothing.
         self.has_begun.store(true, Ordering::Relaxed);
         span!("module", name = self.name.as_str(), tick = view.tick());
+        inbox.begin(run.state, self.event_tries);
         let began = Instant::now();
-        let Self { module, commands, inbox, given, .. } = self;
+        let Run { commands, given, .. } = &mut **run;
         let given = *given;
         // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own
         // interrupted run is switched off when it goes on failing.
-        let run = || module.run(&mut ModuleContext { view: &view, commands, inbox, given });
-        self.panic = contain_with_message(run).err();
-        self.took_effect = self.panic.is_none();
-        if self.keeps_view {
-            self.view = Some(view);
+        let call = || module.run(&mut ModuleContext { view: &view, commands, inbox, given });
+        run.panic = contain_with_message(call).err();
+        if run.panic.is_some() {
+            run.commands.clear();
+            self.inbox.end_failed(self.event_tries);
+        } else {
+            self.inbox.end(!run.commands.is_empty());
+        }
+        if self.keeps_views {
+            run.view = Some(view);
         } else {
             drop(view);
         }
         let ended = Instant::now();
-        if let Some(times) = &mut self.times {
+        if let Some(times) = &mut run.times {
             (times.began, times.ended, times.left) = (began, ended, ended);
-            times.panicked = self.panic.is_some();
+            times.panicked = run.panic.is_some();
         }
-        let record = &mut self.record;
-        record.last_run_time = ended - began;
-        record.run_time += record.last_run_time;
-        record.runs += 1;
-        if self.panic.is_some() {
-            record.panics += 1;
-            self.commands.clear();
-        }
+        run.run_time = ended - began;
+        // That of the last few runs: a module may change.
+        self.mean_run_time = (self.mean_run_time.saturating_mul(7) + run.run_time) / 8;
     }
 }

@@ -41,6 +41,7 @@ mod statistics;
 mod time;
 mod timeline;
 mod workers;
+mod world_state;
 
 pub use config::{HostConfig, HostError};
 pub use convoy::SlowConvoy;

@@ -166,7 +166,8 @@ impl<'a> ModuleContext<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Tier {
-    /// Reads a view of every tick: all Fast modules share a double buffer, and one capture a frame, whatever their modes.
+    /// Reads a view of every tick: all Fast modules share a double buffer, and one capture a frame, whatever their
+    /// modes.
     Fast,
     /// Runs at a rate of its own, in a convoy with all others of that rate.
     Slow,
@@ -352,8 +353,8 @@ impl ModuleSpec {
     }
 
     /// Assigns a provider for snapshots of `world`, which the host then leaves alone. It must capture all that
-    /// the module declares: see [`HostError::ProviderMask`](crate::host::HostError::ProviderMask). Modules with
-    /// the same provider, and of one tier, mode and rate, form a convoy (Fast ones in any mode). A panic of the provider is contained
+    /// the module declares: see [`HostError::ProviderMask`](crate::host::HostError::ProviderMask). Fast modules with
+    /// the same provider form a convoy, and Slow ones of one mode and rate. A panic of the provider is contained
     /// and counted, and the module that asked for a view is refused.
     #[must_use]
     pub fn provider(mut self, world: &World, provider: Arc<dyn SnapshotProvider>) -> Self {

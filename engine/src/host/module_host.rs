@@ -1,6 +1,6 @@
 //! [`ModuleHost`]: the modules of one world.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,12 +12,12 @@ use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentMask, SnapshotId, SnapshotShape};
 use crate::world::World;
-use crate::world::commands::Commands;
+use crate::world::commands::{Commands, Playback};
 
 use super::config::{HostConfig, HostError};
 use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoys, group, union_of};
 use super::faults::PanicCallback;
-use super::job::{Job, RunRecord};
+use super::job::{Job, Run};
 use super::module::{Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
 use super::pace::Pace;
 use super::run_time::RunTimes;
@@ -25,11 +25,12 @@ use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
 use super::timeline::{ModuleRun, Timeline};
 use super::workers::{WorkerStart, Workers};
+use super::world_state::WorldState;
 
 /// Runs background modules beside a simulation, and lets those of one rate share a snapshot.
 ///
-/// Modules are added first; the first frame groups them: all Fast ones, and Slow ones by mode and rate. Every frame, the
-/// simulation changes the world and then calls [`ModuleHost::run_frame`].
+/// Modules are added first; the first frame groups them: all Fast ones, and Slow ones by mode and rate. Every
+/// frame, the simulation changes the world and then calls [`ModuleHost::run_frame`].
 ///
 /// The world may be replaced by another one between two frames: restored, synced, or another value
 /// in its place, as a branch that a rollback goes on with, or the next scene. Modules go on with it
@@ -80,6 +81,8 @@ pub struct ModuleHost {
     pub(super) timeline: Timeline,
     /// The world that the masks and the idle modules' buffers are for.
     world: WorldId,
+    /// The state of the world on the last frame.
+    pub(super) state: WorldState,
     /// The limits and the callback for slow readers.
     pub(super) slow_readers: Option<SlowConvoys>,
     pub(super) pace: Pace,
@@ -87,8 +90,6 @@ pub struct ModuleHost {
     pub(super) on_panic: Option<PanicCallback>,
     /// The callback for worker threads that start.
     pub(super) on_worker_start: Option<Contained<WorkerStart>>,
-    /// Modules that were added and wait for the first frame.
-    waiting: Vec<Contained<Box<dyn Module>>>,
     /// The names of all modules.
     names: HashSet<String>,
 }
@@ -108,7 +109,19 @@ pub(super) struct Slot {
     pub(super) convoy: usize,
     /// The buffer that a module goes on with which was away when another world came.
     pub(super) next_commands: Option<Commands>,
-    pub(super) state: SlotState,
+    /// The module; `None` while a worker has it.
+    pub(super) job: Option<Box<Job>>,
+    /// Runs to be given out; at the beginning there is one.
+    pub(super) idle: VecDeque<Box<Run>>,
+    /// Runs that have a view and wait for the module to come back, or for this frame.
+    pub(super) waiting: VecDeque<Box<Run>>,
+    /// Runs that have ended and not landed.
+    pub(super) ended: VecDeque<Box<Run>>,
+    /// The frame of the run that is away, and whether it has missed its deadline.
+    pub(super) away_since: u64,
+    pub(super) late: bool,
+    /// How many runs have landed since the module went away, which its inbox has to be told.
+    pub(super) landed_while_away: u32,
     /// When the run that is away began, or the last frame that it waited for a worker on.
     pub(super) began: Time,
     /// Whether that run has begun, as the worker notes it.
@@ -138,31 +151,26 @@ pub(super) struct Slot {
     pub(super) record: RunRecord,
 }
 
-/// Where a module's job is.
-pub(super) enum SlotState {
-    /// Added, not started.
-    Added,
-    /// Here, with nothing to do.
-    Idle(Box<Job>),
-    /// Here, with a view: it runs in this frame.
-    Leased(Box<Job>),
-    /// With the workers since this frame.
-    Away {
-        /// The frame on which it was sent out.
-        since: u64,
-        /// Whether it has missed its deadline.
-        late: bool,
-    },
-    /// Back from the workers, and not yet landed.
-    Back {
-        /// The job.
-        job: Box<Job>,
-        /// The frame on which it was sent out.
-        since: u64,
-        /// Whether it came after its deadline.
-        late: bool,
-    },
+/// The outcome of a module's runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RunRecord {
+    pub(super) runs: u64,
+    pub(super) panics: u64,
+    pub(super) run_time: Duration,
+    pub(super) playback: Playback,
 }
+
+impl RunRecord {
+    pub(super) fn add(&mut self, run_time: Duration, panicked: bool) {
+        self.runs += 1;
+        self.panics += u64::from(panicked);
+        self.run_time += run_time;
+    }
+}
+
+/// For how many runs of a module that are under way at once, in lock step, buffers and cells are made
+/// beforehand. In the order of registration, so that handles don't depend on modules that are added later.
+const QUEUE_STOCK: usize = 16;
 
 impl Default for ModuleHost {
     fn default() -> Self {
@@ -188,7 +196,7 @@ impl ModuleHost {
             pace: Pace::REAL_TIME,
             on_panic: None,
             on_worker_start: None,
-            waiting: Vec::new(),
+            state: WorldState::NONE,
             names: HashSet::new(),
         }
     }
@@ -262,18 +270,27 @@ impl ModuleHost {
         }
         let provider = manual.map(|(provider, _)| provider);
         self.names.insert(spec.name.clone());
-        self.waiting.push(module);
+        let number = self.modules.len();
+        let lock_step = (self.config.lock_step.is_some(), self.config.event_tries);
+        let job = Job::new((number, &spec.name), spec.mode, lock_step, module);
+        let has_begun = Arc::clone(&job.has_begun);
         self.modules.push(Slot {
-            number: self.modules.len(),
+            number,
             provider,
             spec,
             member: Member::new(),
             mask: ComponentMask::NONE,
             convoy: 0,
             next_commands: None,
-            state: SlotState::Added,
+            job: Some(Box::new(job)),
+            idle: VecDeque::new(),
+            waiting: VecDeque::new(),
+            ended: VecDeque::new(),
+            away_since: 0,
+            late: false,
+            landed_while_away: 0,
             began: Time::ZERO,
-            has_begun: Arc::default(),
+            has_begun,
             faults_in_a_row: 0,
             accounted: Time::ZERO,
             off_for: 0,
@@ -290,7 +307,7 @@ impl ModuleHost {
             skips_next: false,
             record: RunRecord::default(),
         });
-        Ok(ModuleId::new(self.modules.len() - 1))
+        Ok(ModuleId::new(number))
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -341,19 +358,15 @@ impl ModuleHost {
             self.workers = Some(workers.map_err(HostError::Threads)?);
         }
         // Command buffers first: the handles that they reserve make the world's lists grow.
-        for (number, module) in self.waiting.drain(..).enumerate() {
-            let ModuleSpec { mode, spawns, .. } = self.modules[number].spec;
-            let commands = Commands::for_module(world, spawns);
-            let lock_step = self.config.lock_step.is_some();
-            let has_begun = Arc::clone(&self.modules[number].has_begun);
-            let job = Job::new(number, (mode, lock_step), (module, has_begun), commands);
-            #[cfg(feature = "tracing")]
-            let job = job.named(&self.modules[number].spec.name);
-            let job = Box::new(job);
-            self.modules[number].state = SlotState::Idle(job);
+        for slot in &mut self.modules {
+            for _ in 0..self.config.runs_of(&slot.spec).min(QUEUE_STOCK) {
+                let commands = Commands::for_module(world, slot.spec.spawns);
+                slot.idle.push_back(Box::new(Run::new(commands)));
+            }
         }
         let pool = self.make_pool(world);
-        self.convoys = group(&candidates, &pool, self.slow_readers.as_ref());
+        let lock_step = (self.config.runs_max(), self.slow_readers.as_ref());
+        self.convoys = group(&candidates, &pool, lock_step);
         for (place, convoy) in self.convoys.iter().enumerate() {
             for &number in &convoy.members {
                 self.modules[number].convoy = place;
@@ -399,10 +412,11 @@ impl ModuleHost {
         Ok(())
     }
 
-    /// A snapshot for every module at once, and one more for each, because the next snapshot is
-    /// captured before the last one ends.
+    /// A snapshot for every run that is under way at once, and one more for each module, because the next snapshot
+    /// is captured before the last one ends.
     fn snapshots_max(&self) -> usize {
-        2 * self.modules.len() + 2
+        let runs = self.modules.iter().map(|slot| self.config.runs_of(&slot.spec).min(QUEUE_STOCK));
+        runs.sum::<usize>() + self.modules.len() + 2
     }
 
     /// A pool with a cell for every snapshot that the modules hold at once.

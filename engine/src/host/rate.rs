@@ -57,6 +57,14 @@ impl Rate {
         assert!(frames > 0, "a rate is above zero");
         Self(Unit::Frames(frames))
     }
+
+    /// On how many of so many frames it may be due.
+    pub(super) fn runs_in(self, frames: usize) -> usize {
+        match self.0 {
+            Unit::Millihertz(_) => frames,
+            Unit::Frames(each) => usize::try_from(each).map_or(1, |each| frames.div_ceil(each)),
+        }
+    }
 }
 
 impl std::fmt::Display for Rate {

@@ -37,6 +37,13 @@ impl CapturingProvider {
         Self { generations, policy, newest: Mutex::new(None) }
     }
 
+    /// Lets readers hold so many generations more.
+    #[must_use]
+    pub(crate) fn with_more_generations(mut self, more: usize) -> Self {
+        self.generations.raise_limit(more);
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_slow_readers(
         mut self,

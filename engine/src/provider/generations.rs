@@ -142,6 +142,10 @@ impl Generations {
         self.reserve();
     }
 
+    pub(super) fn raise_limit(&mut self, more: usize) {
+        self.set_limit(self.limit.saturating_add(more));
+    }
+
     /// A member, with room for it in the list.
     pub(super) fn enroll(&self) -> Member {
         let member = Member::seated(&self.seat);
