@@ -70,6 +70,7 @@ mod trace;
 mod tuples;
 pub mod world;
 
+pub use bumpalo;
 pub use bytemuck;
 #[doc(inline)]
 pub use {

@@ -118,7 +118,12 @@ impl HostConfig {
     /// How many runs of a module may be under way at once.
     pub(super) fn runs_of(&self, spec: &ModuleSpec) -> usize {
         let queues = spec.mode == Mode::Asynchronous;
-        if queues { spec.rate.runs_in(self.runs_max()) } else { 1 }
+        match (queues, spec.causes.is_empty()) {
+            (false, _) => 1,
+            (true, true) => spec.rate.runs_in(self.runs_max()),
+            // It may be due on any frame.
+            (true, false) => self.runs_max(),
+        }
     }
 
     /// The most threads that are started.
@@ -165,6 +170,11 @@ pub enum HostError {
     /// Two modules have one name.
     DuplicateName {
         /// The name.
+        module: String,
+    },
+    /// A module has neither a rate nor a trigger: it would never run.
+    NoTrigger {
+        /// The module's name.
         module: String,
     },
     /// A module declares to read an id that the world has not given out.
@@ -218,6 +228,10 @@ impl fmt::Display for HostError {
             Self::DuplicateName { module } => {
                 write!(formatter, "there is a module with the name {module} already")
             }
+            Self::NoTrigger { module } => write!(
+                formatter,
+                "module {module} would never run: add `on_event::<T>()` or `on_change::<T>()`, or give it a rate"
+            ),
             Self::UnknownId { module, id } => {
                 write!(
                     formatter,

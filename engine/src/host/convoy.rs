@@ -24,6 +24,8 @@ pub(super) struct Convoy {
     /// Numbers of the member modules, in the order of registration.
     pub(super) members: Vec<usize>,
     pub(super) schedule: Schedule,
+    /// Whether a member has causes to run besides the rate.
+    pub(super) has_causes: bool,
     /// Whether this is the first convoy with its provider, which is updated once per frame.
     pub(super) updates: bool,
 }
@@ -118,6 +120,8 @@ pub(super) struct Candidate {
     pub(super) key: ConvoyKey,
     pub(super) mask: ComponentMask,
     pub(super) provider: Option<Arc<dyn SnapshotProvider>>,
+    pub(super) has_causes: bool,
+    pub(super) tracks_changes: bool,
 }
 
 /// Groups modules into convoys: in the order of their first members, and with the union of the
@@ -146,15 +150,20 @@ pub(super) fn group(
         let key = *key;
         let mask = union_of(members.iter().map(|&number| candidates[number].mask));
         let slow = slow.map(|slow| slow.of(convoys.len()));
+        // Beyond the bound: those of runs that wait their turn, and those that are kept to be compared, which may be
+        // as many.
+        let tracks = members.iter().any(|&number| candidates[number].tracks_changes);
+        let more = (runs_max - 1) + usize::from(tracks) * (runs_max + 1);
         let provider = match chosen {
             Some(provider) => ConvoyProvider::manual(Arc::clone(provider)),
-            None => choose((key.tier, members.len(), runs_max), mask, pool.clone(), slow),
+            None => choose((key.tier, members.len(), more), mask, pool.clone(), slow),
         };
         let kind = provider.ask(|provider| provider.kind()).unwrap_or(ProviderKind::Other);
         let schedule = Schedule::new(key.rate);
         let same = |other: &Convoy| Arc::ptr_eq(&other.provider.provider, &provider.provider);
         let updates = !convoys.iter().any(same);
-        convoys.push(Convoy { key, mask, provider, kind, members, schedule, updates });
+        let has_causes = members.iter().any(|&number| candidates[number].has_causes);
+        convoys.push(Convoy { key, mask, provider, kind, members, schedule, has_causes, updates });
     }
     convoys
 }
@@ -176,7 +185,7 @@ impl SlowConvoys {
 }
 
 fn choose(
-    (tier, members, runs_max): (Tier, usize, usize),
+    (tier, members, more): (Tier, usize, usize),
     mask: ComponentMask,
     pool: SnapshotPool,
     slow: Option<(SlowReaderLimits, impl Fn(&SlowReader) + Send + Sync + 'static)>,
@@ -186,7 +195,7 @@ fn choose(
         Tier::Slow if members == 1 => Policy::OnDemand,
         Tier::Slow => Policy::Shared(WhenBusy::default()),
     };
-    let provider = CapturingProvider::new(policy, mask, pool).with_more_generations(runs_max - 1);
+    let provider = CapturingProvider::new(policy, mask, pool).with_more_generations(more);
     let own = Arc::new(match slow {
         Some((limits, notify)) => provider.with_slow_readers(limits, notify),
         None => provider,

@@ -203,12 +203,13 @@ impl ModuleHost {
             }
         }
         for convoy in &mut self.convoys {
-            if !convoy.schedule.is_due(self.now, self.frame) {
+            let is_due = convoy.schedule.is_due(self.now, self.frame);
+            if !is_due && !convoy.has_causes {
                 continue;
             }
             for &number in &convoy.members {
                 let slot = &mut self.modules[number];
-                if !slot.is_ready(&self.config) {
+                if !(is_due || slot.may_have_cause(world)) || !slot.is_ready(&self.config) {
                     continue;
                 }
                 slot.ready_run(world);
@@ -218,8 +219,11 @@ impl ModuleHost {
                         if self.timeline.is_on() {
                             slot.note_join(&view, self.frame, began);
                         }
-                        let at = (self.now, self.frame, self.state);
-                        slot.lend(view.narrow_to(&slot.mask), at);
+                        let view = view.narrow_to(&slot.mask);
+                        // All causes that the view has, whether the module is due or not.
+                        if slot.take_causes(world, &view) || is_due {
+                            slot.lend(view, (self.now, self.frame, self.state));
+                        }
                     }
                     Some(Err(_)) | None => slot.refused += 1,
                 }
@@ -301,6 +305,11 @@ impl Slot {
         self.job.is_none()
     }
 
+    /// Whether a run has its view and has not landed.
+    fn is_under_way(&self) -> bool {
+        self.is_away() || !self.waiting.is_empty() || !self.ended.is_empty()
+    }
+
     /// Whether the run that the module is away with was begun on a frame up to `landing`.
     fn has_open_run(&self, landing: u64) -> bool {
         self.is_away() && self.away_since <= landing
@@ -336,6 +345,26 @@ impl Slot {
         self.job = Some(job);
     }
 
+    /// Whether the module may have a cause to run besides its rate.
+    fn may_have_cause(&self, world: &World) -> bool {
+        self.comes_again || self.causes.iter().any(|cause| cause.may_be_up(world))
+    }
+
+    /// Takes the causes that a view has, which the module may be given. Tells whether there are any.
+    fn take_causes(&mut self, world: &World, view: &View) -> bool {
+        if self.causes.is_empty() {
+            return false;
+        }
+        let mut has_cause = mem::take(&mut self.comes_again);
+        for cause in &mut self.causes {
+            has_cause |= cause.take(world, view, self.compared.as_ref());
+        }
+        if self.spec.tracks_changes {
+            self.compared = Some(view.clone());
+        }
+        has_cause
+    }
+
     /// Whether the module has not been switched off.
     fn is_on(&self, config: &HostConfig) -> bool {
         !config.switches_off(self.faults_in_a_row)
@@ -348,8 +377,7 @@ impl Slot {
             return false;
         }
         let queues = config.lock_step.is_some() && self.spec.mode == Mode::Asynchronous;
-        let is_busy = self.is_away() || !self.waiting.is_empty() || !self.ended.is_empty();
-        if is_busy && !queues {
+        if self.is_under_way() && !queues {
             self.overruns += 1;
             return false;
         }
@@ -438,7 +466,7 @@ impl Slot {
         let dt = now.duration_since(self.accounted);
         let dropped_commands = mem::take(&mut self.dropped_untold);
         run.lend(view, Given { dt, time: now, dropped_commands }, (frame, state));
-        self.began = now;
+        (self.began, self.leased_in) = (now, state);
         self.accounted = self.accounted.after(dt);
         self.waiting.push_back(run);
     }
@@ -451,6 +479,7 @@ impl Slot {
         (panicked, state): (bool, WorldState),
         (world, config): (&mut World, &HostConfig),
     ) {
+        let recorded = !run.commands.is_empty();
         let next = self.next_commands.take_if(|commands| commands.is_of(world));
         if run.commands.is_of(world) {
             // The waiting buffer is not needed where the earlier world is back.
@@ -466,6 +495,12 @@ impl Slot {
             if let Some(next) = next {
                 run.commands = next;
             }
+        }
+        if !self.causes.is_empty() {
+            let is_overtaken = run.state != state && recorded;
+            let comes_again = run.comes_again || is_overtaken || run.late && !panicked;
+            // A later run that is under way in the present state reads it.
+            self.comes_again |= comes_again && (self.leased_in != state || !self.is_under_way());
         }
         // Where the world has left the state of the run, the first run of the new state sees to its events.
         if run.state == state {

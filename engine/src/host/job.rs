@@ -12,6 +12,7 @@ use crate::world::commands::Commands;
 
 use super::inbox::Inbox;
 use super::module::{Given, Mode, Module, ModuleContext};
+use super::scratch::RunScratch;
 use super::timeline::RunTimes;
 use super::world_state::WorldState;
 
@@ -29,6 +30,7 @@ pub(super) struct Job {
     #[cfg(feature = "tracing")]
     name: String,
     module: Contained<Box<dyn Module>>,
+    scratch: RunScratch,
     /// Whether the run has begun.
     pub(super) has_begun: Arc<AtomicBool>,
     /// In how many runs in a row events are given to the module that it fails on.
@@ -49,6 +51,8 @@ pub(super) struct Run {
     pub(super) state: WorldState,
     /// Whether it came after its deadline.
     pub(super) late: bool,
+    /// Whether what it read comes again.
+    pub(super) comes_again: bool,
     /// The message of the panic that it ended in.
     pub(super) panic: Option<String>,
     pub(super) run_time: Duration,
@@ -66,6 +70,7 @@ impl Run {
             since: 0,
             state: WorldState::NONE,
             late: false,
+            comes_again: false,
             panic: None,
             run_time: Duration::ZERO,
             times: None,
@@ -94,19 +99,20 @@ impl Job {
         (number, name): (usize, &str),
         mode: Mode,
         (lock_step, event_tries): (bool, u32),
-        module: Contained<Box<dyn Module>>,
+        (module, tracks_changes): (Contained<Box<dyn Module>>, bool),
     ) -> Self {
         #[cfg(not(feature = "tracing"))]
         let _ = name;
         Self {
             number,
-            inbox: Inbox::new(),
+            inbox: Inbox::new(tracks_changes),
             run: None,
             frame_synced: mode == Mode::FrameSynced,
             mean_run_time: Duration::ZERO,
             #[cfg(feature = "tracing")]
             name: name.to_owned(),
             module,
+            scratch: RunScratch::default(),
             has_begun: Arc::default(),
             event_tries,
             keeps_views: lock_step && mode == Mode::Asynchronous,
@@ -134,14 +140,21 @@ impl Job {
         let given = *given;
         // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own
         // interrupted run is switched off when it goes on failing.
-        let call = || module.run(&mut ModuleContext { view: &view, commands, inbox, given });
+        let last = inbox.last_view();
+        let last = last.as_ref().map(Option::as_ref);
+        let scratch = self.scratch.bump();
+        let call = || {
+            module.run(&mut ModuleContext { view: &view, commands, inbox, given, scratch, last });
+        };
         run.panic = contain_with_message(call).err();
+        run.comes_again = false;
         if run.panic.is_some() {
             run.commands.clear();
-            self.inbox.end_failed(self.event_tries);
+            run.comes_again = self.inbox.end_failed(&view, self.event_tries);
         } else {
-            self.inbox.end(!run.commands.is_empty());
+            self.inbox.end(&view, !run.commands.is_empty());
         }
+        self.scratch.reset();
         if self.keeps_views {
             run.view = Some(view);
         } else {

@@ -24,9 +24,11 @@
 //! ```
 
 mod callbacks;
+mod causes;
 mod config;
 mod convoy;
 mod faults;
+mod feed;
 mod frame;
 mod inbox;
 mod job;
@@ -37,6 +39,7 @@ mod pace;
 mod pausing;
 mod rate;
 mod run_time;
+mod scratch;
 mod statistics;
 mod time;
 mod timeline;
@@ -46,6 +49,7 @@ mod world_state;
 pub use config::{HostConfig, HostError};
 pub use convoy::SlowConvoy;
 pub use faults::ModulePanic;
+pub use feed::ViewFeed;
 pub use module::{Mode, Module, ModuleContext, ModuleId, ModuleSpec, Tier};
 pub use module_host::ModuleHost;
 pub use rate::Rate;

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bumpalo::Bump;
+
 use crate::provider::contain::contain;
 use crate::provider::{ProviderKind, SnapshotProvider};
 use crate::query::error::or_panic;
-use crate::snapshot::View;
+use crate::snapshot::{Diff, View, diff};
 use crate::storage::archetype::Catalog;
 use crate::storage::component::{Component, Kind, Registry};
 use crate::storage::names::name_of;
-use crate::storage::{ComponentId, ComponentMask, RegisterError};
+use crate::storage::{ComponentId, ComponentMask, Entity, RegisterError};
 use crate::world::World;
 use crate::world::bundle::{Bundle, Flat};
 use crate::world::commands::Commands;
 use crate::world::events::Events;
 use crate::world::read_error::ReadError;
 
+use super::causes::{Cause, Change, Sent};
 use super::inbox::Inbox;
 use super::rate::Rate;
 use super::time::Time;
@@ -58,6 +61,9 @@ pub struct ModuleContext<'a> {
     pub(super) commands: &'a mut Commands,
     pub(super) inbox: &'a mut Inbox,
     pub(super) given: Given,
+    pub(super) scratch: &'a Bump,
+    /// Of a module that tracks changes, the view of its last run.
+    pub(super) last: Option<Option<&'a View>>,
 }
 
 /// What a run is told, beside its view.
@@ -137,6 +143,71 @@ impl<'a> ModuleContext<'a> {
         self.inbox.events(self.view)
     }
 
+    /// Everything that differs from the view of the module's last run that took effect: rows with other bytes, and
+    /// those that came and went, of the types that the module declared. `None` on the first run, and on the first one
+    /// after another world has taken the place of the host's: then everything is new. The cost grows with the chunks
+    /// that were written.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{ModuleHost, ModuleSpec};
+    ///
+    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
+    /// let entities: Vec<_> = (0..100).map(|number| world.spawn((number,))).collect();
+    /// host.add(ModuleSpec::fast("network").reads::<(i32,)>().tracks_changes(), |context| {
+    ///     if let Some(changes) = context.changes() {
+    ///         for change in changes.changed::<i32>().unwrap() {
+    ///             context.commands().send_event((change.newer - change.older) as u64);
+    ///         }
+    ///     }
+    /// })
+    /// .unwrap();
+    /// let mut sent = world.event_cursor::<u64>();
+    /// for frame in 0..3 {
+    ///     *world.get_mut::<i32>(entities[frame]).unwrap() += 7;
+    ///     host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// }
+    /// assert!(world.events(&mut sent).eq([7, 7]), "all but those of the first frame");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the module has not declared it: [`ModuleSpec::tracks_changes`].
+    #[track_caller]
+    pub fn changes(&self) -> Option<Diff<'a>> {
+        let seen = self.last.expect("the module has declared that it tracks changes");
+        seen.and_then(|last| diff(last, self.view).ok())
+    }
+
+    /// Memory for the length of this run. It keeps its size from one run to the next, so that a module that needs as
+    /// much each time takes nothing from the heap.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{ModuleHost, ModuleSpec};
+    ///
+    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
+    /// world.spawn_batch((0..100_u32).map(|number| (number,))).unwrap();
+    /// host.add(ModuleSpec::fast("median").reads::<(u32,)>(), |context| {
+    ///     let query = context.view().query::<&u32>();
+    ///     let numbers = context.scratch().alloc_slice_fill_copy(query.count(), 0);
+    ///     numbers.iter_mut().zip(query.iter()).for_each(|(place, number)| *place = *number);
+    ///     numbers.sort_unstable();
+    ///     context.commands().send_event(u64::from(numbers[50]));
+    /// })
+    /// .unwrap();
+    /// let mut sent = world.event_cursor::<u64>();
+    /// host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// assert!(world.events(&mut sent).eq([50]));
+    /// ```
+    pub fn scratch(&self) -> &'a Bump {
+        self.scratch
+    }
+
     /// Time since the module's last run. The sum over all runs is the time that has passed: an excess
     /// over `Duration::MAX` is added to the next run.
     pub fn dt(&self) -> Duration {
@@ -202,6 +273,9 @@ struct Reads {
     name: fn() -> &'static str,
 }
 
+/// Makes a cause for runs.
+pub(super) type NewCause = fn() -> Box<dyn Cause>;
+
 /// A provider that was assigned by hand, and the types of the world that it captures.
 #[derive(Clone)]
 pub(super) struct Manual {
@@ -236,6 +310,9 @@ pub struct ModuleSpec {
     /// Types that are declared by their ids, if any are.
     ids: Option<ComponentMask>,
     all: bool,
+    pub(super) causes: Vec<NewCause>,
+    /// Whether the last view is kept, to compare the next one with.
+    pub(super) tracks_changes: bool,
 }
 
 impl ModuleSpec {
@@ -252,12 +329,20 @@ impl ModuleSpec {
             reads: Vec::new(),
             ids: None,
             all: false,
+            causes: Vec::new(),
+            tracks_changes: false,
         }
     }
 
     /// A synchronous module that runs at `rate`.
     pub fn slow(name: impl Into<String>, rate: Rate) -> Self {
         Self { tier: Tier::Slow, rate, ..Self::fast(name) }
+    }
+
+    /// A synchronous module that runs on triggers alone: see [`ModuleSpec::on_event`] and
+    /// [`ModuleSpec::on_change`].
+    pub fn triggered(name: impl Into<String>) -> Self {
+        Self::slow(name, Rate::NEVER)
     }
 
     /// The module's name.
@@ -313,6 +398,76 @@ impl ModuleSpec {
             name: name_of::<T>,
         });
         self
+    }
+
+    /// Runs the module when events of type `T` have been sent, besides the times of its rate, and declares that it
+    /// reads them.
+    ///
+    /// What comes up between two frames shares one run, whose [`ModuleContext::events`] has all of it; what comes up
+    /// while the module is busy, or is refused a view, waits for the next run. Nothing leads to a second run, unless
+    /// the first panicked, was late or lost its commands to a restore, and its events come again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{ModuleHost, ModuleSpec};
+    ///
+    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
+    /// host.add(ModuleSpec::triggered("doors").on_event::<u32>(), |context| {
+    ///     assert_eq!(context.events::<u32>().count(), 2);
+    /// })
+    /// .unwrap();
+    /// for frame in 0..10 {
+    ///     if frame == 5 {
+    ///         world.send_events([1_u32, 2]);
+    ///     }
+    ///     host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// }
+    /// let module = &host.statistics(&world).modules[0];
+    /// assert_eq!((module.runs, module.panics), (1, 0));
+    /// ```
+    #[must_use]
+    pub fn on_event<T: Component>(mut self) -> Self {
+        self.causes.push(|| Box::new(Sent::<T>::new()));
+        self.reads_events::<T>()
+    }
+
+    /// Runs the module when components of type `T` have changed, besides the times of its rate, and declares that it
+    /// reads them and tracks changes.
+    ///
+    /// A change is a value with other bytes, one that came or one that went, compared with the view of the last run:
+    /// writing the same value again is none. One run answers all that has changed since the run before, as with
+    /// [`ModuleSpec::on_event`]. A frame on which nobody wrote a `T` costs a look at their chunks; one on which somebody
+    /// did costs a capture and a comparison of the chunks that were written.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convoy_engine::World;
+    /// use convoy_engine::host::{ModuleHost, ModuleSpec};
+    ///
+    /// let (mut world, mut host) = (World::new(), ModuleHost::default());
+    /// let entity = world.spawn((1_u32,));
+    /// host.add(ModuleSpec::triggered("mirror").on_change::<u32>(), |_| {}).unwrap();
+    /// for value in [1, 1, 2, 2, 2] {
+    ///     *world.get_mut::<u32>(entity).unwrap() = value;
+    ///     host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+    /// }
+    /// assert_eq!(host.statistics(&world).modules[0].runs, 2);
+    /// ```
+    #[must_use]
+    pub fn on_change<T: Component>(mut self) -> Self {
+        self.causes.push(|| Box::new(Change::of::<T>()));
+        self.reads::<(T,)>().tracks_changes()
+    }
+
+    /// Keeps the view of the module's last run, for [`ModuleContext::changes`], and declares that the module reads
+    /// handles. Chunks that are written meanwhile are kept for it.
+    #[must_use]
+    pub fn tracks_changes(mut self) -> Self {
+        self.tracks_changes = true;
+        self.reads::<(Entity,)>()
     }
 
     /// Declares that the module reads the resource of type `T`.

@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use crate::provider::contain::{Contained, contain};
 use crate::provider::{Member, SnapshotProvider};
-use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
+use crate::snapshot::{SnapshotPool, SnapshotPoolConfig, View};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentMask, SnapshotId, SnapshotShape};
 use crate::world::World;
 use crate::world::commands::{Commands, Playback};
 
+use super::causes::Cause;
 use super::config::{HostConfig, HostError};
 use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoys, group, union_of};
 use super::faults::PanicCallback;
 use super::job::{Job, Run};
 use super::module::{Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
 use super::pace::Pace;
+use super::rate::Rate;
 use super::run_time::RunTimes;
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::time::Time;
@@ -130,6 +132,14 @@ pub(super) struct Slot {
     pub(super) faults_in_a_row: u32,
     /// The end of the time that runs of the module have been given.
     pub(super) accounted: Time,
+    /// Causes for runs besides the rate.
+    pub(super) causes: Vec<Box<dyn Cause>>,
+    /// Whether a run is due because what the last one read comes again.
+    pub(super) comes_again: bool,
+    /// The state of the world in which the last run was given its view.
+    pub(super) leased_in: WorldState,
+    /// The view that was last given to a module with causes.
+    pub(super) compared: Option<View>,
     /// Times due since the module was switched off.
     pub(super) off_for: u32,
     pub(super) overruns: u64,
@@ -246,8 +256,19 @@ impl ModuleHost {
     /// As [`ModuleHost::add`].
     pub fn add_module(
         &mut self,
+        spec: ModuleSpec,
+        module: impl Module,
+    ) -> Result<ModuleId, HostError> {
+        let causes = spec.causes.iter().map(|new_cause| new_cause()).collect();
+        self.add_caused(spec, module, causes)
+    }
+
+    /// [`ModuleHost::add_module`], with other causes for runs.
+    pub(super) fn add_caused(
+        &mut self,
         mut spec: ModuleSpec,
         module: impl Module,
+        causes: Vec<Box<dyn Cause>>,
     ) -> Result<ModuleId, HostError> {
         // First, because a refused module is dropped here.
         let module: Contained<Box<dyn Module>> = Contained::new(Box::new(module));
@@ -258,6 +279,9 @@ impl ModuleHost {
         }
         if !spec.declares_reads() {
             return Err(HostError::NoReads { module: spec.name });
+        }
+        if spec.rate == Rate::NEVER && causes.is_empty() {
+            return Err(HostError::NoTrigger { module: spec.name });
         }
         if self.names.contains(&spec.name) {
             return Err(HostError::DuplicateName { module: spec.name });
@@ -272,6 +296,7 @@ impl ModuleHost {
         self.names.insert(spec.name.clone());
         let number = self.modules.len();
         let lock_step = (self.config.lock_step.is_some(), self.config.event_tries);
+        let module = (module, spec.tracks_changes);
         let job = Job::new((number, &spec.name), spec.mode, lock_step, module);
         let has_begun = Arc::clone(&job.has_begun);
         self.modules.push(Slot {
@@ -293,6 +318,10 @@ impl ModuleHost {
             has_begun,
             faults_in_a_row: 0,
             accounted: Time::ZERO,
+            causes,
+            comes_again: false,
+            leased_in: WorldState::NONE,
+            compared: None,
             off_for: 0,
             overruns: 0,
             refused: 0,
@@ -345,7 +374,14 @@ impl ModuleHost {
                 let captured = contain(|| provider.mask());
                 check_provider(world, spec, &slot.mask, captured.as_ref())?;
             }
-            candidates.push(Candidate { key, mask: slot.mask, provider });
+            let (has_causes, tracks_changes) = (!slot.causes.is_empty(), spec.tracks_changes);
+            candidates.push(Candidate {
+                key,
+                mask: slot.mask,
+                provider,
+                has_causes,
+                tracks_changes,
+            });
         }
         self.timeline
             .start(self.config.timeline, self.modules.len())
@@ -415,8 +451,12 @@ impl ModuleHost {
     /// A snapshot for every run that is under way at once, and one more for each module, because the next snapshot
     /// is captured before the last one ends.
     fn snapshots_max(&self) -> usize {
-        let runs = self.modules.iter().map(|slot| self.config.runs_of(&slot.spec).min(QUEUE_STOCK));
-        runs.sum::<usize>() + self.modules.len() + 2
+        let held = self.modules.iter().map(|slot| {
+            let runs = self.config.runs_of(&slot.spec).min(QUEUE_STOCK);
+            // Those that are kept to be compared are as many, and one more.
+            runs + usize::from(slot.spec.tracks_changes) * (runs + 1)
+        });
+        held.sum::<usize>() + self.modules.len() + 2
     }
 
     /// A pool with a cell for every snapshot that the modules hold at once.

@@ -16,9 +16,13 @@ const RUN: u128 = 1_000_000_000_000;
 enum Unit {
     Millihertz(u64),
     Frames(u64),
+    Never,
 }
 
 impl Rate {
+    /// At no time: for modules that run on triggers alone.
+    pub const NEVER: Self = Self(Unit::Never);
+
     /// Every frame.
     pub const EVERY_FRAME: Self = Self::every_frames(1);
 
@@ -61,7 +65,7 @@ impl Rate {
     /// On how many of so many frames it may be due.
     pub(super) fn runs_in(self, frames: usize) -> usize {
         match self.0 {
-            Unit::Millihertz(_) => frames,
+            Unit::Millihertz(_) | Unit::Never => frames,
             Unit::Frames(each) => usize::try_from(each).map_or(1, |each| frames.div_ceil(each)),
         }
     }
@@ -71,6 +75,7 @@ impl std::fmt::Display for Rate {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Unit::Millihertz(millihertz) => write!(formatter, "{} Hz", millihertz as f64 / 1000.0),
+            Unit::Never => formatter.write_str("on triggers"),
             Unit::Frames(1) => formatter.write_str("every frame"),
             Unit::Frames(frames) => write!(formatter, "every {frames} frames"),
         }
@@ -96,7 +101,7 @@ impl Schedule {
         // Every point is the tolerance later than it is.
         let phase = match rate.0 {
             Unit::Millihertz(millihertz) => TOLERANCE * u128::from(millihertz) % RUN,
-            Unit::Frames(_) => 0,
+            Unit::Frames(_) | Unit::Never => 0,
         };
         Self { rate, last: (Time::ZERO, 0), phase }
     }
@@ -107,6 +112,7 @@ impl Schedule {
         match self.rate.0 {
             Unit::Millihertz(millihertz) => self.advance(now.since(last.0), millihertz.into()),
             Unit::Frames(frames) => frame / frames > last.1 / frames,
+            Unit::Never => false,
         }
     }
 

@@ -196,6 +196,20 @@ impl<'a> Diff<'a> {
             && self.ids_of(Kind::Toggle).all(|id| self.row_pairs(id).next().is_none())
     }
 
+    /// Whether any entity has another value of a component, or has one in one of the snapshots only.
+    pub(crate) fn concerns(&self, id: ComponentId) -> bool {
+        let Self { older: before, newer: after, .. } = self;
+        let has = |side: &Side<'_>, occupant: Occupant| {
+            occupant.is_some_and(|(_, at)| side.archetype(at).contains(id))
+        };
+        self.row_pairs(id).next().is_some()
+            || self.inserted().chain(self.removed()).any(|(_, each)| each == id)
+            || self.occupants().any(|(older, newer)| {
+                came(older, newer).is_some() && has(after, newer)
+                    || came(newer, older).is_some() && has(before, older)
+            })
+    }
+
     /// The entities that are alive in the newer snapshot and not in the older one. Read
     /// their components from the newer view.
     pub fn spawned(&self) -> impl Iterator<Item = Entity> + use<'a> {

@@ -1,0 +1,88 @@
+//! Causes that run modules besides their rates: events, changes, and threads that ask for a view.
+//!
+//! A cause is looked for in the live world once a frame, cheaply and on the safe side. Where one is up, the module
+//! is given a view, and the view tells whether it is in there. What is not in there yet, as of a view that is older than
+//! the world, stays up.
+
+use crate::query::Changed;
+use crate::snapshot::{View, diff};
+use crate::storage::component::Component;
+use crate::world::World;
+use crate::world::change_mark::ChangeMark;
+use crate::world::events::EventCursor;
+
+use super::world_state::WorldState;
+
+/// A cause for runs of one module.
+pub(super) trait Cause: Send {
+    /// Whether the world may have a cause that no view had yet.
+    fn may_be_up(&self, world: &World) -> bool;
+
+    /// Takes the causes that `view` has, which the module is about to be given, and whose last one was `last`. Tells
+    /// whether there were any.
+    fn take(&mut self, world: &World, view: &View, last: Option<&View>) -> bool;
+}
+
+/// Events of a type.
+pub(super) struct Sent<T>(EventCursor<T>);
+
+impl<T> Sent<T> {
+    pub(super) fn new() -> Self {
+        Self(EventCursor::default())
+    }
+}
+
+impl<T: Component> Cause for Sent<T> {
+    fn may_be_up(&self, world: &World) -> bool {
+        let mut ahead = self.0.clone();
+        world.try_events(&mut ahead).is_ok_and(|mut events| events.next().is_some())
+    }
+
+    fn take(&mut self, _: &World, view: &View, _: Option<&View>) -> bool {
+        view.try_events(&mut self.0).is_ok_and(|events| events.count() > 0)
+    }
+}
+
+/// Changes of a component: rows that have other bytes, come or go.
+pub(super) struct Change {
+    look: fn(&World, ChangeMark) -> Option<usize>,
+    is_in: fn(&View, Option<&View>) -> bool,
+    /// Of the last view that was taken: when that was, in which state of the world, and how many rows there were.
+    last: Option<(ChangeMark, WorldState, usize)>,
+}
+
+impl Change {
+    pub(super) fn of<T: Component>() -> Self {
+        Self { look: rows_unless_written::<T>, is_in: has_change_of::<T>, last: None }
+    }
+}
+
+impl Cause for Change {
+    fn may_be_up(&self, world: &World) -> bool {
+        let Some((mark, state, rows)) = self.last else { return true };
+        // Rows that go are seen by their number: where others came meanwhile, these were written.
+        state != WorldState::of(world) || (self.look)(world, mark) != Some(rows)
+    }
+
+    fn take(&mut self, world: &World, view: &View, last: Option<&View>) -> bool {
+        let mark = world.change_mark();
+        // Where the view is older than the world, what it lacks is looked for again.
+        let rows = if view.lag(world) == Some(0) { (self.look)(world, mark) } else { None };
+        self.last = Some((mark, WorldState::of(world), rows.unwrap_or(usize::MAX)));
+        (self.is_in)(view, last)
+    }
+}
+
+/// The number of rows with a `T`, if no chunk of them was written after `mark`.
+fn rows_unless_written<T: Component>(world: &World, mark: ChangeMark) -> Option<usize> {
+    let written = world.query::<&T>().filter::<Changed<T>>().try_since(mark).ok()?;
+    let is_written = written.iter().next().is_some();
+    (!is_written).then(|| world.query::<&T>().count())
+}
+
+/// Whether a `T` of the newer view differs from the older one, or is there in one of them only.
+fn has_change_of<T: Component>(view: &View, last: Option<&View>) -> bool {
+    let compared = last.and_then(|last| diff(last, view).ok());
+    let Some(diff) = compared else { return view.query::<&T>().count() > 0 };
+    view.component_id::<T>().is_some_and(|id| diff.concerns(id))
+}
