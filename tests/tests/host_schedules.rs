@@ -1,8 +1,8 @@
 //! Random schedules of a host: modules of every mode and rate that keep views, are slow, panic,
-//! spawn and despawn, under providers of every kind, in a world that is restored and replaced by
-//! branches and by other worlds. Whatever happens, no frame is lost, every run and command is
-//! accounted for, views are whole, and unused memory is given back. With results that land on
-//! fixed frames, the same schedule gives the same worlds and counts again.
+//! spawn and despawn, run on events and changes, come and go, under providers of every kind, in a world that is
+//! paused, restored and replaced by branches and by other worlds. Whatever happens, no frame is lost, every run
+//! and command is accounted for, views are whole, and unused memory is given back. With results that land on
+//! fixed frames, the same schedule gives the same worlds and counts again, on another number of workers.
 //!
 //! `CONVOY_SCHEDULES=10000 cargo test -p convoy-tests --test host_schedules` takes minutes.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
@@ -15,7 +15,9 @@ use std::thread;
 use std::time::Duration;
 
 use convoy_engine::events::EventCursor;
-use convoy_engine::host::{HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::host::{
+    HostConfig, Mode, ModuleContext, ModuleHost, ModuleId, ModuleSpec, ModuleStatistics, Rate,
+};
 use convoy_engine::provider::{
     DoubleBufferProvider, OnDemandProvider, ReplicaProvider, SharedSnapshotProvider,
     SnapshotProvider, WhenBusy,
@@ -114,11 +116,47 @@ fn provider(mixer: &mut Mixer) -> Arc<dyn SnapshotProvider> {
     }
 }
 
+/// The declarations of module `number`, at random.
+fn spec(
+    mixer: &mut Mixer,
+    number: usize,
+    shared: (&World, &Arc<dyn SnapshotProvider>),
+) -> (ModuleSpec, Mode) {
+    let frames = 1 + mixer.below(3) as u64;
+    let mut spec = match mixer.below(6) {
+        0 => ModuleSpec::fast(format!("fast {number}")).reads_all(),
+        1 => ModuleSpec::slow(format!("in time {number}"), Rate::hz(100)).reads_all(),
+        2 => ModuleSpec::triggered(format!("on events {number}")).on_event::<u16>().reads_all(),
+        3 => ModuleSpec::triggered(format!("on changes {number}")).on_change::<u64>().reads_all(),
+        _ => {
+            ModuleSpec::slow(format!("in frames {number}"), Rate::every_frames(frames)).reads_all()
+        }
+    };
+    if mixer.below(3) == 0 {
+        spec = spec.provider(shared.0, Arc::clone(shared.1));
+    }
+    if mixer.below(4) == 0 {
+        spec = spec.deadline(Duration::from_millis(mixer.below(30) as u64));
+    }
+    let mode = [Mode::Synchronous, Mode::FrameSynced, Mode::Asynchronous][mixer.below(3)];
+    (spec.mode(mode), mode)
+}
+
+/// Every run and command of a module is accounted for.
+fn account(module: &ModuleStatistics, counts: &Counts, seed: u64) {
+    let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let landed = module.playback.total() + module.dropped_commands + load(&counts.panicked);
+    assert_eq!(landed, load(&counts.recorded), "seed {seed}: {module:?}");
+    assert_eq!(module.playback.failed, 0, "seed {seed}: {module:?}");
+    let due = module.runs + module.overruns + module.refused + module.skipped;
+    assert!(due <= FRAMES + module.skipped, "seed {seed}: {module:?}");
+}
+
 /// Runs the schedule `seed`; returns the values that must be the same again where results land on fixed
 /// frames, as text.
-fn run(seed: u64) -> Option<String> {
+fn run(seed: u64, workers: usize) -> Option<String> {
     let mixer = &mut Mixer::new(seed);
-    let config = HostConfig::default().workers(1 + mixer.below(2));
+    let config = HostConfig::default().workers(workers);
     let fixed = mixer.below(3) > 0;
     let lock_step = NonZeroU32::new(u32::from(fixed) * (1 + mixer.below(3) as u32));
     let (faults_max, probe_after) = (mixer.below(4) as u32, mixer.below(6) as u32);
@@ -126,31 +164,18 @@ fn run(seed: u64) -> Option<String> {
     let mut host = ModuleHost::new(config);
     let mut worlds = [world_of(0), world_of(0)];
     let shared = provider(mixer);
-    let mut modules = Vec::new();
+    // The modules that are there, and the counts of those that have had each place last.
+    let (mut ids, mut modules): (Vec<ModuleId>, Vec<Arc<Counts>>) = (Vec::new(), Vec::new());
+    // A worker that is away for longer drops its views by the clock.
+    let may_let_go = lock_step.is_none_or(|delay| delay.get() < 2);
     for number in 0..1 + mixer.below(5) {
-        let mode = [Mode::Synchronous, Mode::FrameSynced, Mode::Asynchronous][mixer.below(3)];
-        let frames = 1 + mixer.below(3) as u64;
-        let mut spec = match mixer.below(4) {
-            0 => ModuleSpec::fast(format!("fast {number}")).reads_all(),
-            1 => ModuleSpec::slow(format!("in time {number}"), Rate::hz(100)).reads_all(),
-            _ => ModuleSpec::slow(format!("in frames {number}"), Rate::every_frames(frames))
-                .reads_all(),
-        };
-        if mixer.below(3) == 0 {
-            spec = spec.provider(&worlds[0], Arc::clone(&shared));
-        }
-        if mixer.below(4) == 0 {
-            spec = spec.deadline(Duration::from_millis(mixer.below(30) as u64));
-        }
-        let counts = Arc::new(Counts::default());
-        // A worker that is away for longer drops its views by the clock.
-        let delay = lock_step.map_or(0, NonZeroU32::get);
-        let lets_go = mode != Mode::Asynchronous || delay < 2;
+        let (spec, mode) = spec(mixer, number, (&worlds[0], &shared));
+        let counts = Arc::<Counts>::default();
+        let lets_go = may_let_go || mode != Mode::Asynchronous;
         let module = module(Mixer::new(mixer.next_number()), lets_go, Arc::clone(&counts));
-        host.add(spec.mode(mode), module).unwrap();
+        ids.push(host.add(spec, module).unwrap());
         modules.push(counts);
     }
-    drop(shared);
     // Registered in another order, so that types have other ids. Those of the providers that were
     // assigned by hand capture everything all the same.
     worlds[1] = World::new();
@@ -160,7 +185,33 @@ fn run(seed: u64) -> Option<String> {
     let mut past = None;
     let mut hashes = Vec::new();
     for frame in 1..=FRAMES {
-        match mixer.below(12) {
+        match mixer.below(16) {
+            5 if !ids.is_empty() => {
+                host.remove(ids.swap_remove(mixer.below(ids.len()))).unwrap();
+            }
+            6 if ids.len() < 6 => {
+                let name = 100 + frame as usize;
+                let (spec, mode) = spec(mixer, name, (&worlds[0], &shared));
+                let counts = Arc::<Counts>::default();
+                let lets_go = may_let_go || mode != Mode::Asynchronous;
+                let new = module(Mixer::new(mixer.next_number()), lets_go, Arc::clone(&counts));
+                let before = host.statistics(&worlds[0]).modules;
+                let id = host.install(&mut worlds[0], spec, new).unwrap();
+                ids.push(id);
+                if let Some(old) = modules.get_mut(id.index()) {
+                    account(&before[id.index()], old, seed);
+                    *old = counts;
+                } else {
+                    modules.push(counts);
+                }
+            }
+            7 => {
+                host.pause();
+                let before = (worlds[0].tick(), worlds[0].state_hash());
+                host.run_frame(&mut worlds[0], Duration::from_millis(10)).unwrap();
+                assert_eq!((worlds[0].tick(), worlds[0].state_hash()), before, "seed {seed}");
+                host.resume();
+            }
             0 => past = Some(worlds[0].capture(ALL, &pool)),
             1 => _ = past.as_ref().map(|view| worlds[0].restore(view).map(drop)),
             2 => worlds[0] = World::branch(&worlds[0].capture(ALL, &pool)).unwrap(),
@@ -181,12 +232,7 @@ fn run(seed: u64) -> Option<String> {
     let statistics = host.statistics(&worlds[0]);
     assert_eq!(statistics.frames, FRAMES);
     for (module, counts) in statistics.modules.iter().zip(&modules) {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let landed = module.playback.total() + module.dropped_commands + load(&counts.panicked);
-        assert_eq!(landed, load(&counts.recorded), "seed {seed}: {module:?}");
-        assert_eq!(module.playback.failed, 0, "seed {seed}: {module:?}");
-        let due = module.runs + module.overruns + module.refused + module.skipped;
-        assert!(due > 0 && due <= FRAMES + module.skipped, "seed {seed}: {module:?}");
+        account(module, counts, seed);
     }
     let again = fixed.then(|| {
         let modules: Vec<_> = statistics
@@ -201,7 +247,7 @@ fn run(seed: u64) -> Option<String> {
         format!("{hashes:?} {modules:?} {providers:?}")
     });
     let pools = host.pool().unwrap().clone();
-    drop((host, past, statistics));
+    drop((host, past, statistics, shared));
     for world in &mut worlds {
         world.advance_tick();
         let memory = world.memory();
@@ -217,7 +263,7 @@ fn run(seed: u64) -> Option<String> {
 fn random_schedules_lose_nothing_and_are_the_same_again() {
     let count = std::env::var("CONVOY_SCHEDULES").map_or(120, |count| count.parse().unwrap());
     for seed in 0..count {
-        let (first, second) = (run(seed), run(seed));
+        let (first, second) = (run(seed, 1), run(seed, 2 + seed as usize % 3));
         assert_eq!(first, second, "seed {seed}");
     }
 }

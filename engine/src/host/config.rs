@@ -8,7 +8,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::{ComponentId, RegisterError};
 
-use super::module::{Mode, ModuleSpec};
+use super::module::{Mode, ModuleId, ModuleSpec};
 
 /// How a host is made.
 ///
@@ -172,6 +172,11 @@ pub enum HostError {
         /// The name.
         module: String,
     },
+    /// There is no such module: it was removed, or is another host's.
+    UnknownModule {
+        /// Its id.
+        id: ModuleId,
+    },
     /// A module has neither a rate nor a trigger: it would never run.
     NoTrigger {
         /// The module's name.
@@ -212,7 +217,7 @@ pub enum HostError {
         /// Their names.
         modules: Vec<String>,
     },
-    /// The host runs already: modules are added before its first frame.
+    /// The host runs already: modules are added before its first frame, and installed after it.
     Running,
 }
 
@@ -228,6 +233,7 @@ impl fmt::Display for HostError {
             Self::DuplicateName { module } => {
                 write!(formatter, "there is a module with the name {module} already")
             }
+            Self::UnknownModule { id } => write!(formatter, "there is no module {id:?}"),
             Self::NoTrigger { module } => write!(
                 formatter,
                 "module {module} would never run: add `on_event::<T>()` or `on_change::<T>()`, or give it a rate"
@@ -255,7 +261,9 @@ impl fmt::Display for HostError {
             Self::Unfinished { modules } => {
                 write!(formatter, "still running: {}", modules.join(", "))
             }
-            Self::Running => formatter.write_str("modules are added before the first frame"),
+            Self::Running => formatter.write_str(
+                "the host runs: modules are added before the first frame, and installed after it",
+            ),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::provider::capturing::{CapturingProvider, Policy};
 use crate::provider::contain::{Contained, contain};
-use crate::provider::{ProviderKind, SlowReader, SlowReaderLimits, SnapshotProvider, WhenBusy};
+use crate::provider::{
+    ProviderKind, ProviderStatistics, SlowReader, SlowReaderLimits, SnapshotProvider, WhenBusy,
+};
 use crate::snapshot::SnapshotPool;
 use crate::storage::ComponentMask;
 use crate::world::World;
@@ -28,6 +30,8 @@ pub(super) struct Convoy {
     pub(super) has_causes: bool,
     /// Whether this is the first convoy with its provider, which is updated once per frame.
     pub(super) updates: bool,
+    /// The counts of the providers whose place this one has taken.
+    pub(super) earlier: ProviderStatistics,
 }
 
 /// A provider as a host uses it. It may be the user's, so its panics end here.
@@ -117,6 +121,7 @@ pub(super) type SlowConvoyCallback = Contained<Arc<dyn Fn(&SlowConvoy) + Send + 
 
 /// A module as grouping sees it.
 pub(super) struct Candidate {
+    pub(super) number: usize,
     pub(super) key: ConvoyKey,
     pub(super) mask: ComponentMask,
     pub(super) provider: Option<Arc<dyn SnapshotProvider>>,
@@ -132,40 +137,76 @@ pub(super) fn group(
     pool: &SnapshotPool,
     (runs_max, slow): (usize, Option<&SlowConvoys>),
 ) -> Vec<Convoy> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (number, candidate) in candidates.iter().enumerate() {
-        let same = groups.iter_mut().find(|members| {
-            let first = &candidates[members[0]];
-            let providers = (first.provider.as_ref(), candidate.provider.as_ref());
-            first.key == candidate.key && same_provider(providers.0, providers.1)
-        });
-        match same {
-            Some(members) => members.push(number),
-            None => groups.push(vec![number]),
+    let mut groups: Vec<Vec<&Candidate>> = Vec::new();
+    for candidate in candidates {
+        match groups.iter_mut().find(|members| members[0].goes_with(candidate)) {
+            Some(members) => members.push(candidate),
+            None => groups.push(vec![candidate]),
         }
     }
     let mut convoys: Vec<Convoy> = Vec::with_capacity(groups.len());
     for members in groups {
-        let Candidate { key, provider: chosen, .. } = &candidates[members[0]];
-        let key = *key;
-        let mask = union_of(members.iter().map(|&number| candidates[number].mask));
-        let slow = slow.map(|slow| slow.of(convoys.len()));
+        let schedule = Schedule::new(members[0].key.rate);
+        convoys.push(Convoy::of(&members, schedule, pool, (convoys.len(), runs_max, slow)));
+    }
+    update_once(&mut convoys);
+    convoys
+}
+
+/// Has each provider updated once a frame, by the first convoy with members that has it.
+pub(super) fn update_once(convoys: &mut [Convoy]) {
+    for place in 0..convoys.len() {
+        let (before, rest) = convoys.split_at_mut(place);
+        let convoy = &mut rest[0];
+        // Those of the host's own providers have one each.
+        let is_mine = convoy.provider.own.is_some();
+        let same = |other: &Convoy| {
+            !other.members.is_empty()
+                && Arc::ptr_eq(&other.provider.provider, &convoy.provider.provider)
+        };
+        convoy.updates = is_mine || !convoy.members.is_empty() && !before.iter().any(same);
+    }
+}
+
+impl Candidate {
+    /// Whether two modules share a convoy.
+    pub(super) fn goes_with(&self, other: &Self) -> bool {
+        let providers = (self.provider.as_ref(), other.provider.as_ref());
+        self.key == other.key && same_provider(providers.0, providers.1)
+    }
+}
+
+impl Convoy {
+    /// A convoy of some modules, which stands at `place`.
+    pub(super) fn of(
+        members: &[&Candidate],
+        schedule: Schedule,
+        pool: &SnapshotPool,
+        (place, runs_max, slow): (usize, usize, Option<&SlowConvoys>),
+    ) -> Self {
+        let Candidate { key, provider: chosen, .. } = members[0];
+        let mask = union_of(members.iter().map(|member| member.mask));
+        let slow = slow.map(|slow| slow.of(place));
         // Beyond the bound: those of runs that wait their turn, and those that are kept to be compared, which may be
         // as many.
-        let tracks = members.iter().any(|&number| candidates[number].tracks_changes);
+        let tracks = members.iter().any(|member| member.tracks_changes);
         let more = (runs_max - 1) + usize::from(tracks) * (runs_max + 1);
         let provider = match chosen {
             Some(provider) => ConvoyProvider::manual(Arc::clone(provider)),
             None => choose((key.tier, members.len(), more), mask, pool.clone(), slow),
         };
-        let kind = provider.ask(|provider| provider.kind()).unwrap_or(ProviderKind::Other);
-        let schedule = Schedule::new(key.rate);
-        let same = |other: &Convoy| Arc::ptr_eq(&other.provider.provider, &provider.provider);
-        let updates = !convoys.iter().any(same);
-        let has_causes = members.iter().any(|&number| candidates[number].has_causes);
-        convoys.push(Convoy { key, mask, provider, kind, members, schedule, has_causes, updates });
+        Self {
+            key: *key,
+            mask,
+            kind: provider.ask(|provider| provider.kind()).unwrap_or(ProviderKind::Other),
+            provider,
+            members: members.iter().map(|member| member.number).collect(),
+            schedule,
+            has_causes: members.iter().any(|member| member.has_causes),
+            updates: true,
+            earlier: ProviderStatistics::default(),
+        }
     }
-    convoys
 }
 
 /// The types that any of the members reads.

@@ -1,4 +1,4 @@
-//! One frame of the host.
+//! One frame of the host, between the [phases](Phase) of its systems.
 //!
 //! 1. Asynchronous runs that have ended, or in lock step those that are due to land, land: their
 //!    commands are played back in the order of registration. Modules that are back and have runs waiting begin the
@@ -31,8 +31,10 @@ use crate::world::commands::Commands;
 use super::config::{HostConfig, HostError};
 use super::faults::{ModulePanic, PanicCallback, tell};
 use super::job::{Job, Run};
-use super::module::{Given, Mode, ModuleId};
-use super::module_host::{ModuleHost, Slot};
+use super::module::{Given, Mode};
+use super::module_host::ModuleHost;
+use super::slot::Slot;
+use super::systems::Phase;
 use super::time::Time;
 use super::timeline::{RunTimes, Timeline};
 use super::workers::Workers;
@@ -53,10 +55,13 @@ impl ModuleHost {
         self.frame += 1;
         self.now = self.now.after(dt);
         world.advance_tick();
-        self.note_state(world);
+        self.run_phase(Phase::Input, world, dt);
         self.land(world);
+        self.run_phase(Phase::Simulation, world, dt);
         self.acquire(world);
         self.run_leased(world);
+        self.run_phase(Phase::After, world, dt);
+        self.run_phase(Phase::Export, world, dt);
         Ok(())
     }
 
@@ -138,6 +143,7 @@ impl ModuleHost {
 
     /// Takes finished jobs back, and lands the runs that are due to.
     fn land(&mut self, world: &mut World) {
+        self.note_state(world);
         while let Some(job) = self.workers.as_ref().and_then(|workers| workers.try_receive()) {
             self.take_back(job);
         }
@@ -185,6 +191,9 @@ impl ModuleHost {
             for slot in &mut self.modules {
                 while slot.first_ended(landing).is_some() {
                     settle(slot, world, (&mut self.timeline, self.frame), faults);
+                }
+                if slot.vacate() {
+                    self.vacant.insert(slot.id.index());
                 }
             }
         }
@@ -287,12 +296,12 @@ fn settle(
     if timeline.is_on()
         && let Some(times) = &run.times
     {
-        timeline.enter((ModuleId::new(slot.number), slot.convoy), times, frame);
+        timeline.enter((slot.id, slot.convoy), times, frame);
     }
     let panic = run.panic.take();
     slot.finish_run(run, (panic.is_some(), state), (world, config));
     if let Some(message) = panic {
-        let (module, name) = (ModuleId::new(slot.number), slot.spec.name.as_str());
+        let (module, name) = (slot.id, slot.spec.name.as_str());
         tell(&ModulePanic { module, name, message: &message }, on_panic);
         slot.last_panic = Some(message);
     }
@@ -300,16 +309,6 @@ fn settle(
 
 /// # Frames
 impl Slot {
-    /// Whether a worker has the module.
-    pub(super) fn is_away(&self) -> bool {
-        self.job.is_none()
-    }
-
-    /// Whether a run has its view and has not landed.
-    fn is_under_way(&self) -> bool {
-        self.is_away() || !self.waiting.is_empty() || !self.ended.is_empty()
-    }
-
     /// Whether the run that the module is away with was begun on a frame up to `landing`.
     fn has_open_run(&self, landing: u64) -> bool {
         self.is_away() && self.away_since <= landing
@@ -479,6 +478,9 @@ impl Slot {
         (panicked, state): (bool, WorldState),
         (world, config): (&mut World, &HostConfig),
     ) {
+        if self.has_left {
+            self.drop_commands(&mut run.commands);
+        }
         let recorded = !run.commands.is_empty();
         let next = self.next_commands.take_if(|commands| commands.is_of(world));
         if run.commands.is_of(world) {
@@ -503,13 +505,19 @@ impl Slot {
             self.comes_again |= comes_again && (self.leased_in != state || !self.is_under_way());
         }
         // Where the world has left the state of the run, the first run of the new state sees to its events.
-        if run.state == state {
+        let mut takes_effect = run.state == state;
+        if takes_effect {
             match &mut self.job {
                 // Late runs are not queued. One that has panicked gave back what it had read.
-                Some(job) if run.late && !panicked => job.inbox.undo(config.event_tries),
+                Some(job) if run.late && !panicked => {
+                    takes_effect = !job.inbox.undo(config.event_tries);
+                }
                 Some(job) => job.inbox.land(),
                 None => self.landed_while_away += 1,
             }
+        }
+        if let Some(seen) = &self.seen {
+            seen.land(run.since, takes_effect);
         }
         if let Some(job) = &self.job {
             (self.lost_events, self.dropped_events) = (job.inbox.lost(), job.inbox.dropped());

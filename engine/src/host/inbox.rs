@@ -29,33 +29,8 @@ pub(super) struct Inbox {
     state: WorldState,
     /// Events that were dropped because the runs that read them failed too often.
     dropped: u64,
-    /// The views of runs, of a module that tracks changes.
-    seen: Option<Seen>,
-}
-
-/// The views that a module has seen, as its cursors.
-#[derive(Default)]
-struct Seen {
-    /// That of the last run that has landed.
-    landed: Option<View>,
-    /// After each run that has ended since.
-    ended: VecDeque<Option<View>>,
-    now: Option<View>,
-}
-
-impl Seen {
-    fn settle(&mut self) {
-        self.ended.clear();
-        self.landed = self.now.clone();
-    }
-
-    /// Goes back to the end of the last run, or to that of the last that has landed.
-    fn revert(&mut self, since: Since) {
-        self.now = match (since, self.ended.back()) {
-            (Since::LastEnd, Some(last)) => last.clone(),
-            _ => self.landed.clone(),
-        };
-    }
+    /// Whether the module is told changes, which come again as events do.
+    tracks_changes: bool,
 }
 
 /// A run that has ended.
@@ -156,7 +131,7 @@ impl Inbox {
     /// Of a module that tracks changes, or does not.
     pub(super) fn new(tracks_changes: bool) -> Self {
         Self {
-            seen: tracks_changes.then(Seen::default),
+            tracks_changes,
             cursors: Vec::new(),
             failed: 0,
             ended: VecDeque::new(),
@@ -182,11 +157,6 @@ impl Inbox {
         view.try_events(&mut cursor.expect("the place has this type").now)
     }
 
-    /// Of a module that tracks changes, the view of its last run.
-    pub(super) fn last_view(&self) -> Option<Option<View>> {
-        self.seen.as_ref().map(|seen| seen.now.clone())
-    }
-
     /// Begins a run on a state of the world. Where the runs before were on another one, those that have not landed
     /// take no effect, from the first one on that recorded anything.
     pub(super) fn begin(&mut self, state: WorldState, tries: u32) {
@@ -199,29 +169,19 @@ impl Inbox {
     }
 
     /// Ends a run that has not panicked.
-    pub(super) fn end(&mut self, view: &View, records: bool) {
+    pub(super) fn end(&mut self, records: bool) {
         self.ended.push_back(Ended { failed: self.failed, records });
         self.failed = 0;
-        if let Some(seen) = &mut self.seen {
-            seen.now = Some(view.clone());
-            seen.ended.push_back(seen.now.clone());
-        }
         self.cursors.iter_mut().for_each(|cursor| cursor.end());
     }
 
     /// Ends a run that has panicked: its events and changes come again, unless that has happened in `tries` runs now.
     /// Then they are dropped. Tells whether they come again.
-    pub(super) fn end_failed(&mut self, view: &View, tries: u32) -> bool {
+    pub(super) fn end_failed(&mut self, tries: u32) -> bool {
         let failed = self.failed;
-        if let Some(seen) = &mut self.seen {
-            seen.now = Some(view.clone());
-        }
         let come_again = self.give_back(Since::LastEnd, tries);
         self.ended.push_back(Ended { failed, records: false });
         self.cursors.iter_mut().for_each(|cursor| cursor.end());
-        if let Some(seen) = &mut self.seen {
-            seen.ended.push_back(seen.now.clone());
-        }
         come_again
     }
 
@@ -229,29 +189,25 @@ impl Inbox {
     pub(super) fn land(&mut self) {
         self.ended.pop_front();
         self.cursors.iter_mut().for_each(|cursor| cursor.land());
-        if let Some(seen) = &mut self.seen
-            && let Some(landed) = seen.ended.pop_front()
-        {
-            seen.landed = landed;
-        }
     }
 
-    /// The runs that have ended and not landed take no effect after all: the events come again, as after
+    /// The runs that have ended and not landed take no effect after all: events and changes come again, as after
     /// [`Inbox::end_failed`].
-    pub(super) fn undo(&mut self, tries: u32) {
+    pub(super) fn undo(&mut self, tries: u32) -> bool {
         if let Some(run) = self.ended.front() {
             self.failed = run.failed;
         }
         self.ended.clear();
-        self.give_back(Since::LastLanding, tries);
+        let come_again = self.give_back(Since::LastLanding, tries);
         self.cursors.iter_mut().for_each(|cursor| cursor.settle());
-        self.seen.iter_mut().for_each(Seen::settle);
+        come_again
     }
 
-    /// Lets come again what was read; `false` where it was given so often that it is dropped, or where there is nothing.
+    /// Lets come again what was read; `false` where it was given so often that it is dropped, or where there
+    /// is nothing.
     fn give_back(&mut self, since: Since, tries: u32) -> bool {
         let read: u64 = self.cursors.iter().map(|cursor| cursor.read(since)).sum();
-        let has_any = read > 0 || self.seen.is_some();
+        let has_any = read > 0 || self.tracks_changes;
         self.failed = self.failed.saturating_add(u32::from(has_any));
         if has_any && self.failed >= tries {
             self.failed = 0;
@@ -259,7 +215,6 @@ impl Inbox {
             return false;
         }
         self.cursors.iter_mut().for_each(|cursor| cursor.revert(since));
-        self.seen.iter_mut().for_each(|seen| seen.revert(since));
         has_any
     }
 

@@ -13,6 +13,7 @@ use crate::world::commands::Commands;
 use super::inbox::Inbox;
 use super::module::{Given, Mode, Module, ModuleContext};
 use super::scratch::RunScratch;
+use super::seen::Seen;
 use super::timeline::RunTimes;
 use super::world_state::WorldState;
 
@@ -31,6 +32,8 @@ pub(super) struct Job {
     name: String,
     module: Contained<Box<dyn Module>>,
     scratch: RunScratch,
+    /// Of a module that tracks changes, the views that it has seen.
+    seen: Option<Seen>,
     /// Whether the run has begun.
     pub(super) has_begun: Arc<AtomicBool>,
     /// In how many runs in a row events are given to the module that it fails on.
@@ -99,13 +102,14 @@ impl Job {
         (number, name): (usize, &str),
         mode: Mode,
         (lock_step, event_tries): (bool, u32),
-        (module, tracks_changes): (Contained<Box<dyn Module>>, bool),
+        (module, seen): (Contained<Box<dyn Module>>, Option<Seen>),
     ) -> Self {
         #[cfg(not(feature = "tracing"))]
         let _ = name;
         Self {
             number,
-            inbox: Inbox::new(tracks_changes),
+            inbox: Inbox::new(seen.is_some()),
+            seen,
             run: None,
             frame_synced: mode == Mode::FrameSynced,
             mean_run_time: Duration::ZERO,
@@ -136,23 +140,36 @@ impl Job {
         span!("module", name = self.name.as_str(), tick = view.tick());
         inbox.begin(run.state, self.event_tries);
         let began = Instant::now();
-        let Run { commands, given, .. } = &mut **run;
+        let Run { commands, given, state, .. } = &mut **run;
+        let state = *state;
         let given = *given;
         // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own
         // interrupted run is switched off when it goes on failing.
-        let last = inbox.last_view();
-        let last = last.as_ref().map(Option::as_ref);
+        let seen = self.seen.as_ref();
+        let last = seen.map(|seen| seen.last(state));
+        let last_view = last.as_ref().map(Option::as_ref);
         let scratch = self.scratch.bump();
         let call = || {
-            module.run(&mut ModuleContext { view: &view, commands, inbox, given, scratch, last });
+            module.run(&mut ModuleContext {
+                view: &view,
+                commands,
+                inbox,
+                given,
+                scratch,
+                last: last_view,
+            });
         };
         run.panic = contain_with_message(call).err();
         run.comes_again = false;
         if run.panic.is_some() {
             run.commands.clear();
-            run.comes_again = self.inbox.end_failed(&view, self.event_tries);
+            run.comes_again = self.inbox.end_failed(self.event_tries);
         } else {
-            self.inbox.end(&view, !run.commands.is_empty());
+            self.inbox.end(!run.commands.is_empty());
+        }
+        if let (Some(seen), Some(last)) = (seen, last) {
+            let now = if run.comes_again { last } else { Some(view.clone()) };
+            seen.end((run.since, run.state), now);
         }
         self.scratch.reset();
         if self.keeps_views {

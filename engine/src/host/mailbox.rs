@@ -27,6 +27,13 @@ impl<T> Mailbox<T> {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
+    /// Makes room for so many items.
+    pub(super) fn grow(&self, capacity: usize) {
+        let mut state = self.state();
+        let more = capacity.saturating_sub(state.items.len());
+        state.items.reserve(more);
+    }
+
     fn state(&self) -> MutexGuard<'_, State<T>> {
         // The state is whole after every statement.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

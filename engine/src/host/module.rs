@@ -24,18 +24,28 @@ use super::inbox::Inbox;
 use super::rate::Rate;
 use super::time::Time;
 
-/// The number of a module in its host: the order of registration.
+/// A module of a host: its place in the order of registration, which is also that of playback. A module that is
+/// installed takes the lowest place of those that were removed; their ids are good for nothing then.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ModuleId(usize);
+pub struct ModuleId {
+    place: usize,
+    /// How many modules have had the place before.
+    generation: u32,
+}
 
 impl ModuleId {
-    pub(super) const fn new(number: usize) -> Self {
-        Self(number)
+    pub(super) const fn new(place: usize) -> Self {
+        Self { place, generation: 0 }
+    }
+
+    /// The id of the next module in the place.
+    pub(super) const fn next(self) -> Self {
+        Self { generation: self.generation.wrapping_add(1), ..self }
     }
 
     /// The module's place in [`HostStatistics::modules`](super::HostStatistics::modules).
     pub const fn index(self) -> usize {
-        self.0
+        self.place
     }
 }
 
@@ -436,10 +446,10 @@ impl ModuleSpec {
     /// Runs the module when components of type `T` have changed, besides the times of its rate, and declares that it
     /// reads them and tracks changes.
     ///
-    /// A change is a value with other bytes, one that came or one that went, compared with the view of the last run:
-    /// writing the same value again is none. One run answers all that has changed since the run before, as with
-    /// [`ModuleSpec::on_event`]. A frame on which nobody wrote a `T` costs a look at their chunks; one on which somebody
-    /// did costs a capture and a comparison of the chunks that were written.
+    /// A change is a value with other bytes, one that came or one that went, compared with the view of the
+    /// last run: writing the same value again is none. One run answers all that has changed since the run
+    /// before, as with [`ModuleSpec::on_event`]. A frame on which nobody wrote a `T` costs a look at their
+    /// chunks; one on which somebody did costs a capture and a comparison of the chunks that were written.
     ///
     /// ```
     /// use std::time::Duration;

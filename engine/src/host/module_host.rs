@@ -1,29 +1,27 @@
 //! [`ModuleHost`]: the modules of one world.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::provider::contain::{Contained, contain};
-use crate::provider::{Member, SnapshotProvider};
-use crate::snapshot::{SnapshotPool, SnapshotPoolConfig, View};
+use crate::snapshot::{SnapshotPool, SnapshotPoolConfig};
 use crate::storage::world_id::WorldId;
 use crate::storage::{ComponentMask, SnapshotId, SnapshotShape};
 use crate::world::World;
-use crate::world::commands::{Commands, Playback};
 
 use super::causes::Cause;
 use super::config::{HostConfig, HostError};
 use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoys, group, union_of};
 use super::faults::PanicCallback;
-use super::job::{Job, Run};
+use super::job::Job;
 use super::module::{Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
 use super::pace::Pace;
 use super::rate::Rate;
-use super::run_time::RunTimes;
+use super::seen::Seen;
+use super::slot::Slot;
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
+use super::systems::System;
 use super::time::Time;
 use super::timeline::{ModuleRun, Timeline};
 use super::workers::{WorkerStart, Workers};
@@ -92,95 +90,13 @@ pub struct ModuleHost {
     pub(super) on_panic: Option<PanicCallback>,
     /// The callback for worker threads that start.
     pub(super) on_worker_start: Option<Contained<WorkerStart>>,
+    /// In the order in which they run.
+    pub(super) systems: Vec<System>,
     /// The names of all modules.
-    names: HashSet<String>,
+    pub(super) names: HashSet<String>,
+    /// Places of modules that were removed.
+    pub(super) vacant: BTreeSet<usize>,
 }
-
-/// One module as the host keeps it.
-pub(super) struct Slot {
-    /// The module's place in the order of registration.
-    pub(super) number: usize,
-    /// The declarations of the module, without its provider.
-    pub(super) spec: ModuleSpec,
-    /// The provider that the module chose.
-    provider: Option<Contained<Arc<dyn SnapshotProvider>>>,
-    /// The module, as its provider knows it.
-    pub(super) member: Member,
-    pub(super) mask: ComponentMask,
-    /// The convoy's place in its list.
-    pub(super) convoy: usize,
-    /// The buffer that a module goes on with which was away when another world came.
-    pub(super) next_commands: Option<Commands>,
-    /// The module; `None` while a worker has it.
-    pub(super) job: Option<Box<Job>>,
-    /// Runs to be given out; at the beginning there is one.
-    pub(super) idle: VecDeque<Box<Run>>,
-    /// Runs that have a view and wait for the module to come back, or for this frame.
-    pub(super) waiting: VecDeque<Box<Run>>,
-    /// Runs that have ended and not landed.
-    pub(super) ended: VecDeque<Box<Run>>,
-    /// The frame of the run that is away, and whether it has missed its deadline.
-    pub(super) away_since: u64,
-    pub(super) late: bool,
-    /// How many runs have landed since the module went away, which its inbox has to be told.
-    pub(super) landed_while_away: u32,
-    /// When the run that is away began, or the last frame that it waited for a worker on.
-    pub(super) began: Time,
-    /// Whether that run has begun, as the worker notes it.
-    pub(super) has_begun: Arc<AtomicBool>,
-    /// Runs that panicked or missed their deadline since the last that did neither.
-    pub(super) faults_in_a_row: u32,
-    /// The end of the time that runs of the module have been given.
-    pub(super) accounted: Time,
-    /// Causes for runs besides the rate.
-    pub(super) causes: Vec<Box<dyn Cause>>,
-    /// Whether a run is due because what the last one read comes again.
-    pub(super) comes_again: bool,
-    /// The state of the world in which the last run was given its view.
-    pub(super) leased_in: WorldState,
-    /// The view that was last given to a module with causes.
-    pub(super) compared: Option<View>,
-    /// Times due since the module was switched off.
-    pub(super) off_for: u32,
-    pub(super) overruns: u64,
-    pub(super) refused: u64,
-    pub(super) missed_deadlines: u64,
-    pub(super) dropped_commands: u64,
-    /// Of these, those that the module has not been told of.
-    pub(super) dropped_untold: u64,
-    /// Events that were dropped before the module came to them, and those that failed too often.
-    pub(super) lost_events: u64,
-    pub(super) dropped_events: u64,
-    pub(super) run_times: RunTimes,
-    /// The message of the last run that ended in a panic.
-    pub(super) last_panic: Option<String>,
-    pub(super) skipped: u64,
-    /// Whether the run that is due next is skipped, after a missed deadline.
-    pub(super) skips_next: bool,
-    /// The record as of the last landing.
-    pub(super) record: RunRecord,
-}
-
-/// The outcome of a module's runs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RunRecord {
-    pub(super) runs: u64,
-    pub(super) panics: u64,
-    pub(super) run_time: Duration,
-    pub(super) playback: Playback,
-}
-
-impl RunRecord {
-    pub(super) fn add(&mut self, run_time: Duration, panicked: bool) {
-        self.runs += 1;
-        self.panics += u64::from(panicked);
-        self.run_time += run_time;
-    }
-}
-
-/// For how many runs of a module that are under way at once, in lock step, buffers and cells are made
-/// beforehand. In the order of registration, so that handles don't depend on modules that are added later.
-const QUEUE_STOCK: usize = 16;
 
 impl Default for ModuleHost {
     fn default() -> Self {
@@ -207,7 +123,9 @@ impl ModuleHost {
             on_panic: None,
             on_worker_start: None,
             state: WorldState::NONE,
+            systems: Vec::new(),
             names: HashSet::new(),
+            vacant: BTreeSet::new(),
         }
     }
 
@@ -266,17 +184,29 @@ impl ModuleHost {
     /// [`ModuleHost::add_module`], with other causes for runs.
     pub(super) fn add_caused(
         &mut self,
-        mut spec: ModuleSpec,
+        spec: ModuleSpec,
         module: impl Module,
         causes: Vec<Box<dyn Cause>>,
     ) -> Result<ModuleId, HostError> {
-        // First, because a refused module is dropped here.
         let module: Contained<Box<dyn Module>> = Contained::new(Box::new(module));
-        let manual = spec.manual.take();
-        let manual = manual.map(|Manual { provider, catalog }| (Contained::new(provider), catalog));
         if self.is_running() {
+            let mut spec = spec;
+            drop(spec.manual.take().map(|manual| Contained::new(manual.provider)));
             return Err(HostError::Running);
         }
+        self.admit(spec, module, causes)
+    }
+
+    /// Takes a module in, if its declarations are whole: in the place of one that was removed, or behind all others.
+    pub(super) fn admit(
+        &mut self,
+        mut spec: ModuleSpec,
+        module: Contained<Box<dyn Module>>,
+        causes: Vec<Box<dyn Cause>>,
+    ) -> Result<ModuleId, HostError> {
+        // First, because a refused provider is dropped here.
+        let manual = spec.manual.take();
+        let manual = manual.map(|Manual { provider, catalog }| (Contained::new(provider), catalog));
         if !spec.declares_reads() {
             return Err(HostError::NoReads { module: spec.name });
         }
@@ -294,49 +224,21 @@ impl ModuleHost {
         }
         let provider = manual.map(|(provider, _)| provider);
         self.names.insert(spec.name.clone());
-        let number = self.modules.len();
+        let id = match self.vacant.pop_first() {
+            Some(number) => self.modules[number].id.next(),
+            None => ModuleId::new(self.modules.len()),
+        };
         let lock_step = (self.config.lock_step.is_some(), self.config.event_tries);
-        let module = (module, spec.tracks_changes);
-        let job = Job::new((number, &spec.name), spec.mode, lock_step, module);
-        let has_begun = Arc::clone(&job.has_begun);
-        self.modules.push(Slot {
-            number,
-            provider,
-            spec,
-            member: Member::new(),
-            mask: ComponentMask::NONE,
-            convoy: 0,
-            next_commands: None,
-            job: Some(Box::new(job)),
-            idle: VecDeque::new(),
-            waiting: VecDeque::new(),
-            ended: VecDeque::new(),
-            away_since: 0,
-            late: false,
-            landed_while_away: 0,
-            began: Time::ZERO,
-            has_begun,
-            faults_in_a_row: 0,
-            accounted: Time::ZERO,
-            causes,
-            comes_again: false,
-            leased_in: WorldState::NONE,
-            compared: None,
-            off_for: 0,
-            overruns: 0,
-            refused: 0,
-            missed_deadlines: 0,
-            dropped_commands: 0,
-            dropped_untold: 0,
-            lost_events: 0,
-            dropped_events: 0,
-            run_times: RunTimes::new(),
-            last_panic: None,
-            skipped: 0,
-            skips_next: false,
-            record: RunRecord::default(),
-        });
-        Ok(ModuleId::new(number))
+        let seen = spec.tracks_changes.then(Seen::default);
+        let module = (module, seen.clone());
+        let job = Job::new((id.index(), &spec.name), spec.mode, lock_step, module);
+        let slot = Slot::new(id, spec, provider, (job, seen, causes));
+        if id.index() == self.modules.len() {
+            self.modules.push(slot);
+        } else {
+            self.modules[id.index()] = slot;
+        }
+        Ok(id)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -357,7 +259,8 @@ impl ModuleHost {
         if self.is_running() {
             return self.adopt(world);
         }
-        let threaded = self.modules.iter().filter(|slot| slot.spec.mode != Mode::Synchronous);
+        let is_threaded = |slot: &&Slot| slot.spec.mode != Mode::Synchronous && !slot.has_left;
+        let threaded = self.modules.iter().filter(is_threaded);
         if let Some(slot) = threaded.clone().next()
             && self.config.workers_max() == 0
         {
@@ -365,7 +268,7 @@ impl ModuleHost {
         }
         let away_max = threaded.count();
         let mut candidates = Vec::with_capacity(self.modules.len());
-        for slot in &mut self.modules {
+        for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
             let spec = &slot.spec;
             slot.mask = declared_mask(world, spec)?;
             let key = ConvoyKey::of(spec);
@@ -376,6 +279,7 @@ impl ModuleHost {
             }
             let (has_causes, tracks_changes) = (!slot.causes.is_empty(), spec.tracks_changes);
             candidates.push(Candidate {
+                number: slot.id.index(),
                 key,
                 mask: slot.mask,
                 provider,
@@ -390,15 +294,14 @@ impl ModuleHost {
             let on_start = self.on_worker_start.as_deref();
             let names = self.modules.iter().map(|slot| slot.spec.name.clone()).collect();
             let patience = (self.config.abandon_after, names);
-            let workers = Workers::start(self.config.workers_max(), away_max, on_start, patience);
-            self.workers = Some(workers.map_err(HostError::Threads)?);
+            let mut workers = Workers::new(patience);
+            let threads = (self.config.workers_max(), away_max);
+            workers.serve(threads, on_start).map_err(HostError::Threads)?;
+            self.workers = Some(workers);
         }
         // Command buffers first: the handles that they reserve make the world's lists grow.
-        for slot in &mut self.modules {
-            for _ in 0..self.config.runs_of(&slot.spec).min(QUEUE_STOCK) {
-                let commands = Commands::for_module(world, slot.spec.spawns);
-                slot.idle.push_back(Box::new(Run::new(commands)));
-            }
+        for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
+            slot.make_runs(&self.config, world);
         }
         let pool = self.make_pool(world);
         let lock_step = (self.config.runs_max(), self.slow_readers.as_ref());
@@ -422,8 +325,11 @@ impl ModuleHost {
             return Ok(());
         }
         let mut masks = Vec::with_capacity(self.modules.len());
-        for Slot { spec, .. } in &self.modules {
-            masks.push(declared_mask(world, spec)?);
+        for slot in &self.modules {
+            masks.push(match slot.has_left {
+                true => ComponentMask::NONE,
+                false => declared_mask(world, &slot.spec)?,
+            });
         }
         for convoy in self.convoys.iter().filter(|convoy| convoy.provider.is_manual()) {
             let captured = convoy.provider.ask(|provider| provider.mask());
@@ -438,7 +344,9 @@ impl ModuleHost {
         _ = world.reserve_captures(self.snapshots_max());
         for (slot, mask) in self.modules.iter_mut().zip(masks) {
             slot.mask = mask;
-            slot.change_world(world);
+            if !slot.has_left {
+                slot.change_world(world);
+            }
         }
         for convoy in &mut self.convoys {
             convoy.mask = union_of(convoy.members.iter().map(|&number| self.modules[number].mask));
@@ -450,9 +358,9 @@ impl ModuleHost {
 
     /// A snapshot for every run that is under way at once, and one more for each module, because the next snapshot
     /// is captured before the last one ends.
-    fn snapshots_max(&self) -> usize {
+    pub(super) fn snapshots_max(&self) -> usize {
         let held = self.modules.iter().map(|slot| {
-            let runs = self.config.runs_of(&slot.spec).min(QUEUE_STOCK);
+            let runs = slot.runs_stock(&self.config);
             // Those that are kept to be compared are as many, and one more.
             runs + usize::from(slot.spec.tracks_changes) * (runs + 1)
         });
@@ -464,7 +372,9 @@ impl ModuleHost {
         let idle_max = self.snapshots_max();
         // Short of memory, captures make room for themselves.
         _ = world.reserve_captures(idle_max);
-        let config = SnapshotPoolConfig::default().idle_max(idle_max).warm_up(idle_max);
+        // As many again for modules that are installed later.
+        let idle_max = 2 * idle_max;
+        let config = SnapshotPoolConfig::default().idle_max(idle_max).warm_up(idle_max / 2);
         SnapshotPool::new(config.shape(SnapshotShape::of(world)))
     }
 
@@ -523,6 +433,7 @@ impl ModuleHost {
             let retained = provider.ask(|provider| provider.retained_bytes(world));
             let retained_bytes = retained.unwrap_or_default();
             let provider_statistics = provider.ask(|provider| provider.statistics());
+            let provider_statistics = provider_statistics.unwrap_or_default();
             ConvoyStatistics {
                 tier: convoy.key.tier,
                 mode: convoy.key.mode,
@@ -531,7 +442,7 @@ impl ModuleHost {
                 manual: provider.is_manual(),
                 members,
                 mask: convoy.mask,
-                provider: provider_statistics.unwrap_or_default(),
+                provider: provider_statistics.after(&convoy.earlier),
                 provider_panics: provider.panics(),
                 oldest_lag: held.iter().map(|usage| usage.lag).max().unwrap_or(0),
                 retained_bytes,
@@ -541,6 +452,7 @@ impl ModuleHost {
         });
         let modules = self.modules.iter().map(|slot| ModuleStatistics {
             name: slot.spec.name.clone(),
+            removed: slot.has_left,
             reads_all: slot.spec.declares_all(),
             runs: slot.record.runs,
             panics: slot.record.panics,
@@ -566,12 +478,16 @@ impl ModuleHost {
             pool: self.pool.as_ref().map(SnapshotPool::statistics).unwrap_or_default(),
             convoys: convoys.collect(),
             modules: modules.collect(),
+            systems: self.systems.iter().map(System::statistics).collect(),
         }
     }
 }
 
 /// The types that a module declared, which are known to the world from now on.
-fn declared_mask(world: &mut World, spec: &ModuleSpec) -> Result<ComponentMask, HostError> {
+pub(super) fn declared_mask(
+    world: &mut World,
+    spec: &ModuleSpec,
+) -> Result<ComponentMask, HostError> {
     if let Some(id) = spec.first_unknown(world) {
         return Err(HostError::UnknownId { module: spec.name.clone(), id });
     }
@@ -581,7 +497,7 @@ fn declared_mask(world: &mut World, spec: &ModuleSpec) -> Result<ComponentMask, 
 
 /// Checks that a provider which was assigned by hand captures all that its module declared. One that
 /// panics when it is asked is left to its acquires, where that is counted.
-fn check_provider(
+pub(super) fn check_provider(
     world: &World,
     spec: &ModuleSpec,
     declared: &ComponentMask,

@@ -106,6 +106,14 @@ impl Schedule {
         Self { rate, last: (Time::ZERO, 0), phase }
     }
 
+    /// The schedule of a rate that is first asked for at this point: the times that it is due are those that it would
+    /// have been due on since time zero.
+    pub(super) fn from(rate: Rate, now: Time, frame: u64) -> Self {
+        let mut schedule = Self::new(rate);
+        schedule.is_due(now, frame);
+        schedule
+    }
+
     /// Whether the rate is due at this point, which lies after those asked for before.
     pub(super) fn is_due(&mut self, now: Time, frame: u64) -> bool {
         let last = std::mem::replace(&mut self.last, (now, frame));

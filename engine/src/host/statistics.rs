@@ -12,6 +12,7 @@ use crate::world::statistics::WorldMemory;
 
 use super::module::{Mode, Tier};
 use super::rate::Rate;
+use super::systems::SystemStatistics;
 
 /// Counts of a host since its first frame. Reading them resets nothing.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub struct HostStatistics {
     pub convoys: Vec<ConvoyStatistics>,
     /// Per module, in the order of registration.
     pub modules: Vec<ModuleStatistics>,
+    /// Per system, in the order in which they run.
+    pub systems: Vec<SystemStatistics>,
 }
 
 /// One convoy.
@@ -72,6 +75,8 @@ pub struct ConvoyStatistics {
 pub struct ModuleStatistics {
     /// The module's name.
     pub name: String,
+    /// The module was removed: its counts are kept until another one takes its place.
+    pub removed: bool,
     /// The module declared that it reads everything.
     pub reads_all: bool,
     /// Runs that have landed.
@@ -139,6 +144,14 @@ impl fmt::Display for HostStatistics {
             "{frames} frames, {acquire_time:.1?} in providers, {} bytes retained",
             memory.retained_bytes
         )?;
+        for system in &self.systems {
+            let SystemStatistics { name, phase, runs, run_time, run_time_p99 } = system;
+            let mean = *run_time / u32::try_from((*runs).max(1)).unwrap_or(u32::MAX);
+            writeln!(
+                formatter,
+                "{name:<24} {runs:>9} runs, mean {mean:.1?}, p99 {run_time_p99:.1?}, system of {phase:?}",
+            )?;
+        }
         writeln!(
             formatter,
             "{:<24} {:>9} {:>7} {:>8} {:>7} {:>7} {:>11} {:>11}  state",
@@ -147,7 +160,11 @@ impl fmt::Display for HostStatistics {
         for module in &self.modules {
             let (mean, p99) = (module.mean_run_time(), module.run_time_p99);
             let ModuleStatistics { name, runs, panics, overruns, refused, .. } = module;
-            let state = if module.switched_off { "off" } else { "on" };
+            let state = match (module.removed, module.switched_off) {
+                (true, _) => "removed",
+                (false, true) => "off",
+                (false, false) => "on",
+            };
             write!(
                 formatter,
                 "{name:<24} {runs:>9} {panics:>7} {overruns:>8} {refused:>7} {:>7} {:>11} {:>11}  {state}",

@@ -92,6 +92,17 @@ impl Timeline {
         Ok(())
     }
 
+    /// Makes room for so many modules.
+    pub(super) fn grow(&mut self, modules: usize) -> Result<(), MemoryError> {
+        let count = (self.frames as usize).saturating_mul(modules);
+        let more = count.saturating_sub(self.runs.len());
+        let requested_bytes = more.saturating_mul(size_of::<ModuleRun>());
+        let reserved = self.runs.try_reserve_exact(more);
+        reserved.map_err(|_| MemoryError::Heap { requested_bytes })?;
+        self.runs_max = self.runs_max.max(count);
+        Ok(())
+    }
+
     pub(super) fn is_on(&self) -> bool {
         self.frames > 0
     }

@@ -37,7 +37,7 @@ struct Mailboxes {
 /// Which module each thread runs, and how many threads have not ended.
 struct Running {
     /// By thread: the module's number, or [`NO_MODULE`].
-    modules: Box<[AtomicUsize]>,
+    modules: Mutex<Vec<Arc<AtomicUsize>>>,
     threads: Mutex<usize>,
     ended: Condvar,
 }
@@ -45,9 +45,20 @@ struct Running {
 const NO_MODULE: usize = usize::MAX;
 
 impl Running {
-    fn new(threads: usize) -> Self {
-        let modules = (0..threads).map(|_| AtomicUsize::new(NO_MODULE)).collect();
-        Self { modules, threads: Mutex::new(0), ended: Condvar::new() }
+    fn new() -> Self {
+        Self { modules: Mutex::default(), threads: Mutex::new(0), ended: Condvar::new() }
+    }
+
+    fn modules(&self) -> MutexGuard<'_, Vec<Arc<AtomicUsize>>> {
+        // The list is whole after every statement.
+        self.modules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a new thread notes the module that it runs.
+    fn add_thread(&self) -> Arc<AtomicUsize> {
+        let module = Arc::new(AtomicUsize::new(NO_MODULE));
+        self.modules().push(Arc::clone(&module));
+        module
     }
 
     fn threads(&self) -> MutexGuard<'_, usize> {
@@ -73,27 +84,39 @@ impl Drop for Ends<'_> {
 }
 
 impl Workers {
-    /// Starts `count` threads that serve `modules` modules, or as many as can be busy at once. Returns
-    /// once `on_start` has returned on each of them.
-    pub(super) fn start(
-        count: usize,
-        modules: usize,
+    /// No threads yet, which are waited for at the end as `patience` says.
+    pub(super) fn new((abandon_after, names): (Duration, Vec<String>)) -> Self {
+        let (jobs, done) = (Mailbox::new(0), Mailbox::new(0));
+        let mailboxes = Arc::new(Mailboxes { jobs, done, running: Running::new() });
+        Self { mailboxes, threads: Vec::new(), abandon_after, names }
+    }
+
+    /// Notes the name of a module.
+    pub(super) fn name(&mut self, number: usize, name: &str) {
+        if self.names.len() <= number {
+            self.names.resize(number + 1, String::new());
+        }
+        self.names[number] = name.to_owned();
+    }
+
+    /// Serves `modules` modules from now on, with `count` threads or as many as can be busy at once: those
+    /// that are missing are started. Returns once `on_start` has returned on each of them.
+    pub(super) fn serve(
+        &mut self,
+        (count, modules): (usize, usize),
         on_start: Option<&WorkerStart>,
-        (abandon_after, names): (Duration, Vec<String>),
-    ) -> io::Result<Self> {
-        let count = count.min(modules);
-        let (jobs, done) = (Mailbox::new(modules), Mailbox::new(modules));
-        let mailboxes = Arc::new(Mailboxes { jobs, done, running: Running::new(count) });
-        // Made first, so that threads that were started end when a later one can't be.
-        let mut workers = Self { mailboxes, threads: Vec::new(), abandon_after, names };
+    ) -> io::Result<()> {
+        self.mailboxes.jobs.grow(modules);
+        self.mailboxes.done.grow(modules);
         let (started, starts) = mpsc::channel();
-        for number in 0..count {
-            let mailboxes = Arc::clone(&workers.mailboxes);
+        for number in self.threads.len()..count.min(modules) {
+            let mailboxes = Arc::clone(&self.mailboxes);
             let on_start = on_start.map(|on_start| Contained::new(Arc::clone(on_start)));
             let started = started.clone();
             let builder = thread::Builder::new().name(format!("convoy worker {number}"));
             // Before it starts, as it may end at once.
-            *workers.mailboxes.running.threads() += 1;
+            *self.mailboxes.running.threads() += 1;
+            let module = self.mailboxes.running.add_thread();
             let thread = builder.spawn(move || {
                 let _ends = Ends(&mailboxes.running);
                 let is_ready = contain(|| {
@@ -105,19 +128,19 @@ impl Workers {
                 // The host waits for this.
                 let _ = started.send(is_ready.is_some());
                 drop(started);
-                serve(&mailboxes, number);
+                serve(&mailboxes, &module);
             });
             match thread {
-                Ok(thread) => workers.threads.push(thread),
+                Ok(thread) => self.threads.push(thread),
                 Err(error) => {
-                    *workers.mailboxes.running.threads() -= 1;
+                    *self.mailboxes.running.threads() -= 1;
                     return Err(error);
                 }
             }
         }
         drop(started);
         if starts.iter().all(|is_ready| is_ready) {
-            Ok(workers)
+            Ok(())
         } else {
             Err(io::Error::other("the callback for threads that start panicked"))
         }
@@ -164,7 +187,9 @@ impl Drop for Workers {
         }
         done.close();
         let all_ended = running.wait(self.abandon_after);
-        for module in running.modules.iter().map(|module| module.load(Ordering::Relaxed)) {
+        let modules: Vec<usize> =
+            running.modules().iter().map(|module| module.load(Ordering::Relaxed)).collect();
+        for module in modules {
             if let Some(name) = self.names.get(module) {
                 // Where nobody reads it there is nobody to tell.
                 _ = writeln!(
@@ -188,10 +213,9 @@ impl Drop for Workers {
     }
 }
 
-fn serve(mailboxes: &Mailboxes, thread: usize) {
+fn serve(mailboxes: &Mailboxes, module: &AtomicUsize) {
     SnapshotPool::register_thread();
     while let Some(mut job) = mailboxes.jobs.pop() {
-        let module = &mailboxes.running.modules[thread];
         module.store(job.number, Ordering::Relaxed);
         job.run();
         module.store(NO_MODULE, Ordering::Relaxed);

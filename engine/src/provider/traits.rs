@@ -109,6 +109,20 @@ pub struct ProviderStatistics {
     pub callback_panics: u64,
 }
 
+impl ProviderStatistics {
+    /// These counts, with those of the provider whose place this one has taken.
+    pub(crate) fn after(self, earlier: &Self) -> Self {
+        Self {
+            captures: self.captures + earlier.captures,
+            joins: self.joins + earlier.joins,
+            refused: self.refused + earlier.refused,
+            stale: self.stale + earlier.stale,
+            live_generations: self.live_generations,
+            callback_panics: self.callback_panics + earlier.callback_panics,
+        }
+    }
+}
+
 /// Gives modules their views: decides when to capture and which readers share a snapshot.
 pub trait SnapshotProvider: Send + Sync {
     /// The policy.

@@ -208,17 +208,15 @@ impl Scenario {
             crew.host.on_worker_start(move |_| threads.enroll())?;
         }
         let (clock, airborne_max) = (simulation.clock(), simulation.airborne_max());
-        let (departures, landings) = (world.event_cursor(), world.event_cursor());
-        let delay_landings = landings.clone();
         crew.add(&mut world, FrameTicker::new)?;
         let conflicts = ConflictPeak::default();
         let peak = conflicts.clone();
         crew.add(&mut world, |ledger| ConflictDetection::new(airborne_max, peak, ledger))?;
         crew.add(&mut world, SectorWatch::new)?;
         crew.add(&mut world, |ledger| ArrivalWatch::new(airports, clock, ledger))?;
-        crew.add(&mut world, |ledger| DelayWatch::new(delay_landings, ledger))?;
+        crew.add(&mut world, DelayWatch::new)?;
         let slots = simulation.slots();
-        crew.add(&mut world, |ledger| Egress::new(slots, departures, landings, ledger))?;
+        crew.add(&mut world, |ledger| Egress::new(slots, ledger))?;
         crew.add(&mut world, |ledger| Recorder::new(clock, ledger))?;
         let Crew { mut host, ledgers, replicas, .. } = crew;
         add(&mut host)?;

@@ -1,6 +1,5 @@
 //! [`DelayWatch`]: how late landed flights were.
 
-use convoy_engine::events::EventCursor;
 use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use crate::analysis::{DelayStatistics, LandedFlight};
@@ -13,14 +12,13 @@ use super::watch::{EventsRead, Watch};
 #[derive(Debug)]
 pub struct DelayWatch {
     delays: DelayStatistics,
-    landings: EventCursor<FlightLanded>,
     ledger: Ledger,
 }
 
 impl DelayWatch {
-    /// A watch that starts with the event at `landings`.
-    pub fn new(landings: EventCursor<FlightLanded>, ledger: Ledger) -> Self {
-        Self { delays: DelayStatistics::default(), landings, ledger }
+    /// A watch that has seen no landing.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { delays: DelayStatistics::default(), ledger }
     }
 }
 
@@ -33,17 +31,12 @@ impl Watch for DelayWatch {
 
 impl Module for DelayWatch {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
-        let view = context.view();
-        let landings = view.events(&mut self.landings);
-        for landed in landings {
+        for landed in context.events::<FlightLanded>() {
             let scheduled_s = landed.departure_s - landed.delay_s;
             // No flight is scheduled before the first midnight.
             let departure_s = u32::try_from(scheduled_s).unwrap_or(0);
             self.delays.record(LandedFlight { departure_s, delay_s: landed.delay_s });
         }
-        self.ledger.enter(view, |checksum| {
-            checksum.add_u64(self.landings.lost());
-            self.delays.fold(checksum);
-        });
+        self.ledger.enter(context.view(), |checksum| self.delays.fold(checksum));
     }
 }

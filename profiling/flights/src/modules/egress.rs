@@ -13,7 +13,6 @@
 
 use bytemuck::{Zeroable, bytes_of};
 use convoy_engine::Entity;
-use convoy_engine::events::EventCursor;
 use convoy_engine::host::{Module, ModuleContext, Rate};
 
 use crate::analysis::Checksum;
@@ -38,22 +37,14 @@ pub struct Egress {
     /// The position last sent of each flight, by the slot of its entity; zero for none.
     sent: Box<[Position]>,
     packet: Vec<u8>,
-    departures: EventCursor<FlightDeparted>,
-    landings: EventCursor<FlightLanded>,
     ledger: Ledger,
 }
 
 impl Egress {
-    /// An egress for flights in the first `slots` slots of the world, which starts with the events
-    /// at both cursors.
-    pub fn new(
-        slots: usize,
-        departures: EventCursor<FlightDeparted>,
-        landings: EventCursor<FlightLanded>,
-        ledger: Ledger,
-    ) -> Self {
+    /// An egress for flights in the first `slots` slots of the world.
+    pub fn new(slots: usize, ledger: Ledger) -> Self {
         let sent = vec![Position::zeroed(); slots].into_boxed_slice();
-        Self { sent, packet: Vec::with_capacity(PACKET_BYTES), departures, landings, ledger }
+        Self { sent, packet: Vec::with_capacity(PACKET_BYTES), ledger }
     }
 }
 
@@ -67,11 +58,10 @@ impl Watch for Egress {
 impl Module for Egress {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
         let view = context.view();
-        let Self { sent, packet, departures, landings, ledger } = self;
+        let Self { sent, packet, ledger } = self;
         ledger.enter(view, |checksum| {
             let mut stream = Stream { packet, checksum };
-            let departed = view.events(departures);
-            for event in departed {
+            for event in context.events::<FlightDeparted>() {
                 stream.record(DEPARTED, event.entity, &event.departure_s.to_le_bytes());
             }
             let airborne = view.query::<(Entity, &Position)>();
@@ -82,15 +72,13 @@ impl Module for Egress {
                     stream.position(entity, position);
                 }
             });
-            let landed = view.events(landings);
-            for event in landed {
+            for event in context.events::<FlightLanded>() {
                 if let Some(known) = sent.get_mut(event.entity.index() as usize) {
                     *known = Position::zeroed();
                 }
                 stream.record(LANDED, event.entity, &event.delay_s.to_le_bytes());
             }
             stream.send();
-            checksum.add_u64(departures.lost() + landings.lost());
         });
     }
 }
