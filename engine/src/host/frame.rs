@@ -58,8 +58,9 @@ impl ModuleHost {
         self.run_phase(Phase::Input, world, dt);
         self.land(world);
         self.run_phase(Phase::Simulation, world, dt);
-        self.acquire(world);
-        self.run_leased(world);
+        if self.acquire(world) {
+            self.run_leased(world);
+        }
         self.run_phase(Phase::After, world, dt);
         self.run_phase(Phase::Export, world, dt);
         Ok(())
@@ -144,6 +145,9 @@ impl ModuleHost {
     /// Takes finished jobs back, and lands the runs that are due to.
     fn land(&mut self, world: &mut World) {
         self.note_state(world);
+        if self.open_runs == 0 {
+            return;
+        }
         while let Some(job) = self.workers.as_ref().and_then(|workers| workers.try_receive()) {
             self.take_back(job);
         }
@@ -190,6 +194,7 @@ impl ModuleHost {
             let faults = (self.on_panic.as_ref(), &self.config, self.state);
             for slot in &mut self.modules {
                 while slot.first_ended(landing).is_some() {
+                    self.open_runs -= 1;
                     settle(slot, world, (&mut self.timeline, self.frame), faults);
                 }
                 if slot.vacate() {
@@ -199,8 +204,9 @@ impl ModuleHost {
         }
     }
 
-    /// Updates all providers, then takes the leases of all convoys that are due.
-    fn acquire(&mut self, world: &mut World) {
+    /// Updates all providers, then takes the leases of all convoys that are due. Tells whether there are any.
+    fn acquire(&mut self, world: &mut World) -> bool {
+        let before = self.open_runs;
         let began = Instant::now();
         for convoy in self.convoys.iter().filter(|convoy| convoy.updates) {
             let is_on = |&number: &usize| self.modules[number].is_on(&self.config);
@@ -232,6 +238,7 @@ impl ModuleHost {
                         // All causes that the view has, whether the module is due or not.
                         if slot.take_causes(world, &view) || is_due {
                             slot.lend(view, (self.now, self.frame, self.state));
+                            self.open_runs += 1;
                         }
                     }
                     Some(Err(_)) | None => slot.refused += 1,
@@ -239,6 +246,7 @@ impl ModuleHost {
             }
         }
         self.acquire_time += began.elapsed();
+        self.open_runs > before
     }
 
     /// Sends modules out to the workers and runs the synchronous ones.
@@ -260,6 +268,7 @@ impl ModuleHost {
         let faults = (self.on_panic.as_ref(), &self.config, self.state);
         for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode != Mode::Asynchronous) {
             if !slot.ended.is_empty() {
+                self.open_runs -= 1;
                 settle(slot, world, (&mut self.timeline, self.frame), faults);
             }
         }

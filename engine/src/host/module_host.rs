@@ -90,6 +90,8 @@ pub struct ModuleHost {
     pub(super) on_panic: Option<PanicCallback>,
     /// The callback for worker threads that start.
     pub(super) on_worker_start: Option<Contained<WorkerStart>>,
+    /// Runs that were given their view and have not landed.
+    pub(super) open_runs: usize,
     /// In the order in which they run.
     pub(super) systems: Vec<System>,
     /// The names of all modules.
@@ -123,6 +125,7 @@ impl ModuleHost {
             on_panic: None,
             on_worker_start: None,
             state: WorldState::NONE,
+            open_runs: 0,
             systems: Vec::new(),
             names: HashSet::new(),
             vacant: BTreeSet::new(),
