@@ -48,6 +48,9 @@ impl ModuleHost {
 
     /// Runs the systems of a phase.
     pub(super) fn run_phase(&mut self, phase: Phase, world: &mut World, dt: Duration) {
+        if self.systems.is_empty() {
+            return;
+        }
         let frame = Frame { dt, time: self.time(), tick: world.tick() };
         let systems = self.systems.iter_mut().filter(|system| system.phase == phase);
         systems.for_each(|system| system.run(world, frame));
