@@ -8,7 +8,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::{ComponentId, RegisterError};
 
-use super::module::{Mode, ModuleId, ModuleSpec};
+use super::module::{LoadError, Mode, ModuleId, ModuleSpec};
 
 /// How a host is made.
 ///
@@ -177,6 +177,18 @@ pub enum HostError {
         /// Its id.
         id: ModuleId,
     },
+    /// Runs of a module have not landed.
+    Busy {
+        /// The module's name.
+        module: String,
+    },
+    /// A module can't save its state, or does not take the bytes that it is to load.
+    State {
+        /// The module's name.
+        module: String,
+        /// Why.
+        error: LoadError,
+    },
     /// A module has neither a rate nor a trigger: it would never run.
     NoTrigger {
         /// The module's name.
@@ -234,6 +246,12 @@ impl fmt::Display for HostError {
                 write!(formatter, "there is a module with the name {module} already")
             }
             Self::UnknownModule { id } => write!(formatter, "there is no module {id:?}"),
+            Self::Busy { module } => {
+                write!(formatter, "module {module} has runs that have not landed")
+            }
+            Self::State { module, error } => {
+                write!(formatter, "the state of module {module}: {error}")
+            }
             Self::NoTrigger { module } => write!(
                 formatter,
                 "module {module} would never run: add `on_event::<T>()` or `on_change::<T>()`, or give it a rate"
@@ -273,6 +291,7 @@ impl std::error::Error for HostError {
         match self {
             Self::Register { error, .. } => Some(error),
             Self::Threads(error) => Some(error),
+            Self::State { error, .. } => Some(&**error),
             Self::Timeline(error) => Some(error),
             _ => None,
         }

@@ -6,7 +6,7 @@ use crate::world::World;
 use super::causes::Cause;
 use super::config::HostError;
 use super::convoy::{Candidate, Convoy, ConvoyKey, union_of, update_once};
-use super::module::{Mode, Module, ModuleContext, ModuleId, ModuleSpec};
+use super::module::{Declared, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
 use super::module_host::{ModuleHost, check_provider, declared_mask};
 use super::rate::Schedule;
 use super::workers::Workers;
@@ -73,6 +73,19 @@ impl ModuleHost {
             return Err(error);
         }
         Ok(id)
+    }
+
+    /// Adds a module that comes with its declarations to a host that runs, as [`ModuleHost::install`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ModuleHost::install`].
+    pub fn install_declared(
+        &mut self,
+        world: &mut World,
+        module: impl Declared,
+    ) -> Result<ModuleId, HostError> {
+        self.install_module(world, module.spec(), module)
     }
 
     /// Readies a module that was just taken in, and lets it join its convoy.

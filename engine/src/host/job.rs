@@ -123,6 +123,14 @@ impl Job {
         }
     }
 
+    pub(super) fn module(&self) -> &dyn Module {
+        &**self.module
+    }
+
+    pub(super) fn module_mut(&mut self) -> &mut dyn Module {
+        &mut **self.module
+    }
+
     /// Whether the job goes before another one where both wait for a worker: those that the frame waits for
     /// go first, and short ones before long ones.
     pub(super) fn goes_before(&self, other: &Self) -> bool {

@@ -15,7 +15,7 @@ use super::config::{HostConfig, HostError};
 use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoys, group, union_of};
 use super::faults::PanicCallback;
 use super::job::Job;
-use super::module::{Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
+use super::module::{Declared, Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
 use super::pace::Pace;
 use super::rate::Rate;
 use super::seen::Seen;
@@ -182,6 +182,15 @@ impl ModuleHost {
     ) -> Result<ModuleId, HostError> {
         let causes = spec.causes.iter().map(|new_cause| new_cause()).collect();
         self.add_caused(spec, module, causes)
+    }
+
+    /// Adds a module that comes with its declarations, as [`ModuleHost::add`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ModuleHost::add`].
+    pub fn add_declared(&mut self, module: impl Declared) -> Result<ModuleId, HostError> {
+        self.add_module(module.spec(), module)
     }
 
     /// [`ModuleHost::add_module`], with other causes for runs.
@@ -449,6 +458,7 @@ impl ModuleHost {
                 provider_panics: provider.panics(),
                 oldest_lag: held.iter().map(|usage| usage.lag).max().unwrap_or(0),
                 retained_bytes,
+                copied_bytes: copied,
                 copy_bytes,
                 saved_bytes: (members * copy_bytes).saturating_sub(copied + retained_bytes),
             }

@@ -62,6 +62,8 @@ pub struct ConvoyStatistics {
     pub oldest_lag: u64,
     /// Bytes of replaced chunks that the provider's snapshots retain in the world.
     pub retained_bytes: usize,
+    /// Bytes of physical copies that the provider keeps, as one of replicas does.
+    pub copied_bytes: usize,
     /// Bytes that one private copy of the convoy's columns would take now.
     pub copy_bytes: usize,
     /// Bytes that private copies for all members would take, less the bytes that the provider's
