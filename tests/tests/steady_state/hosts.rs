@@ -4,7 +4,7 @@ use crate::common::*;
 
 use std::num::NonZeroU32;
 
-use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Phase, Rate};
 use convoy_profiling::Threads;
 
 const DT: Duration = Duration::from_millis(16);
@@ -40,7 +40,8 @@ pub(crate) fn convoy_with_threads(threads: &Threads) -> Frame {
     on(world, move |world, frame| step(world, &mut host, frame))
 }
 
-/// Modules of four rates and three modes, which read, send events, and change components by commands.
+/// Modules of four rates and three modes, which read, send events, and change components by commands. Some run on
+/// events as well, some are told changes, all use scratch, and a system moves the rows. Five frames are one.
 pub(crate) fn twenty_modules(threads: &Threads) -> Frame {
     let (mut world, entities) = filled();
     let mut host = counted_host(threads, 2);
@@ -51,10 +52,17 @@ pub(crate) fn twenty_modules(threads: &Threads) -> Frame {
         let entity = entities[number * 40];
         let mut runs = 0_u32;
         let spec = spec.reads::<(Entity, u32, Position)>().reads_events::<u64>();
+        let (is_caused, is_told) = (number % 5 == 4, number % 5 == 3);
+        let spec = if is_caused { spec.on_event::<u64>() } else { spec };
+        let spec = if is_told { spec.tracks_changes() } else { spec };
         let module = host.add(spec, move |context| {
             runs += 1;
             black_box(context.events::<u64>().count());
             let rows = context.view().query::<(Entity, &u32)>().iter().count();
+            black_box(context.scratch().alloc_slice_fill_copy(rows, 0_u64));
+            if is_told && let Some(changes) = context.changes() {
+                black_box(changes.changed::<u32>().unwrap().count());
+            }
             let commands = context.commands();
             commands.send_event(rows as u64);
             if runs.is_multiple_of(2) {
@@ -67,10 +75,15 @@ pub(crate) fn twenty_modules(threads: &Threads) -> Frame {
         });
         module.unwrap();
     }
+    host.add_system(Phase::Simulation, "move", |world, frame| {
+        world.query_mut::<&mut Position>().for_each(|position| position[1] = frame.tick as f32);
+    });
     let mut cursor = world.event_cursor::<u64>();
     host.initialize(&mut world).unwrap();
     on(world, move |world, frame| {
-        step(world, &mut host, frame);
-        black_box(world.events(&mut cursor).count());
+        for _ in 0..5 {
+            step(world, &mut host, frame);
+            black_box(world.events(&mut cursor).count());
+        }
     })
 }
