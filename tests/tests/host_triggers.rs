@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use convoy_engine::host::{HostConfig, HostError, Mode, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::host::{HostConfig, HostError, Mode, ModuleHost, ModuleSpec, Phase, Rate};
+use convoy_engine::provider::{SharedSnapshotProvider, SnapshotProvider};
 use convoy_engine::{ComponentMask, Entity, SnapshotPool, World};
 use convoy_tests::Mixer;
 
@@ -136,6 +137,93 @@ fn a_module_runs_on_exactly_the_changes_of_its_component() {
             before = now;
         }
     }
+}
+
+/// A snapshot of the tick that somebody else took lacks what was written after it: that is looked for again.
+#[test]
+fn what_is_written_after_somebody_elses_capture_is_not_lost() {
+    let mut world = World::new();
+    let entity = world.spawn((0_u32,));
+    let pool = SnapshotPool::default();
+    let provider = Arc::new(SharedSnapshotProvider::new(ComponentMask::ALL, pool));
+    let (mut host, early) = (ModuleHost::default(), Arc::clone(&provider));
+    host.add_system(Phase::Input, "looks", move |world, _| drop(early.acquire(world)));
+    host.add_system(Phase::Simulation, "writes", move |world, frame| {
+        if frame.tick == 3 {
+            *world.get_mut::<u32>(entity).unwrap() = 7;
+        }
+    });
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&seen);
+    let spec = ModuleSpec::triggered("mirror").on_change::<u32>().provider(&world, provider);
+    host.add(spec, move |context| {
+        list.lock().unwrap().push(*context.view().query::<&u32>().single().unwrap());
+    })
+    .unwrap();
+    frames(&mut host, &mut world, 6);
+    assert_eq!(*seen.lock().unwrap(), [0, 7]);
+}
+
+/// Nine modules that compare views, of which nobody drops one by itself, refuse each other none.
+#[test]
+fn many_modules_that_track_changes_are_refused_nothing() {
+    let (mut world, mut host) = (World::new(), ModuleHost::default());
+    let entities: Vec<Entity> = (0..12_u32).map(|number| world.spawn((number,))).collect();
+    for number in 0..12 {
+        let spec = ModuleSpec::triggered(format!("module {number}"));
+        let spec = match number % 3 {
+            0 => spec.on_change::<u32>(),
+            1 => spec.on_change::<u16>(),
+            _ => spec.on_change::<u8>(),
+        };
+        host.add(spec, |_| {}).unwrap();
+    }
+    for frame in 0..200 {
+        let entity = entities[frame % 12];
+        match frame % 7 {
+            0 => world.insert(entity, (frame as u32,)).unwrap(),
+            1 => world.insert(entity, (frame as u16,)).unwrap(),
+            2 => world.insert(entity, (frame as u8,)).unwrap(),
+            3 => world.query_mut::<&mut u32>().for_each(|_| {}),
+            4 => world.query_mut::<&mut u16>().for_each(|_| {}),
+            5 => world.query_mut::<&mut u8>().for_each(|_| {}),
+            _ => {}
+        }
+        host.run_frame(&mut world, FRAME).unwrap();
+    }
+    let modules = host.statistics(&world).modules;
+    assert!(modules.iter().all(|module| module.refused == 0 && module.runs > 20), "{modules:?}");
+}
+
+/// A host that goes from one world to another and back drops the commands of runs between them; their events are read
+/// again, each time.
+#[test]
+fn runs_that_land_on_another_world_have_read_nothing() {
+    let (mut world, mut other) = (World::new(), World::new());
+    let mut host = ModuleHost::new(HostConfig::default().workers(1).event_tries(u32::MAX));
+    let spec = ModuleSpec::slow("away", Rate::every_frames(2)).mode(Mode::Asynchronous);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&seen);
+    host.add(spec.reads_events::<u32>(), move |context| {
+        list.lock().unwrap().push(context.events::<u32>().collect::<Vec<_>>());
+        context.commands().spawn((1_u8,));
+    })
+    .unwrap();
+    host.run_frame(&mut other, FRAME).unwrap();
+    world.send_event(1_u32);
+    for _ in 0..5 {
+        host.run_frame(&mut world, FRAME).unwrap();
+        assert!(host.wait(Duration::MAX));
+        host.run_frame(&mut other, FRAME).unwrap();
+    }
+    assert_eq!(*seen.lock().unwrap(), vec![vec![1]; 5], "none of them took effect");
+    assert_eq!(world.entity_count() + other.entity_count(), 0);
+    frames(&mut host, &mut world, 1);
+    host.finish(&mut world);
+    frames(&mut host, &mut world, 2);
+    host.finish(&mut world);
+    assert_eq!(seen.lock().unwrap()[5..], [vec![1], vec![]]);
+    assert_eq!(world.entity_count(), 2);
 }
 
 /// What a failed run was told comes again, so often and no more.

@@ -6,6 +6,7 @@
 
 use crate::query::Changed;
 use crate::snapshot::{View, diff};
+use crate::storage::SnapshotId;
 use crate::storage::component::Component;
 use crate::world::World;
 use crate::world::change_mark::ChangeMark;
@@ -46,6 +47,7 @@ impl<T: Component> Cause for Sent<T> {
 /// Changes of a component: rows that have other bytes, come or go.
 pub(super) struct Change {
     look: fn(&World, ChangeMark) -> Option<usize>,
+    rows: fn(&View) -> usize,
     is_in: fn(&View, Option<&View>) -> bool,
     /// Of the last view that was taken: when that was, in which state of the world, and how many rows there were.
     last: Option<(ChangeMark, WorldState, usize)>,
@@ -53,7 +55,8 @@ pub(super) struct Change {
 
 impl Change {
     pub(super) fn of<T: Component>() -> Self {
-        Self { look: rows_unless_written::<T>, is_in: has_change_of::<T>, last: None }
+        let rows = |view: &View| view.query::<&T>().count();
+        Self { look: rows_unless_written::<T>, rows, is_in: has_change_of::<T>, last: None }
     }
 }
 
@@ -65,10 +68,15 @@ impl Cause for Change {
     }
 
     fn take(&mut self, world: &World, view: &View, last: Option<&View>) -> bool {
-        let mark = world.change_mark();
-        // Where the view is older than the world, what it lacks is looked for again.
-        let rows = if view.lag(world) == Some(0) { (self.look)(world, mark) } else { None };
-        self.last = Some((mark, WorldState::of(world), rows.unwrap_or(usize::MAX)));
+        // What was written after the capture is looked for again; somebody else may have made it before.
+        let SnapshotId { world: of, epoch } = view.id();
+        let (mark, is_known) = match of == world.id {
+            true => (ChangeMark { world: of, epoch }, true),
+            // A copy, which is brought up to date when it is asked for.
+            false => (world.change_mark(), view.lag(world) == Some(0)),
+        };
+        let rows = if is_known { (self.rows)(view) } else { usize::MAX };
+        self.last = Some((mark, WorldState::of(world), rows));
         (self.is_in)(view, last)
     }
 }

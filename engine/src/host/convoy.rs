@@ -188,9 +188,9 @@ impl Convoy {
         let mask = union_of(members.iter().map(|member| member.mask));
         let slow = slow.map(|slow| slow.of(place));
         // Beyond the bound: those of runs that wait their turn, and those that are kept to be compared, which may be
-        // as many.
-        let tracks = members.iter().any(|member| member.tracks_changes);
-        let more = (runs_max - 1) + usize::from(tracks) * (runs_max + 1);
+        // twice as many.
+        let tracking = members.iter().filter(|member| member.tracks_changes).count();
+        let more = (runs_max - 1) + tracking * (2 * runs_max + 2);
         let provider = match chosen {
             Some(provider) => ConvoyProvider::manual(Arc::clone(provider)),
             None => choose((key.tier, members.len(), more), mask, pool.clone(), slow),

@@ -14,8 +14,9 @@ use super::module_host::ModuleHost;
 
 /// Where a thread that is no worker of a host asks for the next snapshot, and waits for it.
 ///
-/// Nothing is captured while nobody asks. Threads that wait for the same frame share a view; clones of a feed
-/// are for more of them.
+/// A thread that keeps its views, eight or more of them, waits until it has dropped some, as modules are
+/// refused then: see [`WhenBusy`](crate::provider::WhenBusy). Nothing is captured while nobody asks. Threads
+/// that wait for the same frame share a view; clones of a feed are for more of them.
 ///
 /// ```
 /// use std::time::Duration;

@@ -474,7 +474,8 @@ impl Slot {
         let dt = now.duration_since(self.accounted);
         let dropped_commands = mem::take(&mut self.dropped_untold);
         run.lend(view, Given { dt, time: now, dropped_commands }, (frame, state));
-        (self.began, self.leased_in) = (now, state);
+        run.overtakes = mem::take(&mut self.overtaken);
+        (self.began, self.leased_in, self.leased_on) = (now, state, frame);
         self.accounted = self.accounted.after(dt);
         self.waiting.push_back(run);
     }
@@ -525,8 +526,10 @@ impl Slot {
                 None => self.landed_while_away += 1,
             }
         }
+        // Where a run of another state has its view, it sees that by itself.
+        self.overtaken |= run.state != state && self.leased_in == run.state;
         if let Some(seen) = &self.seen {
-            seen.land(run.since, takes_effect);
+            seen.land((run.since, self.leased_on), takes_effect);
         }
         if let Some(job) = &self.job {
             (self.lost_events, self.dropped_events) = (job.inbox.lost(), job.inbox.dropped());

@@ -159,11 +159,15 @@ impl Inbox {
 
     /// Begins a run on a state of the world. Where the runs before were on another one, those that have not landed
     /// take no effect, from the first one on that recorded anything.
-    pub(super) fn begin(&mut self, state: WorldState, tries: u32) {
-        if mem::replace(&mut self.state, state) != state {
-            while self.ended.front().is_some_and(|run| !run.records) {
-                self.land();
-            }
+    /// `overtaken` tells that of those on this one.
+    pub(super) fn begin(&mut self, (state, overtaken): (WorldState, bool), tries: u32) {
+        if mem::replace(&mut self.state, state) == state && !overtaken {
+            return;
+        }
+        while self.ended.front().is_some_and(|run| !run.records) {
+            self.land();
+        }
+        if !self.ended.is_empty() {
             self.undo(tries);
         }
     }

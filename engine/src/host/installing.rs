@@ -66,7 +66,11 @@ impl ModuleHost {
         if !self.is_running() {
             return self.admit(spec, module, causes);
         }
-        self.adopt(world)?;
+        if let Err(error) = self.adopt(world) {
+            let mut spec = spec;
+            drop(spec.manual.take().map(|manual| Contained::new(manual.provider)));
+            return Err(error);
+        }
         let id = self.admit(spec, module, causes)?;
         if let Err(error) = self.start(id, world) {
             self.remove(id)?;

@@ -54,6 +54,8 @@ pub(super) struct Run {
     pub(super) state: WorldState,
     /// Whether it came after its deadline.
     pub(super) late: bool,
+    /// Whether runs of its own state that landed before it was given its view took no effect.
+    pub(super) overtakes: bool,
     /// Whether what it read comes again.
     pub(super) comes_again: bool,
     /// The message of the panic that it ended in.
@@ -73,6 +75,7 @@ impl Run {
             since: 0,
             state: WorldState::NONE,
             late: false,
+            overtakes: false,
             comes_again: false,
             panic: None,
             run_time: Duration::ZERO,
@@ -146,7 +149,7 @@ impl Job {
         // Relaxed: it orders nothing.
         self.has_begun.store(true, Ordering::Relaxed);
         span!("module", name = self.name.as_str(), tick = view.tick());
-        inbox.begin(run.state, self.event_tries);
+        inbox.begin((run.state, run.overtakes), self.event_tries);
         let began = Instant::now();
         let Run { commands, given, state, .. } = &mut **run;
         let state = *state;

@@ -100,6 +100,9 @@ pub struct ModuleHost {
     pub(super) vacant: BTreeSet<usize>,
 }
 
+/// For how many snapshots of modules that are installed later the pool has room.
+const INSTALLED_STOCK: usize = 64;
+
 impl Default for ModuleHost {
     fn default() -> Self {
         Self::new(HostConfig::default())
@@ -373,20 +376,20 @@ impl ModuleHost {
     pub(super) fn snapshots_max(&self) -> usize {
         let held = self.modules.iter().map(|slot| {
             let runs = slot.runs_stock(&self.config);
-            // Those that are kept to be compared are as many, and one more.
-            runs + usize::from(slot.spec.tracks_changes) * (runs + 1)
+            // Those that are kept to be compared may be twice as many, and one more.
+            runs + usize::from(slot.spec.tracks_changes) * (2 * runs + 2)
         });
         held.sum::<usize>() + self.modules.len() + 2
     }
 
     /// A pool with a cell for every snapshot that the modules hold at once.
     fn make_pool(&self, world: &mut World) -> SnapshotPool {
-        let idle_max = self.snapshots_max();
+        let warm_up = self.snapshots_max();
         // Short of memory, captures make room for themselves.
-        _ = world.reserve_captures(idle_max);
-        // As many again for modules that are installed later.
-        let idle_max = 2 * idle_max;
-        let config = SnapshotPoolConfig::default().idle_max(idle_max).warm_up(idle_max / 2);
+        _ = world.reserve_captures(warm_up);
+        // And for modules that are installed later.
+        let idle_max = 2 * warm_up + INSTALLED_STOCK;
+        let config = SnapshotPoolConfig::default().idle_max(idle_max).warm_up(warm_up);
         SnapshotPool::new(config.shape(SnapshotShape::of(world)))
     }
 

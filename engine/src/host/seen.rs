@@ -19,10 +19,11 @@ pub(super) struct Seen(Arc<Mutex<Views>>);
 struct Views {
     /// That of the last run that has landed and taken effect.
     landed: Option<View>,
-    /// Those of the runs that have ended since, oldest first.
+    /// Those of the runs that have ended since, oldest first. The first may have landed without effect.
     ended: VecDeque<Ended>,
-    /// That of a run that took no effect. The one after it may have begun with it.
-    dropped: Option<View>,
+    /// Those that nobody is compared with any more but runs that may have begun with them: up to the one of that
+    /// frame.
+    let_go: VecDeque<(u64, View)>,
 }
 
 /// A run that has ended.
@@ -52,19 +53,26 @@ impl Seen {
         self.views().ended.push_back(Ended { since, state, view });
     }
 
-    /// Lands a run, which takes effect or not.
-    pub(super) fn land(&self, since: u64, takes_effect: bool) {
+    /// Lands the run that was given its view on the frame `since`, and takes effect or not. The last run that has
+    /// its view was given it on the frame `newest`.
+    pub(super) fn land(&self, (since, newest): (u64, u64), takes_effect: bool) {
         let mut views = self.views();
-        if views.ended.front().is_none_or(|run| run.since != since) {
-            return;
+        let Views { landed, ended, let_go } = &mut *views;
+        // Those before it took no effect. They stayed so long for the run after them.
+        let mut goes = |view: Option<View>| let_go.extend(view.map(|view| (newest, view)));
+        while ended.front().is_some_and(|run| run.since < since) {
+            goes(ended.pop_front().and_then(|run| run.view));
         }
-        let Some(run) = views.ended.pop_front() else { return };
-        let gone = if takes_effect {
-            std::mem::replace(&mut views.landed, run.view)
-        } else {
-            std::mem::replace(&mut views.dropped, run.view)
-        };
-        drop(views);
-        drop(gone);
+        if takes_effect && ended.front().is_some_and(|run| run.since == since) {
+            let view = ended.pop_front().and_then(|run| run.view);
+            goes(std::mem::replace(landed, view));
+        }
+        // One at a time, outside of the lock.
+        while views.let_go.front().is_some_and(|(until, _)| *until <= since) {
+            let gone = views.let_go.pop_front();
+            drop(views);
+            drop(gone);
+            views = self.views();
+        }
     }
 }
