@@ -44,7 +44,7 @@ if [[ $which == address || $which == all ]]; then
         --test parallel --test checked_types
     # What a panic throws is left alone when dropping it panics again: that is a leak on purpose.
     ASAN_OPTIONS=detect_leaks=0 run address -p convoy-tests --test host --test host_faults \
-        --test host_events
+        --test host_events --test host_triggers --test host_installing --test host_lock_step
 fi
 
 if [[ $which == thread || $which == all ]]; then
