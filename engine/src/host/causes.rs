@@ -1,8 +1,8 @@
 //! Causes that run modules besides their rates: events, changes, and threads that ask for a view.
 //!
 //! A cause is looked for in the live world once a frame, cheaply and on the safe side. Where one is up, the
-//! module is given a view, and the view tells whether it is in there. What is not in there yet, as of a view
-//! that is older than the world, stays up.
+//! module is given a view, and the view tells whether it is in there. A cause that is not, as the view is
+//! older than the world, stays up.
 
 use crate::query::Changed;
 use crate::snapshot::{View, diff};

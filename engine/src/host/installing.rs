@@ -5,9 +5,9 @@ use crate::world::World;
 
 use super::causes::Cause;
 use super::config::HostError;
-use super::convoy::{Candidate, Convoy, ConvoyKey, union_of, update_once};
+use super::convoy::{Candidate, Convoy, union_of, update_once};
 use super::module::{Declared, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
-use super::module_host::{ModuleHost, check_provider, declared_mask};
+use super::module_host::{ModuleHost, candidate, check_provider, declared_mask};
 use super::rate::Schedule;
 use super::workers::Workers;
 
@@ -124,24 +124,14 @@ impl ModuleHost {
         Ok(())
     }
 
-    /// The module at a place, as grouping sees it.
-    fn candidate(&self, number: usize) -> Candidate {
-        let slot = &self.modules[number];
-        Candidate {
-            number,
-            key: ConvoyKey::of(&slot.spec),
-            mask: slot.mask,
-            provider: slot.provider.as_deref().cloned(),
-            has_causes: !slot.causes.is_empty(),
-            tracks_changes: slot.spec.tracks_changes,
-        }
-    }
-
     /// Lets a module join the convoy that it belongs to, or one of its own.
     fn join(&mut self, number: usize) {
-        let new = self.candidate(number);
+        let new = candidate(&self.modules[number]);
         let found = self.convoys.iter().position(|convoy| {
-            convoy.members.first().is_some_and(|&member| self.candidate(member).goes_with(&new))
+            convoy
+                .members
+                .first()
+                .is_some_and(|&member| candidate(&self.modules[member]).goes_with(&new))
         });
         let empty = || self.convoys.iter().position(|convoy| convoy.members.is_empty());
         let place = found.or_else(empty).unwrap_or(self.convoys.len());
@@ -153,7 +143,7 @@ impl ModuleHost {
         members.push(number);
         members.sort_unstable();
         let members: Vec<Candidate> =
-            members.iter().map(|&member| self.candidate(member)).collect();
+            members.iter().map(|&member| candidate(&self.modules[member])).collect();
         let goes_on = found.filter(|&place| {
             let convoy = &self.convoys[place];
             let is_wide = new.mask.is_subset(&convoy.mask) && !new.tracks_changes;

@@ -58,7 +58,7 @@ pub trait Module: Send + 'static {
     fn run(&mut self, context: &mut ModuleContext<'_>);
 
     /// The state of the module as bytes, for [`Module::load`]; `None`, unless said otherwise, where it has none that is
-    /// worth keeping. What lies in resources and components is saved with the world.
+    /// worth keeping. Resources and components are saved with the world.
     fn save(&self) -> Option<Vec<u8>> {
         None
     }

@@ -284,23 +284,12 @@ impl ModuleHost {
         let away_max = threaded.count();
         let mut candidates = Vec::with_capacity(self.modules.len());
         for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
-            let spec = &slot.spec;
-            slot.mask = declared_mask(world, spec)?;
-            let key = ConvoyKey::of(spec);
-            let provider = slot.provider.as_deref().cloned();
-            if let Some(provider) = &provider {
+            slot.mask = declared_mask(world, &slot.spec)?;
+            if let Some(provider) = slot.provider.as_deref() {
                 let captured = contain(|| provider.mask());
-                check_provider(world, spec, &slot.mask, captured.as_ref())?;
+                check_provider(world, &slot.spec, &slot.mask, captured.as_ref())?;
             }
-            let (has_causes, tracks_changes) = (!slot.causes.is_empty(), spec.tracks_changes);
-            candidates.push(Candidate {
-                number: slot.id.index(),
-                key,
-                mask: slot.mask,
-                provider,
-                has_causes,
-                tracks_changes,
-            });
+            candidates.push(candidate(slot));
         }
         self.timeline
             .start(self.config.timeline, self.modules.len())
@@ -376,7 +365,7 @@ impl ModuleHost {
     pub(super) fn snapshots_max(&self) -> usize {
         let held = self.modules.iter().map(|slot| {
             let runs = slot.runs_stock(&self.config);
-            // Those that are kept to be compared may be twice as many, and one more.
+            // Those that are kept to be compared may be twice as many, and two more.
             runs + usize::from(slot.spec.tracks_changes) * (2 * runs + 2)
         });
         held.sum::<usize>() + self.modules.len() + 2
@@ -496,6 +485,18 @@ impl ModuleHost {
             modules: modules.collect(),
             systems: self.systems.iter().map(System::statistics).collect(),
         }
+    }
+}
+
+/// A module as grouping sees it.
+pub(super) fn candidate(slot: &Slot) -> Candidate {
+    Candidate {
+        number: slot.id.index(),
+        key: ConvoyKey::of(&slot.spec),
+        mask: slot.mask,
+        provider: slot.provider.as_deref().cloned(),
+        has_causes: !slot.causes.is_empty(),
+        tracks_changes: slot.spec.tracks_changes,
     }
 }
 

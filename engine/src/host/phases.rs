@@ -10,7 +10,7 @@ use super::systems::{Frame, Phase, System};
 /// # Systems
 impl ModuleHost {
     /// Adds a part of the simulation, which runs in every frame on the thread that calls it, on the live world: see
-    /// [`Phase`]. May be called at any time. Whoever would rather call the simulation between two frames needs
+    /// [`Phase`]. May be called at any time. A simulation that is called between two frames needs
     /// none of this.
     ///
     /// A panic of a system is one of [`ModuleHost::run_frame`]: the world is as the system left it, the rest of

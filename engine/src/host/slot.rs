@@ -69,10 +69,10 @@ pub(super) struct Slot {
     pub(super) comes_again: bool,
     /// The state of the world in which the last run was given its view.
     pub(super) leased_in: WorldState,
+    /// The frame on which the last run was given its view.
+    pub(super) leased_on: u64,
     /// Whether runs in that state have landed without effect, because the world was in another one.
     pub(super) overtaken: bool,
-    /// The frame on which it was.
-    pub(super) leased_on: u64,
     /// The view that was last given to a module with causes.
     pub(super) compared: Option<View>,
     /// Times due since the module was switched off.
