@@ -119,6 +119,25 @@ fn a_view_does_not_differ_from_itself_or_from_one_of_an_idle_world() {
 }
 
 #[test]
+fn the_order_of_rows_and_free_handles_are_no_difference_and_links_are() {
+    let (mut world, pool) = small();
+    let [first, second] = [1_u32, 2].map(|number| world.spawn((number,)));
+    let one = capture(&mut world, &pool);
+    world.insert(first, (1_u8,)).unwrap();
+    world.remove::<(u8,)>(first).unwrap();
+    let swapped = capture(&mut world, &pool);
+    let guest = world.spawn((3_u32,));
+    world.despawn(guest).unwrap();
+    let freed = capture(&mut world, &pool);
+    for (older, newer) in [(&one, &swapped), (&swapped, &freed), (&freed, &one)] {
+        assert!(diff(older, newer).unwrap().is_empty());
+        assert_ne!(older.state_hash(), newer.state_hash());
+    }
+    world.set_parent(first, second).unwrap();
+    assert!(!diff(&freed, &capture(&mut world, &pool)).unwrap().is_empty());
+}
+
+#[test]
 fn spawned_and_despawned_entities_are_listed_and_a_reused_slot_is_both() {
     let (mut world, pool) = small();
     let entities: Vec<_> = (0..9_u32).map(|number| world.spawn((number,))).collect();

@@ -37,9 +37,13 @@ struct Counts {
     events: AtomicU64,
 }
 
+/// Small chunks, so that their boundaries are crossed, and slabs of one page.
+fn config_of_worlds() -> WorldConfig {
+    WorldConfig::default().chunk_rows_max(256)
+}
+
 fn world_of(number: u64) -> World {
-    let config = WorldConfig::default().chunk_rows_max(4);
-    let mut world = World::with_config(config);
+    let mut world = World::with_config(config_of_worlds());
     for _ in 0..ROWS {
         world.spawn((number, number as u32));
     }
@@ -178,7 +182,7 @@ fn run(seed: u64, workers: usize) -> Option<String> {
     }
     // Registered in another order, so that types have other ids. Those of the providers that were
     // assigned by hand capture everything all the same.
-    worlds[1] = World::new();
+    worlds[1] = World::with_config(config_of_worlds());
     worlds[1].register_event::<u16>().unwrap();
     (0..ROWS).for_each(|_| _ = worlds[1].spawn((0_u32, 0_u64)));
     let pool = SnapshotPool::default();

@@ -187,7 +187,9 @@ impl<'a> Diff<'a> {
         self.ids_of(Kind::Component).filter(|&id| id != ComponentId::ENTITY)
     }
 
-    /// Whether the two snapshots are equal in all that the diff speaks of.
+    /// Whether the two snapshots are equal in all that the diff speaks of: entities, components, toggles, the
+    /// hierarchy and resources. Rows may be in another order, and other handles free, so
+    /// [`View::state_hash`] may differ all the same.
     pub fn is_empty(&self) -> bool {
         self.spawned().chain(self.despawned()).next().is_none()
             && self.inserted().chain(self.removed()).next().is_none()
