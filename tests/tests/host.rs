@@ -387,19 +387,28 @@ fn dropping_a_host_that_never_ran_drops_its_modules() {
     assert_eq!(Arc::strong_count(&held), 1);
 }
 
+/// Without threads modules run on the host's, and what they record lands on the frame on which it always does.
 #[test]
-fn an_asynchronous_module_needs_workers() {
-    let mut world = World::new();
+fn a_host_without_workers_runs_modules_of_every_mode_on_its_own_thread() {
+    let (mut world, here) = (World::new(), thread::current().id());
     let mut host = ModuleHost::new(config(0, None));
-    host.add(ModuleSpec::fast("prompt").reads_all(), |_| {}).unwrap();
-    let spec = ModuleSpec::slow("remote", Rate::hz(1)).reads_all().mode(Mode::Asynchronous);
-    host.add(spec, |_| {}).unwrap();
-    let error = host.run_frame(&mut world, FRAME).unwrap_err();
-    assert!(matches!(&error, HostError::NoWorkers { module } if module == "remote"), "{error}");
-    assert!(error.to_string().contains("remote"));
-    assert_eq!((world.tick(), host.statistics(&world).frames), (0, 0), "nothing has happened");
-    let error = host.run_frame(&mut world, FRAME).unwrap_err();
-    assert!(matches!(error, HostError::NoWorkers { .. }), "it may be tried again");
+    for (name, mode) in [("synced", Mode::FrameSynced), ("remote", Mode::Asynchronous)] {
+        let spec = ModuleSpec::fast(name).reads_all().mode(mode);
+        host.add(spec, move |context| {
+            assert_eq!(thread::current().id(), here);
+            context.commands().spawn((1_u8,));
+        })
+        .unwrap();
+    }
+    for frame in 1..5 {
+        host.run_frame(&mut world, FRAME).unwrap();
+        assert_eq!(world.entity_count(), 2 * frame - 1, "one landed at once, one a frame later");
+    }
+    host.finish(&mut world);
+    assert_eq!(world.entity_count(), 8);
+    let modules = host.statistics(&world).modules;
+    assert!(modules.iter().all(|module| (module.runs, module.panics) == (4, 0)));
+    assert_eq!((modules[0].view_age_max, modules[1].view_age_max), (0, 1));
 }
 
 #[test]

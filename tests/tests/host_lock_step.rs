@@ -42,7 +42,7 @@ fn reporting(host: &mut ModuleHost, rate: Rate, seed: u64) {
 
 #[test]
 fn a_run_lands_exactly_as_many_frames_later_with_any_number_of_workers() {
-    for (frames, workers) in [(1, 1), (2, 3), (4, 1), (4, 4), (7, 2)] {
+    for (frames, workers) in [(1, 1), (2, 0), (2, 3), (4, 1), (4, 4), (7, 2)] {
         let (mut world, mut host) = (World::new(), ModuleHost::new(lock_step(frames, workers)));
         for (seed, every) in [1, 1, 2, 3].into_iter().enumerate() {
             reporting(&mut host, Rate::every_frames(every), seed as u64);
@@ -62,6 +62,8 @@ fn a_run_lands_exactly_as_many_frames_later_with_any_number_of_workers() {
         let runs: Vec<u64> = modules.iter().map(|module| module.runs).collect();
         assert_eq!(runs, [60, 60, 30, 20], "{frames} frames, {workers} workers");
         assert!(modules.iter().all(|module| module.overruns + module.refused == 0));
+        let ages: Vec<u64> = modules.iter().map(|module| module.view_age_max).collect();
+        assert_eq!(ages, [u64::from(frames); 4]);
     }
 }
 

@@ -36,6 +36,10 @@ impl HostConfig {
     /// Threads that run asynchronous and frame-synced modules: by default as many as the machine has cores, and at
     /// least four, so that a few long runs leave a thread to the short ones. No more are started than there are
     /// such modules. Of the runs that wait for a thread, those of modules with short runs begin first.
+    ///
+    /// With zero, every module runs on the host's thread as soon as it is given its view, and the frame takes as much
+    /// longer. Results land on the same frames as ever: in lock step, one and the same simulation runs with or without
+    /// threads.
     #[must_use]
     pub fn workers(mut self, threads: usize) -> Self {
         self.workers = Some(threads);
@@ -201,11 +205,6 @@ pub enum HostError {
         /// The id.
         id: ComponentId,
     },
-    /// A module is asynchronous or frame-synced and the host has no workers.
-    NoWorkers {
-        /// The module's name.
-        module: String,
-    },
     /// The provider that was assigned to a module does not capture all that the module declared. In
     /// a world that has taken the place of the host's, types may have other ids than the provider
     /// knows.
@@ -261,9 +260,6 @@ impl fmt::Display for HostError {
                     formatter,
                     "module {module} declares to read {id:?}, which the world does not know"
                 )
-            }
-            Self::NoWorkers { module } => {
-                write!(formatter, "module {module} needs workers and the host has none")
             }
             Self::ProviderMask { module, component } => write!(
                 formatter,

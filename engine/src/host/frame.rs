@@ -274,10 +274,16 @@ impl ModuleHost {
         }
     }
 
-    /// Sends a module out with its next run, if one waits and the module is here.
+    /// Sends a module out with its next run, if one waits and the module is here. Runs it at once where there are no
+    /// threads.
     fn send_next(&mut self, number: usize) {
-        if let Some(job) = self.modules[number].take_next() {
-            self.workers.as_ref().expect("modules of this mode have workers").send(job);
+        let Some(mut job) = self.modules[number].take_next() else { return };
+        match &self.workers {
+            Some(workers) => workers.send(job),
+            None => {
+                job.run();
+                self.take_back(job);
+            }
         }
     }
 
@@ -534,6 +540,9 @@ impl Slot {
         if let Some(job) = &self.job {
             (self.lost_events, self.dropped_events) = (job.inbox.lost(), job.inbox.dropped());
         }
+        // A restore may have taken the world back before the view.
+        self.view_age = world.tick().saturating_sub(run.tick);
+        self.view_age_max = self.view_age_max.max(self.view_age);
         self.run_times.add(run.run_time);
         self.record.add(run.run_time, panicked);
         self.count_faults(&run, panicked, config);

@@ -102,10 +102,7 @@ impl ModuleHost {
             let captured = contain(|| provider.mask());
             check_provider(world, &slot.spec, &mask, captured.as_ref())?;
         }
-        if slot.spec.mode != Mode::Synchronous {
-            if self.config.workers_max() == 0 {
-                return Err(HostError::NoWorkers { module: slot.spec.name.clone() });
-            }
+        if slot.spec.mode != Mode::Synchronous && self.config.workers_max() > 0 {
             let patience = (self.config.abandon_after, Vec::new());
             let workers = self.workers.get_or_insert_with(|| Workers::new(patience));
             workers.name(number, &slot.spec.name);

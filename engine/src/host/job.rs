@@ -52,6 +52,8 @@ pub(super) struct Run {
     pub(super) since: u64,
     /// The state of the world then.
     pub(super) state: WorldState,
+    /// The tick of the view.
+    pub(super) tick: u64,
     /// Whether it came after its deadline.
     pub(super) late: bool,
     /// Whether runs of its own state that landed before it was given its view took no effect.
@@ -74,6 +76,7 @@ impl Run {
             given: Given::NOTHING,
             since: 0,
             state: WorldState::NONE,
+            tick: 0,
             late: false,
             overtakes: false,
             comes_again: false,
@@ -85,6 +88,7 @@ impl Run {
 
     /// Gives the module its view for the run.
     pub(super) fn lend(&mut self, view: View, given: Given, (since, state): (u64, WorldState)) {
+        self.tick = view.tick();
         self.view = Some(view);
         self.given = given;
         (self.since, self.state, self.late) = (since, state, false);

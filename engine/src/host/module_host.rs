@@ -268,20 +268,13 @@ impl ModuleHost {
     /// # Errors
     ///
     /// When a declared type can't be registered, a provider that was assigned by hand does not
-    /// capture all that its module declared, an asynchronous or frame-synced module has no workers,
-    /// or threads can't be started. The host can be tried again, with any world.
+    /// capture all that its module declared, or threads can't be started. The host can be tried again, with any world.
     pub fn initialize(&mut self, world: &mut World) -> Result<(), HostError> {
         if self.is_running() {
             return self.adopt(world);
         }
         let is_threaded = |slot: &&Slot| slot.spec.mode != Mode::Synchronous && !slot.has_left;
-        let threaded = self.modules.iter().filter(is_threaded);
-        if let Some(slot) = threaded.clone().next()
-            && self.config.workers_max() == 0
-        {
-            return Err(HostError::NoWorkers { module: slot.spec.name.clone() });
-        }
-        let away_max = threaded.count();
+        let away_max = self.modules.iter().filter(is_threaded).count();
         let mut candidates = Vec::with_capacity(self.modules.len());
         for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
             slot.mask = declared_mask(world, &slot.spec)?;
@@ -294,7 +287,7 @@ impl ModuleHost {
         self.timeline
             .start(self.config.timeline, self.modules.len())
             .map_err(HostError::Timeline)?;
-        if away_max > 0 {
+        if away_max > 0 && self.config.workers_max() > 0 {
             let on_start = self.on_worker_start.as_deref();
             let names = self.modules.iter().map(|slot| slot.spec.name.clone()).collect();
             let patience = (self.config.abandon_after, names);
@@ -472,6 +465,8 @@ impl ModuleHost {
             dropped_events: slot.dropped_events,
             run_time: slot.record.run_time,
             run_time_p99: slot.run_times.quantile(0.99),
+            view_age: slot.view_age,
+            view_age_max: slot.view_age_max,
             last_panic: slot.last_panic.clone(),
             playback: slot.record.playback,
         });

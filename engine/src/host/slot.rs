@@ -87,6 +87,9 @@ pub(super) struct Slot {
     pub(super) lost_events: u64,
     pub(super) dropped_events: u64,
     pub(super) run_times: RunTimes,
+    /// By how many ticks the world was ahead of the view of the last run, and of any, when it landed.
+    pub(super) view_age: u64,
+    pub(super) view_age_max: u64,
     /// The message of the last run that ended in a panic.
     pub(super) last_panic: Option<String>,
     pub(super) skipped: u64,
@@ -162,6 +165,8 @@ impl Slot {
             lost_events: 0,
             dropped_events: 0,
             run_times: RunTimes::new(),
+            view_age: 0,
+            view_age_max: 0,
             last_panic: None,
             skipped: 0,
             skips_next: false,

@@ -113,6 +113,11 @@ pub struct ModuleStatistics {
     pub run_time: Duration,
     /// The time that 99 of 100 of its runs did not exceed, up to a quarter too long.
     pub run_time_p99: Duration,
+    /// By how many ticks the world was ahead of the view of the last run, when that landed: how old the picture was
+    /// that its commands answer.
+    pub view_age: u64,
+    /// The highest [`ModuleStatistics::view_age`] of all runs.
+    pub view_age_max: u64,
     /// The message of the last run that ended in a panic.
     pub last_panic: Option<String>,
     /// The outcome of its commands.
@@ -156,8 +161,18 @@ impl fmt::Display for HostStatistics {
         }
         writeln!(
             formatter,
-            "{:<24} {:>9} {:>7} {:>8} {:>7} {:>7} {:>11} {:>11}  state",
-            "module", "runs", "panics", "overruns", "refused", "late", "mean", "p99"
+            "{:<24} {:>9} {:>7} {:>8} {:>7} {:>7} {:>7} {:>7} {:>11} {:>11} {:>9} state",
+            "module",
+            "runs",
+            "panics",
+            "overruns",
+            "refused",
+            "late",
+            "skipped",
+            "lost",
+            "mean",
+            "p99",
+            "oldest"
         )?;
         for module in &self.modules {
             let (mean, p99) = (module.mean_run_time(), module.run_time_p99);
@@ -169,10 +184,13 @@ impl fmt::Display for HostStatistics {
             };
             write!(
                 formatter,
-                "{name:<24} {runs:>9} {panics:>7} {overruns:>8} {refused:>7} {:>7} {:>11} {:>11}  {state}",
+                "{name:<24} {runs:>9} {panics:>7} {overruns:>8} {refused:>7} {:>7} {:>7} {:>7} {:>11} {:>11} {:>3} ticks {state}",
                 module.missed_deadlines,
+                module.skipped,
+                module.lost_events + module.dropped_events,
                 format!("{mean:.1?}"),
                 format!("{p99:.1?}"),
+                module.view_age_max,
             )?;
             match &module.last_panic {
                 Some(message) => writeln!(formatter, ", last panic: {message}")?,
@@ -181,13 +199,19 @@ impl fmt::Display for HostStatistics {
         }
         writeln!(
             formatter,
-            "{:<24} {:>9} {:>9} {:>11} {:>14} {:>14}",
-            "convoy", "members", "captures", "oldest", "bytes retained", "bytes saved"
+            "{:<24} {:>9} {:>9} {:>11} {:>14} {:>14} {:>14}",
+            "convoy",
+            "members",
+            "captures",
+            "oldest",
+            "bytes copied",
+            "bytes retained",
+            "bytes saved"
         )?;
         for convoy in &self.convoys {
             writeln!(
                 formatter,
-                "{:<24} {:>9} {:>9} {:>5} ticks {:>14} {:>14}",
+                "{:<24} {:>9} {:>9} {:>5} ticks {:>14} {:>14} {:>14}",
                 match convoy.mode {
                     Some(mode) => format!("{}, {mode:?}", convoy.rate),
                     None => convoy.rate.to_string(),
@@ -195,6 +219,7 @@ impl fmt::Display for HostStatistics {
                 convoy.members,
                 convoy.provider.captures,
                 convoy.oldest_lag,
+                convoy.copied_bytes,
                 convoy.retained_bytes,
                 convoy.saved_bytes,
             )?;
