@@ -38,7 +38,7 @@ use super::systems::Phase;
 use super::time::Time;
 use super::timeline::{RunTimes, Timeline};
 use super::workers::Workers;
-use super::world_state::WorldState;
+use super::world_state::{Era, WorldState};
 
 impl ModuleHost {
     /// Runs one frame, `dt` after the last one, and advances the world's tick.
@@ -137,9 +137,13 @@ impl ModuleHost {
         self.modules.iter_mut().flat_map(|slot| &mut slot.ended).for_each(|run| run.land());
     }
 
-    /// Notes the state of the world: whether it has been restored, synced or replaced. Runs on others take no effect.
+    /// Notes whether the world has been restored, synced or replaced: runs that were given their views before that take
+    /// no effect.
     fn note_state(&mut self, world: &World) {
-        self.state = WorldState::of(world);
+        let state = WorldState::of(world);
+        if mem::replace(&mut self.state, state) != state {
+            self.era = self.era.next();
+        }
     }
 
     /// Takes finished jobs back, and lands the runs that are due to.
@@ -191,7 +195,7 @@ impl ModuleHost {
                 let landing = slot.ended.iter_mut().take_while(|run| run.since <= landing);
                 landing.for_each(|run| run.land());
             }
-            let faults = (self.on_panic.as_ref(), &self.config, self.state);
+            let faults = (self.on_panic.as_ref(), &self.config, self.era);
             for slot in &mut self.modules {
                 while slot.first_ended(landing).is_some() {
                     self.open_runs -= 1;
@@ -237,7 +241,7 @@ impl ModuleHost {
                         let view = view.narrow_to(&slot.mask);
                         // All causes that the view has, whether the module is due or not.
                         if slot.take_causes(world, &view) || is_due {
-                            slot.lend(view, (self.now, self.frame, self.state));
+                            slot.lend(view, (self.now, self.frame, self.era));
                             self.open_runs += 1;
                         }
                     }
@@ -265,7 +269,7 @@ impl ModuleHost {
             }
         }
         self.finish_frame_synced();
-        let faults = (self.on_panic.as_ref(), &self.config, self.state);
+        let faults = (self.on_panic.as_ref(), &self.config, self.era);
         for slot in self.modules.iter_mut().filter(|slot| slot.spec.mode != Mode::Asynchronous) {
             if !slot.ended.is_empty() {
                 self.open_runs -= 1;
@@ -305,7 +309,7 @@ fn settle(
     slot: &mut Slot,
     world: &mut World,
     (timeline, frame): (&mut Timeline, u64),
-    (on_panic, config, state): (Option<&PanicCallback>, &HostConfig, WorldState),
+    (on_panic, config, era): (Option<&PanicCallback>, &HostConfig, Era),
 ) {
     let mut run = slot.ended.pop_front().expect("only a run that has ended is settled");
     if timeline.is_on()
@@ -314,7 +318,7 @@ fn settle(
         timeline.enter((slot.id, slot.convoy), times, frame);
     }
     let panic = run.panic.take();
-    slot.finish_run(run, (panic.is_some(), state), (world, config));
+    slot.finish_run(run, (panic.is_some(), era), (world, config));
     if let Some(message) = panic {
         let (module, name) = (slot.id, slot.spec.name.as_str());
         tell(&ModulePanic { module, name, message: &message }, on_panic);
@@ -475,23 +479,22 @@ impl Slot {
         }
     }
 
-    fn lend(&mut self, view: View, (now, frame, state): (Time, u64, WorldState)) {
+    fn lend(&mut self, view: View, (now, frame, era): (Time, u64, Era)) {
         let mut run = self.idle.pop_front().expect("a run was made ready");
         let dt = now.duration_since(self.accounted);
         let dropped_commands = mem::take(&mut self.dropped_untold);
-        run.lend(view, Given { dt, time: now, dropped_commands }, (frame, state));
-        run.overtakes = mem::take(&mut self.overtaken);
-        (self.began, self.leased_in, self.leased_on) = (now, state, frame);
+        run.lend(view, Given { dt, time: now, dropped_commands }, (frame, era));
+        (self.began, self.leased_in, self.leased_on) = (now, era, frame);
         self.accounted = self.accounted.after(dt);
         self.waiting.push_back(run);
     }
 
-    /// Plays back the commands of a run that has ended, unless they are for a world whose place another one has
-    /// taken.
+    /// Plays back the commands of a run that has ended, unless another world has taken the place of the one that they
+    /// are for, also where that is back.
     fn finish_run(
         &mut self,
         mut run: Box<Run>,
-        (panicked, state): (bool, WorldState),
+        (panicked, era): (bool, Era),
         (world, config): (&mut World, &HostConfig),
     ) {
         if self.has_left {
@@ -499,7 +502,8 @@ impl Slot {
         }
         let recorded = !run.commands.is_empty();
         let next = self.next_commands.take_if(|commands| commands.is_of(world));
-        if run.commands.is_of(world) {
+        let is_of_world = run.commands.is_of(world);
+        if is_of_world && (run.era == era || run.commands.is_outdated(world)) {
             // The waiting buffer is not needed where the earlier world is back.
             drop(next);
             if run.commands.is_outdated(world) {
@@ -510,18 +514,18 @@ impl Slot {
             self.record.playback.add(world.play_back(&mut run.commands));
         } else {
             self.drop_commands(&mut run.commands);
-            if let Some(next) = next {
+            if let Some(next) = next.filter(|_| !is_of_world) {
                 run.commands = next;
             }
         }
         if !self.causes.is_empty() {
-            let is_overtaken = run.state != state && recorded;
+            let is_overtaken = run.era != era && recorded;
             let comes_again = run.comes_again || is_overtaken || run.late && !panicked;
-            // A later run that is under way in the present state reads it.
-            self.comes_again |= comes_again && (self.leased_in != state || !self.is_under_way());
+            // A later run that is under way in the present era reads it.
+            self.comes_again |= comes_again && (self.leased_in != era || !self.is_under_way());
         }
-        // Where the world has left the state of the run, the first run of the new state sees to its events.
-        let mut takes_effect = run.state == state;
+        // Where the era of the run has ended, the first run of the next one sees to its events.
+        let mut takes_effect = run.era == era;
         if takes_effect {
             match &mut self.job {
                 // Late runs are not queued. One that has panicked gave back what it had read.
@@ -532,8 +536,6 @@ impl Slot {
                 None => self.landed_while_away += 1,
             }
         }
-        // Where a run of another state has its view, it sees that by itself.
-        self.overtaken |= run.state != state && self.leased_in == run.state;
         if let Some(seen) = &self.seen {
             seen.land((run.since, self.leased_on), takes_effect);
         }

@@ -13,7 +13,7 @@ use crate::storage::component::Component;
 use crate::world::events::{EventCursor, Events};
 use crate::world::read_error::ReadError;
 
-use super::world_state::WorldState;
+use super::world_state::Era;
 
 /// The cursors of a module, by type.
 ///
@@ -25,8 +25,8 @@ pub(super) struct Inbox {
     failed: u32,
     /// The runs that have ended and not landed.
     ended: VecDeque<Ended>,
-    /// The state of the world that the last run was on.
-    state: WorldState,
+    /// That of the last run.
+    era: Era,
     /// Events that were dropped because the runs that read them failed too often.
     dropped: u64,
     /// Whether the module is told changes, which come again as events do.
@@ -135,7 +135,7 @@ impl Inbox {
             cursors: Vec::new(),
             failed: 0,
             ended: VecDeque::new(),
-            state: WorldState::NONE,
+            era: Era::default(),
             dropped: 0,
         }
     }
@@ -157,11 +157,10 @@ impl Inbox {
         view.try_events(&mut cursor.expect("the place has this type").now)
     }
 
-    /// Begins a run on a state of the world. Where the runs before were on another one, those that have not landed
-    /// take no effect, from the first one on that recorded anything.
-    /// `overtaken` tells that of those on this one.
-    pub(super) fn begin(&mut self, (state, overtaken): (WorldState, bool), tries: u32) {
-        if mem::replace(&mut self.state, state) == state && !overtaken {
+    /// Begins a run. Where the runs before were of another era, those that have not landed take no effect, from the first
+    /// one on that recorded anything.
+    pub(super) fn begin(&mut self, era: Era, tries: u32) {
+        if mem::replace(&mut self.era, era) == era {
             return;
         }
         while self.ended.front().is_some_and(|run| !run.records) {

@@ -15,7 +15,7 @@ use super::module::{Given, Mode, Module, ModuleContext};
 use super::scratch::RunScratch;
 use super::seen::Seen;
 use super::timeline::RunTimes;
-use super::world_state::WorldState;
+use super::world_state::Era;
 
 pub(super) struct Job {
     /// The module's place in the order of registration.
@@ -50,14 +50,11 @@ pub(super) struct Run {
     given: Given,
     /// The frame on which the module was given the view.
     pub(super) since: u64,
-    /// The state of the world then.
-    pub(super) state: WorldState,
+    pub(super) era: Era,
     /// The tick of the view.
     pub(super) tick: u64,
     /// Whether it came after its deadline.
     pub(super) late: bool,
-    /// Whether runs of its own state that landed before it was given its view took no effect.
-    pub(super) overtakes: bool,
     /// Whether what it read comes again.
     pub(super) comes_again: bool,
     /// The message of the panic that it ended in.
@@ -75,10 +72,9 @@ impl Run {
             view: None,
             given: Given::NOTHING,
             since: 0,
-            state: WorldState::NONE,
+            era: Era::default(),
             tick: 0,
             late: false,
-            overtakes: false,
             comes_again: false,
             panic: None,
             run_time: Duration::ZERO,
@@ -87,11 +83,11 @@ impl Run {
     }
 
     /// Gives the module its view for the run.
-    pub(super) fn lend(&mut self, view: View, given: Given, (since, state): (u64, WorldState)) {
+    pub(super) fn lend(&mut self, view: View, given: Given, (since, era): (u64, Era)) {
         self.tick = view.tick();
         self.view = Some(view);
         self.given = given;
-        (self.since, self.state, self.late) = (since, state, false);
+        (self.since, self.era, self.late) = (since, era, false);
     }
 
     /// Drops the view of a run that lands, or whose result is no longer waited for.
@@ -153,15 +149,15 @@ impl Job {
         // Relaxed: it orders nothing.
         self.has_begun.store(true, Ordering::Relaxed);
         span!("module", name = self.name.as_str(), tick = view.tick());
-        inbox.begin((run.state, run.overtakes), self.event_tries);
+        inbox.begin(run.era, self.event_tries);
         let began = Instant::now();
-        let Run { commands, given, state, .. } = &mut **run;
-        let state = *state;
+        let Run { commands, given, era, .. } = &mut **run;
+        let era = *era;
         let given = *given;
         // Unwind safety: the commands are cleared below, and a module that doesn't cope with its own
         // interrupted run is switched off when it goes on failing.
         let seen = self.seen.as_ref();
-        let last = seen.map(|seen| seen.last(state));
+        let last = seen.map(|seen| seen.last(era));
         let last_view = last.as_ref().map(Option::as_ref);
         let scratch = self.scratch.bump();
         let call = || {
@@ -184,7 +180,7 @@ impl Job {
         }
         if let (Some(seen), Some(last)) = (seen, last) {
             let now = if run.comes_again { last } else { Some(view.clone()) };
-            seen.end((run.since, run.state), now);
+            seen.end((run.since, run.era), now);
         }
         self.scratch.reset();
         if self.keeps_views {

@@ -25,7 +25,7 @@ use super::systems::System;
 use super::time::Time;
 use super::timeline::{ModuleRun, Timeline};
 use super::workers::{WorkerStart, Workers};
-use super::world_state::WorldState;
+use super::world_state::{Era, WorldState};
 
 /// Runs background modules beside a simulation, and lets those of one rate share a snapshot.
 ///
@@ -83,6 +83,7 @@ pub struct ModuleHost {
     world: WorldId,
     /// The state of the world on the last frame.
     pub(super) state: WorldState,
+    pub(super) era: Era,
     /// The limits and the callback for slow readers.
     pub(super) slow_readers: Option<SlowConvoys>,
     pub(super) pace: Pace,
@@ -128,6 +129,7 @@ impl ModuleHost {
             on_panic: None,
             on_worker_start: None,
             state: WorldState::NONE,
+            era: Era::default(),
             open_runs: 0,
             systems: Vec::new(),
             names: HashSet::new(),

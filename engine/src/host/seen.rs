@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::snapshot::View;
 
-use super::world_state::WorldState;
+use super::world_state::Era;
 
 /// The views that a module has seen.
 #[derive(Clone, Default)]
@@ -30,7 +30,7 @@ struct Views {
 struct Ended {
     /// The frame on which it was given its view.
     since: u64,
-    state: WorldState,
+    era: Era,
     /// The view that the module has seen then: the one before, where the run failed.
     view: Option<View>,
 }
@@ -41,16 +41,16 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The view that a run on a state of the world is compared with.
-    pub(super) fn last(&self, state: WorldState) -> Option<View> {
+    /// The view that a run of an era is compared with.
+    pub(super) fn last(&self, era: Era) -> Option<View> {
         let views = self.views();
-        let last = views.ended.back().filter(|run| run.state == state);
+        let last = views.ended.back().filter(|run| run.era == era);
         last.map_or_else(|| views.landed.clone(), |run| run.view.clone())
     }
 
     /// Ends a run with the view that the module has seen then.
-    pub(super) fn end(&self, (since, state): (u64, WorldState), view: Option<View>) {
-        self.views().ended.push_back(Ended { since, state, view });
+    pub(super) fn end(&self, (since, era): (u64, Era), view: Option<View>) {
+        self.views().ended.push_back(Ended { since, era, view });
     }
 
     /// Lands the run that was given its view on the frame `since`, and takes effect or not. The last run that has

@@ -19,7 +19,7 @@ use super::module::{ModuleId, ModuleSpec};
 use super::run_time::RunTimes;
 use super::seen::Seen;
 use super::time::Time;
-use super::world_state::WorldState;
+use super::world_state::Era;
 
 /// One module as the host keeps it.
 pub(super) struct Slot {
@@ -67,12 +67,10 @@ pub(super) struct Slot {
     pub(super) seen: Option<Seen>,
     /// Whether a run is due because what the last one read comes again.
     pub(super) comes_again: bool,
-    /// The state of the world in which the last run was given its view.
-    pub(super) leased_in: WorldState,
+    /// The era in which the last run was given its view.
+    pub(super) leased_in: Era,
     /// The frame on which the last run was given its view.
     pub(super) leased_on: u64,
-    /// Whether runs in that state have landed without effect, because the world was in another one.
-    pub(super) overtaken: bool,
     /// The view that was last given to a module with causes.
     pub(super) compared: Option<View>,
     /// Times due since the module was switched off.
@@ -152,9 +150,8 @@ impl Slot {
             causes,
             seen,
             comes_again: false,
-            leased_in: WorldState::NONE,
+            leased_in: Era::default(),
             leased_on: 0,
-            overtaken: false,
             compared: None,
             off_for: 0,
             overruns: 0,

@@ -1,4 +1,4 @@
-//! [`WorldState`]: which world a run is for, and which of its pasts.
+//! [`WorldState`] and [`Era`]: which world a run is for, and which of its pasts.
 
 use crate::storage::world_id::WorldId;
 use crate::world::World;
@@ -13,5 +13,16 @@ impl WorldState {
 
     pub(super) fn of(world: &World) -> Self {
         Self(world.id, world.lineage.current())
+    }
+}
+
+/// A stretch of frames with a world in one state. A world that comes back after another one begins a new era: what was
+/// under way when it left takes no effect any more, whenever that ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Era(u64);
+
+impl Era {
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
     }
 }
