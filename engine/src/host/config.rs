@@ -8,7 +8,8 @@ use convoy_pool::MemoryError;
 
 use crate::storage::{ComponentId, RegisterError};
 
-use super::module::{LoadError, Mode, ModuleId, ModuleSpec};
+use super::module::{LoadError, ModuleId};
+use super::spec::{Mode, ModuleSpec};
 
 /// How a host is made.
 ///

@@ -12,8 +12,8 @@ use crate::snapshot::SnapshotPool;
 use crate::storage::ComponentMask;
 use crate::world::World;
 
-use super::module::{Mode, ModuleSpec, Tier};
 use super::rate::{Rate, Schedule};
+use super::spec::{Mode, ModuleSpec, Tier};
 
 /// The Fast modules, or the Slow ones of one mode and rate, and the provider that they share.
 pub(super) struct Convoy {

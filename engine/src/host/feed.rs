@@ -9,8 +9,10 @@ use crate::world::World;
 
 use super::causes::Cause;
 use super::config::HostError;
-use super::module::{Module, ModuleContext, ModuleSpec};
+use super::context::ModuleContext;
+use super::module::Module;
 use super::module_host::ModuleHost;
+use super::spec::ModuleSpec;
 
 /// Where a thread that is no worker of a host asks for the next snapshot, and waits for it.
 ///

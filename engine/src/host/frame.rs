@@ -29,11 +29,12 @@ use crate::world::World;
 use crate::world::commands::Commands;
 
 use super::config::{HostConfig, HostError};
+use super::context::Given;
 use super::faults::{ModulePanic, PanicCallback, tell};
 use super::job::{Job, Run};
-use super::module::{Given, Mode};
 use super::module_host::ModuleHost;
 use super::slot::Slot;
+use super::spec::Mode;
 use super::systems::Phase;
 use super::time::Time;
 use super::timeline::{RunTimes, Timeline};

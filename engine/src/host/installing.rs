@@ -5,10 +5,12 @@ use crate::world::World;
 
 use super::causes::Cause;
 use super::config::HostError;
+use super::context::ModuleContext;
 use super::convoy::{Candidate, Convoy, union_of, update_once};
-use super::module::{Declared, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
+use super::module::{Declared, Module, ModuleId};
 use super::module_host::{ModuleHost, candidate, check_provider, declared_mask};
 use super::rate::Schedule;
+use super::spec::{Mode, ModuleSpec};
 use super::workers::Workers;
 
 /// # Modules that come and go

@@ -10,10 +10,12 @@ use crate::snapshot::View;
 use crate::trace::span;
 use crate::world::commands::Commands;
 
+use super::context::{Given, ModuleContext};
 use super::inbox::Inbox;
-use super::module::{Given, Mode, Module, ModuleContext};
+use super::module::Module;
 use super::scratch::RunScratch;
 use super::seen::Seen;
+use super::spec::Mode;
 use super::timeline::RunTimes;
 use super::world_state::Era;
 

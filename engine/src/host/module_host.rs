@@ -12,14 +12,16 @@ use crate::world::World;
 
 use super::causes::Cause;
 use super::config::{HostConfig, HostError};
+use super::context::ModuleContext;
 use super::convoy::{Candidate, Convoy, ConvoyKey, SlowConvoys, group, union_of};
 use super::faults::PanicCallback;
 use super::job::Job;
-use super::module::{Declared, Manual, Mode, Module, ModuleContext, ModuleId, ModuleSpec};
+use super::module::{Declared, Module, ModuleId};
 use super::pace::Pace;
 use super::rate::Rate;
 use super::seen::Seen;
 use super::slot::Slot;
+use super::spec::{Manual, Mode, ModuleSpec};
 use super::statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 use super::systems::System;
 use super::time::Time;

@@ -15,9 +15,10 @@ use crate::world::commands::{Commands, Playback};
 use super::causes::Cause;
 use super::config::HostConfig;
 use super::job::{Job, Run};
-use super::module::{ModuleId, ModuleSpec};
+use super::module::ModuleId;
 use super::run_time::RunTimes;
 use super::seen::Seen;
+use super::spec::ModuleSpec;
 use super::time::Time;
 use super::world_state::Era;
 

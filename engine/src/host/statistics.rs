@@ -10,8 +10,8 @@ use crate::storage::{ComponentMask, CopyStatistics};
 use crate::world::commands::Playback;
 use crate::world::statistics::WorldMemory;
 
-use super::module::{Mode, Tier};
 use super::rate::Rate;
+use super::spec::{Mode, Tier};
 use super::systems::SystemStatistics;
 
 /// Counts of a host since its first frame. Reading them resets nothing.
