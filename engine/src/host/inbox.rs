@@ -157,8 +157,8 @@ impl Inbox {
         view.try_events(&mut cursor.expect("the place has this type").now)
     }
 
-    /// Begins a run. Where the runs before were of another era, those that have not landed take no effect, from the first
-    /// one on that recorded anything.
+    /// Begins a run. Where the runs before were of another era, those that have not landed take no effect, from the
+    /// first one on that recorded anything.
     pub(super) fn begin(&mut self, era: Era, tries: u32) {
         if mem::replace(&mut self.era, era) == era {
             return;

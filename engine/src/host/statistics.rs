@@ -98,8 +98,8 @@ pub struct ModuleStatistics {
     /// Runs that took longer than their deadline: see [`ModuleSpec::deadline`](super::ModuleSpec::deadline).
     pub missed_deadlines: u64,
     /// Commands that were dropped: of runs that had missed their deadline, and of those under way when another world
-    /// took the place of the one that they were recorded for, also where that has come back since. Those of runs that a restore or
-    /// a sync has overtaken are counted as dead in `playback`.
+    /// took the place of the one that they were recorded for, also where that has come back since. Those of runs that
+    /// a restore or a sync has overtaken are counted as dead in `playback`.
     pub dropped_commands: u64,
     /// Due runs that were skipped because the run before had missed its deadline: at most one for
     /// each.

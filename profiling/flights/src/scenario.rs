@@ -15,21 +15,20 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use convoy_engine::component::RegisterError;
 use convoy_engine::host::{HostConfig, HostError, HostStatistics, Mode, ModuleHost};
 use convoy_engine::provider::{ReplicaProvider, SnapshotProvider};
-use convoy_engine::world::ComponentError;
 use convoy_engine::{ComponentMask, World};
 use convoy_profiling::{Threads, is_counting};
 
 use crate::analysis::Checksum;
 use crate::modules::{
-    ArrivalWatch, ConflictDetection, ConflictPeak, DelayWatch, Egress, FrameTicker, Ledger,
-    LedgerReader, ModuleResult, Recorder, SectorWatch, Watch, declare, mask_of,
+    AlertLog, ArrivalWatch, ConflictDetection, ConflictPeak, DelayWatch, Egress, FrameTicker,
+    Ledger, LedgerReader, ModuleResult, Recorder, SectorWatch, Watch, declare, mask_of,
 };
-use crate::traffic::{Simulation, Timetable};
+use crate::traffic::{Progress, Simulation, Timetable, TrafficError};
 
 /// Frames of the simulation in one second of the host's time.
 pub const FRAMES_PER_S: u32 = 60;
@@ -83,7 +82,7 @@ pub struct ScenarioConfig {
 #[non_exhaustive]
 pub enum ScenarioError {
     /// The world refused a flight.
-    World(ComponentError),
+    World(TrafficError),
     /// The world has no room for a type.
     Register(RegisterError),
     /// The modules can't be run.
@@ -110,8 +109,8 @@ impl std::error::Error for ScenarioError {
     }
 }
 
-impl From<ComponentError> for ScenarioError {
-    fn from(error: ComponentError) -> Self {
+impl From<TrafficError> for ScenarioError {
+    fn from(error: TrafficError) -> Self {
         Self::World(error)
     }
 }
@@ -150,7 +149,7 @@ impl From<HostError> for ScenarioError {
 /// for _ in 0..60 {
 ///     scenario.step()?;
 /// }
-/// assert!(scenario.simulation().airborne() > 0);
+/// assert!(scenario.progress().airborne() > 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -163,7 +162,6 @@ pub struct Scenario {
     replicas: Replicas,
     seed: u64,
     overlap: bool,
-    simulation_time: Duration,
     threads: Threads,
 }
 
@@ -218,23 +216,13 @@ impl Scenario {
         let slots = simulation.slots();
         crew.add(&mut world, |ledger| Egress::new(slots, ledger))?;
         crew.add(&mut world, |ledger| Recorder::new(clock, ledger))?;
+        crew.add(&mut world, AlertLog::new)?;
         let Crew { mut host, ledgers, replicas, .. } = crew;
+        simulation.add_to(&mut host);
         add(&mut host)?;
         host.initialize(&mut world)?;
         let ScenarioConfig { seed, overlap, .. } = config;
-        let simulation_time = Duration::ZERO;
-        Ok(Self {
-            world,
-            host,
-            simulation,
-            ledgers,
-            conflicts,
-            replicas,
-            seed,
-            overlap,
-            simulation_time,
-            threads,
-        })
+        Ok(Self { world, host, simulation, ledgers, conflicts, replicas, seed, overlap, threads })
     }
 
     /// Simulates one frame and runs the modules that are due.
@@ -247,12 +235,12 @@ impl Scenario {
     ///
     /// When memory runs out.
     pub fn step(&mut self) -> Result<(), ScenarioError> {
-        let began = Instant::now();
-        self.simulation.step(&mut self.world)?;
-        self.simulation_time += began.elapsed();
         let frame = self.world.tick();
         let dt = host_time(frame + 1) - host_time(frame);
         self.host.run_frame(&mut self.world, dt)?;
+        if let Some(error) = self.simulation.take_failure() {
+            return Err(error.into());
+        }
         if !self.overlap && self.host.wait(dt) {
             self.host.release_views();
         }
@@ -294,9 +282,14 @@ impl Scenario {
         &self.simulation
     }
 
-    /// Time spent in the simulation itself, copies on write included.
+    /// How far the traffic has come.
+    pub fn progress(&self) -> Progress {
+        Progress::of(&self.world)
+    }
+
+    /// Time spent in the systems of the simulation, copies on write included. Allocates.
     pub fn simulation_time(&self) -> Duration {
-        self.simulation_time
+        self.statistics().systems.iter().map(|system| system.run_time).sum()
     }
 
     /// Time that views cost the simulation's thread: captures, joins and syncs, and copies on

@@ -81,7 +81,9 @@ fn config_of_one() -> ScenarioConfig {
 fn modules_run_at_their_rates() {
     let results = run(Sharing::Convoy, 1).results;
     let runs: Vec<u64> = results.iter().map(|result| result.runs).collect();
-    assert_eq!(runs, [FRAMES, FRAMES / 6, FRAMES / 6, FRAMES / 6, FRAMES / 6, FRAMES / 6, 5]);
+    let ten = FRAMES / 6;
+    assert_eq!(runs[..7], [FRAMES, ten, ten, ten, ten, ten, 5]);
+    assert!((10..=ten).contains(&runs[7]), "when alerts have changed: {} times", runs[7]);
 }
 
 #[test]
@@ -89,8 +91,8 @@ fn five_modules_are_one_convoy_with_the_union_of_their_reads() {
     let mut scenario = scenario(Sharing::Convoy, 1);
     let convoys = scenario.statistics().convoys;
     let shapes: Vec<_> = convoys.iter().map(|convoy| (convoy.kind, convoy.members)).collect();
-    let expected =
-        [(ProviderKind::DoubleBuffer, 1), (ProviderKind::Shared, 5), (ProviderKind::OnDemand, 1)];
+    let alone = (ProviderKind::OnDemand, 1);
+    let expected = [(ProviderKind::DoubleBuffer, 1), (ProviderKind::Shared, 5), alone, alone];
     assert_eq!(shapes, expected);
     let world = scenario.world_mut();
     let union = mask_of::<ConflictDetection>(world)
@@ -106,7 +108,7 @@ fn five_modules_are_one_convoy_with_the_union_of_their_reads() {
 #[test]
 fn every_module_has_its_own_copy_in_the_individual_run() {
     let convoys = scenario(Sharing::Individual(CopyMasks::Convoy), 0).statistics().convoys;
-    assert_eq!(convoys.len(), 7);
+    assert_eq!(convoys.len(), 8);
     for convoy in convoys {
         assert_eq!((convoy.kind, convoy.members, convoy.manual), (ProviderKind::Replica, 1, true));
     }
@@ -124,8 +126,8 @@ fn flights_are_where_the_timetable_says() {
     let departed = schedules().filter(|each| f64::from(each.departure_s) <= now_s).count();
     let landed = schedules().filter(|each| f64::from(each.arrival_s) <= now_s).count();
     assert!(landed > 1_000 && departed - landed > 1_000);
-    assert_eq!(scenario.simulation().landed(), landed);
-    assert_eq!(scenario.simulation().airborne(), departed - landed);
+    assert_eq!(scenario.progress().landed(), landed);
+    assert_eq!(scenario.progress().airborne(), departed - landed);
 
     let world = scenario.world();
     let all = flights.flights().len();
@@ -172,7 +174,7 @@ fn all_flights_land_in_the_end() {
         scenario.step().unwrap();
     }
     scenario.finish();
-    assert_eq!(scenario.simulation().landed(), timetable().flights().len());
+    assert_eq!(scenario.progress().landed(), timetable().flights().len());
     assert_eq!(scenario.world().query::<Entity>().filter::<With<Active>>().count(), 0);
     assert_eq!(scenario.world().query::<&Alert>().count(), 0, "alerts end with the flights");
 }

@@ -56,6 +56,6 @@ fn measure_with(
     let report = test.run_world(&mut scenario, Scenario::world, |scenario, _| {
         scenario.step().unwrap();
     });
-    assert!(scenario.simulation().airborne() > 100, "the frames have traffic");
+    assert!(scenario.progress().airborne() > 100, "the frames have traffic");
     report
 }

@@ -88,7 +88,7 @@ impl FrameLog {
             snapshot_bytes: scenario.snapshot_bytes(),
             memory: scenario.world().memory(),
             allocations: used.allocations + used.reallocations,
-            airborne: scenario.simulation().airborne(),
+            airborne: scenario.progress().airborne(),
             alerts: alerted.count(),
         });
         (self.acquire_time, self.heap) = (acquire_time, heap);

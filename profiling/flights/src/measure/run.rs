@@ -104,8 +104,8 @@ pub fn measure(
     Ok(Measurement {
         frames,
         steady_frames: frames - warm_up,
-        departed: scenario.simulation().departed(),
-        landed: scenario.simulation().landed(),
+        departed: scenario.progress().departed(),
+        landed: scenario.progress().landed(),
         airborne_peak: peaks.airborne,
         sync_time: end.sync_time - steady.sync_time,
         simulation_time: end.simulation_time - steady.simulation_time,
@@ -117,7 +117,8 @@ pub fn measure(
         results: scenario.results(),
         checksum: scenario.checksum(),
         faults: faults.sum(),
-        alert_commands: modules.iter().map(|module| module.playback.applied).sum(),
+        // Each comes with an event.
+        alert_commands: modules.iter().map(|module| module.playback.applied).sum::<u64>() / 2,
         conflict_pairs_max: scenario.conflict_pairs_max(),
     })
 }
@@ -136,7 +137,7 @@ impl Reading {
     fn take(scenario: &Scenario, frame_time: Duration) -> Self {
         Self {
             sync_time: scenario.sync_time(),
-            simulation_time: scenario.simulation_time(),
+            simulation_time: uncounted(|| scenario.simulation_time()),
             frame_time,
             heap: scenario.threads().total(),
             mapped_bytes: scenario.world().memory().mapped_bytes,
@@ -155,7 +156,7 @@ struct Peaks {
 impl Peaks {
     fn observe(&mut self, scenario: &Scenario) {
         let captures = scenario.world().memory().active_captures;
-        self.airborne = self.airborne.max(scenario.simulation().airborne());
+        self.airborne = self.airborne.max(scenario.progress().airborne());
         self.active_captures = self.active_captures.max(captures);
         self.replica_bytes = self.replica_bytes.max(scenario.replica_bytes());
     }

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use convoy_engine::Entity;
 use convoy_engine::commands::Commands;
 use convoy_engine::host::{Module, ModuleContext, Rate};
-use convoy_engine::{Entity, With};
 
 use crate::analysis::ConflictGrid;
-use crate::traffic::{Alert, Position};
+use crate::traffic::{Alert, AlertSwitched, Position};
 
 use super::ledger::Ledger;
 use super::watch::Watch;
 
 /// Finds flights that are too close to each other, and keeps an [`Alert`] on each of them by
-/// commands: inserted when a conflict begins, removed when it is over or the flight has landed.
+/// commands: inserted when a conflict begins, removed when it is over or the flight has landed, each with an event.
 #[derive(Debug)]
 pub struct ConflictDetection {
     grid: ConflictGrid,
-    /// Flights with an alert, ascending.
-    alerted: Vec<u64>,
+    /// Flights with an alert, ascending, and the ticks in which these began.
+    alerted: Vec<(u64, u64)>,
     peak: ConflictPeak,
     ledger: Ledger,
 }
@@ -63,31 +63,35 @@ impl Module for ConflictDetection {
         let view = context.view();
         let airborne = view.query::<(Entity, &Position)>();
         self.grid.update(airborne.iter().map(|(entity, position)| position.aircraft(entity)));
-        let alerted = view.query::<Entity>();
+        let alerted = view.query::<(Entity, &Alert)>();
         self.alerted.clear();
-        self.alerted.extend(alerted.filter::<With<Alert>>().iter().map(Entity::to_bits));
+        self.alerted
+            .extend(alerted.iter().map(|(flight, alert)| (flight.to_bits(), alert.since_tick)));
         self.alerted.sort_unstable();
-        let alert = Alert { since_tick: view.tick() };
-        command_alerts(context.commands(), alert, &self.alerted, self.grid.ids());
+        command_alerts(context.commands(), view.tick(), &self.alerted, self.grid.ids());
         self.peak.0.fetch_max(self.grid.pair_count(), Ordering::Relaxed);
         self.ledger.enter(view, |checksum| {
             self.grid.fold(checksum);
             checksum.add_u64(self.alerted.len() as u64);
-            self.alerted.iter().for_each(|&id| checksum.add_u64(id));
+            self.alerted.iter().for_each(|&(id, _)| checksum.add_u64(id));
         });
     }
 }
 
 /// Records the changes from the flights `alerted` to the flights `in_conflict`. Both are ascending.
-fn command_alerts(commands: &mut Commands, alert: Alert, alerted: &[u64], in_conflict: &[u64]) {
+fn command_alerts(commands: &mut Commands, tick: u64, alerted: &[(u64, u64)], in_conflict: &[u64]) {
     for &id in in_conflict {
-        if alerted.binary_search(&id).is_err() {
-            commands.insert(Entity::from_bits(id), (alert,));
+        if alerted.binary_search_by_key(&id, |alert| alert.0).is_err() {
+            let (entity, since_tick) = (Entity::from_bits(id), tick);
+            commands.insert(entity, (Alert { since_tick },));
+            commands.send_event(AlertSwitched { entity, since_tick, until_tick: 0 });
         }
     }
-    for &id in alerted {
+    for &(id, since_tick) in alerted {
         if in_conflict.binary_search(&id).is_err() {
-            commands.remove::<(Alert,)>(Entity::from_bits(id));
+            let entity = Entity::from_bits(id);
+            commands.remove::<(Alert,)>(entity);
+            commands.send_event(AlertSwitched { entity, since_tick, until_tick: tick });
         }
     }
 }

@@ -26,7 +26,7 @@ impl Watch for DelayWatch {
     const NAME: &'static str = "delay statistics";
     const RATE: Option<Rate> = Some(Rate::hz(10));
     type Reads = ();
-    const EVENTS: EventsRead = EventsRead { departed: false, landed: true };
+    const EVENTS: EventsRead = EventsRead { departed: false, landed: true, alerts: false };
 }
 
 impl Module for DelayWatch {

@@ -52,7 +52,7 @@ impl Watch for Egress {
     const NAME: &'static str = "egress";
     const RATE: Option<Rate> = Some(Rate::hz(10));
     type Reads = (Entity, Position);
-    const EVENTS: EventsRead = EventsRead { departed: true, landed: true };
+    const EVENTS: EventsRead = EventsRead { departed: true, landed: true, alerts: false };
 }
 
 impl Module for Egress {

@@ -9,6 +9,7 @@
 //! | [`DelayWatch`] | 10 Hz | landings | statistics of delays |
 //! | [`Egress`] | 10 Hz | handles, positions, both events | encodes the changes |
 //! | [`Recorder`] | 1 Hz | routes, schedules, positions, active flights | totals |
+//! | [`AlertLog`] | when alerts change | events of alerts | lists them, and how long they lasted |
 //!
 //! The five at 10 Hz share a rate, a tier and a mode, so the host makes them one convoy. What a
 //! module reads stands in its [`Watch`] implementation and nowhere else.
@@ -17,6 +18,7 @@
 //! of a scenario whose modules ever saw something different end with different checksums.
 //! Once warm, no module touches the heap.
 
+mod alerts;
 mod arrivals;
 mod conflicts;
 mod delays;
@@ -27,6 +29,7 @@ mod sectors;
 mod ticker;
 mod watch;
 
+pub use alerts::AlertLog;
 pub use arrivals::ArrivalWatch;
 pub use conflicts::{ConflictDetection, ConflictPeak};
 pub use delays::DelayWatch;

@@ -4,7 +4,7 @@ use convoy_engine::component::RegisterError;
 use convoy_engine::host::{Module, ModuleSpec, Rate};
 use convoy_engine::{Bundle, ComponentMask, World};
 
-use crate::traffic::{FlightDeparted, FlightLanded};
+use crate::traffic::{AlertSwitched, FlightDeparted, FlightLanded};
 
 /// Which events a module reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,6 +13,8 @@ pub struct EventsRead {
     pub departed: bool,
     /// [`FlightLanded`].
     pub landed: bool,
+    /// [`AlertSwitched`], as a trigger.
+    pub alerts: bool,
 }
 
 /// A module of the main job, with its declaration.
@@ -20,14 +22,15 @@ pub trait Watch: Module {
     /// Its name in reports.
     const NAME: &'static str;
 
-    /// How often it runs: in every frame as a Fast module, or at a rate of its own.
+    /// How often it runs: in every frame as a Fast module, or at a rate of its own, which may be never, but for its
+    /// triggers.
     const RATE: Option<Rate>;
 
     /// The components that it reads.
     type Reads: Bundle;
 
     /// The events that it reads.
-    const EVENTS: EventsRead = EventsRead { departed: false, landed: false };
+    const EVENTS: EventsRead = EventsRead { departed: false, landed: false, alerts: false };
 }
 
 /// The declaration of `W` for a host.
@@ -42,6 +45,9 @@ pub(crate) fn declare<W: Watch>() -> ModuleSpec {
     }
     if W::EVENTS.landed {
         spec = spec.reads_events::<FlightLanded>();
+    }
+    if W::EVENTS.alerts {
+        spec = spec.on_event::<AlertSwitched>();
     }
     spec
 }
@@ -58,6 +64,9 @@ pub fn mask_of<W: Watch>(world: &mut World) -> Result<ComponentMask, RegisterErr
     }
     if W::EVENTS.landed {
         mask.insert(world.register_event::<FlightLanded>()?);
+    }
+    if W::EVENTS.alerts {
+        mask.insert(world.register_event::<AlertSwitched>()?);
     }
     Ok(mask)
 }

@@ -129,6 +129,18 @@ pub struct Alert {
     pub since_tick: u64,
 }
 
+/// Event: an alert has begun or ended, sent with the command that switches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct AlertSwitched {
+    /// The flight.
+    pub entity: Entity,
+    /// The tick of the view in which the conflict began.
+    pub since_tick: u64,
+    /// The tick of the view in which it was over; zero where it begins.
+    pub until_tick: u64,
+}
+
 /// Event: a flight has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]

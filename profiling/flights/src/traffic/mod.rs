@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`Timetable`] | when every flight leaves and lands, computed once for all runs |
 //! | [`Clock`] | the simulated time of each frame |
-//! | [`Simulation`] | lets flights depart, fly and land in a world, frame by frame |
+//! | [`Simulation`] | the systems that let flights depart, fly and land in a world |
+//! | [`Progress`] | how far they have come |
 //! | [`Route`] and the other components | the components of a flight in each state |
 
 mod clock;
@@ -14,8 +15,8 @@ mod timetable;
 
 pub use clock::Clock;
 pub use components::{
-    Active, Airborne, Alert, Delay, FlightDeparted, FlightLanded, FlightPath, Landed, Position,
-    Route, Schedule, Scheduled,
+    Active, Airborne, Alert, AlertSwitched, Delay, FlightDeparted, FlightLanded, FlightPath,
+    Landed, Position, Route, Schedule, Scheduled,
 };
-pub use simulation::Simulation;
+pub use simulation::{Progress, Simulation, TrafficError};
 pub use timetable::{Timetable, TimetableFlight};

@@ -1,10 +1,10 @@
 //! [`Simulation`]: lets flights depart, fly and land, frame by frame.
 //!
-//! Each frame does three things in this order:
+//! Three systems run in each frame, in this order:
 //!
-//! 1. *Departures*: flights whose time has come gain their path and position.
-//! 2. *Arrivals*: flights whose time has come lose them again, and are no longer active.
-//! 3. *Movement*: one pass over all airborne flights.
+//! 1. *Departures*, input: flights whose time has come gain their path and position.
+//! 2. *Landings*, input: flights whose time has come lose them again, and are no longer active.
+//! 3. *Movement*, simulation: one pass over all airborne flights.
 //!
 //! Invariants:
 //!
@@ -13,20 +13,22 @@
 //! * Flights are spawned from the last departure to the first, so the next one to depart is the
 //!   last row of its table, and taking it out moves no other row. Landed rows are only appended.
 //!   So only the few chunks of airborne flights are ever rewritten under a snapshot.
-//! * After [`Simulation::start`] no step touches the heap: every archetype and every way between two
+//! * After [`Simulation::start`] no system touches the heap: every archetype and every way between two
 //!   of them was used once before the first flight was spawned, and all lists have their final
 //!   size.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytemuck::Zeroable;
-use convoy_engine::world::{ComponentError, SpawnError};
+use bytemuck::{Pod, Zeroable};
+use convoy_engine::host::{ModuleHost, Phase};
+use convoy_engine::world::{ComponentError, ResourceError, SpawnError};
 use convoy_engine::{Component, Entity, World, WorldConfig};
 
 use super::clock::Clock;
 use super::components::{
-    Active, Airborne, Alert, Delay, FlightDeparted, FlightLanded, FlightPath, Landed, Position,
-    Route, Schedule, Scheduled,
+    Active, Airborne, Alert, AlertSwitched, Delay, FlightDeparted, FlightLanded, FlightPath,
+    Landed, Position, Route, Schedule, Scheduled,
 };
 use super::timetable::Timetable;
 
@@ -47,7 +49,7 @@ const EVENTS_KEPT_MIN: usize = 16 * 1024;
 const EVENTS_KEPT_FRAMES: f64 = 12.0;
 
 /// Handles beside those of flights that the world will give out: 64 to the command buffer of each
-/// of seven modules, rounded up to a whole chunk of slots.
+/// of eight modules, rounded up to a whole chunk of slots.
 const SPARE_HANDLES: usize = 1_024;
 
 /// Bytes mapped ahead for the additions of a run beside the flights themselves: partly filled chunks of
@@ -57,19 +59,94 @@ const SPARE_BYTES: usize = 24 * 1024 * 1024;
 /// Bytes of an airborne flight's row, its copies on write and a large margin.
 const AIRBORNE_BYTES: usize = 1_024;
 
-/// The traffic of one world.
+/// Why traffic can't go on.
 #[derive(Debug)]
-pub struct Simulation {
+#[non_exhaustive]
+pub enum TrafficError {
+    /// Memory has run out, or a flight was despawned elsewhere.
+    Flight(ComponentError),
+    /// The progress can't be noted.
+    Progress(ResourceError),
+}
+
+impl fmt::Display for TrafficError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flight(error) => error.fmt(formatter),
+            Self::Progress(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for TrafficError {}
+
+impl From<ComponentError> for TrafficError {
+    fn from(error: ComponentError) -> Self {
+        Self::Flight(error)
+    }
+}
+
+impl From<SpawnError> for TrafficError {
+    fn from(error: SpawnError) -> Self {
+        Self::Flight(error.into())
+    }
+}
+
+impl From<ResourceError> for TrafficError {
+    fn from(error: ResourceError) -> Self {
+        Self::Progress(error)
+    }
+}
+
+/// How far the traffic of a world has come: a resource of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Progress {
+    /// Flights before this one, in the order of departures, have left.
+    departed: u64,
+    /// Flights before this one, in the order of arrivals, have landed.
+    landed: u64,
+}
+
+impl Progress {
+    /// That of the traffic in `world`.
+    ///
+    /// # Panics
+    ///
+    /// When `world` is not one of [`Simulation::start`].
+    pub fn of(world: &World) -> Self {
+        *world.resource().expect("a world with traffic")
+    }
+
+    /// Flights that have left, landed ones included.
+    pub fn departed(self) -> usize {
+        self.departed as usize
+    }
+
+    /// Flights that have landed.
+    pub fn landed(self) -> usize {
+        self.landed as usize
+    }
+
+    /// Flights that are in the air.
+    pub fn airborne(self) -> usize {
+        self.departed() - self.landed()
+    }
+}
+
+/// The traffic of one world: its systems. The world has all that changes. Clones share the rest.
+#[derive(Debug, Clone)]
+pub struct Simulation(Arc<Traffic>);
+
+#[derive(Debug)]
+struct Traffic {
     timetable: Arc<Timetable>,
     clock: Clock,
-    frame: u64,
     /// The flights' entities, in the order of departures.
     entities: Box<[Entity]>,
-    /// Flights before this one have departed.
-    departed: usize,
-    /// Arrivals before this one have landed.
-    landed: usize,
     airborne_max: usize,
+    /// Why a system stopped.
+    failure: Mutex<Option<TrafficError>>,
 }
 
 impl Simulation {
@@ -80,7 +157,7 @@ impl Simulation {
     /// # Errors
     ///
     /// When memory runs out.
-    pub fn start(timetable: Arc<Timetable>, frame_s: f64) -> Result<(World, Self), ComponentError> {
+    pub fn start(timetable: Arc<Timetable>, frame_s: f64) -> Result<(World, Self), TrafficError> {
         let events_kept = EVENTS_KEPT_MIN.max(timetable.events_max(EVENTS_KEPT_FRAMES * frame_s));
         let config = WorldConfig::default().event_retention(events_kept);
         let mut world = World::with_config(config);
@@ -93,86 +170,98 @@ impl Simulation {
         for (entity, flight) in entities.iter_mut().zip(timetable.flights()).rev() {
             *entity = world.try_spawn((flight.route, flight.schedule, flight.delay, Active))?;
         }
-        let (frame, departed, landed) = (0, 0, 0);
-        let simulation = Self { timetable, clock, frame, entities, departed, landed, airborne_max };
-        Ok((world, simulation))
+        world.insert_resource(Progress::default())?;
+        let failure = Mutex::new(None);
+        let traffic = Traffic { timetable, clock, entities, airborne_max, failure };
+        Ok((world, Self(Arc::new(traffic))))
+    }
+
+    /// Adds the systems to the host of the world, each in its phase.
+    pub fn add_to(&self, host: &mut ModuleHost) {
+        let mut add = |phase, name, system: fn(&Traffic, &mut World, f64) -> Outcome| {
+            let traffic = Arc::clone(&self.0);
+            host.add_system(phase, name, move |world, frame| {
+                traffic.note(system(&traffic, world, traffic.clock.at(frame.tick)));
+            });
+        };
+        add(Phase::Input, "departures", Traffic::depart);
+        add(Phase::Input, "landings", Traffic::land);
+        add(Phase::Simulation, "movement", Traffic::fly);
+    }
+
+    /// Why a system stopped, if one has since the last call.
+    pub fn take_failure(&self) -> Option<TrafficError> {
+        self.0.failure().take()
     }
 
     /// The simulated time of each frame.
     pub fn clock(&self) -> Clock {
-        self.clock
-    }
-
-    /// Flights that are in the air.
-    pub fn airborne(&self) -> usize {
-        self.departed - self.landed
-    }
-
-    /// Flights that have left, landed ones included.
-    pub fn departed(&self) -> usize {
-        self.departed
-    }
-
-    /// Flights that have landed.
-    pub fn landed(&self) -> usize {
-        self.landed
+        self.0.clock
     }
 
     /// The most flights that can be in the air at one time.
     pub fn airborne_max(&self) -> usize {
-        self.airborne_max
+        self.0.airborne_max
     }
 
     /// One more than the highest index of a flight's entity.
     pub fn slots(&self) -> usize {
-        self.entities.iter().map(|entity| entity.index() as usize + 1).max().unwrap_or(0)
+        self.0.entities.iter().map(|entity| entity.index() as usize + 1).max().unwrap_or(0)
+    }
+}
+
+/// What comes of a system.
+type Outcome = Result<(), TrafficError>;
+
+impl Traffic {
+    fn failure(&self) -> MutexGuard<'_, Option<TrafficError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Simulates one frame. Makes no heap allocation.
-    ///
-    /// # Errors
-    ///
-    /// When memory runs out, or when a flight was despawned elsewhere.
-    pub fn step(&mut self, world: &mut World) -> Result<(), ComponentError> {
-        self.frame += 1;
-        let now_s = self.clock.at(self.frame);
-        self.depart(world, now_s)?;
-        self.land(world, now_s)?;
-        world.query_mut::<(&mut Position, &FlightPath, &Schedule)>().try_for_each(
-            |(position, path, schedule)| *position = path.position(schedule, now_s),
-        )?;
-        Ok(())
+    fn note(&self, outcome: Outcome) {
+        if let Err(error) = outcome {
+            self.failure().get_or_insert(error);
+        }
     }
 
-    fn depart(&mut self, world: &mut World, now_s: f64) -> Result<(), ComponentError> {
-        while let Some(flight) = self.timetable.flights().get(self.departed) {
+    fn depart(&self, world: &mut World, now_s: f64) -> Outcome {
+        let departed = Progress::of(world).departed;
+        let due = &self.timetable.flights()[departed as usize..];
+        let due = due.iter().take_while(|flight| f64::from(flight.schedule.departure_s) <= now_s);
+        for (number, flight) in (departed..).zip(due) {
+            let (entity, delay_s) = (self.entities[number as usize], flight.delay.delay_s);
             let departure_s = flight.schedule.departure_s;
-            if f64::from(departure_s) > now_s {
-                break;
-            }
-            let entity = self.entities[self.departed];
             let path = self.timetable.path(&flight.route);
             world.insert(entity, (path, path.position(&flight.schedule, now_s)))?;
-            let delay_s = flight.delay.delay_s;
             world.try_send_event(FlightDeparted { entity, departure_s, delay_s })?;
-            self.departed += 1;
+            world.resource_mut::<Progress>()?.departed += 1;
         }
         Ok(())
     }
 
-    fn land(&mut self, world: &mut World, now_s: f64) -> Result<(), ComponentError> {
-        while let Some(&position) = self.timetable.arrivals().get(self.landed) {
-            let flight = &self.timetable.flights()[position as usize];
+    fn land(&self, world: &mut World, now_s: f64) -> Outcome {
+        let landed = Progress::of(world).landed;
+        for &number in &self.timetable.arrivals()[landed as usize..] {
+            let flight = &self.timetable.flights()[number as usize];
             let Schedule { departure_s, arrival_s } = flight.schedule;
             if f64::from(arrival_s) > now_s {
                 break;
             }
-            let entity = self.entities[position as usize];
+            let (entity, delay_s) = (self.entities[number as usize], flight.delay.delay_s);
             world.remove::<Flying>(entity)?;
-            let delay_s = flight.delay.delay_s;
             world.try_send_event(FlightLanded { entity, departure_s, delay_s })?;
-            self.landed += 1;
+            world.resource_mut::<Progress>()?.landed += 1;
         }
+        Ok(())
+    }
+
+    fn fly(&self, world: &mut World, now_s: f64) -> Outcome {
+        let mut flights = world.query_mut::<(&mut Position, &FlightPath, &Schedule)>();
+        flights
+            .try_for_each(|(position, path, schedule)| {
+                *position = path.position(schedule, now_s);
+            })
+            .map_err(ComponentError::from)?;
         Ok(())
     }
 }
@@ -201,6 +290,7 @@ fn rehearse(world: &mut World, events_kept: usize) -> Result<(), ComponentError>
             world.remove::<(Alert,)>(flight)?;
         }
     }
+    fill_log(world, AlertSwitched::zeroed(), events_kept)?;
     fill_log(world, FlightDeparted::zeroed(), events_kept)?;
     fill_log(world, FlightLanded::zeroed(), events_kept)?;
     world.clear()?;
