@@ -280,6 +280,24 @@ const SINGLE: &[Workload] = &[
     ),
     workload(("events", "read_1000"), "read them", "raw", &[]),
     workload(
+        ("host", "20_idle_modules"),
+        "a frame of a host with 20 modules that are not due",
+        "2 us",
+        &[at_most("convoy", 1.0)],
+    ),
+    workload(
+        ("host", "dispatch"),
+        "from the call of a frame to the first instruction of a run on another thread",
+        "wake-up",
+        &[at_most("convoy", 1.2)],
+    ),
+    workload(
+        ("host", "p99_of_frames"),
+        "the 99th of 100 frames beside a module that holds its view for 100 ms",
+        "alone",
+        &[at_most("sleeps", 1.1)],
+    ),
+    workload(
         ("get", "100k_of_1m"),
         "get 100 thousand random components of a million",
         "raw",
