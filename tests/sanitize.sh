@@ -22,6 +22,7 @@ which=${1:-all}
 target=x86_64-unknown-linux-gnu
 export CONVOY_STRESS_SECONDS=${2:-60}
 export CONVOY_OPERATIONS=${CONVOY_OPERATIONS:-20000}
+export CONVOY_SCHEDULES=${CONVOY_SCHEDULES:-300}
 
 if ! rustc +nightly --version >/dev/null 2>&1; then
     echo "no nightly toolchain: nothing was checked"
@@ -44,7 +45,8 @@ if [[ $which == address || $which == all ]]; then
         --test parallel --test checked_types
     # What a panic throws is left alone when dropping it panics again: that is a leak on purpose.
     ASAN_OPTIONS=detect_leaks=0 run address -p convoy-tests --test host --test host_faults \
-        --test host_events --test host_triggers --test host_installing --test host_lock_step
+        --test host_events --test host_triggers --test host_installing --test host_lock_step \
+        --test host_schedules
 fi
 
 if [[ $which == thread || $which == all ]]; then
