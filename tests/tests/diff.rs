@@ -91,6 +91,16 @@ impl Contents {
     }
 }
 
+/// Everything that a diff lists.
+fn listed(diff: &Diff<'_>) -> String {
+    let changed = diff.components().map(|id| diff.changed_bytes(id).unwrap().collect::<Vec<_>>());
+    let lists = (diff.spawned().collect::<Vec<_>>(), diff.despawned().collect::<Vec<_>>());
+    let shapes = (diff.inserted().collect::<Vec<_>>(), diff.removed().collect::<Vec<_>>());
+    let changed: Vec<_> = changed.collect();
+    let resources: Vec<_> = diff.resources().collect();
+    format!("{lists:?} {shapes:?} {changed:?} {resources:?} {:?}", diff.mask())
+}
+
 /// Checks the diff of two views in both directions, entry by entry.
 fn check(one: &View, other: &View, resource: Option<ComponentId>) {
     for (older, newer) in [(one, other), (other, one)] {
@@ -311,8 +321,16 @@ fn views_without_handles_and_of_two_worlds_are_refused() {
     assert_eq!(refused(&all, &blind), Some(DiffError::NoEntities { newer: true }));
     let narrowed = all.clone().narrow(rows);
     assert_eq!(refused(&all, &narrowed), Some(DiffError::NoEntities { newer: true }));
-    let other = capture(&mut World::new(), &pool);
+    let mut stranger = World::new();
+    let other = capture(&mut stranger, &pool);
     assert_eq!(refused(&all, &other), Some(DiffError::DifferentWorlds));
+    assert_eq!(stranger.changed_since(&all).err(), Some(DiffError::DifferentWorlds));
+    let since_blind = world.changed_since(&blind).err();
+    assert_eq!(since_blind, Some(DiffError::NoEntities { newer: false }));
+    let mut part = World::new();
+    part.sync_from(&world, rows).unwrap();
+    let view = capture(&mut part, &pool);
+    assert_eq!(part.changed_since(&view).err(), Some(DiffError::NoEntities { newer: false }));
 }
 
 /// A random program in one world.
@@ -426,6 +444,15 @@ fn diffs_of_random_programs_lead_from_each_view_to_every_other_and_list_no_more(
                     .collect(),
                 _ => ComponentMask::ALL,
             };
+            // Handles that are reserved and not settled are no entities, live or captured.
+            _ = one.world.reserve_entity();
+            let live = views.iter().map(|older| listed(&one.world.changed_since(older).unwrap()));
+            let live: Vec<String> = live.collect();
+            let whole = one.world.capture(ComponentMask::ALL, &pool);
+            for (older, live) in views.iter().zip(&live) {
+                assert_eq!(listed(&diff(older, &whole).unwrap()), *live);
+            }
+            drop(whole);
             let view = one.world.capture(mask, &pool);
             views.iter().for_each(|other| check(other, &view, Some(resource)));
             if views.len() == 4 {

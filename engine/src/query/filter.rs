@@ -21,12 +21,12 @@ pub struct With<T>(PhantomData<fn() -> T>);
 /// Keeps the entities that don't have `T`, or have it switched off if it is a toggle.
 pub struct Without<T>(PhantomData<fn() -> T>);
 
-/// Keeps the entities whose `T` may have changed since a mark: those in a chunk of the column
-/// of `T` that any operation wrote to after the mark that
+/// Keeps entities by the chunk: those in a chunk of the column of `T` that any operation wrote to after the mark that
 /// [`Query::since`](super::query::Query::since) names. Without a mark it keeps all entities that
 /// have `T`.
 ///
-/// The granularity is a chunk,
+/// So these may have changed. For exactly those that have, compare with a snapshot:
+/// [`World::changed_since`](crate::World::changed_since). A chunk is
 /// [`ComponentInfo::chunk_rows`](crate::component::ComponentInfo::chunk_rows) rows: the neighbours
 /// of a changed row are kept as well, and so are values that were lent out for writing and not
 /// changed. No change is missed. A value without bytes never changes; of a tag the filter keeps
@@ -47,7 +47,7 @@ pub struct Without<T>(PhantomData<fn() -> T>);
 /// ```
 pub struct Changed<T>(PhantomData<fn() -> T>);
 
-/// Keeps the entities that may have got `T` since a mark: by spawning, insertion, or anything else
+/// Keeps entities by the chunk that may have got `T` since a mark: by spawning, insertion, or anything else
 /// that brought their row into its table. It keeps those in a chunk of entity handles *and* in a chunk
 /// of `T` that were both written to after the mark that
 /// [`Query::since`](super::query::Query::since) names; without a mark, all that have `T`.

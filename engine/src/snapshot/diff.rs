@@ -1,4 +1,4 @@
-//! [`diff`]: the changes from one snapshot of a world to another.
+//! [`diff`]: the changes from one snapshot of a world to another, or to the world as it is.
 //!
 //! The entity index of both snapshots tells which entities came, went and moved. A row that stands
 //! at the same location in both is compared there, chunk by chunk, so that chunks that both
@@ -11,15 +11,17 @@
 
 use std::fmt;
 
+use crate::query::readable::Readable;
 use crate::storage::archetype::Catalog;
 use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::difference::DifferentRows;
-use crate::storage::frozen::Frozen;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::World;
 use crate::world::index::{Location, Slot};
 use crate::world::read_error::ReadError;
+use crate::world::store::Store;
 
 use super::view::View;
 
@@ -85,15 +87,38 @@ impl std::error::Error for DiffError {}
 /// assert_eq!((changed[0].entity, changed[0].older, changed[0].newer), (moving, &2.0, &2.5));
 /// ```
 pub fn diff<'a>(older: &'a View, newer: &'a View) -> Result<Diff<'a>, DiffError> {
-    if older.frozen().head.world != newer.frozen().head.world {
-        return Err(DiffError::DifferentWorlds);
+    Diff::of(older.store(), newer.store())
+}
+
+impl World {
+    /// What has changed since `view` was captured: exactly the rows whose bytes differ, with what was
+    /// spawned, despawned, inserted, removed and switched. Where [`Changed`](crate::query::Changed) tells chunks, this
+    /// compares them. Nothing is captured: `newer` is the live world.
+    ///
+    /// This itself costs nothing; each list of the [`Diff`] costs as much as there are chunk pointers, and beyond that
+    /// is proportional to the chunks that were written since. The view makes the first write to each of these copy it,
+    /// as any snapshot does.
+    ///
+    /// ```
+    /// use convoy_engine::{ComponentMask, SnapshotPool, World};
+    ///
+    /// let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// let ships: Vec<_> = (0..100).map(|number| world.spawn((number, [0.0_f32; 2]))).collect();
+    /// let last = world.capture(ComponentMask::ALL, &pool);
+    /// *world.get_mut::<i32>(ships[3]).unwrap() += 100;
+    /// world.query_mut::<&mut [f32; 2]>().for_each(|place| place[0] += 0.0);
+    /// let changes = world.changed_since(&last).unwrap();
+    /// let changed: Vec<_> = changes.changed::<i32>().unwrap().collect();
+    /// assert_eq!((changed.len(), changed[0].entity, *changed[0].newer), (1, ships[3], 103));
+    /// assert_eq!(changes.changed::<[f32; 2]>().unwrap().count(), 0, "written, and as before");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the view is of another world, or it or this world, a replica, can't read the handles.
+    pub fn changed_since<'a>(&'a self, view: &'a View) -> Result<Diff<'a>, DiffError> {
+        Diff::of(view.store(), self.store())
     }
-    Ok(Diff {
-        mask: older.mask().intersection(&newer.mask()),
-        common: common_archetypes(older.frozen().catalog(), newer.frozen().catalog()),
-        older: Side::new(older).ok_or(DiffError::NoEntities { newer: false })?,
-        newer: Side::new(newer).ok_or(DiffError::NoEntities { newer: true })?,
-    })
 }
 
 /// The differences of two snapshots: see [`diff`].
@@ -131,10 +156,10 @@ pub struct ResourceChange<V> {
     pub newer: Option<V>,
 }
 
-/// One of the two snapshots.
+/// One of the two snapshots, or the live world.
 #[derive(Clone, Copy)]
 struct Side<'a> {
-    frozen: &'a Frozen,
+    store: Store<'a>,
     slots: Rows<'a>,
 }
 
@@ -156,10 +181,8 @@ struct RowPair<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(view: &'a View) -> Option<Self> {
-        let frozen = view.frozen();
-        let slots = frozen.index()?;
-        view.mask().contains(ComponentId::ENTITY).then_some(Self { frozen, slots })
+    fn new(store: Store<'a>) -> Option<Self> {
+        Some(Self { store, slots: store.slots()? })
     }
 
     fn occupant(&self, index: usize) -> Occupant {
@@ -167,15 +190,27 @@ impl<'a> Side<'a> {
     }
 
     fn archetype(&self, at: Location) -> &'a ComponentMask {
-        self.frozen.catalog().archetypes()[at.archetype.index()].mask()
+        self.store.catalog().archetypes()[at.archetype.index()].mask()
     }
 
     fn column(&self, at: Location, id: ComponentId) -> Option<Rows<'a>> {
-        self.frozen.column(at.archetype.index(), id)
+        self.store.rows(at.archetype.index(), id)
     }
 }
 
 impl<'a> Diff<'a> {
+    fn of(older: Store<'a>, newer: Store<'a>) -> Result<Self, DiffError> {
+        if older.world_id() != newer.world_id() {
+            return Err(DiffError::DifferentWorlds);
+        }
+        Ok(Self {
+            mask: older.readable().intersection(newer.readable()),
+            common: common_archetypes(older.catalog(), newer.catalog()),
+            older: Side::new(older).ok_or(DiffError::NoEntities { newer: false })?,
+            newer: Side::new(newer).ok_or(DiffError::NoEntities { newer: true })?,
+        })
+    }
+
     /// The mask of the diff: the components that both views may read.
     pub fn mask(&self) -> ComponentMask {
         self.mask
@@ -325,7 +360,7 @@ impl<'a> Diff<'a> {
     /// When `T` is not among the types that both views may read.
     pub fn resource<T: Component>(&self) -> Result<Option<ResourceChange<&'a T>>, ReadError> {
         let Some(id) = self.readable::<T>(Kind::Resource)? else { return Ok(None) };
-        let value = |side: Side<'a>| Some(side.frozen.resource(id)?.get(0));
+        let value = |side: Side<'a>| Some(side.store.resource_rows(id)?.get(0));
         let change = self.resource_bytes(id);
         Ok(change.map(|change| ResourceChange {
             id,
@@ -342,7 +377,7 @@ impl<'a> Diff<'a> {
 
     fn resource_bytes(&self, id: ComponentId) -> Option<ResourceChange<&'a [u8]>> {
         let bytes = |side: Side<'a>| {
-            let rows = side.frozen.resource(id)?;
+            let rows = side.store.resource_rows(id)?;
             (rows.len() > 0).then(|| rows.bytes(0..1))
         };
         let (older, newer) = (bytes(self.older), bytes(self.newer));
@@ -351,7 +386,7 @@ impl<'a> Diff<'a> {
 
     /// The id of `T`, `None` when neither world knew the type and both views read everything.
     fn readable<T: Component>(&self, kind: Kind) -> Result<Option<ComponentId>, ReadError> {
-        let id = |side: Side<'_>| side.frozen.catalog().registry.id_of::<T>(kind);
+        let id = |side: Side<'_>| side.store.catalog().registry.id_of::<T>(kind);
         match id(self.newer).or_else(|| id(self.older)) {
             Some(id) if self.mask.contains(id) => Ok(Some(id)),
             None if self.mask == ComponentMask::ALL => Ok(None),
@@ -360,7 +395,7 @@ impl<'a> Diff<'a> {
     }
 
     fn info(&self, id: ComponentId) -> Option<&'a ComponentInfo> {
-        let known = |side: Side<'a>| side.frozen.catalog().registry.get(id);
+        let known = |side: Side<'a>| side.store.catalog().registry.get(id);
         known(self.newer).or_else(|| known(self.older))
     }
 
@@ -414,12 +449,12 @@ impl<'a> Diff<'a> {
 
     /// Those of entities that are at the same location in both snapshots.
     fn row_pairs_in_place(&self, id: ComponentId) -> impl Iterator<Item = RowPair<'a>> + use<'a> {
-        let (older, newer) = (self.older.frozen, self.newer.frozen);
+        let (older, newer) = (self.older.store, self.newer.store);
         let tables = 0..older.table_count().min(newer.table_count()).min(self.common);
         let columns = tables.filter_map(move |table| {
-            let column = (older.column(table, id)?, newer.column(table, id)?);
+            let column = (older.rows(table, id)?, newer.rows(table, id)?);
             let handles = ComponentId::ENTITY;
-            let entities = (older.column(table, handles)?, newer.column(table, handles)?);
+            let entities = (older.rows(table, handles)?, newer.rows(table, handles)?);
             Some((column, entities))
         });
         columns.flat_map(|(column, entities)| {
