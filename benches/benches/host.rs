@@ -2,9 +2,9 @@
 //! that takes long.
 //!
 //! The first is compared with a time that is promised, the second with `wake-up`: a thread that waits for a
-//! condition variable, which is the least that a dispatch takes on the machine. The last is the 99th of 100 frames of a simulation
-//! at 240 frames a second, which moves 100 thousand rows: `alone` without a module; `sleeps` beside one that
-//! holds its view for 100 ms and reads other columns; `sleeps on written columns` where the simulation writes
+//! condition variable, which is the least that a dispatch takes on the machine. The last is the 99th of 100 frames of
+//! a simulation at 240 frames a second, which moves 100 thousand rows: `alone` without a module; `sleeps` beside one
+//! that holds its view for 100 ms and reads other columns; `sleeps on written columns` where the simulation writes
 //! what it reads, so that the first frame under each of its views copies these. Windows of each take turns.
 
 mod common;
