@@ -195,6 +195,21 @@ pub mod schema {
     pub use convoy_derive::TypeLayout;
 }
 
+/// Texts: strings as plain old data, the same in every world and process.
+///
+/// ```
+/// use convoy_engine::World;
+/// use convoy_engine::text::Text;
+///
+/// let mut world = World::new();
+/// let name = world.text("potion of healing");
+/// let item = world.spawn((name, 3_u32));
+/// assert_eq!(world.resolve(world.get::<Text>(item).unwrap()).unwrap(), "potion of healing");
+/// ```
+pub mod text {
+    pub use crate::storage::{Text, TextError, TextStatistics};
+}
+
 /// The example of the README, run as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -134,7 +134,7 @@ impl<'a> ModuleContext<'a> {
     ///
     /// # Panics
     ///
-    /// When the module has not declared it: [`ModuleSpec::tracks_changes`].
+    /// When the module has not declared it: [`ModuleSpec::tracks_changes`](super::ModuleSpec::tracks_changes).
     #[track_caller]
     pub fn changes(&self) -> Option<Diff<'a>> {
         let seen = self.last.expect("the module has declared that it tracks changes");

@@ -185,9 +185,10 @@ impl ModuleSpec {
     /// Runs the module when events of type `T` have been sent, besides the times of its rate, and declares that it
     /// reads them.
     ///
-    /// What comes up between two frames shares one run, whose [`ModuleContext::events`] has all of it; what comes up
-    /// while the module is busy, or is refused a view, waits for the next run. Nothing leads to a second run, unless
-    /// the first panicked, was late or lost its commands to a restore, and its events come again.
+    /// What comes up between two frames shares one run, whose [`ModuleContext::events`](super::ModuleContext::events)
+    /// has all of it; what comes up while the module is busy, or is refused a view, waits for the next run. Nothing
+    /// leads to a second run, unless the first panicked, was late or lost its commands to a restore, and its events
+    /// come again.
     ///
     /// ```
     /// use std::time::Duration;
@@ -244,8 +245,8 @@ impl ModuleSpec {
         self.reads::<(T,)>().tracks_changes()
     }
 
-    /// Keeps the view of the module's last run, for [`ModuleContext::changes`], and declares that the module reads
-    /// handles. Chunks that are written meanwhile are kept for it.
+    /// Keeps the view of the module's last run, for [`ModuleContext::changes`](super::ModuleContext::changes), and
+    /// declares that the module reads handles. Chunks that are written meanwhile are kept for it.
     #[must_use]
     pub fn tracks_changes(mut self) -> Self {
         self.tracks_changes = true;

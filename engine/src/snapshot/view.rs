@@ -10,6 +10,7 @@ use crate::query::sealed::SealedReadable;
 use crate::storage::charge::Charge;
 use crate::storage::component::Component;
 use crate::storage::frozen::Frozen;
+use crate::storage::text::{Text, TextError};
 use crate::storage::{ComponentId, ComponentMask, Entity, SnapshotId, SnapshotUse};
 use crate::world::World;
 use crate::world::index::Slot;
@@ -223,6 +224,16 @@ impl View {
     /// Whether both are views of one snapshot.
     pub fn shares_with(&self, other: &Self) -> bool {
         self.lease.same_cell(&other.lease)
+    }
+
+    /// The content of a text, as [`World::resolve`](crate::World::resolve) had it at the capture. Needs no column.
+    ///
+    /// # Errors
+    ///
+    /// [`TextError::Unknown`] when the world did not keep the text, [`TextError::Malformed`] when these bytes are none.
+    #[inline]
+    pub fn resolve<'a>(&'a self, text: &'a Text) -> Result<&'a str, TextError> {
+        self.frozen().texts.resolve(text)
     }
 
     /// Bytes of the snapshot's own lists: chunk pointers and lengths. Replaced chunks that it

@@ -23,6 +23,7 @@ use super::index_state::{GivenBack, IndexState};
 use super::lineage::Lineage;
 use super::mask::ComponentMask;
 use super::rows::{Rows, value_in};
+use super::text::Texts;
 use super::world_id::WorldId;
 
 pub(crate) mod restore;
@@ -231,6 +232,8 @@ pub(crate) struct Frozen {
     lineage: Option<Lineage>,
     mapping: Option<Arc<Mapping>>,
     state: FrozenState,
+    /// The long texts of the world, which may have more of them by now.
+    pub(crate) texts: Texts,
     /// In a snapshot of a branch: the bases of the foreign chunks in it, with their numbers.
     bases: Vec<(u32, Base)>,
     /// Counts the branches of this snapshot.
@@ -538,6 +541,7 @@ impl Recycle for Frozen {
         self.state.clear();
         self.catalog = None;
         self.lineage = None;
+        self.texts = Texts::default();
         self.holds = None;
         // Last: where the worlds are gone, this unmaps the chunks.
         self.mapping = None;

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::entity::Entity;
+use super::text::Text;
 
 /// A type whose bytes are described: numbers, `bool`, `char`, [`Entity`], arrays of them, and types
 /// that derive it.
@@ -63,6 +64,8 @@ pub enum LayoutKind {
     Char,
     /// A handle.
     Entity,
+    /// A [`Text`].
+    Text,
     /// Values side by side.
     Array {
         /// The layout of each of them.
@@ -168,6 +171,7 @@ impl Layout {
             LayoutKind::Bool => assert!(size == 1, "a `bool` is a byte"),
             LayoutKind::Char => assert!(size == 4, "a `char` has 4 bytes"),
             LayoutKind::Entity => assert!(size == size_of::<Entity>(), "a handle has 8 bytes"),
+            LayoutKind::Text => assert!(size == size_of::<Text>(), "a text has 8 bytes"),
         }
         Self { name, size, align: align_of::<T>(), kind }
     }
@@ -228,6 +232,10 @@ impl TypeLayout for Entity {
     const LAYOUT: Layout = Layout::of::<Self>("Entity", LayoutKind::Entity);
 }
 
+impl TypeLayout for Text {
+    const LAYOUT: Layout = Layout::of::<Self>("Text", LayoutKind::Text);
+}
+
 impl TypeLayout for () {
     const LAYOUT: Layout = Layout::of::<Self>("()", LayoutKind::Struct(&[]));
 }
@@ -260,6 +268,8 @@ pub enum Scalar {
     Char(char),
     /// A handle.
     Entity(Entity),
+    /// A text, whose content a world or a view may know.
+    Text(Text),
     /// A variant of an enum.
     Variant(&'static str),
 }
@@ -326,6 +336,7 @@ impl<'a> Value<'a> {
             LayoutKind::Entity => {
                 bytemuck::try_pod_read_unaligned(self.bytes).ok().map(Scalar::Entity)
             }
+            LayoutKind::Text => bytemuck::try_pod_read_unaligned(self.bytes).ok().map(Scalar::Text),
             LayoutKind::Enum { tag, variants } => {
                 let value = match number(tag, self.bytes) {
                     Scalar::Signed(value) => value,
@@ -400,6 +411,7 @@ impl Scalar {
             Self::Bool(value) => fmt::Debug::fmt(value, formatter),
             Self::Char(value) => fmt::Debug::fmt(value, formatter),
             Self::Entity(entity) => fmt::Debug::fmt(entity, formatter),
+            Self::Text(text) => fmt::Debug::fmt(text, formatter),
             Self::Variant(name) => formatter.write_str(name),
         }
     }

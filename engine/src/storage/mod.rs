@@ -36,6 +36,7 @@ pub(crate) mod spares;
 pub(crate) mod stamp;
 pub(crate) mod state_hash;
 pub(crate) mod table;
+pub(crate) mod text;
 pub(crate) mod type_map;
 pub(crate) mod world_id;
 
@@ -51,3 +52,4 @@ pub use layout::{
 pub use links::{ChildOf, Children};
 pub use mask::ComponentMask;
 pub use schema::{Schema, SchemaBuilder, SchemaError, TypeEntry};
+pub use text::{Text, TextError, TextStatistics};

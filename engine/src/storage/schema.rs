@@ -391,6 +391,7 @@ fn put_layout(text: &mut Vec<u8>, layout: &Layout) {
         LayoutKind::Bool => text.push(2),
         LayoutKind::Char => text.push(3),
         LayoutKind::Entity => text.push(4),
+        LayoutKind::Text => text.push(8),
         LayoutKind::Array { element, count } => {
             text.push(5);
             put_number(text, count as u64);

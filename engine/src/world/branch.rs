@@ -59,6 +59,7 @@ impl World {
             chunk_bytes_max: shape.bytes_max,
             chunk_rows_max: shape.rows_max,
             event_retention: base.head.event_retention,
+            text_bytes_max: base.texts.bytes_max(),
             schema: None,
         });
         world.take_catalog(base.shared_catalog());

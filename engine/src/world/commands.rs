@@ -17,6 +17,7 @@ use convoy_pool::Scratch;
 use crate::storage::Entity;
 use crate::storage::component::Component;
 use crate::storage::lineage::Lineage;
+use crate::storage::text::Text;
 use crate::trace::span;
 
 use super::bundle::Bundle;
@@ -28,7 +29,7 @@ mod lists;
 mod order;
 
 pub(crate) use lists::trim_spares;
-use lists::{Lists, STOCK, SpareLists};
+use lists::{Lists, RecordedTexts, STOCK, SpareLists};
 use order::{Command, Order, Outcome};
 
 /// The outcome of a playback. The sum is the number of commands recorded.
@@ -42,6 +43,9 @@ pub struct Playback {
     /// Commands that could not be applied: a component to remove was missing, a bundle could not
     /// be registered, or memory ran out.
     pub failed: u64,
+    /// Texts that the world could not keep: see [`World::try_text`]. They are no commands, and those that use them are
+    /// applied.
+    pub texts_refused: u64,
 }
 
 impl Playback {
@@ -55,6 +59,7 @@ impl Playback {
         self.applied += other.applied;
         self.dead += other.dead;
         self.failed += other.failed;
+        self.texts_refused += other.texts_refused;
     }
 }
 
@@ -99,6 +104,8 @@ pub struct Commands {
     failed: Vec<Entity>,
     /// Bytes of the bundle being recorded.
     bytes: Vec<u8>,
+    /// Texts that the world is to keep.
+    texts: RecordedTexts,
     /// Where the lists go when the buffer is dropped.
     spares: SpareLists,
 }
@@ -154,6 +161,7 @@ impl Commands {
             renewal: None,
             failed: lists.failed,
             bytes: lists.bytes,
+            texts: lists.texts,
             spares,
         }
     }
@@ -234,6 +242,30 @@ impl Commands {
         self.record::<order::DespawnTree>(entity, &());
     }
 
+    /// The text with this content. The bytes of a long one travel with the commands, and the world keeps them from the
+    /// playback on: before that it is [`TextError::Unknown`](crate::text::TextError::Unknown) to it.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::commands::Commands;
+    /// # use convoy_engine::text::Text;
+    /// let mut world = World::new();
+    /// let mut commands = Commands::new(&mut world);
+    /// let title = commands.text("Captain of the guard");
+    /// let guard = commands.spawn((title,));
+    /// world.play_back(&mut commands);
+    /// let title = world.get::<Text>(guard).unwrap();
+    /// assert_eq!(world.resolve(title).unwrap(), "Captain of the guard");
+    /// ```
+    pub fn text(&mut self, content: &str) -> Text {
+        self.notice_restore();
+        let text = Text::new(content);
+        if !text.is_inline() {
+            self.texts.push(content);
+        }
+        text
+    }
+
     /// Records an event.
     pub fn send_event<T: Component>(&mut self, event: T) {
         self.record::<order::SendEvent<T>>(Entity::default(), &(event,));
@@ -244,6 +276,7 @@ impl Commands {
     pub fn clear(&mut self) {
         self.queue.clear();
         self.scratch.reset();
+        self.texts.clear();
         self.outdated = 0;
         self.taken = 0;
         if let Some(cursor) = &mut self.cursor {
@@ -289,6 +322,7 @@ impl Commands {
         self.outdated += self.queue.len() as u64;
         self.queue.clear();
         self.scratch.reset();
+        self.texts.clear();
         self.taken = 0;
         if let (Some(renewal), Some(cursor)) = (&self.renewal, &mut self.cursor) {
             self.recorded_in = renewal.take_up(&mut self.stock, cursor);
@@ -332,6 +366,7 @@ impl Commands {
         let dead = self.len() as u64;
         self.queue.clear();
         self.scratch.reset();
+        self.texts.clear();
         self.outdated = 0;
         self.take_up(world);
         Playback { dead, ..Playback::default() }
@@ -355,6 +390,7 @@ impl Drop for Commands {
             stock: mem::take(&mut self.stock),
             failed: mem::take(&mut self.failed),
             bytes: mem::take(&mut self.bytes),
+            texts: mem::take(&mut self.texts),
             renewal: self.renewal.take(),
         });
     }
@@ -406,6 +442,10 @@ impl World {
         if let Some(cursor) = &mut commands.cursor {
             self.state.index.note_use(cursor, taken + cursor.drawn as usize);
         }
+        for content in commands.texts.iter() {
+            playback.texts_refused += u64::from(self.try_text(content).is_err());
+        }
+        commands.texts.clear();
         for command in &queue {
             match command.apply(self, &commands.scratch) {
                 Outcome::Applied => playback.applied += 1,

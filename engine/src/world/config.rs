@@ -19,6 +19,7 @@ pub struct WorldConfig {
     pub(crate) chunk_bytes_max: usize,
     pub(crate) chunk_rows_max: usize,
     pub(crate) event_retention: usize,
+    pub(crate) text_bytes_max: usize,
     pub(crate) schema: Option<Schema>,
 }
 
@@ -66,6 +67,14 @@ impl WorldConfig {
         self
     }
 
+    /// The most bytes of the contents of texts that the world keeps: without a limit by default. See
+    /// [`World::text`](crate::World::text).
+    #[must_use]
+    pub fn text_bytes_max(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.text_bytes_max = bytes.into().unwrap_or(usize::MAX);
+        self
+    }
+
     /// The types that the world knows from the beginning, under the ids that they have in all worlds
     /// of the schema; `None` by default.
     #[must_use]
@@ -82,6 +91,7 @@ impl Default for WorldConfig {
             chunk_bytes_max: 16 * 1024,
             chunk_rows_max: usize::MAX,
             event_retention: 65_536,
+            text_bytes_max: usize::MAX,
             schema: None,
         }
     }

@@ -14,6 +14,7 @@ use crate::storage::history::Memory;
 use crate::storage::lineage::Lineage;
 use crate::storage::schema::Schema;
 use crate::storage::state_hash::StateHashes;
+use crate::storage::text::Texts;
 use crate::storage::world_id::WorldId;
 
 use super::config::WorldConfig;
@@ -62,6 +63,7 @@ pub struct World {
     pub(crate) scratch: ScratchLists,
     pub(crate) progress: Progress,
     pub(crate) hashes: StateHashes,
+    pub(crate) texts: Texts,
 }
 
 impl Default for World {
@@ -110,6 +112,7 @@ impl World {
             scratch: ScratchLists::default(),
             progress: Progress::default(),
             hashes: StateHashes::default(),
+            texts: Texts::new(config.text_bytes_max),
         }
     }
 

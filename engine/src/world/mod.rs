@@ -22,6 +22,8 @@ pub(crate) mod toggles;
 
 pub(crate) mod resources;
 
+pub(crate) mod texts;
+
 pub(crate) mod events;
 
 pub(crate) mod commands;

@@ -246,6 +246,7 @@ impl World {
         }
         let report = sync.report;
         self.tick = source.tick;
+        self.texts.absorb(&source.texts);
         let (readable, source_epoch) = (ids.mask(&mask), source.memory.history.close_epoch());
         let own_epoch = self.memory.history.close_epoch();
         let mark = Some(SyncMark { source: source.id, mask, source_epoch, own_epoch });

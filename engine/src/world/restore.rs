@@ -49,6 +49,7 @@ impl World {
         drop(revival);
         self.lineage.begin_next();
         self.tick = frozen.head.tick;
+        self.texts.absorb(&frozen.texts);
         self.role = Role::Original;
         self.progress.detach_next = 0;
         RestoreReport { chunks: frozen.shape().chunks as u64, chunks_restored: restored }

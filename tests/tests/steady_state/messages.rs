@@ -1,5 +1,7 @@
 //! Resources, the hierarchy, events, commands and toggles.
 
+use convoy_engine::text::Text;
+
 use crate::common::*;
 
 pub(crate) fn resources() -> Frame {
@@ -24,6 +26,27 @@ pub(crate) fn locals() -> Frame {
         world.insert_local(value);
         *Arc::get_mut(world.local_mut::<Arc<u32>>().unwrap()).unwrap() = frame;
         assert_eq!(**world.local::<Arc<u32>>().unwrap(), frame);
+    })
+}
+
+/// Texts that are known: short and long ones, from the world and from commands, in views and after a restore.
+pub(crate) fn texts() -> Frame {
+    const CONTENTS: [&str; 4] = ["short", "a text of more bytes", "and one more of them", "ÄÖÜ"];
+    let (mut world, entities) = filled();
+    let names = CONTENTS.map(|content| world.text(content));
+    entities.iter().for_each(|&entity| world.insert(entity, (names[0],)).unwrap());
+    let mut commands = Commands::new(&mut world);
+    let mut snapshots = Snapshots::new(&world);
+    on(world, move |world, frame| {
+        let content = CONTENTS[frame as usize % 4];
+        let entity = entities[frame as usize % entities.len()];
+        *world.get_mut::<Text>(entity).unwrap() = world.text(CONTENTS[(frame as usize + 1) % 4]);
+        let name = commands.text(content);
+        commands.insert(entity, (name,));
+        assert_eq!(world.play_back(&mut commands).applied, 1);
+        let view = snapshots.take(world, frame);
+        assert_eq!(view.resolve(view.get::<Text>(entity).unwrap()).unwrap(), content);
+        assert!(world.query::<&Text>().iter().all(|text| world.resolve(text).is_ok()));
     })
 }
 

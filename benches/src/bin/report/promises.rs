@@ -51,6 +51,7 @@ const ITERATE: &[Target] = &[
     at_most("convoy iterator", 1.15),
     at_most_of("convoy runs", "raw flat", 1.05),
 ];
+const RESOLVE: &[Target] = &[at_most("convoy", 2.0), at_most("convoy view", 2.0)];
 const INSERT_SMALL: &[Target] =
     &[at_most("convoy", 3.5), at_most("convoy toggle", 1.0), at_most("convoy batch", 1.5)];
 
@@ -279,6 +280,15 @@ const SINGLE: &[Workload] = &[
         &[at_most("convoy", 1.0), at_most("convoy send_events", 1.0)],
     ),
     workload(("events", "read_1000"), "read them", "raw", &[]),
+    workload(
+        ("texts", "resolve_1k"),
+        "resolve a thousand texts of 20 bytes in random order",
+        "slice",
+        RESOLVE,
+    ),
+    workload(("texts", "resolve_100k"), "resolve 100 thousand", "slice", RESOLVE),
+    workload(("texts", "ask_1k"), "ask a world for a thousand texts that it keeps", "map", &[]),
+    workload(("texts", "ask_100k"), "ask for 100 thousand", "map", &[]),
     workload(
         ("host", "20_idle_modules"),
         "a frame of a host with 20 modules that are not due",

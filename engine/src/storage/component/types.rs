@@ -231,7 +231,6 @@ pub struct ComponentInfo {
 
 impl ComponentInfo {
     /// The type, unless the component was described.
-    #[cfg(debug_assertions)]
     pub(crate) fn type_id(&self) -> Option<TypeId> {
         self.shape.type_id
     }

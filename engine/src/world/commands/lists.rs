@@ -30,7 +30,38 @@ pub(super) struct Lists {
     pub(super) stock: Vec<Entity>,
     pub(super) failed: Vec<Entity>,
     pub(super) bytes: Vec<u8>,
+    pub(super) texts: RecordedTexts,
     pub(super) renewal: Option<Arc<Renewal>>,
+}
+
+/// The contents of long texts, one after the other.
+#[derive(Default)]
+pub(super) struct RecordedTexts {
+    contents: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl RecordedTexts {
+    pub(super) fn push(&mut self, content: &str) {
+        self.contents.push_str(content);
+        self.ends.push(self.contents.len());
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| &self.contents[mem::replace(&mut start, end)..end])
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.contents.clear();
+        self.ends.clear();
+    }
+
+    /// Bytes that there is room for.
+    fn bytes(&self) -> usize {
+        self.contents.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
 }
 
 impl Lists {
@@ -41,6 +72,7 @@ impl Lists {
             stock: Vec::with_capacity(STOCK),
             failed: Vec::new(),
             bytes: Vec::with_capacity(256),
+            texts: RecordedTexts::default(),
             renewal: None,
         }
     }
@@ -51,6 +83,7 @@ impl Lists {
             + self.queue.capacity() * size_of::<Command>()
             + (self.stock.capacity() + self.failed.capacity()) * size_of::<Entity>()
             + self.bytes.capacity()
+            + self.texts.bytes()
     }
 
     /// A renewal that no lane has any more, or a new one.
