@@ -85,7 +85,8 @@ use crate::storage::names::{intern, name_of};
 ///   [`Entity::NONE`](crate::Entity::NONE), and [`Entity::some`](crate::Entity::some) turns it into an
 ///   `Option`. Other options are a component that an entity has or lacks, or a field with a value
 ///   that means none.
-/// * **A text** is its bytes in an array, or a number that stands for it in a list of your own.
+/// * **A string** is a [`Text`](crate::text::Text), eight bytes whose content the world keeps, or its bytes in an
+///   array.
 /// * **A `Vec`, a map or a set** is entities of their own, with a component that names their owner
 ///   (see [`World::set_parent`](crate::World::set_parent)), or an array with a length.
 /// * **A pointer, a reference, an `Arc`, a handle of the system** goes into a local resource
@@ -106,9 +107,9 @@ use crate::storage::names::{intern, name_of};
     label = "not a type whose bytes are all it is",
     note = "a component has a fixed size, no pointers and no padding. Derive `Clone, Copy, \
             bytemuck::NoUninit, bytemuck::CheckedBitPattern` for a `#[repr(C)]` struct of numbers, \
-            `bool`, arrays and `Entity`, or for a `#[repr(u8)]` enum without fields",
-    note = "an optional entity is `Entity::NONE` and `entity.some()`; the page of \
-            `convoy_engine::Component` says what stands for strings, lists, maps, enums and pointers",
+            `bool`, arrays, `Entity` and `Text`, or for a `#[repr(u8)]` enum without fields",
+    note = "an optional entity is `Entity::NONE` and `entity.some()`, a string is a `Text`; the page of \
+            `convoy_engine::Component` says what stands for lists, maps, enums and pointers",
     note = "in place of a tuple in a bundle there may be a struct that derives `convoy_engine::Bundle`"
 )]
 pub trait Component: NoUninit + CheckedBitPattern + Send + Sync {}
