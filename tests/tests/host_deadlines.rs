@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, ModuleStatistics, Rate};
+use convoy_engine::host::{
+    HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, ModuleStatistics, Rate,
+};
 use convoy_engine::{Entity, World};
 
 const FRAME: Duration = Duration::from_millis(10);
@@ -116,6 +118,23 @@ fn missed_deadlines_switch_a_module_off() {
         let kept = if mode == Mode::Asynchronous { 0 } else { 3 };
         assert_eq!(world.entity_count(), kept, "{mode:?}: those that were waited for count");
     }
+}
+
+/// Without threads every run is one that the frame waits for.
+#[test]
+fn deadlines_of_a_host_without_threads_are_counted() {
+    let mut world = World::new();
+    let mut host = ModuleHost::new(HostConfig::default().workers(0));
+    let run = |context: &mut ModuleContext<'_>| {
+        thread::sleep(Duration::from_millis(1));
+        context.commands().spawn((1_u64,));
+    };
+    host.add(spec("late", Mode::Asynchronous).deadline(INSTANT), run).unwrap();
+    frames(&mut host, &mut world, 2);
+    host.finish(&mut world);
+    let late = module(&host, &world, 0);
+    assert_eq!((late.missed_deadlines, late.dropped_commands), (2, 0));
+    assert_eq!(world.entity_count(), 2, "and what it recorded lands");
 }
 
 /// In lock step the clock decides nothing: late runs are counted, and that is all.

@@ -87,6 +87,38 @@ fn events_of_a_late_run_come_again() {
     );
 }
 
+/// Also those of a run that recorded nothing, in a world that was restored before it ended.
+#[test]
+fn events_of_a_late_run_without_commands_come_again_over_a_restore() {
+    let (mut world, pool) = (World::new(), SnapshotPool::default());
+    let mut host = ModuleHost::new(HostConfig::default().workers(1));
+    let ((begins, begun), (gate, opened)) = (channel(), channel::<()>());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&seen);
+    let spec = ModuleSpec::slow("late", Rate::EVERY_FRAME).mode(Mode::Asynchronous).deadline(FRAME);
+    host.add(spec.reads_events::<Ping>(), move |context| {
+        list.lock().unwrap().extend(context.events::<Ping>().map(|ping| ping.0));
+        begins.send(()).unwrap();
+        opened.recv().unwrap();
+    })
+    .unwrap();
+    world.send_event(Ping(1));
+    let before = world.capture(ComponentMask::ALL, &pool);
+    host.run_frame(&mut world, FRAME).unwrap();
+    begun.recv().unwrap();
+    // One that sees that it has begun, and two on which it is late.
+    (0..3).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
+    world.restore(&before).unwrap();
+    gate.send(()).unwrap();
+    assert!(host.wait(Duration::MAX));
+    for _ in 0..3 {
+        host.run_frame(&mut world, FRAME).unwrap();
+        gate.send(()).unwrap();
+        assert!(host.wait(Duration::MAX));
+    }
+    assert_eq!(*seen.lock().unwrap(), [1, 1], "once without effect, and once with it");
+}
+
 /// A restore takes cursors back. Events that were sent again under old numbers were not counted as read, so a
 /// module that panicked on one got it for ever.
 #[test]

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use convoy_engine::World;
 use convoy_engine::host::{HostConfig, Mode, ModuleHost, ModuleSpec, Phase, Rate};
+use convoy_engine::{ComponentMask, SnapshotPool, World};
 
 const FRAME: Duration = Duration::from_millis(10);
 
@@ -53,6 +53,36 @@ fn phases_come_in_order_and_modules_between_them() {
     host.pause();
     host.run_frame(&mut world, FRAME).unwrap();
     assert_eq!(log.lock().unwrap().len(), 12, "a paused host runs none");
+}
+
+/// A run was given a view of the restored world as one of the state before, and lost its commands.
+#[test]
+fn a_system_may_restore_the_world_and_runs_on_it_take_effect() {
+    let (mut world, mut host) = (World::new(), ModuleHost::default());
+    world.spawn((0_u64,));
+    let pool = SnapshotPool::default();
+    let mut past = None;
+    host.add_system(Phase::Simulation, "rollback", move |world, _| {
+        let view = past.take().unwrap_or_else(|| world.capture(ComponentMask::ALL, &pool));
+        world.restore(&view).unwrap();
+        past = Some(view);
+    });
+    let spec = ModuleSpec::slow("away", Rate::every_frames(4)).mode(Mode::Asynchronous);
+    host.add(spec.reads_all(), |context| _ = context.commands().spawn((1_u8,))).unwrap();
+    for frame in 1..=40_u64 {
+        host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+        assert!(host.wait(Duration::MAX));
+        if frame % 4 == 0 {
+            host.finish(&mut world);
+            assert_eq!(
+                world.query::<&u8>().count(),
+                1,
+                "the run is of the state after the restore"
+            );
+        }
+    }
+    let module = host.statistics(&world).modules.swap_remove(0);
+    assert_eq!((module.runs, module.dropped_commands, module.playback.applied), (10, 0, 10));
 }
 
 #[test]

@@ -3,12 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::thread;
+use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::commands::Commands;
+use convoy_engine::host::{ModuleHost, ModuleSpec};
 use convoy_engine::schema::{Schema, TypeEntry, TypeLayout};
 use convoy_engine::text::{Text, TextError};
-use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, World, WorldConfig};
 use convoy_tests::Mixer;
 
 const ALL: ComponentMask = ComponentMask::ALL;
@@ -118,6 +120,75 @@ fn texts_are_found_wherever_layouts_say_and_dropped_elsewhere() {
         matches!(refused, TextError::NoLayout { component } if component.contains("u64")),
         "{refused}"
     );
+}
+
+#[test]
+fn worlds_of_one_past_keep_their_own_texts_and_limits() {
+    let (pool, config) = (SnapshotPool::default(), WorldConfig::default().text_bytes_max(100));
+    let mut source = World::with_config(config);
+    let name = source.text("known to everybody");
+    let ship = source.spawn((name,));
+    let before = source.text_statistics();
+    let mut replica = World::new();
+    replica.text(&"x".repeat(2_000));
+    replica.sync_from(&source, ALL).unwrap();
+    let mut branch = World::branch(&source.capture(ALL, &pool)).unwrap();
+    let aside = branch.text("thought of in a branch");
+    assert_eq!(source.text_statistics(), before, "nobody else adds to the source");
+    assert!(source.resolve(&aside).is_err() && replica.resolve(&aside).is_err());
+    for world in [&source, &replica, &branch] {
+        assert_eq!(world.resolve(world.get::<Text>(ship).unwrap()), Ok("known to everybody"));
+    }
+    let view = source.capture(ALL, &pool);
+    let later = source.text("known from now on");
+    assert!(view.resolve(&later).is_err(), "a view knows what the world kept at its capture");
+    replica.sync_from(&source, ALL).unwrap();
+    assert_eq!(replica.resolve(&later), Ok("known from now on"));
+}
+
+#[test]
+fn replicas_of_some_columns_tell_what_they_hold() {
+    let (mut source, mut replica) = (World::new(), World::new());
+    let name = source.text("a name that is synced");
+    source.spawn((name, 1_u32));
+    for mask in [source.mask_of::<(Text,)>().unwrap(), source.mask_of::<(Entity, u32)>().unwrap()] {
+        replica.sync_from(&source, mask).unwrap();
+        let held = replica.held_texts().unwrap();
+        assert_eq!(held.contains(&name), mask.contains(source.register::<Text>().unwrap()));
+    }
+}
+
+/// A restore, and a module's run without effect, discard commands and not the texts that somebody may have by now.
+#[test]
+fn texts_of_discarded_commands_are_kept() {
+    let mut world = World::new();
+    let before = world.capture(ALL, &SnapshotPool::default());
+    let mut commands = Commands::new(&mut world);
+    let title = commands.text("Captain of the guard");
+    world.restore(&before).unwrap();
+    let guard = commands.spawn((title,));
+    world.play_back(&mut commands);
+    assert_eq!(world.resolve(world.get::<Text>(guard).unwrap()), Ok("Captain of the guard"));
+    let other = commands.text("nobody asks for it again");
+    commands.clear();
+    world.play_back(&mut commands);
+    assert!(world.resolve(&other).is_err(), "cleared");
+
+    let mut host = ModuleHost::default();
+    let mut title = None;
+    host.add(ModuleSpec::fast("guards").reads::<()>(), move |context| {
+        let Some(title) = title else {
+            title = Some(context.commands().text("Sergeant of the guard"));
+            panic!("the first run fails, and the module goes on with the text");
+        };
+        context.commands().spawn((title, 7_u8));
+    })
+    .unwrap();
+    host.on_panic(|_| {});
+    (0..3).for_each(|_| host.run_frame(&mut world, Duration::from_millis(16)).unwrap());
+    let guards = world.query::<&Text>().filter::<With<u8>>();
+    assert_eq!(guards.count(), 2);
+    assert!(guards.iter().all(|title| world.resolve(title) == Ok("Sergeant of the guard")));
 }
 
 /// A world with texts in it, and what they are.

@@ -131,6 +131,11 @@ impl HostConfig {
         }
     }
 
+    /// Whether modules may run on other threads than the host's.
+    pub(super) fn has_threads(&self) -> bool {
+        self.workers != Some(0)
+    }
+
     /// The most threads that are started.
     pub(super) fn workers_max(&self) -> usize {
         self.workers.unwrap_or_else(|| {

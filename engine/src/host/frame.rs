@@ -59,6 +59,9 @@ impl ModuleHost {
         self.run_phase(Phase::Input, world, dt);
         self.land(world);
         self.run_phase(Phase::Simulation, world, dt);
+        // A system may have restored or replaced the world.
+        self.initialize(world)?;
+        self.note_state(world);
         if self.acquire(world) {
             self.run_leased(world);
         }
@@ -356,6 +359,7 @@ impl Slot {
         run.late = mem::take(&mut self.late);
         if run.late {
             self.drop_commands(&mut run.commands);
+            job.inbox.note_late();
         }
         for _ in 0..mem::take(&mut self.landed_while_away) {
             job.inbox.land();
@@ -430,8 +434,8 @@ impl Slot {
     /// Counts the faults of a run that has ended: its panic, its deadline. Where a run was waited for, it is the clock
     /// that tells whether it was late: then nothing is dropped, and in lock step the module stays on as well.
     fn count_faults(&mut self, run: &Run, panicked: bool, config: &HostConfig) {
-        let is_judged_by_frames =
-            self.spec.mode == Mode::Asynchronous && config.lock_step.is_none();
+        let is_asynchronous = self.spec.mode == Mode::Asynchronous && config.has_threads();
+        let is_judged_by_frames = is_asynchronous && config.lock_step.is_none();
         let ran_late = !is_judged_by_frames
             && self.spec.deadline.is_some_and(|deadline| run.run_time > deadline);
         self.missed_deadlines += u64::from(ran_late);
@@ -515,6 +519,9 @@ impl Slot {
             self.record.playback.add(world.play_back(&mut run.commands));
         } else {
             self.drop_commands(&mut run.commands);
+            if is_of_world {
+                world.keep_texts_of(&mut run.commands);
+            }
             if let Some(next) = next.filter(|_| !is_of_world) {
                 run.commands = next;
             }
@@ -543,9 +550,10 @@ impl Slot {
         if let Some(job) = &self.job {
             (self.lost_events, self.dropped_events) = (job.inbox.lost(), job.inbox.dropped());
         }
-        // A restore may have taken the world back before the view.
-        self.view_age = world.tick().saturating_sub(run.tick);
-        self.view_age_max = self.view_age_max.max(self.view_age);
+        if run.era == era {
+            self.view_age = world.tick().saturating_sub(run.tick);
+            self.view_age_max = self.view_age_max.max(self.view_age);
+        }
         self.run_times.add(run.run_time);
         self.record.add(run.run_time, panicked);
         self.count_faults(&run, panicked, config);
@@ -557,6 +565,6 @@ impl Slot {
         let dropped = commands.len() as u64;
         self.dropped_commands += dropped;
         self.dropped_untold += dropped;
-        commands.clear();
+        commands.discard();
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Inbox {
 struct Ended {
     /// How many had failed before it.
     failed: u32,
-    /// Whether it recorded commands, which may be dropped.
+    /// Whether it recorded commands, which may be dropped, or takes no effect anyway.
     records: bool,
 }
 
@@ -176,6 +176,13 @@ impl Inbox {
         self.ended.push_back(Ended { failed: self.failed, records });
         self.failed = 0;
         self.cursors.iter_mut().for_each(|cursor| cursor.end());
+    }
+
+    /// The last run that has ended came after its deadline: it takes no effect, whether it recorded anything or not.
+    pub(super) fn note_late(&mut self) {
+        if let Some(run) = self.ended.back_mut() {
+            run.records = true;
+        }
     }
 
     /// Ends a run that has panicked: its events and changes come again, unless that has happened in `tries` runs now.

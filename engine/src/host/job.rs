@@ -175,7 +175,7 @@ impl Job {
         run.panic = contain_with_message(call).err();
         run.comes_again = false;
         if run.panic.is_some() {
-            run.commands.clear();
+            run.commands.discard();
             run.comes_again = self.inbox.end_failed(self.event_tries);
         } else {
             self.inbox.end(!run.commands.is_empty());

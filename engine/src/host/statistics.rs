@@ -113,8 +113,8 @@ pub struct ModuleStatistics {
     pub run_time: Duration,
     /// The time that 99 of 100 of its runs did not exceed, up to a quarter too long.
     pub run_time_p99: Duration,
-    /// By how many ticks the world was ahead of the view of the last run, when that landed: how old the picture was
-    /// that its commands answer.
+    /// By how many ticks the world was ahead of the view of the last run that landed in the state that it was for:
+    /// how old the picture was that its commands answer.
     pub view_age: u64,
     /// The highest [`ModuleStatistics::view_age`] of all runs.
     pub view_age_max: u64,

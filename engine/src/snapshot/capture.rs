@@ -81,7 +81,7 @@ impl World {
             event_retention: self.event_retention,
         };
         cell.begin(head, &self.lineage, (&self.catalog, snapshot.mapping()));
-        cell.texts.clone_from(&self.texts);
+        cell.texts.capture(&self.texts);
         fill_cell(&mut cell, &mut self.state, (&mask, &snapshot));
         let chunks = cell.chunk_room();
         let known = mask.intersection(&self.catalog.registry.ids());

@@ -5,13 +5,15 @@
 //! others.
 //!
 //! The bytes of long texts lie in a [`TextTable`], which a world shares with its snapshots and branches. An entry never
-//! changes, so readers take no lock: a slot is empty, or has a text for good. Writers add entries at the same time as
-//! they read, also two worlds of which one is a branch of the other. A table that is full is replaced by a larger one
-//! with the same entries; those who have the old one, have everything in there that they knew.
+//! changes, so readers take no lock: a slot is empty, or has a text for good. One world adds to a table; another one
+//! that reads it makes a table of its own for its first new text. Entries are numbered, so that a snapshot knows
+//! those of its capture, whatever was added since. A table that is full is replaced by a larger one with the same
+//! entries; those who have the old one have everything in there that they knew.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::str;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytemuck::{Pod, Zeroable};
@@ -179,17 +181,25 @@ pub struct TextStatistics {
 }
 
 /// The contents of long texts, by hash: open addressing with linear probing.
+///
+/// One world adds to it; all others only read.
 #[derive(Debug)]
 pub(crate) struct TextTable {
+    id: u64,
+    /// Tables that this one has grown from: nobody adds to them any more, and all that they have is here.
+    grown_from: Vec<u64>,
     /// A power of two.
     slots: Box<[OnceLock<Entry>]>,
-    /// Entries, and those that are being added.
     count: AtomicUsize,
     bytes: AtomicUsize,
+    /// The number of the next entry.
+    next: AtomicU32,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
+    /// In the order in which texts were added, which tells what a snapshot has known.
+    number: u32,
     hash: u64,
     content: Arc<str>,
 }
@@ -197,23 +207,35 @@ struct Entry {
 /// Slots of the first table of a world.
 const SLOTS_MIN: usize = 64;
 
-/// Why a text was not added.
-enum Refusal {
-    /// The table has to grow first.
-    Full,
-    Error(TextError),
-}
+/// Numbers tables.
+static TABLES: AtomicU64 = AtomicU64::new(0);
 
-impl From<TextError> for Refusal {
-    fn from(error: TextError) -> Self {
-        Self::Error(error)
-    }
+/// An odd number that is another one in each process: whoever chooses contents can't choose their places.
+fn scatter() -> u64 {
+    static SCATTER: OnceLock<u64> = OnceLock::new();
+    *SCATTER.get_or_init(|| RandomState::new().hash_one(0_u64) | 1)
 }
 
 impl TextTable {
     fn with_slots(slots: usize) -> Self {
-        let slots = (0..slots).map(|_| OnceLock::new()).collect();
-        Self { slots, count: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        Self {
+            // Relaxed: the number is another one each time.
+            id: TABLES.fetch_add(1, Ordering::Relaxed),
+            grown_from: Vec::new(),
+            slots: (0..slots).map(|_| OnceLock::new()).collect(),
+            count: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            next: AtomicU32::new(0),
+        }
+    }
+
+    /// A table with room for `count` entries, and half as many again.
+    fn with_entries<'e>(count: usize, entries: impl Iterator<Item = &'e Entry>) -> Self {
+        let table = Self::with_slots((count * 2).next_power_of_two().max(SLOTS_MIN));
+        for entry in entries {
+            table.put(entry.clone());
+        }
+        table
     }
 
     /// How many entries there is room for: three of four slots.
@@ -221,68 +243,35 @@ impl TextTable {
         self.slots.len() / 4 * 3
     }
 
-    /// The slots in which a text may be.
-    fn probe(&self, hash: u64) -> impl Iterator<Item = &OnceLock<Entry>> {
-        let (first, mask) = (hash as usize, self.slots.len() - 1);
-        (0..self.slots.len()).map(move |step| &self.slots[first.wrapping_add(step) & mask])
+    /// The slot of an entry, or the empty one where it would be.
+    #[inline]
+    fn slot(&self, hash: u64, scatter: u64) -> (&OnceLock<Entry>, Option<&Entry>) {
+        let mut place = (hash.wrapping_mul(scatter) >> 32) as usize;
+        // A quarter of the slots is empty, so this ends.
+        loop {
+            let slot = &self.slots[place & (self.slots.len() - 1)];
+            match slot.get() {
+                Some(entry) if entry.hash != hash => place = place.wrapping_add(1),
+                found => return (slot, found),
+            }
+        }
     }
 
     #[inline]
-    fn find(&self, hash: u64) -> Option<&str> {
-        let mut place = hash as usize;
-        // A quarter of the slots is empty, so this ends.
-        loop {
-            let entry = self.slots[place & (self.slots.len() - 1)].get()?;
-            if entry.hash == hash {
-                return Some(&entry.content);
-            }
-            place = place.wrapping_add(1);
-        }
+    fn find(&self, hash: u64, scatter: u64) -> Option<&Entry> {
+        self.slot(hash, scatter).1
     }
 
-    /// Adds an entry, unless it is there. `make` gives its content, shared where somebody has it.
-    fn add(
-        &self,
-        (hash, content): (u64, &str),
-        bytes_max: usize,
-        make: impl Fn() -> Arc<str>,
-    ) -> Result<(), Refusal> {
-        for slot in self.probe(hash) {
-            if slot.get().is_none() {
-                self.count_in(content, bytes_max)?;
-                if slot.set(Entry { hash, content: make() }).is_ok() {
-                    return Ok(());
-                }
-                // Another world was faster.
-                self.count_out(content);
-            }
-            if let Some(entry) = slot.get().filter(|entry| entry.hash == hash) {
-                let text = Text::elsewhere(hash);
-                let is_same = *entry.content == *content;
-                return if is_same { Ok(()) } else { Err(TextError::Collision { text }.into()) };
-            }
+    /// Adds an entry, for which there is room, unless its hash is there.
+    fn put(&self, entry: Entry) {
+        let (bytes, next) = (entry.content.len(), entry.number + 1);
+        let (slot, found) = self.slot(entry.hash, scatter());
+        if found.is_none() && slot.set(entry).is_ok() {
+            // Relaxed: one world adds, and hands views on with the numbers that they know.
+            self.count.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.next.fetch_max(next, Ordering::Relaxed);
         }
-        Err(Refusal::Full)
-    }
-
-    /// Counts an entry that is about to be added, where there is room for it.
-    fn count_in(&self, content: &str, bytes_max: usize) -> Result<(), Refusal> {
-        // Relaxed: the counts order nothing.
-        let one_more = |count| (count < self.capacity()).then_some(count + 1);
-        let room = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        room.map_err(|_| Refusal::Full)?;
-        let bytes = self.bytes.fetch_add(content.len(), Ordering::Relaxed);
-        if bytes.saturating_add(content.len()) <= bytes_max {
-            return Ok(());
-        }
-        self.count_out(content);
-        Err(TextError::Limit { bytes_max }.into())
-    }
-
-    /// Takes the counts of an entry back that was not added.
-    fn count_out(&self, content: &str) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(content.len(), Ordering::Relaxed);
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> + Clone {
@@ -290,22 +279,69 @@ impl TextTable {
     }
 }
 
-/// The long texts of a world or of a snapshot. A clone shares them.
-#[derive(Clone, Default, Debug)]
+/// The long texts of a world or of a snapshot. A clone shares the table.
+#[derive(Debug)]
 pub(crate) struct Texts {
     /// None before the first long text, so that worlds without texts pay nothing for them.
     table: Option<Arc<TextTable>>,
+    /// Whether this is the world that adds to the table.
+    is_own: bool,
+    /// Entries from this number on are not known here. The table of another world may get some at any time.
+    known: u32,
+    /// The multiplier of places, which the look-ups need not ask for.
+    scatter: u64,
     bytes_max: usize,
+    /// The table of another world that was absorbed last, and how much of it.
+    absorbed: (u64, u32),
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::new(usize::MAX)
+    }
 }
 
 impl Texts {
     /// None, and not more than of so many bytes ever.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { table: None, bytes_max }
+        let (scatter, absorbed) = (scatter(), (u64::MAX, 0));
+        Self { table: None, is_own: false, known: 0, scatter, bytes_max, absorbed }
     }
 
     pub(crate) fn bytes_max(&self) -> usize {
         self.bytes_max
+    }
+
+    /// What a snapshot has: the same, and never more.
+    #[inline]
+    pub(crate) fn capture(&mut self, world: &Self) {
+        self.bytes_max = world.bytes_max;
+        if self.table.is_none() && world.table.is_none() {
+            return;
+        }
+        self.table.clone_from(&world.table);
+        (self.is_own, self.known) = (false, world.known());
+    }
+
+    /// The first number that is not known.
+    fn known(&self) -> u32 {
+        match &self.table {
+            Some(table) if self.is_own => table.next.load(Ordering::Relaxed),
+            _ => self.known,
+        }
+    }
+
+    /// The entries that are known here.
+    fn entries(&self) -> impl Iterator<Item = &Entry> + Clone {
+        let known = self.known();
+        let entries = self.table.iter().flat_map(|table| table.entries());
+        entries.filter(move |entry| entry.number < known)
+    }
+
+    #[inline]
+    fn find(&self, hash: u64) -> Option<&Entry> {
+        let found = self.table.as_deref()?.find(hash, self.scatter)?;
+        (self.is_own || found.number < self.known).then_some(found)
     }
 
     /// The text with a content, which is kept from now on. Allocates where it was not known.
@@ -314,59 +350,89 @@ impl Texts {
             return Ok(text);
         }
         let hash = content_hash(content);
-        self.add((hash, content), self.bytes_max, || Arc::from(content))?;
+        self.keep_hashed(hash, content)?;
         Ok(Text::elsewhere(hash))
     }
 
-    fn add(
-        &mut self,
-        (hash, content): (u64, &str),
-        bytes_max: usize,
-        make: impl Fn() -> Arc<str>,
-    ) -> Result<(), TextError> {
-        loop {
-            let table =
-                self.table.get_or_insert_with(|| Arc::new(TextTable::with_slots(SLOTS_MIN)));
-            match table.add((hash, content), bytes_max, &make) {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Full) => {
-                    let larger = TextTable::with_slots(2 * table.slots.len());
-                    self.table = Some(Arc::new(larger.with_entries(table.entries())));
-                }
-            }
+    fn keep_hashed(&mut self, hash: u64, content: &str) -> Result<(), TextError> {
+        if let Some(known) = self.find(hash) {
+            let is_same = *known.content == *content;
+            let text = Text::elsewhere(hash);
+            return if is_same { Ok(()) } else { Err(TextError::Collision { text }) };
         }
+        let held = self.statistics().bytes;
+        if held.saturating_add(content.len()) > self.bytes_max {
+            return Err(TextError::Limit { bytes_max: self.bytes_max });
+        }
+        let table = self.own_with_room();
+        let number = table.next.load(Ordering::Relaxed);
+        table.put(Entry { number, hash, content: Arc::from(content) });
+        Ok(())
     }
 
-    /// Keeps all texts of `other` as well. Of two contents with one hash, that of `other` stays: rows of there are what
-    /// comes next.
-    pub(crate) fn absorb(&mut self, other: &Self) {
-        let (Some(own), Some(theirs)) = (&self.table, &other.table) else {
-            if self.table.is_none() {
-                self.table.clone_from(&other.table);
+    /// A table that this world alone adds to, with room for one more entry.
+    fn own_with_room(&mut self) -> &TextTable {
+        let full = self.table.as_ref().filter(|table| {
+            !self.is_own || table.count.load(Ordering::Relaxed) >= table.capacity()
+        });
+        if let Some(full) = full {
+            let mut larger = TextTable::with_entries(self.entries().count(), self.entries());
+            if self.is_own {
+                larger.grown_from.clone_from(&full.grown_from);
+                larger.grown_from.push(full.id);
             }
-            return;
+            self.table = Some(Arc::new(larger));
+        }
+        self.is_own = true;
+        self.table.get_or_insert_with(|| Arc::new(TextTable::with_slots(SLOTS_MIN)))
+    }
+
+    /// Keeps all texts of `other` as well: of a snapshot that is restored, or of the source of a sync. Of two
+    /// contents with one hash that of `other` stays, as its rows are what comes next. Costs a comparison where
+    /// `other` has the table of this world, or one that it has grown from, and else one for each entry.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        let (known, Some(theirs)) = (other.known(), &other.table) else { return };
+        let Some(own) = &self.table else {
+            return self.share(theirs, known);
         };
-        let is_known = |entry: &Entry| own.find(entry.hash) == Some(&entry.content);
-        if Arc::ptr_eq(own, theirs) || theirs.entries().all(is_known) {
+        if Arc::ptr_eq(own, theirs) {
+            self.known = self.known.max(known);
             return;
         }
-        let own = self.table.replace(Arc::clone(theirs));
-        for Entry { hash, content } in own.iter().flat_map(|table| table.entries()) {
-            // One that collides is not kept.
-            _ = self.add((*hash, content), usize::MAX, || Arc::clone(content));
+        if own.grown_from.contains(&theirs.id) || self.absorbed == (theirs.id, known) {
+            return;
         }
+        self.absorbed = (theirs.id, known);
+        if !self.is_own && theirs.grown_from.contains(&own.id) {
+            return self.share(theirs, known);
+        }
+        let is_known = |entry: &Entry| {
+            self.find(entry.hash).is_some_and(|own| {
+                Arc::ptr_eq(&own.content, &entry.content) || own.content == entry.content
+            })
+        };
+        if other.entries().all(is_known) {
+            return;
+        }
+        let count = other.entries().count() + self.entries().count();
+        let merged = TextTable::with_entries(count, [].iter());
+        for (number, entry) in (0..).zip(other.entries().chain(self.entries())) {
+            merged.put(Entry { number, ..entry.clone() });
+        }
+        (self.table, self.is_own) = (Some(Arc::new(merged)), true);
+    }
+
+    /// Reads a table that another world may add to.
+    fn share(&mut self, table: &Arc<TextTable>, known: u32) {
+        (self.table, self.is_own, self.known) = (Some(Arc::clone(table)), false, known);
     }
 
     /// Drops all texts but those for which `keeps` holds. Snapshots have all of theirs as before.
     pub(crate) fn retain(&mut self, keeps: impl Fn(Text) -> bool) {
-        let Some(table) = &self.table else { return };
-        let kept = table.entries().filter(|entry| keeps(Text::elsewhere(entry.hash)));
-        // A branch may add to the table meanwhile.
-        let kept: Vec<Entry> = kept.cloned().collect();
-        let slots = (kept.len() / 3 * 4 + 4).next_power_of_two().max(SLOTS_MIN);
-        let table = || Arc::new(TextTable::with_slots(slots).with_entries(kept.iter()));
-        self.table = (!kept.is_empty()).then(table);
+        let kept = self.entries().filter(|entry| keeps(Text::elsewhere(entry.hash)));
+        let count = kept.clone().count();
+        let table = (count > 0).then(|| Arc::new(TextTable::with_entries(count, kept)));
+        (self.table, self.is_own, self.absorbed) = (table, true, (u64::MAX, 0));
     }
 
     /// The content of a text.
@@ -375,31 +441,18 @@ impl Texts {
         let Some(hash) = text.hash() else {
             return text.content().ok_or(TextError::Malformed { text: *text });
         };
-        let content = self.table.as_deref().and_then(|table| table.find(hash));
-        content.ok_or(TextError::Unknown { text: *text })
+        self.find(hash).map(|entry| &*entry.content).ok_or(TextError::Unknown { text: *text })
     }
 
     pub(crate) fn statistics(&self) -> TextStatistics {
-        self.table.as_ref().map_or_else(TextStatistics::default, |table| TextStatistics {
-            texts: table.count.load(Ordering::Relaxed),
-            bytes: table.bytes.load(Ordering::Relaxed),
-            capacity: table.capacity(),
-        })
-    }
-}
-
-impl TextTable {
-    /// This table, which is nobody else's yet and has room, with entries of another one.
-    fn with_entries<'e>(mut self, entries: impl Iterator<Item = &'e Entry>) -> Self {
-        for entry in entries {
-            let free = self.probe(entry.hash).position(|slot| slot.get().is_none());
-            let step = free.expect("there is room for all entries");
-            let place = (entry.hash as usize).wrapping_add(step) & (self.slots.len() - 1);
-            self.slots[place] = OnceLock::from(entry.clone());
-            *self.count.get_mut() += 1;
-            *self.bytes.get_mut() += entry.content.len();
+        let Some(table) = &self.table else { return TextStatistics::default() };
+        let capacity = table.capacity();
+        if self.is_own {
+            let texts = table.count.load(Ordering::Relaxed);
+            return TextStatistics { texts, bytes: table.bytes.load(Ordering::Relaxed), capacity };
         }
-        self
+        let lengths = self.entries().map(|entry| entry.content.len());
+        TextStatistics { texts: lengths.clone().count(), bytes: lengths.sum(), capacity }
     }
 }
 
@@ -415,8 +468,7 @@ mod tests {
         let mut texts = Texts::new(usize::MAX);
         let text = texts.keep("a content of its own").unwrap();
         let (hash, before) = (text.hash().unwrap(), texts.statistics());
-        let forged =
-            texts.add((hash, "another content"), usize::MAX, || Arc::from("another content"));
+        let forged = texts.keep_hashed(hash, "another content");
         assert_eq!(forged, Err(TextError::Collision { text }));
         assert_eq!(
             (texts.statistics(), texts.resolve(&text)),
@@ -429,39 +481,71 @@ mod tests {
         let [mut own, mut other] = [(); 2].map(|()| Texts::new(usize::MAX));
         let text = other.keep("the content that rows mean").unwrap();
         let hash = text.hash().unwrap();
-        own.add((hash, "forged"), usize::MAX, || Arc::from("forged")).unwrap();
+        own.keep_hashed(hash, "forged").unwrap();
         let kept = own.keep("no collision here").unwrap();
         own.absorb(&other);
         assert_eq!(own.resolve(&text), Ok("the content that rows mean"));
         assert_eq!(own.resolve(&kept), Ok("no collision here"));
-        assert_eq!(other.statistics().texts, 2, "the table is shared from now on");
+        assert_eq!((own.statistics().texts, other.statistics().texts), (2, 1));
     }
 
     #[test]
-    fn worlds_that_share_a_table_add_to_it_at_the_same_time() {
-        let mut first = Texts::new(usize::MAX);
-        first.keep("known before the branch").unwrap();
-        let all: Vec<String> = (0..5_000).map(|number| format!("text number {number}")).collect();
+    fn worlds_that_share_a_table_do_not_see_what_each_other_adds() {
+        let mut first = Texts::new(100);
+        let known = first.keep("known before the branch").unwrap();
+        let mut branch = Texts::new(100);
+        branch.absorb(&first);
+        let mut snapshot = Texts::default();
+        snapshot.capture(&first);
+        let one = first.keep("of the first world alone").unwrap();
+        for texts in [&branch, &snapshot] {
+            assert_eq!(texts.resolve(&known), Ok("known before the branch"));
+            assert_eq!(texts.resolve(&one), Err(TextError::Unknown { text: one }));
+        }
+        assert_eq!((first.statistics().texts, branch.statistics().texts), (2, 1));
+        let other = branch.keep("of the branch alone").unwrap();
+        assert_eq!(first.resolve(&other), Err(TextError::Unknown { text: other }));
+        assert_eq!(first.statistics().bytes, 47);
+        let long = "a text that is as long as what the limit leaves, not less";
+        assert!(first.keep(long).is_err() && branch.keep(long).is_ok(), "each has its own limit");
+    }
+
+    #[test]
+    fn readers_find_what_they_know_while_a_world_adds() {
+        let mut world = Texts::new(usize::MAX);
+        let content = |number: usize| format!("text number {number}");
         thread::scope(|scope| {
-            for start in 0..4 {
-                let (mut texts, all) = (first.clone(), &all);
-                scope.spawn(move || {
-                    // Each has all of them, in another order.
-                    let order =
-                        (0..all.len()).map(|each| &all[(each * 7 + start * 997) % all.len()]);
-                    for content in order.clone() {
-                        let text = texts.keep(content).unwrap();
-                        assert_eq!(texts.resolve(&text).unwrap(), content);
-                    }
-                    for content in order {
-                        assert_eq!(texts.resolve(&Text::new(content)).unwrap(), content);
-                    }
-                    let (known, bytes) =
-                        (all.len() + 1, all.iter().map(String::len).sum::<usize>());
-                    let statistics = texts.statistics();
-                    assert_eq!((statistics.texts, statistics.bytes), (known, bytes + 23));
-                });
+            for number in 0..5_000 {
+                world.keep(&content(number)).unwrap();
+                if number % 500 == 77 {
+                    let mut view = Texts::default();
+                    view.capture(&world);
+                    scope.spawn(move || {
+                        for other in 0..6_000 {
+                            let text = Text::new(&content(other));
+                            assert_eq!(view.resolve(&text).is_ok(), other <= number);
+                        }
+                    });
+                }
             }
         });
+    }
+
+    #[test]
+    fn what_a_table_has_grown_from_is_absorbed_at_once() {
+        let mut world = Texts::new(usize::MAX);
+        world.keep("text number zero").unwrap();
+        let mut early = Texts::default();
+        early.capture(&world);
+        (0..500).for_each(|number| _ = world.keep(&format!("text number {number}")).unwrap());
+        let table = Arc::as_ptr(world.table.as_ref().unwrap());
+        world.absorb(&early);
+        assert_eq!(
+            (table, world.absorbed.0),
+            (Arc::as_ptr(world.table.as_ref().unwrap()), u64::MAX)
+        );
+        world.retain(|_| false);
+        world.absorb(&early);
+        assert!(world.resolve(&Text::new("text number zero")).is_ok());
     }
 }

@@ -44,7 +44,7 @@ pub struct Playback {
     /// be registered, or memory ran out.
     pub failed: u64,
     /// Texts that the world could not keep: see [`World::try_text`]. They are no commands, and those that use them are
-    /// applied.
+    /// applied: such a text is unknown to the world, or, after a collision, means the other content.
     pub texts_refused: u64,
 }
 
@@ -274,9 +274,14 @@ impl Commands {
     /// Discards everything that is recorded. The handles of entities that were to be spawned are
     /// given again, in the same order.
     pub fn clear(&mut self) {
+        self.texts.clear();
+        self.discard();
+    }
+
+    /// Discards the commands, and keeps texts: whoever has one may record it again.
+    pub(crate) fn discard(&mut self) {
         self.queue.clear();
         self.scratch.reset();
-        self.texts.clear();
         self.outdated = 0;
         self.taken = 0;
         if let Some(cursor) = &mut self.cursor {
@@ -322,7 +327,6 @@ impl Commands {
         self.outdated += self.queue.len() as u64;
         self.queue.clear();
         self.scratch.reset();
-        self.texts.clear();
         self.taken = 0;
         if let (Some(renewal), Some(cursor)) = (&self.renewal, &mut self.cursor) {
             self.recorded_in = renewal.take_up(&mut self.stock, cursor);
@@ -366,7 +370,6 @@ impl Commands {
         let dead = self.len() as u64;
         self.queue.clear();
         self.scratch.reset();
-        self.texts.clear();
         self.outdated = 0;
         self.take_up(world);
         Playback { dead, ..Playback::default() }
@@ -430,11 +433,13 @@ impl World {
             "a command buffer is played back on the world that it was made for"
         );
         span!("playback", commands = commands.len());
+        // Texts follow from their content and not from a lineage.
+        let texts_refused = self.keep_texts_of(commands);
         if commands.is_outdated(self) {
-            return commands.renew(self);
+            return Playback { texts_refused, ..commands.renew(self) };
         }
-        let mut playback = Playback { dead: commands.outdated, ..Playback::default() };
-        commands.outdated = 0;
+        let dead = mem::take(&mut commands.outdated);
+        let mut playback = Playback { dead, texts_refused, ..Playback::default() };
         // Taken out, so that a panic on the way leaves nothing to play back twice.
         let mut queue = mem::take(&mut commands.queue);
         let taken = mem::take(&mut commands.taken);
@@ -442,10 +447,6 @@ impl World {
         if let Some(cursor) = &mut commands.cursor {
             self.state.index.note_use(cursor, taken + cursor.drawn as usize);
         }
-        for content in commands.texts.iter() {
-            playback.texts_refused += u64::from(self.try_text(content).is_err());
-        }
-        commands.texts.clear();
         for command in &queue {
             match command.apply(self, &commands.scratch) {
                 Outcome::Applied => playback.applied += 1,
@@ -463,5 +464,13 @@ impl World {
         commands.stock.splice(0..0, commands.failed.drain(..));
         commands.fill_stock(self, is_held);
         playback
+    }
+
+    /// Keeps the texts that a buffer was asked for. Returns how many were refused.
+    pub(crate) fn keep_texts_of(&mut self, commands: &mut Commands) -> u64 {
+        let refused =
+            commands.texts.iter().filter(|content| self.try_text(content).is_err()).count();
+        commands.texts.clear();
+        refused as u64
     }
 }

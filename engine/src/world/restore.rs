@@ -2,7 +2,7 @@
 //!
 //! Tables, the entity index, event logs and resources compare their chunks with the captured ones
 //! by address. Those that are still the same stay; the others come off the dead lists. So no row
-//! is copied, nothing is allocated, and nothing can fail.
+//! is copied, nothing is allocated, but for texts that were dropped since, and nothing can fail.
 
 use crate::storage::frozen::Frozen;
 use crate::storage::history::restore::SnapshotOf;

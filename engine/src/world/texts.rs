@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::collections::HashSet;
 
+use crate::storage::column::Column;
 use crate::storage::component::{ComponentInfo, Kind};
 use crate::storage::layout::{Layout, LayoutKind};
 use crate::storage::links::engine_owns;
@@ -47,7 +48,8 @@ impl World {
     /// # Errors
     ///
     /// [`TextError::Collision`] when the world keeps another content with the same 63-bit hash: with a million of them
-    /// that happens once in 18 million worlds, unless somebody means it to. [`TextError::Limit`] beyond
+    /// that happens once in 18 million worlds, unless somebody means it to, so ask here for contents
+    /// that come from strangers. [`TextError::Limit`] beyond
     /// [`WorldConfig::text_bytes_max`](crate::WorldConfig::text_bytes_max).
     pub fn try_text(&mut self, content: &str) -> Result<Text, TextError> {
         self.texts.keep(content)
@@ -70,6 +72,7 @@ impl World {
 
     /// Drops the contents of all texts but those in `held`. Snapshots have all of theirs as before, and a restore of
     /// one brings them back. Commands that are not played back yet bring those that [`Commands::text`] was asked for.
+    /// So a module that copies a text from its view into a command while this may be called, asks for it once more.
     ///
     /// ```
     /// # use convoy_engine::World;
@@ -112,7 +115,8 @@ impl World {
         for holder in self.state.holders() {
             match holder {
                 Holder::Table(table) => {
-                    for column in table.columns() {
+                    let is_there = |column: &&Column| self.role.may_read(column.component());
+                    for column in table.columns().iter().filter(is_there) {
                         collect(column.component(), column.rows(table.rows()))?;
                     }
                 }
