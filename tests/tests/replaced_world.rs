@@ -163,12 +163,12 @@ fn a_host_that_was_finished_with_another_world_goes_on_with_its_own() {
     host.run_frame(&mut other, FRAME).unwrap();
     may_end.send(()).unwrap();
     host.finish(&mut world);
-    assert_eq!((marks(&world), marks(&other)), (vec![1, 1], vec![]), "it is of that world");
+    assert_eq!((marks(&world), marks(&other)), (vec![1], vec![]), "its era has ended");
     host.run_frame(&mut other, FRAME).unwrap();
     may_end.send(()).unwrap();
     host.finish(&mut other);
-    assert_eq!((marks(&world), marks(&other)), (vec![1, 1], vec![2]));
-    assert_eq!(module(&host, &other, 0).dropped_commands, 1);
+    assert_eq!((marks(&world), marks(&other)), (vec![1], vec![2]));
+    assert_eq!(module(&host, &other, 0).dropped_commands, 2);
 }
 
 /// A module that was away while its world was gone and came back had two buffers of it from then
@@ -184,11 +184,13 @@ fn a_detour_while_a_module_is_away_leaves_the_handles_of_others_as_they_are() {
         host.run_frame(if detour { &mut other } else { &mut world }, FRAME).unwrap();
         host.run_frame(&mut world, FRAME).unwrap();
         host.finish(&mut world);
-        assert_eq!(marks(&world), [1]);
+        let dropped = module(&host, &world, 0).dropped_commands;
+        assert_eq!((marks(&world), dropped > 0), (vec![1; usize::from(!detour)], detour));
         let mut commands = Commands::new(&mut world);
         (0..500).map(|_| commands.spawn((Mark(0),))).collect::<Vec<Entity>>()
     });
-    assert_eq!(handles[0], handles[1]);
+    // After the stock, where the one that was dropped on the detour is free again.
+    assert_eq!(handles[0][64..], handles[1][64..]);
 }
 
 /// Types have other ids in a world that registered them in another order: a module read the wrong
