@@ -190,10 +190,9 @@ pub(crate) struct TextTable {
     grown_from: Vec<u64>,
     /// A power of two.
     slots: Box<[OnceLock<Entry>]>,
-    count: AtomicUsize,
+    /// How many entries there are, and so the number of the next one.
+    count: AtomicU32,
     bytes: AtomicUsize,
-    /// The number of the next entry.
-    next: AtomicU32,
 }
 
 #[derive(Clone, Debug)]
@@ -223,17 +222,17 @@ impl TextTable {
             id: TABLES.fetch_add(1, Ordering::Relaxed),
             grown_from: Vec::new(),
             slots: (0..slots).map(|_| OnceLock::new()).collect(),
-            count: AtomicUsize::new(0),
+            count: AtomicU32::new(0),
             bytes: AtomicUsize::new(0),
-            next: AtomicU32::new(0),
         }
     }
 
-    /// A table with room for `count` entries, and half as many again.
+    /// A table with `count` entries at the most, numbered anew, and with room for half as many again. Of two with one
+    /// hash it has the first.
     fn with_entries<'e>(count: usize, entries: impl Iterator<Item = &'e Entry>) -> Self {
         let table = Self::with_slots((count * 2).next_power_of_two().max(SLOTS_MIN));
-        for entry in entries {
-            table.put(entry.clone());
+        for Entry { hash, content, .. } in entries {
+            table.put(*hash, Arc::clone(content));
         }
         table
     }
@@ -263,14 +262,13 @@ impl TextTable {
     }
 
     /// Adds an entry, for which there is room, unless its hash is there.
-    fn put(&self, entry: Entry) {
-        let (bytes, next) = (entry.content.len(), entry.number + 1);
-        let (slot, found) = self.slot(entry.hash, scatter());
-        if found.is_none() && slot.set(entry).is_ok() {
-            // Relaxed: one world adds, and hands views on with the numbers that they know.
-            self.count.fetch_add(1, Ordering::Relaxed);
+    fn put(&self, hash: u64, content: Arc<str>) {
+        // Relaxed: one world adds, and hands snapshots on with the numbers that they know.
+        let (bytes, number) = (content.len(), self.count.load(Ordering::Relaxed));
+        let (slot, found) = self.slot(hash, scatter());
+        if found.is_none() && slot.set(Entry { number, hash, content }).is_ok() {
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.next.fetch_max(next, Ordering::Relaxed);
+            self.count.store(number + 1, Ordering::Relaxed);
         }
     }
 
@@ -326,7 +324,7 @@ impl Texts {
     /// The first number that is not known.
     fn known(&self) -> u32 {
         match &self.table {
-            Some(table) if self.is_own => table.next.load(Ordering::Relaxed),
+            Some(table) if self.is_own => table.count.load(Ordering::Relaxed),
             _ => self.known,
         }
     }
@@ -364,16 +362,14 @@ impl Texts {
         if held.saturating_add(content.len()) > self.bytes_max {
             return Err(TextError::Limit { bytes_max: self.bytes_max });
         }
-        let table = self.own_with_room();
-        let number = table.next.load(Ordering::Relaxed);
-        table.put(Entry { number, hash, content: Arc::from(content) });
+        self.own_with_room().put(hash, Arc::from(content));
         Ok(())
     }
 
     /// A table that this world alone adds to, with room for one more entry.
     fn own_with_room(&mut self) -> &TextTable {
         let full = self.table.as_ref().filter(|table| {
-            !self.is_own || table.count.load(Ordering::Relaxed) >= table.capacity()
+            !self.is_own || table.count.load(Ordering::Relaxed) as usize >= table.capacity()
         });
         if let Some(full) = full {
             let mut larger = TextTable::with_entries(self.entries().count(), self.entries());
@@ -415,10 +411,7 @@ impl Texts {
             return;
         }
         let count = other.entries().count() + self.entries().count();
-        let merged = TextTable::with_entries(count, [].iter());
-        for (number, entry) in (0..).zip(other.entries().chain(self.entries())) {
-            merged.put(Entry { number, ..entry.clone() });
-        }
+        let merged = TextTable::with_entries(count, other.entries().chain(self.entries()));
         (self.table, self.is_own) = (Some(Arc::new(merged)), true);
     }
 
@@ -448,7 +441,7 @@ impl Texts {
         let Some(table) = &self.table else { return TextStatistics::default() };
         let capacity = table.capacity();
         if self.is_own {
-            let texts = table.count.load(Ordering::Relaxed);
+            let texts = table.count.load(Ordering::Relaxed) as usize;
             return TextStatistics { texts, bytes: table.bytes.load(Ordering::Relaxed), capacity };
         }
         let lengths = self.entries().map(|entry| entry.content.len());
