@@ -1,7 +1,7 @@
 //! The module host: a frame in which nothing is due, the way of a run to its thread, and frames beside a module
 //! that takes long.
 //!
-//! The first is compared with a time that is promised, the second with `wake-up`: a thread that waits for a
+//! The first two are compared with times that are promised, the second also with `wake-up`: a thread that waits for a
 //! condition variable, which is the least that a dispatch takes on the machine. The last is the 99th of 100 frames of
 //! a simulation at 240 frames a second, which moves 100 thousand rows: `alone` without a module; `sleeps` beside one
 //! that holds its view for 100 ms and reads other columns; `sleeps on written columns` where the simulation writes
@@ -40,8 +40,9 @@ const WINDOW: usize = 250;
 
 fn main() {
     let mut criterion = criterion();
-    let promised = time("20_idle_modules", "2 us", 2_000.0);
-    write_measures("host", &[promised]).expect("the target folder can be written");
+    let promised = [("20_idle_modules", "2 us", 2_000.0), ("dispatch", "20 us", 20_000.0)];
+    let promised = promised.map(|(workload, subject, value)| time(workload, subject, value));
+    write_measures("host", &promised).expect("the target folder can be written");
     idle(&mut criterion);
     dispatch(&mut criterion);
     criterion.final_summary();

@@ -85,6 +85,28 @@ fn a_system_may_restore_the_world_and_runs_on_it_take_effect() {
     assert_eq!((module.runs, module.dropped_commands, module.playback.applied), (10, 0, 10));
 }
 
+/// The host goes on with a world that a system puts in the place of its own, in the same frame.
+#[test]
+fn a_system_may_replace_the_world() {
+    for phase in [Phase::Input, Phase::Simulation, Phase::After] {
+        let (mut world, mut host) = (World::new(), ModuleHost::default());
+        world.spawn((0_u64,));
+        let pool = SnapshotPool::default();
+        host.add_system(phase, "look ahead", move |world, _| {
+            let view = world.capture(ComponentMask::ALL, &pool);
+            *world = World::branch(&view).unwrap();
+        });
+        for mode in [Mode::Synchronous, Mode::FrameSynced] {
+            let spec = ModuleSpec::slow(format!("{mode:?}"), Rate::EVERY_FRAME).mode(mode);
+            host.add(spec.reads_all(), |context| _ = context.commands().spawn((1_u8,))).unwrap();
+        }
+        (0..5).for_each(|_| host.run_frame(&mut world, FRAME).unwrap());
+        assert_eq!(world.query::<&u8>().count(), 10, "{phase:?}");
+        let modules = host.statistics(&world).modules;
+        assert!(modules.iter().all(|module| (module.runs, module.dropped_commands) == (5, 0)));
+    }
+}
+
 #[test]
 fn a_system_that_panics_ends_its_frame_and_the_next_one_is_whole() {
     let (mut world, mut host) = (World::new(), ModuleHost::default());

@@ -39,8 +39,7 @@ impl HostConfig {
     /// such modules. Of the runs that wait for a thread, those of modules with short runs begin first.
     ///
     /// With zero, every module runs on the host's thread as soon as it is given its view, and the frame takes as much
-    /// longer. Results land on the same frames as ever: in lock step, one and the same simulation runs with or without
-    /// threads.
+    /// longer. Results land on the same frames: in lock step the simulation is the same with threads and without.
     #[must_use]
     pub fn workers(mut self, threads: usize) -> Self {
         self.workers = Some(threads);

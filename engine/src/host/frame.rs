@@ -47,7 +47,8 @@ impl ModuleHost {
     /// # Errors
     ///
     /// Those of [`ModuleHost::initialize`], on the first frame and on the first with another world
-    /// only; the frame has not been run then. The fault of a module or of a provider is never an
+    /// only; the frame has not been run then. Where it is a system that has put another world in the place of the
+    /// first, the frame ends after the phase of the simulation. The fault of a module or of a provider is never an
     /// error of the frame; see [`HostStatistics`](super::HostStatistics).
     pub fn run_frame(&mut self, world: &mut World, dt: Duration) -> Result<(), HostError> {
         self.initialize(world)?;

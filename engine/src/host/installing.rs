@@ -104,7 +104,7 @@ impl ModuleHost {
             let captured = contain(|| provider.mask());
             check_provider(world, &slot.spec, &mask, captured.as_ref())?;
         }
-        if slot.spec.mode != Mode::Synchronous && self.config.workers_max() > 0 {
+        if slot.spec.mode != Mode::Synchronous && self.config.has_threads() {
             let patience = (self.config.abandon_after, Vec::new());
             let workers = self.workers.get_or_insert_with(|| Workers::new(patience));
             workers.name(number, &slot.spec.name);
@@ -180,7 +180,7 @@ impl ModuleHost {
     }
 
     /// Makes modules members of the provider of their convoy.
-    fn enroll(&mut self, place: usize, numbers: &[usize]) {
+    pub(super) fn enroll(&mut self, place: usize, numbers: &[usize]) {
         for &number in numbers {
             let member = self.convoys[place].provider.ask(|provider| provider.enroll());
             let slot = &mut self.modules[number];
@@ -189,10 +189,9 @@ impl ModuleHost {
     }
 
     /// Removes a module. It is not due any more, and its convoy captures only what the others read: nothing,
-    /// if there are none. Runs that have been given their view, of which there may be several in lock step,
-    /// end on it, and their commands are dropped. The module is dropped once they have landed, on this
-    /// thread; one that never returns is treated as by a host that is dropped. Its counts stay in the
-    /// statistics until another module takes its place.
+    /// if there are none. Runs that have their view end on it (in lock step there may be several), and their commands
+    /// are dropped. The module is dropped once they have landed, on this thread; one that never returns is treated as
+    /// by a host that is dropped. Its counts stay in the statistics until another module takes its place.
     ///
     /// # Errors
     ///

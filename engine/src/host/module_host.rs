@@ -291,7 +291,7 @@ impl ModuleHost {
         self.timeline
             .start(self.config.timeline, self.modules.len())
             .map_err(HostError::Timeline)?;
-        if away_max > 0 && self.config.workers_max() > 0 {
+        if away_max > 0 && self.config.has_threads() {
             let on_start = self.on_worker_start.as_deref();
             let names = self.modules.iter().map(|slot| slot.spec.name.clone()).collect();
             let patience = (self.config.abandon_after, names);
@@ -307,12 +307,9 @@ impl ModuleHost {
         let pool = self.make_pool(world);
         let lock_step = (self.config.runs_max(), self.slow_readers.as_ref());
         self.convoys = group(&candidates, &pool, lock_step);
-        for (place, convoy) in self.convoys.iter().enumerate() {
-            for &number in &convoy.members {
-                self.modules[number].convoy = place;
-                let member = convoy.provider.ask(|provider| provider.enroll());
-                self.modules[number].member = member.unwrap_or_default();
-            }
+        for place in 0..self.convoys.len() {
+            let members = self.convoys[place].members.clone();
+            self.enroll(place, &members);
         }
         self.pool = Some(pool);
         self.world = world.id;

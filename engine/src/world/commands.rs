@@ -258,7 +258,6 @@ impl Commands {
     /// assert_eq!(world.resolve(title).unwrap(), "Captain of the guard");
     /// ```
     pub fn text(&mut self, content: &str) -> Text {
-        self.notice_restore();
         let text = Text::new(content);
         if !text.is_inline() {
             self.texts.push(content);

@@ -298,8 +298,8 @@ const SINGLE: &[Workload] = &[
     workload(
         ("host", "dispatch"),
         "from the call of a frame to the first instruction of a run on another thread",
-        "wake-up",
-        &[at_most("convoy", 1.2)],
+        "20 us",
+        &[at_most("convoy", 1.0), at_most_of("convoy", "wake-up", 1.2)],
     ),
     workload(
         ("host", "p99_of_frames"),
