@@ -10,13 +10,15 @@ use plotters::prelude::{
 };
 
 const SIZE_PIXELS: (u32, u32) = (800, 440);
-const COLORS: [RGBColor; 6] = [
+const COLORS: [RGBColor; 8] = [
     RGBColor(30, 90, 170),
     RGBColor(180, 60, 40),
     RGBColor(20, 130, 90),
     RGBColor(200, 140, 30),
     RGBColor(120, 70, 150),
     RGBColor(90, 90, 90),
+    RGBColor(210, 100, 160),
+    RGBColor(80, 180, 210),
 ];
 
 /// An axis.

@@ -33,6 +33,9 @@ struct Arguments {
     /// Measurements of each workload and count of threads.
     #[arg(long, value_name = "COUNT", default_value_t = 7)]
     rounds: usize,
+    /// Draw the `scaling.csv` that is there, and measure nothing.
+    #[arg(long)]
+    redraw: bool,
 }
 
 /// What one workload did with one number of threads.
@@ -46,7 +49,9 @@ struct Point {
 }
 
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let result = if arguments.redraw { redraw(&arguments) } else { measure(&arguments) };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("scaling: {error}");
@@ -89,6 +94,26 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     draw(&arguments.out.join("scaling.svg"), axes(most), &lines(&points, most))?;
     println!("wrote {} and scaling.svg", arguments.out.join("scaling.csv").display());
     Ok(())
+}
+
+/// Draws what was measured before, maybe elsewhere.
+fn redraw(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let text = fs::read_to_string(arguments.out.join("scaling.csv"))?;
+    let points: Vec<Point> = text.lines().skip(1).filter_map(Point::from_row).collect();
+    let most =
+        points.iter().map(|point| point.threads).max().ok_or("the file has no measurements")?;
+    draw(&arguments.out.join("scaling.svg"), axes(most), &lines(&points, most))?;
+    Ok(())
+}
+
+impl Point {
+    fn from_row(row: &str) -> Option<Self> {
+        // A name may have commas.
+        let mut fields = row.rsplitn(4, ',').skip(1);
+        let (rate, threads, name) = (fields.next()?, fields.next()?, fields.next()?);
+        let workload = WORKLOADS.iter().position(|&(known, _)| known == name)?;
+        Some(Self { workload, threads: threads.parse().ok()?, rate: rate.parse().ok()? })
+    }
 }
 
 fn csv(points: &[Point]) -> String {

@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 use convoy_benches::{add, pull};
 use convoy_engine::provider::{DoubleBufferProvider, SnapshotProvider};
 use convoy_engine::{ComponentMask, SnapshotPool, World};
-use rayon_core::ThreadPoolBuilder;
+use rayon_core::{ThreadPoolBuilder, scope};
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(transparent)]
@@ -23,12 +23,14 @@ struct Velocity([f32; 3]);
 
 type Workload = fn(usize, Duration) -> Result<f64, Box<dyn Error>>;
 
-pub(crate) const WORKLOADS: [(&str, Workload); 5] = [
+pub(crate) const WORKLOADS: [(&str, Workload); 7] = [
     ("join and leave", join_and_leave),
     ("read a joined view", read),
     ("the same, writer busy", read_beside_writer),
     ("par_for_each, compute", compute),
+    ("plain slices, compute", plain_compute),
     ("par_for_each, pos += vel", pos_vel),
+    ("plain slices, pos += vel", plain_pos_vel),
 ];
 
 const READ_ROWS: usize = 10_000;
@@ -132,12 +134,47 @@ fn passes(
     step: impl Fn(&mut [f32; 3], &[f32; 3]) + Copy + Send + Sync,
 ) -> Result<f64, Box<dyn Error>> {
     let mut world = world_of(rows)?;
+    let pass = || {
+        let mut query = world.query_mut::<(&mut Position, &Velocity)>();
+        query.par_for_each(|(position, velocity)| step(&mut position.0, &velocity.0));
+    };
+    repeated(threads, time, rows, pass)
+}
+
+/// The same with one slice a component, cut into four pieces a thread: what memory and cores allow.
+fn plain_passes(
+    threads: usize,
+    time: Duration,
+    rows: usize,
+    step: impl Fn(&mut [f32; 3], &[f32; 3]) + Copy + Send + Sync,
+) -> Result<f64, Box<dyn Error>> {
+    let mut positions: Vec<[f32; 3]> = (0..rows).map(|number| [number as f32; 3]).collect();
+    let velocities = vec![[1.0, 2.0, 3.0]; rows];
+    let piece = rows.div_ceil(threads * 4);
+    let pass = || {
+        scope(|scope| {
+            for (positions, velocities) in positions.chunks_mut(piece).zip(velocities.chunks(piece))
+            {
+                scope.spawn(move |_| {
+                    for (position, velocity) in positions.iter_mut().zip(velocities) {
+                        step(position, velocity);
+                    }
+                });
+            }
+        });
+    };
+    repeated(threads, time, rows, pass)
+}
+
+/// Repeats a pass over so many rows in a pool of so many threads. Returns rows a second.
+fn repeated(
+    threads: usize,
+    time: Duration,
+    rows: usize,
+    mut pass: impl FnMut() + Send,
+) -> Result<f64, Box<dyn Error>> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
     Ok(pool.install(|| {
-        let mut pass = || {
-            let mut query = world.query_mut::<(&mut Position, &Velocity)>();
-            query.par_for_each(|(position, velocity)| step(&mut position.0, &velocity.0));
-        };
         pass();
         let (began, mut passes) = (Instant::now(), 0_u64);
         while began.elapsed() < time {
@@ -150,6 +187,14 @@ fn passes(
 
 fn compute(threads: usize, time: Duration) -> Result<f64, Box<dyn Error>> {
     passes(threads, time, COMPUTE_ROWS, pull)
+}
+
+fn plain_compute(threads: usize, time: Duration) -> Result<f64, Box<dyn Error>> {
+    plain_passes(threads, time, COMPUTE_ROWS, pull)
+}
+
+fn plain_pos_vel(threads: usize, time: Duration) -> Result<f64, Box<dyn Error>> {
+    plain_passes(threads, time, POS_VEL_ROWS, add)
 }
 
 fn pos_vel(threads: usize, time: Duration) -> Result<f64, Box<dyn Error>> {

@@ -18,7 +18,7 @@ use crate::query::plan::Plan;
 use crate::query::terms::{Rest, Terms};
 use crate::storage::history::Memory;
 
-use super::tasks::{RUN_ROWS_LOG2, TASK_ROWS_LOG2, share_out};
+use super::tasks::{RUN_ROWS_LOG2, TASK_ROWS_LOG2, share_of, share_out};
 
 impl<Q: Terms, F: Filter> Pass<'_, '_, Q, F> {
     /// Calls `each` for every row, on the threads of the current rayon pool.
@@ -91,16 +91,16 @@ impl<R> ListedRuns<'_, R> {
         &self.0[index as usize]
     }
 
-    /// Where the task that begins at `start` ends: after enough rows.
+    /// Where the task that begins at `start` ends: after a part of the runs that are left, and enough rows.
     fn task_end(&self, start: u64) -> u64 {
+        let left = &self.0[start as usize..];
         let mut rows = 0;
-        let runs = self.0[start as usize..].iter();
-        let runs = runs.take_while(|listed| {
+        let small = left.iter().take_while(|listed| {
             let wants_more = rows < 1 << TASK_ROWS_LOG2;
             rows += listed.rows;
             wants_more
         });
-        start + runs.count() as u64
+        start + small.count().max(share_of(left.len())) as u64
     }
 }
 

@@ -11,7 +11,7 @@ use crate::query::query::Query;
 use crate::query::selection::run_end;
 use crate::query::terms::ReadOnly;
 
-use super::tasks::{RUN_ROWS_LOG2, TASK_ROWS_LOG2, share_out};
+use super::tasks::{RUN_ROWS_LOG2, TASK_ROWS_LOG2, share_of, share_out};
 
 /// Tables that a thread looks at for one task: where few match, the next thread looks further.
 const TASK_TABLES: usize = 64;
@@ -104,7 +104,7 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     }
 
     /// Where the task that begins at `start` ends: after enough tables, with enough rows, or, in a
-    /// table of more rows than enough, after a whole number of runs.
+    /// table of more rows than enough, after a part of those left, in whole runs.
     fn task_end(&self, start: Place) -> Place {
         let end = self.plan().len().min(start.position + TASK_TABLES);
         let mut taken = 0;
@@ -128,7 +128,8 @@ impl<'a, Q: ReadOnly, F: Filter> Query<'a, Q, F> {
     fn rows_end(&self, position: usize, row: usize) -> usize {
         let mut cursor = self.cursor();
         cursor.enter_at(&self.plan(), position);
-        run_end(row, cursor.run_log2().max(TASK_ROWS_LOG2), cursor.rows())
+        let share = share_of(cursor.rows() - row);
+        run_end(row + share, cursor.run_log2().max(TASK_ROWS_LOG2), cursor.rows())
     }
 
     fn visit_task(&self, task: Range<u64>, visit: &impl Fn(Q::Run, usize)) {

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// task is cheap beside the loop over its rows, also when that does little.
 pub(super) const TASK_ROWS_LOG2: u8 = 8;
 
+/// Tasks into which the share of a thread of what is left is cut.
+const TASKS_OF_SHARE: usize = 4;
+
 /// log2 of the rows that a run has at the most: a part of a chunk, so that the threads come to the
 /// end together also where there are few chunks. It is a whole number of cache lines in every
 /// column, and large enough that listing a run is cheap beside the loop over its rows.
@@ -30,6 +33,13 @@ pub(super) fn share_out(
             work(task);
         }
     });
+}
+
+/// How much of what is left a task takes: large tasks first, so that few are taken and the rows of a thread
+/// are neighbours, and the smallest in the end, so that the threads end together (guided self-scheduling:
+/// C. D. Polychronopoulos and D. J. Kuck, 1987).
+pub(super) fn share_of(left: usize) -> usize {
+    left / (rayon_core::current_num_threads() * TASKS_OF_SHARE)
 }
 
 /// How many threads are worth asking: no more than there are tasks.
