@@ -84,7 +84,9 @@ pub use {
 /// Bundles: the components with which an entity is spawned, as a tuple or a struct.
 pub mod bundle {
     pub use crate::world::batch::ColumnBundle;
-    pub use crate::world::bundle::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
+    pub use crate::world::bundle::{
+        Bundle, BundleFields, BundlePart, IsBundle, IsComponent, IsList,
+    };
     pub use convoy_derive::Bundle;
 }
 
@@ -148,6 +150,22 @@ pub mod hierarchy {
     pub use crate::storage::{ChildOf, Children};
     pub use crate::world::family::{ChildIter, Descendants};
     pub use crate::world::hierarchy::HierarchyError;
+}
+
+/// Lists: rows of an entity's own, as many as it likes, as plain old data.
+///
+/// ```
+/// use convoy_engine::World;
+/// use convoy_engine::list::List;
+///
+/// let mut world = World::new();
+/// let ship = world.spawn(("HMS".len(), List::<[f32; 2]>::new()));
+/// world.list_mut::<[f32; 2]>(ship).unwrap().push([1.0, 2.0]);
+/// assert_eq!(world.list::<[f32; 2]>(ship).unwrap(), [[1.0, 2.0]]);
+/// ```
+pub mod list {
+    pub use crate::storage::List;
+    pub use crate::world::list_mut::{ListError, ListMut};
 }
 
 /// Memory: the limits that a world is given, and reports of its use.

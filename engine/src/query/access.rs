@@ -15,6 +15,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
+use crate::world::list_mut::ListMemory;
 #[cfg(feature = "rayon")]
 use crate::world::run_words::RunWords;
 use crate::world::store::WriteParts;
@@ -132,6 +134,10 @@ impl<'a> Access<'a> {
         bound: &Q::Bound,
         row: usize,
     ) -> Option<Q::Run> {
+        if Q::WRITES_LISTS {
+            // There is more to make writable.
+            return None;
+        }
         // SAFETY: the caller's contract.
         unsafe { Q::start_owned(bound, row, self.epoch) }
     }
@@ -177,13 +183,26 @@ impl<'a> Access<'a> {
             Means::Exclusive(mut writes) => {
                 // SAFETY: the caller's contract.
                 let memory = unsafe { writes.memory() };
+                if Q::WRITES_LISTS {
+                    // SAFETY: the query has the memory as long as its items, and refers to it for moments only.
+                    let lists = unsafe { ListMemory::exclusive(NonNull::from(&mut *memory)) };
+                    // SAFETY: the caller's contract.
+                    return unsafe { own_with_lists::<Q>(&bound, run, live, (memory, lists)) };
+                }
                 // SAFETY: the caller's contract.
                 unsafe { replace::<Q>(&bound, run, live, memory) }
             }
-            Means::Shared(writes) => {
-                let mut writes = writes.lock();
+            Means::Shared(shared) => {
+                let mut writes = shared.lock();
                 // SAFETY: the lock makes the memory exclusive, and shared runs are copied under it.
                 let memory = unsafe { writes.memory() };
+                if Q::WRITES_LISTS {
+                    // SAFETY: the function takes the lock of these, which outlive the items of the query.
+                    let lists =
+                        unsafe { ListMemory::new(NonNull::from(shared).cast(), with_shared) };
+                    // SAFETY: the caller's contract.
+                    return unsafe { own_with_lists::<Q>(&bound, run, live, (memory, lists)) };
+                }
                 // SAFETY: the caller's contract.
                 unsafe { own::<Q>(&bound, run, live, memory) }
             }
@@ -252,6 +271,37 @@ impl<'a> Access<'a> {
             Means::Shared(writes) => visit(&mut writes.lock(), Rest::Now),
         }
     }
+}
+
+/// Calls `each` with the memory of a world that is shared out.
+///
+/// # Safety
+///
+/// `shared` points to [`SharedWrites`] whose lock this thread does not hold.
+unsafe fn with_shared(shared: NonNull<()>, each: &mut dyn FnMut(&mut Memory)) {
+    // SAFETY: the caller's contract.
+    let mut writes = unsafe { shared.cast::<SharedWrites>().as_ref() }.lock();
+    // SAFETY: the lock makes the memory exclusive, and shared runs are copied under it.
+    each(unsafe { writes.memory() });
+}
+
+/// [`own`] for terms that lend lists out for writing.
+///
+/// # Safety
+///
+/// As [`replace`], and `lists` lead to the memory as long as items of the run are used.
+unsafe fn own_with_lists<Q: Terms>(
+    bound: &Q::Bound,
+    run: Range<usize>,
+    live: usize,
+    (memory, lists): (&mut Memory, ListMemory),
+) -> Result<Q::Run, MemoryError> {
+    let rows = run.len();
+    // SAFETY: the caller's contract.
+    let mut run = unsafe { own::<Q>(bound, run, live, memory)? };
+    // SAFETY: the run was just made writable, and copied.
+    unsafe { Q::open_lists(&mut run, rows, (memory, lists))? };
+    Ok(run)
 }
 
 /// Replaces the shared chunks of a run. Its rows are to be copied.

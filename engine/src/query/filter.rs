@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::storage::component::{Component, Kind, Registry};
 use crate::storage::epoch::Epoch;
+use crate::storage::list::{List, ListHandle};
 use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::tuples::for_tuples;
 use crate::world::store::TableRef;
@@ -188,6 +189,41 @@ impl<T: Component> Filter for With<T> {
 
     one_condition!();
 }
+
+/// Filters of lists are those of their handles.
+macro_rules! list_filters {
+    ($($filter:ident)*) => {$(
+        impl<T: Component> SealedFilter for $filter<List<T>> {}
+
+        impl<T: Component> Filter for $filter<List<T>> {
+            const BY_ARCHETYPE: bool = $filter::<ListHandle<T>>::BY_ARCHETYPE;
+            type Bound = <$filter<ListHandle<T>> as Filter>::Bound;
+
+            fn check(registry: &Registry, readable: &ComponentMask) -> Result<(), QueryError> {
+                $filter::<ListHandle<T>>::check(registry, readable)
+            }
+
+            fn passes(registry: &Registry, archetype: &ComponentMask) -> bool {
+                $filter::<ListHandle<T>>::passes(registry, archetype)
+            }
+
+            fn bind(table: &TableRef<'_>, registry: &Registry, since: Epoch) -> Self::Bound {
+                $filter::<ListHandle<T>>::bind(table, registry, since)
+            }
+
+            fn selects_all(bound: &Self::Bound) -> bool {
+                $filter::<ListHandle<T>>::selects_all(bound)
+            }
+
+            unsafe fn select(bound: &mut Self::Bound, rows: Range<usize>) -> u64 {
+                // SAFETY: the caller's contract.
+                unsafe { $filter::<ListHandle<T>>::select(bound, rows) }
+            }
+        }
+    )*};
+}
+
+list_filters!(With Without Changed Added);
 
 impl<T: Component> SealedFilter for Without<T> {}
 

@@ -11,6 +11,7 @@ use crate::storage::ComponentId;
 use crate::storage::component::{Component, Kind};
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
+use crate::storage::list::{List, ListHandle};
 use crate::world::store::{Store, TableRef};
 
 use super::error::QueryError;
@@ -96,6 +97,73 @@ unsafe impl<T: Component> Terms for Has<T> {
 
     reads_only!();
 }
+
+impl<T: Component> SealedTerms for Has<List<T>> {}
+impl<T: Component> SealedReadOnly for Has<List<T>> {}
+
+// SAFETY: touches no row.
+unsafe impl<T: Component> Terms for Has<List<T>> {
+    type Item<'a> = bool;
+    type Slices<'a> = bool;
+    type Resolved = Option<ComponentId>;
+    type Place = bool;
+    type Bound = bool;
+    type Run = bool;
+    type Local = bool;
+
+    #[inline(always)]
+    fn claims(_: &mut impl FnMut(Claim)) {}
+
+    fn resolve(store: &Store<'_>, _: &mut Requirements) -> Result<Self::Resolved, QueryError> {
+        Ok(store.catalog().registry.list_of::<T>())
+    }
+
+    #[inline]
+    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {
+        Has::<ListHandle<T>>::place(resolved, table)
+    }
+
+    #[inline]
+    unsafe fn bind(place: bool, _: &TableRef<'_>) -> bool {
+        place
+    }
+
+    #[inline]
+    fn run_log2(_: &bool) -> u8 {
+        RUN_LOG2_MAX
+    }
+
+    #[inline]
+    unsafe fn start_owned(bound: &bool, _: usize, _: Epoch) -> Option<bool> {
+        Some(*bound)
+    }
+
+    #[inline]
+    unsafe fn item<'a>(run: bool, _: usize) -> Self::Item<'a> {
+        run
+    }
+
+    #[inline]
+    unsafe fn slices<'a>(run: bool, _: usize) -> Self::Slices<'a> {
+        run
+    }
+
+    #[inline]
+    unsafe fn load(run: bool, _: usize) -> bool {
+        run
+    }
+
+    #[inline]
+    unsafe fn lend<'a>(local: *mut bool) -> Self::Item<'a> {
+        // SAFETY: `local` is valid by contract.
+        unsafe { *local }
+    }
+
+    reads_only!();
+}
+
+// SAFETY: reads nothing at all.
+unsafe impl<T: Component> ReadOnly for Has<List<T>> {}
 
 // SAFETY: reads nothing at all.
 unsafe impl<T: Component> ReadOnly for Has<T> {}

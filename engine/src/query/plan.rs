@@ -10,6 +10,7 @@ use crate::storage::ComponentMask;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
+use crate::storage::heap::Heap;
 use crate::storage::stamp::Stamp;
 use crate::storage::table::Table;
 use crate::world::store::{Store, TableRef};
@@ -191,7 +192,8 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
     pub(super) fn live_matches(&self) -> Option<LiveMatches<'p, 'a, Q>> {
         match self.choice {
             Choice::Kept { kept, recheck: false } => {
-                Some(LiveMatches { matches: &kept.matches, tables: self.store.live_tables()? })
+                let (tables, heaps) = self.store.live_tables()?;
+                Some(LiveMatches { matches: &kept.matches, tables, heaps })
             }
             _ => None,
         }
@@ -202,8 +204,8 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
     pub(super) fn live_scan(&self) -> Option<LiveScan<'p, 'a, Q>> {
         match self.choice {
             Choice::Scan(scan) => {
-                let (tables, registry) = (self.store.live_tables()?, self.registry());
-                Some(LiveScan { scan, tables, registry })
+                let (tables, heaps) = self.store.live_tables()?;
+                Some(LiveScan { scan, tables, heaps, registry: self.registry() })
             }
             Choice::Kept { .. } => None,
         }
@@ -274,6 +276,7 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
 pub(super) struct LiveMatches<'p, 'a, Q: Terms> {
     matches: &'p [Match<Q::Place>],
     tables: &'a [Table],
+    heaps: &'a Vec<Heap>,
 }
 
 impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
@@ -281,7 +284,7 @@ impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
     #[inline]
     pub(super) fn visit(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
         let Match { archetype, place } = self.matches[position];
-        let table = TableRef::live(&self.tables[archetype.index()]);
+        let table = TableRef::live(&self.tables[archetype.index()], self.heaps);
         (table.rows() > 0).then_some((table, place))
     }
 }
@@ -290,6 +293,7 @@ impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
 pub(super) struct LiveScan<'p, 'a, Q: Terms> {
     scan: &'p Scan<'p, Q>,
     tables: &'a [Table],
+    heaps: &'a Vec<Heap>,
     registry: &'a Registry,
 }
 
@@ -297,7 +301,8 @@ impl<'a, Q: Terms> LiveScan<'_, 'a, Q> {
     /// [`Plan::visit`].
     #[inline]
     pub(super) fn visit<F: Filter>(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
-        self.scan.visit::<F>(TableRef::live(&self.tables[position]), self.registry)
+        let table = TableRef::live(&self.tables[position], self.heaps);
+        self.scan.visit::<F>(table, self.registry)
     }
 }
 

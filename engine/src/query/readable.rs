@@ -137,7 +137,32 @@ macro_rules! reading_methods {
             self.store().is_enabled::<T>(entity)
         }
 
-        /// The bytes of the component `id` of `entity`, described or typed, aligned for a value.
+        /// The elements of the list of `T` of `entity`.
+        ///
+        /// ```
+        /// # use convoy_engine::list::List;
+        /// # use convoy_engine::{ComponentMask, Entity, SnapshotPool, World};
+        /// let mut world = World::new();
+        /// let ship = world.spawn((List::<Entity>::new(),));
+        /// world.list_mut::<Entity>(ship).unwrap().push(ship);
+        /// let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+        /// assert_eq!(view.list::<Entity>(ship).unwrap(), [ship]);
+        /// assert!(view.list::<u8>(ship).is_err());
+        /// ```
+        ///
+        /// # Errors
+        ///
+        /// When the handle is stale, `entity` has no list of `T`, or it may not be read.
+        #[inline]
+        $vis fn list<T: $crate::storage::Component>(
+            &self,
+            entity: $crate::storage::Entity,
+        ) -> Result<&[T], $crate::world::read_error::ReadError> {
+            self.store().list::<T>(entity)
+        }
+
+        /// The bytes of the component `id` of `entity`, described or typed, aligned for a value; those of the
+        /// elements of a list.
         ///
         /// # Errors
         ///

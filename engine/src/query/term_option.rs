@@ -15,6 +15,7 @@ use crate::storage::column::RawColumn;
 use crate::storage::component::{Component, ENABLED};
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
+use crate::world::list_mut::ListMemory;
 use crate::world::store::{ColumnPlace, Store, TableRef};
 
 use super::error::QueryError;
@@ -82,6 +83,7 @@ unsafe impl<P: ComponentTerm> Terms for Option<P> {
     type Local = Option<P::Local>;
 
     const NONE_REPLACED: Self::Replaced = P::NONE_REPLACED;
+    const WRITES_LISTS: bool = P::WRITES_LISTS;
 
     #[inline(always)]
     fn claims(each: &mut impl FnMut(Claim)) {
@@ -160,6 +162,16 @@ unsafe impl<P: ComponentTerm> Terms for Option<P> {
         }
         // SAFETY: the caller's contract.
         Some(unsafe { P::start(&column.bound, run, live, (rest, replaced), memory) })
+    }
+
+    #[inline]
+    unsafe fn open_lists(
+        run: &mut Self::Run,
+        rows: usize,
+        memory: (&mut Memory, ListMemory),
+    ) -> Result<(), MemoryError> {
+        // SAFETY: the caller's contract.
+        run.as_mut().map_or(Ok(()), |run| unsafe { P::open_lists(run, rows, memory) })
     }
 
     #[inline]

@@ -25,6 +25,7 @@ use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::RawColumn;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
+use crate::world::list_mut::ListMemory;
 use crate::world::store::{Store, TableRef};
 
 use super::error::QueryError;
@@ -81,6 +82,11 @@ pub unsafe trait Terms: SealedTerms {
     /// A row in flight in a fused loop.
     #[doc(hidden)]
     type Local;
+
+    /// Whether a term lends lists out for writing: then runs are copied before they are visited, one after the
+    /// other, and on one thread.
+    #[doc(hidden)]
+    const WRITES_LISTS: bool = false;
 
     /// Before the first run of a table.
     #[doc(hidden)]
@@ -158,6 +164,21 @@ pub unsafe trait Terms: SealedTerms {
         rest: (Rest, &mut Self::Replaced),
         memory: *mut Memory,
     ) -> Self::Run;
+
+    /// Makes the elements of the lists of a run writable, and notes how lists get at more memory.
+    ///
+    /// # Safety
+    ///
+    /// The run has `rows` rows, is writable and was copied; the memory is that of the bound table, exclusive for
+    /// the moment, and `lists` lead to it as long as items of the run are used.
+    #[doc(hidden)]
+    unsafe fn open_lists(
+        _run: &mut Self::Run,
+        _rows: usize,
+        _memory: (&mut Memory, ListMemory),
+    ) -> Result<(), MemoryError> {
+        Ok(())
+    }
 
     /// Whether a chunk of the run was replaced and its rows must be copied.
     #[doc(hidden)]

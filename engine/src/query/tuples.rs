@@ -10,6 +10,7 @@ use convoy_pool::MemoryError;
 use crate::storage::epoch::Epoch;
 use crate::storage::history::Memory;
 use crate::tuples::for_tuples;
+use crate::world::list_mut::ListMemory;
 use crate::world::store::{Store, TableRef};
 
 use super::error::QueryError;
@@ -37,6 +38,7 @@ macro_rules! tuple_terms {
             type Local = ($($name::Local,)*);
 
             const NONE_REPLACED: Self::Replaced = ($($name::NONE_REPLACED,)*);
+            const WRITES_LISTS: bool = false $(|| $name::WRITES_LISTS)*;
 
             #[inline(always)]
             fn claims(each: &mut impl FnMut(Claim)) {
@@ -110,6 +112,19 @@ macro_rules! tuple_terms {
                     let $name = unsafe { $name::start(part, run.clone(), live, before, memory) };
                 )*
                 ($($name,)*)
+            }
+
+            #[inline]
+            unsafe fn open_lists(
+                run: &mut Self::Run,
+                rows: usize,
+                (memory, lists): (&mut Memory, ListMemory),
+            ) -> Result<(), MemoryError> {
+                $(
+                    // SAFETY: the caller's contract.
+                    unsafe { $name::open_lists(&mut run.$index, rows, (&mut *memory, lists))? };
+                )*
+                Ok(())
             }
 
             #[inline]

@@ -2,6 +2,7 @@
 
 use convoy_pool::{Lease, MemoryError, Publication, VacantCell, Watch};
 
+use crate::storage::column::Column;
 use crate::storage::frozen::{Frozen, FrozenHead, SnapshotShape};
 use crate::storage::history::NewCapture;
 use crate::storage::{ComponentId, ComponentMask};
@@ -114,7 +115,7 @@ impl World {
     pub(crate) fn capture_shape(&self, mask: &ComponentMask) -> SnapshotShape {
         let mut shape =
             SnapshotShape { tables: self.state.tables.capacity(), ..Default::default() };
-        let State { tables, index, logs, resources } = &self.state;
+        let State { tables, index, logs, resources, heaps } = &self.state;
         for table in tables.iter().filter(|table| mask.intersects(table.mask())) {
             for column in table.columns() {
                 if mask.contains(column.component()) {
@@ -136,6 +137,11 @@ impl World {
             shape.resources += 1;
             shape.chunks += resource.column().chunk_capacity();
         }
+        for heap in heaps.iter().filter(|each| mask.contains(each.component())) {
+            shape.blocks += heap.classes().len();
+            let columns = heap.classes().iter().flat_map(|blocks| blocks.columns());
+            shape.chunks += columns.map(Column::chunk_capacity).sum::<usize>();
+        }
         shape
     }
 }
@@ -146,7 +152,7 @@ fn fill_cell(
     state: &mut State,
     (mask, snapshot): (&ComponentMask, &NewCapture<'_>),
 ) {
-    let State { tables, index, logs, resources } = state;
+    let State { tables, index, logs, resources, heaps } = state;
     let is_all = cell.head.is_whole;
     for table in tables {
         let rows = table.rows();
@@ -176,5 +182,15 @@ fn fill_cell(
         let (component, rows) = (resource.component(), resource.rows());
         let chunks = resource.column_mut().capture(rows, snapshot);
         cell.push_resource(component, (chunks, rows));
+    }
+    for heap in heaps.iter_mut().filter(|each| mask.contains(each.component())) {
+        for blocks in heap.classes_mut() {
+            let (list, rows) = (blocks.list(), blocks.rows());
+            let [elements, owners] = blocks.both_mut();
+            let log2s = [elements.rows_log2(), owners.rows_log2()];
+            let starts =
+                [elements, owners].map(|column| cell.push_chunks(column.capture(rows, snapshot)));
+            cell.push_blocks(list, (rows, log2s, starts));
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::query::readable::Readable;
 use crate::storage::archetype::Catalog;
 use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::difference::DifferentRows;
+use crate::storage::list::ListHandle;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, ComponentMask, Entity};
@@ -196,6 +197,26 @@ impl<'a> Side<'a> {
     fn column(&self, at: Location, id: ComponentId) -> Option<Rows<'a>> {
         self.store.rows(at.archetype.index(), id)
     }
+
+    /// The rows of two columns of component `id` that differ, here and on the newer side: lists by their elements.
+    fn different_rows(
+        &self,
+        newer: &Self,
+        id: ComponentId,
+        columns: (Rows<'a>, Rows<'a>),
+    ) -> impl Iterator<Item = usize> + use<'a> {
+        let sides = (*self, *newer);
+        let are_lists = sides.1.store.catalog().registry.info(id).list().is_some();
+        let bytes = (!are_lists).then(|| DifferentRows::new(columns.0, columns.1));
+        let (both, value) = (if are_lists { columns.0.len().min(columns.1.len()) } else { 0 }, id);
+        let differs = move |&row: &usize| {
+            // A list that was written has its handle in another chunk.
+            !columns.1.shares_chunk(&columns.0, row)
+                && sides.0.store.value_bytes(columns.0, value, row)
+                    != sides.1.store.value_bytes(columns.1, value, row)
+        };
+        bytes.into_iter().flatten().chain((0..both).filter(differs))
+    }
 }
 
 impl<'a> Diff<'a> {
@@ -346,11 +367,51 @@ impl<'a> Diff<'a> {
         if !self.mask.contains(id) {
             return Err(ReadError::NotReadable { component });
         }
-        Ok(self.row_pairs(id).map(|RowPair { entity, older, newer }| Change {
-            entity,
-            older: older.0.bytes(older.1..older.1 + 1),
-            newer: newer.0.bytes(newer.1..newer.1 + 1),
+        let diff = *self;
+        Ok(self.row_pairs(id).map(move |pair| {
+            let (older, newer) = diff.bytes_of(&pair, id);
+            Change { entity: pair.entity, older, newer }
         }))
+    }
+
+    /// The lists of `T` that differ in an element or in their length, in the order of [`Diff::changed`].
+    ///
+    /// ```
+    /// # use convoy_engine::list::List;
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let (mut world, pool) = (World::new(), SnapshotPool::default());
+    /// let bags = [(); 2].map(|()| world.spawn((List::<u8>::new(),)));
+    /// let last = world.capture(ComponentMask::ALL, &pool);
+    /// world.list_mut::<u8>(bags[1]).unwrap().push(7);
+    /// let changes = world.changed_since(&last).unwrap();
+    /// let change = changes.changed_lists::<u8>().unwrap().next().unwrap();
+    /// assert_eq!((change.entity, change.older, change.newer), (bags[1], &[][..], &[7][..]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Diff::changed`].
+    pub fn changed_lists<T: Component>(
+        &self,
+    ) -> Result<impl Iterator<Item = Change<&'a [T]>> + use<'a, T>, ReadError> {
+        let id = self.readable::<ListHandle<T>>(Kind::Component)?;
+        let (diff, list) = (*self, |side: Side<'a>, (rows, row): (Rows<'a>, usize), id| {
+            let lists = side.store.lists(id).expect("the component is a list");
+            lists.get(rows.get::<ListHandle<T>>(row))
+        });
+        Ok(id.into_iter().flat_map(move |id| {
+            diff.row_pairs(id).map(move |RowPair { entity, older, newer }| Change {
+                entity,
+                older: list(diff.older, older, id),
+                newer: list(diff.newer, newer, id),
+            })
+        }))
+    }
+
+    /// The bytes of both values of component `id`: those of the elements of lists.
+    fn bytes_of(&self, pair: &RowPair<'a>, id: ComponentId) -> (&'a [u8], &'a [u8]) {
+        let bytes = |side: Side<'a>, (rows, row)| side.store.value_bytes(rows, id, row);
+        (bytes(self.older, pair.older), bytes(self.newer, pair.newer))
     }
 
     /// The resource of type `T`, if it differs.
@@ -457,8 +518,9 @@ impl<'a> Diff<'a> {
             let entities = (older.rows(table, handles)?, newer.rows(table, handles)?);
             Some((column, entities))
         });
-        columns.flat_map(|(column, entities)| {
-            DifferentRows::new(column.0, column.1).filter_map(move |row| {
+        let sides = (self.older, self.newer);
+        columns.flat_map(move |(column, entities)| {
+            sides.0.different_rows(&sides.1, id, column).filter_map(move |row| {
                 let entity = *entities.1.get::<Entity>(row);
                 let (older, newer) = ((column.0, row), (column.1, row));
                 (*entities.0.get::<Entity>(row) == entity).then_some(RowPair {
@@ -476,8 +538,9 @@ impl<'a> Diff<'a> {
         diff.moved().filter_map(move |Moved { entity, older, newer }| {
             let older = (diff.older.column(older, id)?, older.row as usize);
             let newer = (diff.newer.column(newer, id)?, newer.row as usize);
-            let bytes = |(rows, row): (Rows<'a>, usize)| rows.bytes(row..row + 1);
-            (bytes(older) != bytes(newer)).then_some(RowPair { entity, older, newer })
+            let pair = RowPair { entity, older, newer };
+            let (older, newer) = diff.bytes_of(&pair, id);
+            (older != newer).then_some(pair)
         })
     }
 }

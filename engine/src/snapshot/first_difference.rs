@@ -138,7 +138,7 @@ fn occupant(slots: &Rows<'_>, index: usize) -> Option<(Entity, Location)> {
 }
 
 fn value<'a>(info: &ComponentInfo, bytes: &'a [u8]) -> Value<'a> {
-    Value::new(info.layout(), bytes)
+    Value::new(info.layout().filter(|_| info.list().is_none()), bytes)
 }
 
 /// The first difference of the entities at one index.
@@ -168,7 +168,8 @@ fn compare_entities<'a>(
         // Neither has it, or one of the two can't read it.
         let (rows, others) = (first.rows(table, id)?, second.rows(other_table, other_id)?);
         let (row, other_row) = (at.row as usize, other_at.row as usize);
-        let bytes = (rows.bytes(row..row + 1), others.bytes(other_row..other_row + 1));
+        let bytes =
+            (first.value_bytes(rows, id, row), second.value_bytes(others, other_id, other_row));
         (bytes.0 != bytes.1).then(|| Difference::Value {
             entity,
             component: info.name(),

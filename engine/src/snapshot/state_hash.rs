@@ -1,5 +1,6 @@
 //! [`View::state_hash`]: one number for all that a snapshot holds.
 
+use crate::query::readable::Readable;
 use crate::storage::ComponentId;
 use crate::storage::frozen::FrozenHolder;
 use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
@@ -23,7 +24,11 @@ impl View {
                 FrozenHolder::Table(table) => {
                     let ids = catalog.archetypes()[table].mask().intersection(&readable);
                     let columns = ids.iter().filter_map(|id| Some((id, frozen.column(table, id)?)));
-                    let hashes = columns.map(|(id, rows)| (id, hash_rows(&rows, hash_run)));
+                    let store = self.store();
+                    let hashes = columns.map(|(id, rows)| match store.lists(id) {
+                        Some(lists) => (id, hash_rows(&rows, |rows, run| lists.hash(rows, run))),
+                        None => (id, hash_rows(&rows, hash_run)),
+                    });
                     state.add_table(frozen.table(table).0, hashes);
                 }
                 FrozenHolder::Index(slots) if readable.contains(ComponentId::ENTITY) => {
@@ -33,7 +38,10 @@ impl View {
                     state.add_resource(id, hash_rows(&rows, hash_run));
                 }
                 // Events are messages about the state.
-                FrozenHolder::Index(_) | FrozenHolder::Log | FrozenHolder::Resource(..) => {}
+                FrozenHolder::Index(_)
+                | FrozenHolder::Log
+                | FrozenHolder::Resource(..)
+                | FrozenHolder::Blocks => {}
             }
         }
         state.finish()

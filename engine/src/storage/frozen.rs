@@ -104,6 +104,17 @@ struct FrozenResource {
     rows: FrozenRows,
 }
 
+/// Captured blocks of one size of a list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrozenBlocks {
+    list: ComponentId,
+    rows: usize,
+    /// log2 of the rows of a chunk, of the elements and of the owners.
+    rows_log2: [u8; 2],
+    /// Where the chunks start.
+    starts: [usize; 2],
+}
+
 /// How much a snapshot's lists hold or have room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -118,6 +129,8 @@ pub struct SnapshotShape {
     pub logs: usize,
     /// Resources, those without a value included.
     pub resources: usize,
+    /// Sizes of blocks of list components.
+    pub blocks: usize,
     /// Handles that are reserved for command buffers.
     pub handles: usize,
     /// Lanes of command buffers: as many as there were buffers at one time.
@@ -138,18 +151,18 @@ impl ListUse {
 }
 
 /// How many lists a snapshot has.
-const LISTS: usize = 7;
+const LISTS: usize = 8;
 
 impl SnapshotShape {
     /// The entries of each list, in the order of [`FrozenState::lists`].
     fn counts(&self) -> [usize; LISTS] {
-        let Self { tables, columns, chunks, logs, resources, handles, lanes } = *self;
-        [tables, columns, chunks, logs, resources, handles, lanes]
+        let Self { tables, columns, chunks, logs, resources, blocks, handles, lanes } = *self;
+        [tables, columns, chunks, logs, resources, blocks, handles, lanes]
     }
 
     fn of_counts(counts: [usize; LISTS]) -> Self {
-        let [tables, columns, chunks, logs, resources, handles, lanes] = counts;
-        Self { tables, columns, chunks, logs, resources, handles, lanes }
+        let [tables, columns, chunks, logs, resources, blocks, handles, lanes] = counts;
+        Self { tables, columns, chunks, logs, resources, blocks, handles, lanes }
     }
 }
 
@@ -164,6 +177,8 @@ struct FrozenState {
     index: Option<FrozenIndex>,
     logs: Vec<FrozenLog>,
     resources: Vec<FrozenResource>,
+    /// In the order of lists and sizes.
+    blocks: Vec<FrozenBlocks>,
     /// Which handles the index gave out next.
     index_state: IndexState,
 }
@@ -176,12 +191,13 @@ pub(crate) enum FrozenHolder<'a> {
     Index(Rows<'a>),
     Log,
     Resource(ComponentId, Rows<'a>),
+    Blocks,
 }
 
 impl FrozenState {
     /// The lists that a [`SnapshotShape`] counts, in its order.
     fn lists(&self) -> [ListUse; LISTS] {
-        let Self { tables, starts, chunks, index: _, logs, resources, index_state } = self;
+        let Self { tables, starts, chunks, index: _, logs, resources, blocks, index_state } = self;
         let IndexState { head: _, lanes, reserved, given_back: _ } = index_state;
         [
             ListUse::of(tables),
@@ -189,31 +205,34 @@ impl FrozenState {
             ListUse::of(chunks),
             ListUse::of(logs),
             ListUse::of(resources),
+            ListUse::of(blocks),
             ListUse::of(reserved),
             ListUse::of(lanes),
         ]
     }
 
     fn reserve(&mut self, shape: &SnapshotShape) {
-        let Self { tables, starts, chunks, index: _, logs, resources, index_state } = self;
+        let Self { tables, starts, chunks, index: _, logs, resources, blocks, index_state } = self;
         tables.reserve(shape.tables);
         starts.reserve(shape.columns);
         chunks.reserve(shape.chunks);
         logs.reserve(shape.logs);
         resources.reserve(shape.resources);
+        blocks.reserve(shape.blocks);
         index_state.reserved.reserve(shape.handles);
         index_state.lanes.reserve(shape.lanes);
     }
 
     /// Forgets the capture, and keeps the lists' room.
     fn clear(&mut self) {
-        let Self { tables, starts, chunks, index, logs, resources, index_state } = self;
+        let Self { tables, starts, chunks, index, logs, resources, blocks, index_state } = self;
         tables.clear();
         starts.clear();
         chunks.clear();
         *index = None;
         logs.clear();
         resources.clear();
+        blocks.clear();
         index_state.clear();
     }
 
@@ -392,6 +411,21 @@ impl Frozen {
         self.state.resources.push(FrozenResource { component, rows });
     }
 
+    /// Adds chunks. Returns where they start.
+    pub(crate) fn push_chunks(&mut self, chunks: &[ChunkEntry]) -> usize {
+        self.push_rows(chunks, 0).start
+    }
+
+    /// Adds the blocks of one size of a list: how many, log2 of the rows of a chunk, and where the chunks start,
+    /// of the elements and of the owners.
+    pub(crate) fn push_blocks(
+        &mut self,
+        list: ComponentId,
+        (rows, rows_log2, starts): (usize, [u8; 2], [usize; 2]),
+    ) {
+        self.state.blocks.push(FrozenBlocks { list, rows, rows_log2, starts });
+    }
+
     fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
         let start = self.state.chunks.len();
         self.state.chunks.extend_from_slice(chunks);
@@ -490,8 +524,16 @@ impl Frozen {
 
     /// All that was captured, in the kinds of holders that a world has.
     pub(crate) fn holders(&self) -> impl Iterator<Item = FrozenHolder<'_>> {
-        let FrozenState { tables, starts: _, chunks: _, index: _, logs, resources, index_state: _ } =
-            &self.state;
+        let FrozenState {
+            tables,
+            starts: _,
+            chunks: _,
+            index: _,
+            logs,
+            resources,
+            blocks,
+            index_state: _,
+        } = &self.state;
         let tables = (0..tables.len()).map(FrozenHolder::Table);
         let index = self.index().map(FrozenHolder::Index);
         let log = |_: &FrozenLog| FrozenHolder::Log;
@@ -499,7 +541,9 @@ impl Frozen {
             let id = resource.component;
             FrozenHolder::Resource(id, self.rows_of(id, resource.rows))
         };
-        tables.chain(index).chain(logs.iter().map(log)).chain(resources.iter().map(resource))
+        let blocks = blocks.iter().map(|_| FrozenHolder::Blocks);
+        let resources = resources.iter().map(resource);
+        tables.chain(index).chain(logs.iter().map(log)).chain(resources).chain(blocks)
     }
 
     /// The slots of the entity index, if it was captured.
@@ -519,6 +563,19 @@ impl Frozen {
     pub(crate) fn resource(&self, id: ComponentId) -> Option<Rows<'_>> {
         let resource = self.state.resources.iter().find(|resource| resource.component == id)?;
         Some(self.rows_of(id, resource.rows))
+    }
+
+    /// The blocks of a list, by size; none where it was not captured.
+    pub(crate) fn heap(&self, list: ComponentId) -> &[FrozenBlocks] {
+        let first = self.state.blocks.partition_point(|blocks| blocks.list < list);
+        let blocks = &self.state.blocks[first..];
+        &blocks[..blocks.partition_point(|blocks| blocks.list == list)]
+    }
+
+    /// The elements of some captured blocks.
+    pub(crate) fn elements(&self, blocks: &FrozenBlocks, size: usize) -> Rows<'_> {
+        let at = FrozenRows { start: blocks.starts[0], rows: blocks.rows };
+        self.rows(at, size, blocks.rows_log2[0])
     }
 
     fn rows_of(&self, id: ComponentId, at: FrozenRows) -> Rows<'_> {

@@ -19,12 +19,14 @@ pub(crate) mod epoch;
 pub(crate) mod forks;
 pub(crate) mod frozen;
 pub(crate) mod hash;
+pub(crate) mod heap;
 pub(crate) mod history;
 pub(crate) mod index_state;
 
 pub(crate) mod layout;
 pub(crate) mod lineage;
 pub(crate) mod links;
+pub(crate) mod list;
 pub(crate) mod mask;
 pub(crate) mod names;
 pub(crate) mod recorded;
@@ -50,6 +52,7 @@ pub use layout::{
     FieldLayout, Layout, LayoutKind, NumberKind, Scalar, TypeLayout, Value, VariantLayout,
 };
 pub use links::{ChildOf, Children};
+pub use list::List;
 pub use mask::ComponentMask;
 pub use schema::{Schema, SchemaBuilder, SchemaError, TypeEntry};
 pub use text::{Text, TextError, TextStatistics};

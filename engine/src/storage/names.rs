@@ -50,7 +50,11 @@ fn kept_public(name: &'static str) -> &'static str {
 
 /// The public module in which a component type of this crate stands.
 fn public_module(component: &str) -> &'static str {
-    if matches!(component, "ChildOf" | "Children") { "hierarchy::" } else { "" }
+    match component {
+        "ChildOf" | "Children" => "hierarchy::",
+        "List" | "ListHandle" => "list::",
+        _ => "",
+    }
 }
 
 /// Takes the private modules out of the paths of this crate's components.
@@ -66,7 +70,8 @@ fn public_paths(name: &str) -> String {
         public.push_str(before);
         match path.rsplit_once("::") {
             Some((_, last)) if !before.ends_with(in_path) => {
-                for part in [ROOT, public_module(last), last] {
+                let public_last = if last == "ListHandle" { "List" } else { last };
+                for part in [ROOT, public_module(last), public_last] {
                     public.push_str(part);
                 }
             }

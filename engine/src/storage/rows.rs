@@ -114,6 +114,23 @@ impl<'a> Rows<'a> {
         unsafe { slice::from_raw_parts(start.as_ptr().cast::<T>(), run.len()) }
     }
 
+    /// The first `count` values in `row`, which is a block of them.
+    ///
+    /// # Safety
+    ///
+    /// They were written as values of `T`.
+    #[inline]
+    pub(crate) unsafe fn block<T: Component>(&self, row: usize, count: usize) -> &'a [T] {
+        assert!(row < self.len, "the row is one of them");
+        assert!(count * size_of::<T>() <= self.size, "the values are in the row");
+        assert!(align_of::<T>() <= CHUNK_ALIGN, "a chunk is aligned for every component");
+        let offset = (row & ((1 << self.rows_log2) - 1)) * self.size;
+        // SAFETY: the row is in the chunk.
+        let start = unsafe { self.chunks[row >> self.rows_log2].chunk.as_ptr().add(offset) };
+        // SAFETY: blocks are as aligned as their values; the rest as in `run`, and the caller's contract.
+        unsafe { slice::from_raw_parts(start.cast::<T>(), count) }
+    }
+
     /// The bytes of a run of rows that lie in one chunk.
     pub(crate) fn bytes(&self, run: Range<usize>) -> &'a [u8] {
         let start = self.run_start(&run);

@@ -201,6 +201,28 @@ impl SchemaBuilder {
         self.add(Declared::Toggle, entry.shape)
     }
 
+    /// Adds lists of a type, which get the next id. The entry names the lists.
+    ///
+    /// ```
+    /// # use convoy_engine::list::List;
+    /// # use convoy_engine::schema::{Schema, TypeEntry};
+    /// # use convoy_engine::World;
+    /// let path = TypeEntry::<[f32; 2]>::new().named("path", 1);
+    /// let schema = Schema::builder().list(path).build().unwrap();
+    /// let mut world = World::with_schema(&schema);
+    /// let ship = world.spawn((List::<[f32; 2]>::new(),));
+    /// assert!(world.list::<[f32; 2]>(ship).unwrap().is_empty());
+    /// assert_eq!(world.component_id_by_name("path"), Some(world.register_list::<[f32; 2]>().unwrap()));
+    /// ```
+    pub fn list<T: Component>(self, entry: TypeEntry<T>) -> Self {
+        let TypeShape { name, is_stable, version, layout, .. } = entry.shape;
+        let name = if is_stable { name } else { TypeShape::of_list::<T>().name };
+        let shape = TypeShape::of_list::<T>();
+        let layout = layout.or(shape.layout);
+        let shape = TypeShape { name, is_stable, version, layout, ..shape };
+        self.add(Declared::Component, shape)
+    }
+
     /// Adds an event type, which gets the next id.
     pub fn event<T: Component>(self, entry: TypeEntry<T>) -> Self {
         self.add(Declared::Event, entry.shape)
@@ -364,6 +386,11 @@ fn fingerprint(registry: &Registry, archetypes: &[ComponentMask]) -> u64 {
         put_number(&mut text, u64::from(info.version()));
         put_number(&mut text, info.size() as u64);
         put_number(&mut text, info.align() as u64);
+        if let Some(list) = info.list() {
+            text.push(2);
+            put_number(&mut text, list.size as u64);
+            put_number(&mut text, list.align as u64);
+        }
         text.push(u8::from(info.layout().is_some()));
         info.layout().into_iter().for_each(|layout| put_layout(&mut text, layout));
     }

@@ -21,9 +21,6 @@ const NO_CHUNKS: u64 = 0;
 /// The key of the entity index, which is of no component.
 const INDEX_KEY: u64 = 1;
 
-/// How the rows of one chunk are hashed.
-pub(crate) type ChunkHasher = fn(&Rows<'_>, Range<usize>) -> u64;
-
 /// The hash of the bytes of a run of rows.
 pub(crate) fn hash_run(rows: &Rows<'_>, run: Range<usize>) -> u64 {
     hash_bytes(rows.bytes(run))
@@ -78,7 +75,7 @@ impl ChunkHashes {
         column: &Column,
         rows: usize,
         since: Epoch,
-        hash_chunk: ChunkHasher,
+        hash_chunk: impl Fn(&Rows<'_>, Range<usize>) -> u64,
     ) -> u64 {
         let room = column.chunk_capacity().saturating_sub(self.hashes.len());
         self.hashes.reserve(room);

@@ -85,7 +85,7 @@ impl Table {
         let chunk_mask = chunk_rows.map_or(0, |rows| rows as u32 - 1);
         let toggles = mask.intersection(registry.toggles());
         let toggles = toggles.iter().map(|id| mask.rank(id) as u16).collect();
-        let linked = mask.iter().any(|id| registry.info(id).is_engine_owned());
+        let linked = mask.iter().any(|id| registry.info(id).is_link());
         Self {
             columns,
             mask,

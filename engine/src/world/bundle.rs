@@ -18,7 +18,7 @@ mod parts;
 pub(crate) use parts::{
     BUNDLE_MAX, ColumnPositions, ComponentSink, ComponentSource, Flat, Recorded, RecordedSink,
 };
-pub use parts::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent};
+pub use parts::{Bundle, BundleFields, BundlePart, IsBundle, IsComponent, IsList};
 
 /// A bundle type as one world knows it.
 #[derive(Clone, Copy)]
@@ -45,7 +45,7 @@ impl BundleInfo {
     /// Checks that the components of `B`, which are registered, differ and may be used.
     pub(crate) fn new<B: Bundle>(registry: &Registry) -> Result<Self, SpawnError> {
         let info = Self::of_links::<B>(registry)?;
-        let owned = info.ids().iter().map(|&id| registry.info(id)).find(|id| id.is_engine_owned());
+        let owned = info.ids().iter().map(|&id| registry.info(id)).find(|id| id.is_link());
         match owned {
             Some(owned) => Err(SpawnError::EngineOwned { component: owned.name() }),
             None => Ok(info),

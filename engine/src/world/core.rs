@@ -146,6 +146,7 @@ impl World {
                 HolderMut::Table(table) => table.clear(&mut self.memory),
                 HolderMut::Index(index) => index.free_all(self.memory.now()),
                 HolderMut::Log(log) => log.clear(&mut self.memory),
+                HolderMut::Blocks(blocks) => blocks.clear(&mut self.memory),
                 HolderMut::Resource(_) => {}
             }
         }

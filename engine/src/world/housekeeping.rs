@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::storage::column::{Column, Surplus};
+use crate::storage::list::{BlockPlace, Handle};
 use crate::trace::span;
 
 use super::commands::trim_spares;
 use super::core::World;
 use super::parts::Progress;
-use super::state::HolderMut;
+use super::state::{HolderMut, State, names};
 
 /// The memory that a compaction gave back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -83,8 +84,47 @@ impl World {
             }
         }
         *compact_next = 0;
-        report.complete = self.gather(began, budget, &mut report.gathered);
+        report.complete =
+            self.compact_lists(began, budget) && self.gather(began, budget, &mut report.gathered);
         report
+    }
+
+    /// Moves the blocks of lists together, from the last ones to those that are out of use, until the budget is spent.
+    /// Tells whether all are.
+    fn compact_lists(&mut self, began: Instant, budget: Duration) -> bool {
+        if self.role.is_partial() {
+            return true;
+        }
+        let Self { state, memory, catalog, .. } = self;
+        let State { tables, index, heaps, .. } = state;
+        for heap in heaps {
+            let list = heap.component();
+            for (class, blocks) in heap.classes_mut().iter_mut().enumerate() {
+                blocks.sweep_all(|owner, block| {
+                    names(tables, index, (owner, list), BlockPlace::new(class, block))
+                });
+                let mut is_late = false;
+                while let Some((owner, block)) = blocks.next_move().filter(|_| !is_late) {
+                    let at = index.locate(owner).expect("the owner of a block in use is alive");
+                    let (table, row) = (&mut tables[at.archetype.index()], at.row as usize);
+                    let position = table.position(list).expect("the owner has the list");
+                    let Handle { len, .. } = *table.column_at(position).rows(row + 1).get(row);
+                    let handle = Handle { len, place: BlockPlace::new(class, block) };
+                    let value = catalog.registry.value(list, bytemuck::bytes_of(&handle));
+                    let value = value.expect("all bytes of a handle are values");
+                    // The handle becomes writable first, as it must follow the block.
+                    let Ok(_) = table.own_value(position, row, memory) else { break };
+                    let Ok(()) = blocks.move_last((owner, block), memory) else { break };
+                    table.row_mut(position, row, memory.now()).write_bytes(value);
+                    is_late = began.elapsed() >= budget;
+                }
+                blocks.release_surplus(memory);
+                if is_late {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Copies scattered chunks to neighbours until the budget is spent, from where the last call
@@ -112,7 +152,9 @@ impl World {
         };
         let visited = state.visit_from(gather_next, |holder| {
             let (columns, rows) = match holder {
-                HolderMut::Table(_) | HolderMut::Index(_) => holder.columns(),
+                HolderMut::Table(_) | HolderMut::Index(_) | HolderMut::Blocks(_) => {
+                    holder.columns()
+                }
                 // No pass visits their rows.
                 HolderMut::Log(_) | HolderMut::Resource(_) => return ControlFlow::Continue(()),
             };

@@ -15,6 +15,8 @@ pub(crate) mod exchange;
 pub(crate) mod batch;
 
 pub(crate) mod list;
+pub(crate) mod list_mut;
+pub(crate) mod lists;
 
 pub(crate) mod hierarchy;
 

@@ -3,6 +3,7 @@
 use crate::storage::component::{Component, ComponentInfo, ENABLED, Kind};
 use crate::storage::layout::Value;
 use crate::storage::links::{ChildOf, Children};
+use crate::storage::list::{List, ListHandle};
 use crate::storage::names::name_of;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 
@@ -66,13 +67,29 @@ impl<'a> Store<'a> {
         let component = self.readable_name(id, Kind::Component)?;
         let rows = self.rows(at.archetype.index(), id);
         let rows = rows.ok_or(ReadError::Missing { entity, component })?;
-        let row = at.row as usize;
-        Ok(rows.bytes(row..row + 1))
+        Ok(self.value_bytes(rows, id, at.row as usize))
+    }
+
+    /// The elements of the list of `T` of an entity.
+    pub(crate) fn list<T: Component>(&self, entity: Entity) -> Result<&'a [T], ReadError> {
+        let at = self.locate_alive(entity)?;
+        let id = match self.catalog().registry.list_of::<T>() {
+            Some(id) if self.readable().contains(id) => Some(id),
+            None if self.readable().is_all() => None,
+            _ => return Err(ReadError::NotReadable { component: name_of::<List<T>>() }),
+        };
+        let rows = id.and_then(|id| Some((id, self.rows(at.archetype.index(), id)?)));
+        let component = name_of::<List<T>>;
+        let (id, rows) =
+            rows.ok_or_else(|| ReadError::Missing { entity, component: component() })?;
+        let lists = self.lists(id).expect("the component is a list");
+        Ok(lists.get(rows.get::<ListHandle<T>>(at.row as usize)))
     }
 
     pub(crate) fn value(&self, entity: Entity, id: ComponentId) -> Result<Value<'a>, ReadError> {
         let bytes = self.get_bytes(entity, id)?;
-        Ok(Value::new(self.catalog().registry.info(id).layout(), bytes))
+        let info = self.catalog().registry.info(id);
+        Ok(Value::new(info.layout().filter(|_| info.list().is_none()), bytes))
     }
 
     pub(crate) fn is_enabled<T: Component>(&self, entity: Entity) -> Result<bool, ReadError> {

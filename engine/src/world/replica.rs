@@ -22,6 +22,7 @@ use crate::storage::column::Column;
 use crate::storage::component::Kind;
 use crate::storage::component::registry::adopt::AdoptError;
 use crate::storage::epoch::Epoch;
+use crate::storage::heap::Blocks;
 use crate::storage::history::{Memory, Returns};
 use crate::storage::table::Table;
 use crate::storage::{ComponentMask, RegisterError};
@@ -228,6 +229,7 @@ impl World {
                     // SAFETY: the column was just made equal to that of the source.
                     unsafe { resource.set_rows(from.rows()) };
                 }
+                Pair::Blocks(blocks, from) => sync.copy_blocks(blocks, from),
                 // Other logs keep their events; other resources are cleared below.
                 Pair::Log(..) | Pair::Resource(..) => {}
             }
@@ -241,7 +243,13 @@ impl World {
                 HolderMut::Resource(resource) if !synced.contains(resource.component()) => {
                     resource.clear(sync.memory);
                 }
-                HolderMut::Index(_) | HolderMut::Log(_) | HolderMut::Resource(_) => {}
+                HolderMut::Blocks(blocks) if !synced.contains(blocks.list()) => {
+                    blocks.clear(sync.memory);
+                }
+                HolderMut::Index(_)
+                | HolderMut::Log(_)
+                | HolderMut::Resource(_)
+                | HolderMut::Blocks(_) => {}
             }
         }
         let report = sync.report;
@@ -278,6 +286,7 @@ impl World {
                 let rows = (resource.rows(), from.rows());
                 sync.prepare_column(resource.column_mut(), from.column(), rows, 0)
             }
+            Pair::Blocks(blocks, from) => sync.prepare_blocks(blocks, from),
             Pair::Index(..) | Pair::Log(..) | Pair::Resource(..) => Ok(()),
         })
     }
@@ -291,6 +300,18 @@ impl Sync<'_, Memory> {
             if self.copies(from) {
                 self.prepare_column(own_column(table, self.ids, from), from, rows, 0)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes every chunk of the elements of lists that the sync will copy exist and writable.
+    fn prepare_blocks(&mut self, blocks: &mut Blocks, source: &Blocks) -> Result<(), MemoryError> {
+        let rows = (blocks.rows(), source.rows());
+        if rows.1 == 0 || !self.mask.contains(source.list()) {
+            return Ok(());
+        }
+        for (column, from) in blocks.columns_mut().iter_mut().zip(source.columns()) {
+            self.prepare_column(column, from, rows, 0)?;
         }
         Ok(())
     }
@@ -339,6 +360,21 @@ impl Sync<'_, Returns> {
         // SAFETY: the columns that were copied equal those of the source, and the role of this world,
         // which says as much, lets no others be read.
         unsafe { table.set_rows(rows) };
+    }
+
+    /// Copies the elements of lists, which a preparation made room for.
+    fn copy_blocks(&mut self, blocks: &mut Blocks, source: &Blocks) {
+        if !self.mask.contains(source.list()) {
+            return;
+        }
+        if source.rows() == 0 {
+            blocks.clear(self.memory);
+            return;
+        }
+        for (column, from) in blocks.columns_mut().iter_mut().zip(source.columns()) {
+            self.copy_column(column, from, source.rows());
+        }
+        blocks.set_rows(source.rows());
     }
 
     fn copy_column(&mut self, column: &mut Column, source: &Column, rows: usize) {

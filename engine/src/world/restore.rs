@@ -44,6 +44,10 @@ impl World {
                     let captured = frozen.resource_entries(resource.component());
                     resource.restore(captured.unwrap_or_default(), &mut revival)
                 }
+                HolderMut::Blocks(blocks) => {
+                    let (list, class) = (blocks.list(), blocks.class());
+                    blocks.restore(frozen.block_entries(list, class), &mut revival)
+                }
             };
         }
         drop(revival);

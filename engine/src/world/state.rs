@@ -1,4 +1,4 @@
-//! [`State`]: the columns of a world, which snapshots capture, in four kinds of holders.
+//! [`State`]: the columns of a world, which snapshots capture, in five kinds of holders.
 //!
 //! Every operation on all of them goes through one of three functions, which take the state apart
 //! whole: [`State::holders`], [`State::holders_mut`] and [`State::for_each_pair`]. Their callers
@@ -6,15 +6,18 @@
 //! needs, and those that only want columns know it already.
 
 use std::ops::ControlFlow;
+use std::ptr::NonNull;
 use std::slice;
 
-use crate::storage::ComponentId;
 use crate::storage::archetype::Catalog;
 use crate::storage::column::Column;
 use crate::storage::component::{ComponentInfo, Kind};
+use crate::storage::heap::{Blocks, Heap};
 use crate::storage::history::{Returns, Step};
+use crate::storage::list::{BlockPlace, Handle};
 use crate::storage::room::push_tight;
 use crate::storage::table::Table;
+use crate::storage::{ComponentId, Entity};
 
 use super::event_log::EventLog;
 use super::index::{EntityIndex, Slot};
@@ -30,6 +33,8 @@ pub(crate) struct State {
     pub(crate) logs: Vec<EventLog>,
     /// One for each resource type, in the order of ids.
     pub(crate) resources: Vec<Resource>,
+    /// One for each list component, in the order of ids.
+    pub(crate) heaps: Vec<Heap>,
 }
 
 /// One of the holders of a world's columns.
@@ -39,6 +44,7 @@ pub(crate) enum Holder<'w> {
     Index(&'w EntityIndex),
     Log(&'w EventLog),
     Resource(&'w Resource),
+    Blocks(&'w Blocks),
 }
 
 /// One of the holders of a world's columns, for writing.
@@ -47,6 +53,7 @@ pub(crate) enum HolderMut<'w> {
     Index(&'w mut EntityIndex),
     Log(&'w mut EventLog),
     Resource(&'w mut Resource),
+    Blocks(&'w mut Blocks),
 }
 
 /// A holder of a replica's columns, and the one of its source that it follows.
@@ -55,6 +62,7 @@ pub(crate) enum Pair<'w> {
     Index(&'w mut EntityIndex, &'w EntityIndex),
     Log(&'w mut EventLog, &'w EventLog),
     Resource(&'w mut Resource, &'w Resource),
+    Blocks(&'w mut Blocks, &'w Blocks),
 }
 
 impl<'w> Holder<'w> {
@@ -66,6 +74,7 @@ impl<'w> Holder<'w> {
             Self::Index(index) => (slice::from_ref(index.column()), index.len()),
             Self::Log(log) => (slice::from_ref(log.column()), log.rows()),
             Self::Resource(resource) => (slice::from_ref(resource.column()), resource.rows()),
+            Self::Blocks(blocks) => (blocks.columns(), blocks.rows()),
         }
     }
 }
@@ -90,12 +99,20 @@ impl<'w> HolderMut<'w> {
                 let rows = resource.rows();
                 (slice::from_mut(resource.column_mut()), rows)
             }
+            Self::Blocks(blocks) => {
+                let rows = blocks.rows();
+                (blocks.columns_mut(), rows)
+            }
         }
     }
 
     /// Gives back room in lists. Returns its bytes.
     pub(crate) fn trim_lists(mut self) -> usize {
-        let own = if let Self::Index(index) = &mut self { index.trim_lists() } else { 0 };
+        let own = match &mut self {
+            Self::Index(index) => index.trim_lists(),
+            Self::Blocks(blocks) => blocks.trim_lists(),
+            Self::Table(_) | Self::Log(_) | Self::Resource(_) => 0,
+        };
         own + self.columns().0.iter_mut().map(Column::trim_list).sum::<usize>()
     }
 }
@@ -105,7 +122,8 @@ impl State {
     pub(crate) fn new(catalog: &Catalog, retention: usize) -> Self {
         let slot = ComponentInfo::unregistered::<Slot>(catalog.registry.shape());
         let index = EntityIndex::new(&slot);
-        let mut state = Self { tables: Vec::new(), index, logs: Vec::new(), resources: Vec::new() };
+        let (logs, resources, heaps) = (Vec::new(), Vec::new(), Vec::new());
+        let mut state = Self { tables: Vec::new(), index, logs, resources, heaps };
         state.grow(catalog, retention);
         state
     }
@@ -113,21 +131,23 @@ impl State {
     /// All holders of columns: the tables come first.
     #[inline]
     pub(crate) fn holders(&self) -> impl Iterator<Item = Holder<'_>> {
-        let Self { tables, index, logs, resources } = self;
+        let Self { tables, index, logs, resources, heaps } = self;
         let tables = tables.iter().map(Holder::Table);
         let logs = logs.iter().map(Holder::Log);
         let resources = resources.iter().map(Holder::Resource);
-        tables.chain([Holder::Index(index)]).chain(logs).chain(resources)
+        let blocks = heaps.iter().flat_map(Heap::classes).map(Holder::Blocks);
+        tables.chain([Holder::Index(index)]).chain(logs).chain(resources).chain(blocks)
     }
 
     /// All holders of columns, in the order of [`State::holders`].
     #[inline]
     pub(crate) fn holders_mut(&mut self) -> impl Iterator<Item = HolderMut<'_>> {
-        let Self { tables, index, logs, resources } = self;
+        let Self { tables, index, logs, resources, heaps } = self;
         let tables = tables.iter_mut().map(HolderMut::Table);
         let logs = logs.iter_mut().map(HolderMut::Log);
         let resources = resources.iter_mut().map(HolderMut::Resource);
-        tables.chain([HolderMut::Index(index)]).chain(logs).chain(resources)
+        let blocks = heaps.iter_mut().flat_map(Heap::classes_mut).map(HolderMut::Blocks);
+        tables.chain([HolderMut::Index(index)]).chain(logs).chain(resources).chain(blocks)
     }
 
     /// Calls `visit` with each holder of `source` and the one that follows it here: the first tables,
@@ -138,7 +158,7 @@ impl State {
         ids: &SourceIds,
         mut visit: impl FnMut(Pair<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Self { tables, index, logs, resources } = self;
+        let Self { tables, index, logs, resources, heaps } = self;
         for (table, from) in tables.iter_mut().zip(&source.tables) {
             visit(Pair::Table(table, from))?;
         }
@@ -151,6 +171,14 @@ impl State {
             let known = resource_number(resources, ids.of(from.component()));
             let known = known.expect("the types of the source are known");
             visit(Pair::Resource(&mut resources[known], from))?;
+        }
+        for from in &source.heaps {
+            let known = heap_number(heaps, ids.of(from.component()));
+            let known = known.expect("the types of the source are known");
+            let pairs = heaps[known].classes_mut().iter_mut().zip(from.classes());
+            for (blocks, from) in pairs {
+                visit(Pair::Blocks(blocks, from))?;
+            }
         }
         Ok(())
     }
@@ -196,10 +224,11 @@ impl State {
         &mut holder.columns().0[position]
     }
 
-    /// Adds a holder for each archetype, event type and resource type of the catalog that has none.
+    /// Adds a holder for each archetype, event type, resource type and list of the catalog that has none.
     pub(crate) fn grow(&mut self, catalog: &Catalog, retention: usize) {
         self.add_tables(catalog);
-        let Self { tables: _, index: _, logs, resources } = self;
+        self.add_heaps(catalog);
+        let Self { tables: _, index: _, logs, resources, heaps: _ } = self;
         let registry = &catalog.registry;
         for id in registry.ids_of(Kind::Event).skip(logs.len()) {
             let mut log = EventLog::new(id, registry.info(id));
@@ -208,6 +237,13 @@ impl State {
         }
         for id in registry.ids_of(Kind::Resource).skip(resources.len()) {
             resources.push(Resource::new(id, registry.info(id)));
+        }
+    }
+
+    /// Adds a heap for each list of the catalog that has none.
+    pub(crate) fn add_heaps(&mut self, catalog: &Catalog) {
+        for (id, shape) in catalog.registry.lists().skip(self.heaps.len()) {
+            self.heaps.push(Heap::new(id, shape, catalog.registry.shape()));
         }
     }
 
@@ -220,7 +256,7 @@ impl State {
 
     /// Takes away the holders of [`State::grow`] for all but the first `archetypes` and `types`.
     pub(crate) fn shrink(&mut self, archetypes: usize, types: usize, memory: &mut Returns) {
-        let Self { tables, index: _, logs, resources } = self;
+        let Self { tables, index: _, logs, resources, heaps } = self;
         let is_kept = |id: ComponentId| id.index() < types;
         let logs_kept = logs.partition_point(|log| is_kept(log.component()));
         let resources_kept = resources.partition_point(|each| is_kept(each.component()));
@@ -228,6 +264,8 @@ impl State {
         tables.drain(archetypes..).for_each(|mut table| table.clear(memory));
         logs.drain(logs_kept..).for_each(|mut log| log.clear(memory));
         resources.drain(resources_kept..).for_each(|mut each| each.clear(memory));
+        let heaps_kept = heaps.partition_point(|each| is_kept(each.component()));
+        heaps.drain(heaps_kept..).for_each(|mut each| each.clear(memory));
     }
 
     /// The log of an event type.
@@ -262,6 +300,63 @@ impl State {
     }
 }
 
+impl State {
+    /// The heap of a list.
+    #[inline]
+    pub(crate) fn heap(&self, id: ComponentId) -> Option<&Heap> {
+        Some(&self.heaps[heap_number(&self.heaps, id)?])
+    }
+
+    /// The heap of a list, for writing.
+    #[inline]
+    pub(crate) fn heap_mut(&mut self, id: ComponentId) -> Option<&mut Heap> {
+        let number = heap_number(&self.heaps, id)?;
+        Some(&mut self.heaps[number])
+    }
+
+    /// Whether enough blocks were given out that it is time to look for others.
+    pub(crate) fn wants_sweep(&self) -> bool {
+        self.heaps.iter().any(Heap::wants_sweep)
+    }
+
+    /// Looks for blocks of a list that are out of use: at no more than `most` of each size.
+    pub(crate) fn sweep(&mut self, id: ComponentId, most: usize) {
+        let Self { tables, index, logs: _, resources: _, heaps } = self;
+        let Some(number) = heap_number(heaps, id) else { return };
+        let is_in_use = |owner, place| names(tables, index, (owner, id), place);
+        heaps[number].sweep(most, is_in_use);
+    }
+}
+
+/// Whether the list `id` of an entity names a block.
+pub(crate) fn names(
+    tables: &[Table],
+    index: &EntityIndex,
+    (owner, id): (Entity, ComponentId),
+    place: BlockPlace,
+) -> bool {
+    let Some(at) = index.locate(owner) else { return false };
+    let table = &tables[at.archetype.index()];
+    let handles = table.column(id).map(|column| column.rows(table.rows()));
+    handles.is_some_and(|handles| handles.get::<Handle>(at.row as usize).place == place)
+}
+
+/// The heap of a number, for a query that has it exclusively while the world is shared out.
+#[inline]
+#[expect(
+    clippy::ptr_arg,
+    reason = "a vector's pointer has the rights of its owner, and that of a slice has not"
+)]
+pub(crate) fn heap_ptr(heaps: &Vec<Heap>, number: usize) -> Option<NonNull<Heap>> {
+    let in_bounds = number < heaps.len();
+    in_bounds.then(|| NonNull::new(heaps.as_ptr().wrapping_add(number).cast_mut())).flatten()
+}
+
+#[inline]
+pub(crate) fn heap_number(heaps: &[Heap], id: ComponentId) -> Option<usize> {
+    heaps.binary_search_by_key(&id, Heap::component).ok()
+}
+
 #[inline]
 fn log_number(logs: &[EventLog], id: ComponentId) -> Option<usize> {
     logs.binary_search_by_key(&id, EventLog::component).ok()
@@ -285,6 +380,7 @@ mod tests {
         world.spawn((1_u32,));
         world.send_event(1_u32);
         world.insert_resource(1_u32).expect("there is memory");
+        world.register_list::<u32>().expect("there is room for a type");
         world.trim(Duration::MAX);
         let mut lists = 0;
         for holder in world.state.holders_mut() {
@@ -294,7 +390,8 @@ mod tests {
                 lists += 1;
             }
         }
-        assert_eq!(lists, 1 + 2 + 1 + 1 + 1);
+        let blocks = 2 * world.state.heaps[0].classes().len();
+        assert_eq!(lists, 1 + 2 + 1 + 1 + 1 + blocks);
         assert!(world.trim(Duration::MAX) > lists * 4_000 * 24);
         assert_eq!(world.trim(Duration::MAX), 0);
     }

@@ -1,11 +1,13 @@
 //! [`World::state_hash`]: one number for all that a world holds.
 
+use std::mem;
 use std::ops::Range;
 
 use bytemuck::Zeroable;
 
 use crate::storage::ComponentId;
 use crate::storage::hash::{hash_bytes, join};
+use crate::storage::heap::hash_lists;
 use crate::storage::index_state::IndexHead;
 use crate::storage::rows::Rows;
 use crate::storage::state_hash::{StateHasher, hash_rows, hash_run};
@@ -47,6 +49,8 @@ impl World {
     /// ```
     pub fn state_hash(&mut self) -> u64 {
         let Self { state, hashes, catalog, role, memory, .. } = self;
+        // Lists are hashed by their elements, with the columns of their handles.
+        let heaps = mem::take(&mut state.heaps);
         let readable = role.readable();
         let since = hashes.since;
         let mut hash = StateHasher::new(&catalog.registry);
@@ -62,8 +66,13 @@ impl World {
                                 known.clear();
                                 return None;
                             }
-                            let hash = known.hash(column, table.rows(), since, hash_run);
-                            Some((column.component(), hash))
+                            let (id, rows) = (column.component(), table.rows());
+                            let heap = heaps.iter().find(|heap| heap.component() == id);
+                            let hash = known.hash(column, rows, since, |rows, run| match heap {
+                                Some(heap) => hash_lists(rows, run, |handle| heap.bytes(handle)),
+                                None => hash_run(rows, run),
+                            });
+                            Some((id, hash))
                         });
                     hash.add_table(table.rows(), columns);
                 }
@@ -80,7 +89,7 @@ impl World {
                     });
                 }
                 // Events are messages about the state.
-                HolderMut::Log(_) => {}
+                HolderMut::Log(_) | HolderMut::Blocks(_) => {}
                 HolderMut::Resource(resource) => {
                     let (column, rows) = (resource.column(), resource.rows());
                     let known = hashes.resource(resources).hash(column, rows, since, hash_run);
@@ -91,6 +100,7 @@ impl World {
                 }
             }
         }
+        state.heaps = heaps;
         hashes.since = memory.history.close_epoch();
         hash.finish()
     }

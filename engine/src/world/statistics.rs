@@ -51,6 +51,8 @@ pub struct MemoryUse {
     pub events_bytes: usize,
     /// Bytes of chunks of resources.
     pub resources_bytes: usize,
+    /// Bytes of chunks of the elements of lists.
+    pub lists_bytes: usize,
     /// Bytes of chunks that only snapshots keep.
     pub snapshots_bytes: usize,
     /// Bytes of lists on the heap that operations use again and again.
@@ -82,6 +84,7 @@ impl World {
                 Holder::Index(_) => &mut used.index_bytes,
                 Holder::Log(_) => &mut used.events_bytes,
                 Holder::Resource(_) => &mut used.resources_bytes,
+                Holder::Blocks(_) => &mut used.lists_bytes,
             } += bytes;
         }
         used

@@ -5,6 +5,7 @@
 //! once. A store is a handful of references and is passed by value.
 
 use std::any::TypeId;
+use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicI32;
 
@@ -12,6 +13,7 @@ use crate::storage::archetype::Catalog;
 use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::{Column, RawColumn};
 use crate::storage::frozen::Frozen;
+use crate::storage::heap::Heap;
 use crate::storage::history::Memory;
 use crate::storage::rows::Rows;
 use crate::storage::table::Table;
@@ -21,9 +23,10 @@ use crate::storage::{ComponentId, ComponentMask, Entity};
 use super::core::World;
 use super::events::EventRecords;
 use super::index::{Location, Slot};
+use super::lists::{ListBlocks, Lists};
 #[cfg(feature = "rayon")]
 use super::run_words::RunWords;
-use super::state::State;
+use super::state::{State, heap_number, heap_ptr};
 
 /// Everything that can be read of a world or of a snapshot.
 #[derive(Clone, Copy)]
@@ -66,6 +69,9 @@ impl World {
     /// The store with the means of writing, and the queries' borrows while the world is shared out.
     #[inline]
     pub(crate) fn store_to_share(&mut self) -> SharedParts<'_> {
+        if !self.state.heaps.is_empty() {
+            self.sweep_heaps();
+        }
         let Self { state, catalog, role, id, tick, memory, scratch, .. } = self;
         let (contents, readable) = (Contents::Live(state), role.readable());
         let store = Store { contents, catalog, readable, world: *id, tick: *tick };
@@ -139,11 +145,11 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// The tables of a world; `None` of a snapshot.
+    /// The tables of a world, and the heaps of its lists; `None` of a snapshot.
     #[inline]
-    pub(crate) fn live_tables(&self) -> Option<&'a [Table]> {
+    pub(crate) fn live_tables(&self) -> Option<(&'a [Table], &'a Vec<Heap>)> {
         match self.contents {
-            Contents::Live(state) => Some(&state.tables),
+            Contents::Live(state) => Some((&state.tables, &state.heaps)),
             Contents::Frozen(_) => None,
         }
     }
@@ -152,7 +158,7 @@ impl<'a> Store<'a> {
     #[inline]
     pub(crate) fn table(&self, index: usize) -> TableRef<'a> {
         match self.contents {
-            Contents::Live(state) => TableRef::live(&state.tables[index]),
+            Contents::Live(state) => TableRef::live(&state.tables[index], &state.heaps),
             Contents::Frozen(frozen) => self.frozen_table(frozen, index),
         }
     }
@@ -161,7 +167,7 @@ impl<'a> Store<'a> {
         let mask = self.catalog.archetypes()[index].mask();
         let (rows, starts) = frozen.table(index);
         let (captured, chunks, catalog) = (&frozen.head.mask, frozen.chunks(), self.catalog);
-        let columns = FrozenColumns { mask, captured, starts, chunks, catalog };
+        let columns = FrozenColumns { mask, captured, starts, chunks, catalog, frozen };
         TableRef { mask, rows, columns: Columns::Frozen(columns) }
     }
 
@@ -221,6 +227,25 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// The lists of component `id`, which may be read; `None` where its rows are no lists.
+    #[inline]
+    pub(crate) fn lists(&self, id: ComponentId) -> Option<Lists<'a>> {
+        let shape = self.catalog.registry.info(id).list()?;
+        let blocks = match self.contents {
+            Contents::Live(state) => ListBlocks::Live(state.heap(id)?.classes()),
+            Contents::Frozen(frozen) => ListBlocks::Frozen(frozen, frozen.heap(id)),
+        };
+        Some(Lists::new(shape, blocks))
+    }
+
+    /// The value of component `id` at a row of its column, as bytes: those of the elements of a list.
+    pub(crate) fn value_bytes(&self, rows: Rows<'a>, id: ComponentId, row: usize) -> &'a [u8] {
+        match self.lists(id) {
+            Some(lists) => lists.bytes(*rows.get(row)),
+            None => rows.bytes(row..row + 1),
+        }
+    }
+
     /// Whether this is a world, and not a snapshot.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.contents, Contents::Live(_))
@@ -268,7 +293,8 @@ pub struct TableRef<'a> {
 
 #[derive(Clone, Copy)]
 enum Columns<'a> {
-    Live(&'a Table),
+    /// With the heaps of all lists, which queries share out as they do columns.
+    Live(&'a Table, &'a Vec<Heap>),
     Frozen(FrozenColumns<'a>),
 }
 
@@ -282,12 +308,13 @@ struct FrozenColumns<'a> {
     starts: &'a [u32],
     chunks: &'a [ChunkEntry],
     catalog: &'a Catalog,
+    frozen: &'a Frozen,
 }
 
 impl<'a> TableRef<'a> {
     #[inline]
-    pub(crate) fn live(table: &'a Table) -> Self {
-        Self { mask: table.mask(), rows: table.rows(), columns: Columns::Live(table) }
+    pub(crate) fn live(table: &'a Table, heaps: &'a Vec<Heap>) -> Self {
+        Self { mask: table.mask(), rows: table.rows(), columns: Columns::Live(table, heaps) }
     }
 
     /// The archetype's components; the bit of the entity column is always set.
@@ -306,7 +333,7 @@ impl<'a> TableRef<'a> {
     #[inline]
     pub(crate) fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
         match self.columns {
-            Columns::Live(table) => ColumnPlace::in_table(table, id),
+            Columns::Live(table, _) => ColumnPlace::in_table(table, id),
             Columns::Frozen(columns) => columns.place(id),
         }
     }
@@ -316,7 +343,7 @@ impl<'a> TableRef<'a> {
     #[inline(always)]
     pub(crate) fn column(&self, place: ColumnPlace) -> RawColumn {
         match self.columns {
-            Columns::Live(table) => table.raw_column(usize::from(place.position)),
+            Columns::Live(table, _) => table.raw_column(usize::from(place.position)),
             Columns::Frozen(columns) => columns.column(place, self.rows),
         }
     }
@@ -329,7 +356,32 @@ impl<'a> TableRef<'a> {
     #[inline]
     pub(crate) fn column_to_write(&self, place: ColumnPlace) -> *mut Column {
         match self.columns {
-            Columns::Live(table) => table.column_ptr(usize::from(place.position)),
+            Columns::Live(table, _) => table.column_ptr(usize::from(place.position)),
+            Columns::Frozen(_) => unreachable!("queries that write are made of live worlds only"),
+        }
+    }
+}
+
+impl<'a> TableRef<'a> {
+    /// The elements of the lists at a place of this table; `None` where it is no column of lists.
+    pub(crate) fn lists(&self, place: ColumnPlace) -> Option<Lists<'a>> {
+        match self.columns {
+            Columns::Live(_, heaps) => {
+                let heap = &heaps[heap_number(heaps, place.component)?];
+                Some(Lists::new(heap.shape(), ListBlocks::Live(heap.classes())))
+            }
+            Columns::Frozen(columns) => {
+                let shape = columns.catalog.registry.info(place.component).list()?;
+                let blocks = columns.frozen.heap(place.component);
+                Some(Lists::new(shape, ListBlocks::Frozen(columns.frozen, blocks)))
+            }
+        }
+    }
+
+    /// The heap of the lists at a place of a live table, for a query that has them exclusively.
+    pub(crate) fn heap_to_write(&self, place: ColumnPlace) -> Option<NonNull<Heap>> {
+        match self.columns {
+            Columns::Live(_, heaps) => heap_ptr(heaps, heap_number(heaps, place.component)?),
             Columns::Frozen(_) => unreachable!("queries that write are made of live worlds only"),
         }
     }
@@ -340,6 +392,7 @@ impl<'a> TableRef<'a> {
 /// among the captured ones.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnPlace {
+    component: ComponentId,
     position: u16,
     pub(crate) rows_log2: u8,
     has_chunks: bool,
@@ -350,12 +403,12 @@ impl ColumnPlace {
     fn in_table(table: &Table, id: ComponentId) -> Option<Self> {
         let position = table.position(id)?;
         let (rows_log2, size) = table.column_shape(position);
-        Some(Self::new(position, rows_log2, size))
+        Some(Self::new(id, position, rows_log2, size))
     }
 
     #[inline]
-    fn new(position: usize, rows_log2: u8, size: usize) -> Self {
-        Self { position: position as u16, rows_log2, has_chunks: size > 0 }
+    fn new(component: ComponentId, position: usize, rows_log2: u8, size: usize) -> Self {
+        Self { component, position: position as u16, rows_log2, has_chunks: size > 0 }
     }
 }
 
@@ -364,12 +417,12 @@ impl FrozenColumns<'_> {
         let Self { mask, captured, catalog, .. } = self;
         let position = mask.rank_in_both(captured, id)?;
         let info = catalog.registry.info(id);
-        Some(ColumnPlace::new(position, info.rows_log2(), info.size()))
+        Some(ColumnPlace::new(id, position, info.rows_log2(), info.size()))
     }
 
     #[inline]
     fn column(&self, place: ColumnPlace, rows: usize) -> RawColumn {
-        let ColumnPlace { position, rows_log2, has_chunks } = place;
+        let ColumnPlace { component: _, position, rows_log2, has_chunks } = place;
         let start = self.starts[usize::from(position)] as usize;
         let count = if has_chunks { rows.div_ceil(1 << rows_log2) } else { 0 };
         let chunks = &self.chunks[start..start + count];

@@ -101,11 +101,14 @@ impl World {
     /// whether texts are among them: see [`TypeEntry::with_layout`](crate::schema::TypeEntry::with_layout). [`Text`]
     /// itself needs none.
     pub fn held_texts(&self) -> Result<HashSet<Text>, TextError> {
-        let (mut held, registry) = (HashSet::new(), &self.catalog.registry);
+        let (mut held, registry, store) = (HashSet::new(), &self.catalog.registry, self.store());
         let mut collect = |id: ComponentId, rows: Rows<'_>| -> Result<(), TextError> {
-            let places = places_of(registry.info(id), rows.len())?;
-            for row in (0..rows.len()).filter(|_| !places.is_empty()) {
-                let value = rows.bytes(row..row + 1);
+            let info = registry.info(id);
+            let places = places_of(info, rows.len())?;
+            let size = info.list().map_or(info.size(), |list| list.size);
+            let rows = (0..rows.len()).filter(|_| !places.is_empty()).map(|row| (row, &rows));
+            let bytes = rows.map(|(row, rows)| store.value_bytes(*rows, id, row));
+            for value in bytes.flat_map(|bytes| bytes.chunks_exact(size)) {
                 let texts = places.iter().map(|&place| &value[place..place + size_of::<Text>()]);
                 let texts = texts.map(bytemuck::pod_read_unaligned::<Text>);
                 held.extend(texts.filter(|text| !text.is_inline()));
@@ -124,7 +127,8 @@ impl World {
                 Holder::Resource(resource) => {
                     collect(resource.component(), resource.column().rows(resource.rows()))?;
                 }
-                Holder::Index(_) => {}
+                // Elements are looked at by the lists that have them.
+                Holder::Index(_) | Holder::Blocks(_) => {}
             }
         }
         Ok(held)
@@ -134,7 +138,8 @@ impl World {
 /// Where texts lie in a value of a type that has `values` values.
 fn places_of(info: &ComponentInfo, values: usize) -> Result<Vec<usize>, TextError> {
     let mut places = Vec::new();
-    let may_hold = info.size() >= size_of::<Text>() && values > 0;
+    let size = info.list().map_or(info.size(), |list| list.size);
+    let may_hold = size >= size_of::<Text>() && values > 0;
     if !may_hold || info.kind() == Kind::Toggle {
         return Ok(places);
     }

@@ -75,6 +75,7 @@ impl World {
     fn take_registry(&mut self, registry: Option<Registry>) {
         if let Some(registry) = registry {
             Arc::make_mut(&mut self.catalog).registry = registry;
+            self.state.add_heaps(&self.catalog);
         }
     }
 

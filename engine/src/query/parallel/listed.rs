@@ -26,6 +26,7 @@ impl<Q: Terms, F: Filter> Pass<'_, '_, Q, F> {
         self,
         each: impl Fn(Q::Item<'_>) + Send + Sync,
     ) -> Result<(), MemoryError> {
+        const { assert!(!Q::WRITES_LISTS, "lists are written by one thread: `for_each`") }
         Listed::<Q>::new(self)?.visit(|listed, copying| {
             let (run, rows) = (listed.run, listed.rows);
             if Q::is_shared(&run) {
@@ -53,6 +54,7 @@ impl<Q: Terms, F: Filter> Pass<'_, '_, Q, F> {
         self,
         each: impl Fn(Q::Slices<'_>) + Send + Sync,
     ) -> Result<(), MemoryError> {
+        const { assert!(!Q::WRITES_LISTS, "lists are written by one thread: `for_each_run`") }
         Listed::<Q>::new(self)?.visit(|listed, copying| {
             if !copying.copy_timed::<Q>(listed) {
                 // SAFETY: the rows are in the run, and no item of them is alive.

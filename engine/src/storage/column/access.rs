@@ -47,6 +47,13 @@ impl Column {
         unsafe { self.row_ptr(row).cast().as_ref() }
     }
 
+    /// The address of `row`, which is below the capacity. Whoever writes there sees to it that no snapshot sees
+    /// the row.
+    #[inline]
+    pub(crate) fn address(&self, row: usize) -> NonNull<u8> {
+        self.row_ptr(row)
+    }
+
     /// The bytes of the value at `row`.
     pub(crate) fn bytes(&self, row: usize) -> &[u8] {
         // SAFETY: chunk memory is initialised, and the borrow of the column bars writers.

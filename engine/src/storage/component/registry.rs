@@ -8,6 +8,7 @@ use crate::storage::component_id::{COMPONENTS_MAX, ComponentId};
 use crate::storage::entity::Entity;
 use crate::storage::hash::{hash_bytes, join};
 use crate::storage::links::engine_owns;
+use crate::storage::list::{ListHandle, ListShape};
 use crate::storage::mask::ComponentMask;
 use crate::storage::names::{intern, name_of};
 use crate::storage::stamp::Stamp;
@@ -139,6 +140,26 @@ impl Registry {
         self.register_shape(&TypeShape::of::<T>(), kind, rows_pass)
     }
 
+    /// The id of the lists of `T`, if they are registered.
+    #[inline]
+    pub(crate) fn list_of<T: Component>(&self) -> Option<ComponentId> {
+        self.id_of::<ListHandle<T>>(Kind::Component)
+    }
+
+    /// The id of the lists of `T`, registered now if they are new.
+    pub(crate) fn register_list<T: Component>(&mut self) -> Result<ComponentId, RegisterError> {
+        match self.list_of::<T>() {
+            Some(id) => Ok(id),
+            None => self.register_shape(&TypeShape::of_list::<T>(), Kind::Component, &|_, _| true),
+        }
+    }
+
+    /// The lists, with the shapes of their elements.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = (ComponentId, ListShape)> {
+        let list = |id| Some((id, self.info(id).list()?));
+        self.ids_of(Kind::Component).filter_map(list)
+    }
+
     /// The id of a type, or of a description, registered now if it is new.
     pub(crate) fn register_shape(
         &mut self,
@@ -152,8 +173,10 @@ impl Registry {
             return Ok(id);
         }
         let described = match kind {
-            // A description by the name of a link has no say in the hierarchy.
-            Kind::Component if !engine_owns(type_id) => self.find_described(shape)?,
+            // A description by the name of a link has no say in the hierarchy, nor one by that of a list.
+            Kind::Component if !engine_owns(type_id) && shape.list.is_none() => {
+                self.find_described(shape)?
+            }
             _ => None,
         };
         let id = match described {
@@ -325,7 +348,9 @@ impl Registry {
 
     /// Adds a shape that is new.
     fn add(&mut self, shape: TypeShape, kind: Kind) -> Result<ComponentId, RegisterError> {
-        let TypeShape { name, size, align, .. } = shape;
+        let TypeShape { name, size, align, list, .. } = shape;
+        let align = list.map_or(align, |list| list.align.max(align));
+        let size = list.map_or(size, |list| list.size.max(size));
         if self.infos.len() == COMPONENTS_MAX {
             return Err(RegisterError::TooManyTypes { component: name });
         }
@@ -337,7 +362,7 @@ impl Registry {
             return Err(RegisterError::TooLarge { component: name, bytes: size, limit_bytes });
         }
         let id = ComponentId::new(self.infos.len());
-        let rows_log2 = self.shape.rows_log2(size);
+        let rows_log2 = self.shape.rows_log2(shape.size);
         let toggle = None;
         let key = self.key_of(&shape, kind);
         self.infos.push(ComponentInfo { shape, kind, toggle, rows_log2, key });
@@ -347,7 +372,9 @@ impl Registry {
 
     fn key_of(&self, shape: &TypeShape, kind: Kind) -> u64 {
         let name = hash_bytes(shape.name.as_bytes());
-        let mut key = join(name, join(join(shape.size as u64, shape.align as u64), kind as u64));
+        let (size, align) =
+            shape.list.map_or((shape.size, shape.align), |list| (list.size, list.align));
+        let mut key = join(name, join(join(size as u64, align as u64), kind as u64));
         while self.infos.iter().any(|info| info.key == key) {
             key = join(key, 0);
         }

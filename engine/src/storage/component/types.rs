@@ -6,9 +6,12 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 use convoy_pool::SizeClass;
 
 use crate::storage::component_id::ComponentId;
-use crate::storage::layout::Layout;
+use crate::storage::entity::Entity;
+use crate::storage::layout::{Layout, TypeLayout};
 use crate::storage::links::engine_owns;
+use crate::storage::list::{List, ListHandle, ListShape};
 use crate::storage::names::{intern, name_of};
+use crate::storage::text::Text;
 
 /// A type that can be a component, an event or a resource: any type of a fixed size without pointers
 /// and without padding, that may cross threads.
@@ -162,6 +165,8 @@ pub(crate) struct TypeShape {
     pub(crate) type_id: Option<TypeId>,
     pub(crate) check: Check,
     pub(crate) layout: Option<&'static Layout>,
+    /// The elements, where the rows are handles of lists.
+    pub(crate) list: Option<ListShape>,
 }
 
 impl TypeShape {
@@ -175,13 +180,28 @@ impl TypeShape {
             type_id: Some(TypeId::of::<T>()),
             check: Check::of::<T>(),
             layout: None,
+            list: None,
         }
+    }
+
+    /// The shape of the handles of lists of `T`.
+    pub(crate) fn of_list<T: Component>() -> Self {
+        let (list, element) = (Some(ListShape::of::<T>()), TypeId::of::<T>());
+        let layout = if element == TypeId::of::<Text>() {
+            Some(&Text::LAYOUT)
+        } else if element == TypeId::of::<Entity>() {
+            Some(&Entity::LAYOUT)
+        } else {
+            None
+        };
+        Self { name: name_of::<List<T>>(), layout, list, ..Self::of::<ListHandle<T>>() }
     }
 
     pub(crate) fn described(description: &ComponentDescription<'_>) -> Self {
         let ComponentDescription { name, size, align } = *description;
         let (name, type_id, check) = (intern(name), None, Check::None);
-        Self { name, is_stable: false, version: 0, size, align, type_id, check, layout: None }
+        let (is_stable, version) = (false, 0);
+        Self { name, is_stable, version, size, align, type_id, check, layout: None, list: None }
     }
 }
 
@@ -257,7 +277,8 @@ impl ComponentInfo {
         self.shape.version
     }
 
-    /// The meaning of a value's bytes, where a [`Schema`](crate::schema::Schema) says so.
+    /// The meaning of a value's bytes, where a [`Schema`](crate::schema::Schema) says so; of those of an element,
+    /// where values are lists.
     pub fn layout(&self) -> Option<&'static Layout> {
         self.shape.layout
     }
@@ -299,6 +320,11 @@ impl ComponentInfo {
         self.toggle
     }
 
+    /// The elements, where the rows are handles of lists.
+    pub(crate) fn list(&self) -> Option<ListShape> {
+        self.shape.list
+    }
+
     /// Rows in one full chunk, a power of two: the granularity of copy-on-write.
     pub fn chunk_rows(&self) -> usize {
         1 << self.rows_log2
@@ -318,13 +344,26 @@ impl ComponentInfo {
         let same_type = same_type && self.name() == other.name();
         // Archetypes with the toggle differ from those without it.
         let same_toggle = self.toggle.is_none() || self.toggle == other.toggle;
-        let parts = |info: &Self| (info.kind, info.size(), info.align());
+        let parts = |info: &Self| (info.kind, info.size(), info.align(), info.list());
         same_type && same_toggle && parts(self) == parts(other)
+    }
+
+    /// Whether rows are links of the hierarchy.
+    pub(crate) fn is_link(&self) -> bool {
+        self.kind == Kind::Component && self.shape.type_id.is_some_and(engine_owns)
     }
 
     /// Whether only the engine writes values of this component.
     pub(crate) fn is_engine_owned(&self) -> bool {
-        self.kind == Kind::Component && self.shape.type_id.is_some_and(engine_owns)
+        self.is_link() || self.shape.list.is_some()
+    }
+
+    /// The shape of a column of blocks of so many bytes.
+    pub(crate) fn of_blocks(size: usize, align: usize, shape: ChunkShape) -> Self {
+        let rows_log2 = shape.rows_log2(size);
+        let blocks = ComponentDescription { name: "", size, align };
+        let (shape, kind) = (TypeShape::described(&blocks), Kind::Component);
+        Self { shape, kind, toggle: None, rows_log2, key: 0 }
     }
 
     /// The shape of a column that no component id stands for.

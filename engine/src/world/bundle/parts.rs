@@ -15,6 +15,7 @@ use bytemuck::bytes_of;
 
 use crate::storage::column::access::RunMut;
 use crate::storage::component::{Component, Kind, Registry, RowsPass};
+use crate::storage::list::{List, ListHandle};
 use crate::storage::recorded::RecordedValue;
 use crate::storage::table::rows_mut::Append;
 use crate::storage::{ComponentId, RegisterError};
@@ -238,6 +239,56 @@ impl<T: Component> PartKind<T> for IsComponent {
     #[inline(always)]
     fn take(source: &mut impl ComponentSource) -> T {
         source.take()
+    }
+}
+
+impl<T: Component> BundlePart for List<T> {
+    type Kind = IsList;
+}
+
+/// The [`BundlePart::Kind`] of lists.
+#[derive(Debug)]
+pub enum IsList {}
+
+/// A list comes into a row without elements, whatever row it came from.
+impl<T: Component> PartKind<List<T>> for IsList {
+    type Runs<'c> = &'c mut [MaybeUninit<ListHandle<T>>];
+
+    const LEN: usize = 1;
+
+    fn register(registry: &mut Registry, _: RowsPass<'_>) -> Result<(), RegisterError> {
+        registry.register_list::<T>().map(drop)
+    }
+
+    fn find(registry: &Registry, found: &mut dyn FnMut(Option<ComponentId>)) {
+        found(registry.list_of::<T>());
+    }
+
+    #[inline(always)]
+    fn put(_: &List<T>, first: usize, sink: &mut impl ComponentSink) {
+        sink.put(first, &ListHandle::<T>::EMPTY);
+    }
+
+    #[inline(always)]
+    fn runs<'c>(rows: &mut [Option<RunMut<'c>>], first: usize, count: usize) -> Self::Runs<'c> {
+        <IsComponent as PartKind<ListHandle<T>>>::runs(rows, first, count)
+    }
+
+    #[inline(always)]
+    fn write(_: List<T>, runs: &mut Self::Runs<'_>, at: usize) {
+        runs[at] = MaybeUninit::new(ListHandle::EMPTY);
+    }
+
+    #[inline(always)]
+    unsafe fn put_recorded(bytes: &mut &[u8], first: usize, sink: &mut impl RecordedSink) {
+        // SAFETY: the caller's contract; a list is recorded as its empty handle.
+        unsafe { <IsComponent as PartKind<ListHandle<T>>>::put_recorded(bytes, first, sink) };
+    }
+
+    #[inline(always)]
+    fn take(source: &mut impl ComponentSource) -> List<T> {
+        _ = source.take::<ListHandle<T>>();
+        List::new()
     }
 }
 
