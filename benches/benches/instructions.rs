@@ -13,6 +13,7 @@ use bytemuck::{Pod, Zeroable};
 use convoy_engine::commands::Commands;
 use convoy_engine::events::EventCursor;
 use convoy_engine::host::{ModuleHost, ModuleSpec, Rate};
+use convoy_engine::list::List;
 use convoy_engine::provider::{SharedSnapshotProvider, SnapshotProvider};
 use convoy_engine::query::{Changed, PreparedQuery};
 use convoy_engine::snapshot::diff;
@@ -407,6 +408,56 @@ fn toggle(mut live: Live) -> Live {
     live
 }
 
+fn lists() -> Live {
+    let mut world = World::new();
+    let row = |number| (Health(number as f32), List::<u32>::new());
+    let entities: Vec<Entity> =
+        world.spawn_batch((0..ROWS).map(row)).expect("there is memory").collect();
+    let pool = SnapshotPool::for_world(&world);
+    Live { world, pool, entities, view: None }.warmed(push_eight)
+}
+
+fn push_eight(live: &mut Live) {
+    live.world.query_mut::<&mut List<u32>>().for_each(|mut list| {
+        list.clear();
+        (0..8).for_each(|element| list.push(black_box(element)));
+    });
+}
+
+#[library_benchmark]
+#[bench::warm(lists())]
+fn list_push(mut live: Live) -> Live {
+    push_eight(&mut live);
+    live
+}
+
+#[library_benchmark]
+#[bench::warm(lists())]
+fn list_iterate(live: Live) -> (Live, u64) {
+    let mut sum = 0;
+    let query = live.world.query::<&List<u32>>();
+    black_box(query).for_each(|list| sum += list.iter().map(|&each| u64::from(each)).sum::<u64>());
+    (live, sum)
+}
+
+fn shared_lists() -> Live {
+    let mut live = lists();
+    for &entity in &live.entities {
+        live.world.list_mut::<u32>(entity).expect("it has a list").push(1);
+    }
+    live.view = Some(live.capture());
+    live
+}
+
+#[library_benchmark]
+#[bench::shared(shared_lists())]
+fn list_write(mut live: Live) -> Live {
+    for &entity in live.entities.iter().step_by(10) {
+        live.world.list_mut::<u32>(entity).expect("it has a list")[0] += 1;
+    }
+    live
+}
+
 // Snapshots.
 
 #[library_benchmark(config = with_caches())]
@@ -597,6 +648,9 @@ library_benchmark_group!(
         insert_remove,
         insert_remove_many,
         toggle,
+        list_push,
+        list_iterate,
+        list_write,
         capture_and_drop,
         restore,
         diff_views,

@@ -242,7 +242,7 @@ fn blocks_out_of_use_are_used_again() {
                     world.remove::<(List<u32>,)>(*entity).unwrap();
                     world.insert(*entity, (List::<u32>::new(),)).unwrap();
                 }
-                2 => _ = world.insert(*entity, (List::<u32>::new(),)).unwrap(),
+                2 => world.insert(*entity, (List::<u32>::new(),)).unwrap(),
                 _ => {}
             }
             let mut list = world.list_mut::<u32>(*entity).unwrap();

@@ -20,7 +20,7 @@ use crate::storage::history::Memory;
 use crate::storage::list::{List, ListHandle};
 use crate::storage::{ComponentId, Entity};
 use crate::world::list_mut::{ListMemory, ListMut};
-use crate::world::lists::Lists;
+use crate::world::lists::{Lists, SmallBlocks};
 use crate::world::store::{ColumnPlace, Store, TableRef};
 
 use super::error::QueryError;
@@ -118,6 +118,7 @@ pub struct ListColumn {
     handles: RawColumn,
     /// Of the store, for as long as the pass.
     lists: Lists<'static>,
+    small: SmallBlocks,
 }
 
 impl Clone for ListColumn {
@@ -132,6 +133,7 @@ impl Copy for ListColumn {}
 pub struct ReadLists<T> {
     handles: *const ListHandle<T>,
     lists: Lists<'static>,
+    small: SmallBlocks,
 }
 
 impl<T> Clone for ReadLists<T> {
@@ -175,8 +177,9 @@ unsafe impl<T: Component> Terms for &List<T> {
     #[inline]
     unsafe fn bind(place: Self::Place, table: &TableRef<'_>) -> Self::Bound {
         let lists = table.lists(place).expect("the column is one of lists");
+        let (handles, small) = (table.column(place), lists.small());
         // SAFETY: the caller's contract: the table, and the elements with it, are borrowed as long as this is used.
-        ListColumn { handles: table.column(place), lists: unsafe { lists.unbound() } }
+        ListColumn { handles, lists: unsafe { lists.unbound() }, small }
     }
 
     #[inline]
@@ -187,7 +190,8 @@ unsafe impl<T: Component> Terms for &List<T> {
     #[inline]
     unsafe fn start_owned(bound: &Self::Bound, row: usize, _: Epoch) -> Option<Self::Run> {
         // SAFETY: the caller's contract, and `bind` found the column of the handles.
-        Some(ReadLists { handles: unsafe { row_ptr(bound.handles, row) }, lists: bound.lists })
+        let handles = unsafe { row_ptr(bound.handles, row) };
+        Some(ReadLists { handles, lists: bound.lists, small: bound.small })
     }
 
     #[inline]
@@ -195,7 +199,12 @@ unsafe impl<T: Component> Terms for &List<T> {
         // SAFETY: the index is in the run, so the row is in its chunk.
         let handle = unsafe { run.handles.add(index) };
         // SAFETY: `frozen` in a snapshot, the query's borrow in a world; rows hold values (`valued`).
-        run.lists.get(unsafe { &*handle })
+        let handle = unsafe { &*handle };
+        // SAFETY: the handle is the store's, which the query borrows.
+        match unsafe { run.small.get(handle) } {
+            Some(elements) => elements,
+            None => run.lists.get(handle),
+        }
     }
 
     #[inline]

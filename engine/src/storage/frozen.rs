@@ -15,6 +15,7 @@ use super::archetype::Catalog;
 use super::base::{Base, Holds};
 use super::charge::Charge;
 use super::chunk_entry::ChunkEntry;
+use super::column::RawColumn;
 use super::component::Component;
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
@@ -576,6 +577,12 @@ impl Frozen {
     pub(crate) fn elements(&self, blocks: &FrozenBlocks, size: usize) -> Rows<'_> {
         let at = FrozenRows { start: blocks.starts[0], rows: blocks.rows };
         self.rows(at, size, blocks.rows_log2[0])
+    }
+
+    /// Where the elements of some captured blocks are.
+    pub(crate) fn raw_elements(&self, blocks: &FrozenBlocks) -> RawColumn {
+        let chunks = self.state.chunks[blocks.starts[0]..].as_ptr();
+        RawColumn { chunks, rows_log2: blocks.rows_log2[0] }
     }
 
     fn rows_of(&self, id: ComponentId, at: FrozenRows) -> Rows<'_> {

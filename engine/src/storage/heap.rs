@@ -9,6 +9,7 @@
 //! While blocks are lent out for writing their chunks don't move: a chunk is full-sized and the world's own in this
 //! epoch before the first address of it is taken, and a class that grows gets more chunks.
 
+use std::mem;
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -20,6 +21,7 @@ use super::component::ChunkShape;
 use super::component::ComponentInfo;
 use super::component_id::ComponentId;
 use super::entity::Entity;
+use super::epoch::{Epoch, Now};
 use super::hash::{hash_bytes, join};
 use super::history::restore::Revival;
 use super::history::{Memory, Returns};
@@ -51,12 +53,29 @@ pub(crate) struct Blocks {
     blocks: u32,
     /// Blocks that a sweep found out of use, and that were not given out since.
     free: Vec<u32>,
+    /// Blocks that come next, in a chunk that is full-sized and the world's own.
+    open: Open,
     /// The block that the next sweep looks at first.
     hand: u32,
     /// How many blocks the next sweep may look at.
     credit: usize,
     /// How many were looked at since none was free: no more than there are, so that none is found twice.
     swept: usize,
+}
+
+/// Blocks whose elements are in a chunk that is full-sized and was made writable in an epoch.
+struct Open {
+    rows: Range<usize>,
+    epoch: Epoch,
+}
+
+impl Open {
+    const NONE: Self = Self { rows: 0..0, epoch: Epoch::NEVER };
+
+    #[inline]
+    fn contains(&self, row: usize, epoch: Epoch) -> bool {
+        self.rows.contains(&row) && self.epoch == epoch
+    }
 }
 
 /// Why a list gets no larger block.
@@ -80,7 +99,16 @@ impl Heap {
         let blocks = |class| {
             let elements = ComponentInfo::of_blocks(shape.block_bytes(class), shape.align, chunks);
             let columns = [Column::new(component, &elements), Column::new(component, &owners)];
-            Blocks { class, columns, blocks: 0, free: Vec::new(), hand: 0, credit: 0, swept: 0 }
+            Blocks {
+                class,
+                columns,
+                blocks: 0,
+                free: Vec::new(),
+                open: Open::NONE,
+                hand: 0,
+                credit: 0,
+                swept: 0,
+            }
         };
         let classes = (0..shape.classes()).map(blocks).collect();
         Self { component, shape, classes, taken: 0 }
@@ -127,7 +155,11 @@ impl Heap {
         memory: &mut Memory,
     ) -> Result<BlockPlace, BlockError> {
         let class = self.shape.class_for(elements).ok_or(BlockError::TooLong)?;
-        let block = self.classes[class].take(owner, memory)?;
+        let blocks = self.classes.get_mut(class).ok_or(BlockError::TooLong)?;
+        let block = match blocks.take_open(owner, memory.now()) {
+            Some(block) => block,
+            None => blocks.take(owner, memory)?,
+        };
         self.taken += 1;
         Ok(BlockPlace::new(class, block))
     }
@@ -185,11 +217,13 @@ impl Blocks {
 
     /// The columns of the elements and of the owners.
     pub(crate) fn both_mut(&mut self) -> &mut [Column; 2] {
+        self.open = Open::NONE;
         &mut self.columns
     }
 
     /// The columns, whose chunks may be replaced.
     pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
+        self.open = Open::NONE;
         &mut self.columns
     }
 
@@ -217,13 +251,41 @@ impl Blocks {
         *self.columns[1].rows(self.rows()).get(block)
     }
 
+    #[inline]
     fn own(&mut self, block: usize, memory: &mut Memory) -> Result<(), MemoryError> {
+        let [elements, _] = &self.columns;
+        let is_owned = elements.is_row_owned(block, memory.epoch());
+        if is_owned && elements.capacity() >= elements.chunk_rows() {
+            return Ok(());
+        }
+        self.own_older(block, memory)
+    }
+
+    #[cold]
+    fn own_older(&mut self, block: usize, memory: &mut Memory) -> Result<(), MemoryError> {
         let (rows, [elements, _]) = (self.blocks as usize, &mut self.columns);
         assert!(block < rows, "the block is one of the class");
         elements.reserve(elements.chunk_rows(), rows, memory)?;
         elements.own_rows(block..block + 1, rows, memory)
     }
 
+    /// The block after the last one, where none is free and it is writable.
+    #[inline]
+    fn take_open(&mut self, owner: Entity, now: Now<'_>) -> Option<usize> {
+        let rows = self.rows();
+        let is_open = self.free.is_empty() && self.open.contains(rows, now.epoch());
+        let [elements, owners] = &mut self.columns;
+        if !is_open || !elements.is_row_owned(rows, now.epoch()) {
+            return None;
+        }
+        owners.writable_row(rows, now)?.write(owner);
+        self.blocks += 1;
+        self.credit = (self.credit + SWEPT_PER_BLOCK).min(self.blocks as usize);
+        Some(rows)
+    }
+
+    #[cold]
+    #[inline(never)]
     fn take(&mut self, owner: Entity, memory: &mut Memory) -> Result<usize, BlockError> {
         let (rows, [elements, owners]) = (self.blocks as usize, &mut self.columns);
         let block = match self.free.last() {
@@ -243,6 +305,10 @@ impl Blocks {
                 // The whole chunk, and not only its end: other blocks of it may be lent out next.
                 elements.own_rows(rows..rows + 1, rows, memory)?;
                 owners.append_row(rows, memory)?.write(owner);
+                // Room for all blocks: sweeps take none. It is empty.
+                self.free.reserve(rows + 1);
+                let chunk_end = (rows | (elements.chunk_rows() - 1)) + 1;
+                self.open = Open { rows: rows..chunk_end.min(BLOCKS_MAX), epoch: memory.epoch() };
                 self.blocks += 1;
                 rows
             }
@@ -269,9 +335,10 @@ impl Blocks {
     /// Looks at all blocks, for [`Blocks::next_move`].
     pub(crate) fn sweep_all(&mut self, is_in_use: impl Fn(Entity, usize) -> bool) {
         self.forget_free();
+        let mut free = mem::take(&mut self.free);
         let blocks = (0..self.rows()).rev();
-        let free = blocks.filter(|&block| !is_in_use(self.owner(block), block));
-        let free: Vec<u32> = free.map(|block| block as u32).collect();
+        let found = blocks.filter(|&block| !is_in_use(self.owner(block), block));
+        free.extend(found.map(|block| block as u32));
         self.swept = if free.is_empty() { 0 } else { self.rows() };
         self.free = free;
     }
@@ -317,6 +384,7 @@ impl Blocks {
     /// Forgets which blocks are out of use, as others may be.
     fn forget_free(&mut self) {
         self.free.clear();
+        self.open = Open::NONE;
         (self.hand, self.credit, self.swept) = (0, self.blocks as usize, 0);
     }
 

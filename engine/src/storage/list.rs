@@ -88,6 +88,13 @@ impl BlockPlace {
         Self((class as u32 + 1) << BLOCK_BITS | block as u32)
     }
 
+    /// The size class, one beyond all where there is no block, and the number of the block.
+    #[inline]
+    pub(crate) fn parts(self) -> (usize, usize) {
+        let class = (self.0 >> BLOCK_BITS).wrapping_sub(1);
+        (class as usize, (self.0 & (BLOCKS_MAX as u32 - 1)) as usize)
+    }
+
     /// The size class and the number of the block, if there is one.
     #[inline]
     pub(crate) fn get(self) -> Option<(usize, usize)> {
@@ -157,7 +164,7 @@ impl ListShape {
 
     /// log2 of the elements of the smallest block: as many as take 16 bytes, and four where that is not much.
     #[inline]
-    const fn first_log2(self) -> u32 {
+    pub(crate) const fn first_log2(self) -> u32 {
         match self.size {
             1 => BLOCK_BYTES_MIN.ilog2(),
             2 => 3,
@@ -183,11 +190,11 @@ impl ListShape {
         (0..CLASSES_MAX).take_while(|&class| self.block_bytes(class) <= BLOCK_BYTES_MAX).count()
     }
 
-    /// The class of the smallest blocks for so many elements, at least one; `None` where there is none so large.
+    /// The class of the smallest blocks for so many elements, at least one: there may be none of it.
+    #[inline]
     pub(crate) fn class_for(self, elements: usize) -> Option<usize> {
         let log2 = elements.checked_next_power_of_two()?.ilog2();
-        let class = log2.saturating_sub(self.first_log2()) as usize;
-        (class < self.classes()).then_some(class)
+        Some(log2.saturating_sub(self.first_log2()) as usize)
     }
 }
 

@@ -4,7 +4,9 @@
 
 use std::mem;
 use std::ops::Range;
+use std::{ptr, slice};
 
+use crate::storage::column::RawColumn;
 use crate::storage::component::Component;
 use crate::storage::frozen::{Frozen, FrozenBlocks};
 use crate::storage::heap::{Blocks, elements_in, hash_lists};
@@ -16,6 +18,38 @@ use crate::storage::rows::Rows;
 pub(crate) struct Lists<'a> {
     shape: ListShape,
     blocks: ListBlocks<'a>,
+}
+
+/// Size classes that a query has at hand.
+const SMALL: usize = 4;
+
+/// Where the blocks of the smallest classes are, for as long as the lists that this was made from are borrowed.
+#[derive(Clone, Copy)]
+pub(crate) struct SmallBlocks([RawColumn; SMALL]);
+
+impl SmallBlocks {
+    /// The elements of a list; `None` where its block is a large one, or it has none.
+    ///
+    /// # Safety
+    ///
+    /// The handle is one of the store that this was made from, whose lists are borrowed as long as this and the
+    /// result are used.
+    #[inline(always)]
+    pub(crate) unsafe fn get<'a, T: Component>(&self, handle: &ListHandle<T>) -> Option<&'a [T]> {
+        let handle = handle.get();
+        let (class, block) = handle.place.parts();
+        let RawColumn { chunks, rows_log2 } = *self.0.get(class)?;
+        // SAFETY: the block is one of the class, so its list has the chunk.
+        let entry = unsafe { chunks.add(block >> rows_log2) };
+        // SAFETY: as above.
+        let chunk = unsafe { (*entry).chunk };
+        let log2 = const { ListShape::of::<T>().first_log2() } as usize + class;
+        let first = (block & ((1 << rows_log2) - 1)) << log2;
+        // SAFETY: the block is in the chunk.
+        let start = unsafe { chunk.as_ptr().cast::<T>().add(first) };
+        // SAFETY: as in `Lists::get`.
+        Some(unsafe { slice::from_raw_parts(start, handle.len as usize) })
+    }
 }
 
 /// Blocks by their size.
@@ -38,6 +72,26 @@ impl<'a> Lists<'a> {
     pub(crate) unsafe fn unbound(self) -> Lists<'static> {
         // SAFETY: the caller's contract; only the lifetime differs.
         unsafe { mem::transmute::<Lists<'a>, Lists<'static>>(self) }
+    }
+
+    /// The chunks of the blocks of the smallest classes.
+    #[inline]
+    pub(crate) fn small(&self) -> SmallBlocks {
+        let none = RawColumn { chunks: ptr::null(), rows_log2: 0 };
+        let mut small = [none; SMALL];
+        match self.blocks {
+            ListBlocks::Live(classes) => {
+                for (small, blocks) in small.iter_mut().zip(classes) {
+                    *small = blocks.columns()[0].list();
+                }
+            }
+            ListBlocks::Frozen(frozen, classes) => {
+                for (small, blocks) in small.iter_mut().zip(classes) {
+                    *small = frozen.raw_elements(blocks);
+                }
+            }
+        }
+        SmallBlocks(small)
     }
 
     /// The bytes of the elements of a list.

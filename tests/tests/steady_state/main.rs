@@ -42,7 +42,7 @@ enum SetUp {
 use SetUp::{Plain, Threads as Threaded};
 
 /// Every phase by its name.
-const PHASES: [(&str, SetUp); 44] = [
+const PHASES: [(&str, SetUp); 45] = [
     ("spawn, despawn", Plain(spawn_and_despawn)),
     ("spawn_batch, QueryMut::despawn", Plain(spawn_batch)),
     ("spawn_columns, despawn_many", Plain(spawn_columns)),
@@ -65,6 +65,7 @@ const PHASES: [(&str, SetUp); 44] = [
     ("resources", Plain(resources)),
     ("local resources", Plain(locals)),
     ("texts that are known", Plain(texts)),
+    ("lists that grow, shrink, come and go", Plain(lists)),
     ("set_parent, set_parent_at, remove_parent", Plain(parents)),
     ("despawn_tree, children, descendants", Plain(trees)),
     ("send_event, events", Plain(events)),

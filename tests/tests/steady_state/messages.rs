@@ -1,5 +1,6 @@
 //! Resources, the hierarchy, events, commands and toggles.
 
+use convoy_engine::list::List;
 use convoy_engine::text::Text;
 
 use crate::common::*;
@@ -47,6 +48,32 @@ pub(crate) fn texts() -> Frame {
         let view = snapshots.take(world, frame);
         assert_eq!(view.resolve(view.get::<Text>(entity).unwrap()).unwrap(), content);
         assert!(world.query::<&Text>().iter().all(|text| world.resolve(text).is_ok()));
+    })
+}
+
+/// Lists that grow and shrink, by handle and in queries, go with their entities, and are seen by views.
+pub(crate) fn lists() -> Frame {
+    let (mut world, mut entities) = filled();
+    entities.iter().for_each(|&entity| world.insert(entity, (List::<u32>::new(),)).unwrap());
+    let mut snapshots = Snapshots::new(&world);
+    on(world, move |world, frame| {
+        for number in (frame as usize % 10..entities.len()).step_by(10) {
+            let mut list = world.list_mut::<u32>(entities[number]).unwrap();
+            list.clear();
+            list.extend(0..(number as u32 + frame) % 30);
+        }
+        let oldest = frame as usize % entities.len();
+        world.despawn(entities[oldest]).unwrap();
+        entities[oldest] = world.spawn((frame, [0.5_f32; 3], List::<u32>::new()));
+        world.query_mut::<&mut List<u32>>().for_each(|mut list| {
+            list.push(frame);
+            list.swap_remove(0);
+        });
+        let view = snapshots.take(world, frame);
+        let len = |list: &[u32]| list.len();
+        let (then, now) = (view.query::<&List<u32>>(), world.query::<&List<u32>>());
+        assert!(then.iter().map(len).eq(now.iter().map(len)));
+        world.compact(Duration::ZERO);
     })
 }
 

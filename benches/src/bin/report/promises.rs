@@ -290,6 +290,30 @@ const SINGLE: &[Workload] = &[
     workload(("texts", "ask_1k"), "ask a world for a thousand texts that it keeps", "map", &[]),
     workload(("texts", "ask_100k"), "ask for 100 thousand", "map", &[]),
     workload(
+        ("lists", "iterate_fresh"),
+        "sum the elements of 100 thousand lists of eight",
+        "array",
+        &[at_most("convoy", 1.3)],
+    ),
+    workload(
+        ("lists", "iterate_churned"),
+        "sum them after half of the entities came anew, and half of the lists grew",
+        "array",
+        &[at_most("convoy", 1.6)],
+    ),
+    workload(
+        ("lists", "push_warm"),
+        "push eight elements to each of 100 thousand lists that had as many",
+        "vec",
+        &[at_most("convoy", 2.0)],
+    ),
+    workload(
+        ("lists", "push_new"),
+        "push eight elements to each of 100 thousand new lists",
+        "vec",
+        &[at_most("convoy", 2.0)],
+    ),
+    workload(
         ("host", "20_idle_modules"),
         "a frame of a host with 20 modules that are not due",
         "2 us",
