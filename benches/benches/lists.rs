@@ -1,7 +1,8 @@
 //! Lists: iterating over those of eight elements, and adding to them.
 //!
-//! `array` has the eight elements as a component, in a world that went through the same churn. `vec` is a
-//! `Vec` of `Vec`s, in the order in which they were made.
+//! `array` has the eight elements as a component, in a world that went through the same churn, and so has
+//! `array, any length`, whose loops don't know that there are eight. `vec` is a `Vec` of `Vec`s, in the order in which
+//! they were made.
 
 mod common;
 
@@ -78,6 +79,14 @@ fn iterate(criterion: &mut Criterion, workload: &str, is_churned: bool) {
         bencher.iter(|| {
             let mut total = 0;
             black_box(query()).for_each(|elements| total += sum(elements));
+            total
+        });
+    });
+    group.bench_function(BenchmarkId::new("array, any length", workload), |bencher| {
+        let (query, len) = (|| arrays.query::<&Array>(), black_box(ELEMENTS));
+        bencher.iter(|| {
+            let mut total = 0;
+            black_box(query()).for_each(|elements| total += sum(&elements[..len]));
             total
         });
     });

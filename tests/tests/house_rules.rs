@@ -19,7 +19,7 @@ const LINES_MAX: usize = 1_000;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and why.
-const UNSAFE_FILES: [(&str, &str); 57] = [
+const UNSAFE_FILES: [(&str, &str); 58] = [
     ("benches/src/allocator.rs", "calls the C library"),
     ("engine/derive/src/bundle.rs", "writes the implementation of an unsafe trait"),
     ("engine/src/query/access.rs", "makes runs writable by pointers to the memory of their world"),
@@ -59,6 +59,7 @@ const UNSAFE_FILES: [(&str, &str); 57] = [
     ("engine/src/world/commands/order.rs", "pairs what a command does with the bytes it takes"),
     ("engine/src/world/event_log.rs", "takes the word of a sync for records that it copies"),
     ("engine/src/world/fill.rs", "vouches for rows that were just filled"),
+    ("engine/src/world/heaps.rs", "points to heaps that queries share out"),
     ("engine/src/world/list_mut.rs", "lends out blocks, and grows them"),
     ("engine/src/world/lists.rs", "takes the handles of a store for lists of its elements"),
     ("engine/src/world/replica.rs", "counts rows after columns were made equal to others"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use convoy_engine::commands::Commands;
+use convoy_engine::component::ComponentDescription;
 use convoy_engine::list::{List, ListError};
 use convoy_engine::query::{Changed, Has, QueryError};
 use convoy_engine::schema::{Schema, TypeEntry};
@@ -564,4 +565,108 @@ fn masks_hold_lists_as_they_hold_components() {
     );
     replica.sync_from(&world, ALL).unwrap();
     assert_eq!(replica.list::<u32>(entities[0]).unwrap(), [1, 2, 3]);
+}
+
+/// A free block of a chunk that a compaction had made smaller was lent out, and then the chunk moved.
+#[test]
+fn chunks_of_lists_that_are_lent_out_stay_where_they_are() {
+    let mut world = World::new();
+    let first = world.spawn((List::<u32>::new(),));
+    let many: Vec<_> = (0..100).map(|_| world.spawn((List::<u32>::new(), 1_u8))).collect();
+    many.iter().for_each(|&each| world.list_mut::<u32>(each).unwrap().extend([7; 4]));
+    while !world.compact(Duration::MAX).complete {}
+    many[..50].iter().for_each(|&each| world.despawn(each).unwrap());
+    for _ in 0..20 {
+        let each = world.spawn((List::<u32>::new(), 1_u8));
+        world.list_mut::<u32>(each).unwrap().extend(0..8);
+    }
+    let mut query = world.query_mut::<&mut List<u32>>();
+    let mut lists = query.iter();
+    let mut list = lists.next().unwrap();
+    list.push(1);
+    let mut other = lists.next().unwrap();
+    other.push(3);
+    list.push(2);
+    drop((list, other, lists));
+    assert_eq!(world.list::<u32>(first).unwrap(), [1, 2]);
+}
+
+/// A replica took the bytes of a described component of the source for the handles of its lists.
+#[test]
+fn described_component_by_the_name_of_a_list_is_refused() {
+    let (mut replica, entities) = world_with(&[&[7]]);
+    let id = replica.register_list::<u32>().unwrap();
+    let name = replica.component_info(id).unwrap().name();
+    let description = ComponentDescription { name, size: 8, align: 4 };
+    let mut source = World::new();
+    let described = source.register_described(description).unwrap();
+    source.spawn_described(&[(described, &[1, 0, 0, 0, 0, 0, 0, 8])]).unwrap();
+    assert!(replica.sync_from(&source, ALL).is_err());
+    assert_eq!(replica.list::<u32>(entities[0]).unwrap(), [7]);
+    assert!(replica.register_described(description).is_err());
+    let mut described_first = source;
+    assert_ne!(described_first.register_list::<u32>().unwrap(), described);
+}
+
+#[test]
+fn replica_without_entities_reads_lists_and_lends_none_to_grow() {
+    let (mut world, _) = world_with(&[&[1, 2]]);
+    let lists = world.mask_of::<(List<u32>,)>().unwrap();
+    let mut replica = World::new();
+    replica.sync_from(&world, lists).unwrap();
+    assert_eq!(replica.query::<&List<u32>>().single().unwrap(), [1, 2]);
+    assert!(matches!(
+        replica.try_query_mut::<&mut List<u32>>().err(),
+        Some(QueryError::NotReadable { .. })
+    ));
+}
+
+#[test]
+fn bytes_of_lists_are_those_of_their_elements() {
+    let (mut world, entities) = world_with(&[&[], &[1, 2]]);
+    let id = world.register_list::<u32>().unwrap();
+    let bytes = |world: &World, entity| {
+        bytemuck::cast_slice::<u8, u32>(world.get_bytes(entity, id).unwrap()).to_vec()
+    };
+    assert_eq!((bytes(&world, entities[0]), bytes(&world, entities[1])), (vec![], vec![1, 2]));
+    let error = world.query_described(&[id], &[]).err().unwrap();
+    assert!(matches!(error, QueryError::List { .. }) && error.to_string().contains("List<u32>"));
+    assert!(world.query_described(&[], &[id]).is_ok());
+    let older = world.capture(ALL, &SnapshotPool::default());
+    world.list_mut::<u32>(entities[0]).unwrap().push(5);
+    let diff = world.changed_since(&older).unwrap();
+    let change = diff.changed_bytes(id).unwrap().next().unwrap();
+    assert_eq!((change.older, change.newer), (&[][..], bytemuck::bytes_of(&5_u32)));
+    assert_eq!(bytemuck::cast_slice::<u8, u32>(change.older), [0; 0]);
+}
+
+/// Rows that a compaction of a replica had no use for come back with the next sync.
+#[test]
+fn replica_that_was_compacted_is_whole_after_the_next_sync() {
+    let lists: Vec<Vec<u32>> = (0..8_000).map(|number| vec![number; 4]).collect();
+    let lists: Vec<&[u32]> = lists.iter().map(|list| &**list).collect();
+    let (mut source, entities) = world_with(&lists);
+    let mut replica = World::new();
+    let pool = SnapshotPool::default();
+    replica.sync_from(&source, ALL).unwrap();
+    for round in 0..4 {
+        // Copies on write put chunks elsewhere, for the compaction to gather.
+        let view = replica.capture(ALL, &pool);
+        for entity in entities.iter().skip(round).step_by(97) {
+            replica.list_mut::<u32>(*entity).unwrap()[0] = 1;
+            *replica.get_mut::<u8>(*entity).unwrap() = 7;
+        }
+        drop(view);
+        replica.despawn_many(&entities[2_000..]).unwrap();
+        while !replica.compact(Duration::MAX).complete {}
+        replica.sync_from(&source, ALL).unwrap();
+        assert!(first_difference(&replica, &source).is_none());
+        assert_eq!(replica.state_hash(), source.state_hash());
+        for entity in &entities {
+            replica.list_mut::<u32>(*entity).unwrap().extend([5; 9]);
+        }
+        assert!(entities.iter().all(|&each| replica.list::<u32>(each).unwrap().len() >= 13));
+        replica.sync_from(&source, ALL).unwrap();
+        source.list_mut::<u32>(entities[round]).unwrap().push(3);
+    }
 }

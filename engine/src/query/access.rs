@@ -181,11 +181,13 @@ impl<'a> Access<'a> {
         match self.means {
             Means::Read => unreachable!("terms that only read open in every epoch"),
             Means::Exclusive(mut writes) => {
+                // The pointer that all others come from, so that it outlives them.
+                let root = NonNull::new(writes.memory).expect("it was made of a reference");
                 // SAFETY: the caller's contract.
                 let memory = unsafe { writes.memory() };
                 if Q::WRITES_LISTS {
                     // SAFETY: the query has the memory as long as its items, and refers to it for moments only.
-                    let lists = unsafe { ListMemory::exclusive(NonNull::from(&mut *memory)) };
+                    let lists = unsafe { ListMemory::exclusive(root) };
                     // SAFETY: the caller's contract.
                     return unsafe { own_with_lists::<Q>(&bound, run, live, (memory, lists)) };
                 }

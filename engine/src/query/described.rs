@@ -42,6 +42,9 @@ impl<'a> Asked<'a> {
         if let Some(id) = required.difference(store.readable()).iter().next() {
             return Err(QueryError::NotReadable { component: registry.info(id).name() });
         }
+        if let Some(id) = required.iter().find(|&id| registry.info(id).list().is_some()) {
+            return Err(QueryError::List { component: registry.info(id).name() });
+        }
         let mut requirements = Requirements::NONE;
         required.iter().try_for_each(|id| requirements.require(registry, id))?;
         // The handles bound runs also where they may not be read, so that a run is the same on a

@@ -43,6 +43,11 @@ pub enum QueryError {
         /// The component.
         component: &'static str,
     },
+    /// The rows of lists are no values of one size: read them by a term, or one by one by id.
+    List {
+        /// The component.
+        component: &'static str,
+    },
     /// The query wants to write the entity handles.
     WritesEntity,
     /// The query wants to write a link of the hierarchy, which only the engine writes.
@@ -56,6 +61,11 @@ impl fmt::Display for QueryError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotReadable { component } => write_not_readable(formatter, component),
+            Self::List { component } => write!(
+                formatter,
+                "the rows of {component} are lists and have no size: read them by the term `&List<T>`, or by \
+                 `get_bytes`"
+            ),
             Self::Conflict { component } => write!(
                 formatter,
                 "the query writes {component} and uses it once more: leave one of the terms out"

@@ -10,9 +10,9 @@ use crate::storage::ComponentMask;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
-use crate::storage::heap::Heap;
 use crate::storage::stamp::Stamp;
 use crate::storage::table::Table;
+use crate::world::heaps::Heaps;
 use crate::world::store::{Store, TableRef};
 
 use super::claims::check_claims;
@@ -276,7 +276,7 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
 pub(super) struct LiveMatches<'p, 'a, Q: Terms> {
     matches: &'p [Match<Q::Place>],
     tables: &'a [Table],
-    heaps: &'a Vec<Heap>,
+    heaps: &'a Heaps,
 }
 
 impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
@@ -293,7 +293,7 @@ impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
 pub(super) struct LiveScan<'p, 'a, Q: Terms> {
     scan: &'p Scan<'p, Q>,
     tables: &'a [Table],
-    heaps: &'a Vec<Heap>,
+    heaps: &'a Heaps,
     registry: &'a Registry,
 }
 

@@ -23,7 +23,7 @@ use crate::world::list_mut::{ListMemory, ListMut};
 use crate::world::lists::{Lists, SmallBlocks};
 use crate::world::store::{ColumnPlace, Store, TableRef};
 
-use super::error::QueryError;
+use super::error::{QueryError, not_readable};
 use super::requirements::{Claim, Requirements};
 use super::sealed::{SealedReadOnly, SealedTerms};
 use super::term_option::ComponentTerm;
@@ -314,6 +314,10 @@ unsafe impl<T: Component> Terms for &mut List<T> {
         store: &Store<'_>,
         requirements: &mut Requirements,
     ) -> Result<Self::Resolved, QueryError> {
+        if !store.readable().contains(ComponentId::ENTITY) {
+            // A list that grows tells its block who has it.
+            return Err(not_readable::<Entity>());
+        }
         Handles::<T>::resolve(store, requirements)
     }
 

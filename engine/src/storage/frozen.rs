@@ -15,7 +15,6 @@ use super::archetype::Catalog;
 use super::base::{Base, Holds};
 use super::charge::Charge;
 use super::chunk_entry::ChunkEntry;
-use super::column::RawColumn;
 use super::component::Component;
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
@@ -580,9 +579,8 @@ impl Frozen {
     }
 
     /// Where the elements of some captured blocks are.
-    pub(crate) fn raw_elements(&self, blocks: &FrozenBlocks) -> RawColumn {
-        let chunks = self.state.chunks[blocks.starts[0]..].as_ptr();
-        RawColumn { chunks, rows_log2: blocks.rows_log2[0] }
+    pub(crate) fn raw_elements(&self, blocks: &FrozenBlocks) -> (&[ChunkEntry], u8) {
+        (&self.state.chunks[blocks.starts[0]..], blocks.rows_log2[0])
     }
 
     fn rows_of(&self, id: ComponentId, at: FrozenRows) -> Rows<'_> {

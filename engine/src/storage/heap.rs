@@ -9,7 +9,6 @@
 //! While blocks are lent out for writing their chunks don't move: a chunk is full-sized and the world's own in this
 //! epoch before the first address of it is taken, and a class that grows gets more chunks.
 
-use std::mem;
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -24,7 +23,7 @@ use super::entity::Entity;
 use super::epoch::{Epoch, Now};
 use super::hash::{hash_bytes, join};
 use super::history::restore::Revival;
-use super::history::{Memory, Returns};
+use super::history::{Memory, Returns, ask_heap};
 use super::list::{BLOCKS_MAX, BlockPlace, Handle, ListShape};
 use super::rows::Rows;
 
@@ -61,6 +60,18 @@ pub(crate) struct Blocks {
     credit: usize,
     /// How many were looked at since none was free: no more than there are, so that none is found twice.
     swept: usize,
+    /// Blocks before this were in use when a compaction came by.
+    compacted: usize,
+}
+
+/// What a compaction does with the blocks of one size.
+pub(crate) enum NextMove {
+    /// Moves the last block, of this owner, to one out of use.
+    Move(Entity, usize),
+    /// Stops, as there is no time left.
+    Late,
+    /// All blocks are in use.
+    None,
 }
 
 /// Blocks whose elements are in a chunk that is full-sized and was made writable in an epoch.
@@ -108,6 +119,7 @@ impl Heap {
                 hand: 0,
                 credit: 0,
                 swept: 0,
+                compacted: 0,
             }
         };
         let classes = (0..shape.classes()).map(blocks).collect();
@@ -132,7 +144,7 @@ impl Heap {
 
     /// The bytes of the elements of a list.
     pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
-        let Some((class, block)) = handle.place.get() else { return &[] };
+        let Some((class, block)) = handle.place.get() else { return Rows::NO_BYTES };
         elements_in(&self.classes[class].elements(), block, handle.len as usize * self.shape.size)
     }
 
@@ -291,6 +303,7 @@ impl Blocks {
         let block = match self.free.last() {
             Some(&block) => {
                 let block = block as usize;
+                elements.reserve(elements.chunk_rows(), rows, memory)?;
                 elements.own_rows(block..block + 1, rows, memory)?;
                 owners.own_row(block, rows, memory)?.write(owner);
                 self.free.pop();
@@ -301,12 +314,15 @@ impl Blocks {
             }
             None if rows == BLOCKS_MAX => return Err(BlockError::TooLong),
             None => {
+                // For all blocks, so that sweeps take none. It is empty.
+                if self.free.capacity() <= rows {
+                    ask_heap(2 * (rows + 1) * size_of::<u32>())?;
+                    self.free.reserve(rows + 1);
+                }
                 elements.reserve(elements.chunk_rows().max(rows + 1), rows, memory)?;
                 // The whole chunk, and not only its end: other blocks of it may be lent out next.
                 elements.own_rows(rows..rows + 1, rows, memory)?;
                 owners.append_row(rows, memory)?.write(owner);
-                // Room for all blocks: sweeps take none. It is empty.
-                self.free.reserve(rows + 1);
                 let chunk_end = (rows | (elements.chunk_rows() - 1)) + 1;
                 self.open = Open { rows: rows..chunk_end.min(BLOCKS_MAX), epoch: memory.epoch() };
                 self.blocks += 1;
@@ -332,31 +348,35 @@ impl Blocks {
         }
     }
 
-    /// Looks at all blocks, for [`Blocks::next_move`].
-    pub(crate) fn sweep_all(&mut self, is_in_use: impl Fn(Entity, usize) -> bool) {
+    /// Forgets the blocks after the last one in use, and looks for one out of use before it, from where the last call
+    /// stopped, as long as there `is_time`. Returns what [`Blocks::move_last`] may do.
+    pub(crate) fn next_move(
+        &mut self,
+        is_in_use: impl Fn(Entity, usize) -> bool,
+        mut is_time: impl FnMut() -> bool,
+    ) -> NextMove {
+        // Those that are free now are moved to or forgotten.
         self.forget_free();
-        let mut free = mem::take(&mut self.free);
-        let blocks = (0..self.rows()).rev();
-        let found = blocks.filter(|&block| !is_in_use(self.owner(block), block));
-        free.extend(found.map(|block| block as u32));
-        self.swept = if free.is_empty() { 0 } else { self.rows() };
-        self.free = free;
-    }
-
-    /// The owner of the last block in use, and the first block that is free, where that is before it. Forgets the
-    /// blocks after the last one in use.
-    pub(crate) fn next_move(&mut self) -> Option<(Entity, usize)> {
-        // The free ones stand from the last to the first.
-        while let Some(last) = self.blocks.checked_sub(1)
-            && self.free.binary_search_by(|free| last.cmp(free)).is_ok()
-        {
-            self.blocks = last;
+        while let Some(last) = self.rows().checked_sub(1) {
+            if !is_time() {
+                return NextMove::Late;
+            }
+            let owner = self.owner(last);
+            if !is_in_use(owner, last) {
+                self.blocks -= 1;
+            } else if self.compacted >= last {
+                break;
+            } else if is_in_use(self.owner(self.compacted), self.compacted) {
+                self.compacted += 1;
+            } else {
+                return NextMove::Move(owner, self.compacted);
+            }
         }
-        let to = *self.free.last()? as usize;
-        (to < self.rows()).then(|| (self.owner(self.rows() - 1), to))
+        self.compacted = 0;
+        NextMove::None
     }
 
-    /// Moves the last block, which `owner` has, to one that is free: the [next move](Blocks::next_move).
+    /// Moves the last block, which `owner` has, to one out of use: the [next move](Blocks::next_move).
     pub(crate) fn move_last(
         &mut self,
         (owner, to): (Entity, usize),
@@ -366,16 +386,13 @@ impl Blocks {
         let [elements, owners] = &mut self.columns;
         owners.own_row(to, rows, memory)?.write(owner);
         elements.own_row(to, rows, memory)?.copy_within(last);
-        self.free.pop();
         self.blocks -= 1;
         Ok(())
     }
 
     /// Gives the chunks back that no block lies in.
     pub(crate) fn release_surplus(&mut self, memory: &mut Returns) {
-        let (rows, blocks) = (self.rows(), self.blocks);
-        self.free.retain(|&free| free < blocks);
-        self.swept = if self.free.is_empty() { 0 } else { rows };
+        let rows = self.rows();
         for column in &mut self.columns {
             column.truncate(rows.div_ceil(column.chunk_rows()), memory);
         }

@@ -159,6 +159,7 @@ const BLOCK_BYTES_MAX: usize = 128 << 20;
 
 impl ListShape {
     pub(crate) const fn of<T>() -> Self {
+        const { assert!(size_of::<T>() > 0, "the elements of a list have bytes") }
         Self { size: size_of::<T>(), align: align_of::<T>() }
     }
 

@@ -37,6 +37,11 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     pub(crate) const EMPTY: Rows<'static> = Rows { chunks: &[], len: 0, size: 0, rows_log2: 0 };
 
+    /// No bytes, at an address that is aligned for every value.
+    pub(crate) const NO_BYTES: &'static [u8] =
+        // SAFETY: there are none, and the address is not zero.
+        unsafe { slice::from_raw_parts(no_bytes().as_ptr(), 0) };
+
     /// Rows in the chunks of a column that is not at hand any more.
     ///
     /// # Safety

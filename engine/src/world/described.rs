@@ -60,6 +60,7 @@ impl World {
         if let Some((id, info)) = known
             && (info.size(), info.align()) == (description.size, description.align)
             && info.size() > 0
+            && info.list().is_none()
         {
             return Ok(id);
         }

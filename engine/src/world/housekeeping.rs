@@ -6,7 +6,9 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use crate::storage::Entity;
 use crate::storage::column::{Column, Surplus};
+use crate::storage::heap::{Heap, NextMove};
 use crate::storage::list::{BlockPlace, Handle};
 use crate::trace::span;
 
@@ -37,6 +39,9 @@ impl CompactReport {
         self.chunks += surplus.chunks;
     }
 }
+
+/// Blocks of lists that a compaction looks at before it looks at the clock.
+const LOOKS: usize = 64;
 
 /// # Giving memory back
 impl World {
@@ -90,40 +95,50 @@ impl World {
     }
 
     /// Moves the blocks of lists together, from the last ones to those that are out of use, until the budget is spent.
-    /// Tells whether all are.
+    /// Tells whether all are. Goes on where the last call stopped.
     fn compact_lists(&mut self, began: Instant, budget: Duration) -> bool {
         if self.role.is_partial() {
             return true;
         }
-        let Self { state, memory, catalog, .. } = self;
+        let Self { state, memory, catalog, progress: Progress { lists_next, .. }, .. } = self;
         let State { tables, index, heaps, .. } = state;
-        for heap in heaps {
-            let list = heap.component();
-            for (class, blocks) in heap.classes_mut().iter_mut().enumerate() {
-                blocks.sweep_all(|owner, block| {
+        let mut looks = 0_usize;
+        // The clock is dearer than a look. The first ones are free, so that calls of any budget come to an end.
+        let mut is_time = || {
+            looks += 1;
+            !looks.is_multiple_of(LOOKS) || began.elapsed() < budget
+        };
+        let classes = heaps.iter_mut().flat_map(Heap::classes_mut);
+        for (number, blocks) in classes.enumerate().skip(*lists_next) {
+            let (list, class) = (blocks.list(), blocks.class());
+            *lists_next = number;
+            loop {
+                let is_in_use = |owner: Entity, block| {
                     names(tables, index, (owner, list), BlockPlace::new(class, block))
-                });
-                let mut is_late = false;
-                while let Some((owner, block)) = blocks.next_move().filter(|_| !is_late) {
-                    let at = index.locate(owner).expect("the owner of a block in use is alive");
-                    let (table, row) = (&mut tables[at.archetype.index()], at.row as usize);
-                    let position = table.position(list).expect("the owner has the list");
-                    let Handle { len, .. } = *table.column_at(position).rows(row + 1).get(row);
-                    let handle = Handle { len, place: BlockPlace::new(class, block) };
-                    let value = catalog.registry.value(list, bytemuck::bytes_of(&handle));
-                    let value = value.expect("all bytes of a handle are values");
-                    // The handle becomes writable first, as it must follow the block.
-                    let Ok(_) = table.own_value(position, row, memory) else { break };
-                    let Ok(()) = blocks.move_last((owner, block), memory) else { break };
-                    table.row_mut(position, row, memory.now()).write_bytes(value);
-                    is_late = began.elapsed() >= budget;
-                }
-                blocks.release_surplus(memory);
-                if is_late {
-                    return false;
-                }
+                };
+                let (owner, block) = match blocks.next_move(is_in_use, &mut is_time) {
+                    NextMove::Move(owner, block) => (owner, block),
+                    NextMove::None => break,
+                    NextMove::Late => {
+                        blocks.release_surplus(memory);
+                        return false;
+                    }
+                };
+                let at = index.locate(owner).expect("the owner of a block in use is alive");
+                let (table, row) = (&mut tables[at.archetype.index()], at.row as usize);
+                let position = table.position(list).expect("the owner has the list");
+                let Handle { len, .. } = *table.column_at(position).rows(row + 1).get(row);
+                let handle = Handle { len, place: BlockPlace::new(class, block) };
+                let value = catalog.registry.value(list, bytemuck::bytes_of(&handle));
+                let value = value.expect("all bytes of a handle are values");
+                // The handle becomes writable first, as it must follow the block.
+                let Ok(_) = table.own_value(position, row, memory) else { break };
+                let Ok(()) = blocks.move_last((owner, block), memory) else { break };
+                table.row_mut(position, row, memory.now()).write_bytes(value);
             }
+            blocks.release_surplus(memory);
         }
+        *lists_next = 0;
         true
     }
 

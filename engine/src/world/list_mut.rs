@@ -405,10 +405,7 @@ impl World {
     /// take blocks and can't look for others meanwhile.
     pub(crate) fn sweep_heaps(&mut self) {
         if self.state.wants_sweep() && !self.role.is_partial() {
-            for number in 0..self.state.heaps.len() {
-                let list = self.state.heaps[number].component();
-                self.state.sweep(list, usize::MAX);
-            }
+            self.state.sweep(usize::MAX);
         }
     }
 }
@@ -433,6 +430,9 @@ impl World {
 
     /// The list of `T` of `entity`, for writing. The chunks of its handle and of its elements are copied first
     /// where a snapshot shares them.
+    ///
+    /// In a replica that was synced with a part of its source, blocks out of use are not looked for, so lists that
+    /// grow and shrink there take more memory until the next sync.
     ///
     /// ```
     /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
@@ -463,15 +463,15 @@ impl World {
         if !self.role.may_read(id) {
             return Err(ComponentError::NotReadable { component: component() });
         }
-        if self.state.heap(id).is_some_and(Heap::wants_sweep) && !self.role.is_partial() {
-            self.state.sweep(id, SWEPT_MAX);
+        if self.state.heaps.get(id).is_some_and(Heap::wants_sweep) && !self.role.is_partial() {
+            self.state.sweep(SWEPT_MAX);
         }
         let memory = &mut self.memory;
         let table = &mut self.state.tables[at.archetype.index()];
         let handle =
             table.own_value(position, at.row as usize, memory)?.into_mut::<ListHandle<T>>();
         let handle = NonNull::from(handle);
-        let heap = self.state.heap_mut(id).expect("a list has a heap");
+        let heap = self.state.heaps.get_mut(id).expect("a list has a heap");
         // SAFETY: the row is borrowed with the world.
         heap.own(unsafe { handle.as_ref() }.get().place, memory)?;
         // SAFETY: the memory is borrowed with the world, and by nothing else meanwhile.

@@ -87,7 +87,8 @@ impl<'a> Lists<'a> {
             }
             ListBlocks::Frozen(frozen, classes) => {
                 for (small, blocks) in small.iter_mut().zip(classes) {
-                    *small = frozen.raw_elements(blocks);
+                    let (chunks, rows_log2) = frozen.raw_elements(blocks);
+                    *small = RawColumn { chunks: chunks.as_ptr(), rows_log2 };
                 }
             }
         }
@@ -96,7 +97,7 @@ impl<'a> Lists<'a> {
 
     /// The bytes of the elements of a list.
     pub(crate) fn bytes(&self, handle: Handle) -> &'a [u8] {
-        let Some((class, block)) = handle.place.get() else { return &[] };
+        let Some((class, block)) = handle.place.get() else { return Rows::NO_BYTES };
         elements_in(&self.elements(class), block, handle.len as usize * self.shape.size)
     }
 

@@ -65,6 +65,7 @@ pub(crate) mod error;
 pub(crate) mod event_log;
 pub(crate) mod family;
 pub(crate) mod fill;
+pub(crate) mod heaps;
 pub(crate) mod index;
 pub(crate) mod locals;
 pub(crate) mod moves;

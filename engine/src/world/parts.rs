@@ -91,6 +91,8 @@ impl ScratchLists {
 pub(crate) struct Progress {
     /// The table with which the next compaction goes on.
     pub(crate) compact_next: usize,
+    /// The size of blocks of lists with which the next compaction goes on.
+    pub(crate) lists_next: usize,
     /// The holder of columns with which the next gathering of scattered chunks goes on.
     pub(crate) gather_next: usize,
     /// In a branch: the holder of columns with which the next detaching goes on.

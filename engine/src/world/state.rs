@@ -6,7 +6,6 @@
 //! needs, and those that only want columns know it already.
 
 use std::ops::ControlFlow;
-use std::ptr::NonNull;
 use std::slice;
 
 use crate::storage::archetype::Catalog;
@@ -20,6 +19,7 @@ use crate::storage::table::Table;
 use crate::storage::{ComponentId, Entity};
 
 use super::event_log::EventLog;
+use super::heaps::Heaps;
 use super::index::{EntityIndex, Slot};
 use super::resource::Resource;
 use super::source_ids::SourceIds;
@@ -34,7 +34,7 @@ pub(crate) struct State {
     /// One for each resource type, in the order of ids.
     pub(crate) resources: Vec<Resource>,
     /// One for each list component, in the order of ids.
-    pub(crate) heaps: Vec<Heap>,
+    pub(crate) heaps: Heaps,
 }
 
 /// One of the holders of a world's columns.
@@ -122,7 +122,7 @@ impl State {
     pub(crate) fn new(catalog: &Catalog, retention: usize) -> Self {
         let slot = ComponentInfo::unregistered::<Slot>(catalog.registry.shape());
         let index = EntityIndex::new(&slot);
-        let (logs, resources, heaps) = (Vec::new(), Vec::new(), Vec::new());
+        let (logs, resources, heaps) = (Vec::new(), Vec::new(), Heaps::default());
         let mut state = Self { tables: Vec::new(), index, logs, resources, heaps };
         state.grow(catalog, retention);
         state
@@ -150,6 +150,15 @@ impl State {
         tables.chain([HolderMut::Index(index)]).chain(logs).chain(resources).chain(blocks)
     }
 
+    /// The holders but for blocks, and beside them the heaps that have those.
+    pub(crate) fn holders_beside_heaps(&mut self) -> (impl Iterator<Item = HolderMut<'_>>, &Heaps) {
+        let Self { tables, index, logs, resources, heaps } = self;
+        let tables = tables.iter_mut().map(HolderMut::Table);
+        let logs = logs.iter_mut().map(HolderMut::Log);
+        let resources = resources.iter_mut().map(HolderMut::Resource);
+        (tables.chain([HolderMut::Index(index)]).chain(logs).chain(resources), heaps)
+    }
+
     /// Calls `visit` with each holder of `source` and the one that follows it here: the first tables,
     /// and those of the types that `ids` names.
     pub(crate) fn for_each_pair<E>(
@@ -172,10 +181,10 @@ impl State {
             let known = known.expect("the types of the source are known");
             visit(Pair::Resource(&mut resources[known], from))?;
         }
-        for from in &source.heaps {
-            let known = heap_number(heaps, ids.of(from.component()));
-            let known = known.expect("the types of the source are known");
-            let pairs = heaps[known].classes_mut().iter_mut().zip(from.classes());
+        for from in source.heaps.iter() {
+            let heap = heaps.get_mut(ids.of(from.component()));
+            let heap = heap.expect("the types of the source are known");
+            let pairs = heap.classes_mut().iter_mut().zip(from.classes());
             for (blocks, from) in pairs {
                 visit(Pair::Blocks(blocks, from))?;
             }
@@ -264,8 +273,7 @@ impl State {
         tables.drain(archetypes..).for_each(|mut table| table.clear(memory));
         logs.drain(logs_kept..).for_each(|mut log| log.clear(memory));
         resources.drain(resources_kept..).for_each(|mut each| each.clear(memory));
-        let heaps_kept = heaps.partition_point(|each| is_kept(each.component()));
-        heaps.drain(heaps_kept..).for_each(|mut each| each.clear(memory));
+        heaps.shrink(is_kept, memory);
     }
 
     /// The log of an event type.
@@ -301,30 +309,19 @@ impl State {
 }
 
 impl State {
-    /// The heap of a list.
-    #[inline]
-    pub(crate) fn heap(&self, id: ComponentId) -> Option<&Heap> {
-        Some(&self.heaps[heap_number(&self.heaps, id)?])
-    }
-
-    /// The heap of a list, for writing.
-    #[inline]
-    pub(crate) fn heap_mut(&mut self, id: ComponentId) -> Option<&mut Heap> {
-        let number = heap_number(&self.heaps, id)?;
-        Some(&mut self.heaps[number])
-    }
-
     /// Whether enough blocks were given out that it is time to look for others.
     pub(crate) fn wants_sweep(&self) -> bool {
         self.heaps.iter().any(Heap::wants_sweep)
     }
 
-    /// Looks for blocks of a list that are out of use: at no more than `most` of each size.
-    pub(crate) fn sweep(&mut self, id: ComponentId, most: usize) {
+    /// Looks for blocks that are out of use, as far as those given out allow: at no more than `most` of each size of
+    /// each list.
+    pub(crate) fn sweep(&mut self, most: usize) {
         let Self { tables, index, logs: _, resources: _, heaps } = self;
-        let Some(number) = heap_number(heaps, id) else { return };
-        let is_in_use = |owner, place| names(tables, index, (owner, id), place);
-        heaps[number].sweep(most, is_in_use);
+        for heap in heaps.iter_mut().filter(|heap| heap.wants_sweep()) {
+            let list = heap.component();
+            heap.sweep(most, |owner, place| names(tables, index, (owner, list), place));
+        }
     }
 }
 
@@ -339,22 +336,6 @@ pub(crate) fn names(
     let table = &tables[at.archetype.index()];
     let handles = table.column(id).map(|column| column.rows(table.rows()));
     handles.is_some_and(|handles| handles.get::<Handle>(at.row as usize).place == place)
-}
-
-/// The heap of a number, for a query that has it exclusively while the world is shared out.
-#[inline]
-#[expect(
-    clippy::ptr_arg,
-    reason = "a vector's pointer has the rights of its owner, and that of a slice has not"
-)]
-pub(crate) fn heap_ptr(heaps: &Vec<Heap>, number: usize) -> Option<NonNull<Heap>> {
-    let in_bounds = number < heaps.len();
-    in_bounds.then(|| NonNull::new(heaps.as_ptr().wrapping_add(number).cast_mut())).flatten()
-}
-
-#[inline]
-pub(crate) fn heap_number(heaps: &[Heap], id: ComponentId) -> Option<usize> {
-    heaps.binary_search_by_key(&id, Heap::component).ok()
 }
 
 #[inline]
@@ -390,7 +371,7 @@ mod tests {
                 lists += 1;
             }
         }
-        let blocks = 2 * world.state.heaps[0].classes().len();
+        let blocks = world.state.heaps.iter().map(|heap| 2 * heap.classes().len()).sum::<usize>();
         assert_eq!(lists, 1 + 2 + 1 + 1 + 1 + blocks);
         assert!(world.trim(Duration::MAX) > lists * 4_000 * 24);
         assert_eq!(world.trim(Duration::MAX), 0);

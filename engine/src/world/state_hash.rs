@@ -1,6 +1,5 @@
 //! [`World::state_hash`]: one number for all that a world holds.
 
-use std::mem;
 use std::ops::Range;
 
 use bytemuck::Zeroable;
@@ -49,13 +48,12 @@ impl World {
     /// ```
     pub fn state_hash(&mut self) -> u64 {
         let Self { state, hashes, catalog, role, memory, .. } = self;
-        // Lists are hashed by their elements, with the columns of their handles.
-        let heaps = mem::take(&mut state.heaps);
         let readable = role.readable();
         let since = hashes.since;
         let mut hash = StateHasher::new(&catalog.registry);
         let (mut tables, mut resources) = (0, 0);
-        for holder in state.holders_mut() {
+        let (holders, heaps) = state.holders_beside_heaps();
+        for holder in holders {
             match holder {
                 HolderMut::Table(table) => {
                     let known = hashes.table(tables, table.columns().len());
@@ -67,7 +65,8 @@ impl World {
                                 return None;
                             }
                             let (id, rows) = (column.component(), table.rows());
-                            let heap = heaps.iter().find(|heap| heap.component() == id);
+                            // Lists are hashed by their elements.
+                            let heap = heaps.get(id);
                             let hash = known.hash(column, rows, since, |rows, run| match heap {
                                 Some(heap) => hash_lists(rows, run, |handle| heap.bytes(handle)),
                                 None => hash_run(rows, run),
@@ -100,7 +99,6 @@ impl World {
                 }
             }
         }
-        state.heaps = heaps;
         hashes.since = memory.history.close_epoch();
         hash.finish()
     }

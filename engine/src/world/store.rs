@@ -22,11 +22,12 @@ use crate::storage::{ComponentId, ComponentMask, Entity};
 
 use super::core::World;
 use super::events::EventRecords;
+use super::heaps::Heaps;
 use super::index::{Location, Slot};
 use super::lists::{ListBlocks, Lists};
 #[cfg(feature = "rayon")]
 use super::run_words::RunWords;
-use super::state::{State, heap_number, heap_ptr};
+use super::state::State;
 
 /// Everything that can be read of a world or of a snapshot.
 #[derive(Clone, Copy)]
@@ -147,7 +148,7 @@ impl<'a> Store<'a> {
 
     /// The tables of a world, and the heaps of its lists; `None` of a snapshot.
     #[inline]
-    pub(crate) fn live_tables(&self) -> Option<(&'a [Table], &'a Vec<Heap>)> {
+    pub(crate) fn live_tables(&self) -> Option<(&'a [Table], &'a Heaps)> {
         match self.contents {
             Contents::Live(state) => Some((&state.tables, &state.heaps)),
             Contents::Frozen(_) => None,
@@ -232,7 +233,7 @@ impl<'a> Store<'a> {
     pub(crate) fn lists(&self, id: ComponentId) -> Option<Lists<'a>> {
         let shape = self.catalog.registry.info(id).list()?;
         let blocks = match self.contents {
-            Contents::Live(state) => ListBlocks::Live(state.heap(id)?.classes()),
+            Contents::Live(state) => ListBlocks::Live(state.heaps.get(id)?.classes()),
             Contents::Frozen(frozen) => ListBlocks::Frozen(frozen, frozen.heap(id)),
         };
         Some(Lists::new(shape, blocks))
@@ -294,7 +295,7 @@ pub struct TableRef<'a> {
 #[derive(Clone, Copy)]
 enum Columns<'a> {
     /// With the heaps of all lists, which queries share out as they do columns.
-    Live(&'a Table, &'a Vec<Heap>),
+    Live(&'a Table, &'a Heaps),
     Frozen(FrozenColumns<'a>),
 }
 
@@ -313,7 +314,7 @@ struct FrozenColumns<'a> {
 
 impl<'a> TableRef<'a> {
     #[inline]
-    pub(crate) fn live(table: &'a Table, heaps: &'a Vec<Heap>) -> Self {
+    pub(crate) fn live(table: &'a Table, heaps: &'a Heaps) -> Self {
         Self { mask: table.mask(), rows: table.rows(), columns: Columns::Live(table, heaps) }
     }
 
@@ -367,7 +368,7 @@ impl<'a> TableRef<'a> {
     pub(crate) fn lists(&self, place: ColumnPlace) -> Option<Lists<'a>> {
         match self.columns {
             Columns::Live(_, heaps) => {
-                let heap = &heaps[heap_number(heaps, place.component)?];
+                let heap = heaps.get(place.component)?;
                 Some(Lists::new(heap.shape(), ListBlocks::Live(heap.classes())))
             }
             Columns::Frozen(columns) => {
@@ -381,7 +382,7 @@ impl<'a> TableRef<'a> {
     /// The heap of the lists at a place of a live table, for a query that has them exclusively.
     pub(crate) fn heap_to_write(&self, place: ColumnPlace) -> Option<NonNull<Heap>> {
         match self.columns {
-            Columns::Live(_, heaps) => heap_ptr(heaps, heap_number(heaps, place.component)?),
+            Columns::Live(_, heaps) => heaps.ptr(place.component),
             Columns::Frozen(_) => unreachable!("queries that write are made of live worlds only"),
         }
     }

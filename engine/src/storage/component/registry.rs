@@ -309,7 +309,8 @@ impl Registry {
         let mut known = None;
         for id in self.named(component) {
             let info = self.info(id);
-            if (info.size(), info.align()) == (size, align) {
+            // What only the engine writes is nothing that bytes from elsewhere may stand for.
+            if (info.size(), info.align()) == (size, align) && !info.is_engine_owned() {
                 return Ok(id);
             }
             known = Some(id);

@@ -90,8 +90,10 @@ use crate::storage::text::Text;
 ///   that means none.
 /// * **A string** is a [`Text`](crate::text::Text), eight bytes whose content the world keeps, or its bytes in an
 ///   array.
-/// * **A `Vec`, a map or a set** is entities of their own, with a component that names their owner
-///   (see [`World::set_parent`](crate::World::set_parent)), or an array with a length.
+/// * **A `Vec`** is a [`List`](crate::list::List), whose elements lie in the world's columns. A map or a set is a
+/// list that
+///   is kept sorted, or entities of their own, with a component that names their owner
+///   (see [`World::set_parent`](crate::World::set_parent)).
 /// * **A pointer, a reference, an `Arc`, a handle of the system** goes into a local resource
 ///   ([`World::insert_local`](crate::World::insert_local)), which no snapshot captures, and the
 ///   component has a number that stands for it.
@@ -111,8 +113,8 @@ use crate::storage::text::Text;
     note = "a component has a fixed size, no pointers and no padding. Derive `Clone, Copy, \
             bytemuck::NoUninit, bytemuck::CheckedBitPattern` for a `#[repr(C)]` struct of numbers, \
             `bool`, arrays, `Entity` and `Text`, or for a `#[repr(u8)]` enum without fields",
-    note = "an optional entity is `Entity::NONE` and `entity.some()`, a string is a `Text`; the page of \
-            `convoy_engine::Component` says what stands for lists, maps, enums and pointers",
+    note = "an optional entity is `Entity::NONE` and `entity.some()`, a string is a `Text`, a `Vec` is a \
+            `List`; the page of `convoy_engine::Component` says what stands for maps, enums and pointers",
     note = "in place of a tuple in a bundle there may be a struct that derives `convoy_engine::Bundle`"
 )]
 pub trait Component: NoUninit + CheckedBitPattern + Send + Sync {}

@@ -250,9 +250,13 @@ impl<T: Component> BundlePart for List<T> {
 #[derive(Debug)]
 pub enum IsList {}
 
+/// Places for the handles of lists, which nobody else can name.
+#[derive(Debug)]
+pub struct ListPlaces<'c, T>(&'c mut [MaybeUninit<ListHandle<T>>]);
+
 /// A list comes into a row without elements, whatever row it came from.
 impl<T: Component> PartKind<List<T>> for IsList {
-    type Runs<'c> = &'c mut [MaybeUninit<ListHandle<T>>];
+    type Runs<'c> = ListPlaces<'c, T>;
 
     const LEN: usize = 1;
 
@@ -271,12 +275,12 @@ impl<T: Component> PartKind<List<T>> for IsList {
 
     #[inline(always)]
     fn runs<'c>(rows: &mut [Option<RunMut<'c>>], first: usize, count: usize) -> Self::Runs<'c> {
-        <IsComponent as PartKind<ListHandle<T>>>::runs(rows, first, count)
+        ListPlaces(<IsComponent as PartKind<ListHandle<T>>>::runs(rows, first, count))
     }
 
     #[inline(always)]
     fn write(_: List<T>, runs: &mut Self::Runs<'_>, at: usize) {
-        runs[at] = MaybeUninit::new(ListHandle::EMPTY);
+        runs.0[at] = MaybeUninit::new(ListHandle::EMPTY);
     }
 
     #[inline(always)]
