@@ -60,6 +60,7 @@
 // The code that derives write names this crate as its users do.
 extern crate self as convoy_engine;
 
+pub mod delta;
 pub mod guide;
 pub mod host;
 pub mod provider;

@@ -10,6 +10,7 @@
 mod alone;
 mod borders;
 mod contents;
+mod deltas;
 mod model;
 mod readable;
 mod shapes;
@@ -19,6 +20,10 @@ mod values;
 pub use alone::run_alone;
 pub use borders::feed;
 pub use contents::Contents;
+pub use deltas::{
+    DeltaSeeds, Engine, Marked, Mode, Order, Place, assert_same, assert_sound, delta_config,
+    delta_schema, feed_delta, mutate,
+};
 pub use model::{EventKind, KindMask, Model, RESOURCES, Row};
 pub use readable::assert_equals;
 pub use shapes::{Parted, SHAPES, Shape};

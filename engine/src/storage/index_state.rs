@@ -33,6 +33,18 @@ pub(crate) struct LaneHead {
 }
 
 impl LaneHead {
+    /// All of it as numbers, for a delta.
+    pub(crate) fn to_words(self) -> [u32; 5] {
+        let Self { used, need, calm, calm_need, falls } = self;
+        [used, need, calm, calm_need, u32::from(falls)]
+    }
+
+    /// The head of [`LaneHead::to_words`]; `None` for numbers that no head has.
+    pub(crate) fn from_words([used, need, calm, calm_need, falls]: [u32; 5]) -> Option<Self> {
+        let falls = u8::try_from(falls).ok().filter(|&falls| falls <= Self::FALLS_MAX)?;
+        Some(Self { used, need, calm, calm_need, falls })
+    }
+
     /// Needs below this don't fall: so few handles cost next to nothing.
     const KEPT: u32 = 1024;
     /// How many calm recordings in a row let the need fall for the first time. Each fall doubles it,

@@ -383,6 +383,45 @@ impl Texts {
         self.table.get_or_insert_with(|| Arc::new(TextTable::with_slots(SLOTS_MIN)))
     }
 
+    /// Lists the contents of long texts that are known here and not in `older`, in an order that follows
+    /// from them.
+    pub(crate) fn list_new<'t>(&'t self, older: Option<&Self>, list: &mut Vec<&'t str>) {
+        list.clear();
+        let (Some(table), older) = (&self.table, older.filter(|older| older.table.is_some())) else { return };
+        let is_same = |older: &Self| older.table.as_ref().is_some_and(|other| Arc::ptr_eq(other, table));
+        if older.is_some_and(|older| is_same(older) && older.known() >= self.known()) {
+            return;
+        }
+        let is_new = |entry: &&Entry| {
+            let known = older.and_then(|older| older.find(entry.hash));
+            known.is_none_or(|known| known.content != entry.content)
+        };
+        list.extend(self.entries().filter(is_new).map(|entry| &*entry.content));
+        list.sort_unstable();
+    }
+
+    /// Whether all contents can be kept beside those that are.
+    pub(crate) fn check_room<'c>(
+        &self,
+        contents: impl Iterator<Item = &'c str>,
+    ) -> Result<(), TextError> {
+        let mut bytes = self.statistics().bytes;
+        for content in contents {
+            let hash = content_hash(content);
+            match self.find(hash) {
+                Some(known) if *known.content != *content => {
+                    return Err(TextError::Collision { text: Text::elsewhere(hash) });
+                }
+                Some(_) => {}
+                None => bytes = bytes.saturating_add(content.len()),
+            }
+        }
+        if bytes > self.bytes_max {
+            return Err(TextError::Limit { bytes_max: self.bytes_max });
+        }
+        Ok(())
+    }
+
     /// Keeps all texts of `other` as well: of a snapshot that is restored, or of the source of a sync. Of two
     /// contents with one hash that of `other` stays, as its rows are what comes next. Costs a comparison where
     /// `other` has the table of this world, or one that it has grown from, and else one for each entry.

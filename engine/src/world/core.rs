@@ -18,6 +18,7 @@ use crate::storage::text::Texts;
 use crate::storage::world_id::WorldId;
 
 use super::config::WorldConfig;
+use super::delta_notes::DeltaNotes;
 use super::error::SpawnError;
 use super::locals::Locals;
 use super::parts::{Plans, Progress, ScratchLists};
@@ -64,6 +65,7 @@ pub struct World {
     pub(crate) progress: Progress,
     pub(crate) hashes: StateHashes,
     pub(crate) texts: Texts,
+    pub(crate) delta: DeltaNotes,
 }
 
 impl Default for World {
@@ -113,6 +115,7 @@ impl World {
             progress: Progress::default(),
             hashes: StateHashes::default(),
             texts: Texts::new(config.text_bytes_max),
+            delta: DeltaNotes::default(),
         }
     }
 

@@ -324,6 +324,20 @@ impl EventLog {
         next.min(sent_anew).min(source.end())
     }
 
+    /// Sets the numbers of the records after the column was filled by itself. Those before number `common`
+    /// are the records that were there.
+    ///
+    /// # Safety
+    ///
+    /// The column has values in its first `rows` rows.
+    pub(crate) unsafe fn set_records(&mut self, first: u64, rows: usize, common: u64) {
+        if common < self.end() {
+            self.forks.fork(common);
+        }
+        (self.first, self.rows) = (first, rows);
+        self.changed = true;
+    }
+
     pub(crate) fn column_mut(&mut self) -> &mut Column {
         &mut self.column
     }

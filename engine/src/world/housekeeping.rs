@@ -214,6 +214,7 @@ impl World {
             }
         }
         bytes += trim_spares(self) + self.scratch.trim_lists() + self.hashes.trim_lists();
+        bytes += self.delta.trim_lists();
         bytes + self.memory.trim_list()
     }
 }

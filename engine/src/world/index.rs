@@ -41,6 +41,7 @@ pub(crate) use returned::{ReturnedHandles, TakenHandles};
 pub(crate) use slot::{Location, Slot};
 
 mod batch;
+pub(crate) mod delta;
 mod grow;
 mod lanes;
 pub(crate) mod ready;

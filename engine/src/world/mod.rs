@@ -59,6 +59,7 @@ pub(crate) mod all_or_nothing;
 pub(crate) mod attempt;
 pub(crate) mod bundle;
 pub(crate) mod config;
+pub(crate) mod delta_notes;
 pub(crate) mod edge_kind;
 pub(crate) mod edges;
 pub(crate) mod error;

@@ -121,7 +121,7 @@ pub(crate) fn hash_index(slots: &Rows<'_>, head: &IndexHead) -> u64 {
 }
 
 /// The hash of a run of slots of an entity index, without the locations, as tables tell those.
-fn hash_slots(slots: &Rows<'_>, run: Range<usize>) -> u64 {
+pub(crate) fn hash_slots(slots: &Rows<'_>, run: Range<usize>) -> u64 {
     hash_slots_as(slots, run, |_, slot| slot.without_location())
 }
 

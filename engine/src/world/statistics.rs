@@ -74,7 +74,7 @@ impl World {
     pub fn memory_use(&self) -> MemoryUse {
         let mut used = MemoryUse {
             snapshots_bytes: self.memory.history.ledger.retained.bytes,
-            scratch_bytes: self.scratch.list_bytes(),
+            scratch_bytes: self.scratch.list_bytes() + self.delta.list_bytes(),
             ..MemoryUse::default()
         };
         for holder in self.state.holders() {

@@ -14,7 +14,7 @@ use bytemuck::AnyBitPattern;
 use convoy_pool::CHUNK_ALIGN;
 
 use super::*;
-use crate::storage::component::ValueBytes;
+use crate::storage::component::{ValueBytes, ValuesBytes};
 use crate::storage::recorded::RecordedValue;
 use crate::storage::rows::{Rows, no_bytes};
 
@@ -377,6 +377,33 @@ impl<'c> RunMut<'c> {
             // SAFETY: the rows are inside one chunk. `values` does not overlap them: they are
             // borrowed with the column, and no snapshot sees them.
             unsafe { ptr::copy_nonoverlapping(source, target, piece.len()) };
+        }
+    }
+
+    /// Writes values given by their bytes, one for each row: one copy a chunk.
+    pub(crate) fn write_values(self, values: ValuesBytes<'_>) {
+        let (size, bytes) = (self.column.size(), values.bytes());
+        assert_eq!(values.component(), self.column.component(), "values of the column's type");
+        assert_eq!(bytes.len(), self.rows.len() * size, "there is a value for each row");
+        self.write_checked(bytes);
+    }
+
+    /// [`RunMut::write_values`] of a column that no registered type stands for, and that takes any bytes.
+    pub(crate) fn write_plain<T: AnyBitPattern + Component>(self, values: &[u8]) {
+        self.column.assert_holds::<T>();
+        assert_eq!(values.len(), self.rows.len() * size_of::<T>(), "there is a value for each row");
+        self.write_checked(values);
+    }
+
+    /// Copies bytes over the rows: as many as the rows have.
+    fn write_checked(self, bytes: &[u8]) {
+        let size = self.column.size();
+        for (before, piece) in self.pieces() {
+            let source = bytes[before * size..][..piece.len() * size].as_ptr();
+            let target = self.ptr(piece.start).as_ptr();
+            // SAFETY: the rows are inside one chunk and have as many bytes. The bytes do not overlap them:
+            // they are borrowed with the column, and no snapshot sees them.
+            unsafe { ptr::copy_nonoverlapping(source, target, piece.len() * size) };
         }
     }
 

@@ -5,6 +5,6 @@ pub(crate) mod registry;
 mod types;
 
 pub use error::RegisterError;
-pub(crate) use registry::{Registry, ValueBytes};
+pub(crate) use registry::{Registry, ValueBytes, ValuesBytes};
 pub(crate) use types::{Check, ChunkShape, DISABLED, ENABLED, Kind, RowsPass, TypeShape};
 pub use types::{Component, ComponentDescription, ComponentInfo};

@@ -16,7 +16,8 @@ use crate::storage::type_map::{NearIds, TypeMap};
 
 use super::error::RegisterError;
 use super::types::{
-    ChunkShape, Component, ComponentDescription, ComponentInfo, Kind, RowsPass, TypeShape,
+    Check, ChunkShape, Component, ComponentDescription, ComponentInfo, DISABLED, ENABLED, Kind,
+    RowsPass, TypeShape,
 };
 
 pub(crate) mod adopt;
@@ -51,6 +52,23 @@ pub(crate) struct ValueBytes<'a> {
 }
 
 impl<'a> ValueBytes<'a> {
+    pub(crate) fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// Bytes that are values of a type, one after the other: only [`Registry::values`] makes them.
+#[derive(Clone, Copy)]
+pub(crate) struct ValuesBytes<'a> {
+    component: ComponentId,
+    bytes: &'a [u8],
+}
+
+impl<'a> ValuesBytes<'a> {
     pub(crate) fn component(&self) -> ComponentId {
         self.component
     }
@@ -405,6 +423,22 @@ impl Registry {
     /// `bytes` as a value of the type of this id, if they are one.
     pub(crate) fn value<'a>(&self, id: ComponentId, bytes: &'a [u8]) -> Option<ValueBytes<'a>> {
         self.get(id)?.is_value(bytes).then_some(ValueBytes { component: id, bytes })
+    }
+
+    /// `bytes` as values of the type of this id, if there are only such in them.
+    pub(crate) fn values<'a>(&self, id: ComponentId, bytes: &'a [u8]) -> Option<ValuesBytes<'a>> {
+        let info = self.get(id)?;
+        let are_values = match (info.check(), info.kind()) {
+            (_, Kind::Toggle) => bytes.iter().all(|&byte| byte == ENABLED || byte == DISABLED),
+            (Check::None, _) => bytes.len().is_multiple_of(info.size().max(1)),
+            // Values without bytes have nothing to check.
+            (Check::Bytes(_), _) if info.size() == 0 => bytes.is_empty(),
+            (Check::Bytes(check), _) => {
+                let values = bytes.chunks_exact(info.size());
+                values.remainder().is_empty() && values.into_iter().all(check)
+            }
+        };
+        are_values.then_some(ValuesBytes { component: id, bytes })
     }
 
     /// The component of this id; `None` when no component of this world has it.

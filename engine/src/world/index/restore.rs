@@ -67,7 +67,7 @@ impl EntityIndex {
     /// Goes on in `lineage` with the handles that [`EntityIndex::note_index_state`] wrote down, after
     /// the slots. Those of lanes that no buffer draws from are free at the next tick, unless a
     /// buffer was made by then.
-    fn take_over(&mut self, state: &IndexState, lineage: u64) {
+    pub(super) fn take_over(&mut self, state: &IndexState, lineage: u64) {
         self.returned.begin_lineage(lineage);
         // One lock for all of it: other threads give lanes back at any time.
         let SharedReturns { has_returned, has_fresh, returned } = &*self.returned.0;

@@ -1,0 +1,299 @@
+//! The checks of a delta against the world that it is applied to, before anything is written.
+//!
+//! A sound world has one slot for each row and one row for each slot with an entity. A delta keeps that if
+//! every row that it brings is named by its slot, no slot that it changes leaves a row behind, and in the
+//! end there are as many slots with entities as rows. So the checks look at rows and slots of the delta
+//! only. Links of the hierarchy are checked all together, where one of them may have changed.
+
+use crate::storage::component::Kind;
+use crate::storage::links::{ChildOf, Children};
+use crate::storage::rows::Rows;
+use crate::storage::{ComponentId, Entity};
+use crate::world::World;
+use crate::world::delta_notes::DeltaParts;
+use crate::world::index::Slot;
+use crate::world::index::delta::{is_sound_head, may_hold};
+
+use super::error::{DeltaError, DeltaPart};
+use super::format::Head;
+use super::overlay::Overlay;
+
+/// A delta that was taken apart, and the world it is for, whose archetypes are in the order of the delta.
+pub(super) struct Checking<'a> {
+    pub(super) world: &'a World,
+    pub(super) head: &'a Head,
+    pub(super) bytes: &'a [u8],
+    pub(super) parts: &'a DeltaParts,
+}
+
+/// What the check has found.
+pub(super) struct Found {
+    /// How many entities there will be.
+    pub(super) alive: u32,
+}
+
+fn malformed<T>(part: DeltaPart) -> Result<T, DeltaError> {
+    Err(DeltaError::Malformed { part })
+}
+
+impl<'a> Checking<'a> {
+    /// How many rows of a table stay, but for those that the delta changes.
+    pub(super) fn held(&self, table: usize) -> usize {
+        let is_kept = !self.head.is_whole && table < self.head.common as usize;
+        if is_kept { self.world.state.tables[table].rows() } else { 0 }
+    }
+
+    /// How many rows a table will have.
+    fn rows(&self, table: usize) -> usize {
+        match self.parts.table(table) {
+            Some(part) => part.rows,
+            None => self.held(table),
+        }
+    }
+
+    /// The rows of a column that stay.
+    fn kept(&self, table: usize, id: ComponentId) -> Rows<'a> {
+        let column = self.world.state.tables[table].column(id);
+        let held = self.held(table);
+        column.filter(|_| held > 0).map_or(Rows::EMPTY, |column| column.rows(held))
+    }
+
+    fn column(&self, table: usize, id: ComponentId) -> Overlay<'a> {
+        let runs = self.parts.table(table).map_or(&[][..], |part| self.parts.runs_of(part, id));
+        Overlay::new(self.bytes, runs, self.kept(table, id), self.rows(table))
+    }
+
+    fn slots(&self) -> Overlay<'a> {
+        let (held, len) = self.parts.slots;
+        let rows = if held > 0 { self.world.state.index.slots() } else { Rows::EMPTY };
+        Overlay::new(self.bytes, &self.parts.runs[self.parts.slot_runs.clone()], rows, len)
+    }
+
+    /// All checks but those of events, resources and texts. `numbers` and `seen` are scratch.
+    pub(super) fn check(
+        &self,
+        numbers: &mut Vec<(u32, u32)>,
+        seen: &mut Vec<u64>,
+    ) -> Result<Found, DeltaError> {
+        self.check_tables()?;
+        let found = self.check_entities()?;
+        let slots = self.slots();
+        let slot = |index: u32| slots.get::<Slot>(index as usize).unwrap_or(Slot::UNUSED);
+        if !is_sound_head(&self.parts.index, self.parts.slots.1, slot, numbers) {
+            return malformed(DeltaPart::Index);
+        }
+        self.check_links(seen)?;
+        self.check_values()?;
+        Ok(found)
+    }
+
+    /// Columns are those of their tables, and have all new rows.
+    fn check_tables(&self) -> Result<(), DeltaError> {
+        let tables = &self.world.state.tables;
+        for part in &self.parts.tables {
+            let (table, held) = (&tables[part.number], self.held(part.number));
+            let columns = &self.parts.columns[part.columns.clone()];
+            if columns.iter().any(|column| !table.mask().contains(column.id)) {
+                return malformed(DeltaPart::Tables);
+            }
+            // Runs ascend, so those of new rows follow each other without a gap.
+            let has_all = |id: ComponentId| {
+                let runs = self.parts.runs_of(part, id).iter();
+                let new = runs.filter(|run| run.rows.1 as usize > held);
+                let mut next = held;
+                for run in new {
+                    if run.rows.0 as usize > next {
+                        return false;
+                    }
+                    next = run.rows.1 as usize;
+                }
+                next >= part.rows
+            };
+            let mut filled = table.columns().iter().filter(|column| column.size() > 0);
+            if !filled.all(|column| has_all(column.component())) {
+                return malformed(DeltaPart::Tables);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows and slots name each other.
+    fn check_entities(&self) -> Result<Found, DeltaError> {
+        let slots = self.slots();
+        for part in &self.parts.tables {
+            let entities = self.column(part.number, ComponentId::ENTITY);
+            for (row, entity) in entities.brought::<Entity>() {
+                let slot = slots.get::<Slot>(entity.index() as usize);
+                let at = slot.and_then(|slot| slot.locate(entity.generation()));
+                let is_here =
+                    at.is_some_and(|at| at.archetype.index() == part.number && at.row as usize == row);
+                if !is_here {
+                    return malformed(DeltaPart::Index);
+                }
+            }
+        }
+        let (held, len) = self.parts.slots;
+        let before = slots.before();
+        let mut alive = if held > 0 { u64::from(self.world.state.index.alive()) } else { 0 };
+        for (index, slot) in slots.brought::<Slot>() {
+            let old = (index < held).then(|| *before.get::<Slot>(index));
+            if old == Some(slot) && self.head.common == self.head.archetypes {
+                continue;
+            }
+            if !may_hold(&self.parts.index, index as u32, slot) {
+                return malformed(DeltaPart::Index);
+            }
+            if old != Some(slot) && old.is_some_and(|old| self.leaves_row(old)) {
+                return malformed(DeltaPart::Index);
+            }
+            alive += u64::from(slot.place().is_some());
+            alive -= u64::from(old.is_some_and(|old| old.place().is_some()));
+        }
+        for index in len..held {
+            let old = *before.get::<Slot>(index);
+            if self.leaves_row(old) {
+                return malformed(DeltaPart::Index);
+            }
+            alive -= u64::from(old.place().is_some());
+        }
+        // Where the counter has gone back, indices past it are unused.
+        let past = self.parts.index.head.fresh as usize..len.min(held);
+        let is_unused = |index: usize| {
+            let slot = slots.get::<Slot>(index).unwrap_or(Slot::UNUSED);
+            may_hold(&self.parts.index, index as u32, slot)
+        };
+        if !past.into_iter().all(is_unused) {
+            return malformed(DeltaPart::Index);
+        }
+        let rows: u64 = (0..self.head.archetypes as usize).map(|table| self.rows(table) as u64).sum();
+        if alive != rows {
+            return malformed(DeltaPart::Index);
+        }
+        Ok(Found { alive: alive as u32 })
+    }
+
+    /// Whether a slot that is about to change named a row that stays as it is.
+    fn leaves_row(&self, old: Slot) -> bool {
+        let Some((table, row)) = old.place() else { return false };
+        let stays = table < self.head.common as usize && row < self.held(table).min(self.rows(table));
+        stays && self.column(table, ComponentId::ENTITY).run_of(row).is_none()
+    }
+
+    /// The bytes of each column are values of its type.
+    fn check_values(&self) -> Result<(), DeltaError> {
+        let registry = &self.world.catalog.registry;
+        for column in &self.parts.columns {
+            let info = registry.info(column.id);
+            if info.check().is_none() && info.kind() != Kind::Toggle {
+                continue;
+            }
+            for run in &self.parts.runs[column.runs.clone()] {
+                let bytes = (run.rows.1 - run.rows.0) as usize * column.size;
+                if registry.values(column.id, &self.bytes[run.at..run.at + bytes]).is_none() {
+                    return Err(DeltaError::Value { component: info.name() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where an entity will be.
+    fn find(&self, slots: &Overlay<'_>, entity: Entity) -> Option<(usize, usize)> {
+        let slot = slots.get::<Slot>(entity.index() as usize)?;
+        slot.place().filter(|_| slot.generation() == entity.generation())
+    }
+
+    /// Whether a link may have come, gone or changed.
+    fn changes_links(&self, links: [Option<ComponentId>; 2]) -> bool {
+        let tables = self.world.state.tables.iter().enumerate();
+        tables.filter(|(_, table)| table.is_linked()).any(|(number, table)| {
+            let is_dropped = self.held(number) < table.rows();
+            let is_changed = self.parts.table(number).is_some_and(|part| {
+                let mut ids = links.into_iter().flatten().chain([ComponentId::ENTITY]);
+                part.rows != table.rows() || ids.any(|id| !self.parts.runs_of(part, id).is_empty())
+            });
+            is_dropped || is_changed
+        })
+    }
+
+    /// Every child is in the list of its parent, once, and nobody is an ancestor of itself.
+    fn check_links(&self, seen: &mut Vec<u64>) -> Result<(), DeltaError> {
+        let registry = &self.world.catalog.registry;
+        let child_of = registry.id_of::<ChildOf>(Kind::Component);
+        let children = registry.id_of::<Children>(Kind::Component);
+        if !self.changes_links([child_of, children]) {
+            return Ok(());
+        }
+        let slots = self.slots();
+        let tables = 0..self.head.archetypes as usize;
+        let has = |table: usize, id: Option<ComponentId>| {
+            id.filter(|&id| self.world.state.tables[table].mask().contains(id))
+        };
+        let link = |entity: Entity| {
+            let (table, row) = self.find(&slots, entity)?;
+            self.column(table, has(table, child_of)?).get::<ChildOf>(row)
+        };
+        let mut listed = 0;
+        for (table, id) in tables.clone().filter_map(|table| Some((table, has(table, children)?))) {
+            let (parents, lists) = (self.column(table, ComponentId::ENTITY), self.column(table, id));
+            for row in 0..parents.len() {
+                let pair = parents.get::<Entity>(row).zip(lists.get::<Children>(row));
+                let Some((parent, list)) = pair else { return malformed(DeltaPart::Hierarchy) };
+                let (mut previous, mut next) = (Entity::NONE, list.first);
+                for _ in 0..list.count {
+                    let child = link(next).filter(|link| {
+                        link.parent == parent && link.previous == previous
+                    });
+                    let Some(child) = child else { return malformed(DeltaPart::Hierarchy) };
+                    (previous, next) = (next, child.next);
+                }
+                let is_whole = next == Entity::NONE && previous == list.last && list.count > 0;
+                if !is_whole {
+                    return malformed(DeltaPart::Hierarchy);
+                }
+                listed += list.count as usize;
+            }
+        }
+        let linked = tables.clone().filter(|&table| has(table, child_of).is_some());
+        if listed != linked.clone().map(|table| self.rows(table)).sum::<usize>() {
+            return malformed(DeltaPart::Hierarchy);
+        }
+        // Two bits a slot: on the way that is walked now, and known to end at a root.
+        let words = self.parts.slots.1.div_ceil(64);
+        seen.clear();
+        seen.resize(2 * words, 0);
+        let parent_of = |index: usize| {
+            let (table, row) = slots.get::<Slot>(index)?.place()?;
+            let link = self.column(table, has(table, child_of)?).get::<ChildOf>(row)?;
+            Some(link.parent.index() as usize)
+        };
+        for table in linked {
+            let entities = self.column(table, ComponentId::ENTITY);
+            for row in 0..entities.len() {
+                let start = entities.get::<Entity>(row).unwrap_or(Entity::NONE).index() as usize;
+                let mut next = Some(start);
+                while let Some(index) = next.filter(|&index| !is_set(seen, words, index)) {
+                    if is_set(seen, 0, index) {
+                        return malformed(DeltaPart::Hierarchy);
+                    }
+                    set(seen, 0, index);
+                    next = parent_of(index);
+                }
+                let mut next = Some(start);
+                while let Some(index) = next.filter(|&index| !is_set(seen, words, index)) {
+                    set(seen, words, index);
+                    next = parent_of(index);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_set(seen: &[u64], start: usize, index: usize) -> bool {
+    seen[start + index / 64] >> (index % 64) & 1 == 1
+}
+
+fn set(seen: &mut [u64], start: usize, index: usize) {
+    seen[start + index / 64] |= 1 << (index % 64);
+}

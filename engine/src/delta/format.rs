@@ -1,0 +1,240 @@
+//! The bytes of a delta: the head, and numbers of variable length.
+
+use std::ops::Range;
+
+use crate::storage::hash::{hash_bytes, join};
+
+use super::error::{DeltaError, DeltaPart};
+use super::mark::DeltaMark;
+
+/// The first bytes of every delta.
+pub(super) const MAGIC: [u8; 8] = *b"cvydelta";
+/// The version of the format.
+pub(super) const VERSION: u32 = 1;
+/// Bytes of the head.
+pub(super) const HEAD_BYTES: usize = 104;
+/// Where the checksum stands, between the part of the head before it and the bytes that it is for.
+const CHECKSUM: Range<usize> = 24..32;
+/// Set where the delta is a whole world.
+const WHOLE: u32 = 1;
+
+/// The head of a delta.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) is_whole: bool,
+    pub(super) fingerprint: u64,
+    pub(super) base: DeltaMark,
+    pub(super) target: DeltaMark,
+    pub(super) tick: u64,
+    /// How many types the fingerprint is of.
+    pub(super) types: u32,
+    /// How many archetypes the base has, and a hash of their components.
+    pub(super) base_archetypes: u32,
+    pub(super) base_order: u64,
+    /// How many archetypes base and target have in common, and how many the target has.
+    pub(super) common: u32,
+    pub(super) archetypes: u32,
+}
+
+impl Head {
+    /// Writes the head over the first bytes of a complete delta.
+    pub(super) fn write(&self, bytes: &mut [u8]) {
+        let total = bytes.len() as u64;
+        let flags = if self.is_whole { WHOLE } else { 0 };
+        let mut at = 0;
+        let mut put = |number: &[u8]| {
+            bytes[at..at + number.len()].copy_from_slice(number);
+            at += number.len();
+        };
+        put(&MAGIC);
+        put(&VERSION.to_le_bytes());
+        put(&flags.to_le_bytes());
+        put(&total.to_le_bytes());
+        put(&[0; 8]);
+        for number in [
+            self.fingerprint,
+            self.base.state,
+            self.base.events,
+            self.target.state,
+            self.target.events,
+            self.tick,
+        ] {
+            put(&number.to_le_bytes());
+        }
+        put(&self.types.to_le_bytes());
+        put(&self.base_archetypes.to_le_bytes());
+        put(&self.base_order.to_le_bytes());
+        put(&self.common.to_le_bytes());
+        put(&self.archetypes.to_le_bytes());
+        assert_eq!(at, HEAD_BYTES, "the head is as long as it says");
+        let checksum = checksum(bytes);
+        bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// Reads the head of bytes that are a delta, and none that was damaged.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, DeltaError> {
+        let found = bytes.len() as u64;
+        if !bytes.starts_with(&MAGIC[..MAGIC.len().min(bytes.len())]) {
+            return Err(DeltaError::NotDelta);
+        }
+        let too_short = DeltaError::Length { expected: HEAD_BYTES as u64, found };
+        let head = bytes.get(..HEAD_BYTES).ok_or(too_short)?;
+        let mut reader = Reader { bytes: head, at: MAGIC.len(), part: DeltaPart::Head };
+        let (version, flags, expected) = (reader.u32()?, reader.u32()?, reader.u64()?);
+        if version != VERSION {
+            return Err(DeltaError::Version { found: version });
+        }
+        if expected != found {
+            return Err(DeltaError::Length { expected, found });
+        }
+        if reader.u64()? != checksum(bytes) {
+            return Err(DeltaError::Damaged);
+        }
+        let fingerprint = reader.u64()?;
+        let base = DeltaMark { state: reader.u64()?, events: reader.u64()? };
+        let target = DeltaMark { state: reader.u64()?, events: reader.u64()? };
+        let head = Self {
+            is_whole: flags & WHOLE != 0,
+            fingerprint,
+            base,
+            target,
+            tick: reader.u64()?,
+            types: reader.u32()?,
+            base_archetypes: reader.u32()?,
+            base_order: reader.u64()?,
+            common: reader.u32()?,
+            archetypes: reader.u32()?,
+        };
+        let is_sound = flags <= WHOLE
+            && head.common <= head.archetypes
+            && head.common <= head.base_archetypes
+            && (!head.is_whole || (head.base_archetypes == 0 && base == DeltaMark::NOTHING));
+        is_sound.then_some(head).ok_or(DeltaError::Malformed { part: DeltaPart::Head })
+    }
+}
+
+/// Puts the checksum right, so that changed bytes reach the checks behind it: for tests.
+pub(super) fn mend_checksum(bytes: &mut [u8]) {
+    if bytes.len() < HEAD_BYTES {
+        return;
+    }
+    let total = bytes.len() as u64;
+    bytes[16..24].copy_from_slice(&total.to_le_bytes());
+    let checksum = checksum(bytes);
+    bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// The hash of all bytes but those of the checksum itself.
+fn checksum(bytes: &[u8]) -> u64 {
+    join(hash_bytes(&bytes[..CHECKSUM.start]), hash_bytes(&bytes[CHECKSUM.end..]))
+}
+
+/// Writes a number: seven bits a byte, the lowest first, with the highest bit set where another one
+/// follows.
+#[inline]
+pub(super) fn put_number(buffer: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        buffer.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    buffer.push(number as u8);
+}
+
+/// Reads the parts of a delta, one after the other.
+pub(super) struct Reader<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    /// The part that is read.
+    pub(super) part: DeltaPart,
+}
+
+impl<'a> Reader<'a> {
+    #[cold]
+    pub(super) fn malformed<T>(&self) -> Result<T, DeltaError> {
+        Err(DeltaError::Malformed { part: self.part })
+    }
+
+    /// The place of the next `count` bytes.
+    #[inline]
+    pub(super) fn skip(&mut self, count: u64) -> Result<Range<usize>, DeltaError> {
+        let left = (self.bytes.len() - self.at) as u64;
+        if count > left {
+            return self.malformed();
+        }
+        let range = self.at..self.at + count as usize;
+        self.at = range.end;
+        Ok(range)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DeltaError> {
+        let range = self.skip(N as u64)?;
+        let mut array = [0; N];
+        array.copy_from_slice(&self.bytes[range]);
+        Ok(array)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, DeltaError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, DeltaError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, DeltaError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// A number as [`put_number`] writes it.
+    #[inline]
+    pub(super) fn number(&mut self) -> Result<u64, DeltaError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let Some(&byte) = self.bytes.get(self.at) else { return self.malformed() };
+            self.at += 1;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        self.malformed()
+    }
+
+    /// A number below 2^32.
+    #[inline]
+    pub(super) fn short(&mut self) -> Result<u32, DeltaError> {
+        let number = self.number()?;
+        u32::try_from(number).or_else(|_| self.malformed())
+    }
+
+    /// Begins a part, which has its number in front.
+    pub(super) fn begin(&mut self, part: DeltaPart, number: u8) -> Result<(), DeltaError> {
+        if self.u8()? != number {
+            return Err(DeltaError::Malformed { part: DeltaPart::Head });
+        }
+        self.part = part;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_length_come_back() {
+        let numbers = (0..64).flat_map(|shift| [1_u64 << shift, (1 << shift) - 1]).chain([u64::MAX]);
+        let numbers: Vec<_> = numbers.collect();
+        let mut bytes = Vec::new();
+        numbers.iter().for_each(|&number| put_number(&mut bytes, number));
+        let mut reader = Reader { bytes: &bytes, at: 0, part: DeltaPart::Head };
+        assert!(numbers.iter().all(|&number| reader.number().is_ok_and(|read| read == number)));
+        assert!(reader.number().is_err(), "there is no other");
+        let mut reader = Reader { bytes: &[0xff; 12], at: 0, part: DeltaPart::Head };
+        assert!(reader.number().is_err(), "longer than any");
+    }
+}

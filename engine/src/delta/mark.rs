@@ -1,0 +1,225 @@
+//! [`DeltaMark`]: the state that a delta begins or ends with, as two numbers.
+
+use std::fmt;
+
+use crate::storage::ComponentId;
+use crate::storage::component::{Kind, Registry};
+use crate::storage::frozen::Frozen;
+use crate::storage::hash::{hash_bytes, join};
+use crate::storage::rows::Rows;
+use crate::storage::state_hash::{StateHasher, hash_run};
+use crate::world::World;
+use crate::world::delta_notes::KnownState;
+use crate::world::index::EntityIndex;
+use crate::world::state_hash::{hash_index, hash_slots};
+
+/// The mark of a state: worlds with equal marks are equal in everything that a delta changes, almost
+/// certainly, however they came to it.
+///
+/// The mark of a world is its [`state_hash`](World::state_hash) together with how far its event logs have
+/// come. It detects mistakes; it does not protect against forged data.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct DeltaMark {
+    /// The state hash.
+    pub(super) state: u64,
+    /// The hash of the numbers of all events, and of the last one of each type.
+    pub(super) events: u64,
+}
+
+impl DeltaMark {
+    /// The mark of the state before a whole world.
+    pub(super) const NOTHING: Self = Self { state: 0, events: 0 };
+
+    /// The state hash: that of [`World::state_hash`].
+    pub fn state_hash(&self) -> u64 {
+        self.state
+    }
+}
+
+impl fmt::Display for DeltaMark {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}-{:016x}", self.state, self.events)
+    }
+}
+
+/// # Deltas
+impl World {
+    /// The mark of the world as it is: that of a delta which begins here. Costs a
+    /// [`World::state_hash`], or a look at the marks of all chunks where nothing was written since the last
+    /// delta was applied.
+    ///
+    /// ```
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # use convoy_engine::delta::Delta;
+    /// let mut world = World::new();
+    /// world.spawn((1_u32,));
+    /// let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    /// let mut bytes = Vec::new();
+    /// Delta::encode(None, &view, &mut bytes).unwrap();
+    /// assert_eq!(Delta::parse(&bytes).unwrap().target(), world.delta_mark());
+    /// ```
+    pub fn delta_mark(&mut self) -> DeltaMark {
+        let known = self.delta.known.filter(|known| self.still_has(known));
+        let state = known.map_or_else(|| self.state_hash(), |known| known.hash);
+        DeltaMark { state, events: self.event_mark() }
+    }
+
+    fn event_mark(&self) -> u64 {
+        let logs = self.state.logs.iter();
+        event_mark(logs.map(|log| (log.component(), log.column().rows(log.rows()), log.first())))
+    }
+
+    /// Notes that the world has the state of `hash` now.
+    pub(super) fn note_state(&mut self, hash: u64) {
+        let (head, resources) = (self.state.index.head(), self.resource_count());
+        let since = self.memory.history.close_epoch();
+        let head = (head.free_head, head.fresh);
+        self.delta.known = Some(KnownState { hash, since, resources, head });
+    }
+}
+
+/// The mark of event logs: their types, records and first numbers.
+fn event_mark<'a>(logs: impl Iterator<Item = (ComponentId, Rows<'a>, u64)>) -> u64 {
+    logs.filter(|(_, rows, first)| first + rows.len() as u64 > 0).fold(0, |mark, (id, rows, first)| {
+        let last = rows.len().saturating_sub(1)..rows.len();
+        let numbers = join(first, first + rows.len() as u64);
+        join(mark, join(join(id.index() as u64, numbers), hash_bytes(rows.bytes(last))))
+    })
+}
+
+/// The mark of the event logs of a snapshot.
+fn frozen_event_mark(frozen: &Frozen) -> u64 {
+    let ids = frozen.catalog().registry.ids_of(Kind::Event);
+    event_mark(ids.filter_map(|id| {
+        let (rows, first, _) = frozen.log(id)?;
+        Some((id, rows, first))
+    }))
+}
+
+/// A number that follows from the first `count` types of a registry, in their order, and from the
+/// shape of chunks.
+pub(super) fn types_fingerprint(registry: &Registry, schema: u64, count: usize) -> u64 {
+    let shape = registry.shape();
+    let start = join(schema, join(shape.bytes_max as u64, shape.rows_max as u64));
+    (0..count).map(|number| registry.info(ComponentId::new(number))).fold(start, |mark, info| {
+        let is_toggle = u64::from(info.toggle().is_some());
+        join(mark, join(info.key(), join(u64::from(info.version()), is_toggle)))
+    })
+}
+
+/// The hashes of the chunks of one snapshot, from which those of another one follow where they share
+/// chunks.
+#[derive(Default)]
+pub(super) struct ChunkMarks {
+    hashes: Vec<u64>,
+    /// Where those of each table start.
+    tables: Vec<usize>,
+    /// Where those of the index, and of the resources, start.
+    index: usize,
+    resources: usize,
+}
+
+impl ChunkMarks {
+    pub(super) fn clear(&mut self) {
+        self.hashes.clear();
+        self.tables.clear();
+        (self.index, self.resources) = (0, 0);
+    }
+
+    /// Hashes a snapshot, with what is known of `other` under `known`. Both must be active, so that equal
+    /// addresses are equal rows. The mark is that of the world at the capture.
+    pub(super) fn fill(&mut self, frozen: &Frozen, other: Option<(&Frozen, &Self)>) -> DeltaMark {
+        self.clear();
+        let catalog = frozen.catalog();
+        let mut state = StateHasher::new(&catalog.registry);
+        for (table, archetype) in catalog.archetypes().iter().enumerate().take(frozen.table_count()) {
+            self.tables.push(self.hashes.len());
+            let rows = frozen.table(table).0;
+            if rows == 0 {
+                continue;
+            }
+            let known = other.filter(|(other, _)| {
+                let archetypes = other.catalog().archetypes();
+                table < other.table_count() && archetypes[table].mask() == archetype.mask()
+            });
+            let mut at = known.map_or(0, |(_, known)| known.tables[table]);
+            let columns = archetype.mask().iter().filter_map(|id| {
+                let rows = frozen.column(table, id)?;
+                let others = known.and_then(|(other, _)| other.column(table, id));
+                let hash = self.hash_column(&rows, known_of(others, known, &mut at), hash_run);
+                Some((id, hash))
+            });
+            state.add_table(rows, columns);
+        }
+        self.index = self.hashes.len();
+        if let Some(slots) = frozen.index() {
+            let head = &frozen.index_state().head;
+            let is_settled = EntityIndex::unsettled(&slots, head).is_empty();
+            if is_settled {
+                let is_known = |other: &&(&Frozen, &Self)| {
+                    let slots = other.0.index();
+                    slots.is_some_and(|slots| {
+                        EntityIndex::unsettled(&slots, &other.0.index_state().head).is_empty()
+                    })
+                };
+                let known = other.as_ref().filter(is_known).copied();
+                let mut at = known.map_or(0, |(_, known)| known.index);
+                let others = known.and_then(|(other, _)| other.index());
+                state.add_index(self.hash_column(
+                    &slots,
+                    known_of(others, known, &mut at),
+                    hash_slots,
+                ));
+            } else {
+                state.add_index(hash_index(&slots, head));
+            }
+        }
+        self.resources = self.hashes.len();
+        for id in catalog.registry.ids_of(Kind::Resource) {
+            let Some(rows) = frozen.resource(id).filter(|rows| rows.len() > 0) else { continue };
+            state.add_resource(id, self.hash_column(&rows, None, hash_run));
+        }
+        DeltaMark { state: state.finish(), events: frozen_event_mark(frozen) }
+    }
+
+    /// The hash of a column, as [`World::state_hash`] makes it.
+    fn hash_column(
+        &mut self,
+        rows: &Rows<'_>,
+        known: Option<(Rows<'_>, &[u64])>,
+        hash_chunk: fn(&Rows<'_>, std::ops::Range<usize>) -> u64,
+    ) -> u64 {
+        let end = if rows.size() == 0 { 0 } else { rows.len() };
+        let (mut next, mut hash, mut chunk) = (0, 0, 0);
+        while next < end {
+            let run = rows.rest_of_chunk(next);
+            let same = known.as_ref().and_then(|(others, hashes)| {
+                let is_there = next < others.len() && others.rest_of_chunk(next) == run;
+                (is_there && rows.shares_chunk(others, next)).then(|| hashes[chunk])
+            });
+            let own = same.unwrap_or_else(|| hash_chunk(rows, run.clone()));
+            self.hashes.push(own);
+            hash = join(hash, own);
+            (next, chunk) = (run.end, chunk + 1);
+        }
+        hash
+    }
+
+    /// Bytes of the lists.
+    pub(super) fn list_bytes(&self) -> usize {
+        (self.hashes.capacity() + self.tables.capacity()) * size_of::<u64>()
+    }
+}
+
+/// The rows of another snapshot's column with the hashes of its chunks, which start at `at`; that of the
+/// next column is behind them.
+fn known_of<'a>(
+    others: Option<Rows<'a>>,
+    known: Option<(&Frozen, &'a ChunkMarks)>,
+    at: &mut usize,
+) -> Option<(Rows<'a>, &'a [u64])> {
+    let (others, (_, known)) = (others?, known?);
+    let start = *at;
+    *at += others.chunk_use().0;
+    Some((others, &known.hashes[start..*at]))
+}

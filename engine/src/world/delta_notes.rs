@@ -1,0 +1,187 @@
+//! [`DeltaNotes`]: what a world remembers of the last delta, and the lists into which one is taken apart.
+//!
+//! The lists refer to the bytes of a delta by place, and keep their room from one delta to the next.
+
+use std::ops::Range;
+
+use crate::storage::epoch::Epoch;
+use crate::storage::index_state::IndexState;
+use crate::storage::room::{list_bytes, shrink_list};
+use crate::storage::{ComponentId, ComponentMask};
+
+use super::core::World;
+
+/// What a world notes of deltas.
+#[derive(Default)]
+pub(crate) struct DeltaNotes {
+    /// The state that the last delta has made, as long as nothing was written since.
+    pub(crate) known: Option<KnownState>,
+    pub(crate) parts: DeltaParts,
+}
+
+/// A state of the world, and how to tell that it still has it.
+#[derive(Clone, Copy)]
+pub(crate) struct KnownState {
+    /// The hash of the state.
+    pub(crate) hash: u64,
+    /// The epoch that was closed then: later writes are newer.
+    pub(crate) since: Epoch,
+    /// How many resources had a value.
+    pub(crate) resources: usize,
+    /// The first free slot, and the first index that was never given out.
+    pub(crate) head: (u32, u32),
+}
+
+/// Rows that a delta brings, and where their bytes start.
+#[derive(Clone, Copy)]
+pub(crate) struct DeltaRun {
+    pub(crate) rows: (u32, u32),
+    pub(crate) at: usize,
+}
+
+/// The runs of one column.
+#[derive(Clone)]
+pub(crate) struct ColumnPart {
+    pub(crate) id: ComponentId,
+    pub(crate) size: usize,
+    pub(crate) runs: Range<usize>,
+}
+
+/// A table that a delta changes: its rows, and the columns with other values.
+#[derive(Clone)]
+pub(crate) struct TablePart {
+    pub(crate) number: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: Range<usize>,
+}
+
+/// An event log that a delta changes.
+#[derive(Clone)]
+pub(crate) struct LogPart {
+    pub(crate) id: ComponentId,
+    /// The numbers of the records: of the first that is kept, of the first that the delta brings, and the
+    /// one after the last.
+    pub(crate) first: u64,
+    pub(crate) from: u64,
+    pub(crate) end: u64,
+    pub(crate) bytes: Range<usize>,
+}
+
+/// A resource that a delta sets, or takes out.
+#[derive(Clone)]
+pub(crate) struct ResourcePart {
+    pub(crate) id: ComponentId,
+    pub(crate) value: Option<Range<usize>>,
+}
+
+/// A delta, taken apart.
+#[derive(Default)]
+pub(crate) struct DeltaParts {
+    /// The archetypes from the first one on that the base lacks.
+    pub(crate) masks: Vec<ComponentMask>,
+    pub(crate) runs: Vec<DeltaRun>,
+    pub(crate) columns: Vec<ColumnPart>,
+    /// In ascending order of numbers.
+    pub(crate) tables: Vec<TablePart>,
+    /// How many slots the index has in the base and in the target.
+    pub(crate) slots: (usize, usize),
+    pub(crate) slot_runs: Range<usize>,
+    /// Where the marks of new chunks of slots are: one byte each, 1 where no slot was ever used.
+    pub(crate) blanks: Range<usize>,
+    pub(crate) index: IndexState,
+    /// In ascending order of ids, as the resources.
+    pub(crate) logs: Vec<LogPart>,
+    pub(crate) resources: Vec<ResourcePart>,
+    pub(crate) texts: Vec<Range<usize>>,
+    /// Indices and ranges, to find out whether any comes twice.
+    pub(crate) numbers: Vec<(u32, u32)>,
+    /// A bit for each slot: whether it was looked at.
+    pub(crate) seen: Vec<u64>,
+}
+
+impl DeltaParts {
+    /// Forgets a delta, and keeps the lists' room.
+    pub(crate) fn clear(&mut self) {
+        let Self { masks, runs, columns, tables, index, logs, resources, texts, numbers, seen, .. } = self;
+        masks.clear();
+        runs.clear();
+        columns.clear();
+        tables.clear();
+        index.clear();
+        logs.clear();
+        resources.clear();
+        texts.clear();
+        numbers.clear();
+        seen.clear();
+        (self.slots, self.slot_runs, self.blanks) = ((0, 0), 0..0, 0..0);
+    }
+
+    /// The runs of a column of a table; none where the delta has none.
+    pub(crate) fn runs_of(&self, table: &TablePart, id: ComponentId) -> &[DeltaRun] {
+        let mut columns = self.columns[table.columns.clone()].iter();
+        let found = columns.find(|column| column.id == id);
+        found.map_or(&[], |column| &self.runs[column.runs.clone()])
+    }
+
+    /// The part of a table, if the delta changes it.
+    pub(crate) fn table(&self, number: usize) -> Option<&TablePart> {
+        let found = self.tables.binary_search_by_key(&number, |table| table.number).ok()?;
+        Some(&self.tables[found])
+    }
+}
+
+impl DeltaNotes {
+    /// Bytes of the lists.
+    pub(crate) fn list_bytes(&self) -> usize {
+        let DeltaParts { masks, runs, columns, tables, logs, resources, texts, numbers, seen, .. } = &self.parts;
+        list_bytes(masks)
+            + list_bytes(runs)
+            + list_bytes(columns)
+            + list_bytes(tables)
+            + list_bytes(logs)
+            + list_bytes(resources)
+            + list_bytes(texts)
+            + list_bytes(numbers)
+            + list_bytes(seen)
+    }
+
+    /// Gives back room in the lists. Returns its bytes.
+    pub(crate) fn trim_lists(&mut self) -> usize {
+        self.parts.clear();
+        let DeltaParts { masks, runs, columns, tables, index, logs, resources, texts, numbers, seen, .. } =
+            &mut self.parts;
+        shrink_list(masks)
+            + shrink_list(runs)
+            + shrink_list(columns)
+            + shrink_list(tables)
+            + index.trim_lists()
+            + shrink_list(logs)
+            + shrink_list(resources)
+            + shrink_list(texts)
+            + shrink_list(numbers)
+            + shrink_list(seen)
+    }
+}
+
+impl World {
+    /// Whether the world still has the state that it noted.
+    pub(crate) fn still_has(&self, known: &KnownState) -> bool {
+        let head = self.state.index.head();
+        let is_settled = head.reserved_from == u32::MAX;
+        let is_unwritten = |holder: super::state::Holder<'_>| {
+            let (columns, rows) = holder.columns();
+            columns.iter().all(|column| {
+                column.chunks_of(rows).iter().all(|entry| entry.written() <= known.since)
+            })
+        };
+        is_settled
+            && known.head == (head.free_head, head.fresh)
+            && known.resources == self.resource_count()
+            && self.state.holders().all(is_unwritten)
+    }
+
+    /// How many resources have a value.
+    pub(crate) fn resource_count(&self) -> usize {
+        self.state.resources.iter().filter(|resource| resource.rows() > 0).count()
+    }
+}
