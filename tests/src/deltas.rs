@@ -137,7 +137,7 @@ pub fn mutate(world: &mut World, mixer: &mut Mixer, commands: &mut Commands) {
                 reserved.into_iter().for_each(|each| _ = world.spawn_at(each, (place,)));
             }
         }
-        31 if number % 16 == 0 => _ = world.clear(),
+        31 if number.is_multiple_of(16) => _ = world.clear(),
         32 => drop(world.reserve_entities(number as usize % 50)),
         _ => world.advance_tick(),
     }
@@ -184,13 +184,15 @@ fn later_handles(world: &mut World) -> Vec<Entity> {
 
 /// The records of all events, with the numbers of the next ones.
 fn events(world: &World) -> (Vec<Order>, Vec<Mode>, usize, [u64; 3]) {
-    let mut cursors =
-        (EventCursor::<Order>::default(), EventCursor::<Mode>::default(), EventCursor::<Marked>::default());
+    let mut cursors = (
+        EventCursor::<Order>::default(),
+        EventCursor::<Mode>::default(),
+        EventCursor::<Marked>::default(),
+    );
     let orders = world.events(&mut cursors.0).collect();
     let modes = world.events(&mut cursors.1).collect();
     let marks = world.events(&mut cursors.2).count();
-    let next =
-        [cursors.0.next_sequence(), cursors.1.next_sequence(), cursors.2.next_sequence()];
+    let next = [cursors.0.next_sequence(), cursors.1.next_sequence(), cursors.2.next_sequence()];
     (orders, modes, marks, next)
 }
 

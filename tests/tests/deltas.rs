@@ -245,14 +245,13 @@ fn a_delta_that_means_another_world_is_refused_or_makes_a_sound_one() {
     for delta in &seeds.deltas {
         let mut changed = delta.clone();
         for at in 0..delta.len() {
-            for value in [delta[at] ^ 1, delta[at].wrapping_add(2), 0xff] {
-                changed.clone_from(delta);
-                changed[at] = value;
-                Delta::mend(&mut changed);
-                match seeds.try_bytes(&changed) {
-                    Ok(()) => taken += 1,
-                    Err(_) => refused += 1,
-                }
+            let values = [delta[at] ^ 1, delta[at].wrapping_add(2), 0xff];
+            changed.clone_from(delta);
+            changed[at] = values[at % 3];
+            Delta::mend(&mut changed);
+            match seeds.try_bytes(&changed) {
+                Ok(()) => taken += 1,
+                Err(_) => refused += 1,
             }
         }
         for end in (0..delta.len()).step_by(7) {
@@ -347,7 +346,9 @@ fn indices_of_lanes_far_away_take_a_byte_for_each_unused_chunk() {
     let view = twins.source.capture(ALL, &twins.pool);
     Delta::encode(None, &view, &mut twins.bytes).unwrap();
     assert!(twins.bytes.len() < 100_000, "{}", twins.bytes.len());
-    let mut late = World::with_config(WorldConfig::default().schema(convoy_tests::delta_schema()).event_retention(6));
+    let mut late = World::with_config(
+        WorldConfig::default().schema(convoy_tests::delta_schema()).event_retention(6),
+    );
     late.apply(&Delta::parse(&twins.bytes).unwrap()).unwrap();
     assert_same(&mut twins.source, &mut late);
 }

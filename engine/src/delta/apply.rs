@@ -88,7 +88,11 @@ impl World {
         let registry = &self.catalog.registry;
         let is_known = count <= registry.len() && count > 0;
         let found = if is_known { types_fingerprint(registry, schema, count) } else { 0 };
-        if is_known && found == expected { Ok(()) } else { Err(DeltaError::Schema { expected, found }) }
+        if is_known && found == expected {
+            Ok(())
+        } else {
+            Err(DeltaError::Schema { expected, found })
+        }
     }
 
     fn check_base(&mut self, delta: &Delta<'_>) -> Result<(), DeltaError> {
@@ -132,11 +136,7 @@ impl World {
     }
 
     /// Puts the archetypes of the delta first, in its order. Tells whether a table moved.
-    fn take_order(
-        &mut self,
-        delta: &Delta<'_>,
-        parts: &DeltaParts,
-    ) -> Result<bool, DeltaError> {
+    fn take_order(&mut self, delta: &Delta<'_>, parts: &DeltaParts) -> Result<bool, DeltaError> {
         let common = delta.head.common as usize;
         let malformed = DeltaError::Malformed { part: DeltaPart::Archetypes };
         let known = self.catalog.archetypes();
@@ -155,7 +155,8 @@ impl World {
         let order = masks(self);
         let registry = self.catalog.registry.clone();
         let arranged = self.catalog.arranged(registry, order.iter().copied());
-        let is_order = arranged.archetypes().iter().zip(&order).all(|(own, mask)| own.mask() == mask);
+        let is_order =
+            arranged.archetypes().iter().zip(&order).all(|(own, mask)| own.mask() == mask);
         // The first archetype of every world has no components.
         let is_first = order.first().is_none_or(|first| first.len() == 1);
         if !is_order || !is_first {
@@ -164,11 +165,7 @@ impl World {
         Ok(self.arrange(Arc::new(arranged)))
     }
 
-    fn check_delta(
-        &self,
-        delta: &Delta<'_>,
-        parts: &mut DeltaParts,
-    ) -> Result<Found, DeltaError> {
+    fn check_delta(&self, delta: &Delta<'_>, parts: &mut DeltaParts) -> Result<Found, DeltaError> {
         let (mut numbers, mut seen) = (mem::take(&mut parts.numbers), mem::take(&mut parts.seen));
         let checking = Checking { world: self, head: &delta.head, bytes: delta.bytes(), parts };
         let found = checking.check(&mut numbers, &mut seen);
@@ -391,11 +388,7 @@ fn plan_log(log: &EventLog, part: &LogPart) -> Option<LogPlan> {
 }
 
 /// Makes the rows of new records writable, behind the chunks that go away.
-fn prepare_log(
-    log: &mut EventLog,
-    plan: &LogPlan,
-    memory: &mut Memory,
-) -> Result<(), MemoryError> {
+fn prepare_log(log: &mut EventLog, plan: &LogPlan, memory: &mut Memory) -> Result<(), MemoryError> {
     let held = log.rows();
     let column = log.column_mut();
     if column.size() == 0 || plan.rows.is_empty() {

@@ -125,8 +125,9 @@ impl<'a> Checking<'a> {
             for (row, entity) in entities.brought::<Entity>() {
                 let slot = slots.get::<Slot>(entity.index() as usize);
                 let at = slot.and_then(|slot| slot.locate(entity.generation()));
-                let is_here =
-                    at.is_some_and(|at| at.archetype.index() == part.number && at.row as usize == row);
+                let is_here = at.is_some_and(|at| {
+                    at.archetype.index() == part.number && at.row as usize == row
+                });
                 if !is_here {
                     return malformed(DeltaPart::Index);
                 }
@@ -137,13 +138,13 @@ impl<'a> Checking<'a> {
         let mut alive = if held > 0 { u64::from(self.world.state.index.alive()) } else { 0 };
         for (index, slot) in slots.brought::<Slot>() {
             let old = (index < held).then(|| *before.get::<Slot>(index));
-            if old == Some(slot) && self.head.common == self.head.archetypes {
-                continue;
-            }
             if !may_hold(&self.parts.index, index as u32, slot) {
                 return malformed(DeltaPart::Index);
             }
-            if old != Some(slot) && old.is_some_and(|old| self.leaves_row(old)) {
+            if old == Some(slot) {
+                continue;
+            }
+            if old.is_some_and(|old| self.leaves_row(old)) {
                 return malformed(DeltaPart::Index);
             }
             alive += u64::from(slot.place().is_some());
@@ -165,7 +166,8 @@ impl<'a> Checking<'a> {
         if !past.into_iter().all(is_unused) {
             return malformed(DeltaPart::Index);
         }
-        let rows: u64 = (0..self.head.archetypes as usize).map(|table| self.rows(table) as u64).sum();
+        let rows: u64 =
+            (0..self.head.archetypes as usize).map(|table| self.rows(table) as u64).sum();
         if alive != rows {
             return malformed(DeltaPart::Index);
         }
@@ -175,7 +177,8 @@ impl<'a> Checking<'a> {
     /// Whether a slot that is about to change named a row that stays as it is.
     fn leaves_row(&self, old: Slot) -> bool {
         let Some((table, row)) = old.place() else { return false };
-        let stays = table < self.head.common as usize && row < self.held(table).min(self.rows(table));
+        let stays =
+            table < self.head.common as usize && row < self.held(table).min(self.rows(table));
         stays && self.column(table, ComponentId::ENTITY).run_of(row).is_none()
     }
 
@@ -235,15 +238,15 @@ impl<'a> Checking<'a> {
         };
         let mut listed = 0;
         for (table, id) in tables.clone().filter_map(|table| Some((table, has(table, children)?))) {
-            let (parents, lists) = (self.column(table, ComponentId::ENTITY), self.column(table, id));
+            let (parents, lists) =
+                (self.column(table, ComponentId::ENTITY), self.column(table, id));
             for row in 0..parents.len() {
                 let pair = parents.get::<Entity>(row).zip(lists.get::<Children>(row));
                 let Some((parent, list)) = pair else { return malformed(DeltaPart::Hierarchy) };
                 let (mut previous, mut next) = (Entity::NONE, list.first);
                 for _ in 0..list.count {
-                    let child = link(next).filter(|link| {
-                        link.parent == parent && link.previous == previous
-                    });
+                    let child = link(next)
+                        .filter(|link| link.parent == parent && link.previous == previous);
                     let Some(child) = child else { return malformed(DeltaPart::Hierarchy) };
                     (previous, next) = (next, child.next);
                 }

@@ -6,13 +6,13 @@
 
 use std::ops::Range;
 
+use crate::snapshot::View;
 use crate::storage::archetype::Catalog;
 use crate::storage::component::{ComponentInfo, Kind};
 use crate::storage::frozen::Frozen;
 use crate::storage::hash::join;
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, ComponentMask, SnapshotId};
-use crate::snapshot::View;
 use crate::world::index::{EntityIndex, Slot};
 
 use super::error::DeltaError;
@@ -156,9 +156,8 @@ impl std::fmt::Debug for DeltaEncoder {
 fn check_whole(view: &View) -> Result<(), DeltaError> {
     let registry = &view.frozen().catalog().registry;
     let missing = registry.ids().difference(&view.mask()).iter().next();
-    missing.map_or(Ok(()), |id| {
-        Err(DeltaError::NotCaptured { component: registry.info(id).name() })
-    })
+    missing
+        .map_or(Ok(()), |id| Err(DeltaError::NotCaptured { component: registry.info(id).name() }))
 }
 
 /// The two snapshots of a delta.
@@ -167,9 +166,10 @@ struct Views<'a> {
     newer: &'a Frozen,
     /// How many types the delta speaks of.
     types: usize,
-    /// How many archetypes both have in the same order, and whether either has others.
+    /// How many archetypes the older one has up to the last with rows, and how many of these are those of
+    /// the newer one.
+    held: usize,
     common: usize,
-    is_parted: bool,
 }
 
 impl<'a> Views<'a> {
@@ -177,26 +177,26 @@ impl<'a> Views<'a> {
         let own = newer.catalog();
         let types = own.registry.len();
         let Some(older) = older else {
-            return Ok(Self { older: None, newer, types, common: 0, is_parted: false });
+            return Ok(Self { older: None, newer, types, held: 0, common: 0 });
         };
         let base = older.catalog();
         let (one, other) = (&base.registry, &own.registry);
-        let agree = one.stamp() == other.stamp()
-            || one.is_prefix_of(other)
-            || other.is_prefix_of(one);
+        let agree =
+            one.stamp() == other.stamp() || one.is_prefix_of(other) || other.is_prefix_of(one);
         if !agree || base.schema() != own.schema() {
             return Err(DeltaError::DifferentTypes);
         }
-        let lens = (base.archetypes().len(), own.archetypes().len());
-        let common = if own.begins_with(base) || base.begins_with(own) {
-            lens.0.min(lens.1)
+        // Archetypes without rows after all others may stand elsewhere in the world that follows.
+        let filled = (0..older.table_count()).rposition(|table| older.table(table).0 > 0);
+        let held = filled.map_or(0, |last| last + 1);
+        let common = if own.begins_with(base) {
+            held
         } else {
-            let pairs = base.archetypes().iter().zip(own.archetypes());
+            let pairs = base.archetypes()[..held].iter().zip(own.archetypes());
             pairs.take_while(|(older, newer)| older.mask() == newer.mask()).count()
         };
-        let is_parted = common < lens.0.min(lens.1);
         let types = types.max(base.registry.len());
-        Ok(Self { older: Some(older), newer, types, common, is_parted })
+        Ok(Self { older: Some(older), newer, types, held, common })
     }
 
     /// The catalog of the world that knows more types.
@@ -216,7 +216,6 @@ impl<'a> Views<'a> {
         buffer.push(END);
         let catalog = self.catalog();
         let schema = catalog.schema().map_or(0, |schema| schema.fingerprint());
-        let held = self.older.map_or(0, |older| older.catalog().archetypes().len());
         let head = Head {
             is_whole: self.older.is_none(),
             fingerprint: types_fingerprint(&catalog.registry, schema, self.types),
@@ -224,8 +223,8 @@ impl<'a> Views<'a> {
             target,
             tick: self.newer.head.tick,
             types: self.types as u32,
-            base_archetypes: held as u32,
-            base_order: self.older.map_or(0, |older| order_of(older.catalog(), held)),
+            base_archetypes: self.held as u32,
+            base_order: self.older.map_or(0, |older| order_of(older.catalog(), self.held)),
             common: self.common as u32,
             archetypes: self.newer.catalog().archetypes().len() as u32,
         };
@@ -277,7 +276,7 @@ impl<'a> Views<'a> {
         });
         let base_unsettled = base_unsettled.unwrap_or_default();
         let mut runs = RunWriter::new(slots, buffer);
-        if self.is_parted || !unsettled.is_empty() || !base_unsettled.is_empty() {
+        if self.common < self.held || !unsettled.is_empty() || !base_unsettled.is_empty() {
             let shown = |slots: &Rows<'_>, unsettled: &[u32], index: usize| {
                 let slot = *slots.get::<Slot>(index);
                 let is_taken = unsettled.binary_search(&(index as u32)).is_ok();
@@ -307,15 +306,16 @@ impl<'a> Views<'a> {
     fn write_tables(&self, buffer: &mut Vec<u8>) {
         buffer.push(TABLES);
         let archetypes = self.newer.catalog().archetypes();
-        for table in 0..self.newer.table_count() {
-            let older = self.older.filter(|older| table < self.common && table < older.table_count());
+        for (table, archetype) in archetypes.iter().enumerate().take(self.newer.table_count()) {
+            let older =
+                self.older.filter(|older| table < self.common && table < older.table_count());
             let (rows, held) =
                 (self.newer.table(table).0, older.map_or(0, |older| older.table(table).0));
             let start = buffer.len();
             put_number(buffer, table as u64 + 1);
             put_number(buffer, rows as u64);
             let head = buffer.len();
-            for id in archetypes[table].mask().iter() {
+            for id in archetype.mask().iter() {
                 let Some(column) = self.newer.column(table, id) else { continue };
                 let start = buffer.len();
                 put_number(buffer, id.index() as u64 + 1);

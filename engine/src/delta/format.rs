@@ -28,7 +28,7 @@ pub(super) struct Head {
     pub(super) tick: u64,
     /// How many types the fingerprint is of.
     pub(super) types: u32,
-    /// How many archetypes the base has, and a hash of their components.
+    /// How many archetypes the base has up to the last with rows, and a hash of their components.
     pub(super) base_archetypes: u32,
     pub(super) base_order: u64,
     /// How many archetypes base and target have in common, and how many the target has.
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn numbers_of_every_length_come_back() {
-        let numbers = (0..64).flat_map(|shift| [1_u64 << shift, (1 << shift) - 1]).chain([u64::MAX]);
+        let numbers =
+            (0..64).flat_map(|shift| [1_u64 << shift, (1 << shift) - 1]).chain([u64::MAX]);
         let numbers: Vec<_> = numbers.collect();
         let mut bytes = Vec::new();
         numbers.iter().for_each(|&number| put_number(&mut bytes, number));

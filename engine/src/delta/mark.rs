@@ -11,6 +11,7 @@ use crate::storage::state_hash::{StateHasher, hash_run};
 use crate::world::World;
 use crate::world::delta_notes::KnownState;
 use crate::world::index::EntityIndex;
+use crate::world::state::Holder;
 use crate::world::state_hash::{hash_index, hash_slots};
 
 /// The mark of a state: worlds with equal marks are equal in everything that a delta changes, almost
@@ -64,6 +65,26 @@ impl World {
         DeltaMark { state, events: self.event_mark() }
     }
 
+    /// Whether the world still has the state that it noted.
+    fn still_has(&self, known: &KnownState) -> bool {
+        let head = self.state.index.head();
+        let is_settled = head.reserved_from == u32::MAX;
+        let is_unwritten = |holder: Holder<'_>| {
+            let (columns, rows) = holder.columns();
+            let mut chunks = columns.iter().flat_map(|column| column.chunks_of(rows));
+            chunks.all(|entry| entry.written() <= known.since)
+        };
+        is_settled
+            && known.head == (head.free_head, head.fresh)
+            && known.resources == self.resource_count()
+            && self.state.holders().all(is_unwritten)
+    }
+
+    /// How many resources have a value.
+    fn resource_count(&self) -> usize {
+        self.state.resources.iter().filter(|resource| resource.rows() > 0).count()
+    }
+
     fn event_mark(&self) -> u64 {
         let logs = self.state.logs.iter();
         event_mark(logs.map(|log| (log.component(), log.column().rows(log.rows()), log.first())))
@@ -80,11 +101,14 @@ impl World {
 
 /// The mark of event logs: their types, records and first numbers.
 fn event_mark<'a>(logs: impl Iterator<Item = (ComponentId, Rows<'a>, u64)>) -> u64 {
-    logs.filter(|(_, rows, first)| first + rows.len() as u64 > 0).fold(0, |mark, (id, rows, first)| {
-        let last = rows.len().saturating_sub(1)..rows.len();
-        let numbers = join(first, first + rows.len() as u64);
-        join(mark, join(join(id.index() as u64, numbers), hash_bytes(rows.bytes(last))))
-    })
+    logs.filter(|(_, rows, first)| first + rows.len() as u64 > 0).fold(
+        0,
+        |mark, (id, rows, first)| {
+            let last = rows.len().saturating_sub(1)..rows.len();
+            let numbers = join(first, first + rows.len() as u64);
+            join(mark, join(join(id.index() as u64, numbers), hash_bytes(rows.bytes(last))))
+        },
+    )
 }
 
 /// The mark of the event logs of a snapshot.
@@ -132,7 +156,8 @@ impl ChunkMarks {
         self.clear();
         let catalog = frozen.catalog();
         let mut state = StateHasher::new(&catalog.registry);
-        for (table, archetype) in catalog.archetypes().iter().enumerate().take(frozen.table_count()) {
+        for (table, archetype) in catalog.archetypes().iter().enumerate().take(frozen.table_count())
+        {
             self.tables.push(self.hashes.len());
             let rows = frozen.table(table).0;
             if rows == 0 {

@@ -20,12 +20,7 @@ pub(super) struct Overlay<'a> {
 
 impl<'a> Overlay<'a> {
     /// `len` rows: `rows` under the `runs` of `bytes`.
-    pub(super) fn new(
-        bytes: &'a [u8],
-        runs: &'a [DeltaRun],
-        rows: Rows<'a>,
-        len: usize,
-    ) -> Self {
+    pub(super) fn new(bytes: &'a [u8], runs: &'a [DeltaRun], rows: Rows<'a>, len: usize) -> Self {
         Self { bytes, runs, rows, len, last: Cell::new(0) }
     }
 

@@ -239,7 +239,11 @@ impl<'a, 'p> Taking<'a, 'p> {
     }
 
     /// Takes the runs of a column of `rows` rows.
-    fn take_runs(&mut self, size: usize, rows: usize) -> Result<std::ops::Range<usize>, DeltaError> {
+    fn take_runs(
+        &mut self,
+        size: usize,
+        rows: usize,
+    ) -> Result<std::ops::Range<usize>, DeltaError> {
         let (first, mut end) = (self.parts.runs.len(), 0_u64);
         loop {
             let count = self.reader.number()?;

@@ -387,8 +387,12 @@ impl Texts {
     /// from them.
     pub(crate) fn list_new<'t>(&'t self, older: Option<&Self>, list: &mut Vec<&'t str>) {
         list.clear();
-        let (Some(table), older) = (&self.table, older.filter(|older| older.table.is_some())) else { return };
-        let is_same = |older: &Self| older.table.as_ref().is_some_and(|other| Arc::ptr_eq(other, table));
+        let (Some(table), older) = (&self.table, older.filter(|older| older.table.is_some()))
+        else {
+            return;
+        };
+        let is_same =
+            |older: &Self| older.table.as_ref().is_some_and(|other| Arc::ptr_eq(other, table));
         if older.is_some_and(|older| is_same(older) && older.known() >= self.known()) {
             return;
         }

@@ -9,8 +9,6 @@ use crate::storage::index_state::IndexState;
 use crate::storage::room::{list_bytes, shrink_list};
 use crate::storage::{ComponentId, ComponentMask};
 
-use super::core::World;
-
 /// What a world notes of deltas.
 #[derive(Default)]
 pub(crate) struct DeltaNotes {
@@ -102,7 +100,9 @@ pub(crate) struct DeltaParts {
 impl DeltaParts {
     /// Forgets a delta, and keeps the lists' room.
     pub(crate) fn clear(&mut self) {
-        let Self { masks, runs, columns, tables, index, logs, resources, texts, numbers, seen, .. } = self;
+        let Self {
+            masks, runs, columns, tables, index, logs, resources, texts, numbers, seen, ..
+        } = self;
         masks.clear();
         runs.clear();
         columns.clear();
@@ -133,7 +133,9 @@ impl DeltaParts {
 impl DeltaNotes {
     /// Bytes of the lists.
     pub(crate) fn list_bytes(&self) -> usize {
-        let DeltaParts { masks, runs, columns, tables, logs, resources, texts, numbers, seen, .. } = &self.parts;
+        let DeltaParts {
+            masks, runs, columns, tables, logs, resources, texts, numbers, seen, ..
+        } = &self.parts;
         list_bytes(masks)
             + list_bytes(runs)
             + list_bytes(columns)
@@ -148,8 +150,19 @@ impl DeltaNotes {
     /// Gives back room in the lists. Returns its bytes.
     pub(crate) fn trim_lists(&mut self) -> usize {
         self.parts.clear();
-        let DeltaParts { masks, runs, columns, tables, index, logs, resources, texts, numbers, seen, .. } =
-            &mut self.parts;
+        let DeltaParts {
+            masks,
+            runs,
+            columns,
+            tables,
+            index,
+            logs,
+            resources,
+            texts,
+            numbers,
+            seen,
+            ..
+        } = &mut self.parts;
         shrink_list(masks)
             + shrink_list(runs)
             + shrink_list(columns)
@@ -160,28 +173,5 @@ impl DeltaNotes {
             + shrink_list(texts)
             + shrink_list(numbers)
             + shrink_list(seen)
-    }
-}
-
-impl World {
-    /// Whether the world still has the state that it noted.
-    pub(crate) fn still_has(&self, known: &KnownState) -> bool {
-        let head = self.state.index.head();
-        let is_settled = head.reserved_from == u32::MAX;
-        let is_unwritten = |holder: super::state::Holder<'_>| {
-            let (columns, rows) = holder.columns();
-            columns.iter().all(|column| {
-                column.chunks_of(rows).iter().all(|entry| entry.written() <= known.since)
-            })
-        };
-        is_settled
-            && known.head == (head.free_head, head.fresh)
-            && known.resources == self.resource_count()
-            && self.state.holders().all(is_unwritten)
-    }
-
-    /// How many resources have a value.
-    pub(crate) fn resource_count(&self) -> usize {
-        self.state.resources.iter().filter(|resource| resource.rows() > 0).count()
     }
 }

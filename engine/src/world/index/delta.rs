@@ -3,7 +3,7 @@
 //! Everything here looks at the slots as they will be, through a closure: nothing is written before all
 //! of it has passed.
 
-use super::territory::{is_own, lane_len, lane_of};
+use super::territory::{is_own, lane_len, lane_of, lane_run};
 use super::*;
 use crate::storage::index_state::LaneId;
 
@@ -69,6 +69,13 @@ fn is_given(state: &IndexState, index: u32) -> bool {
     }
 }
 
+/// How far beyond the slots indices may have been given out. A head from elsewhere that claims more is
+/// refused: the next entity would need a list of all chunks before its index.
+const BEYOND_MAX: u32 = 1 << 20;
+
+/// How many handles a lane may need where the world has few slots.
+const NEED_MAX: u32 = 1 << 12;
+
 /// Whether a head goes with `len` slots, which `slot` tells. `numbers` is scratch.
 pub(crate) fn is_sound_head(
     state: &IndexState,
@@ -82,6 +89,9 @@ pub(crate) fn is_sound_head(
         return false;
     }
     let len = len as u32;
+    if fresh > len && territory::own_count(&(len..fresh)) > BEYOND_MAX {
+        return false;
+    }
     // A chain without a circle has no more links than there are slots.
     let (mut next, mut links) = (free_head, 0);
     while next != NONE {
@@ -100,13 +110,17 @@ pub(crate) fn is_sound_head(
         && are_sound_ranges(state, len, &slot, numbers)
 }
 
-/// A lane has no more indices than it was given, and its recordings need no more handles than they
-/// can have had.
+/// A lane has no more indices than it was given, and its recordings need no more handles than the
+/// world has slots, or few.
 fn are_sound_lanes(state: &IndexState, len: u32) -> bool {
     (0..).zip(&state.lanes).all(|(number, lane)| {
         let had = lane_len(number);
-        let need_max = (u64::from(len) + u64::from(had) + 1).next_power_of_two();
-        lane.used <= had && u64::from(lane.need) <= need_max
+        let need_max = (u64::from(len) + u64::from(NEED_MAX)).next_power_of_two();
+        let last = lane.used.checked_sub(1).map_or(0, |last| lane_run(number, last).start);
+        let [_, need, _, calm_need, _] = lane.to_words();
+        lane.used <= had
+            && last <= len.saturating_add(BEYOND_MAX)
+            && u64::from(need.max(calm_need)) <= need_max
     })
 }
 
@@ -160,7 +174,6 @@ fn are_sound_ranges(
 }
 
 impl EntityIndex {
-
     /// Makes chunks for `rows` slots: blank ones where there is none yet, if some of them are.
     pub(crate) fn prepare_slots(
         &mut self,
