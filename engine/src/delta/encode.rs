@@ -16,7 +16,7 @@ use crate::storage::{ComponentId, ComponentMask, SnapshotId};
 use crate::world::index::{EntityIndex, Slot};
 
 use super::error::DeltaError;
-use super::format::{HEAD_BYTES, Head, put_number};
+use super::format::{Body, Head, put_number};
 use super::mark::{ChunkMarks, DeltaMark, types_fingerprint};
 
 /// The numbers of the parts of a delta.
@@ -30,8 +30,8 @@ pub(super) const END: u8 = 0;
 
 /// Bytes between two runs that are written with them: as many as the head of a run has.
 const GAP_BYTES: usize = 2;
-/// Bytes that are compared at once before single rows are.
-const BLOCK_BYTES: usize = 256;
+/// Rows that are compared at once: one for each bit of a word.
+const BLOCK_ROWS: usize = 64;
 /// How many marks of earlier snapshots are kept.
 const MARKS: usize = 64;
 
@@ -206,14 +206,14 @@ impl<'a> Views<'a> {
     }
 
     fn write(&self, base: DeltaMark, target: DeltaMark, buffer: &mut Vec<u8>) {
-        buffer.resize(HEAD_BYTES, 0);
-        self.write_archetypes(buffer);
-        self.write_index(buffer);
-        self.write_tables(buffer);
-        self.write_events(buffer);
-        self.write_resources(buffer);
-        self.write_texts(buffer);
-        buffer.push(END);
+        let mut body = Body::begin(buffer);
+        self.write_archetypes(body.bytes);
+        self.write_index(&mut body);
+        self.write_tables(&mut body);
+        self.write_events(&mut body);
+        self.write_resources(body.bytes);
+        self.write_texts(body.bytes);
+        body.bytes.push(END);
         let catalog = self.catalog();
         let schema = catalog.schema().map_or(0, |schema| schema.fingerprint());
         let head = Head {
@@ -228,7 +228,7 @@ impl<'a> Views<'a> {
             common: self.common as u32,
             archetypes: self.newer.catalog().archetypes().len() as u32,
         };
-        head.write(buffer);
+        body.finish(&head);
     }
 
     fn write_archetypes(&self, buffer: &mut Vec<u8>) {
@@ -239,7 +239,8 @@ impl<'a> Views<'a> {
         }
     }
 
-    fn write_index(&self, buffer: &mut Vec<u8>) {
+    fn write_index(&self, body: &mut Body<'_>) {
+        let buffer = &mut *body.bytes;
         buffer.push(INDEX);
         let slots = self.newer.index().unwrap_or(Rows::EMPTY);
         let older = self.older.and_then(Frozen::index);
@@ -275,7 +276,7 @@ impl<'a> Views<'a> {
             EntityIndex::unsettled(&slots, &older.index_state().head)
         });
         let base_unsettled = base_unsettled.unwrap_or_default();
-        let mut runs = RunWriter::new(slots, buffer);
+        let mut runs = RunWriter::new(slots, body);
         if self.common < self.held || !unsettled.is_empty() || !base_unsettled.is_empty() {
             let shown = |slots: &Rows<'_>, unsettled: &[u32], index: usize| {
                 let slot = *slots.get::<Slot>(index);
@@ -303,43 +304,43 @@ impl<'a> Views<'a> {
         runs.finish();
     }
 
-    fn write_tables(&self, buffer: &mut Vec<u8>) {
-        buffer.push(TABLES);
+    fn write_tables(&self, body: &mut Body<'_>) {
+        body.bytes.push(TABLES);
         let archetypes = self.newer.catalog().archetypes();
         for (table, archetype) in archetypes.iter().enumerate().take(self.newer.table_count()) {
             let older =
                 self.older.filter(|older| table < self.common && table < older.table_count());
             let (rows, held) =
                 (self.newer.table(table).0, older.map_or(0, |older| older.table(table).0));
-            let start = buffer.len();
-            put_number(buffer, table as u64 + 1);
-            put_number(buffer, rows as u64);
-            let head = buffer.len();
+            let start = body.bytes.len();
+            put_number(body.bytes, table as u64 + 1);
+            put_number(body.bytes, rows as u64);
+            let head = body.bytes.len();
             for id in archetype.mask().iter() {
                 let Some(column) = self.newer.column(table, id) else { continue };
-                let start = buffer.len();
-                put_number(buffer, id.index() as u64 + 1);
-                put_number(buffer, column.size() as u64);
-                let mut runs = RunWriter::new(column, buffer);
+                let start = body.bytes.len();
+                put_number(body.bytes, id.index() as u64 + 1);
+                put_number(body.bytes, column.size() as u64);
+                let mut runs = RunWriter::new(column, body);
                 if let Some(older) = older.and_then(|older| older.column(table, id)) {
                     runs.add_different(&older);
                 }
                 runs.add(held.min(rows)..rows);
                 if !runs.finish() {
-                    buffer.truncate(start);
+                    body.bytes.truncate(start);
                 }
             }
-            if buffer.len() == head && rows == held {
-                buffer.truncate(start);
+            if body.bytes.len() == head && rows == held {
+                body.bytes.truncate(start);
             } else {
-                buffer.push(0);
+                body.bytes.push(0);
             }
         }
-        buffer.push(0);
+        body.bytes.push(0);
     }
 
-    fn write_events(&self, buffer: &mut Vec<u8>) {
-        buffer.push(EVENTS);
+    fn write_events(&self, body: &mut Body<'_>) {
+        body.bytes.push(EVENTS);
         for id in self.catalog().registry.ids_of(Kind::Event) {
             let log = self.newer.log(id);
             let older = self.older.and_then(|older| older.log(id));
@@ -356,11 +357,11 @@ impl<'a> Views<'a> {
             if (first, end) == (base_first, base_end) && from == end {
                 continue;
             }
-            put_number(buffer, id.index() as u64 + 1);
-            [first, from, end].iter().for_each(|&number| put_number(buffer, number));
-            copy_rows(&rows, (from - first) as usize..rows.len(), buffer);
+            put_number(body.bytes, id.index() as u64 + 1);
+            [first, from, end].iter().for_each(|&number| put_number(body.bytes, number));
+            copy_rows(&rows, (from - first) as usize..rows.len(), body);
         }
-        buffer.push(0);
+        body.bytes.push(0);
     }
 
     fn write_resources(&self, buffer: &mut Vec<u8>) {
@@ -432,7 +433,7 @@ impl Blanks<'_> {
     }
 
     /// Adds all new slots that are not in blank chunks.
-    fn add_new(&self, runs: &mut RunWriter<'_, '_>) {
+    fn add_new(&self, runs: &mut RunWriter<'_, '_, '_>) {
         let end = self.slots.len();
         let first = self.held.next_multiple_of(self.chunk_rows).min(end);
         if self.held < first {
@@ -445,9 +446,9 @@ impl Blanks<'_> {
 
 /// Writes the runs of a column: for each the number of its rows, how many rows lie between it and the
 /// one before, and the rows. A run without rows ends them.
-struct RunWriter<'a, 'b> {
+struct RunWriter<'a, 'b, 'c> {
     rows: Rows<'a>,
-    buffer: &'b mut Vec<u8>,
+    body: &'b mut Body<'c>,
     /// The run that is not written yet.
     pending: Range<usize>,
     /// The end of the last one that was.
@@ -457,10 +458,10 @@ struct RunWriter<'a, 'b> {
     any: bool,
 }
 
-impl<'a, 'b> RunWriter<'a, 'b> {
-    fn new(rows: Rows<'a>, buffer: &'b mut Vec<u8>) -> Self {
+impl<'a, 'b, 'c> RunWriter<'a, 'b, 'c> {
+    fn new(rows: Rows<'a>, body: &'b mut Body<'c>) -> Self {
         let gap = GAP_BYTES.checked_div(rows.size()).unwrap_or(0);
-        Self { rows, buffer, pending: 0..0, written: 0, gap, any: false }
+        Self { rows, body, pending: 0..0, written: 0, gap, any: false }
     }
 
     /// Adds rows after all that were added.
@@ -481,12 +482,12 @@ impl<'a, 'b> RunWriter<'a, 'b> {
     fn add_value(&mut self, row: usize, bytes: &[u8]) {
         self.flush();
         self.put_head(&(row..row + 1));
-        self.buffer.extend_from_slice(bytes);
+        self.body.push_rows(bytes);
     }
 
     fn put_head(&mut self, run: &Range<usize>) {
-        put_number(self.buffer, run.len() as u64);
-        put_number(self.buffer, (run.start - self.written) as u64);
+        put_number(self.body.bytes, run.len() as u64);
+        put_number(self.body.bytes, (run.start - self.written) as u64);
         (self.written, self.any) = (run.end, true);
     }
 
@@ -494,14 +495,14 @@ impl<'a, 'b> RunWriter<'a, 'b> {
         let run = std::mem::take(&mut self.pending);
         if !run.is_empty() {
             self.put_head(&run);
-            copy_rows(&self.rows, run, self.buffer);
+            copy_rows(&self.rows, run, self.body);
         }
     }
 
     /// Ends the runs. Tells whether there were any.
     fn finish(mut self) -> bool {
         self.flush();
-        self.buffer.push(0);
+        self.body.bytes.push(0);
         self.any
     }
 
@@ -539,42 +540,45 @@ impl<'a, 'b> RunWriter<'a, 'b> {
         }
     }
 
-    /// Compares the rows of a chunk, of `N` bytes each: by blocks where they are equal.
+    /// Compares the rows of a chunk, of `N` bytes each, 64 at a time. A block is first asked whether it
+    /// differs at all where the one before it did not.
     fn compare<const N: usize>(&mut self, start: usize, one: &[u8], other: &[u8]) {
         let (ones, others) = (one.as_chunks::<N>().0, other.as_chunks::<N>().0);
-        let block = BLOCK_BYTES / N;
-        let (mut row, end) = (0, ones.len());
-        while row < end {
-            let stop = end.min(row + block);
-            if ones[row..stop] == others[row..stop] {
-                row = stop;
+        let blocks = ones.chunks(BLOCK_ROWS).zip(others.chunks(BLOCK_ROWS));
+        let mut was_equal = true;
+        for (start, (ones, others)) in (start..).step_by(BLOCK_ROWS).zip(blocks) {
+            if was_equal && ones == others {
                 continue;
             }
-            while row < stop {
-                while row < stop && ones[row] == others[row] {
-                    row += 1;
-                }
-                let first = row;
-                while row < stop && ones[row] != others[row] {
-                    row += 1;
-                }
-                self.add(start + first..start + row);
+            let mut differing = 0_u64;
+            for (bit, (one, other)) in ones.iter().zip(others).enumerate() {
+                differing |= u64::from(one != other) << bit;
+            }
+            was_equal = differing == 0;
+            let mut row = start;
+            while differing != 0 {
+                let equal = differing.trailing_zeros();
+                differing >>= equal;
+                let run = differing.trailing_ones();
+                differing = differing.checked_shr(run).unwrap_or(0);
+                self.add(row + equal as usize..row + (equal + run) as usize);
+                row += (equal + run) as usize;
             }
         }
     }
 }
 
 /// Copies rows to the end of a buffer.
-fn copy_rows(rows: &Rows<'_>, run: Range<usize>, buffer: &mut Vec<u8>) {
+fn copy_rows(rows: &Rows<'_>, run: Range<usize>, body: &mut Body<'_>) {
     if rows.size() == 0 {
         return;
     }
-    buffer.reserve(run.len() * rows.size());
+    body.bytes.reserve(run.len() * rows.size());
     let mut next = run.start;
     while next < run.end {
         let piece = next..rows.rest_of_chunk(next).end.min(run.end);
         next = piece.end;
-        buffer.extend_from_slice(rows.bytes(piece));
+        body.push_rows(rows.bytes(piece));
     }
 }
 

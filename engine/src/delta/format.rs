@@ -37,8 +37,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Writes the head over the first bytes of a complete delta.
-    pub(super) fn write(&self, bytes: &mut [u8]) {
+    /// Writes the head, but for the checksum, over the first bytes of a complete delta.
+    fn put(&self, bytes: &mut [u8]) {
         let total = bytes.len() as u64;
         let flags = if self.is_whole { WHOLE } else { 0 };
         let mut at = 0;
@@ -67,8 +67,6 @@ impl Head {
         put(&self.common.to_le_bytes());
         put(&self.archetypes.to_le_bytes());
         assert_eq!(at, HEAD_BYTES, "the head is as long as it says");
-        let checksum = checksum(bytes);
-        bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
     }
 
     /// Reads the head of bytes that are a delta, and none that was damaged.
@@ -124,9 +122,57 @@ pub(super) fn mend_checksum(bytes: &mut [u8]) {
     bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// The hash of all bytes but those of the checksum itself.
+/// Bytes of a block of the body, which are hashed together: while they are still near.
+const BLOCK_BYTES: usize = 32 * 1024;
+
+/// The hash of all bytes but those of the checksum itself: of the head, and of the blocks of the body.
 fn checksum(bytes: &[u8]) -> u64 {
-    join(hash_bytes(&bytes[..CHECKSUM.start]), hash_bytes(&bytes[CHECKSUM.end..]))
+    head_checksum(bytes, body_checksum(0, &bytes[HEAD_BYTES..]))
+}
+
+fn head_checksum(bytes: &[u8], body: u64) -> u64 {
+    let parts = [&bytes[..CHECKSUM.start], &bytes[CHECKSUM.end..HEAD_BYTES]].map(hash_bytes);
+    join(join(parts[0], parts[1]), body)
+}
+
+/// Goes on with the hash of a body, from the start of a block on.
+fn body_checksum(start: u64, bytes: &[u8]) -> u64 {
+    bytes.chunks(BLOCK_BYTES).fold(start, |sum, block| join(sum, hash_bytes(block)))
+}
+
+/// The buffer of a delta that is written, and the hash of the blocks that are full.
+pub(super) struct Body<'b> {
+    pub(super) bytes: &'b mut Vec<u8>,
+    hashed: usize,
+    sum: u64,
+}
+
+impl<'b> Body<'b> {
+    /// Begins a delta, with room for its head.
+    pub(super) fn begin(bytes: &'b mut Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.resize(HEAD_BYTES, 0);
+        Self { bytes, hashed: HEAD_BYTES, sum: 0 }
+    }
+
+    /// Adds the bytes of rows, which stay.
+    #[inline]
+    pub(super) fn push_rows(&mut self, rows: &[u8]) {
+        self.bytes.extend_from_slice(rows);
+        if self.bytes.len() - self.hashed >= BLOCK_BYTES {
+            let end = self.bytes.len() - (self.bytes.len() - self.hashed) % BLOCK_BYTES;
+            self.sum = body_checksum(self.sum, &self.bytes[self.hashed..end]);
+            self.hashed = end;
+        }
+    }
+
+    /// Ends the delta.
+    pub(super) fn finish(self, head: &Head) {
+        head.put(self.bytes);
+        let body = body_checksum(self.sum, &self.bytes[self.hashed..]);
+        let checksum = head_checksum(self.bytes, body);
+        self.bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+    }
 }
 
 /// Writes a number: seven bits a byte, the lowest first, with the highest bit set where another one
