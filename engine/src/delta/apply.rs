@@ -119,12 +119,12 @@ impl World {
         let before = Arc::clone(&self.catalog);
         let is_rearranged = self.take_order(delta, parts)?;
         let prepared = self.check_delta(delta, parts).and_then(|found| {
-            let plans = self.attempt(|world| world.prepare_delta(delta, parts))?;
-            Ok((found, plans))
+            self.attempt(|world| world.prepare_delta(delta, parts))?;
+            Ok(found)
         });
         match prepared {
-            Ok((found, plans)) => {
-                let report = self.write_delta(delta, parts, &found, &plans);
+            Ok(found) => {
+                let report = self.write_delta(delta, parts, &found);
                 self.close_catalog(is_rearranged);
                 Ok(report)
             }
@@ -195,7 +195,7 @@ impl World {
         &mut self,
         delta: &Delta<'_>,
         parts: &DeltaParts,
-    ) -> Result<Vec<LogPlan>, DeltaError> {
+    ) -> Result<(), DeltaError> {
         let Self { state, memory, .. } = self;
         for part in &parts.tables {
             let table = &mut state.tables[part.number];
@@ -219,12 +219,10 @@ impl World {
                 slots.own(chunk, 0, memory)?;
             }
         }
-        let mut plans = Vec::with_capacity(parts.logs.len());
         for part in &parts.logs {
             let log = state.log_mut(part.id).expect("it was found to be known");
             let plan = plan_log(log, part).expect("it was found to have one");
             prepare_log(log, &plan, memory)?;
-            plans.push(plan);
         }
         for part in parts.resources.iter().filter(|part| part.value.is_some()) {
             let resource = state.resource_mut(part.id).expect("it was found to be known");
@@ -232,7 +230,7 @@ impl World {
             let run = [DeltaRun { rows: (0, 1), at: 0 }];
             prepare_column(resource.column_mut(), &run, (held, 1), memory)?;
         }
-        Ok(plans)
+        Ok(())
     }
 
     /// Writes everything.
@@ -241,7 +239,6 @@ impl World {
         delta: &Delta<'_>,
         parts: &DeltaParts,
         found: &Found,
-        plans: &[LogPlan],
     ) -> DeltaReport {
         let lineage = self.lineage.next();
         let Self { state, memory, catalog, .. } = self;
@@ -288,9 +285,10 @@ impl World {
         let len = parts.slots.1;
         slots.truncate(slots.chunks_for(len), memory);
         state.index.take_state(len, found.alive, &parts.index, lineage);
-        for (part, plan) in parts.logs.iter().zip(plans) {
+        for part in &parts.logs {
             let log = state.log_mut(part.id).expect("it was found to be known");
-            writing.write_log(log, part, plan, memory);
+            let plan = plan_log(log, part).expect("it was found to have one");
+            writing.write_log(log, part, &plan, memory);
         }
         for resource in state.resources.iter_mut() {
             let part = parts.resources.binary_search_by_key(&resource.component(), |part| part.id);

@@ -129,15 +129,14 @@ impl DeltaEncoder {
     fn mark(&mut self, view: &View) -> DeltaMark {
         let id = view.id();
         if let Some((_, mark)) = self.marks.iter().rev().find(|(known, _)| *known == id) {
-            let mark = *mark;
-            // The hashes of the newest view are worth most.
-            return mark;
+            return *mark;
         }
         let last = self.last.take();
         let known = last.as_ref().map(|(last, _)| (last.frozen(), &self.chunks));
         let mark = self.spare.fill(view.frozen(), known);
         std::mem::swap(&mut self.chunks, &mut self.spare);
         self.last = Some((view.clone(), mark));
+        self.marks.reserve_exact(MARKS - self.marks.len());
         if self.marks.len() == MARKS {
             self.marks.remove(0);
         }

@@ -6,6 +6,7 @@ pub(crate) use std::time::Duration;
 
 pub(crate) use convoy_engine::commands::Commands;
 pub(crate) use convoy_engine::component::{ComponentDescription, ComponentId};
+pub(crate) use convoy_engine::delta::{Delta, DeltaEncoder};
 pub(crate) use convoy_engine::events::EventCursor;
 pub(crate) use convoy_engine::memory::ArenaConfig;
 pub(crate) use convoy_engine::provider::{

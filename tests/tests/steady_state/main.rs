@@ -78,6 +78,7 @@ const PHASES: [(&str, SetUp); 45] = [
     ("a host with twenty modules", Threaded(twenty_modules)),
     ("sync_from", Plain(replicas)),
     ("sync_from, both ways", Plain(mutual_replicas)),
+    ("deltas: DeltaEncoder::encode, apply", Plain(deltas)),
     ("restore", Plain(restores)),
     ("a branch and its origin", Plain(branches)),
     ("diff, state_hash", Plain(comparisons)),

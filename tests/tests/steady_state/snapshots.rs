@@ -80,6 +80,30 @@ pub(crate) fn replicas() -> Frame {
     })
 }
 
+pub(crate) fn deltas() -> Frame {
+    let (mut world, mut entities) = filled();
+    // The follower has to know the type.
+    world.send_event(0_u32);
+    let (pool, mut encoder, mut bytes) =
+        (SnapshotPool::for_world(&world), DeltaEncoder::new(), Vec::new());
+    let mut older = world.capture(ComponentMask::ALL, &pool);
+    let mut follower = World::branch(&older).unwrap();
+    Box::new(move |frame| {
+        let number = frame as usize % entities.len();
+        *world.get_mut::<u32>(entities[number]).unwrap() += 1;
+        world.despawn(entities[number]).unwrap();
+        entities[number] = world.spawn((frame, [0.5_f32; 3]));
+        world.send_event(frame);
+        world.advance_tick();
+        let newer = world.capture(ComponentMask::ALL, &pool);
+        encoder.encode(&older, &newer, &mut bytes).unwrap();
+        follower.apply(&Delta::parse(&bytes).unwrap()).unwrap();
+        assert_eq!(follower.get::<u32>(entities[number]), Ok(&frame));
+        older = newer;
+        world.memory().mapped_bytes + follower.memory().mapped_bytes
+    })
+}
+
 /// Two worlds that took each other's room for lists, and added to it, would grow with every sync.
 pub(crate) fn mutual_replicas() -> Frame {
     let (mut world, entities) = filled();
