@@ -6,6 +6,7 @@ use convoy_engine::commands::Commands;
 use convoy_engine::delta::{Delta, DeltaError};
 use convoy_engine::events::EventCursor;
 use convoy_engine::hierarchy::{ChildOf, Children};
+use convoy_engine::list::List;
 use convoy_engine::schema::{Schema, TypeEntry, TypeLayout};
 use convoy_engine::snapshot::first_difference;
 use convoy_engine::text::Text;
@@ -66,6 +67,8 @@ pub fn delta_schema() -> Schema {
         .component(TypeEntry::<Marked>::new().named("marked", 1).with_layout())
         .component(TypeEntry::<ChildOf>::new().named("child of", 1).with_layout())
         .component(TypeEntry::<Children>::new().named("children", 1).with_layout())
+        .list(TypeEntry::<Order>::new().named("orders", 1).with_layout())
+        .list(TypeEntry::<Mode>::new().named("modes", 1).with_layout())
         .event(TypeEntry::<Order>::new().named("ordered", 1).with_layout())
         .event(TypeEntry::<Marked>::new().named("marked", 1).with_layout())
         .event(TypeEntry::<Mode>::new().named("changed", 1).with_layout())
@@ -91,7 +94,7 @@ pub fn mutate(world: &mut World, mixer: &mut Mixer, commands: &mut Commands) {
     let mode = [Mode::Idle, Mode::Busy, Mode::Broken][mixer.below(3)];
     let place = Place([number as u16 as f32, 1.0, 2.0]);
     let words = format!("text number {}", number % 40);
-    match mixer.below(34) {
+    match mixer.below(42) {
         0 | 1 => _ = world.spawn((place,)),
         2 => _ = world.spawn((place, mode, Engine(number as u16))),
         3 => {
@@ -139,6 +142,27 @@ pub fn mutate(world: &mut World, mixer: &mut Mixer, commands: &mut Commands) {
         }
         31 if number.is_multiple_of(16) => _ = world.clear(),
         32 => drop(world.reserve_entities(number as usize % 50)),
+        33 => _ = world.spawn((List::<Mode>::new(), List::<Order>::new())),
+        34 => _ = world.insert(one, (List::<Mode>::new(),)),
+        35 => _ = world.insert(one, (List::<Order>::new(), place)),
+        36 => _ = world.remove::<(List<Mode>,)>(one),
+        37 => {
+            let words = world.text(&words);
+            if let Ok(mut orders) = world.list_mut::<Order>(one) {
+                orders.extend((0..number % 7).map(|_| Order { target: other, words }));
+            }
+        }
+        38 => {
+            if let Ok(mut orders) = world.list_mut::<Order>(one) {
+                let len = orders.len();
+                orders.truncate(number as usize % (len + 1));
+            }
+        }
+        39 => world.query_mut::<&mut List<Mode>>().for_each(|mut modes| modes.push(mode)),
+        40 => world.query_mut::<&mut List<Mode>>().for_each(|mut modes| {
+            modes.pop();
+            modes.reverse();
+        }),
         _ => world.advance_tick(),
     }
 }
@@ -207,7 +231,13 @@ pub fn assert_sound(world: &mut World) {
     for &entity in &alive {
         assert!(world.contains(entity));
         let mode = world.get::<Mode>(entity).copied().ok();
-        assert!(mode.is_none_or(|mode| matches!(mode, Mode::Idle | Mode::Busy | Mode::Broken)));
+        let modes = world.list::<Mode>(entity).unwrap_or_default();
+        let mut modes = modes.iter().copied().chain(mode);
+        assert!(modes.all(|mode| matches!(mode, Mode::Idle | Mode::Busy | Mode::Broken)));
+        if let Ok(mut modes) = world.list_mut::<Mode>(entity) {
+            modes.push(Mode::Idle);
+            modes.pop();
+        }
         for child in world.children(entity).unwrap_or_else(|error| panic!("{error}")) {
             assert_eq!(world.parent(child), Ok(Some(entity)));
         }

@@ -21,10 +21,12 @@ use crate::world::delta_notes::{DeltaParts, DeltaRun, LogPart};
 use crate::world::event_log::EventLog;
 use crate::world::index::Slot;
 use crate::world::role::Role;
+use crate::world::state::State;
 
 use super::check::{Checking, Found};
 use super::encode::order_of;
 use super::error::{DeltaError, DeltaPart};
+use super::lists::{prepare_lists, write_handles};
 use super::mark::types_fingerprint;
 use super::parse::{Delta, Taking};
 
@@ -70,6 +72,7 @@ impl World {
         }
         self.memory.reclaim();
         self.state.index.settle(&mut self.memory)?;
+        self.sweep_heaps();
         self.check_types(delta)?;
         self.check_base(delta)?;
         let mut parts = mem::take(&mut self.delta.parts);
@@ -119,8 +122,15 @@ impl World {
         let before = Arc::clone(&self.catalog);
         let is_rearranged = self.take_order(delta, parts)?;
         let prepared = self.check_delta(delta, parts).and_then(|found| {
-            self.attempt(|world| world.prepare_delta(delta, parts))?;
-            Ok(found)
+            self.state.heaps.note_blocks(&mut parts.blocks);
+            let prepared = self.attempt(|world| {
+                world.prepare_lists(delta, parts)?;
+                world.prepare_delta(delta, parts)
+            });
+            if prepared.is_err() {
+                self.state.heaps.forget_blocks(&parts.blocks);
+            }
+            prepared.map(|()| found)
         });
         match prepared {
             Ok(found) => {
@@ -190,12 +200,31 @@ impl World {
         Ok(found)
     }
 
-    /// Makes every chunk that the delta writes exist and writable.
-    fn prepare_delta(
+    /// Puts the elements of the delta's lists into blocks, and makes their handles writable.
+    fn prepare_lists(
         &mut self,
         delta: &Delta<'_>,
-        parts: &DeltaParts,
+        parts: &mut DeltaParts,
     ) -> Result<(), DeltaError> {
+        let (lists, mut list_rows) = (mem::take(&mut parts.lists), mem::take(&mut parts.list_rows));
+        let prepared = lists.iter().try_for_each(|part| {
+            let bytes = delta.bytes();
+            let rows = parts
+                .table(part.table)
+                .map_or_else(|| self.state.tables[part.table].rows(), |table| table.rows);
+            let runs = parts.table(part.table);
+            let runs = runs.map_or(&[][..], |table| parts.runs_of(table, ComponentId::ENTITY));
+            let Self { state: State { tables, heaps, .. }, memory, .. } = self;
+            let table = &mut tables[part.table];
+            let list_rows = &mut list_rows[part.rows.clone()];
+            prepare_lists(bytes, (part, list_rows), runs, (table, rows), (heaps, memory))
+        });
+        (parts.lists, parts.list_rows) = (lists, list_rows);
+        prepared
+    }
+
+    /// Makes every chunk that the delta writes exist and writable.
+    fn prepare_delta(&mut self, delta: &Delta<'_>, parts: &DeltaParts) -> Result<(), DeltaError> {
         let Self { state, memory, .. } = self;
         for part in &parts.tables {
             let table = &mut state.tables[part.number];
@@ -234,12 +263,7 @@ impl World {
     }
 
     /// Writes everything.
-    fn write_delta(
-        &mut self,
-        delta: &Delta<'_>,
-        parts: &DeltaParts,
-        found: &Found,
-    ) -> DeltaReport {
+    fn write_delta(&mut self, delta: &Delta<'_>, parts: &DeltaParts, found: &Found) -> DeltaReport {
         let lineage = self.lineage.next();
         let Self { state, memory, catalog, .. } = self;
         let mut writing = Writing {
@@ -247,6 +271,14 @@ impl World {
             registry: &catalog.registry,
             report: DeltaReport { tables: parts.tables.len() as u64, ..DeltaReport::default() },
         };
+        for part in &parts.lists {
+            let lists = &parts.list_rows[part.rows.clone()];
+            let (table, now) = (&mut state.tables[part.table], memory.now());
+            write_handles((part, lists), &catalog.registry, (table, now));
+            let elements = lists.iter().map(|list| u64::from(list.len)).sum::<u64>();
+            let size = catalog.registry.info(part.id).list().map_or(0, |list| list.size as u64);
+            writing.report.bytes_written += elements * size;
+        }
         let kept = if delta.head.is_whole { 0 } else { delta.head.common as usize };
         let mut listed = parts.tables.iter().peekable();
         for (number, table) in state.tables.iter_mut().enumerate() {

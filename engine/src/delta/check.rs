@@ -10,12 +10,13 @@ use crate::storage::links::{ChildOf, Children};
 use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, Entity};
 use crate::world::World;
-use crate::world::delta_notes::DeltaParts;
+use crate::world::delta_notes::{DeltaParts, ListPart};
 use crate::world::index::Slot;
 use crate::world::index::delta::{is_sound_head, may_hold};
 
 use super::error::{DeltaError, DeltaPart};
 use super::format::Head;
+use super::lists::check_lists;
 use super::overlay::Overlay;
 
 /// A delta that was taken apart, and the world it is for, whose archetypes are in the order of the delta.
@@ -83,6 +84,7 @@ impl<'a> Checking<'a> {
             return malformed(DeltaPart::Index);
         }
         self.check_links(seen)?;
+        self.check_all_lists()?;
         self.check_values()?;
         Ok(found)
     }
@@ -109,9 +111,31 @@ impl<'a> Checking<'a> {
                 }
                 next >= part.rows
             };
-            let mut filled = table.columns().iter().filter(|column| column.size() > 0);
+            let registry = &self.world.catalog.registry;
+            let is_list = |id: ComponentId| registry.info(id).list().is_some();
+            let filled = table.columns().iter().filter(|column| column.size() > 0);
+            let mut filled = filled.filter(|column| !is_list(column.component()));
             if !filled.all(|column| has_all(column.component())) {
                 return malformed(DeltaPart::Tables);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists are those of their tables, and all new rows have theirs.
+    fn check_all_lists(&self) -> Result<(), DeltaError> {
+        let (tables, registry) = (&self.world.state.tables, &self.world.catalog.registry);
+        let known = |part: &ListPart| {
+            tables.get(part.table).is_some_and(|table| table.mask().contains(part.id))
+        };
+        if !self.parts.lists.iter().all(known) {
+            return malformed(DeltaPart::Lists);
+        }
+        for table in 0..self.head.archetypes as usize {
+            let (mask, rows) = (tables[table].mask(), (self.held(table), self.rows(table)));
+            for id in mask.iter().filter(|&id| registry.info(id).list().is_some()) {
+                let lists = self.parts.lists_of(table, id);
+                check_lists((self.bytes, registry), (id, lists), rows)?;
             }
         }
         Ok(())

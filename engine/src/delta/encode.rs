@@ -17,6 +17,7 @@ use crate::world::index::{EntityIndex, Slot};
 
 use super::error::DeltaError;
 use super::format::{Body, Head, put_number};
+use super::lists::write_lists;
 use super::mark::{ChunkMarks, DeltaMark, types_fingerprint};
 
 /// The numbers of the parts of a delta.
@@ -26,6 +27,7 @@ pub(super) const TABLES: u8 = 3;
 pub(super) const EVENTS: u8 = 4;
 pub(super) const RESOURCES: u8 = 5;
 pub(super) const TEXTS: u8 = 6;
+pub(super) const LISTS: u8 = 7;
 pub(super) const END: u8 = 0;
 
 /// Bytes between two runs that are written with them: as many as the head of a run has.
@@ -209,6 +211,8 @@ impl<'a> Views<'a> {
         self.write_archetypes(body.bytes);
         self.write_index(&mut body);
         self.write_tables(&mut body);
+        body.bytes.push(LISTS);
+        write_lists(&mut body, self.newer, (self.older, self.common));
         self.write_events(&mut body);
         self.write_resources(body.bytes);
         self.write_texts(body.bytes);
@@ -315,7 +319,8 @@ impl<'a> Views<'a> {
             put_number(body.bytes, table as u64 + 1);
             put_number(body.bytes, rows as u64);
             let head = body.bytes.len();
-            for id in archetype.mask().iter() {
+            let registry = &self.newer.catalog().registry;
+            for id in archetype.mask().iter().filter(|&id| registry.info(id).list().is_none()) {
                 let Some(column) = self.newer.column(table, id) else { continue };
                 let start = body.bytes.len();
                 put_number(body.bytes, id.index() as u64 + 1);

@@ -84,6 +84,8 @@ pub enum DeltaPart {
     Index,
     /// The rows of tables.
     Tables,
+    /// The elements of lists.
+    Lists,
     /// The links of the hierarchy in them.
     Hierarchy,
     /// Event logs.
@@ -101,6 +103,7 @@ impl fmt::Display for DeltaPart {
             Self::Archetypes => "archetypes",
             Self::Index => "entity index",
             Self::Tables => "tables",
+            Self::Lists => "lists",
             Self::Hierarchy => "hierarchy",
             Self::Events => "events",
             Self::Resources => "resources",

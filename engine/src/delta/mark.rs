@@ -13,6 +13,7 @@ use crate::world::delta_notes::KnownState;
 use crate::world::index::EntityIndex;
 use crate::world::state::Holder;
 use crate::world::state_hash::{hash_index, hash_slots};
+use crate::world::store::Store;
 
 /// The mark of a state: worlds with equal marks are equal in everything that a delta changes, almost
 /// certainly, however they came to it.
@@ -127,7 +128,8 @@ pub(super) fn types_fingerprint(registry: &Registry, schema: u64, count: usize) 
     let start = join(schema, join(shape.bytes_max as u64, shape.rows_max as u64));
     (0..count).map(|number| registry.info(ComponentId::new(number))).fold(start, |mark, info| {
         let is_toggle = u64::from(info.toggle().is_some());
-        join(mark, join(info.key(), join(u64::from(info.version()), is_toggle)))
+        let is_list = u64::from(info.list().is_some());
+        join(mark, join(info.key(), join(u64::from(info.version()), is_toggle | is_list << 1)))
     })
 }
 
@@ -156,6 +158,7 @@ impl ChunkMarks {
         self.clear();
         let catalog = frozen.catalog();
         let mut state = StateHasher::new(&catalog.registry);
+        let store = Store::frozen(frozen, &frozen.head.mask);
         for (table, archetype) in catalog.archetypes().iter().enumerate().take(frozen.table_count())
         {
             self.tables.push(self.hashes.len());
@@ -171,7 +174,13 @@ impl ChunkMarks {
             let columns = archetype.mask().iter().filter_map(|id| {
                 let rows = frozen.column(table, id)?;
                 let others = known.and_then(|(other, _)| other.column(table, id));
-                let hash = self.hash_column(&rows, known_of(others, known, &mut at), hash_run);
+                let known = known_of(others, known, &mut at);
+                let hash = match store.lists(id) {
+                    Some(lists) => {
+                        self.hash_column(&rows, known, |rows, run| lists.hash(rows, run))
+                    }
+                    None => self.hash_column(&rows, known, hash_run),
+                };
                 Some((id, hash))
             });
             state.add_table(rows, columns);
@@ -212,7 +221,7 @@ impl ChunkMarks {
         &mut self,
         rows: &Rows<'_>,
         known: Option<(Rows<'_>, &[u64])>,
-        hash_chunk: fn(&Rows<'_>, std::ops::Range<usize>) -> u64,
+        hash_chunk: impl Fn(&Rows<'_>, std::ops::Range<usize>) -> u64,
     ) -> u64 {
         let end = if rows.size() == 0 { 0 } else { rows.len() };
         let (mut next, mut hash, mut chunk) = (0, 0, 0);

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod encode;
 pub(crate) mod error;
 pub(crate) mod format;
+pub(crate) mod lists;
 pub(crate) mod mark;
 pub(crate) mod overlay;
 pub(crate) mod parse;

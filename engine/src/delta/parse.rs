@@ -13,10 +13,11 @@ use crate::world::delta_notes::{
 use crate::world::index::Slot;
 
 use super::encode::{
-    ARCHETYPES, DeltaEncoder, END, EVENTS, INDEX, RESOURCES, TABLES, TEXTS, mask_of,
+    ARCHETYPES, DeltaEncoder, END, EVENTS, INDEX, LISTS, RESOURCES, TABLES, TEXTS, mask_of,
 };
 use super::error::{DeltaError, DeltaPart};
 use super::format::{HEAD_BYTES, Head, Reader, mend_checksum};
+use super::lists::take_lists;
 use super::mark::DeltaMark;
 
 /// The difference of two states of a world, as bytes: see the [page of the module](super).
@@ -135,6 +136,8 @@ impl<'a, 'p> Taking<'a, 'p> {
         self.take_index()?;
         self.reader.begin(DeltaPart::Tables, TABLES)?;
         self.take_tables()?;
+        self.reader.begin(DeltaPart::Lists, LISTS)?;
+        take_lists(&mut self.reader, &self.head, &self.world.catalog.registry, self.parts)?;
         self.reader.begin(DeltaPart::Events, EVENTS)?;
         self.take_events()?;
         self.reader.begin(DeltaPart::Resources, RESOURCES)?;
@@ -274,6 +277,9 @@ impl<'a, 'p> Taking<'a, 'p> {
             let first = self.parts.columns.len();
             while let Some(id) = self.reader.number()?.checked_sub(1) {
                 let id = self.id(id)?;
+                if registry.info(id).list().is_some() {
+                    return self.reader.malformed();
+                }
                 let size = registry.info(id).size();
                 let is_next = self.parts.columns[first..].last().is_none_or(|last| last.id < id);
                 if !is_next || self.reader.number()? != size as u64 {

@@ -9,6 +9,8 @@
 //! While blocks are lent out for writing their chunks don't move: a chunk is full-sized and the world's own in this
 //! epoch before the first address of it is taken, and a class that grows gets more chunks.
 
+#![allow(unsafe_code, reason = "says that all bytes are blocks")]
+
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -174,6 +176,15 @@ impl Heap {
         };
         self.taken += 1;
         Ok(BlockPlace::new(class, block))
+    }
+
+    /// Writes the elements of a block that was just taken.
+    pub(crate) fn fill(&mut self, place: BlockPlace, elements: &[u8], now: Now<'_>) {
+        let (class, block) = place.get().expect("there is a block");
+        let row = self.classes[class].columns[0].writable_row(block, now);
+        let row = row.expect("a block that was taken is writable");
+        // SAFETY: a block is bytes; lists see to it that those below their length are elements.
+        unsafe { row.write_first_bytes(elements) };
     }
 
     /// Where a block that was made writable begins.

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::storage::epoch::Epoch;
 use crate::storage::index_state::IndexState;
+use crate::storage::list::BlockPlace;
 use crate::storage::room::{list_bytes, shrink_list};
 use crate::storage::{ComponentId, ComponentMask};
 
@@ -45,6 +46,25 @@ pub(crate) struct ColumnPart {
     pub(crate) runs: Range<usize>,
 }
 
+/// The lists of one column that a delta sets.
+#[derive(Clone)]
+pub(crate) struct ListPart {
+    pub(crate) table: usize,
+    pub(crate) id: ComponentId,
+    /// Some of the rows of lists.
+    pub(crate) rows: Range<usize>,
+}
+
+/// A list that a delta sets: its row, how many elements it has and where their bytes start, and the block that they
+/// are in.
+#[derive(Clone, Copy)]
+pub(crate) struct ListRow {
+    pub(crate) row: u32,
+    pub(crate) len: u32,
+    pub(crate) at: usize,
+    pub(crate) place: BlockPlace,
+}
+
 /// A table that a delta changes: its rows, and the columns with other values.
 #[derive(Clone)]
 pub(crate) struct TablePart {
@@ -81,6 +101,11 @@ pub(crate) struct DeltaParts {
     pub(crate) columns: Vec<ColumnPart>,
     /// In ascending order of numbers.
     pub(crate) tables: Vec<TablePart>,
+    /// In ascending order of tables and ids.
+    pub(crate) lists: Vec<ListPart>,
+    pub(crate) list_rows: Vec<ListRow>,
+    /// How many blocks there were of each size of each list.
+    pub(crate) blocks: Vec<u32>,
     /// How many slots the index has in the base and in the target.
     pub(crate) slots: (usize, usize),
     pub(crate) slot_runs: Range<usize>,
@@ -101,8 +126,24 @@ impl DeltaParts {
     /// Forgets a delta, and keeps the lists' room.
     pub(crate) fn clear(&mut self) {
         let Self {
-            masks, runs, columns, tables, index, logs, resources, texts, numbers, seen, ..
+            masks,
+            runs,
+            columns,
+            tables,
+            lists,
+            list_rows,
+            blocks,
+            index,
+            logs,
+            resources,
+            texts,
+            numbers,
+            seen,
+            ..
         } = self;
+        lists.clear();
+        list_rows.clear();
+        blocks.clear();
         masks.clear();
         runs.clear();
         columns.clear();
@@ -123,6 +164,12 @@ impl DeltaParts {
         found.map_or(&[], |column| &self.runs[column.runs.clone()])
     }
 
+    /// The lists of a column of a table that the delta sets.
+    pub(crate) fn lists_of(&self, table: usize, id: ComponentId) -> &[ListRow] {
+        let found = self.lists.binary_search_by_key(&(table, id), |part| (part.table, part.id));
+        found.map_or(&[], |found| &self.list_rows[self.lists[found].rows.clone()])
+    }
+
     /// The part of a table, if the delta changes it.
     pub(crate) fn table(&self, number: usize) -> Option<&TablePart> {
         let found = self.tables.binary_search_by_key(&number, |table| table.number).ok()?;
@@ -134,9 +181,24 @@ impl DeltaNotes {
     /// Bytes of the lists.
     pub(crate) fn list_bytes(&self) -> usize {
         let DeltaParts {
-            masks, runs, columns, tables, logs, resources, texts, numbers, seen, ..
+            masks,
+            runs,
+            columns,
+            tables,
+            lists,
+            list_rows,
+            blocks,
+            logs,
+            resources,
+            texts,
+            numbers,
+            seen,
+            ..
         } = &self.parts;
         list_bytes(masks)
+            + list_bytes(lists)
+            + list_bytes(list_rows)
+            + list_bytes(blocks)
             + list_bytes(runs)
             + list_bytes(columns)
             + list_bytes(tables)
@@ -155,6 +217,9 @@ impl DeltaNotes {
             runs,
             columns,
             tables,
+            lists,
+            list_rows,
+            blocks,
             index,
             logs,
             resources,
@@ -164,6 +229,9 @@ impl DeltaNotes {
             ..
         } = &mut self.parts;
         shrink_list(masks)
+            + shrink_list(lists)
+            + shrink_list(list_rows)
+            + shrink_list(blocks)
             + shrink_list(runs)
             + shrink_list(columns)
             + shrink_list(tables)

@@ -48,6 +48,18 @@ impl Heaps {
         self.heaps.drain(count..).for_each(|mut heap| heap.clear(memory));
     }
 
+    /// Notes how many blocks there are of each size.
+    pub(crate) fn note_blocks(&self, counts: &mut Vec<u32>) {
+        let blocks = self.heaps.iter().flat_map(Heap::classes);
+        counts.extend(blocks.map(|blocks| blocks.rows() as u32));
+    }
+
+    /// Forgets the blocks that came after they were noted, and which are free.
+    pub(crate) fn forget_blocks(&mut self, counts: &[u32]) {
+        let blocks = self.heaps.iter_mut().flat_map(Heap::classes_mut);
+        blocks.zip(counts).for_each(|(blocks, &count)| blocks.set_rows(count as usize));
+    }
+
     #[inline]
     fn number(&self, list: ComponentId) -> Option<usize> {
         self.lists.binary_search(&list).ok()

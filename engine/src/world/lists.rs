@@ -64,6 +64,10 @@ impl<'a> Lists<'a> {
         Self { shape, blocks }
     }
 
+    pub(crate) fn shape(&self) -> ListShape {
+        self.shape
+    }
+
     /// The lists without their borrow.
     ///
     /// # Safety

@@ -42,7 +42,7 @@ enum SetUp {
 use SetUp::{Plain, Threads as Threaded};
 
 /// Every phase by its name.
-const PHASES: [(&str, SetUp); 45] = [
+const PHASES: [(&str, SetUp); 46] = [
     ("spawn, despawn", Plain(spawn_and_despawn)),
     ("spawn_batch, QueryMut::despawn", Plain(spawn_batch)),
     ("spawn_columns, despawn_many", Plain(spawn_columns)),

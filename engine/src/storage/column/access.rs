@@ -322,6 +322,17 @@ impl<'c> RowMut<'c> {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr().as_ptr(), bytes.len()) };
     }
 
+    /// Writes the first bytes of a row.
+    ///
+    /// # Safety
+    ///
+    /// All bytes are values of the column's component.
+    pub(in crate::storage) unsafe fn write_first_bytes(self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.column.size(), "the bytes are in the row");
+        // SAFETY: the row has as many bytes at the least, and the rest as in `write_copy`.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr().as_ptr(), bytes.len()) };
+    }
+
     /// Writes a value that was recorded.
     #[inline]
     pub(crate) fn write_recorded<T: Component>(self, value: RecordedValue<'_, T>) {

@@ -169,6 +169,8 @@ pub(crate) struct TypeShape {
     pub(crate) layout: Option<&'static Layout>,
     /// The elements, where the rows are handles of lists.
     pub(crate) list: Option<ListShape>,
+    /// Which bytes are an element.
+    pub(crate) element_check: Check,
 }
 
 impl TypeShape {
@@ -183,6 +185,7 @@ impl TypeShape {
             check: Check::of::<T>(),
             layout: None,
             list: None,
+            element_check: Check::None,
         }
     }
 
@@ -196,14 +199,16 @@ impl TypeShape {
         } else {
             None
         };
-        Self { name: name_of::<List<T>>(), layout, list, ..Self::of::<ListHandle<T>>() }
+        let (name, element_check) = (name_of::<List<T>>(), Check::of::<T>());
+        Self { name, layout, list, element_check, ..Self::of::<ListHandle<T>>() }
     }
 
     pub(crate) fn described(description: &ComponentDescription<'_>) -> Self {
         let ComponentDescription { name, size, align } = *description;
         let (name, type_id, check) = (intern(name), None, Check::None);
-        let (is_stable, version) = (false, 0);
-        Self { name, is_stable, version, size, align, type_id, check, layout: None, list: None }
+        let (is_stable, version, layout, list) = (false, 0, None, None);
+        let element_check = Check::None;
+        Self { name, is_stable, version, size, align, type_id, check, layout, list, element_check }
     }
 }
 
@@ -297,6 +302,11 @@ impl ComponentInfo {
 
     pub(crate) fn check(&self) -> Check {
         self.shape.check
+    }
+
+    /// Which bytes are an element of a list.
+    pub(crate) fn element_check(&self) -> Check {
+        self.shape.element_check
     }
 
     /// Bytes of one value.
