@@ -587,7 +587,7 @@ fn chunks_of_lists_that_are_lent_out_stay_where_they_are() {
     let mut other = lists.next().unwrap();
     other.push(3);
     list.push(2);
-    drop((list, other, lists));
+    assert_eq!((list.len(), other.len()), (2, 5));
     assert_eq!(world.list::<u32>(first).unwrap(), [1, 2]);
 }
 

@@ -131,8 +131,8 @@ impl<'a> Checking<'a> {
         if !self.parts.lists.iter().all(known) {
             return malformed(DeltaPart::Lists);
         }
-        for table in 0..self.head.archetypes as usize {
-            let (mask, rows) = (tables[table].mask(), (self.held(table), self.rows(table)));
+        for (table, known) in tables.iter().enumerate().take(self.head.archetypes as usize) {
+            let (mask, rows) = (known.mask(), (self.held(table), self.rows(table)));
             for id in mask.iter().filter(|&id| registry.info(id).list().is_some()) {
                 let lists = self.parts.lists_of(table, id);
                 check_lists((self.bytes, registry), (id, lists), rows)?;

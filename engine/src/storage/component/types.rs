@@ -90,9 +90,8 @@ use crate::storage::text::Text;
 ///   that means none.
 /// * **A string** is a [`Text`](crate::text::Text), eight bytes whose content the world keeps, or its bytes in an
 ///   array.
-/// * **A `Vec`** is a [`List`](crate::list::List), whose elements lie in the world's columns. A map or a set is a
-/// list that
-///   is kept sorted, or entities of their own, with a component that names their owner
+/// * **A `Vec`** is a [`List`](crate::list::List), whose elements lie in the world's columns. A map or a
+///   set is a list that is kept sorted, or entities of their own, with a component that names their owner
 ///   (see [`World::set_parent`](crate::World::set_parent)).
 /// * **A pointer, a reference, an `Arc`, a handle of the system** goes into a local resource
 ///   ([`World::insert_local`](crate::World::insert_local)), which no snapshot captures, and the
