@@ -65,8 +65,10 @@ fn hunt(world: &mut World) -> Vec<Entity> {
     caught
 }
 
-/// Returns how many were caught in each round, and the targets in the end.
-pub(crate) fn run() -> Result<(Vec<usize>, Vec<Option<Entity>>), Box<dyn Error>> {
+/// How many were caught in each round, and the targets in the end.
+type Hunt = (Vec<usize>, Vec<Option<Entity>>);
+
+pub(crate) fn run() -> Result<Hunt, Box<dyn Error>> {
     let mut world = World::new();
     let hunters = [0.0, 10.0].map(|x| world.spawn((Place([x, 0.0]), Target::default())));
     for x in [1.0, 2.0, 9.0] {
