@@ -38,6 +38,7 @@
 //! | find changes | [`Changed`](query::Changed), [`diff()`](snapshot::diff): [`guide::change_detection`] | nothing for writers; the chunks that were written |
 //! | compare two runs | [`World::state_hash`], [`first_difference`](snapshot::first_difference) | the chunks that were written since the last hash |
 //! | replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed |
+//! | send worlds and their changes | [`DeltaEncoder`](delta::DeltaEncoder), [`World::apply`]: [`delta`] | the chunks that differ |
 //! | send messages | [`World::send_event`], [`EventCursor`](events::EventCursor), [`Commands`](commands::Commands) | one row |
 //! | describe types at run time | [`Schema`](schema::Schema), [`World::register_described`], [`World::query_described`] | as typed ones |
 //! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |

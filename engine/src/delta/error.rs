@@ -5,6 +5,7 @@ use std::fmt;
 use convoy_pool::MemoryError;
 
 use crate::storage::TextError;
+use crate::world::ComponentError;
 
 use super::mark::DeltaMark;
 
@@ -68,6 +69,14 @@ pub enum DeltaError {
     Text(TextError),
     /// The world is a replica of some columns only.
     PartialReplica,
+    /// The world of [`World::apply_mapped`](crate::World::apply_mapped) lacks a type of the source, or has
+    /// another one under its name.
+    UnknownType {
+        /// The type.
+        component: &'static str,
+    },
+    /// An entity can't be changed as [`World::apply_mapped`](crate::World::apply_mapped) has to.
+    Entities(ComponentError),
     /// No memory for the rows.
     Memory(MemoryError),
 }
@@ -153,6 +162,10 @@ impl fmt::Display for DeltaError {
             Self::PartialReplica => {
                 formatter.write_str("the world is a replica of some columns only")
             }
+            Self::UnknownType { component } => {
+                write!(formatter, "the world knows no {component} as the source does: register it")
+            }
+            Self::Entities(error) => error.fmt(formatter),
             Self::Memory(error) => error.fmt(formatter),
         }
     }
@@ -162,6 +175,7 @@ impl std::error::Error for DeltaError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Text(error) => Some(error),
+            Self::Entities(error) => Some(error),
             Self::Memory(error) => Some(error),
             _ => None,
         }

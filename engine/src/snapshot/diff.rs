@@ -353,6 +353,16 @@ impl<'a> Diff<'a> {
             .map(|RowPair { entity, newer, .. }| (entity, *newer.0.get::<u8>(newer.1) == ENABLED)))
     }
 
+    /// [`Diff::switched`] by the id of a toggle.
+    pub(crate) fn switched_by(
+        &self,
+        toggle: ComponentId,
+    ) -> impl Iterator<Item = (Entity, bool)> + use<'a> {
+        let switched = self.row_pairs(toggle);
+        switched
+            .map(|RowPair { entity, newer, .. }| (entity, *newer.0.get::<u8>(newer.1) == ENABLED))
+    }
+
     /// The bytes of the values of component `id` that differ, in the order of [`Diff::changed`].
     ///
     /// # Errors
