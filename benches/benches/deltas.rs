@@ -1,7 +1,8 @@
 //! Deltas: writing the difference of two views of a million entities, applying it, and a whole world.
 //!
 //! In `1%_of_chunks` each frame changes all rows of a hundredth of the chunks of four columns. `memcpy` copies
-//! the bytes of these chunks from plain columns, which were written just before as well, to a buffer. In
+//! the bytes of the chunks that are compared from plain columns to a buffer: of those just written, and of those
+//! of before, which lie elsewhere and were last looked at when they were written. In
 //! `apply`, `raw` copies the rows from a buffer to plain columns, and `convoy writes` sets them by
 //! `World::get_mut`. In `whole`, `memcpy` copies all columns, handles included.
 
@@ -100,6 +101,8 @@ fn write(world: &mut World, entity: Entity, frame: usize) {
 /// The four columns, and the handles, in plain memory.
 struct Plain {
     columns: Vec<(usize, Vec<u8>)>,
+    /// As they were before the frame.
+    before: Vec<Vec<u8>>,
     frame: usize,
     buffer: Vec<u8>,
 }
@@ -108,10 +111,15 @@ impl Plain {
     fn new() -> Self {
         let sizes = [12, 12, 12, 4];
         let columns = sizes.map(|size| (size, vec![1; size * ENTITIES])).into();
-        Self { columns, frame: 0, buffer: vec![1; 60 * ENTITIES] }
+        let before = sizes.map(|size| vec![1; size * ENTITIES]).into();
+        Self { columns, before, frame: 0, buffer: vec![1; 60 * ENTITIES] }
     }
 
     fn step(&mut self) {
+        for (column, at, bytes) in self.pieces() {
+            let written = &self.columns[column].1[at..at + bytes];
+            self.before[column][at..at + bytes].copy_from_slice(written);
+        }
         self.frame += 1;
         for (size, column) in &mut self.columns {
             for row in changed(self.frame) {
@@ -145,6 +153,7 @@ fn encode(group: &mut Group<'_>) {
             plain.buffer.clear();
             for &(column, at, bytes) in pieces.iter() {
                 plain.buffer.extend_from_slice(&plain.columns[column].1[at..at + bytes]);
+                plain.buffer.extend_from_slice(&plain.before[column][at..at + bytes]);
             }
             plain.buffer.len()
         },

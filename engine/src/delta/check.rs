@@ -12,7 +12,7 @@ use crate::storage::{ComponentId, Entity};
 use crate::world::World;
 use crate::world::delta_notes::{DeltaParts, ListPart};
 use crate::world::index::Slot;
-use crate::world::index::delta::{is_sound_head, may_hold};
+use crate::world::index::delta::{Slots, is_sound_head, may_hold};
 
 use super::error::{DeltaError, DeltaPart};
 use super::format::Head;
@@ -79,8 +79,12 @@ impl<'a> Checking<'a> {
         self.check_tables()?;
         let found = self.check_entities()?;
         let slots = self.slots();
-        let slot = |index: u32| slots.get::<Slot>(index as usize).unwrap_or(Slot::UNUSED);
-        if !is_sound_head(&self.parts.index, self.parts.slots.1, slot, numbers) {
+        let all = Slots {
+            lens: self.parts.slots,
+            slot: |index: u32| slots.get::<Slot>(index as usize).unwrap_or(Slot::UNUSED),
+            brought: slots.brought::<Slot>(),
+        };
+        if !is_sound_head(&self.parts.index, &all, numbers) {
             return malformed(DeltaPart::Index);
         }
         self.check_links(seen)?;

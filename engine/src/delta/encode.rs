@@ -516,12 +516,13 @@ impl<'a, 'b, 'c> RunWriter<'a, 'b, 'c> {
         assert_eq!(older.size(), size, "both columns hold one component");
         let end = if size == 0 { 0 } else { older.len().min(self.rows.len()) };
         let mut next = 0;
-        while next < end {
-            let run = next..self.rows.rest_of_chunk(next).end.min(end);
-            next = run.end;
-            if self.rows.shares_chunk(older, run.start) {
-                continue;
+        loop {
+            let start = self.rows.next_unshared(older, next);
+            if start >= end {
+                break;
             }
+            let run = start..self.rows.rest_of_chunk(start).end.min(end);
+            next = run.end;
             let (one, other) = (older.bytes(run.clone()), self.rows.bytes(run.clone()));
             match size {
                 4 => self.compare::<4>(run.start, one, other),

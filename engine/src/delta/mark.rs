@@ -225,13 +225,29 @@ impl ChunkMarks {
     ) -> u64 {
         let end = if rows.size() == 0 { 0 } else { rows.len() };
         let (mut next, mut hash, mut chunk) = (0, 0, 0);
+        // All chunks but the last have the same rows where both have them.
+        let same_len = known.as_ref().is_some_and(|(others, _)| others.len() == rows.len());
         while next < end {
+            let others = known.as_ref().filter(|(others, _)| next < others.len());
+            if let Some((others, hashes)) = others {
+                let mut shared = rows.next_unshared(others, next);
+                if !same_len && shared == end.min(others.len()) {
+                    // The last one of either has more rows there or here.
+                    let in_last = shared.checked_sub(1).filter(|_| shared > next);
+                    shared = in_last.map_or(next, |row| rows.start_of_chunk(row));
+                }
+                let count = rows.chunks_between(next, shared);
+                for &own in &hashes[chunk..chunk + count] {
+                    hash = join(hash, own);
+                }
+                self.hashes.extend_from_slice(&hashes[chunk..chunk + count]);
+                (next, chunk) = (shared, chunk + count);
+                if next >= end {
+                    break;
+                }
+            }
             let run = rows.rest_of_chunk(next);
-            let same = known.as_ref().and_then(|(others, hashes)| {
-                let is_there = next < others.len() && others.rest_of_chunk(next) == run;
-                (is_there && rows.shares_chunk(others, next)).then(|| hashes[chunk])
-            });
-            let own = same.unwrap_or_else(|| hash_chunk(rows, run.clone()));
+            let own = hash_chunk(rows, run.clone());
             self.hashes.push(own);
             hash = join(hash, own);
             (next, chunk) = (run.end, chunk + 1);

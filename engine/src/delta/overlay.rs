@@ -62,7 +62,7 @@ impl<'a> Overlay<'a> {
     /// The rows that the delta brings, with their values.
     pub(super) fn brought<T: Component + AnyBitPattern>(
         &self,
-    ) -> impl Iterator<Item = (usize, T)> + use<'a, T> {
+    ) -> impl Iterator<Item = (usize, T)> + Clone + use<'a, T> {
         let bytes = self.bytes;
         self.runs.iter().flat_map(move |run| {
             let rows = run.rows.0 as usize..run.rows.1 as usize;

@@ -82,6 +82,30 @@ impl<'a> Rows<'a> {
         self.rows_log2 == other.rows_log2 && self.chunks[chunk].chunk == other.chunks[chunk].chunk
     }
 
+    /// The first row of the chunk of `row`.
+    pub(crate) fn start_of_chunk(&self, row: usize) -> usize {
+        row >> self.rows_log2 << self.rows_log2
+    }
+
+    /// How many chunks there are from the one that begins with `row` to where `end` is one's beginning, or
+    /// the end of the rows.
+    pub(crate) fn chunks_between(&self, row: usize, end: usize) -> usize {
+        end.div_ceil(1 << self.rows_log2) - (row >> self.rows_log2)
+    }
+
+    /// The first row from `row` on, where a chunk begins, that lies in other memory there, in chunks that both
+    /// have: the end of these where there is none.
+    pub(crate) fn next_unshared(&self, other: &Rows<'_>, row: usize) -> usize {
+        let end = self.len.min(other.len);
+        if self.rows_log2 != other.rows_log2 || row >= end {
+            return row;
+        }
+        let chunk = row >> self.rows_log2;
+        let pairs = self.chunks[chunk..].iter().zip(&other.chunks[chunk..]);
+        let shared = pairs.take_while(|(own, theirs)| own.chunk == theirs.chunk).count();
+        ((chunk + shared) << self.rows_log2).min(end).max(row)
+    }
+
     /// Whether two rows, which have bytes, lie in the same memory.
     pub(crate) fn is_same_chunk(&self, row: usize, other: usize) -> bool {
         self.chunks[row >> self.rows_log2].chunk == self.chunks[other >> self.rows_log2].chunk

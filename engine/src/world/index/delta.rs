@@ -76,14 +76,25 @@ const BEYOND_MAX: u32 = 1 << 20;
 /// How many handles a lane may need where the world has few slots.
 const NEED_MAX: u32 = 1 << 12;
 
-/// Whether a head goes with `len` slots, which `slot` tells. `numbers` is scratch.
+/// The slots of an index as they will be.
+pub(crate) struct Slots<S, B> {
+    /// How many there were, and how many there will be.
+    pub(crate) lens: (usize, usize),
+    /// The slot of an index.
+    pub(crate) slot: S,
+    /// Those that come from elsewhere. All others beyond the old ones are unused.
+    pub(crate) brought: B,
+}
+
+/// Whether a head goes with slots. Costs the slots that there were, and those that are brought. `numbers` is
+/// scratch.
 pub(crate) fn is_sound_head(
     state: &IndexState,
-    len: usize,
-    slot: impl Fn(u32) -> Slot,
+    slots: &Slots<impl Fn(u32) -> Slot, impl Iterator<Item = (usize, Slot)> + Clone>,
     numbers: &mut Vec<(u32, u32)>,
 ) -> bool {
     let IndexHead { free_head, reserved_from, fresh } = state.head;
+    let (held, len) = slots.lens;
     let is_settled = reserved_from == NONE && len <= END as usize;
     if !is_settled || fresh > END || !(is_own(fresh) || fresh == END) {
         return false;
@@ -92,13 +103,14 @@ pub(crate) fn is_sound_head(
     if fresh > len && territory::own_count(&(len..fresh)) > BEYOND_MAX {
         return false;
     }
-    // A chain without a circle has no more links than there are slots.
+    // A chain without a circle has no more links than there are slots that were used.
+    let links_max = if free_head == NONE { 0 } else { held + slots.brought.clone().count() };
     let (mut next, mut links) = (free_head, 0);
     while next != NONE {
-        if next >= len || links == len {
+        if next >= len || links == links_max {
             return false;
         }
-        let free = slot(next);
+        let free = (slots.slot)(next);
         let SlotUse::Free(after) = free.slot_use() else { return false };
         if free.generation == 0 {
             return false;
@@ -106,8 +118,8 @@ pub(crate) fn is_sound_head(
         (next, links) = (after, links + 1);
     }
     are_sound_lanes(state, len)
-        && are_sound_reserved(state, len, &slot, numbers)
-        && are_sound_ranges(state, len, &slot, numbers)
+        && are_sound_reserved(state, len, &slots.slot, numbers)
+        && are_sound_ranges(state, slots, numbers)
 }
 
 /// A lane has no more indices than it was given, and its recordings need no more handles than the
@@ -151,26 +163,34 @@ fn are_sound_reserved(
 /// that it has noticed ascend.
 fn are_sound_ranges(
     state: &IndexState,
-    len: u32,
-    slot: impl Fn(u32) -> Slot,
+    slots: &Slots<impl Fn(u32) -> Slot, impl Iterator<Item = (usize, Slot)> + Clone>,
     numbers: &mut Vec<(u32, u32)>,
 ) -> bool {
     numbers.clear();
     numbers.extend(state.given_back.iter().map(|back| (back.range.start, back.range.end)));
+    if numbers.is_empty() {
+        return true;
+    }
     let noticed = state.given_back.iter().filter(|back| back.recalled);
     let ascends = noticed.map(|back| back.range.start).is_sorted();
     numbers.sort_unstable();
     let is_apart = numbers.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+    let is_outside = |index: u32| {
+        let after = numbers.partition_point(|range| range.1 <= index);
+        numbers.get(after).is_none_or(|range| index < range.0)
+    };
+    let held = slots.lens.0.min(slots.lens.1) as u32;
     ascends
         && is_apart
         && numbers.iter().all(|&(start, end)| {
             let is_own_range = start < end && end <= state.head.fresh && is_own(start);
-            is_own_range && (start..end.min(len)).all(|index| slot(index) == Slot::UNUSED)
+            is_own_range && (start..end.min(held)).all(|index| (slots.slot)(index) == Slot::UNUSED)
         })
-        && state.reserved.iter().all(|(_, handle)| {
-            let after = numbers.partition_point(|range| range.1 <= handle.index());
-            numbers.get(after).is_none_or(|range| handle.index() < range.0)
-        })
+        && state.reserved.iter().all(|(_, handle)| is_outside(handle.index()))
+        && slots
+            .brought
+            .clone()
+            .all(|(index, slot)| slot == Slot::UNUSED || is_outside(index as u32))
 }
 
 impl EntityIndex {
