@@ -320,6 +320,22 @@ fn a_follower_without_memory_stays_as_it_is() {
     assert!(refused > 3 && taken > 3, "{refused} {taken}");
 }
 
+/// A restore that takes rows away writes no chunk. Where the handle was reserved before, the head of the index
+/// is the same as well, and the world was taken for the one that the last delta had made.
+#[test]
+fn a_restore_that_writes_no_chunk_is_another_state() {
+    let mut twins = Twins::new(4);
+    let reserved = twins.source.reserve_entity();
+    twins.send();
+    let (theirs, own) = (twins.last.clone(), twins.follower.capture(ALL, &twins.pool));
+    twins.source.spawn_at(reserved, (Marked,)).unwrap();
+    twins.send();
+    twins.follower.restore(&own).unwrap();
+    assert_eq!(twins.follower.delta_mark().state_hash(), twins.follower.state_hash());
+    twins.last = theirs;
+    twins.send();
+}
+
 #[test]
 fn texts_that_do_not_fit_are_refused() {
     let mut twins = Twins::new(4);

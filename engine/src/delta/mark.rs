@@ -77,13 +77,25 @@ impl World {
         };
         is_settled
             && known.head == (head.free_head, head.fresh)
-            && known.resources == self.resource_count()
-            && self.state.holders().all(is_unwritten)
+            && known.rows == self.row_mark()
+            && self.hashed_holders().all(is_unwritten)
     }
 
-    /// How many resources have a value.
-    fn resource_count(&self) -> usize {
-        self.state.resources.iter().filter(|resource| resource.rows() > 0).count()
+    /// All holders of rows but event logs, which have a mark of their own.
+    fn hashed_holders(&self) -> impl Iterator<Item = Holder<'_>> {
+        self.state.holders().filter(|holder| match holder {
+            Holder::Table(_) | Holder::Index(_) | Holder::Resource(_) => true,
+            Holder::Log(_) => false,
+        })
+    }
+
+    /// A number that follows from the numbers of rows. A restore that takes rows away writes no chunk.
+    fn row_mark(&self) -> u64 {
+        self.hashed_holders().fold(0, |mark: u64, holder| {
+            let rows = holder.columns().1 as u64;
+            // An odd number of many bits, so that rows of one table don't stand for those of another.
+            mark.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(rows)
+        })
     }
 
     fn event_mark(&self) -> u64 {
@@ -93,10 +105,10 @@ impl World {
 
     /// Notes that the world has the state of `hash` now.
     pub(super) fn note_state(&mut self, hash: u64) {
-        let (head, resources) = (self.state.index.head(), self.resource_count());
+        let (head, rows) = (self.state.index.head(), self.row_mark());
         let since = self.memory.history.close_epoch();
         let head = (head.free_head, head.fresh);
-        self.delta.known = Some(KnownState { hash, since, resources, head });
+        self.delta.known = Some(KnownState { hash, since, rows, head });
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) struct KnownState {
     pub(crate) hash: u64,
     /// The epoch that was closed then: later writes are newer.
     pub(crate) since: Epoch,
-    /// How many resources had a value.
-    pub(crate) resources: usize,
+    /// A number that follows from how many rows there were in each table, slots, and values of resources.
+    pub(crate) rows: u64,
     /// The first free slot, and the first index that was never given out.
     pub(crate) head: (u32, u32),
 }
