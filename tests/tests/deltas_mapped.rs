@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use convoy_engine::commands::Commands;
 use convoy_engine::delta::{Delta, DeltaError, EntityMap};
+use convoy_engine::list::List;
 use convoy_engine::text::Text;
 use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::{Engine, Marked, Mixer, Mode, Order, Place, delta_config, mutate};
@@ -74,6 +75,13 @@ impl Mapped {
             if let Some(order) = found {
                 assert_eq!(source.resolve(&order.words), world.resolve(&order.words));
             }
+            assert_eq!(source.list::<Mode>(theirs).ok(), world.list::<Mode>(entity).ok());
+            let words =
+                |orders: &[Order]| orders.iter().map(|order| order.words).collect::<Vec<_>>();
+            assert_eq!(
+                source.list::<Order>(theirs).ok().map(words),
+                world.list::<Order>(entity).ok().map(words)
+            );
             let parent = source.parent(theirs).unwrap().map(translated);
             assert_eq!(world.parent(entity).unwrap(), parent);
             let children: Vec<_> = source.children(theirs).unwrap().map(translated).collect();
@@ -97,6 +105,14 @@ fn handles_in_components_are_translated() {
         let order = *mapped.world.get::<Order>(own(&mapped.map, ship)).unwrap();
         assert_eq!(order.target, own(&mapped.map, target));
     }
+    mapped.source.insert(ships[2], (List::<Order>::new(),)).unwrap();
+    let orders = [ships[0], Entity::NONE, late].map(|target| Order { target, words });
+    mapped.source.list_mut::<Order>(ships[2]).unwrap().extend(orders);
+    mapped.send();
+    let found = mapped.world.list::<Order>(own(&mapped.map, ships[2])).unwrap();
+    let targets = [own(&mapped.map, ships[0]), Entity::NONE, own(&mapped.map, late)];
+    assert!(found.iter().map(|order| order.target).eq(targets));
+    mapped.source.list_mut::<Order>(ships[2]).unwrap().truncate(1);
     mapped.source.get_mut::<Order>(ships[3]).unwrap().target = ships[4];
     mapped.source.despawn(late).unwrap();
     mapped.send();

@@ -147,6 +147,9 @@ impl World {
 /// A type of the source: its id here, and where handles lie in its values.
 struct MappedType {
     own: ComponentId,
+    /// Bytes of an element, where it is a list.
+    size: Option<usize>,
+    /// In a value, or in each element of a list.
     handles: Vec<usize>,
 }
 
@@ -168,23 +171,25 @@ impl<'a> Merging<'a> {
         let mut types = Vec::new();
         for id in theirs.ids().iter() {
             let info = theirs.info(id);
-            let is_mapped = info.kind() == Kind::Component
-                && id != ComponentId::ENTITY
-                && !info.is_engine_owned();
+            let is_mapped =
+                info.kind() == Kind::Component && id != ComponentId::ENTITY && !info.is_link();
             let mapped: Option<Result<_, DeltaError>> = is_mapped.then(|| {
                 let known = registry.id_of_name(info.name(), Kind::Component);
                 let own = known.filter(|&own| {
                     let own = registry.info(own);
-                    own.size() == info.size() && own.toggle().is_some() == info.toggle().is_some()
+                    own.size() == info.size()
+                        && own.list() == info.list()
+                        && own.toggle().is_some() == info.toggle().is_some()
                 });
                 let own = own.ok_or(DeltaError::UnknownType { component: info.name() })?;
                 let mut handles = Vec::new();
                 info.layout().into_iter().for_each(|layout| add_handles(layout, 0, &mut handles));
-                Ok(MappedType { own, handles })
+                Ok(MappedType { own, size: info.list().map(|list| list.size), handles })
             });
             types.push(mapped.transpose()?);
         }
         world.texts.absorb(&source.texts);
+        world.sweep_heaps();
         Ok(Self { world, source, own, types, report: MappedReport::default() })
     }
 
@@ -243,12 +248,15 @@ impl<'a> Merging<'a> {
     fn translate(&self, id: ComponentId, value: &[u8], bytes: &mut Vec<u8>) {
         let start = bytes.len();
         bytes.extend_from_slice(value);
-        let handles = self.types[id.index()].iter().flat_map(|mapped| &mapped.handles);
-        for &place in handles {
-            let place = start + place..start + place + size_of::<Entity>();
-            let theirs: Entity = bytemuck::pod_read_unaligned(&bytes[place.clone()]);
-            let own = self.own.get(&theirs).copied().unwrap_or(Entity::NONE);
-            bytes[place].copy_from_slice(bytemuck::bytes_of(&own));
+        let Some(MappedType { size, handles, .. }) = &self.types[id.index()] else { return };
+        let step = size.unwrap_or(value.len()).max(1);
+        for first in (start..bytes.len()).step_by(step).filter(|_| !handles.is_empty()) {
+            for place in handles.iter().map(|place| first + place) {
+                let place = place..place + size_of::<Entity>();
+                let theirs: Entity = bytemuck::pod_read_unaligned(&bytes[place.clone()]);
+                let own = self.own.get(&theirs).copied().unwrap_or(Entity::NONE);
+                bytes[place].copy_from_slice(bytemuck::bytes_of(&own));
+            }
         }
     }
 
@@ -262,14 +270,18 @@ impl<'a> Merging<'a> {
         let at = store.locate(theirs).ok().flatten().expect("it is alive there");
         let (table, row) = (at.archetype.index(), at.row as usize);
         let (mut bytes, mut parts, mut own) = (Vec::new(), Vec::new(), None);
-        let mut off = Vec::new();
+        let (mut off, mut lists) = (Vec::new(), Vec::new());
         for id in ids {
             let Some((entity, target)) = self.target(theirs, id) else { continue };
             let rows = store.rows(table, id).expect("the archetype has it");
-            let start = bytes.len();
-            self.translate(id, rows.bytes(row..row + 1), &mut bytes);
-            parts.push((target, start..bytes.len()));
             own = Some(entity);
+            let start = bytes.len();
+            self.translate(id, store.value_bytes(rows, id, row), &mut bytes);
+            if self.is_list(id) {
+                lists.push((target, start..bytes.len()));
+                continue;
+            }
+            parts.push((target, start..bytes.len()));
             let toggle = self.source.catalog.registry.info(id).toggle();
             let toggle = toggle.and_then(|toggle| store.rows(table, toggle));
             if toggle.is_some_and(|rows| *rows.get::<u8>(row) == DISABLED) {
@@ -279,19 +291,48 @@ impl<'a> Merging<'a> {
         let Some(own) = own else { return Ok(()) };
         let values: Vec<_> = parts.iter().map(|(id, at)| (*id, &bytes[at.clone()])).collect();
         self.world.insert_described(own, &values).map_err(refused)?;
-        self.report.moved += parts.len();
+        for (id, at) in &lists {
+            self.world.insert_empty_list(own, *id).map_err(refused)?;
+            self.set_list(own, *id, &bytes[at.clone()])?;
+        }
+        self.report.moved += parts.len() + lists.len();
         off.into_iter().try_for_each(|id| self.set_toggle(own, id, false))
+    }
+
+    /// Whether a component of the source is a list.
+    fn is_list(&self, id: ComponentId) -> bool {
+        self.types[id.index()].as_ref().is_some_and(|mapped| mapped.size.is_some())
+    }
+
+    fn set_list(
+        &mut self,
+        own: Entity,
+        id: ComponentId,
+        elements: &[u8],
+    ) -> Result<(), DeltaError> {
+        let info = self.world.catalog.registry.info(id);
+        let (check, size) = (info.element_check(), info.list().map_or(1, |list| list.size));
+        if !elements.chunks_exact(size).all(|element| check.passes(element)) {
+            return Err(DeltaError::Value { component: info.name() });
+        }
+        self.world.set_list_bytes(own, id, elements).map_err(refused)
     }
 
     fn set_changed(&mut self, diff: &Diff<'_>) -> Result<(), DeltaError> {
         let mut bytes = Vec::new();
-        for id in diff.components().filter(|id| self.types[id.index()].is_some()) {
+        let ids: Vec<ComponentId> =
+            diff.components().filter(|id| self.types[id.index()].is_some()).collect();
+        for id in ids {
             for change in diff.changed_bytes(id).expect("everything can be read") {
                 let Some((own, target)) = self.target(change.entity, id) else { continue };
                 if self.has(own, target) {
                     bytes.clear();
                     self.translate(id, change.newer, &mut bytes);
-                    self.world.set_bytes(own, target, &bytes).map_err(refused)?;
+                    if self.is_list(id) {
+                        self.set_list(own, target, &bytes)?;
+                    } else {
+                        self.world.set_bytes(own, target, &bytes).map_err(refused)?;
+                    }
                     self.report.changed += 1;
                 }
             }

@@ -85,7 +85,8 @@ impl World {
     fn hashed_holders(&self) -> impl Iterator<Item = Holder<'_>> {
         self.state.holders().filter(|holder| match holder {
             Holder::Table(_) | Holder::Index(_) | Holder::Resource(_) => true,
-            Holder::Log(_) => false,
+            // Lists are hashed with their handles.
+            Holder::Log(_) | Holder::Blocks(_) => false,
         })
     }
 

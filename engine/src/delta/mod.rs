@@ -70,6 +70,8 @@
 //!    and the records.
 //! 5. *Resources*: id, a byte that is 1 where there is a value, and the value.
 //! 6. *Texts* that the base did not know: the number of bytes, and these.
+//! 7. *Lists* that differ, between tables and event logs: the number of a table, and for each list component its id
+//!    and its runs, in which each row has the number of its elements and those. New rows of a table have theirs here.
 //!
 //! *Runs* are rows that follow each other: how many they are, how many rows lie between the run before and
 //! them, and their bytes. A run of no rows ends them.

@@ -13,6 +13,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::ComponentInfo;
+use crate::storage::list::Handle;
 use crate::storage::{ComponentDescription, ComponentId, ComponentMask, Entity, RegisterError};
 
 use super::bundle::BundleInfo;
@@ -119,6 +120,29 @@ impl World {
         let from = self.locate(entity)?;
         self.check_whole()?;
         let mask = self.check_values(Some(entity), components)?;
+        self.insert_checked((entity, from), mask, components)
+    }
+
+    /// Gives an entity an empty list of component `id`, which is one.
+    pub(crate) fn insert_empty_list(
+        &mut self,
+        entity: Entity,
+        id: ComponentId,
+    ) -> Result<(), ComponentError> {
+        let from = self.locate(entity)?;
+        self.check_whole()?;
+        assert!(self.info_of(id).list().is_some(), "the component is a list");
+        let empty = bytemuck::bytes_of(&Handle::EMPTY);
+        self.insert_checked((entity, from), ComponentMask::from_iter([id]), &[(id, empty)])
+    }
+
+    /// Inserts components whose values were checked.
+    fn insert_checked(
+        &mut self,
+        (entity, from): (Entity, Location),
+        mask: ComponentMask,
+        components: &[(ComponentId, &[u8])],
+    ) -> Result<(), ComponentError> {
         let name = (Direction::Insert, mask);
         if self.untyped_edge((entity, from), name)? != from.archetype {
             return self.move_untyped((entity, from), name, components);
@@ -172,7 +196,7 @@ impl World {
     ) -> Result<(), ComponentError> {
         let from = self.locate(entity)?;
         self.check_whole()?;
-        let mask = self.check_ids(components.iter().copied())?;
+        let mask = self.check_ids(components.iter().copied(), Direction::Remove)?;
         let held = self.catalog.archetype(from.archetype).mask();
         if let Some(id) = mask.difference(held).iter().next() {
             return Err(ComponentError::Missing { entity, component: self.info_of(id).name() });
@@ -236,7 +260,7 @@ impl World {
         (table, run): (usize, Range<usize>),
         id: ComponentId,
     ) -> Result<&mut [u8], ComponentError> {
-        self.check_ids([id].into_iter())?;
+        self.check_ids([id].into_iter(), Direction::Insert)?;
         let (info, component) = (self.info_of(id), self.info_of(id).name());
         if !info.accepts_any_bytes() {
             return Err(ComponentError::NotAnyBytes { component });
@@ -255,7 +279,7 @@ impl World {
         entity: Option<Entity>,
         components: &[(ComponentId, &[u8])],
     ) -> Result<ComponentMask, SpawnError> {
-        let mask = self.check_ids(components.iter().map(|&(id, _)| id))?;
+        let mask = self.check_ids(components.iter().map(|&(id, _)| id), Direction::Insert)?;
         for &(id, bytes) in components {
             let (info, found) = (self.info_of(id), bytes.len());
             if found != info.size() {
@@ -270,10 +294,11 @@ impl World {
         Ok(mask)
     }
 
-    /// The components of these ids with their toggles.
+    /// The components of these ids with their toggles. Lists are taken away by their ids, and given by no bytes.
     fn check_ids(
         &self,
         ids: impl Iterator<Item = ComponentId>,
+        direction: Direction,
     ) -> Result<ComponentMask, SpawnError> {
         let mut mask = ComponentMask::NONE;
         for id in ids {
@@ -281,7 +306,11 @@ impl World {
             if id == ComponentId::ENTITY {
                 return Err(SpawnError::Reserved);
             }
-            if info.is_engine_owned() {
+            let is_refused = match direction {
+                Direction::Insert => info.is_engine_owned(),
+                Direction::Remove => info.is_link(),
+            };
+            if is_refused {
                 return Err(SpawnError::EngineOwned { component: info.name() });
             }
             if !mask.insert(id) {

@@ -19,12 +19,13 @@ use convoy_pool::MemoryError;
 use crate::storage::component::Component;
 use crate::storage::heap::{BlockError, Heap};
 use crate::storage::history::Memory;
-use crate::storage::list::{List, ListHandle};
+use crate::storage::list::{BlockPlace, Handle, List, ListHandle};
 use crate::storage::names::name_of;
 use crate::storage::{ComponentId, Entity, RegisterError};
 
 use super::core::World;
 use super::error::ComponentError;
+use super::state::State;
 
 /// Why a list has no room for more elements. It is unchanged.
 #[derive(Debug)]
@@ -353,7 +354,7 @@ impl<'a, T: Component> ListMut<'a, T> {
 
 /// Where a block begins; any address that is aligned, where there is none.
 #[inline]
-fn address<T: Component>(heap: &Heap, place: crate::storage::list::BlockPlace) -> NonNull<T> {
+fn address<T: Component>(heap: &Heap, place: BlockPlace) -> NonNull<T> {
     heap.address(place).map_or(NonNull::dangling(), NonNull::cast)
 }
 
@@ -394,6 +395,41 @@ impl<'e, T: Component> Extend<&'e T> for ListMut<'_, T> {
 impl<T: Component + fmt::Debug> fmt::Debug for ListMut<'_, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl World {
+    /// Makes a list of component `id`, which the entity has, have these elements, which were checked.
+    pub(crate) fn set_list_bytes(
+        &mut self,
+        entity: Entity,
+        id: ComponentId,
+        elements: &[u8],
+    ) -> Result<(), ComponentError> {
+        let at = self.locate(entity)?;
+        let Self { state: State { tables, heaps, .. }, catalog, memory, .. } = self;
+        let (table, row) = (&mut tables[at.archetype.index()], at.row as usize);
+        let position = table.position(id).expect("the entity has the list");
+        let heap = heaps.get_mut(id).expect("a list has a heap");
+        let count = elements.len() / heap.shape().size;
+        let Handle { mut place, .. } = *table.column_at(position).rows(row + 1).get(row);
+        table.own_value(position, row, memory)?;
+        if heap.capacity(place) < count {
+            place = heap.take(count, entity, memory).map_err(|error| match error {
+                BlockError::TooLong => MemoryError::TooLarge { requested_bytes: elements.len() },
+                BlockError::Memory(error) => error,
+            })?;
+        } else {
+            heap.own(place, memory)?;
+        }
+        if count > 0 {
+            heap.fill(place, elements, memory.now());
+        }
+        let handle = Handle { len: count as u32, place };
+        let value = catalog.registry.value(id, bytemuck::bytes_of(&handle));
+        let value = value.expect("all bytes of a handle are values");
+        table.row_mut(position, row, memory.now()).write_bytes(value);
+        Ok(())
     }
 }
 
