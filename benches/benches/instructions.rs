@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::commands::Commands;
+use convoy_engine::delta::{Delta, DeltaEncoder};
 use convoy_engine::events::EventCursor;
 use convoy_engine::host::{ModuleHost, ModuleSpec, Rate};
 use convoy_engine::list::List;
@@ -587,6 +588,63 @@ fn commands() -> (Live, Commands) {
     (live, commands)
 }
 
+/// A source with the views of its last two frames, a hundredth of whose rows differ, and a world that follows.
+struct Follow {
+    live: Live,
+    older: View,
+    newer: View,
+    encoder: DeltaEncoder,
+    bytes: Vec<u8>,
+    follower: World,
+}
+
+/// Stops before the delta of the last frame is written, or before it is applied.
+fn follow(is_written: bool) -> Follow {
+    let mut live = wide_live();
+    let older = live.capture();
+    let follower = World::branch(&older).expect("everything was captured");
+    let (encoder, bytes, newer) = (DeltaEncoder::new(), Vec::new(), older.clone());
+    let mut follow = Follow { live, older, newer, encoder, bytes, follower };
+    for frame in 0..4 {
+        for &entity in &follow.live.entities[100 * frame..][..100] {
+            follow.live.world.get_mut::<Position>(entity).expect("it has one").0[0] += 1.0;
+        }
+        let newer = follow.live.capture();
+        follow.older = std::mem::replace(&mut follow.newer, newer);
+        if frame < 3 || is_written {
+            write_delta(&mut follow);
+        }
+        if frame < 3 {
+            apply_delta(&mut follow);
+        }
+    }
+    follow
+}
+
+fn write_delta(follow: &mut Follow) {
+    let Follow { older, newer, encoder, bytes, .. } = follow;
+    encoder.encode(&*older, newer, bytes).expect("both are of one world");
+}
+
+fn apply_delta(follow: &mut Follow) {
+    let delta = Delta::parse(&follow.bytes).expect("it was just written");
+    follow.follower.apply(&delta).expect("it follows");
+}
+
+#[library_benchmark]
+#[bench::hundredth(follow(false))]
+fn delta_encode(mut follow: Follow) -> Follow {
+    write_delta(&mut follow);
+    follow
+}
+
+#[library_benchmark]
+#[bench::hundredth(follow(true))]
+fn delta_apply(mut follow: Follow) -> Follow {
+    apply_delta(&mut follow);
+    follow
+}
+
 #[library_benchmark]
 #[bench::two_hundred(commands())]
 fn record_and_play_back((mut live, mut commands): (Live, Commands)) -> (Live, Commands) {
@@ -656,6 +714,8 @@ library_benchmark_group!(
         diff_views,
         join_and_leave,
         sync,
+        delta_encode,
+        delta_apply,
         send_and_read_events,
         record_and_play_back,
         host_frames

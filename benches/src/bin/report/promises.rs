@@ -311,6 +311,21 @@ const SINGLE: &[Workload] = &[
         ("lists", "push_new"),
         "push eight elements to each of 100 thousand new lists",
         "vec",
+        ("deltas", "1%_of_chunks"),
+        "the delta of a million entities with 1 % of the chunks changed, against a copy of what is compared",
+        "memcpy",
+        &[at_most("convoy", 2.0)],
+    ),
+    workload(
+        ("deltas", "apply_1%_of_chunks"),
+        "apply it, against `get_mut` on its rows",
+        "convoy writes",
+        &[at_most("convoy", 2.0)],
+    ),
+    workload(
+        ("deltas", "whole_1m"),
+        "a whole world of a million entities as bytes",
+        "memcpy",
         &[at_most("convoy", 2.0)],
     ),
     workload(
