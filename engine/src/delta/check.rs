@@ -164,9 +164,10 @@ impl<'a> Checking<'a> {
         let (held, len) = self.parts.slots;
         let before = slots.before();
         let mut alive = if held > 0 { u64::from(self.world.state.index.alive()) } else { 0 };
+        let mut known = 0..0;
         for (index, slot) in slots.brought::<Slot>() {
             let old = (index < held).then(|| *before.get::<Slot>(index));
-            if !may_hold(&self.parts.index, index as u32, slot) {
+            if !may_hold(&self.parts.index, &mut known, index as u32, slot) {
                 return malformed(DeltaPart::Index);
             }
             if old == Some(slot) {
@@ -187,11 +188,11 @@ impl<'a> Checking<'a> {
         }
         // Where the counter has gone back, indices past it are unused.
         let past = self.parts.index.head.fresh as usize..len.min(held);
-        let is_unused = |index: usize| {
+        let mut is_unused = |index: usize| {
             let slot = slots.get::<Slot>(index).unwrap_or(Slot::UNUSED);
-            may_hold(&self.parts.index, index as u32, slot)
+            may_hold(&self.parts.index, &mut known, index as u32, slot)
         };
-        if !past.into_iter().all(is_unused) {
+        if !past.into_iter().all(&mut is_unused) {
             return malformed(DeltaPart::Index);
         }
         let rows: u64 =

@@ -50,13 +50,23 @@ impl PartialEq for Slot {
 }
 
 /// Whether an index may have this slot under this head: one whose index is given out later is unused.
-pub(crate) fn may_hold(state: &IndexState, index: u32, slot: Slot) -> bool {
+/// `known` is a run of indices that were given out, which is found anew where it lacks the index.
+#[inline]
+pub(crate) fn may_hold(state: &IndexState, known: &mut Range<u32>, index: u32, slot: Slot) -> bool {
     let is_sound = match slot.slot_use() {
         SlotUse::Free(next) => slot.generation > 0 || next == NONE,
         SlotUse::Reserved => slot.row == 0,
         SlotUse::Alive(_) => slot.generation > 0,
     };
-    is_sound && (slot == Slot::UNUSED || is_given(state, index))
+    is_sound
+        && (known.contains(&index)
+            || slot == Slot::UNUSED
+            || (is_given(state, index) && {
+                let own =
+                    is_own(index).then(|| territory::own_runs(index..state.head.fresh).next());
+                *known = own.flatten().unwrap_or(0..0);
+                true
+            }))
 }
 
 /// Whether the index was given out under this head.
