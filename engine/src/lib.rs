@@ -45,8 +45,8 @@
 //!
 //! The ten names that every program uses stand at the root, all others in modules by topic. The page of
 //! [`Component`] says which types can be one. The minimum Rust version is 1.88. The features are
-//! `rayon`, for parallel passes, and `tracing`, for spans of frames, captures, modules, playbacks, restores, syncs
-//! and trims, and events of copies on write.
+//! `rayon`, for parallel passes, and `tracing`, for spans of frames, captures, modules, playbacks, restores, syncs,
+//! deltas and trims, and events of copies on write.
 //!
 //! # Priorities
 //!

@@ -320,6 +320,20 @@ fn a_follower_without_memory_stays_as_it_is() {
     assert!(refused > 3 && taken > 3, "{refused} {taken}");
 }
 
+#[test]
+fn scattered_rows_take_two_bytes_more_each() {
+    let mut twins = Twins::new(usize::MAX);
+    let ships: Vec<_> = (0..10_000).map(|_| twins.source.spawn((Place([0.5; 3]),))).collect();
+    twins.send();
+    let changed: Vec<_> = ships.iter().step_by(10).collect();
+    for &&ship in &changed {
+        twins.source.get_mut::<Place>(ship).unwrap().0[1] = 7.0;
+    }
+    twins.send();
+    let differing = changed.len() * size_of::<Place>();
+    assert!(twins.bytes.len() * 10 <= differing * 12, "{} {differing}", twins.bytes.len());
+}
+
 /// A restore that takes rows away writes no chunk. Where the handle was reserved before, the head of the index
 /// is the same as well, and the world was taken for the one that the last delta had made.
 #[test]
