@@ -311,6 +311,9 @@ const SINGLE: &[Workload] = &[
         ("lists", "push_new"),
         "push eight elements to each of 100 thousand new lists",
         "vec",
+        &[at_most("convoy", 2.0)],
+    ),
+    workload(
         ("deltas", "1%_of_chunks"),
         "the delta of a million entities with 1 % of the chunks changed, against a copy of what is compared",
         "memcpy",
