@@ -203,7 +203,7 @@ unsafe impl<T: Component> Terms for &List<T> {
         // SAFETY: the handle is the store's, which the query borrows.
         match unsafe { run.small.get(handle) } {
             Some(elements) => elements,
-            None => run.lists.get(handle),
+            None => run.lists.get_large(handle),
         }
     }
 

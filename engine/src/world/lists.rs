@@ -114,6 +114,13 @@ impl<'a> Lists<'a> {
         unsafe { self.elements(class).block(block, handle.len as usize) }
     }
 
+    /// [`Lists::get`] apart from the loops that rarely need it, so that these stay small.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn get_large<T: Component>(&self, handle: &ListHandle<T>) -> &'a [T] {
+        self.get(handle)
+    }
+
     /// The hash of the lists of a run of rows.
     pub(crate) fn hash(&self, handles: &Rows<'_>, run: Range<usize>) -> u64 {
         hash_lists(handles, run, |handle| self.bytes(handle))

@@ -167,8 +167,8 @@ impl<'a> Store<'a> {
     fn frozen_table(&self, frozen: &'a Frozen, index: usize) -> TableRef<'a> {
         let mask = self.catalog.archetypes()[index].mask();
         let (rows, starts) = frozen.table(index);
-        let (captured, chunks, catalog) = (&frozen.head.mask, frozen.chunks(), self.catalog);
-        let columns = FrozenColumns { mask, captured, starts, chunks, catalog, frozen };
+        let (captured, chunks) = (&frozen.head.mask, frozen.chunks());
+        let columns = FrozenColumns { mask, captured, starts, chunks, frozen };
         TableRef { mask, rows, columns: Columns::Frozen(columns) }
     }
 
@@ -308,7 +308,6 @@ struct FrozenColumns<'a> {
     /// Where the chunks of each captured column start in `chunks`, in the order of component ids.
     starts: &'a [u32],
     chunks: &'a [ChunkEntry],
-    catalog: &'a Catalog,
     frozen: &'a Frozen,
 }
 
@@ -367,13 +366,14 @@ impl<'a> TableRef<'a> {
     /// The elements of the lists at a place of this table; `None` where it is no column of lists.
     pub(crate) fn lists(&self, place: ColumnPlace) -> Option<Lists<'a>> {
         match self.columns {
-            Columns::Live(_, heaps) => {
-                let heap = heaps.get(place.component)?;
+            Columns::Live(table, heaps) => {
+                let heap = heaps.get(table.component_at(usize::from(place.position)))?;
                 Some(Lists::new(heap.shape(), ListBlocks::Live(heap.classes())))
             }
             Columns::Frozen(columns) => {
-                let shape = columns.catalog.registry.info(place.component).list()?;
-                let blocks = columns.frozen.heap(place.component);
+                let id = columns.component(place)?;
+                let shape = columns.frozen.catalog().registry.info(id).list()?;
+                let blocks = columns.frozen.heap(id);
                 Some(Lists::new(shape, ListBlocks::Frozen(columns.frozen, blocks)))
             }
         }
@@ -382,7 +382,9 @@ impl<'a> TableRef<'a> {
     /// The heap of the lists at a place of a live table, for a query that has them exclusively.
     pub(crate) fn heap_to_write(&self, place: ColumnPlace) -> Option<NonNull<Heap>> {
         match self.columns {
-            Columns::Live(_, heaps) => heaps.ptr(place.component),
+            Columns::Live(table, heaps) => {
+                heaps.ptr(table.component_at(usize::from(place.position)))
+            }
             Columns::Frozen(_) => unreachable!("queries that write are made of live worlds only"),
         }
     }
@@ -393,7 +395,6 @@ impl<'a> TableRef<'a> {
 /// among the captured ones.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnPlace {
-    component: ComponentId,
     position: u16,
     pub(crate) rows_log2: u8,
     has_chunks: bool,
@@ -404,26 +405,32 @@ impl ColumnPlace {
     fn in_table(table: &Table, id: ComponentId) -> Option<Self> {
         let position = table.position(id)?;
         let (rows_log2, size) = table.column_shape(position);
-        Some(Self::new(id, position, rows_log2, size))
+        Some(Self::new(position, rows_log2, size))
     }
 
     #[inline]
-    fn new(component: ComponentId, position: usize, rows_log2: u8, size: usize) -> Self {
-        Self { component, position: position as u16, rows_log2, has_chunks: size > 0 }
+    fn new(position: usize, rows_log2: u8, size: usize) -> Self {
+        Self { position: position as u16, rows_log2, has_chunks: size > 0 }
     }
 }
 
 impl FrozenColumns<'_> {
+    /// The component of the column at a place.
+    fn component(&self, place: ColumnPlace) -> Option<ComponentId> {
+        let captured = self.mask.iter().filter(|&id| self.captured.contains(id));
+        captured.into_iter().nth(usize::from(place.position))
+    }
+
     fn place(&self, id: ComponentId) -> Option<ColumnPlace> {
-        let Self { mask, captured, catalog, .. } = self;
+        let Self { mask, captured, frozen, .. } = self;
         let position = mask.rank_in_both(captured, id)?;
-        let info = catalog.registry.info(id);
-        Some(ColumnPlace::new(id, position, info.rows_log2(), info.size()))
+        let info = frozen.catalog().registry.info(id);
+        Some(ColumnPlace::new(position, info.rows_log2(), info.size()))
     }
 
     #[inline]
     fn column(&self, place: ColumnPlace, rows: usize) -> RawColumn {
-        let ColumnPlace { component: _, position, rows_log2, has_chunks } = place;
+        let ColumnPlace { position, rows_log2, has_chunks } = place;
         let start = self.starts[usize::from(position)] as usize;
         let count = if has_chunks { rows.div_ceil(1 << rows_log2) } else { 0 };
         let chunks = &self.chunks[start..start + count];

@@ -31,6 +31,12 @@ impl Table {
         unsafe { &*self.column_ptr(position) }.raw(self.rows())
     }
 
+    /// The component of the column at a position.
+    pub(crate) fn component_at(&self, position: usize) -> ComponentId {
+        // SAFETY: as in `raw_column`.
+        unsafe { &*self.column_ptr(position) }.component()
+    }
+
     /// log2 of the rows in a chunk of the column at a position, and the bytes of a row.
     #[inline]
     pub(crate) fn column_shape(&self, position: usize) -> (u8, usize) {
