@@ -17,8 +17,8 @@ struct Case {
 
 const NO_COMPONENT: &str = "can't be a component, an event or a resource";
 const DERIVE: &str = "bytemuck::NoUninit, bytemuck::CheckedBitPattern";
-const PAGE: &str = "a string is a `Text`; the page of `convoy_engine::Component` says what stands for \
-                    lists, maps, enums and pointers";
+const PAGE: &str = "a string is a `Text`, a `Vec` is a `List`; the page of `convoy_engine::Component` says what \
+                    stands for maps, enums and pointers";
 
 const CASES: [Case; 18] = [
     Case {

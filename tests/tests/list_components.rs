@@ -217,8 +217,16 @@ fn list_goes_with_its_row_and_comes_back_empty() {
     let mut commands = Commands::new(&mut world);
     let spawned = commands.spawn((List::<u32>::new(),));
     commands.insert(entities[1], (List::<u16>::new(),));
-    world.play_back(&mut commands);
-    assert!(world.list::<u32>(spawned).unwrap().is_empty());
+    commands.list_set(spawned, &[1_u32; 100]);
+    commands.list_extend(spawned, &[2_u32; 3]);
+    commands.list_extend::<u32>(spawned, &[]);
+    commands.list_set::<u32>(entities[0], &[]);
+    commands.list_extend(entities[2], &[1_u32]);
+    commands.list_extend(spawned, &[1_u64]);
+    let playback = world.play_back(&mut commands);
+    assert_eq!((playback.applied, playback.dead, playback.failed), (6, 1, 1));
+    assert_eq!(world.list::<u32>(spawned).unwrap(), [&[1; 100][..], &[2; 3]].concat());
+    assert!(world.list::<u32>(entities[0]).unwrap().is_empty());
     world.list_mut::<u16>(entities[1]).unwrap().push(3);
     world.clear().unwrap();
     assert_eq!((contents(&world), world.memory_use().lists_bytes), (BTreeMap::new(), 0));

@@ -242,6 +242,50 @@ impl Commands {
         self.record::<order::DespawnTree>(entity, &());
     }
 
+    /// Records that elements are added to the list of `T` of `entity`. It fails at playback when `entity` has no such
+    /// list, or it has no room for all of them.
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::commands::Commands;
+    /// # use convoy_engine::list::List;
+    /// let mut world = World::new();
+    /// let mut commands = Commands::new(&mut world);
+    /// let squad = commands.spawn((List::<u32>::new(),));
+    /// commands.list_extend(squad, &[1_u32, 2]);
+    /// commands.list_extend(squad, &[3_u32]);
+    /// assert_eq!(world.play_back(&mut commands).applied, 3);
+    /// assert_eq!(world.list::<u32>(squad).unwrap(), [1, 2, 3]);
+    /// ```
+    pub fn list_extend<T: Component>(&mut self, entity: Entity, elements: &[T]) {
+        self.record_list(entity, elements, false);
+    }
+
+    /// Records that the list of `T` of `entity` has these elements and no others, as [`Commands::list_extend`].
+    ///
+    /// ```
+    /// # use convoy_engine::World;
+    /// # use convoy_engine::commands::Commands;
+    /// # use convoy_engine::list::List;
+    /// let mut world = World::new();
+    /// let squad = world.spawn((List::<u32>::new(),));
+    /// world.list_mut::<u32>(squad).unwrap().extend([7, 8, 9]);
+    /// let mut commands = Commands::new(&mut world);
+    /// commands.list_set(squad, &[1_u32]);
+    /// world.play_back(&mut commands);
+    /// assert_eq!(world.list::<u32>(squad).unwrap(), [1]);
+    /// ```
+    pub fn list_set<T: Component>(&mut self, entity: Entity, elements: &[T]) {
+        self.record_list(entity, elements, true);
+    }
+
+    fn record_list<T: Component>(&mut self, entity: Entity, elements: &[T], clears: bool) {
+        const { assert!(size_of::<T>() > 0, "the elements of a list have bytes") }
+        self.notice_restore();
+        let command = Command::record_list(entity, elements, clears, &mut self.scratch);
+        self.queue.push(command);
+    }
+
     /// The text with this content. The bytes of a long one travel with the commands, and the world keeps them from the
     /// playback on: before that it is [`TextError::Unknown`](crate::text::TextError::Unknown) to it.
     ///

@@ -11,11 +11,13 @@ use convoy_pool::{Scratch, ScratchSlice};
 
 use crate::storage::Entity;
 use crate::storage::component::Component;
+use crate::storage::recorded::RecordedValue;
 use crate::world::bundle::{Bundle, Recorded};
 use crate::world::core::World;
 use crate::world::edge_kind::{Inserting, Removing};
 use crate::world::error::ComponentError;
 use crate::world::hierarchy::HierarchyError;
+use crate::world::list_mut::ListError;
 
 /// The outcome of a command.
 pub(super) enum Outcome {
@@ -61,6 +63,18 @@ impl Command {
         Self { apply: apply_recorded::<O>, entity, payload: scratch.store(bytes), spawns }
     }
 
+    /// Records that a list of `entity` gets these elements, or has them alone if `clears`.
+    pub(super) fn record_list<T: Component>(
+        entity: Entity,
+        elements: &[T],
+        clears: bool,
+        scratch: &mut Scratch,
+    ) -> Self {
+        let apply: Apply = if clears { apply_list::<T, true> } else { apply_list::<T, false> };
+        let payload = scratch.store(bytemuck::cast_slice(elements));
+        Self { apply, entity, payload, spawns: false }
+    }
+
     /// Applies the command to `world`.
     ///
     /// # Panics
@@ -88,6 +102,34 @@ impl Command {
 unsafe fn apply_recorded<O: Order>(world: &mut World, entity: Entity, bytes: &[u8]) -> Outcome {
     // SAFETY: the caller's contract.
     O::apply(world, entity, unsafe { Recorded::new(bytes) })
+}
+
+/// Adds elements to a list, after those that it has unless it `CLEARS` them.
+///
+/// # Safety
+///
+/// `bytes` are those of elements of `T`.
+unsafe fn apply_list<T: Component, const CLEARS: bool>(
+    world: &mut World,
+    entity: Entity,
+    bytes: &[u8],
+) -> Outcome {
+    let added = world.list_mut::<T>(entity).map(|mut list| {
+        let kept = if CLEARS { 0 } else { list.len() };
+        let additional = (kept + bytes.len() / size_of::<T>()).saturating_sub(list.len());
+        list.try_reserve(additional)?;
+        list.truncate(kept);
+        for element in bytes.chunks_exact(size_of::<T>()) {
+            // SAFETY: the caller's contract.
+            list.push(unsafe { RecordedValue::<T>::new(element) }.get());
+        }
+        Ok::<_, ListError>(())
+    });
+    match added {
+        Ok(Ok(())) => Outcome::Applied,
+        Ok(Err(_)) => Outcome::Failed,
+        Err(error) => outcome(Err(error)),
+    }
 }
 
 fn outcome(result: Result<(), ComponentError>) -> Outcome {
