@@ -335,8 +335,7 @@ impl Sync<'_, Memory> {
         let mut at = 0;
         while at < rows {
             let end = piece_end((column, first), source, at..rows);
-            // Rows past those held are not copied where a chunk is: they count as written once it is owned.
-            if self.differs((column, first), source, at) || first + end > held {
+            if self.differs((column, first), source, at) {
                 let own = (first + at) >> log2;
                 column.own(own, held.saturating_sub(own * chunk_rows), self.memory)?;
             }

@@ -43,8 +43,8 @@ impl Column {
     }
 
     /// Copies the chunks of a window to neighbours, if there is room for some; otherwise nothing happens.
-    /// They count as written when they did, and as born in `born`, an epoch that was closed without a
-    /// capture. Returns how many were copied.
+    /// They count as written when they did, but for one that is not full, and as born in `born`, an epoch that was
+    /// closed without a capture. Returns how many were copied.
     pub(crate) fn gather(
         &mut self,
         window: Range<usize>,
@@ -60,7 +60,11 @@ impl Column {
             for chunk in window.take(run.left()) {
                 let Ok(copy) = memory.allocate_next(class, component, &mut run, 1) else { break };
                 let live = rows.saturating_sub(chunk << self.rows_log2());
-                self.put_copy(chunk, live, copy, born, memory);
+                // Rows that were taken away at the end don't come along: a sync may count on them, so the chunk counts
+                // as written.
+                let is_whole = live >= self.chunk_rows();
+                let written = if is_whole { self.written(chunk) } else { born };
+                self.put_copy(chunk, live, copy.aged(born, written), memory);
                 gathered += 1;
             }
         }

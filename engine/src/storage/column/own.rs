@@ -72,21 +72,19 @@ impl Column {
     ) -> Result<usize, MemoryError> {
         assert!(self.chunks[chunk].born.base().is_some(), "a chunk of another world");
         let own = self.allocate_spare(chunk, memory)?;
-        Ok(self.put_copy(chunk, live, own, born, memory))
+        Ok(self.put_copy(chunk, live, own.aged(born, self.written(chunk)), memory))
     }
 
-    /// Puts a copy of the first `live` rows of `chunk` in its place: `copy`, which counts as written
-    /// when the chunk did. `born` is as in [`Column::detach`]. Returns how many bytes were copied.
+    /// Puts a copy of the first `live` rows of `chunk` in its place: `copy`, whose birth is as in [`Column::detach`].
+    /// Returns how many bytes were copied.
     pub(super) fn put_copy(
         &mut self,
         chunk: usize,
         live: usize,
-        copy: LooseChunk,
-        born: Epoch,
+        mut copy: LooseChunk,
         memory: &mut Memory,
     ) -> usize {
-        assert!(born < memory.epoch(), "an epoch that was closed");
-        let mut copy = copy.aged(born, self.chunks[chunk].written());
+        assert!(copy.born() < memory.epoch(), "an epoch that was closed");
         let bytes = self.chunks.copy_to(chunk, &mut copy, live);
         memory.release(self.chunks.replace(chunk, copy));
         bytes
