@@ -15,6 +15,7 @@ use crate::trace::span;
 use super::commands::trim_spares;
 use super::core::World;
 use super::parts::Progress;
+use super::role::Role;
 use super::state::{HolderMut, State, names};
 
 /// The memory that a compaction gave back.
@@ -145,7 +146,8 @@ impl World {
     /// Copies scattered chunks to neighbours until the budget is spent, from where the last call
     /// stopped. Tells whether it came around.
     fn gather(&mut self, began: Instant, budget: Duration, gathered: &mut usize) -> bool {
-        let Self { state, memory, progress: Progress { gather_next, .. }, .. } = self;
+        let Self { state, memory, progress: Progress { gather_next, .. }, role, .. } = self;
+        let is_replica = matches!(role, Role::Replica { .. });
         let mut born = None;
         let mut gather = |column: &mut Column, rows| {
             let mut next = 0;
@@ -155,7 +157,7 @@ impl World {
                     return ControlFlow::Break(());
                 }
                 let born = *born.get_or_insert_with(|| memory.history.close_epoch());
-                let copied = column.gather(window.clone(), rows, born, memory);
+                let copied = column.gather(window.clone(), rows, (born, is_replica), memory);
                 if copied == 0 {
                     // The windows after it need the same memory.
                     break;

@@ -43,13 +43,13 @@ impl Column {
     }
 
     /// Copies the chunks of a window to neighbours, if there is room for some; otherwise nothing happens.
-    /// They count as written when they did, but for one that is not full, and as born in `born`, an epoch that was
-    /// closed without a capture. Returns how many were copied.
+    /// They count as written when they did, but for one of a replica that is not full, and as born in `born`, an epoch
+    /// that was closed without a capture. Returns how many were copied.
     pub(crate) fn gather(
         &mut self,
         window: Range<usize>,
         rows: usize,
-        born: Epoch,
+        (born, is_replica): (Epoch, bool),
         memory: &mut Memory,
     ) -> usize {
         let (class, component) = (self.chunks.full(), self.component());
@@ -60,10 +60,10 @@ impl Column {
             for chunk in window.take(run.left()) {
                 let Ok(copy) = memory.allocate_next(class, component, &mut run, 1) else { break };
                 let live = rows.saturating_sub(chunk << self.rows_log2());
-                // Rows that were taken away at the end don't come along: a sync may count on them, so the chunk counts
-                // as written.
-                let is_whole = live >= self.chunk_rows();
-                let written = if is_whole { self.written(chunk) } else { born };
+                // Rows that were taken away at the end don't come along, and the next sync of a replica may count on
+                // them.
+                let is_marked = is_replica && live < self.chunk_rows();
+                let written = if is_marked { born } else { self.written(chunk) };
                 self.put_copy(chunk, live, copy.aged(born, written), memory);
                 gathered += 1;
             }
