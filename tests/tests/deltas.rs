@@ -5,6 +5,7 @@
 use convoy_engine::commands::Commands;
 use convoy_engine::delta::{Delta, DeltaEncoder, DeltaError};
 use convoy_engine::events::EventCursor;
+use convoy_engine::list::List;
 use convoy_engine::schema::{Schema, TypeEntry};
 use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
 use convoy_tests::{
@@ -42,6 +43,39 @@ impl Twins {
         assert_same(&mut self.source, &mut self.follower);
         self.last = Some(view);
     }
+}
+
+/// A row with the same elements under another entity was not sent, so its block still belonged to the one that had
+/// gone, counted as out of use, and was given to another list.
+#[test]
+fn equal_list_of_another_entity_has_a_block_of_its_own() {
+    let [mut source, mut follower] = [(); 2].map(|()| World::with_config(delta_config(64)));
+    let pool = SnapshotPool::default();
+    let modes = |world: &mut World, mode| {
+        let entity = world.spawn((List::<Mode>::new(),));
+        world.list_mut::<Mode>(entity).unwrap().extend([mode; 3]);
+        entity
+    };
+    let entities: Vec<Entity> = (0..40).map(|_| modes(&mut source, Mode::Busy)).collect();
+    let mut last = source.capture(ComponentMask::ALL, &pool);
+    let mut bytes = Vec::new();
+    Delta::encode(None, &last, &mut bytes).unwrap();
+    follower.apply(&Delta::parse(&bytes).unwrap()).unwrap();
+    for &entity in &entities[..30] {
+        source.despawn(entity).unwrap();
+        let view = source.capture(ComponentMask::ALL, &pool);
+        Delta::encode(&last, &view, &mut bytes).unwrap();
+        follower.apply(&Delta::parse(&bytes).unwrap()).unwrap();
+        last = view;
+    }
+    // Blocks out of use are looked for, and used again.
+    let idle: Vec<Entity> = (0..200).map(|_| modes(&mut follower, Mode::Idle)).collect();
+    for &entity in &idle {
+        follower.query_mut::<Entity>().for_each(|_| ());
+        follower.list_mut::<Mode>(entity).unwrap().extend([Mode::Broken; 9]);
+    }
+    let kept = &entities[30..];
+    assert!(kept.iter().all(|&each| follower.list::<Mode>(each).unwrap() == [Mode::Busy; 3]));
 }
 
 #[test]

@@ -137,9 +137,20 @@ impl<'a> Checking<'a> {
         }
         for (table, known) in tables.iter().enumerate().take(self.head.archetypes as usize) {
             let (mask, rows) = (known.mask(), (self.held(table), self.rows(table)));
+            let (entities, kept) =
+                (self.column(table, ComponentId::ENTITY), self.kept(table, ComponentId::ENTITY));
+            let end = rows.0.min(rows.1);
+            let changes_hands =
+                |&(row, entity): &(usize, Entity)| row < end && *kept.get::<Entity>(row) != entity;
             for id in mask.iter().filter(|&id| registry.info(id).list().is_some()) {
                 let lists = self.parts.lists_of(table, id);
                 check_lists((self.bytes, registry), (id, lists), rows)?;
+                let is_listed = |(row, _): (usize, Entity)| {
+                    lists.binary_search_by_key(&(row as u32), |list| list.row).is_ok()
+                };
+                if !entities.brought().filter(changes_hands).all(is_listed) {
+                    return malformed(DeltaPart::Lists);
+                }
             }
         }
         Ok(())

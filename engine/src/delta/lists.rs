@@ -3,7 +3,7 @@
 //! The part of lists has, for each table and each list component with lists that differ, runs of rows: how many rows
 //! there are, how many lie between them and the run before, and for each row how many elements it has, and those. A run
 //! without rows ends a component, a zero a table, and another zero the part. All rows that are new to a table are in
-//! it.
+//! it, and all that another entity has now, since blocks have owners.
 
 use crate::storage::component::Registry;
 use crate::storage::epoch::Now;
@@ -26,6 +26,7 @@ use super::overlay::Overlay;
 /// One column of lists of a snapshot.
 #[derive(Clone, Copy)]
 struct ListColumn<'a> {
+    entities: Rows<'a>,
     handles: Rows<'a>,
     lists: Lists<'a>,
 }
@@ -33,7 +34,8 @@ struct ListColumn<'a> {
 impl<'a> ListColumn<'a> {
     fn new(frozen: &'a Frozen, table: usize, id: ComponentId) -> Option<Self> {
         let lists = Store::frozen(frozen, &frozen.head.mask).lists(id)?;
-        Some(Self { handles: frozen.column(table, id)?, lists })
+        let entities = frozen.column(table, ComponentId::ENTITY)?;
+        Some(Self { entities, handles: frozen.column(table, id)?, lists })
     }
 
     fn bytes(&self, row: usize) -> &'a [u8] {
@@ -83,7 +85,10 @@ fn write_column(
     let rows = column.handles.len();
     let is_known = |row: usize| {
         older.is_some_and(|older| {
+            // A block has an owner: a list of another entity is another one, also with the same elements.
+            let entity = |column: &ListColumn<'_>| *column.entities.get::<Entity>(row);
             row < older.handles.len()
+                && entity(&column) == entity(&older)
                 && (column.handles.shares_chunk(&older.handles, row)
                     || column.bytes(row) == older.bytes(row))
         })
