@@ -189,6 +189,22 @@ pub fn assert_same(one: &mut World, other: &mut World) {
     let pool = SnapshotPool::default();
     let [mut one, mut other] = [one, other].map(|world| branch_of(&world.capture(ALL, &pool)));
     assert_eq!(later_handles(&mut one), later_handles(&mut other), "later handles");
+    assert_eq!(later_lists(&mut one), later_lists(&mut other), "no two lists share a block");
+}
+
+/// The state after lists have grown, come and grown again: with blocks that were out of use.
+fn later_lists(world: &mut World) -> u64 {
+    for round in 0..3 {
+        let modes = [Mode::Busy; 9];
+        world.query_mut::<&mut List<Mode>>().for_each(|mut list| list.extend(&modes[..round * 4]));
+        let new: Vec<Entity> = (0..20).map(|_| world.spawn((List::<Mode>::new(),))).collect();
+        for entity in new {
+            if let Ok(mut list) = world.list_mut::<Mode>(entity) {
+                list.extend([Mode::Broken; 3]);
+            }
+        }
+    }
+    world.state_hash()
 }
 
 fn branch_of(view: &View) -> World {
@@ -301,8 +317,8 @@ impl DeltaSeeds {
         Self { base, deltas: deltas.into(), _pool: pool }
     }
 
-    /// Applies bytes to a world of the base. What is refused changes nothing, and what is not makes a sound
-    /// world. Tells which it was.
+    /// Applies bytes to a world of the base. A refusal changes nothing, and anything else makes a sound world. Tells
+    /// which it was.
     ///
     /// # Panics
     ///

@@ -209,11 +209,10 @@ impl World {
         let (lists, mut list_rows) = (mem::take(&mut parts.lists), mem::take(&mut parts.list_rows));
         let prepared = lists.iter().try_for_each(|part| {
             let bytes = delta.bytes();
-            let rows = parts
-                .table(part.table)
-                .map_or_else(|| self.state.tables[part.table].rows(), |table| table.rows);
-            let runs = parts.table(part.table);
-            let runs = runs.map_or(&[][..], |table| parts.runs_of(table, ComponentId::ENTITY));
+            let (rows, runs) = match parts.table(part.table) {
+                Some(table) => (table.rows, parts.runs_of(table, ComponentId::ENTITY)),
+                None => (self.state.tables[part.table].rows(), &[][..]),
+            };
             let Self { state: State { tables, heaps, .. }, memory, .. } = self;
             let table = &mut tables[part.table];
             let list_rows = &mut list_rows[part.rows.clone()];

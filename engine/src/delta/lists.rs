@@ -188,7 +188,8 @@ pub(super) fn check_lists(
 }
 
 /// Gives each list of a part a block that has its elements, and makes its handle writable. `entities` are the runs of
-/// the handles of entities that the delta brings to the table. What fails leaves blocks that nobody has.
+/// the handles of entities that the delta brings to the table. A failure leaves blocks that no handle
+/// names.
 pub(super) fn prepare_lists(
     bytes: &[u8],
     (part, lists): (&ListPart, &mut [ListRow]),

@@ -88,8 +88,8 @@ impl World {
     /// have changed. Handles in components are translated where layouts tell of them; one that nobody stands
     /// for becomes [`Entity::NONE`]. Resources, events and the tick are left alone.
     ///
-    /// Types are found by their names, and handles by `map`. What this world has done to the entities since
-    /// stays, but for the values that the source has changed; entities that it has despawned stay away. Costs
+    /// Types are found by their names, and handles by `map`. The changes that this world has made to the entities
+    /// since stay, but for the values that the source has changed; entities that it has despawned stay away. Costs
     /// memory for the state of the source, and a copy of each chunk that is written, for the case of an error.
     ///
     /// ```

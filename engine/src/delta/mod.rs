@@ -31,7 +31,7 @@
 //! The checksum finds damage, and the marks find deltas that are repeated, out of order, or of another world.
 //! Neither bars a forger. So everything is checked against the world before anything is written: rows and
 //! slots name each other, free slots form one chain, links form families without a circle, values are values
-//! of their types, and counters are no further than slots are. Whatever the bytes are, applying them is an
+//! of their types, and counters are no further than slots are. Applying any bytes is an
 //! error that changes nothing or leads to a sound world, with memory in proportion to the bytes.
 //!
 //! # Format

@@ -33,137 +33,80 @@ use super::terms::{RUN_LOG2_MAX, ReadOnly, Rest, Terms, reads_only};
 /// ```
 pub struct Has<T>(PhantomData<fn() -> T>);
 
-impl<T: Component> SealedTerms for Has<T> {}
-impl<T: Component> SealedReadOnly for Has<T> {}
+/// The term for a component, or for what stands for one.
+macro_rules! has {
+    ($($of:ty as $component:ty;)*) => {$(
+        impl<T: Component> SealedTerms for Has<$of> {}
+        impl<T: Component> SealedReadOnly for Has<$of> {}
 
-// SAFETY: touches no row.
-unsafe impl<T: Component> Terms for Has<T> {
-    type Item<'a> = bool;
-    type Slices<'a> = bool;
-    type Resolved = Option<ComponentId>;
-    type Place = bool;
-    type Bound = bool;
-    type Run = bool;
-    type Local = bool;
+        // SAFETY: touches no row.
+        unsafe impl<T: Component> Terms for Has<$of> {
+            type Item<'a> = bool;
+            type Slices<'a> = bool;
+            type Resolved = Option<ComponentId>;
+            type Place = bool;
+            type Bound = bool;
+            type Run = bool;
+            type Local = bool;
 
-    /// Reaches no row, so it goes with a term that writes.
-    #[inline(always)]
-    fn claims(_: &mut impl FnMut(Claim)) {}
+            /// Reaches no row, so it goes with a term that writes.
+            #[inline(always)]
+            fn claims(_: &mut impl FnMut(Claim)) {}
 
-    fn resolve(store: &Store<'_>, _: &mut Requirements) -> Result<Self::Resolved, QueryError> {
-        Ok(store.catalog().registry.id_of::<T>(Kind::Component))
-    }
+            fn resolve(store: &Store<'_>, _: &mut Requirements) -> Result<Self::Resolved, QueryError> {
+                Ok(store.catalog().registry.id_of::<$component>(Kind::Component))
+            }
 
-    #[inline]
-    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {
-        resolved.is_some_and(|id| table.mask().contains(id))
-    }
+            #[inline]
+            fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {
+                resolved.is_some_and(|id| table.mask().contains(id))
+            }
 
-    #[inline]
-    unsafe fn bind(place: bool, _: &TableRef<'_>) -> bool {
-        place
-    }
+            #[inline]
+            unsafe fn bind(place: bool, _: &TableRef<'_>) -> bool {
+                place
+            }
 
-    #[inline]
-    fn run_log2(_: &bool) -> u8 {
-        RUN_LOG2_MAX
-    }
+            #[inline]
+            fn run_log2(_: &bool) -> u8 {
+                RUN_LOG2_MAX
+            }
 
-    #[inline]
-    unsafe fn start_owned(bound: &bool, _: usize, _: Epoch) -> Option<bool> {
-        Some(*bound)
-    }
+            #[inline]
+            unsafe fn start_owned(bound: &bool, _: usize, _: Epoch) -> Option<bool> {
+                Some(*bound)
+            }
 
-    #[inline]
-    unsafe fn item<'a>(run: bool, _: usize) -> Self::Item<'a> {
-        run
-    }
+            #[inline]
+            unsafe fn item<'a>(run: bool, _: usize) -> Self::Item<'a> {
+                run
+            }
 
-    #[inline]
-    unsafe fn slices<'a>(run: bool, _: usize) -> Self::Slices<'a> {
-        run
-    }
+            #[inline]
+            unsafe fn slices<'a>(run: bool, _: usize) -> Self::Slices<'a> {
+                run
+            }
 
-    #[inline]
-    unsafe fn load(run: bool, _: usize) -> bool {
-        run
-    }
+            #[inline]
+            unsafe fn load(run: bool, _: usize) -> bool {
+                run
+            }
 
-    #[inline]
-    unsafe fn lend<'a>(local: *mut bool) -> Self::Item<'a> {
-        // SAFETY: `local` is valid by contract.
-        unsafe { *local }
-    }
+            #[inline]
+            unsafe fn lend<'a>(local: *mut bool) -> Self::Item<'a> {
+                // SAFETY: `local` is valid by contract.
+                unsafe { *local }
+            }
 
-    reads_only!();
+            reads_only!();
+        }
+
+        // SAFETY: reads nothing at all.
+        unsafe impl<T: Component> ReadOnly for Has<$of> {}
+    )*};
 }
 
-impl<T: Component> SealedTerms for Has<List<T>> {}
-impl<T: Component> SealedReadOnly for Has<List<T>> {}
-
-// SAFETY: touches no row.
-unsafe impl<T: Component> Terms for Has<List<T>> {
-    type Item<'a> = bool;
-    type Slices<'a> = bool;
-    type Resolved = Option<ComponentId>;
-    type Place = bool;
-    type Bound = bool;
-    type Run = bool;
-    type Local = bool;
-
-    #[inline(always)]
-    fn claims(_: &mut impl FnMut(Claim)) {}
-
-    fn resolve(store: &Store<'_>, _: &mut Requirements) -> Result<Self::Resolved, QueryError> {
-        Ok(store.catalog().registry.list_of::<T>())
-    }
-
-    #[inline]
-    fn place(resolved: Self::Resolved, table: &TableRef<'_>) -> bool {
-        Has::<ListHandle<T>>::place(resolved, table)
-    }
-
-    #[inline]
-    unsafe fn bind(place: bool, _: &TableRef<'_>) -> bool {
-        place
-    }
-
-    #[inline]
-    fn run_log2(_: &bool) -> u8 {
-        RUN_LOG2_MAX
-    }
-
-    #[inline]
-    unsafe fn start_owned(bound: &bool, _: usize, _: Epoch) -> Option<bool> {
-        Some(*bound)
-    }
-
-    #[inline]
-    unsafe fn item<'a>(run: bool, _: usize) -> Self::Item<'a> {
-        run
-    }
-
-    #[inline]
-    unsafe fn slices<'a>(run: bool, _: usize) -> Self::Slices<'a> {
-        run
-    }
-
-    #[inline]
-    unsafe fn load(run: bool, _: usize) -> bool {
-        run
-    }
-
-    #[inline]
-    unsafe fn lend<'a>(local: *mut bool) -> Self::Item<'a> {
-        // SAFETY: `local` is valid by contract.
-        unsafe { *local }
-    }
-
-    reads_only!();
+has! {
+    T as T;
+    List<T> as ListHandle<T>;
 }
-
-// SAFETY: reads nothing at all.
-unsafe impl<T: Component> ReadOnly for Has<List<T>> {}
-
-// SAFETY: reads nothing at all.
-unsafe impl<T: Component> ReadOnly for Has<T> {}

@@ -82,6 +82,7 @@ pub use query_mut::QueryMut;
 pub use readable::Readable;
 pub use reader::Reader;
 pub use shared::{SharedQuery, SharedWorld};
+pub use term_list::{ListRun, ListRunMut};
 pub use terms::{ReadOnly, Terms};
 
 pub use crate::world::change_mark::ChangeMark;

@@ -30,7 +30,20 @@ use super::term_option::ComponentTerm;
 use super::term_write::{WriteColumn, WriteRun};
 use super::terms::{ReadOnly, Rest, Terms, reads_only, row_ptr};
 
-/// The lists of a run of rows, one for each.
+/// The lists of a run of rows, one for each: what [`Query::for_each_run`](super::Query::for_each_run) lends of
+/// `&List<T>`.
+///
+/// ```
+/// # use convoy_engine::World;
+/// # use convoy_engine::list::List;
+/// let mut world = World::new();
+/// let bag = world.spawn((List::<u32>::new(),));
+/// world.list_mut::<u32>(bag).unwrap().extend([1, 2]);
+/// world.query::<&List<u32>>().for_each_run(|run| {
+///     assert_eq!((run.len(), run.get(0)), (1, Some(&[1, 2][..])));
+///     assert_eq!(run.iter().map(<[u32]>::len).sum::<usize>(), 2);
+/// });
+/// ```
 pub struct ListRun<'a, T> {
     run: ReadLists<T>,
     rows: usize,
@@ -76,6 +89,18 @@ impl<T> fmt::Debug for ListRun<'_, T> {
 }
 
 /// The lists of a run of rows, one for each, for writing.
+///
+/// ```
+/// # use convoy_engine::World;
+/// # use convoy_engine::list::List;
+/// let mut world = World::new();
+/// let bag = world.spawn((List::<u32>::new(),));
+/// world.query_mut::<&mut List<u32>>().for_each_run(|mut run| {
+///     run.iter_mut().for_each(|mut list| list.push(7));
+///     assert!(run.get_mut(1).is_none());
+/// });
+/// assert_eq!(world.list::<u32>(bag).unwrap(), [7]);
+/// ```
 pub struct ListRunMut<'a, T> {
     run: WriteLists<T>,
     rows: usize,

@@ -186,7 +186,7 @@ fn fill_cell(
     for heap in heaps.iter_mut().filter(|each| mask.contains(each.component())) {
         for blocks in heap.classes_mut() {
             let (list, rows) = (blocks.list(), blocks.rows());
-            let [elements, owners] = blocks.both_mut();
+            let [elements, owners] = blocks.columns_mut();
             let log2s = [elements.rows_log2(), owners.rows_log2()];
             let starts =
                 [elements, owners].map(|column| cell.push_chunks(column.capture(rows, snapshot)));

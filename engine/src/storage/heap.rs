@@ -3,8 +3,8 @@
 //! A size class is a pair of columns with a row for each block: its elements, and the entity that it was given to. So
 //! blocks are captured, copied on write, restored, synced and counted as the rows of tables are. A block is *in use*
 //! if its owner is alive and the owner's handle names it; nothing else is recorded. Blocks out of use are found by a
-//! *sweep*, which looks at four blocks for each that is given out, so that at most a quarter of a class is out of use
-//! once the number of lists is steady, and the class grows no more.
+//! *sweep*, which looks at four blocks for each that is given out, so that about a quarter of a class is out of use
+//! where as many lists come as go, and the class grows no more.
 //!
 //! While blocks are lent out for writing their chunks don't move: a chunk is full-sized and the world's own in this
 //! epoch before the first address of it is taken, and a class that grows gets more chunks.
@@ -22,7 +22,7 @@ use super::component::ChunkShape;
 use super::component::ComponentInfo;
 use super::component_id::ComponentId;
 use super::entity::Entity;
-use super::epoch::{Epoch, Now};
+use super::epoch::Now;
 use super::hash::{hash_bytes, join};
 use super::history::restore::Revival;
 use super::history::{Memory, Returns, ask_heap};
@@ -54,8 +54,6 @@ pub(crate) struct Blocks {
     blocks: u32,
     /// Blocks that a sweep found out of use, and that were not given out since.
     free: Vec<u32>,
-    /// Blocks that come next, in a chunk that is full-sized and the world's own.
-    open: Open,
     /// The block that the next sweep looks at first.
     hand: u32,
     /// How many blocks the next sweep may look at.
@@ -74,21 +72,6 @@ pub(crate) enum NextMove {
     Late,
     /// All blocks are in use.
     None,
-}
-
-/// Blocks whose elements are in a chunk that is full-sized and was made writable in an epoch.
-struct Open {
-    rows: Range<usize>,
-    epoch: Epoch,
-}
-
-impl Open {
-    const NONE: Self = Self { rows: 0..0, epoch: Epoch::NEVER };
-
-    #[inline]
-    fn contains(&self, row: usize, epoch: Epoch) -> bool {
-        self.rows.contains(&row) && self.epoch == epoch
-    }
 }
 
 /// Why a list gets no larger block.
@@ -117,7 +100,6 @@ impl Heap {
                 columns,
                 blocks: 0,
                 free: Vec::new(),
-                open: Open::NONE,
                 hand: 0,
                 credit: 0,
                 swept: 0,
@@ -238,15 +220,8 @@ impl Blocks {
         &self.columns
     }
 
-    /// The columns of the elements and of the owners.
-    pub(crate) fn both_mut(&mut self) -> &mut [Column; 2] {
-        self.open = Open::NONE;
-        &mut self.columns
-    }
-
-    /// The columns, whose chunks may be replaced.
-    pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
-        self.open = Open::NONE;
+    /// The columns of the elements and of the owners, whose chunks may be replaced.
+    pub(crate) fn columns_mut(&mut self) -> &mut [Column; 2] {
         &mut self.columns
     }
 
@@ -296,9 +271,10 @@ impl Blocks {
     #[inline]
     fn take_open(&mut self, owner: Entity, now: Now<'_>) -> Option<usize> {
         let rows = self.rows();
-        let is_open = self.free.is_empty() && self.open.contains(rows, now.epoch());
         let [elements, owners] = &mut self.columns;
-        if !is_open || !elements.is_row_owned(rows, now.epoch()) {
+        let is_full_sized = elements.capacity() >= elements.chunk_rows();
+        let is_open = is_full_sized && elements.is_row_owned(rows, now.epoch());
+        if !is_open || !self.free.is_empty() || rows == BLOCKS_MAX {
             return None;
         }
         owners.writable_row(rows, now)?.write(owner);
@@ -334,8 +310,6 @@ impl Blocks {
                 // The whole chunk, and not only its end: other blocks of it may be lent out next.
                 elements.own_rows(rows..rows + 1, rows, memory)?;
                 owners.append_row(rows, memory)?.write(owner);
-                let chunk_end = (rows | (elements.chunk_rows() - 1)) + 1;
-                self.open = Open { rows: rows..chunk_end.min(BLOCKS_MAX), epoch: memory.epoch() };
                 self.blocks += 1;
                 rows
             }
@@ -412,7 +386,6 @@ impl Blocks {
     /// Forgets which blocks are out of use, as others may be.
     fn forget_free(&mut self) {
         self.free.clear();
-        self.open = Open::NONE;
         (self.hand, self.credit, self.swept) = (0, self.blocks as usize, 0);
     }
 

@@ -98,8 +98,8 @@ impl BlockPlace {
     /// The size class and the number of the block, if there is one.
     #[inline]
     pub(crate) fn get(self) -> Option<(usize, usize)> {
-        let class = (self.0 >> BLOCK_BITS).checked_sub(1)?;
-        Some((class as usize, (self.0 & (BLOCKS_MAX as u32 - 1)) as usize))
+        let (class, block) = self.parts();
+        (class < CLASSES_MAX).then_some((class, block))
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A list is opened with its handle and its block writable: neither moves while others are opened or grow, so that
 //! many lists of one query can be lent out at once. A list that outgrows its block gets a larger one, and the old one
-//! is out of use as soon as the handle names the new one. Nothing is given back here, so no address that another list
-//! has ever becomes another's.
+//! is out of use as soon as the handle names the new one. Nothing is given back here, so an address of one list
+//! never becomes another's.
 
 #![allow(unsafe_code, reason = "lends out blocks, and grows them with the memory of their world")]
 

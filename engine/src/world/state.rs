@@ -101,7 +101,7 @@ impl<'w> HolderMut<'w> {
             }
             Self::Blocks(blocks) => {
                 let rows = blocks.rows();
-                (blocks.columns_mut(), rows)
+                (&mut blocks.columns_mut()[..], rows)
             }
         }
     }

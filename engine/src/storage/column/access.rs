@@ -47,7 +47,7 @@ impl Column {
         unsafe { self.row_ptr(row).cast().as_ref() }
     }
 
-    /// The address of `row`, which is below the capacity. Whoever writes there sees to it that no snapshot sees
+    /// The address of `row`, which is below the capacity. A caller that writes there makes sure that no snapshot sees
     /// the row.
     #[inline]
     pub(crate) fn address(&self, row: usize) -> NonNull<u8> {
