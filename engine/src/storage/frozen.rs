@@ -26,6 +26,7 @@ use super::rows::{Rows, value_in};
 use super::text::Texts;
 use super::world_id::WorldId;
 
+mod blocks;
 pub(crate) mod restore;
 
 /// The head of a snapshot: everything but its chunks.
@@ -411,21 +412,6 @@ impl Frozen {
         self.state.resources.push(FrozenResource { component, rows });
     }
 
-    /// Adds chunks. Returns where they start.
-    pub(crate) fn push_chunks(&mut self, chunks: &[ChunkEntry]) -> usize {
-        self.push_rows(chunks, 0).start
-    }
-
-    /// Adds the blocks of one size of a list: how many, log2 of the rows of a chunk, and where the chunks start,
-    /// of the elements and of the owners.
-    pub(crate) fn push_blocks(
-        &mut self,
-        list: ComponentId,
-        (rows, rows_log2, starts): (usize, [u8; 2], [usize; 2]),
-    ) {
-        self.state.blocks.push(FrozenBlocks { list, rows, rows_log2, starts });
-    }
-
     fn push_rows(&mut self, chunks: &[ChunkEntry], rows: usize) -> FrozenRows {
         let start = self.state.chunks.len();
         self.state.chunks.extend_from_slice(chunks);
@@ -563,24 +549,6 @@ impl Frozen {
     pub(crate) fn resource(&self, id: ComponentId) -> Option<Rows<'_>> {
         let resource = self.state.resources.iter().find(|resource| resource.component == id)?;
         Some(self.rows_of(id, resource.rows))
-    }
-
-    /// The blocks of a list, by size; none where it was not captured.
-    pub(crate) fn heap(&self, list: ComponentId) -> &[FrozenBlocks] {
-        let first = self.state.blocks.partition_point(|blocks| blocks.list < list);
-        let blocks = &self.state.blocks[first..];
-        &blocks[..blocks.partition_point(|blocks| blocks.list == list)]
-    }
-
-    /// The elements of some captured blocks.
-    pub(crate) fn elements(&self, blocks: &FrozenBlocks, size: usize) -> Rows<'_> {
-        let at = FrozenRows { start: blocks.starts[0], rows: blocks.rows };
-        self.rows(at, size, blocks.rows_log2[0])
-    }
-
-    /// Where the elements of some captured blocks are.
-    pub(crate) fn raw_elements(&self, blocks: &FrozenBlocks) -> (&[ChunkEntry], u8) {
-        (&self.state.chunks[blocks.starts[0]..], blocks.rows_log2[0])
     }
 
     fn rows_of(&self, id: ComponentId, at: FrozenRows) -> Rows<'_> {

@@ -47,22 +47,6 @@ impl Frozen {
         Some((self.list(resource.rows, chunks), resource.rows.rows))
     }
 
-    /// The chunks of the elements and of the owners of the blocks of one size of a list, and how many blocks: none
-    /// where there was no such list.
-    pub(crate) fn block_entries(
-        &self,
-        list: ComponentId,
-        class: usize,
-    ) -> ([&[ChunkEntry]; 2], usize) {
-        let Some(blocks) = self.heap(list).get(class) else { return ([&[], &[]], 0) };
-        let entries = [0, 1].map(|column| {
-            let start = blocks.starts[column];
-            let chunks = blocks.rows.div_ceil(1 << blocks.rows_log2[column]);
-            &self.state.chunks[start..start + chunks]
-        });
-        (entries, blocks.rows)
-    }
-
     fn chunk_count(&self, id: ComponentId, rows: FrozenRows) -> usize {
         let info = self.catalog().registry.info(id);
         if info.size() == 0 { 0 } else { rows.rows.div_ceil(info.chunk_rows()) }
