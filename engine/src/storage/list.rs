@@ -92,14 +92,19 @@ impl BlockPlace {
     #[inline]
     pub(crate) fn parts(self) -> (usize, usize) {
         let class = (self.0 >> BLOCK_BITS).wrapping_sub(1);
-        (class as usize, (self.0 & (BLOCKS_MAX as u32 - 1)) as usize)
+        (class as usize, self.block())
     }
 
     /// The size class and the number of the block, if there is one.
     #[inline]
     pub(crate) fn get(self) -> Option<(usize, usize)> {
-        let (class, block) = self.parts();
-        (class < CLASSES_MAX).then_some((class, block))
+        let class = (self.0 >> BLOCK_BITS).checked_sub(1)?;
+        Some((class as usize, self.block()))
+    }
+
+    #[inline]
+    fn block(self) -> usize {
+        (self.0 & (BLOCKS_MAX as u32 - 1)) as usize
     }
 }
 
