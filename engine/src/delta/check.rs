@@ -11,6 +11,7 @@ use crate::storage::rows::Rows;
 use crate::storage::{ComponentId, Entity};
 use crate::world::World;
 use crate::world::delta_notes::{DeltaParts, ListPart};
+use crate::world::families::{Families, are_sound_families};
 use crate::world::index::Slot;
 use crate::world::index::delta::{Slots, is_sound_head, may_hold};
 
@@ -240,12 +241,6 @@ impl<'a> Checking<'a> {
         Ok(())
     }
 
-    /// Where an entity will be.
-    fn find(&self, slots: &Overlay<'_>, entity: Entity) -> Option<(usize, usize)> {
-        let slot = slots.get::<Slot>(entity.index() as usize)?;
-        slot.place().filter(|_| slot.generation() == entity.generation())
-    }
-
     /// Whether a link may have come, gone or changed.
     fn changes_links(&self, links: [Option<ComponentId>; 2]) -> bool {
         let tables = self.world.state.tables.iter().enumerate();
@@ -267,76 +262,59 @@ impl<'a> Checking<'a> {
         if !self.changes_links([child_of, children]) {
             return Ok(());
         }
-        let slots = self.slots();
-        let tables = 0..self.head.archetypes as usize;
-        let has = |table: usize, id: Option<ComponentId>| {
-            id.filter(|&id| self.world.state.tables[table].mask().contains(id))
-        };
-        let link = |entity: Entity| {
-            let (table, row) = self.find(&slots, entity)?;
-            self.column(table, has(table, child_of)?).get::<ChildOf>(row)
-        };
-        let mut listed = 0;
-        for (table, id) in tables.clone().filter_map(|table| Some((table, has(table, children)?))) {
-            let (parents, lists) =
-                (self.column(table, ComponentId::ENTITY), self.column(table, id));
-            for row in 0..parents.len() {
-                let pair = parents.get::<Entity>(row).zip(lists.get::<Children>(row));
-                let Some((parent, list)) = pair else { return malformed(DeltaPart::Hierarchy) };
-                let (mut previous, mut next) = (Entity::NONE, list.first);
-                for _ in 0..list.count {
-                    let child = link(next)
-                        .filter(|link| link.parent == parent && link.previous == previous);
-                    let Some(child) = child else { return malformed(DeltaPart::Hierarchy) };
-                    (previous, next) = (next, child.next);
-                }
-                let is_whole = next == Entity::NONE && previous == list.last && list.count > 0;
-                if !is_whole {
-                    return malformed(DeltaPart::Hierarchy);
-                }
-                listed += list.count as usize;
-            }
+        let links = Links { checking: self, slots: self.slots(), child_of, children };
+        match are_sound_families(&links, seen) {
+            true => Ok(()),
+            false => malformed(DeltaPart::Hierarchy),
         }
-        let linked = tables.clone().filter(|&table| has(table, child_of).is_some());
-        if listed != linked.clone().map(|table| self.rows(table)).sum::<usize>() {
-            return malformed(DeltaPart::Hierarchy);
-        }
-        // Two bits a slot: on the way that is walked now, and known to end at a root.
-        let words = self.parts.slots.1.div_ceil(64);
-        seen.clear();
-        seen.resize(2 * words, 0);
-        let parent_of = |index: usize| {
-            let (table, row) = slots.get::<Slot>(index)?.place()?;
-            let link = self.column(table, has(table, child_of)?).get::<ChildOf>(row)?;
-            Some(link.parent.index() as usize)
-        };
-        for table in linked {
-            let entities = self.column(table, ComponentId::ENTITY);
-            for row in 0..entities.len() {
-                let start = entities.get::<Entity>(row).unwrap_or(Entity::NONE).index() as usize;
-                let mut next = Some(start);
-                while let Some(index) = next.filter(|&index| !is_set(seen, words, index)) {
-                    if is_set(seen, 0, index) {
-                        return malformed(DeltaPart::Hierarchy);
-                    }
-                    set(seen, 0, index);
-                    next = parent_of(index);
-                }
-                let mut next = Some(start);
-                while let Some(index) = next.filter(|&index| !is_set(seen, words, index)) {
-                    set(seen, words, index);
-                    next = parent_of(index);
-                }
-            }
-        }
-        Ok(())
     }
 }
 
-fn is_set(seen: &[u64], start: usize, index: usize) -> bool {
-    seen[start + index / 64] >> (index % 64) & 1 == 1
+/// The links as they will be.
+struct Links<'c, 'a> {
+    checking: &'c Checking<'a>,
+    slots: Overlay<'a>,
+    child_of: Option<ComponentId>,
+    children: Option<ComponentId>,
 }
 
-fn set(seen: &mut [u64], start: usize, index: usize) {
-    seen[start + index / 64] |= 1 << (index % 64);
+impl Links<'_, '_> {
+    /// A component, if rows of a table have it.
+    fn of(&self, table: usize, id: Option<ComponentId>) -> Option<ComponentId> {
+        id.filter(|&id| self.checking.world.state.tables[table].mask().contains(id))
+    }
+}
+
+impl Families for Links<'_, '_> {
+    fn tables(&self) -> usize {
+        self.checking.head.archetypes as usize
+    }
+
+    fn rows(&self, table: usize) -> usize {
+        self.checking.rows(table)
+    }
+
+    fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn slot(&self, index: usize) -> Option<Slot> {
+        self.slots.get::<Slot>(index)
+    }
+
+    fn entity(&self, table: usize, row: usize) -> Option<Entity> {
+        self.checking.column(table, ComponentId::ENTITY).get::<Entity>(row)
+    }
+
+    fn links_of(&self, table: usize) -> (bool, bool) {
+        (self.of(table, self.child_of).is_some(), self.of(table, self.children).is_some())
+    }
+
+    fn child_of(&self, table: usize, row: usize) -> Option<ChildOf> {
+        self.checking.column(table, self.of(table, self.child_of)?).get::<ChildOf>(row)
+    }
+
+    fn children(&self, table: usize, row: usize) -> Option<Children> {
+        self.checking.column(table, self.of(table, self.children)?).get::<Children>(row)
+    }
 }

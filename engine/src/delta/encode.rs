@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::snapshot::View;
 use crate::storage::archetype::Catalog;
 use crate::storage::component::{ComponentInfo, Kind};
+use crate::storage::encoding::put_number;
 use crate::storage::frozen::Frozen;
 use crate::storage::hash::join;
 use crate::storage::rows::Rows;
@@ -16,7 +17,7 @@ use crate::storage::{ComponentId, ComponentMask, SnapshotId};
 use crate::world::index::{EntityIndex, Slot};
 
 use super::error::DeltaError;
-use super::format::{Body, Head, put_number};
+use super::format::{Body, Head};
 use super::lists::write_lists;
 use super::mark::{ChunkMarks, DeltaMark, types_fingerprint};
 
@@ -155,10 +156,10 @@ impl std::fmt::Debug for DeltaEncoder {
 }
 
 fn check_whole(view: &View) -> Result<(), DeltaError> {
-    let registry = &view.frozen().catalog().registry;
-    let missing = registry.ids().difference(&view.mask()).iter().next();
-    missing
-        .map_or(Ok(()), |id| Err(DeltaError::NotCaptured { component: registry.info(id).name() }))
+    match view.first_missing() {
+        None => Ok(()),
+        Some(component) => Err(DeltaError::NotCaptured { component }),
+    }
 }
 
 /// The two snapshots of a delta.
@@ -251,25 +252,7 @@ impl<'a> Views<'a> {
         let held = older.map_or(0, |older| older.len());
         put_number(buffer, held as u64);
         put_number(buffer, slots.len() as u64);
-        for number in [state.head.free_head, state.head.fresh] {
-            buffer.extend_from_slice(&number.to_le_bytes());
-        }
-        put_number(buffer, state.lanes.len() as u64);
-        for lane in &state.lanes {
-            lane.to_words().iter().for_each(|&word| put_number(buffer, u64::from(word)));
-        }
-        put_number(buffer, state.reserved.len() as u64);
-        for (lane, handle) in &state.reserved {
-            put_number(buffer, u64::from(lane.0));
-            put_number(buffer, u64::from(handle.index()));
-            put_number(buffer, u64::from(handle.generation()));
-        }
-        put_number(buffer, state.given_back.len() as u64);
-        for back in &state.given_back {
-            put_number(buffer, u64::from(back.range.start));
-            put_number(buffer, u64::from(back.range.end));
-            buffer.push(u8::from(back.recalled));
-        }
+        state.encode(buffer);
         let info = ComponentInfo::unregistered::<Slot>(self.newer.catalog().registry.shape());
         let blanks = Blanks { slots, held, chunk_rows: info.chunk_rows() };
         buffer.extend(blanks.marks());

@@ -1,7 +1,8 @@
-//! The bytes of a delta: the head, and numbers of variable length.
+//! The bytes of a delta: the head, the checksum, and a reader of its parts.
 
 use std::ops::Range;
 
+use crate::storage::encoding::{self, Part};
 use crate::storage::hash::{hash_bytes, join};
 
 use super::error::{DeltaError, DeltaPart};
@@ -175,88 +176,18 @@ impl<'b> Body<'b> {
     }
 }
 
-/// Writes a number: seven bits a byte, the lowest first, with the highest bit set where another one
-/// follows.
-#[inline]
-pub(super) fn put_number(buffer: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        buffer.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    buffer.push(number as u8);
-}
-
 /// Reads the parts of a delta, one after the other.
-pub(super) struct Reader<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) at: usize,
-    /// The part that is read.
-    pub(super) part: DeltaPart,
+pub(super) type Reader<'a> = encoding::Reader<'a, DeltaPart>;
+
+impl Part for DeltaPart {
+    type Error = DeltaError;
+
+    fn malformed(self) -> DeltaError {
+        DeltaError::Malformed { part: self }
+    }
 }
 
-impl<'a> Reader<'a> {
-    #[cold]
-    pub(super) fn malformed<T>(&self) -> Result<T, DeltaError> {
-        Err(DeltaError::Malformed { part: self.part })
-    }
-
-    /// The place of the next `count` bytes.
-    #[inline]
-    pub(super) fn skip(&mut self, count: u64) -> Result<Range<usize>, DeltaError> {
-        let left = (self.bytes.len() - self.at) as u64;
-        if count > left {
-            return self.malformed();
-        }
-        let range = self.at..self.at + count as usize;
-        self.at = range.end;
-        Ok(range)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DeltaError> {
-        let range = self.skip(N as u64)?;
-        let mut array = [0; N];
-        array.copy_from_slice(&self.bytes[range]);
-        Ok(array)
-    }
-
-    pub(super) fn u8(&mut self) -> Result<u8, DeltaError> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    pub(super) fn u32(&mut self) -> Result<u32, DeltaError> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    pub(super) fn u64(&mut self) -> Result<u64, DeltaError> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    /// A number as [`put_number`] writes it.
-    #[inline]
-    pub(super) fn number(&mut self) -> Result<u64, DeltaError> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let Some(&byte) = self.bytes.get(self.at) else { return self.malformed() };
-            self.at += 1;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        self.malformed()
-    }
-
-    /// A number below 2^32.
-    #[inline]
-    pub(super) fn short(&mut self) -> Result<u32, DeltaError> {
-        let number = self.number()?;
-        u32::try_from(number).or_else(|_| self.malformed())
-    }
-
+impl Reader<'_> {
     /// Begins a part, which has its number in front.
     pub(super) fn begin(&mut self, part: DeltaPart, number: u8) -> Result<(), DeltaError> {
         if self.u8()? != number {
@@ -264,24 +195,5 @@ impl<'a> Reader<'a> {
         }
         self.part = part;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_every_length_come_back() {
-        let numbers =
-            (0..64).flat_map(|shift| [1_u64 << shift, (1 << shift) - 1]).chain([u64::MAX]);
-        let numbers: Vec<_> = numbers.collect();
-        let mut bytes = Vec::new();
-        numbers.iter().for_each(|&number| put_number(&mut bytes, number));
-        let mut reader = Reader { bytes: &bytes, at: 0, part: DeltaPart::Head };
-        assert!(numbers.iter().all(|&number| reader.number().is_ok_and(|read| read == number)));
-        assert!(reader.number().is_err(), "there is no other");
-        let mut reader = Reader { bytes: &[0xff; 12], at: 0, part: DeltaPart::Head };
-        assert!(reader.number().is_err(), "longer than any");
     }
 }

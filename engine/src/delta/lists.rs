@@ -6,6 +6,7 @@
 //! it, and all that another entity has now, since blocks have owners.
 
 use crate::storage::component::Registry;
+use crate::storage::encoding::put_number;
 use crate::storage::epoch::Now;
 use crate::storage::frozen::Frozen;
 use crate::storage::heap::BlockError;
@@ -20,7 +21,7 @@ use crate::world::lists::Lists;
 use crate::world::store::Store;
 
 use super::error::{DeltaError, DeltaPart};
-use super::format::{Body, Head, Reader, put_number};
+use super::format::{Body, Head, Reader};
 use super::overlay::Overlay;
 
 /// One column of lists of a snapshot.

@@ -4,8 +4,7 @@ use std::fmt;
 
 use crate::snapshot::View;
 use crate::storage::component::{ComponentInfo, Kind};
-use crate::storage::index_state::{GivenBack, IndexHead, LaneHead, LaneId};
-use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::storage::{ComponentId, ComponentMask};
 use crate::world::World;
 use crate::world::delta_notes::{
     ColumnPart, DeltaParts, DeltaRun, LogPart, ResourcePart, TablePart,
@@ -177,36 +176,10 @@ impl<'a, 'p> Taking<'a, 'p> {
     fn take_index(&mut self) -> Result<(), DeltaError> {
         let held = self.reader.short()? as usize;
         let len = self.reader.short()? as usize;
-        let (free_head, fresh) = (self.reader.u32()?, self.reader.u32()?);
+        self.parts.index.decode(&mut self.reader)?;
         let own = if self.head.is_whole { 0 } else { self.world.state.index.len() };
         if held != own {
             return self.reader.malformed();
-        }
-        let state = &mut self.parts.index;
-        state.head = IndexHead { free_head, reserved_from: u32::MAX, fresh };
-        for _ in 0..self.reader.number()? {
-            let mut words = [0; 5];
-            for word in &mut words {
-                *word = self.reader.short()?;
-            }
-            match LaneHead::from_words(words) {
-                Some(lane) => state.lanes.push(lane),
-                None => return self.reader.malformed(),
-            }
-        }
-        for _ in 0..self.reader.number()? {
-            let lane = LaneId(self.reader.short()?);
-            let handle = Entity::new(self.reader.short()?, self.reader.short()?);
-            state.push_reserved(lane, &[handle]);
-        }
-        for _ in 0..self.reader.number()? {
-            let range = self.reader.short()?..self.reader.short()?;
-            let recalled = match self.reader.u8()? {
-                0 => false,
-                1 => true,
-                _ => return self.reader.malformed(),
-            };
-            state.given_back.push(GivenBack { range, recalled });
         }
         let info = ComponentInfo::unregistered::<Slot>(self.world.catalog.registry.shape());
         let chunk_rows = info.chunk_rows();
@@ -320,10 +293,9 @@ impl<'a, 'p> Taking<'a, 'p> {
             if !is_next || registry.info(id).kind() != Kind::Resource {
                 return self.reader.malformed();
             }
-            let value = match self.reader.u8()? {
-                0 => None,
-                1 => Some(self.reader.skip(registry.info(id).size() as u64)?),
-                _ => return self.reader.malformed(),
+            let value = match self.reader.flag()? {
+                false => None,
+                true => Some(self.reader.skip(registry.info(id).size() as u64)?),
             };
             self.parts.resources.push(ResourcePart { id, value });
         }

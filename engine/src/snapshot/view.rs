@@ -121,6 +121,13 @@ impl View {
         &self.lease
     }
 
+    /// The first type that its world knew and that it can't read.
+    pub(crate) fn first_missing(&self) -> Option<&'static str> {
+        let registry = &self.lease.catalog().registry;
+        let missing = registry.ids().difference(self.readable()).iter().next();
+        missing.map(|id| registry.info(id).name())
+    }
+
     /// Whether this is a snapshot of `world`.
     pub fn is_of(&self, world: &World) -> bool {
         self.lease.head.world == world.id

@@ -10,6 +10,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::encoding::{Part, Reader, put_number};
+
 /// A place in the history of a log: a timeline, and where it left the one before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Fork {
@@ -89,6 +91,48 @@ impl Forks {
     pub(crate) fn common_since(&self, timeline: u64) -> Option<u64> {
         let fork = self.forks[..self.count].iter().find(|fork| fork.timeline > timeline);
         fork.map(|fork| fork.number)
+    }
+
+    /// Writes the timelines down: the origin, how many forks there are, and the timeline and the number of each.
+    pub(crate) fn encode(&self, buffer: &mut Vec<u8>) {
+        put_number(buffer, self.origin);
+        put_number(buffer, self.count as u64);
+        for fork in &self.forks[..self.count] {
+            put_number(buffer, fork.timeline);
+            put_number(buffer, fork.number);
+        }
+    }
+
+    /// Reads the timelines of a log of another process.
+    pub(crate) fn decode<P: Part>(reader: &mut Reader<'_, P>) -> Result<Self, P::Error> {
+        let origin = reader.number()?;
+        let mut forks = Self { origin, timeline: origin, ..Self::NONE };
+        for _ in 0..reader.number()? {
+            let fork = Fork { timeline: reader.number()?, number: reader.number()? };
+            let last = forks.forks[..forks.count].last().map_or(0, |last| last.number);
+            if forks.count == FORKS || fork.timeline <= forks.timeline || fork.number < last {
+                return reader.malformed();
+            }
+            forks.forks[forks.count] = fork;
+            (forks.timeline, forks.count) = (fork.timeline, forks.count + 1);
+        }
+        Ok(forks)
+    }
+
+    /// Whether no record beyond `end` is told apart.
+    pub(crate) fn end_by(&self, end: u64) -> bool {
+        self.forks[..self.count].iter().all(|fork| fork.number <= end)
+    }
+
+    /// The same forks under timelines that no log of this process has had.
+    pub(crate) fn renewed(mut self) -> Self {
+        self.origin = new_timeline();
+        self.timeline = self.origin;
+        for fork in &mut self.forks[..self.count] {
+            fork.timeline = new_timeline();
+            self.timeline = fork.timeline;
+        }
+        self
     }
 
     /// Begins a timeline that agrees with the present one up to `number`.

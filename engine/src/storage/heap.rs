@@ -239,6 +239,23 @@ impl Blocks {
         self.forget_free();
     }
 
+    /// Writes the elements of blocks of new chunks, which nobody can reach yet.
+    pub(crate) fn load(&mut self, blocks: Range<usize>, bytes: &[u8], now: Now<'_>) {
+        let size = self.columns[0].size();
+        assert_eq!(bytes.len(), blocks.len() * size, "there are bytes for each block");
+        for (block, bytes) in blocks.zip(bytes.chunks_exact(size)) {
+            let row = self.columns[0].writable_row(block, now);
+            let row = row.expect("a block of a new chunk is writable");
+            // SAFETY: a block is bytes; a check comes before anybody reads elements in it.
+            unsafe { row.write_first_bytes(bytes) };
+        }
+    }
+
+    /// The owners of all blocks.
+    pub(crate) fn owners(&self) -> Rows<'_> {
+        self.columns[1].rows(self.rows())
+    }
+
     /// The elements of all blocks.
     #[inline]
     pub(crate) fn elements(&self) -> Rows<'_> {
@@ -246,7 +263,7 @@ impl Blocks {
     }
 
     fn owner(&self, block: usize) -> Entity {
-        *self.columns[1].rows(self.rows()).get(block)
+        *self.owners().get(block)
     }
 
     #[inline]

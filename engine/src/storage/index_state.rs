@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::encoding::{Part, Reader, put_number};
 use super::entity::Entity;
 use super::room::shrink_list;
 
@@ -111,6 +112,56 @@ impl IndexState {
         self.lanes.clear();
         self.reserved.clear();
         self.given_back.clear();
+    }
+
+    /// Writes all of it but the slots that are reserved and not marked yet.
+    pub(crate) fn encode(&self, buffer: &mut Vec<u8>) {
+        for number in [self.head.free_head, self.head.fresh] {
+            buffer.extend_from_slice(&number.to_le_bytes());
+        }
+        put_number(buffer, self.lanes.len() as u64);
+        for lane in &self.lanes {
+            lane.to_words().iter().for_each(|&word| put_number(buffer, u64::from(word)));
+        }
+        put_number(buffer, self.reserved.len() as u64);
+        for (lane, handle) in &self.reserved {
+            put_number(buffer, u64::from(lane.0));
+            put_number(buffer, u64::from(handle.index()));
+            put_number(buffer, u64::from(handle.generation()));
+        }
+        put_number(buffer, self.given_back.len() as u64);
+        for back in &self.given_back {
+            put_number(buffer, u64::from(back.range.start));
+            put_number(buffer, u64::from(back.range.end));
+            buffer.push(u8::from(back.recalled));
+        }
+    }
+
+    /// Reads what [`IndexState::encode`] wrote over this one, which is empty. Nothing of it is checked.
+    pub(crate) fn decode<P: Part>(&mut self, reader: &mut Reader<'_, P>) -> Result<(), P::Error> {
+        let (free_head, fresh) = (reader.u32()?, reader.u32()?);
+        self.head = IndexHead { free_head, reserved_from: u32::MAX, fresh };
+        for _ in 0..reader.number()? {
+            let mut words = [0; 5];
+            for word in &mut words {
+                *word = reader.short()?;
+            }
+            match LaneHead::from_words(words) {
+                Some(lane) => self.lanes.push(lane),
+                None => return reader.malformed(),
+            }
+        }
+        for _ in 0..reader.number()? {
+            let lane = LaneId(reader.short()?);
+            let handle = Entity::new(reader.short()?, reader.short()?);
+            self.push_reserved(lane, &[handle]);
+        }
+        for _ in 0..reader.number()? {
+            let range = reader.short()?..reader.short()?;
+            let recalled = reader.flag()?;
+            self.given_back.push(GivenBack { range, recalled });
+        }
+        Ok(())
     }
 
     /// Adds handles that are reserved for `lane`.

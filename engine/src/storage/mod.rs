@@ -14,6 +14,7 @@ pub(crate) mod column;
 pub(crate) mod component;
 pub(crate) mod component_id;
 pub(crate) mod difference;
+pub(crate) mod encoding;
 pub(crate) mod entity;
 pub(crate) mod epoch;
 pub(crate) mod forks;
@@ -22,7 +23,6 @@ pub(crate) mod hash;
 pub(crate) mod heap;
 pub(crate) mod history;
 pub(crate) mod index_state;
-
 pub(crate) mod layout;
 pub(crate) mod lineage;
 pub(crate) mod links;

@@ -15,6 +15,7 @@ use convoy_pool::CHUNK_ALIGN;
 
 use super::chunk_entry::ChunkEntry;
 use super::component::Component;
+use super::epoch::Epoch;
 
 /// The address of every value without bytes.
 pub(crate) const fn no_bytes() -> NonNull<u8> {
@@ -109,6 +110,16 @@ impl<'a> Rows<'a> {
     /// Whether two rows, which have bytes, lie in the same memory.
     pub(crate) fn is_same_chunk(&self, row: usize, other: usize) -> bool {
         self.chunks[row >> self.rows_log2].chunk == self.chunks[other >> self.rows_log2].chunk
+    }
+
+    /// log2 of the rows of a chunk.
+    pub(crate) fn rows_log2(&self) -> u8 {
+        self.rows_log2
+    }
+
+    /// The epoch in which a row of the chunk of `row` last changed, in a column with bytes.
+    pub(crate) fn written(&self, row: usize) -> Epoch {
+        self.chunks[row >> self.rows_log2].written()
     }
 
     /// The values from `row` on that lie in its chunk.

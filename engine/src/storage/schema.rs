@@ -411,7 +411,7 @@ fn put_text(text: &mut Vec<u8>, part: &str) {
 }
 
 /// Names of nested types are left out: they are the program's, and say nothing of the bytes.
-fn put_layout(text: &mut Vec<u8>, layout: &Layout) {
+pub(crate) fn put_layout(text: &mut Vec<u8>, layout: &Layout) {
     put_number(text, layout.size() as u64);
     match layout.kind() {
         LayoutKind::Number(kind) => text.extend([1, kind as u8]),

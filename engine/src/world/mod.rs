@@ -64,6 +64,7 @@ pub(crate) mod edge_kind;
 pub(crate) mod edges;
 pub(crate) mod error;
 pub(crate) mod event_log;
+pub(crate) mod families;
 pub(crate) mod family;
 pub(crate) mod fill;
 pub(crate) mod heaps;

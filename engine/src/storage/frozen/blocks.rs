@@ -1,6 +1,7 @@
 //! The blocks of lists in a snapshot: pairs of columns, of the elements and of the owners, by list and size.
 
 use super::*;
+use crate::storage::entity::Entity;
 
 impl Frozen {
     /// Adds chunks. Returns where they start.
@@ -29,6 +30,12 @@ impl Frozen {
     pub(crate) fn elements(&self, blocks: &FrozenBlocks, size: usize) -> Rows<'_> {
         let at = FrozenRows { start: blocks.starts[0], rows: blocks.rows };
         self.rows(at, size, blocks.rows_log2[0])
+    }
+
+    /// The owners of some captured blocks.
+    pub(crate) fn owners(&self, blocks: &FrozenBlocks) -> Rows<'_> {
+        let at = FrozenRows { start: blocks.starts[1], rows: blocks.rows };
+        self.rows(at, size_of::<Entity>(), blocks.rows_log2[1])
     }
 
     /// Where the elements of some captured blocks are.
