@@ -39,14 +39,15 @@
 //! | compare two runs | [`World::state_hash`], [`first_difference`](snapshot::first_difference) | the chunks that were written since the last hash |
 //! | replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed |
 //! | send worlds and their changes | [`DeltaEncoder`](delta::DeltaEncoder), [`World::apply`]: [`delta`] | the chunks that differ |
+//! | save and load | [`Checkpoint`](checkpoint::Checkpoint): [`guide::saving`] | the chunks that were written since, on another thread |
 //! | send messages | [`World::send_event`], [`EventCursor`](events::EventCursor), [`Commands`](commands::Commands) | one row |
 //! | describe types at run time | [`Schema`](schema::Schema), [`World::register_described`], [`World::query_described`] | as typed ones |
 //! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |
 //!
 //! The ten names that every program uses stand at the root, all others in modules by topic. The page of
-//! [`Component`] says which types can be one. The minimum Rust version is 1.88. The features are
+//! [`Component`] says which types can be one. The minimum Rust version is 1.89. The features are
 //! `rayon`, for parallel passes, and `tracing`, for spans of frames, captures, modules, playbacks, restores, syncs,
-//! deltas and trims, and events of copies on write.
+//! deltas, checkpoints and trims, and events of copies on write.
 //!
 //! # Priorities
 //!
@@ -61,6 +62,7 @@
 // The code that derives write names this crate as its users do.
 extern crate self as convoy_engine;
 
+pub mod checkpoint;
 pub mod delta;
 pub mod guide;
 pub mod host;

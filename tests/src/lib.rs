@@ -9,7 +9,9 @@
 
 mod alone;
 mod borders;
+mod checkpoints;
 mod contents;
+mod crash;
 mod deltas;
 mod model;
 mod readable;
@@ -19,7 +21,9 @@ mod values;
 
 pub use alone::run_alone;
 pub use borders::feed;
+pub use checkpoints::{CheckpointSeeds, feed_checkpoint, try_checkpoint};
 pub use contents::Contents;
+pub use crash::CrashDisk;
 pub use deltas::{
     DeltaSeeds, Engine, Marked, Mode, Order, Place, assert_same, assert_sound, delta_config,
     delta_schema, feed_delta, mutate,

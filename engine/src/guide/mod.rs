@@ -12,6 +12,9 @@ pub mod rollback {}
 #[doc = include_str!("replication.md")]
 pub mod replication {}
 
+#[doc = include_str!("saving.md")]
+pub mod saving {}
+
 #[doc = include_str!("change_detection.md")]
 pub mod change_detection {}
 

@@ -338,6 +338,11 @@ impl EventLog {
         self.changed = true;
     }
 
+    /// Has the timelines of a log that was saved.
+    pub(crate) fn take_forks(&mut self, forks: Forks) {
+        self.forks = forks;
+    }
+
     pub(crate) fn column_mut(&mut self) -> &mut Column {
         &mut self.column
     }

@@ -42,7 +42,7 @@ enum SetUp {
 use SetUp::{Plain, Threads as Threaded};
 
 /// Every phase by its name.
-const PHASES: [(&str, SetUp); 46] = [
+const PHASES: [(&str, SetUp); 47] = [
     ("spawn, despawn", Plain(spawn_and_despawn)),
     ("spawn_batch, QueryMut::despawn", Plain(spawn_batch)),
     ("spawn_columns, despawn_many", Plain(spawn_columns)),
@@ -79,6 +79,7 @@ const PHASES: [(&str, SetUp); 46] = [
     ("sync_from", Plain(replicas)),
     ("sync_from, both ways", Plain(mutual_replicas)),
     ("deltas: DeltaEncoder::encode, apply", Plain(deltas)),
+    ("checkpoints: Checkpoint::write", Plain(checkpoints)),
     ("restore", Plain(restores)),
     ("a branch and its origin", Plain(branches)),
     ("diff, state_hash", Plain(comparisons)),

@@ -1,5 +1,9 @@
 //! Snapshots, the providers that take them, replicas and branches.
 
+use std::io;
+
+use convoy_engine::checkpoint::{Checkpoint, Medium};
+
 use crate::common::*;
 
 pub(crate) fn captures() -> Frame {
@@ -102,6 +106,51 @@ pub(crate) fn deltas() -> Frame {
         older = newer;
         world.memory().mapped_bytes + follower.memory().mapped_bytes
     })
+}
+
+/// Saves the world in every frame.
+pub(crate) fn checkpoints() -> Frame {
+    let (mut world, mut entities) = filled();
+    let pool = SnapshotPool::for_world(&world);
+    let mut checkpoint = Checkpoint::on(Sink::default()).unwrap();
+    Box::new(move |frame| {
+        let number = frame as usize % entities.len();
+        *world.get_mut::<u32>(entities[number]).unwrap() += 1;
+        world.despawn(entities[number]).unwrap();
+        entities[number] = world.spawn((frame, [0.5_f32; 3]));
+        world.send_event(frame);
+        world.advance_tick();
+        let view = world.capture(ComponentMask::ALL, &pool);
+        let report = checkpoint.write(&view).unwrap();
+        assert!(report.chunks_written > 0);
+        world.memory().mapped_bytes
+    })
+}
+
+/// A medium that keeps nothing: what a file is written to is the system's affair.
+#[derive(Default)]
+struct Sink {
+    end: u64,
+}
+
+impl Medium for Sink {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.end)
+    }
+
+    fn read_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<()> {
+        buffer.fill(0);
+        Ok(())
+    }
+
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.end = self.end.max(at + black_box(bytes).len() as u64);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Two worlds that took each other's room for lists, and added to it, would grow with every sync.

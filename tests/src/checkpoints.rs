@@ -1,0 +1,106 @@
+//! Checkpoints that nobody wrote: files whose bytes were changed, with hashes that are right.
+
+use convoy_engine::checkpoint::{Checkpoint, CheckpointError};
+use convoy_engine::commands::Commands;
+use convoy_engine::delta::{Delta, DeltaError};
+use convoy_engine::{ComponentMask, SnapshotPool, World};
+
+use crate::deltas::{assert_sound, delta_config, mutate};
+use crate::values::Mixer;
+
+/// Files that [`feed_checkpoint`] changes: always the same ones.
+pub struct CheckpointSeeds {
+    /// Of a world of several commits, of one commit, and of one without entities.
+    pub files: Vec<Vec<u8>>,
+}
+
+impl Default for CheckpointSeeds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CheckpointSeeds {
+    /// Makes them.
+    ///
+    /// # Panics
+    ///
+    /// When a file can't be made.
+    pub fn new() -> Self {
+        let files = [(2, 120), (1, 200), (1, 0)].map(|(commits, operations)| {
+            let mut world = World::with_config(delta_config(4));
+            let (pool, mut mixer) = (SnapshotPool::default(), Mixer::new(7));
+            let mut commands = Commands::new(&mut world);
+            let checkpoint = Checkpoint::on(Vec::new());
+            let mut checkpoint = checkpoint.unwrap_or_else(|error| panic!("{error}"));
+            for _ in 0..commits {
+                (0..operations).for_each(|_| mutate(&mut world, &mut mixer, &mut commands));
+                let saved = checkpoint.write(&world.capture(ComponentMask::ALL, &pool));
+                saved.unwrap_or_else(|error| panic!("{error}"));
+            }
+            checkpoint.into_medium()
+        });
+        Self { files: files.into() }
+    }
+}
+
+/// Reads bytes as a checkpoint: an error, or a sound world. Tells which it was.
+///
+/// # Panics
+///
+/// When it is neither.
+pub fn try_checkpoint(bytes: &Vec<u8>) -> Result<(), CheckpointError> {
+    let mut world = Checkpoint::read_from(bytes, delta_config(4))?;
+    let (pool, mut again) = (SnapshotPool::default(), Vec::new());
+    let view = world.capture(ComponentMask::ALL, &pool);
+    Delta::encode(None, &view, &mut again).unwrap_or_else(|error| panic!("{error}"));
+    let delta = Delta::parse(&again).unwrap_or_else(|error| panic!("{error}"));
+    match World::with_config(delta_config(4)).apply(&delta) {
+        // It has types of other names as well.
+        Err(DeltaError::Schema { .. }) => assert_eq!(world.state_hash(), view.state_hash()),
+        applied => {
+            applied.unwrap_or_else(|error| panic!("{error}"));
+            assert_sound(&mut world);
+        }
+    }
+    Ok(())
+}
+
+/// Changes a file as bytes say, puts its hashes right, and reads it: for a fuzzer.
+///
+/// The first byte picks the file; each change is a place, in two bytes, what is done there, and a value. Places count
+/// from the end in changes with an odd operation, as the manifest is there.
+///
+/// # Panics
+///
+/// When a file that can be read makes no sound world.
+pub fn feed_checkpoint(seeds: &CheckpointSeeds, bytes: &[u8]) {
+    let Some((&first, changes)) = bytes.split_first() else { return };
+    if first == 255 {
+        let mut whole = changes.to_vec();
+        Checkpoint::mend(&mut whole);
+        _ = try_checkpoint(&whole);
+        return;
+    }
+    let mut file = seeds.files[usize::from(first) % seeds.files.len()].clone();
+    for change in changes.chunks_exact(4) {
+        let (what, value) = (change[2], change[3]);
+        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % file.len().max(1);
+        let at = if what % 2 == 0 { at } else { file.len().saturating_sub(at + 1) };
+        let Some(byte) = file.get_mut(at) else { continue };
+        match what / 2 % 6 {
+            0 => *byte = value,
+            1 => *byte = byte.wrapping_add(1),
+            2 => *byte = byte.wrapping_sub(1),
+            3 => file.insert(at, value),
+            4 => _ = file.remove(at),
+            _ => {
+                let end = file.len().min(at + usize::from(value));
+                let piece = file[at..end].to_vec();
+                file.splice(at..at, piece);
+            }
+        }
+    }
+    Checkpoint::mend(&mut file);
+    _ = try_checkpoint(&file);
+}
