@@ -39,35 +39,36 @@ pub(super) fn check_world(
     Ok(alive)
 }
 
-/// Each row is named by its slot, and there are as many slots with entities as rows.
+/// Each slot with an entity names a row that has its handle, and there are as many as rows: so each row is named, too.
 fn check_entities(
     world: &World,
     slots: &Rows<'_>,
     state: &IndexState,
 ) -> Result<u32, CheckpointError> {
-    let mut rows = 0;
-    for (number, table) in world.state.tables.iter().enumerate() {
-        let entities = table.entities().runs::<Entity>(0..table.rows()).flatten();
-        for (row, entity) in entities.enumerate() {
-            let index = entity.index() as usize;
-            let slot = (index < slots.len()).then(|| *slots.get::<Slot>(index));
-            let at = slot.and_then(|slot| slot.locate(entity.generation()));
-            let is_here =
-                at.is_some_and(|at| at.archetype.index() == number && at.row as usize == row);
-            if !is_here {
-                return malformed(CheckpointPart::Index);
-            }
-        }
-        rows += table.rows();
-    }
+    let tables = world.state.tables.iter();
+    let tables: Vec<Rows<'_>> = tables.map(|table| table.entities()).collect();
     let (mut alive, mut known) = (0, 0..0);
+    // The handles of one chunk: slots that follow each other mostly name rows that do.
+    let (mut table, mut start, mut near) = (0, 0, &[][..]);
     let all = slots.runs::<Slot>(0..slots.len()).flatten();
     for (index, &slot) in all.enumerate() {
-        if !may_hold(state, &mut known, index as u32, slot) {
+        let is_sound = may_hold(state, &mut known, index as u32, slot)
+            && slot.occupant(index).is_none_or(|(entity, at)| {
+                alive += 1;
+                let (number, row) = (at.archetype.index(), at.row as usize);
+                if number != table || row.wrapping_sub(start) >= near.len() {
+                    let rows = tables.get(number).filter(|rows| row < rows.len());
+                    let Some(rows) = rows else { return false };
+                    (table, start) = (number, rows.start_of_chunk(row));
+                    near = rows.chunk_from::<Entity>(start);
+                }
+                near[row - start] == entity
+            });
+        if !is_sound {
             return malformed(CheckpointPart::Index);
         }
-        alive += usize::from(slot.place().is_some());
     }
+    let rows: usize = tables.iter().map(Rows::len).sum();
     match u32::try_from(alive) {
         Ok(count) if alive == rows => Ok(count),
         _ => malformed(CheckpointPart::Index),

@@ -101,10 +101,23 @@ impl<M: Medium> Blocks<'_, M> {
         bytes: u64,
         part: CheckpointPart,
     ) -> Result<&[u8], CheckpointError> {
-        grow(&mut self.bytes, bytes)?;
-        self.medium.read_at(block.at, &mut self.bytes)?;
-        match hash_bytes(&self.bytes) == block.hash {
-            true => Ok(&self.bytes),
+        let mut buffer = std::mem::take(&mut self.bytes);
+        grow(&mut buffer, bytes)?;
+        let read = self.read_into(block, &mut buffer, part);
+        self.bytes = buffer;
+        read.map(|()| &*self.bytes)
+    }
+
+    /// Fills `bytes` with those of a block, if they are not damaged.
+    fn read_into(
+        &self,
+        block: &Block,
+        bytes: &mut [u8],
+        part: CheckpointPart,
+    ) -> Result<(), CheckpointError> {
+        self.medium.read_at(block.at, bytes)?;
+        match hash_bytes(bytes) == block.hash {
+            true => Ok(()),
             false => Err(CheckpointError::Damaged { part, at: block.at }),
         }
     }
@@ -165,14 +178,26 @@ impl<M: Medium> Loading<'_, M> {
         memory: &mut Memory,
     ) -> Result<(), CheckpointError> {
         let (id, registry) = (column.component(), &self.registry);
+        let refused = || CheckpointError::Value { component: registry.info(id).name() };
         reserve(column, record.rows, memory)?;
-        self.blocks.read_column(record, part, |rows, bytes| {
-            let component = registry.info(id).name();
-            let values = registry.values(id, bytes).ok_or(CheckpointError::Value { component })?;
-            let rows = column.writable_run(rows, memory.now());
-            rows.expect("new chunks are writable").write_values(values);
-            Ok(())
-        })
+        if column.rows_log2() != record.rows_log2 {
+            return self.blocks.read_column(record, part, |rows, bytes| {
+                let Some(values) = registry.values(id, bytes) else { return Err(refused()) };
+                let rows = column.writable_run(rows, memory.now());
+                rows.expect("new chunks are writable").write_values(values);
+                Ok(())
+            });
+        }
+        for (rows, block) in record.blocks(self.blocks.all) {
+            let rows = column.writable_run(rows, memory.now()).expect("new chunks are writable");
+            // SAFETY: the next lines find that they are values, and nobody has the world before.
+            let bytes = unsafe { rows.into_bytes() };
+            self.blocks.read_into(block, bytes, part)?;
+            if registry.values(id, bytes).is_none() {
+                return Err(refused());
+            }
+        }
+        Ok(())
     }
 
     fn read_tables(

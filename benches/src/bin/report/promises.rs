@@ -332,6 +332,18 @@ const SINGLE: &[Workload] = &[
         &[at_most("convoy", 2.0)],
     ),
     workload(
+        ("checkpoints", "write_1m"),
+        "a checkpoint of a million entities of 96 bytes, into the page cache",
+        "pwrite + hash",
+        &[at_most("convoy", 1.1)],
+    ),
+    workload(
+        ("checkpoints", "read_1m"),
+        "a world of it",
+        "pread + hash",
+        &[at_most("convoy", 1.3), at_most_of("convoy", "pread + hash, new memory", 1.3)],
+    ),
+    workload(
         ("host", "20_idle_modules"),
         "a frame of a host with 20 modules that are not due",
         "2 us",

@@ -470,8 +470,8 @@ impl<'c> RunMut<'c> {
     ///
     /// # Safety
     ///
-    /// Values are left in them, which a component ensures that takes any bytes.
-    pub(in crate::storage) unsafe fn into_bytes(self) -> &'c mut [u8] {
+    /// Values are left in them before anybody reads a row, which a component ensures that takes any bytes.
+    pub(crate) unsafe fn into_bytes(self) -> &'c mut [u8] {
         let (start, bytes) = (self.first_of_one(), self.rows.len() * self.column.size());
         // SAFETY: the rows are in one chunk, whose memory is initialised, and otherwise as in
         // `RowMut::into_mut`.
