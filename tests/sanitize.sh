@@ -43,7 +43,8 @@ if [[ $which == address || $which == all ]]; then
     run address -p convoy-pool --test cells
     run address -p convoy-tests --test stress --test model --test snapshots --test providers \
         --test parallel --test checked_types --test deltas --test delta_programs --test list_components \
-        --test list_programs --test checkpoints --test checkpoint_programs
+        --test list_programs --test checkpoints --test checkpoint_programs \
+        --test checkpoints_mapped
     # What a panic throws is left alone when dropping it panics again: that is a leak on purpose.
     ASAN_OPTIONS=detect_leaks=0 run address -p convoy-tests --test host --test host_faults \
         --test host_events --test host_triggers --test host_installing --test host_lock_step \

@@ -1,8 +1,8 @@
 //! Checkpoints of a million entities of 96 bytes: all of it, 1 % of the chunks, and reading it back.
 //!
-//! Files are in the page cache, and nothing is flushed to the disk: how long that takes is the disk's affair. `pwrite +
-//! hash` writes as many bytes in pieces of 16 KiB, each hashed before, and `pread + hash` reads them into one buffer, or,
-//! in `new memory`, into as much memory as they are.
+//! Files are in the page cache, and nothing is flushed to the disk: how long that takes is its affair. `pwrite +
+//! hash` writes as many bytes in pieces of 16 KiB, each hashed before, and `pread + hash` reads them into one buffer,
+//! or, in `new memory`, into as much memory as they are.
 
 mod common;
 

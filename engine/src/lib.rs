@@ -40,6 +40,7 @@
 //! | replicate | [`World::sync_from`]: [`guide::replication`] | a copy of the chunks that changed |
 //! | send worlds and their changes | [`DeltaEncoder`](delta::DeltaEncoder), [`World::apply`]: [`delta`] | the chunks that differ |
 //! | save and load | [`Checkpoint`](checkpoint::Checkpoint): [`guide::saving`] | the chunks that were written since, on another thread |
+//! | query a file where it lies | [`Checkpoint::map`](checkpoint::Checkpoint::map): [`guide::saving`] | hashing the columns that are read, once |
 //! | send messages | [`World::send_event`], [`EventCursor`](events::EventCursor), [`Commands`](commands::Commands) | one row |
 //! | describe types at run time | [`Schema`](schema::Schema), [`World::register_described`], [`World::query_described`] | as typed ones |
 //! | prove that nothing is allocated | [`guide::heap_profiling`], [`World::memory`] | |

@@ -7,6 +7,8 @@
 //! gone.
 #![allow(unsafe_code, reason = "gives pages back to the system")]
 
+use std::fs::File;
+use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -88,6 +90,29 @@ impl Mapping {
     pub fn mapped_bytes(&self) -> usize {
         // Relaxed: a statistic that orders nothing.
         self.mapped_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Maps the first `bytes` of a file to be read, as one slab that no arena cuts: its chunks are named by
+    /// [`Mapping::chunk_of_file`]. Whoever reads them answers for the file: it must not be written or cut short.
+    ///
+    /// # Errors
+    ///
+    /// When the system declines.
+    pub fn of_file(file: &File, bytes: usize) -> io::Result<Self> {
+        let map = MmapOptions::new().len(bytes).map_raw_read_only(file)?;
+        let start = NonNull::new(map.as_mut_ptr()).map(ChunkPtr::from_aligned);
+        let start = start.expect("a mapping is not at null");
+        let slabs = Mutex::new(vec![Slab { map, start, bytes }]);
+        Ok(Self { slabs, mapped_bytes: AtomicUsize::new(bytes) })
+    }
+
+    /// The chunk of so many bytes that begins at `offset` in a mapped file, if they are in it and it is aligned.
+    #[must_use]
+    pub fn chunk_of_file(&self, offset: usize, bytes: usize) -> Option<ChunkPtr> {
+        let slabs = self.lock();
+        let slab = slabs.first()?;
+        let is_inside = offset.checked_add(bytes).is_some_and(|end| end <= slab.bytes);
+        (is_inside && offset.is_multiple_of(CHUNK_ALIGN)).then(|| slab.start.offset(offset))
     }
 
     /// Adds a slab and returns its start.

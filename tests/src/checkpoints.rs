@@ -1,11 +1,18 @@
 //! Checkpoints that nobody wrote: files whose bytes were changed, with hashes that are right.
+#![allow(unsafe_code, reason = "vouches for files that nobody else has")]
+
+use std::env::temp_dir;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, process};
 
 use convoy_engine::checkpoint::{Checkpoint, CheckpointError};
 use convoy_engine::commands::Commands;
 use convoy_engine::delta::{Delta, DeltaError};
-use convoy_engine::{ComponentMask, SnapshotPool, World};
+use convoy_engine::hierarchy::ChildOf;
+use convoy_engine::list::List;
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, World};
 
-use crate::deltas::{assert_sound, delta_config, mutate};
+use crate::deltas::{Mode, Place, assert_same, assert_sound, delta_config, mutate};
 use crate::values::Mixer;
 
 /// Files that [`feed_checkpoint`] changes: always the same ones.
@@ -66,6 +73,59 @@ pub fn try_checkpoint(bytes: &Vec<u8>) -> Result<(), CheckpointError> {
     Ok(())
 }
 
+/// Maps bytes as a checkpoint, by way of a file: columns that are verified one after the other, and a branch of all,
+/// are sound, or an error.
+///
+/// # Panics
+///
+/// When they are neither.
+pub fn try_mapped(bytes: &[u8]) -> Result<(), CheckpointError> {
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let path = temp_dir().join(format!("convoy-mapped-{}-{number}.cvy", process::id()));
+    fs::write(&path, bytes).unwrap_or_else(|error| panic!("{error}"));
+    // SAFETY: nobody else has the file.
+    let mapped = unsafe { Checkpoint::map(&path, delta_config(4)) };
+    fs::remove_file(&path).unwrap_or_else(|error| panic!("{error}"));
+    let mapped = mapped?;
+    let lone = [
+        mapped.mask_of::<(Place,)>(),
+        mapped.mask_of::<(Mode,)>(),
+        mapped.mask_of::<(Entity,)>(),
+        mapped.mask_of::<(ChildOf,)>(),
+        mapped.mask_of::<(List<Mode>,)>(),
+    ];
+    let mut is_sound = true;
+    for (number, mask) in lone.into_iter().enumerate() {
+        let Ok(view) = mapped.view(mask) else {
+            is_sound = false;
+            continue;
+        };
+        match number {
+            0 => _ = view.query::<&Place>().count(),
+            1 => assert!(view.query::<&Mode>().iter().all(|&mode| mode as u8 <= 2)),
+            2 => view.query::<Entity>().iter().for_each(|entity| assert!(view.contains(entity))),
+            3 => _ = view.query::<&ChildOf>().count(),
+            _ => view.query::<&List<Mode>>().iter().for_each(|list| {
+                assert!(list.iter().all(|&mode| mode as u8 <= 2));
+            }),
+        }
+    }
+    let all = mapped.verify()?;
+    assert!(is_sound, "all of it is");
+    let mut world = World::branch(&all).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(world.state_hash(), all.state_hash());
+    let known = Checkpoint::read_from(&bytes.to_vec(), delta_config(4));
+    let mut known = known.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(world.entity_count(), known.entity_count());
+    assert_eq!(known.state_hash(), world.state_hash());
+    // Types of other names may have no layout.
+    if known.held_texts().is_ok() {
+        assert_same(&mut known, &mut world);
+    }
+    Ok(())
+}
+
 /// Changes a file as bytes say, puts its hashes right, and reads it: for a fuzzer.
 ///
 /// The first byte picks the file; each change is a place, in two bytes, what is done there, and a value. Places count
@@ -103,4 +163,5 @@ pub fn feed_checkpoint(seeds: &CheckpointSeeds, bytes: &[u8]) {
     }
     Checkpoint::mend(&mut file);
     _ = try_checkpoint(&file);
+    _ = try_mapped(&file);
 }

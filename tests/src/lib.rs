@@ -21,7 +21,7 @@ mod values;
 
 pub use alone::run_alone;
 pub use borders::feed;
-pub use checkpoints::{CheckpointSeeds, feed_checkpoint, try_checkpoint};
+pub use checkpoints::{CheckpointSeeds, feed_checkpoint, try_checkpoint, try_mapped};
 pub use contents::Contents;
 pub use crash::CrashDisk;
 pub use deltas::{

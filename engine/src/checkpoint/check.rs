@@ -1,7 +1,9 @@
-//! The checks of a world that was read, before anybody has it: rows and slots name each other, free slots form one
-//! chain, links form families, and blocks of lists have one owner.
+//! The checks of a world that was read, or of columns of a file that is mapped, before anybody has them: rows and slots
+//! name each other, free slots form one chain, links form families, and blocks of lists have one owner.
 
-use crate::storage::component::Kind;
+use crate::storage::component::{Kind, Registry};
+use crate::storage::frozen::Frozen;
+use crate::storage::heap::Blocks;
 use crate::storage::index_state::IndexState;
 use crate::storage::links::{ChildOf, Children};
 use crate::storage::list::Handle;
@@ -14,162 +16,218 @@ use crate::world::index::delta::{Slots, is_sound_head, may_hold};
 
 use super::error::{CheckpointError, CheckpointPart};
 
+/// Columns that come from a file.
+#[derive(Clone, Copy)]
+pub(super) enum Contents<'c> {
+    /// Of a world, whose index has these slots.
+    World(&'c World, Rows<'c>),
+    /// Of a snapshot that has all that a check needs.
+    Snapshot(&'c Frozen),
+}
+
 fn malformed<T>(part: CheckpointPart) -> Result<T, CheckpointError> {
     Err(CheckpointError::Malformed { part })
 }
 
-/// Checks a world whose index has `slots` slots and goes on with `state`. Returns how many entities there are.
-pub(super) fn check_world(
-    world: &World,
-    slots: usize,
-    state: &IndexState,
-) -> Result<u32, CheckpointError> {
-    let slots = world.state.index.column().rows(slots);
-    let alive = check_entities(world, &slots, state)?;
-    let all = Slots {
-        lens: (slots.len(), slots.len()),
-        slot: |index: u32| *slots.get::<Slot>(index as usize),
-        brought: std::iter::empty(),
-    };
-    if !is_sound_head(state, &all, &mut Vec::new()) {
-        return malformed(CheckpointPart::Index);
-    }
-    check_links(world, slots)?;
-    check_lists(world)?;
-    Ok(alive)
-}
-
-/// Each slot with an entity names a row that has its handle, and there are as many as rows: so each row is named, too.
-fn check_entities(
-    world: &World,
-    slots: &Rows<'_>,
-    state: &IndexState,
-) -> Result<u32, CheckpointError> {
-    let tables = world.state.tables.iter();
-    let tables: Vec<Rows<'_>> = tables.map(|table| table.entities()).collect();
-    let (mut alive, mut known) = (0, 0..0);
-    // The handles of one chunk: slots that follow each other mostly name rows that do.
-    let (mut table, mut start, mut near) = (0, 0, &[][..]);
-    let all = slots.runs::<Slot>(0..slots.len()).flatten();
-    for (index, &slot) in all.enumerate() {
-        let is_sound = may_hold(state, &mut known, index as u32, slot)
-            && slot.occupant(index).is_none_or(|(entity, at)| {
-                alive += 1;
-                let (number, row) = (at.archetype.index(), at.row as usize);
-                if number != table || row.wrapping_sub(start) >= near.len() {
-                    let rows = tables.get(number).filter(|rows| row < rows.len());
-                    let Some(rows) = rows else { return false };
-                    (table, start) = (number, rows.start_of_chunk(row));
-                    near = rows.chunk_from::<Entity>(start);
-                }
-                near[row - start] == entity
-            });
-        if !is_sound {
-            return malformed(CheckpointPart::Index);
+impl<'c> Contents<'c> {
+    fn registry(self) -> &'c Registry {
+        match self {
+            Self::World(world, _) => &world.catalog.registry,
+            Self::Snapshot(frozen) => &frozen.catalog().registry,
         }
     }
-    let rows: usize = tables.iter().map(Rows::len).sum();
-    match u32::try_from(alive) {
-        Ok(count) if alive == rows => Ok(count),
-        _ => malformed(CheckpointPart::Index),
-    }
-}
 
-fn check_links(world: &World, slots: Rows<'_>) -> Result<(), CheckpointError> {
-    let registry = &world.catalog.registry;
-    let child_of = registry.id_of::<ChildOf>(Kind::Component);
-    let children = registry.id_of::<Children>(Kind::Component);
-    if child_of.is_none() && children.is_none() {
-        return Ok(());
-    }
-    match are_sound_families(&Links { world, slots, child_of, children }, &mut Vec::new()) {
-        true => Ok(()),
-        false => malformed(CheckpointPart::Hierarchy),
-    }
-}
-
-/// The links of a world.
-struct Links<'w> {
-    world: &'w World,
-    slots: Rows<'w>,
-    child_of: Option<ComponentId>,
-    children: Option<ComponentId>,
-}
-
-impl<'w> Links<'w> {
-    /// The column of a component, if rows of a table have it.
-    fn column(&self, table: usize, id: Option<ComponentId>) -> Option<Rows<'w>> {
-        let table = &self.world.state.tables[table];
-        Some(table.column(id?)?.rows(table.rows()))
-    }
-}
-
-impl Families for Links<'_> {
-    fn tables(&self) -> usize {
-        self.world.state.tables.len()
+    fn tables(self) -> usize {
+        match self {
+            Self::World(world, _) => world.state.tables.len(),
+            Self::Snapshot(frozen) => frozen.table_count(),
+        }
     }
 
-    fn rows(&self, table: usize) -> usize {
-        self.world.state.tables[table].rows()
+    fn rows(self, table: usize) -> usize {
+        match self {
+            Self::World(world, _) => world.state.tables[table].rows(),
+            Self::Snapshot(frozen) => frozen.table(table).0,
+        }
     }
 
-    fn slots(&self) -> usize {
-        self.slots.len()
+    /// A column, if the rows of a table have it.
+    fn column(self, table: usize, id: ComponentId) -> Option<Rows<'c>> {
+        match self {
+            Self::World(world, _) => {
+                let table = &world.state.tables[table];
+                Some(table.column(id)?.rows(table.rows()))
+            }
+            Self::Snapshot(frozen) => frozen.column(table, id),
+        }
     }
 
-    fn slot(&self, index: usize) -> Option<Slot> {
-        (index < self.slots.len()).then(|| *self.slots.get::<Slot>(index))
+    fn entities(self, table: usize) -> Rows<'c> {
+        self.column(table, ComponentId::ENTITY).unwrap_or(Rows::EMPTY)
     }
 
-    fn entity(&self, table: usize, row: usize) -> Option<Entity> {
-        Some(self.world.state.tables[table].entity(row))
+    fn slots(self) -> Rows<'c> {
+        match self {
+            Self::World(_, slots) => slots,
+            Self::Snapshot(frozen) => frozen.index().unwrap_or(Rows::EMPTY),
+        }
     }
 
-    fn links_of(&self, table: usize) -> (bool, bool) {
-        let has = |id: Option<ComponentId>| {
-            id.is_some_and(|id| self.world.state.tables[table].mask().contains(id))
+    /// The elements and the owners of the blocks of a list, by size.
+    fn blocks(self, list: ComponentId) -> Vec<[Rows<'c>; 2]> {
+        match self {
+            Self::World(world, _) => {
+                let classes =
+                    world.state.heaps.get(list).into_iter().flat_map(|heap| heap.classes());
+                let rows = |blocks: &'c Blocks| [blocks.elements(), blocks.owners()];
+                classes.map(rows).collect()
+            }
+            Self::Snapshot(frozen) => {
+                let shape = frozen.catalog().registry.info(list).list();
+                let classes = shape.into_iter().flat_map(|shape| {
+                    let classes = frozen.heap(list).iter().enumerate();
+                    classes.map(move |(class, blocks)| (shape.block_bytes(class), blocks))
+                });
+                let rows = classes
+                    .map(|(bytes, blocks)| [frozen.elements(blocks, bytes), frozen.owners(blocks)]);
+                rows.collect()
+            }
+        }
+    }
+
+    /// All checks, of contents whose index goes on with `state`.
+    pub(super) fn check(self, state: &IndexState) -> Result<(), CheckpointError> {
+        self.check_entities(state)?;
+        self.check_links()?;
+        self.registry().lists().try_for_each(|(list, _)| self.check_lists(list))
+    }
+
+    /// Each slot with an entity names a row that has its handle, and there are as many as rows: so each row is named,
+    /// too. Free slots and counters are sound.
+    pub(super) fn check_entities(self, state: &IndexState) -> Result<(), CheckpointError> {
+        let slots = self.slots();
+        let tables: Vec<Rows<'_>> = (0..self.tables()).map(|table| self.entities(table)).collect();
+        let (mut alive, mut known) = (0, 0..0);
+        // The handles of one chunk: slots that follow each other mostly name rows that do.
+        let (mut table, mut start, mut near) = (0, 0, &[][..]);
+        let all = slots.runs::<Slot>(0..slots.len()).flatten();
+        for (index, &slot) in all.enumerate() {
+            let is_sound = may_hold(state, &mut known, index as u32, slot)
+                && slot.occupant(index).is_none_or(|(entity, at)| {
+                    alive += 1;
+                    let (number, row) = (at.archetype.index(), at.row as usize);
+                    if number != table || row.wrapping_sub(start) >= near.len() {
+                        let rows = tables.get(number).filter(|rows| row < rows.len());
+                        let Some(rows) = rows else { return false };
+                        (table, start) = (number, rows.start_of_chunk(row));
+                        near = rows.chunk_from::<Entity>(start);
+                    }
+                    near[row - start] == entity
+                });
+            if !is_sound {
+                return malformed(CheckpointPart::Index);
+            }
+        }
+        let rows: usize = (0..self.tables()).map(|table| self.rows(table)).sum();
+        let all = Slots {
+            lens: (slots.len(), slots.len()),
+            slot: |index: u32| *slots.get::<Slot>(index as usize),
+            brought: std::iter::empty(),
         };
-        (has(self.child_of), has(self.children))
+        match alive == rows && is_sound_head(state, &all, &mut Vec::new()) {
+            true => Ok(()),
+            false => malformed(CheckpointPart::Index),
+        }
     }
 
-    fn child_of(&self, table: usize, row: usize) -> Option<ChildOf> {
-        Some(*self.column(table, self.child_of)?.get::<ChildOf>(row))
+    /// Links form families. Entities were checked.
+    pub(super) fn check_links(self) -> Result<(), CheckpointError> {
+        let registry = self.registry();
+        let child_of = registry.id_of::<ChildOf>(Kind::Component);
+        let children = registry.id_of::<Children>(Kind::Component);
+        if child_of.is_none() && children.is_none() {
+            return Ok(());
+        }
+        match are_sound_families(&Links { contents: self, child_of, children }, &mut Vec::new()) {
+            true => Ok(()),
+            false => malformed(CheckpointPart::Hierarchy),
+        }
     }
 
-    fn children(&self, table: usize, row: usize) -> Option<Children> {
-        Some(*self.column(table, self.children)?.get::<Children>(row))
-    }
-}
-
-/// A handle of a list names a block of its entity that is large enough, or none, and the elements are values.
-fn check_lists(world: &World) -> Result<(), CheckpointError> {
-    let registry = &world.catalog.registry;
-    for heap in world.state.heaps.iter() {
-        let info = registry.info(heap.component());
-        let (check, size) = (info.element_check(), heap.shape().size);
-        for table in &world.state.tables {
-            let Some(column) = table.column(heap.component()) else { continue };
-            let handles = column.rows(table.rows());
-            for row in 0..table.rows() {
-                let handle = *handles.get::<Handle>(row);
-                let is_sound = match handle.place.get() {
-                    None => handle.len == 0,
-                    Some((class, block)) => heap.classes().get(class).is_some_and(|blocks| {
-                        block < blocks.rows()
-                            && handle.len as usize <= heap.shape().capacity(class)
-                            && *blocks.owners().get::<Entity>(block) == table.entity(row)
-                    }),
+    /// A handle of a list names a block of its entity that is large enough, or none, and the elements are values.
+    pub(super) fn check_lists(self, list: ComponentId) -> Result<(), CheckpointError> {
+        let info = self.registry().info(list);
+        let Some(shape) = info.list() else { return Ok(()) };
+        let (check, classes) = (info.element_check(), self.blocks(list));
+        for table in 0..self.tables() {
+            let (rows, entities) = (self.rows(table), self.entities(table));
+            let Some(handles) = self.column(table, list).filter(|_| rows > 0) else { continue };
+            for row in 0..rows {
+                let Handle { len, place } = *handles.get::<Handle>(row);
+                let Some((class, block)) = place.get() else {
+                    if len > 0 {
+                        return malformed(CheckpointPart::Lists);
+                    }
+                    continue;
                 };
-                if !is_sound {
-                    return malformed(CheckpointPart::Lists);
-                }
+                let found = classes.get(class).filter(|[_, owners]| {
+                    block < owners.len()
+                        && len as usize <= shape.capacity(class)
+                        && *owners.get::<Entity>(block) == *entities.get::<Entity>(row)
+                });
+                let Some([elements, _]) = found else { return malformed(CheckpointPart::Lists) };
+                let bytes = &elements.bytes(block..block + 1)[..len as usize * shape.size];
                 let are_values = check.is_none()
-                    || heap.bytes(handle).chunks_exact(size).all(|element| check.passes(element));
+                    || bytes.chunks_exact(shape.size).all(|element| check.passes(element));
                 if !are_values {
                     return Err(CheckpointError::Value { component: info.name() });
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// The links of rows.
+struct Links<'c> {
+    contents: Contents<'c>,
+    child_of: Option<ComponentId>,
+    children: Option<ComponentId>,
+}
+
+impl Families for Links<'_> {
+    fn tables(&self) -> usize {
+        self.contents.tables()
+    }
+
+    fn rows(&self, table: usize) -> usize {
+        self.contents.rows(table)
+    }
+
+    fn slots(&self) -> usize {
+        self.contents.slots().len()
+    }
+
+    fn slot(&self, index: usize) -> Option<Slot> {
+        let slots = self.contents.slots();
+        (index < slots.len()).then(|| *slots.get::<Slot>(index))
+    }
+
+    fn entity(&self, table: usize, row: usize) -> Option<Entity> {
+        Some(*self.contents.entities(table).get::<Entity>(row))
+    }
+
+    fn links_of(&self, table: usize) -> (bool, bool) {
+        let has =
+            |id: Option<ComponentId>| id.and_then(|id| self.contents.column(table, id)).is_some();
+        (has(self.child_of), has(self.children))
+    }
+
+    fn child_of(&self, table: usize, row: usize) -> Option<ChildOf> {
+        Some(*self.contents.column(table, self.child_of?)?.get::<ChildOf>(row))
+    }
+
+    fn children(&self, table: usize, row: usize) -> Option<Children> {
+        Some(*self.contents.column(table, self.children?)?.get::<Children>(row))
+    }
 }

@@ -9,17 +9,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::storage::archetype::Catalog;
 use crate::storage::column::Column;
 use crate::storage::component::Registry;
 use crate::storage::hash::hash_bytes;
 use crate::storage::history::Memory;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::index::Slot;
-use crate::world::index::delta::SlotUse;
 use crate::world::state::State;
 use crate::world::{World, WorldConfig};
 
-use super::check::check_world;
+use super::check::Contents;
 use super::error::{CheckpointError, CheckpointPart};
 use super::manifest::{Block, ColumnRecord, Manifest, grow};
 use super::medium::Medium;
@@ -41,8 +41,7 @@ pub(super) fn load(
     let mut world = World::with_config(config);
     let ids = take_types(&mut world, manifest)?;
     let registry = world.catalog.registry.clone();
-    let mut loading =
-        Loading { blocks: Blocks { medium, all: &manifest.blocks, bytes: Vec::new() }, registry };
+    let mut loading = Loading { blocks: Blocks::new(medium, &manifest.blocks), registry };
     let World { state, memory, texts, .. } = &mut world;
     loading.read_tables(state, (manifest, &ids), memory)?;
     loading.read_index(state, manifest, memory)?;
@@ -53,7 +52,9 @@ pub(super) fn load(
         texts.keep(content).map(drop).map_err(CheckpointError::Text)
     })?;
     let slots = manifest.index.as_ref().map_or(0, |index| index.rows);
-    let alive = check_world(&world, slots, &manifest.index_state)?;
+    let contents = Contents::World(&world, world.state.index.column().rows(slots));
+    contents.check(&manifest.index_state)?;
+    let alive = manifest.alive();
     let lineage = world.lineage.next();
     world.state.index.take_state(slots, alive, &manifest.index_state, lineage);
     world.lineage.begin_next();
@@ -63,9 +64,20 @@ pub(super) fn load(
 
 /// Lets a new world know the types and archetypes of a file, in its order. Returns which type is which one here.
 fn take_types(world: &mut World, manifest: &Manifest) -> Result<Vec<ComponentId>, CheckpointError> {
+    let (arranged, ids) = arranged_catalog(&world.catalog, manifest)?;
+    let is_rearranged = world.arrange(Arc::new(arranged));
+    world.close_catalog(is_rearranged);
+    Ok(ids)
+}
+
+/// A catalog that knows the types of `catalog` and of a file, and has the archetypes of the file first, in its order;
+/// and which type of the file is which one there.
+pub(super) fn arranged_catalog(
+    catalog: &Catalog,
+    manifest: &Manifest,
+) -> Result<(Catalog, Vec<ComponentId>), CheckpointError> {
     let malformed = CheckpointError::Malformed { part: CheckpointPart::Archetypes };
-    let mut registry = world.catalog.registry.clone();
-    let catalog = Arc::clone(&world.catalog);
+    let mut registry = catalog.registry.clone();
     let in_use = |id| catalog.archetypes().iter().any(|known| known.mask().contains(id));
     let ids = register_types(&manifest.types, &mut registry, in_use)?;
     let masks = manifest.archetypes.iter();
@@ -81,19 +93,21 @@ fn take_types(world: &mut World, manifest: &Manifest) -> Result<Vec<ComponentId>
     if arranged.archetypes().len() < masks.len() || !pairs.all(|(own, mask)| own.mask() == mask) {
         return Err(malformed);
     }
-    let is_rearranged = world.arrange(Arc::new(arranged));
-    world.close_catalog(is_rearranged);
-    Ok(ids)
+    Ok((arranged, ids))
 }
 
 /// The blocks of a file.
-struct Blocks<'m, M> {
+pub(super) struct Blocks<'m, M> {
     medium: &'m M,
     all: &'m [Block],
     bytes: Vec<u8>,
 }
 
-impl<M: Medium> Blocks<'_, M> {
+impl<'m, M: Medium> Blocks<'m, M> {
+    pub(super) fn new(medium: &'m M, all: &'m [Block]) -> Self {
+        Self { medium, all, bytes: Vec::new() }
+    }
+
     /// Reads so many bytes that are not damaged.
     fn read(
         &mut self,
@@ -137,7 +151,8 @@ impl<M: Medium> Blocks<'_, M> {
         Ok(())
     }
 
-    fn read_texts(
+    /// Hands the contents of all texts to `keep`.
+    pub(super) fn read_texts(
         &mut self,
         manifest: &Manifest,
         mut keep: impl FnMut(&str) -> Result<(), CheckpointError>,
@@ -225,7 +240,6 @@ impl<M: Medium> Loading<'_, M> {
         memory: &mut Memory,
     ) -> Result<(), CheckpointError> {
         let part = CheckpointPart::Index;
-        let malformed = || CheckpointError::Malformed { part };
         let Some(record) = &manifest.index else { return Ok(()) };
         let has_blanks = record.blocks(&manifest.blocks).any(|(_, block)| *block == Block::BLANK);
         let chunk_rows = state.index.column().chunk_rows();
@@ -233,7 +247,7 @@ impl<M: Medium> Loading<'_, M> {
         let list_bytes = record.rows.div_ceil(chunk_rows) as u64 * ENTRY_BYTES;
         let file_bytes = self.blocks.medium.len()?;
         if list_bytes > BLANK_BYTES.saturating_add(file_bytes.saturating_mul(BLANK_FACTOR)) {
-            return Err(malformed());
+            return Err(CheckpointError::Malformed { part });
         }
         state.index.prepare_slots(record.rows, has_blanks, memory)?;
         let slots = state.index.column_mut();
@@ -258,17 +272,6 @@ impl<M: Medium> Loading<'_, M> {
                     rows.expect("new chunks are writable").fill(&Slot::UNUSED);
                 }
             }
-        }
-        for &index in &manifest.unsettled {
-            let index = index as usize;
-            let slot = *slots.get::<Slot>(index);
-            let Some(row) = slots.writable_row(index, memory.now()) else {
-                return Err(malformed());
-            };
-            if !matches!(slot.slot_use(), SlotUse::Free(_)) {
-                return Err(malformed());
-            }
-            row.write(slot.settled());
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 
 use crate::storage::COMPONENTS_MAX;
-use crate::storage::component::{ComponentInfo, Kind, Registry};
+use crate::storage::component::{ChunkShape, ComponentInfo, Kind, Registry};
 use crate::storage::encoding::{self, put_number};
 use crate::storage::forks::Forks;
 use crate::storage::frozen::Frozen;
@@ -17,7 +17,7 @@ use crate::storage::list::ListShape;
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::schema::put_layout;
-use crate::world::index::{EntityIndex, Slot};
+use crate::world::index::Slot;
 
 use super::error::{CheckpointError, CheckpointPart};
 use super::header::{BLOCK_BYTES, HEADERS_BYTES, Header, TEXT_BYTES};
@@ -136,13 +136,13 @@ pub(super) struct ClassRecord {
 /// A manifest, taken apart. Nothing of it was compared with a world yet.
 #[derive(Default)]
 pub(super) struct Manifest {
+    /// That of the chunks of the world that was saved.
+    pub(super) shape: Option<ChunkShape>,
     pub(super) types: Vec<TypeRecord>,
     /// The types of each archetype, in ascending order.
     pub(super) archetypes: Vec<Vec<usize>>,
     pub(super) tables: Vec<TableRecord>,
     pub(super) index: Option<ColumnRecord>,
-    /// Slots that are reserved although their blocks say that they are free, in ascending order.
-    pub(super) unsettled: Vec<u32>,
     pub(super) index_state: IndexState,
     pub(super) logs: Vec<LogRecord>,
     pub(super) resources: Vec<ResourceRecord>,
@@ -165,6 +165,9 @@ const CHILDREN: u8 = 16;
 pub(super) fn describe(frozen: &Frozen, buffer: &mut Vec<u8>) {
     let catalog = frozen.catalog();
     let registry = &catalog.registry;
+    let shape = registry.shape();
+    put_number(buffer, shape.bytes_max as u64);
+    put_number(buffer, shape.rows_max as u64);
     describe_types(registry, buffer);
     put_number(buffer, frozen.table_count() as u64);
     for archetype in &catalog.archetypes()[..frozen.table_count()] {
@@ -183,11 +186,7 @@ pub(super) fn describe(frozen: &Frozen, buffer: &mut Vec<u8>) {
     let slots = frozen.index().unwrap_or(Rows::EMPTY);
     put_number(buffer, slots.len() as u64);
     buffer.push(slots.rows_log2());
-    let state = frozen.index_state();
-    let unsettled = EntityIndex::unsettled(&slots, &state.head);
-    put_number(buffer, unsettled.len() as u64);
-    unsettled.iter().for_each(|&index| put_number(buffer, u64::from(index)));
-    state.encode(buffer);
+    frozen.index_state().encode(buffer);
     for id in registry.ids_of(Kind::Event) {
         let (rows, first, forks) = frozen.log(id).expect("everything was captured");
         put_number(buffer, first);
@@ -267,6 +266,12 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// How many entities there are: one for each row.
+    pub(super) fn alive(&self) -> u32 {
+        let rows: usize = self.tables.iter().map(|table| table.rows).sum();
+        u32::try_from(rows).unwrap_or(u32::MAX)
+    }
+
     /// Where all blocks and texts are, with how many bytes and their hashes, in ascending order.
     pub(super) fn places(&self) -> Vec<Place> {
         let columns = self.tables.iter().flat_map(|table| table.columns.iter().map(|each| &each.1));
@@ -318,6 +323,8 @@ struct Parsing<'a, 'm> {
 
 impl Parsing<'_, '_> {
     fn parse(&mut self) -> Result<(), CheckpointError> {
+        let (bytes_max, rows_max) = (self.count()?, self.count()?);
+        self.manifest.shape = Some(ChunkShape { bytes_max, rows_max });
         self.take_types()?;
         self.reader.part = CheckpointPart::Archetypes;
         self.take_archetypes()?;
@@ -499,14 +506,6 @@ impl Parsing<'_, '_> {
         let rows = self.reader.short()? as usize;
         let rows_log2 = self.reader.u8()?;
         self.manifest.index = Some(self.column((rows, size_of::<Slot>()), rows_log2)?);
-        for _ in 0..self.count()? {
-            let index = self.reader.short()?;
-            let is_next = self.manifest.unsettled.last().is_none_or(|last| *last < index);
-            if !is_next || index as usize >= rows {
-                return self.reader.malformed();
-            }
-            self.manifest.unsettled.push(index);
-        }
         self.manifest.index_state.decode(&mut self.reader)
     }
 

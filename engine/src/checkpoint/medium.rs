@@ -157,6 +157,11 @@ impl DiskFile {
         }
     }
 
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The path under which the file was opened.
     pub fn path(&self) -> &Path {
         &self.path

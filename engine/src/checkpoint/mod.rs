@@ -3,7 +3,8 @@
 //! [`Checkpoint::write`] saves a view of everything, on any thread: all chunks the first time, and afterwards those
 //! that were written since. The simulation pays for the capture, and for copies of chunks that it writes meanwhile.
 //! [`Checkpoint::read`] makes a world of the last checkpoint that was completed, whatever happened to the process,
-//! the disk or the file since. [How to save and load](crate::guide::saving).
+//! the disk or the file since. [`Checkpoint::map`] reads a file where it lies.
+//! [How to save and load](crate::guide::saving).
 //!
 //! ```
 //! use convoy_engine::checkpoint::Checkpoint;
@@ -76,25 +77,25 @@
 //! texts its place, bytes and hash. Blocks stand in the order in which the columns below have them; one at 0 stands
 //! for slots that were never used. Then follow, without gaps:
 //!
-//! 1. *Types*: how many, and for each, in the order of their ids: a byte for its kind (0 component, 1 event, 2
+//! 1. *Shape*: the most bytes and the most rows of a chunk in the world that was saved. Any world can read the file.
+//! 2. *Types*: how many, and for each, in the order of their ids: a byte for its kind (0 component, 1 event, 2
 //!    resource, 3 the toggle of a component); a byte with flags (1 a name that was chosen, 2 a list, 4 a layout, 8
 //!    the links to parents, 16 those to children); the number of bytes of its name, and these; its version; the size
 //!    and the alignment of a value; of a list also those of an element; of a toggle the number of its component; and
 //!    the layout, its bytes in 4 bytes before it. The first type is [`Entity`](crate::Entity).
-//! 2. *Archetypes*: how many, and for each the number of its types, and their numbers in ascending order.
-//! 3. *Tables*, one for each archetype: the number of rows; where that is not zero, for each type that has bytes, in
+//! 3. *Archetypes*: how many, and for each the number of its types, and their numbers in ascending order.
+//! 4. *Tables*, one for each archetype: the number of rows; where that is not zero, for each type that has bytes, in
 //!    ascending order, the binary logarithm of the rows of a block, in one byte.
-//! 4. *Index*: the number of slots, of 12 bytes each: generation, number of the table (0xffffffff for a free slot,
+//! 5. *Index*: the number of slots, of 12 bytes each: generation, number of the table (0xffffffff for a free slot,
 //!    0xfffffffe for a reserved one) and row (of a free slot, the next one); the logarithm of the rows of a block;
-//!    how many slots are reserved although their block says that they are free, and their numbers; the first free
-//!    slot and the first fresh index, 4 bytes each; lanes of command buffers, five numbers each; reserved handles:
-//!    lane, index, generation; ranges that came back: start, end, and a byte that is 1 where the world knew. Before
-//!    each of these lists is its length.
-//! 5. *Event logs*, one for each event type: the number of the first record, the number of records, the timeline in
+//!    the first free slot and the first fresh index, 4 bytes each; lanes of command buffers, five numbers each;
+//!    reserved handles: lane, index, generation; ranges that came back: start, end, and a byte that is 1 where the
+//!    world knew. Before each of these lists is its length.
+//! 6. *Event logs*, one for each event type: the number of the first record, the number of records, the timeline in
 //!    which the log began, how many forks there were, and the timeline and the first number of each; the logarithm of
 //!    the rows of a block.
-//! 6. *Resources*, one for each resource type: a byte that is 1 where there is a value, which is a block of its own.
-//! 7. *Lists*, one for each type of lists: how many sizes of blocks of elements there are, and for each the number of
+//! 7. *Resources*, one for each resource type: a byte that is 1 where there is a value, which is a block of its own.
+//! 8. *Lists*, one for each type of lists: how many sizes of blocks of elements there are, and for each the number of
 //!    blocks of elements; where that is not zero, the logarithms of the rows of a block, of elements and of owners.
 //!    The elements come first, then the owners.
 //!
@@ -110,6 +111,7 @@ pub(crate) mod error;
 pub(crate) mod header;
 pub(crate) mod load;
 pub(crate) mod manifest;
+pub(crate) mod map;
 pub(crate) mod medium;
 pub(crate) mod mend;
 pub(crate) mod read;
@@ -118,6 +120,7 @@ pub(crate) mod write;
 
 pub use compact::CompactionReport;
 pub use error::{CheckpointError, CheckpointPart, TypeDifference};
+pub use map::MappedCheckpoint;
 pub use medium::{DiskFile, Medium, Replaceable};
 pub use read::CheckpointReader;
 pub use write::{Checkpoint, CheckpointProgress, CheckpointReport};

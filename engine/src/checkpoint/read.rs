@@ -29,10 +29,10 @@ use super::write::Checkpoint;
 /// assert_eq!(reader.read(WorldConfig::default()).unwrap().entity_count(), 1);
 /// ```
 pub struct CheckpointReader<M = DiskFile> {
-    medium: M,
-    header: Header,
+    pub(super) medium: M,
+    pub(super) header: Header,
     damaged: u32,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
 }
 
 impl CheckpointReader {

@@ -20,7 +20,7 @@ use crate::storage::rows::Rows;
 use crate::storage::text::Texts;
 use crate::storage::world_id::WorldId;
 use crate::trace::span;
-use crate::world::index::Slot;
+use crate::world::index::{EntityIndex, Slot};
 
 use super::error::CheckpointError;
 use super::header::{HEADERS_BYTES, Header, Headers};
@@ -118,6 +118,9 @@ pub(super) struct Commit {
     pub(super) blocks: Vec<Block>,
     texts: Texts,
     pub(super) text_blocks: Vec<TextBlock>,
+    /// Slots that are reserved though their chunks say that they are free, in ascending order: in the file they are
+    /// reserved.
+    unsettled: Vec<u32>,
 }
 
 impl Commit {
@@ -273,6 +276,7 @@ impl<M: Medium> Checkpoint<M> {
         let appender = Appender { medium, end: header.end.max(HEADERS_BYTES), bytes: 0 };
         let mut writing =
             Writing { appender, frozen, last, next, small, each, progress, written: 0 };
+        writing.note_unsettled();
         writing.write_columns()?;
         writing.write_texts()?;
         let (mut appender, chunks_written) = (writing.appender, writing.written);
@@ -369,6 +373,29 @@ struct Writing<'a, 'm, M, E> {
 const PENDING: Block = Block { at: u64::MAX, hash: 0 };
 
 impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_, M, E> {
+    fn note_unsettled(&mut self) {
+        let slots = self.frozen.index().unwrap_or(Rows::EMPTY);
+        self.next.unsettled = EntityIndex::unsettled(&slots, &self.frozen.index_state().head);
+    }
+
+    /// Whether slots of a chunk of the index are others in the file, in this commit or in the last one.
+    fn is_unsettled(&self, run: &Range<usize>) -> bool {
+        [&self.last.unsettled, &self.next.unsettled].into_iter().any(|unsettled| {
+            let first = unsettled.partition_point(|&index| (index as usize) < run.start);
+            unsettled.get(first).is_some_and(|&index| (index as usize) < run.end)
+        })
+    }
+
+    /// The slots of a chunk as they are in the file.
+    fn settled(&self, rows: &Rows<'_>, run: &Range<usize>) -> Vec<u8> {
+        let slots = run.clone().map(|index| {
+            let slot = *rows.get::<Slot>(index);
+            let is_taken = self.next.unsettled.binary_search(&(index as u32)).is_ok();
+            if is_taken { slot.settled() } else { slot }
+        });
+        slots.flat_map(|slot| bytemuck::bytes_of(&slot).to_vec()).collect()
+    }
+
     fn write_columns(&mut self) -> Result<(), CheckpointError> {
         let frozen = self.frozen;
         for_each_column(frozen, |key, rows, first| {
@@ -418,9 +445,17 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
         let (start, rows_log2) = (self.next.blocks.len(), rows.rows_log2());
         self.next.columns.push(SavedColumn { key, rows: rows.len(), rows_log2, first, start });
         for (number, run) in runs(rows).enumerate() {
-            let kept = known.and_then(|known| self.kept(known, number, rows, &run));
+            let is_unsettled = key == Key::Index && self.is_unsettled(&run);
+            let kept = known.filter(|_| !is_unsettled);
+            let kept = kept.and_then(|known| self.kept(known, number, rows, &run));
             let block = match kept {
                 Some(block) => block,
+                None if is_unsettled => {
+                    let bytes = self.settled(rows, &run);
+                    let at = self.appender.append(&bytes, PAGE_BYTES)?;
+                    self.written += 1;
+                    Block { at, hash: hash_bytes(&bytes) }
+                }
                 None if key == Key::Index && is_blank(rows, &run) => Block::BLANK,
                 None if run.len() * rows.size() < PAGE_BYTES => PENDING,
                 None => {

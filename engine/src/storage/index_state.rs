@@ -94,7 +94,7 @@ pub(crate) struct IndexHead {
 }
 
 /// Which handles an entity index gives out next.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct IndexState {
     pub(crate) head: IndexHead,
     /// The lanes of command buffers, in the order of their numbers.

@@ -47,6 +47,12 @@ impl Column {
         Ok(())
     }
 
+    /// The entry of a blank chunk whose rows are `value`, in a column of such values.
+    pub(crate) fn blank_entry<T: Component>(&self, value: T) -> Result<ChunkEntry, MemoryError> {
+        let (chunk, class) = (self.blank_chunk(value)?, self.chunks.full());
+        Ok(ChunkEntry::new(chunk, class, Epoch::BLANK, Epoch::NEVER))
+    }
+
     /// Whether `chunk` is blank.
     #[inline]
     pub(crate) fn is_blank(&self, chunk: usize) -> bool {

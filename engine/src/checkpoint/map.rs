@@ -1,0 +1,450 @@
+//! [`MappedCheckpoint`]: the last checkpoint of a file, read where it lies.
+//!
+//! Blocks are rows as they are in memory, so an entry of a snapshot's list of chunks can name one. Views are made of
+//! such lists, for the columns of a mask, once all of these were verified.
+
+#![allow(unsafe_code, reason = "takes the word of callers for files that nobody writes")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use convoy_pool::{Mapping, SizeClass, VacantCell};
+
+use crate::snapshot::{SnapshotPool, View};
+use crate::storage::archetype::Catalog;
+use crate::storage::base::Holds;
+use crate::storage::chunk_entry::ChunkEntry;
+use crate::storage::column::Column;
+use crate::storage::component::{ChunkShape, ComponentInfo, Kind, Registry};
+use crate::storage::epoch::EpochCounter;
+use crate::storage::forks::Forks;
+use crate::storage::frozen::{Frozen, FrozenHead};
+use crate::storage::hash::hash_bytes;
+use crate::storage::lineage::Lineage;
+use crate::storage::links::{ChildOf, Children};
+use crate::storage::rows::Rows;
+use crate::storage::text::Texts;
+use crate::storage::world_id::WorldId;
+use crate::storage::{ComponentId, ComponentMask, Entity};
+use crate::world::WorldConfig;
+use crate::world::bundle::{Bundle, Flat};
+use crate::world::index::Slot;
+
+use super::check::Contents;
+use super::error::{CheckpointError, CheckpointPart};
+use super::load::{Blocks, arranged_catalog};
+use super::manifest::{Block, ColumnRecord, Manifest};
+use super::read::CheckpointReader;
+use super::write::Checkpoint;
+
+/// The last checkpoint of a file, mapped into memory: nothing is read before it is used, and nothing is copied.
+///
+/// A [`View`] of some columns is a snapshot as any other: all read-only queries run on it, on any thread, and
+/// [`World::branch`](crate::World::branch) makes a world of a view of everything, whose chunks stay in the file until
+/// they are written. The blocks of a column are verified when the first view of it is made.
+///
+/// ```
+/// use convoy_engine::checkpoint::Checkpoint;
+/// use convoy_engine::schema::{Schema, TypeEntry};
+/// use convoy_engine::{ComponentMask, Entity, SnapshotPool, World, WorldConfig};
+///
+/// # let folder = std::env::temp_dir().join(format!("convoy-map-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let path = folder.join("world.cvy");
+/// # let _ = std::fs::remove_file(&path);
+/// let builder = Schema::builder().component(TypeEntry::<u32>::new().named("hull", 1));
+/// let schema = builder.component(TypeEntry::<f64>::new().named("fuel", 1)).build().unwrap();
+/// let mut world = World::with_schema(&schema);
+/// let ships: Vec<_> = (0..1_000_u32).map(|number| world.spawn((number, 0.5_f64))).collect();
+/// let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+/// Checkpoint::create(&path).unwrap().write(&view).unwrap();
+///
+/// // SAFETY: nobody else knows the file.
+/// let mapped = unsafe { Checkpoint::map(&path, WorldConfig::default().schema(schema)) }.unwrap();
+/// let hulls = mapped.view(mapped.mask_of::<(Entity, u32)>()).unwrap();
+/// assert_eq!(hulls.query::<&u32>().iter().sum::<u32>(), 499_500);
+/// assert_eq!(hulls.get::<u32>(ships[7]), Ok(&7));
+///
+/// let mut ahead = World::branch(&mapped.verify().unwrap()).unwrap();
+/// *ahead.get_mut::<u32>(ships[7]).unwrap() = 70; // copies one chunk
+/// assert_eq!(hulls.get::<u32>(ships[7]), Ok(&7));
+/// # drop((ahead, hulls));
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// ```
+pub struct MappedCheckpoint {
+    manifest: Manifest,
+    /// The number that each type of the catalog has in the file.
+    numbers: Vec<Option<usize>>,
+    catalog: Arc<Catalog>,
+    mapping: Arc<Mapping>,
+    texts: Texts,
+    pool: SnapshotPool,
+    head: FrozenHead,
+    lineage: Lineage,
+    /// The entry of slots that were never used, if there are such.
+    blank: Option<ChunkEntry>,
+    /// The types whose columns were found sound.
+    verified: Mutex<ComponentMask>,
+}
+
+impl Checkpoint {
+    /// Maps the last checkpoint of a file. Of `config` the schema, the retention of events and the limit of texts
+    /// count; chunks are those of the world that was saved.
+    ///
+    /// Reads the manifest and the contents of texts, and nothing else.
+    ///
+    /// # Safety
+    ///
+    /// As long as there is the mapped checkpoint, a view of it, or a branch of such a view with chunks of it, nobody
+    /// writes to what the file has now, or cuts it short. A [`Checkpoint`] that appends to it, or puts a compacted
+    /// file in its place, does neither. Where the disk fails meanwhile, the process ends by a signal.
+    ///
+    /// # Errors
+    ///
+    /// As [`CheckpointReader::open`], as [`CheckpointReader::read`] where types are concerned, and when the system
+    /// declines to map the file.
+    pub unsafe fn map(
+        path: impl AsRef<Path>,
+        config: WorldConfig,
+    ) -> Result<MappedCheckpoint, CheckpointError> {
+        let reader = CheckpointReader::open(path)?;
+        let mut texts = Texts::new(config.text_bytes_max);
+        Blocks::new(&reader.medium, &reader.manifest.blocks)
+            .read_texts(&reader.manifest, |content| {
+                texts.keep(content).map(drop).map_err(CheckpointError::Text)
+            })?;
+        let CheckpointReader { medium, header, manifest, .. } = reader;
+        let shape = manifest.shape.expect("a manifest that was parsed has one");
+        let shape =
+            ChunkShape { bytes_max: shape.bytes_max.min(WorldConfig::CHUNK_BYTES_LIMIT), ..shape };
+        let catalog = Catalog::new(Registry::new(shape), config.schema);
+        let (catalog, ids) = arranged_catalog(&catalog, &manifest)?;
+        let mut numbers = vec![None; catalog.registry.len()];
+        ids.iter().enumerate().for_each(|(number, id)| numbers[id.index()] = Some(number));
+        let lineage = Lineage::default();
+        let slots = ComponentInfo::unregistered::<Slot>(shape);
+        // A chunk of them has as many bytes as the first one, which is in the file.
+        let blank = match manifest.blocks.contains(&Block::BLANK) {
+            true => Some(Column::new(ComponentId::ENTITY, &slots).blank_entry(Slot::UNUSED)?),
+            false => None,
+        };
+        let head = FrozenHead {
+            world: WorldId::next(),
+            epoch: EpochCounter::new().close(),
+            lineage: lineage.current(),
+            tick: header.tick,
+            mask: ComponentMask::NONE,
+            is_whole: false,
+            alive: manifest.alive(),
+            event_retention: config.event_retention,
+        };
+        let bytes = usize::try_from(header.end).unwrap_or(usize::MAX);
+        let mapped = MappedCheckpoint {
+            mapping: Arc::new(Mapping::of_file(medium.file(), bytes)?),
+            manifest,
+            numbers,
+            catalog: Arc::new(catalog),
+            texts,
+            pool: SnapshotPool::default(),
+            head,
+            lineage,
+            blank,
+            verified: Mutex::new(ComponentMask::NONE),
+        };
+        mapped.check_places(shape)?;
+        Ok(mapped)
+    }
+}
+
+impl MappedCheckpoint {
+    /// A view of the columns of a mask. Those that no view has had before are verified: the hashes of their blocks,
+    /// their values, and where handles, links or lists are among them, that they are sound.
+    ///
+    /// Costs an entry for each chunk, and the first time all bytes of the columns.
+    ///
+    /// # Errors
+    ///
+    /// When blocks are damaged, or are of no world. Other columns can be read.
+    pub fn view(&self, mask: ComponentMask) -> Result<View, CheckpointError> {
+        let registry = &self.catalog.registry;
+        let mask = registry.with_toggles(&mask);
+        let closed = self.closed(&mask);
+        {
+            // The mask is whole after every statement.
+            let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = closed.intersection(&registry.ids()).difference(&verified);
+            if !new.is_empty() {
+                self.verify_columns(&self.cell(closed), &new)?;
+                *verified = verified.union(&new);
+            }
+        }
+        Ok(View::new(self.cell(mask).share()))
+    }
+
+    /// A view of everything, all of which is verified now.
+    ///
+    /// # Errors
+    ///
+    /// As [`MappedCheckpoint::view`].
+    pub fn verify(&self) -> Result<View, CheckpointError> {
+        self.view(ComponentMask::ALL)
+    }
+
+    /// A view of everything, of which nothing is verified, and nothing read: for files that this program has just
+    /// written itself.
+    ///
+    /// # Safety
+    ///
+    /// The checkpoint is as a [`Checkpoint`] wrote it.
+    pub unsafe fn view_unverified(&self) -> View {
+        View::new(self.cell(ComponentMask::ALL).share())
+    }
+
+    /// The types of the components of a bundle, as far as the schema has them. See
+    /// [`World::mask_of`](crate::World::mask_of).
+    pub fn mask_of<B: Bundle>(&self) -> ComponentMask {
+        let mut mask = ComponentMask::NONE;
+        B::find(&self.catalog.registry, &mut |id| mask.extend(id));
+        self.catalog.registry.with_toggles(&mask)
+    }
+
+    /// The tick of the world that was saved.
+    pub fn tick(&self) -> u64 {
+        self.head.tick
+    }
+
+    /// The columns of a mask, and those without which nobody can tell whether they are sound.
+    fn closed(&self, mask: &ComponentMask) -> ComponentMask {
+        let registry = &self.catalog.registry;
+        let mut closed = *mask;
+        let links = [
+            registry.id_of::<ChildOf>(Kind::Component),
+            registry.id_of::<Children>(Kind::Component),
+        ];
+        if links.into_iter().flatten().any(|link| mask.contains(link)) {
+            closed.extend(links.into_iter().flatten().chain([ComponentId::ENTITY]));
+        }
+        if registry.lists().any(|(list, _)| mask.contains(list)) {
+            closed.insert(ComponentId::ENTITY);
+        }
+        closed
+    }
+
+    /// All blocks are where chunks of their columns can be.
+    fn check_places(&self, shape: ChunkShape) -> Result<(), CheckpointError> {
+        let (manifest, registry) = (&self.manifest, &self.catalog.registry);
+        let malformed = || CheckpointError::Malformed { part: CheckpointPart::Manifest };
+        let check = |record: &ColumnRecord, rows_log2: u8| {
+            let mut blocks = record.blocks(&manifest.blocks);
+            let are_chunks = blocks.all(|(rows, block)| {
+                let bytes = rows.len() * record.size;
+                let at = usize::try_from(block.at).unwrap_or(usize::MAX);
+                *block == Block::BLANK || self.mapping.chunk_of_file(at, bytes).is_some()
+            });
+            let is_column = are_chunks && (record.rows_log2 == rows_log2 || record.rows == 0);
+            if is_column { Ok(()) } else { Err(malformed()) }
+        };
+        for (number, id) in self.numbered() {
+            let log2 = registry.info(id).rows_log2();
+            let columns = manifest.tables.iter().flat_map(|table| &table.columns);
+            columns
+                .filter(|(of, _)| *of == number)
+                .try_for_each(|(_, record)| check(record, log2))?;
+            let logs = manifest.logs.iter().filter(|log| log.of == number);
+            logs.filter_map(|log| log.column.as_ref()).try_for_each(|each| check(each, log2))?;
+            let resources = manifest.resources.iter().filter(|each| each.of == number);
+            // One row, whatever the chunks are.
+            resources
+                .filter_map(|each| each.column.as_ref())
+                .try_for_each(|each| check(each, 0))?;
+            let classes = manifest.classes.iter().filter(|class| class.of == number);
+            for class in classes {
+                let align = registry.info(id).list().map_or(1, |list| list.align);
+                let [elements, owners] = &class.columns;
+                let info = ComponentInfo::of_blocks(elements.size, align, shape);
+                check(elements, info.rows_log2())?;
+                check(owners, ComponentInfo::unregistered::<Entity>(shape).rows_log2())?;
+            }
+        }
+        let slots = ComponentInfo::unregistered::<Slot>(shape).rows_log2();
+        manifest.index.iter().try_for_each(|record| check(record, slots))
+    }
+
+    /// The types of the file: their numbers there, and their ids here.
+    fn numbered(&self) -> impl Iterator<Item = (usize, ComponentId)> {
+        let numbers = self.numbers.iter().enumerate();
+        numbers.filter_map(|(id, number)| Some(((*number)?, ComponentId::new(id))))
+    }
+
+    /// The entries of the blocks of a column.
+    fn entries(&self, record: &ColumnRecord) -> Vec<ChunkEntry> {
+        let count = record.blocks.len();
+        let entry = |(rows, block): (std::ops::Range<usize>, &Block)| {
+            if *block == Block::BLANK {
+                return self.blank.expect("there are slots that were never used");
+            }
+            let bytes = rows.len() * record.size;
+            let chunk = self.mapping.chunk_of_file(block.at as usize, bytes);
+            // A chunk with others beside it is a full one.
+            let full = if count > 1 { record.size << record.rows_log2 } else { bytes };
+            let class = SizeClass::for_bytes(full).expect("the column was found to fit chunks");
+            let chunk = chunk.expect("the block was found to be in the file");
+            ChunkEntry::new(chunk, class, self.head.epoch, self.head.epoch)
+        };
+        record.blocks(&self.manifest.blocks).map(entry).collect()
+    }
+
+    /// A cell with the columns of a mask.
+    fn cell(&self, mask: ComponentMask) -> VacantCell<Frozen> {
+        let mut cell = self.pool.take().cell;
+        let (manifest, registry) = (&self.manifest, &self.catalog.registry);
+        let is_whole = mask.is_all();
+        let head = FrozenHead { mask, is_whole, ..self.head };
+        cell.begin(head, &self.lineage, (&self.catalog, &self.mapping));
+        cell.texts.capture(&self.texts);
+        let number_of = |id: ComponentId| self.numbers[id.index()];
+        for (table, archetype) in self.catalog.archetypes().iter().enumerate() {
+            let record = manifest.tables.get(table);
+            cell.push_table(record.map_or(0, |record| record.rows));
+            if !mask.intersects(archetype.mask()) {
+                continue;
+            }
+            for id in archetype.mask().iter().filter(|&id| mask.contains(id)) {
+                let columns = record.into_iter().flat_map(|record| &record.columns);
+                let mut columns = columns.filter(|(of, _)| Some(*of) == number_of(id));
+                let entries = columns.next().map(|(_, record)| self.entries(record));
+                cell.push_column(&entries.unwrap_or_default());
+            }
+        }
+        if let Some(record) = manifest.index.as_ref().filter(|_| mask.contains(ComponentId::ENTITY))
+        {
+            let info = ComponentInfo::unregistered::<Slot>(registry.shape());
+            let entries = self.entries(record);
+            cell.push_index((info.size(), info.rows_log2()), (&entries, record.rows));
+            cell.index_state_mut().clone_from(&manifest.index_state);
+        }
+        for id in registry.ids_of(Kind::Event).filter(|&id| mask.contains(id)) {
+            let record = manifest.logs.iter().find(|log| Some(log.of) == number_of(id));
+            let Some(record) = record else {
+                cell.push_log(id, (0, Forks::new()), (&[], 0));
+                continue;
+            };
+            let entries = record.column.as_ref().map(|column| self.entries(column));
+            let entries = entries.unwrap_or_default();
+            cell.push_log(id, (record.first, record.forks), (&entries, record.rows));
+        }
+        for id in registry.ids_of(Kind::Resource).filter(|&id| mask.contains(id)) {
+            let record = manifest.resources.iter().find(|each| Some(each.of) == number_of(id));
+            let column = record.and_then(|record| record.column.as_ref());
+            let entries = column.map(|column| self.entries(column)).unwrap_or_default();
+            let rows = usize::from(record.is_some_and(|record| record.is_set));
+            cell.push_resource(id, (&entries, rows));
+        }
+        for (list, shape) in registry.lists().filter(|(list, _)| mask.contains(*list)) {
+            for class in 0..shape.classes() {
+                let mut known = manifest.classes.iter();
+                let known =
+                    known.find(|each| Some(each.of) == number_of(list) && each.class == class);
+                let entries = known.map(|class| {
+                    let [elements, owners] = &class.columns;
+                    [self.entries(elements), self.entries(owners)]
+                });
+                let rows = known.map_or(0, |class| class.columns[0].rows);
+                let log2s = [
+                    ComponentInfo::of_blocks(
+                        shape.block_bytes(class),
+                        shape.align,
+                        registry.shape(),
+                    ),
+                    ComponentInfo::unregistered::<Entity>(registry.shape()),
+                ];
+                let starts = entries.unwrap_or_default().map(|entries| cell.push_chunks(&entries));
+                cell.push_blocks(list, (rows, log2s.map(|info| info.rows_log2()), starts));
+            }
+        }
+        cell.finish(Holds::default(), false, |_| None);
+        cell
+    }
+
+    /// Finds out whether columns of some types are as they were written, and sound.
+    fn verify_columns(&self, frozen: &Frozen, new: &ComponentMask) -> Result<(), CheckpointError> {
+        let (manifest, registry) = (&self.manifest, &self.catalog.registry);
+        for (number, id) in self.numbered().filter(|(_, id)| new.contains(*id)) {
+            for (table, record) in manifest.tables.iter().enumerate() {
+                let columns = record.columns.iter().filter(|(of, _)| *of == number);
+                for (_, record) in columns {
+                    let rows = frozen.column(table, id).unwrap_or(Rows::EMPTY);
+                    self.verify_values(id, &rows, record, CheckpointPart::Tables)?;
+                }
+            }
+            for log in manifest.logs.iter().filter(|log| log.of == number) {
+                if let (Some(record), Some((rows, ..))) = (&log.column, frozen.log(id)) {
+                    self.verify_values(id, &rows, record, CheckpointPart::Events)?;
+                }
+            }
+            for resource in manifest.resources.iter().filter(|each| each.of == number) {
+                if let (Some(record), Some(rows)) = (&resource.column, frozen.resource(id)) {
+                    self.verify_values(id, &rows, record, CheckpointPart::Resources)?;
+                }
+            }
+            let Some(shape) = registry.info(id).list() else { continue };
+            for class in manifest.classes.iter().filter(|class| class.of == number) {
+                let blocks = &frozen.heap(id)[class.class];
+                let elements = frozen.elements(blocks, shape.block_bytes(class.class));
+                self.verify_hashes(&elements, &class.columns[0], CheckpointPart::Lists)?;
+                let owners = frozen.owners(blocks);
+                self.verify_hashes(&owners, &class.columns[1], CheckpointPart::Lists)?;
+            }
+        }
+        let contents = Contents::Snapshot(frozen);
+        if new.contains(ComponentId::ENTITY) {
+            let slots = frozen.index().unwrap_or(Rows::EMPTY);
+            manifest
+                .index
+                .iter()
+                .try_for_each(|record| self.verify_hashes(&slots, record, CheckpointPart::Index))?;
+            contents.check_entities(&manifest.index_state)?;
+        }
+        let links = [
+            registry.id_of::<ChildOf>(Kind::Component),
+            registry.id_of::<Children>(Kind::Component),
+        ];
+        if links.into_iter().flatten().any(|link| new.contains(link)) {
+            contents.check_links()?;
+        }
+        let mut lists = registry.lists().filter(|(list, _)| new.contains(*list));
+        lists.try_for_each(|(list, _)| contents.check_lists(list))
+    }
+
+    fn verify_hashes(
+        &self,
+        rows: &Rows<'_>,
+        record: &ColumnRecord,
+        part: CheckpointPart,
+    ) -> Result<(), CheckpointError> {
+        let mut blocks = record.blocks(&self.manifest.blocks);
+        let damaged = blocks.find(|(run, block)| {
+            **block != Block::BLANK && hash_bytes(rows.bytes(run.clone())) != block.hash
+        });
+        match damaged {
+            None => Ok(()),
+            Some((_, block)) => Err(CheckpointError::Damaged { part, at: block.at }),
+        }
+    }
+
+    fn verify_values(
+        &self,
+        id: ComponentId,
+        rows: &Rows<'_>,
+        record: &ColumnRecord,
+        part: CheckpointPart,
+    ) -> Result<(), CheckpointError> {
+        self.verify_hashes(rows, record, part)?;
+        let registry = &self.catalog.registry;
+        let mut runs = record.blocks(&self.manifest.blocks);
+        match runs.all(|(run, _)| registry.values(id, rows.bytes(run)).is_some()) {
+            true => Ok(()),
+            false => Err(CheckpointError::Value { component: registry.info(id).name() }),
+        }
+    }
+}
