@@ -88,11 +88,16 @@ impl BlockPlace {
         Self((class as u32 + 1) << BLOCK_BITS | block as u32)
     }
 
-    /// The size class, one beyond all where there is no block, and the number of the block.
+    /// The size class; one beyond all where there is no block.
     #[inline]
-    pub(crate) fn parts(self) -> (usize, usize) {
-        let class = (self.0 >> BLOCK_BITS).wrapping_sub(1);
-        (class as usize, self.block())
+    pub(crate) fn class(self) -> usize {
+        (self.0 >> BLOCK_BITS).wrapping_sub(1) as usize
+    }
+
+    /// The class and the block as a number: the blocks of a class follow one another.
+    #[inline]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
     }
 
     /// The size class and the number of the block, if there is one.

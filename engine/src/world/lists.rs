@@ -6,11 +6,12 @@ use std::mem;
 use std::ops::Range;
 use std::{ptr, slice};
 
+use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::RawColumn;
 use crate::storage::component::Component;
 use crate::storage::frozen::{Frozen, FrozenBlocks};
 use crate::storage::heap::{Blocks, elements_in, hash_lists};
-use crate::storage::list::{Handle, ListHandle, ListShape};
+use crate::storage::list::{BlockPlace, Handle, ListHandle, ListShape};
 use crate::storage::rows::Rows;
 
 /// The elements of the lists of one component.
@@ -25,7 +26,35 @@ const SMALL: usize = 4;
 
 /// Where the blocks of the smallest classes are, for as long as the lists that this was made from are borrowed.
 #[derive(Clone, Copy)]
-pub(crate) struct SmallBlocks([RawColumn; SMALL]);
+pub(crate) struct SmallBlocks([SmallClass; SMALL]);
+
+/// Where the blocks of a class are.
+#[derive(Clone, Copy)]
+struct SmallClass {
+    /// So far before the first chunk that the chunk of a block is at the block's place, in units of a chunk's blocks:
+    /// what tells the class needs no mask.
+    chunks: *const ChunkEntry,
+    /// The blocks of a chunk, less one.
+    mask: u32,
+    /// log2 of the blocks of a chunk.
+    blocks_log2: u8,
+    /// log2 of the elements of a block.
+    elements_log2: u8,
+}
+
+impl SmallClass {
+    const NONE: Self = Self { chunks: ptr::null(), mask: 0, blocks_log2: 0, elements_log2: 0 };
+
+    fn new(shape: ListShape, class: usize, chunks: *const ChunkEntry, blocks_log2: u8) -> Self {
+        let first = BlockPlace::new(class, 0).bits() >> blocks_log2;
+        Self {
+            chunks: chunks.wrapping_sub(first as usize),
+            mask: (1 << blocks_log2) - 1,
+            blocks_log2,
+            elements_log2: (shape.first_log2() as usize + class) as u8,
+        }
+    }
+}
 
 impl SmallBlocks {
     /// The elements of a list; `None` where its block is a large one, or it has none.
@@ -37,14 +66,12 @@ impl SmallBlocks {
     #[inline(always)]
     pub(crate) unsafe fn get<'a, T: Component>(&self, handle: &ListHandle<T>) -> Option<&'a [T]> {
         let handle = handle.get();
-        let (class, block) = handle.place.parts();
-        let RawColumn { chunks, rows_log2 } = *self.0.get(class)?;
+        let SmallClass { chunks, mask, blocks_log2, elements_log2 } =
+            *self.0.get(handle.place.class())?;
+        let entry = chunks.wrapping_add((handle.place.bits() >> blocks_log2) as usize);
         // SAFETY: the block is one of the class, so its list has the chunk.
-        let entry = unsafe { chunks.add(block >> rows_log2) };
-        // SAFETY: as above.
         let chunk = unsafe { (*entry).chunk };
-        let log2 = const { ListShape::of::<T>().first_log2() } as usize + class;
-        let first = (block & ((1 << rows_log2) - 1)) << log2;
+        let first = ((handle.place.bits() & mask) as usize) << elements_log2;
         // SAFETY: the block is in the chunk.
         let start = unsafe { chunk.as_ptr().cast::<T>().add(first) };
         // SAFETY: as in `Lists::get`.
@@ -81,18 +108,18 @@ impl<'a> Lists<'a> {
     /// The chunks of the blocks of the smallest classes.
     #[inline]
     pub(crate) fn small(&self) -> SmallBlocks {
-        let none = RawColumn { chunks: ptr::null(), rows_log2: 0 };
-        let mut small = [none; SMALL];
+        let mut small = [SmallClass::NONE; SMALL];
         match self.blocks {
             ListBlocks::Live(classes) => {
-                for (small, blocks) in small.iter_mut().zip(classes) {
-                    *small = blocks.columns()[0].list();
+                for (class, (small, blocks)) in small.iter_mut().zip(classes).enumerate() {
+                    let RawColumn { chunks, rows_log2 } = blocks.columns()[0].list();
+                    *small = SmallClass::new(self.shape, class, chunks, rows_log2);
                 }
             }
             ListBlocks::Frozen(frozen, classes) => {
-                for (small, blocks) in small.iter_mut().zip(classes) {
+                for (class, (small, blocks)) in small.iter_mut().zip(classes).enumerate() {
                     let (chunks, rows_log2) = frozen.raw_elements(blocks);
-                    *small = RawColumn { chunks: chunks.as_ptr(), rows_log2 };
+                    *small = SmallClass::new(self.shape, class, chunks.as_ptr(), rows_log2);
                 }
             }
         }
