@@ -7,7 +7,7 @@ use crate::storage::component::{Kind, Registry};
 use crate::storage::frozen::Frozen;
 use crate::storage::hash::{hash_bytes, join};
 use crate::storage::rows::Rows;
-use crate::storage::state_hash::{StateHasher, hash_run};
+use crate::storage::state_hash::{NO_CHUNKS, StateHasher, hash_run};
 use crate::world::World;
 use crate::world::delta_notes::KnownState;
 use crate::world::index::EntityIndex;
@@ -153,16 +153,22 @@ pub(super) struct ChunkMarks {
     hashes: Vec<u64>,
     /// Where those of each table start.
     tables: Vec<usize>,
-    /// Where those of the index, and of the resources, start.
+    /// Where those of the index start.
     index: usize,
-    resources: usize,
+    /// Where those of each column end, one behind the other, and their hashes joined.
+    columns: Vec<usize>,
+    joined: Vec<u64>,
 }
+
+/// Columns whose hashes are joined side by side.
+const JOINED: usize = 8;
 
 impl ChunkMarks {
     pub(super) fn clear(&mut self) {
         self.hashes.clear();
         self.tables.clear();
-        (self.index, self.resources) = (0, 0);
+        self.columns.clear();
+        self.index = 0;
     }
 
     /// Hashes a snapshot, with what is known of `other` under `known`. Both must be active, so that equal
@@ -170,13 +176,11 @@ impl ChunkMarks {
     pub(super) fn fill(&mut self, frozen: &Frozen, other: Option<(&Frozen, &Self)>) -> DeltaMark {
         self.clear();
         let catalog = frozen.catalog();
-        let mut state = StateHasher::new(&catalog.registry);
         let store = Store::frozen(frozen, &frozen.head.mask);
         for (table, archetype) in catalog.archetypes().iter().enumerate().take(frozen.table_count())
         {
             self.tables.push(self.hashes.len());
-            let rows = frozen.table(table).0;
-            if rows == 0 {
+            if frozen.table(table).0 == 0 {
                 continue;
             }
             let known = other.filter(|(other, _)| {
@@ -184,60 +188,68 @@ impl ChunkMarks {
                 table < other.table_count() && archetypes[table].mask() == archetype.mask()
             });
             let mut at = known.map_or(0, |(_, known)| known.tables[table]);
-            let columns = archetype.mask().iter().filter_map(|id| {
-                let rows = frozen.column(table, id)?;
+            for id in archetype.mask().iter() {
+                let Some(rows) = frozen.column(table, id) else { continue };
                 let others = known.and_then(|(other, _)| other.column(table, id));
                 let known = known_of(others, known, &mut at);
-                let hash = match store.lists(id) {
+                match store.lists(id) {
                     Some(lists) => {
-                        self.hash_column(&rows, known, |rows, run| lists.hash(rows, run))
+                        self.hash_column(&rows, known, |rows, run| lists.hash(rows, run));
                     }
                     None => self.hash_column(&rows, known, hash_run),
-                };
-                Some((id, hash))
-            });
-            state.add_table(rows, columns);
-        }
-        self.index = self.hashes.len();
-        if let Some(slots) = frozen.index() {
-            let head = &frozen.index_state().head;
-            let is_settled = EntityIndex::unsettled(&slots, head).is_empty();
-            if is_settled {
-                let is_known = |other: &&(&Frozen, &Self)| {
-                    let slots = other.0.index();
-                    slots.is_some_and(|slots| {
-                        EntityIndex::unsettled(&slots, &other.0.index_state().head).is_empty()
-                    })
-                };
-                let known = other.as_ref().filter(is_known).copied();
-                let mut at = known.map_or(0, |(_, known)| known.index);
-                let others = known.and_then(|(other, _)| other.index());
-                state.add_index(self.hash_column(
-                    &slots,
-                    known_of(others, known, &mut at),
-                    hash_slots,
-                ));
-            } else {
-                state.add_index(hash_index(&slots, head));
+                }
             }
         }
-        self.resources = self.hashes.len();
-        for id in catalog.registry.ids_of(Kind::Resource) {
-            let Some(rows) = frozen.resource(id).filter(|rows| rows.len() > 0) else { continue };
-            state.add_resource(id, self.hash_column(&rows, None, hash_run));
+        self.index = self.hashes.len();
+        let slots = settled_slots(frozen);
+        if let Some(slots) = &slots {
+            let known = other.filter(|(other, _)| settled_slots(other).is_some());
+            let mut at = known.map_or(0, |(_, known)| known.index);
+            let others = known.and_then(|(other, _)| other.index());
+            self.hash_column(slots, known_of(others, known, &mut at), hash_slots);
         }
-        DeltaMark { state: state.finish(), events: frozen_event_mark(frozen) }
+        for rows in resources(frozen).map(|(_, rows)| rows) {
+            self.hash_column(&rows, None, hash_run);
+        }
+        self.join_columns();
+        DeltaMark { state: self.state_hash(frozen, slots), events: frozen_event_mark(frozen) }
     }
 
-    /// The hash of a column, as [`World::state_hash`] makes it.
+    /// The state hash of a snapshot, as [`World::state_hash`] makes it, of the columns' hashes.
+    fn state_hash(&self, frozen: &Frozen, settled_slots: Option<Rows<'_>>) -> u64 {
+        let catalog = frozen.catalog();
+        let mut state = StateHasher::new(&catalog.registry);
+        let mut joined = self.joined.iter().copied();
+        let mut next = || joined.next().expect("the columns come in the same order");
+        for (table, archetype) in catalog.archetypes().iter().enumerate().take(frozen.table_count())
+        {
+            let rows = frozen.table(table).0;
+            if rows > 0 {
+                let ids = archetype.mask().iter();
+                let ids = ids.filter(|&id| frozen.column(table, id).is_some());
+                state.add_table(rows, ids.map(|id| (id, next())));
+            }
+        }
+        match settled_slots {
+            Some(_) => state.add_index(next()),
+            None => {
+                let head = &frozen.index_state().head;
+                frozen.index().iter().for_each(|slots| state.add_index(hash_index(slots, head)));
+            }
+        }
+        resources(frozen).for_each(|(id, _)| state.add_resource(id, next()));
+        state.finish()
+    }
+
+    /// Adds the hashes of the chunks of a column.
     fn hash_column(
         &mut self,
         rows: &Rows<'_>,
         known: Option<(Rows<'_>, &[u64])>,
         hash_chunk: impl Fn(&Rows<'_>, std::ops::Range<usize>) -> u64,
-    ) -> u64 {
+    ) {
         let end = if rows.size() == 0 { 0 } else { rows.len() };
-        let (mut next, mut hash, mut chunk) = (0, 0, 0);
+        let (mut next, mut chunk) = (0, 0);
         // All chunks but the last have the same rows where both have them.
         let same_len = known.as_ref().is_some_and(|(others, _)| others.len() == rows.len());
         while next < end {
@@ -250,9 +262,6 @@ impl ChunkMarks {
                     shared = in_last.map_or(next, |row| rows.start_of_chunk(row));
                 }
                 let count = rows.chunks_between(next, shared);
-                for &own in &hashes[chunk..chunk + count] {
-                    hash = join(hash, own);
-                }
                 self.hashes.extend_from_slice(&hashes[chunk..chunk + count]);
                 (next, chunk) = (shared, chunk + count);
                 if next >= end {
@@ -260,18 +269,55 @@ impl ChunkMarks {
                 }
             }
             let run = rows.rest_of_chunk(next);
-            let own = hash_chunk(rows, run.clone());
-            self.hashes.push(own);
-            hash = join(hash, own);
+            self.hashes.push(hash_chunk(rows, run.clone()));
             (next, chunk) = (run.end, chunk + 1);
         }
-        hash
+        self.columns.push(self.hashes.len());
+    }
+
+    /// Joins the hashes of each column, in the order of its chunks. Each step of a column waits for the one before, so
+    /// several columns take theirs in turns.
+    fn join_columns(&mut self) {
+        self.joined.clear();
+        self.joined.resize(self.columns.len(), NO_CHUNKS);
+        let mut start = 0;
+        for (joined, ends) in self.joined.chunks_mut(JOINED).zip(self.columns.chunks(JOINED)) {
+            let mut columns: [&[u64]; JOINED] = [&[]; JOINED];
+            for (column, &end) in columns.iter_mut().zip(ends) {
+                *column = &self.hashes[start..end];
+                start = end;
+            }
+            let chunks = columns.iter().map(|column| column.len()).max().unwrap_or(0);
+            for chunk in 0..chunks {
+                for (joined, column) in joined.iter_mut().zip(&columns) {
+                    if let Some(&hash) = column.get(chunk) {
+                        *joined = join(*joined, hash);
+                    }
+                }
+            }
+        }
     }
 
     /// Bytes of the lists.
     pub(super) fn list_bytes(&self) -> usize {
-        (self.hashes.capacity() + self.tables.capacity()) * size_of::<u64>()
+        let numbers = self.hashes.capacity() + self.joined.capacity();
+        numbers * size_of::<u64>()
+            + (self.tables.capacity() + self.columns.capacity()) * size_of::<usize>()
     }
+}
+
+/// The slots of a snapshot's index, if no handle of it is reserved.
+fn settled_slots(frozen: &Frozen) -> Option<Rows<'_>> {
+    let slots = frozen.index()?;
+    let head = &frozen.index_state().head;
+    EntityIndex::unsettled(&slots, head).is_empty().then_some(slots)
+}
+
+/// The resources of a snapshot that have a value.
+fn resources(frozen: &Frozen) -> impl Iterator<Item = (ComponentId, Rows<'_>)> {
+    let ids = frozen.catalog().registry.ids_of(Kind::Resource);
+    ids.filter_map(|id| frozen.resource(id).map(|rows| (id, rows)))
+        .filter(|(_, rows)| rows.len() > 0)
 }
 
 /// The rows of another snapshot's column with the hashes of its chunks, which start at `at`; that of the

@@ -17,7 +17,7 @@ use super::room::shrink_list;
 use super::rows::Rows;
 
 /// Stands for a column without a chunk.
-const NO_CHUNKS: u64 = 0;
+pub(crate) const NO_CHUNKS: u64 = 0;
 /// The key of the entity index, which is of no component.
 const INDEX_KEY: u64 = 1;
 
