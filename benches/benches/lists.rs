@@ -2,7 +2,8 @@
 //!
 //! `array` has the eight elements as a component, in a world that went through the same churn, and so has
 //! `array, any length`, whose loops don't know that there are eight. `vec` is a `Vec` of `Vec`s, in the order in which
-//! they were made.
+//! they were made. `slices` are slices of one plain `Vec` that handles lead to, in a random order after churn: lists of
+//! any length take no less. `convoy compacted` is the churned world after a compaction.
 
 mod common;
 
@@ -104,6 +105,30 @@ fn iterate(criterion: &mut Criterion, workload: &str, is_churned: bool) {
             let mut total = 0;
             black_box(query()).for_each(|elements| total += sum(elements));
             total
+        });
+    });
+    if is_churned {
+        let mut compacted = world_of(true, true);
+        while !compacted.compact(Duration::MAX).complete {}
+        group.bench_function(BenchmarkId::new("convoy compacted", workload), |bencher| {
+            let query = || compacted.query::<&List<u32>>();
+            bencher.iter(|| {
+                let mut total = 0;
+                black_box(query()).for_each(|elements| total += sum(elements));
+                total
+            });
+        });
+    }
+    let elements = vecs.concat();
+    let order = if is_churned { shuffled(ROWS, ROWS) } else { (0..ROWS).collect() };
+    let handles: Vec<(u32, u32)> =
+        order.iter().map(|&number| ((number * ELEMENTS) as u32, ELEMENTS as u32)).collect();
+    group.bench_function(BenchmarkId::new("slices", workload), |bencher| {
+        bencher.iter(|| {
+            let slices = black_box(&handles).iter();
+            slices
+                .map(|&(start, len)| sum(&elements[start as usize..][..len as usize]))
+                .sum::<u64>()
         });
     });
     group.bench_function(BenchmarkId::new("vec", workload), |bencher| {

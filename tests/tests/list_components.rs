@@ -437,6 +437,65 @@ fn chunks_of_lists_that_are_lent_out_stay_where_they_are() {
     assert_eq!(world.list::<u32>(first).unwrap(), [1, 2]);
 }
 
+/// How many lists begin elsewhere than within 1 KiB behind the last one of their capacity.
+fn lists_apart(world: &World, capacity_of: impl Fn(u32) -> usize) -> usize {
+    let (mut last, mut apart) = (BTreeMap::new(), 0);
+    world.query::<(&u32, &List<u32>)>().for_each(|(&number, list)| {
+        let start = list.as_ptr().addr();
+        let before = last.insert(capacity_of(number), start);
+        apart +=
+            usize::from(before.is_some_and(|before| !(before..before + 1024).contains(&start)));
+    });
+    apart
+}
+
+#[test]
+fn compaction_puts_lists_in_the_order_of_rows() {
+    const ROWS: usize = 20_000;
+    for budget in [Duration::ZERO, Duration::MAX] {
+        let (mut world, mut mixer) = (World::new(), Mixer::new(11));
+        let rows = (0..ROWS as u32).map(|number| (number, List::<u32>::new()));
+        let mut entities: Vec<_> = world.spawn_batch(rows).unwrap().collect();
+        // Lists get their blocks in a random order, and a third of them are of another size.
+        let capacity = |number: u32| if number.is_multiple_of(3) { 16 } else { 8 };
+        let elements = |number: u32| (number..).take(capacity(number) - 1);
+        for place in 0..ROWS {
+            entities.swap(place, place + mixer.below(ROWS - place));
+            let number = *world.get::<u32>(entities[place]).unwrap();
+            world.list_mut::<u32>(entities[place]).unwrap().extend(elements(number));
+        }
+        assert!(lists_apart(&world, capacity) > ROWS / 2);
+        let view = world.capture(ALL, &SnapshotPool::default());
+        let hash = world.state_hash();
+        let mut calls = 0;
+        while !world.compact(budget).complete {
+            // The world changes meanwhile, and the change is undone.
+            let entity = entities[mixer.below(ROWS)];
+            let held = world.list::<u32>(entity).unwrap().to_vec();
+            let other = world.spawn((0_u8, List::<u32>::new()));
+            world.list_mut::<u32>(other).unwrap().extend(0..7);
+            world.list_mut::<u32>(entity).unwrap().clear();
+            world.despawn(other).unwrap();
+            world.list_mut::<u32>(entity).unwrap().extend(held);
+            calls += 1;
+        }
+        assert!(budget > Duration::ZERO || calls > 10, "{calls} calls");
+        assert!(lists_apart(&world, capacity) < ROWS / 50);
+        for &entity in &entities {
+            let number = *world.get::<u32>(entity).unwrap();
+            let expected: Vec<u32> = elements(number).collect();
+            assert_eq!(world.list::<u32>(entity).unwrap(), expected);
+            assert_eq!(view.list::<u32>(entity).unwrap(), expected);
+        }
+        // The index has other free handles where the world changed.
+        assert!(calls > 0 || world.state_hash() == hash);
+        // New lists get blocks of their own.
+        let other = world.spawn((List::<u32>::new(),));
+        world.list_mut::<u32>(other).unwrap().extend([9; 8]);
+        world.query::<(&u32, &List<u32>)>().for_each(|(&number, list)| assert_eq!(list[0], number));
+    }
+}
+
 /// A replica took the bytes of a described component of the source for the handles of its lists.
 #[test]
 fn described_component_by_the_name_of_a_list_is_refused() {

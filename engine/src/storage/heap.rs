@@ -262,7 +262,8 @@ impl Blocks {
         self.columns[0].rows(self.rows())
     }
 
-    fn owner(&self, block: usize) -> Entity {
+    /// The entity that a block was given to.
+    pub(crate) fn owner(&self, block: usize) -> Entity {
         *self.owners().get(block)
     }
 
@@ -389,6 +390,26 @@ impl Blocks {
         owners.own_row(to, rows, memory)?.write(owner);
         elements.own_row(to, rows, memory)?.copy_within(last);
         self.blocks -= 1;
+        Ok(())
+    }
+
+    /// Exchanges two blocks, whose handles change with them.
+    pub(crate) fn exchange(
+        &mut self,
+        one: usize,
+        other: usize,
+        memory: &mut Memory,
+    ) -> Result<(), MemoryError> {
+        let rows = self.rows();
+        for column in &mut self.columns {
+            for block in [one, other] {
+                column.own_rows(block..block + 1, rows, memory)?;
+            }
+        }
+        for column in &mut self.columns {
+            column.swap_rows([one, other], memory.now());
+        }
+        self.forget_free();
         Ok(())
     }
 

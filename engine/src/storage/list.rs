@@ -161,7 +161,7 @@ pub(crate) struct ListShape {
 }
 
 /// Size classes that a list has at the most: a class's number and a block's share 32 bits.
-const CLASSES_MAX: usize = (1 << (32 - BLOCK_BITS)) - 1;
+pub(crate) const CLASSES_MAX: usize = (1 << (32 - BLOCK_BITS)) - 1;
 /// Bytes of the smallest block, where one element does not take more.
 const BLOCK_BYTES_MIN: usize = 16;
 /// Bytes of the largest block; a chunk can have 256 MiB.

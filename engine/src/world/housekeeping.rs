@@ -14,6 +14,7 @@ use crate::trace::span;
 
 use super::commands::trim_spares;
 use super::core::World;
+use super::list_order::{ListOrder, is_scattered};
 use super::parts::Progress;
 use super::role::Role;
 use super::state::{HolderMut, State, names};
@@ -47,8 +48,9 @@ const LOOKS: usize = 64;
 /// # Giving memory back
 impl World {
     /// Gives surplus memory back to the arena: chunks without rows, and the first chunks of small
-    /// tables that were large once. Then copies chunks that single writes have scattered to neighbours,
-    /// as passes are faster over those. No row gets another number.
+    /// tables that were large once. Then puts lists that lie anywhere in the order of their rows, and copies
+    /// chunks that single writes have scattered to neighbours, as passes are faster over those. No row gets
+    /// another number. Lists that are moved count as written.
     ///
     /// Looks at one table at the least, and stops when the budget is spent; the next call goes on
     /// from there. Compact tables cost a few nanoseconds a column and about one a chunk; a copied
@@ -90,25 +92,30 @@ impl World {
             }
         }
         *compact_next = 0;
-        report.complete =
-            self.compact_lists(began, budget) && self.gather(began, budget, &mut report.gathered);
+        let mut looks = 0_usize;
+        // The clock is dearer than a look. The first ones are free, so that calls of any budget come to an end.
+        let mut is_time = |count: usize| {
+            let before = looks;
+            looks += count;
+            before / LOOKS == looks / LOOKS || began.elapsed() < budget
+        };
+        // Lists that are being put in order come first, so that this comes to its end as well.
+        let is_begun = self.progress.list_order.is_some();
+        report.complete = (!is_begun || self.order_lists(&mut is_time))
+            && self.compact_lists(|| is_time(1))
+            && self.order_lists(&mut is_time)
+            && self.gather(began, budget, &mut report.gathered);
         report
     }
 
-    /// Moves the blocks of lists together, from the last ones to those that are out of use, until the budget is spent.
+    /// Moves the blocks of lists together, from the last ones to those that are out of use, as long as there `is_time`.
     /// Tells whether all are. Goes on where the last call stopped.
-    fn compact_lists(&mut self, began: Instant, budget: Duration) -> bool {
+    fn compact_lists(&mut self, mut is_time: impl FnMut() -> bool) -> bool {
         if self.role.is_partial() {
             return true;
         }
         let Self { state, memory, catalog, progress: Progress { lists_next, .. }, .. } = self;
         let State { tables, index, heaps, .. } = state;
-        let mut looks = 0_usize;
-        // The clock is dearer than a look. The first ones are free, so that calls of any budget come to an end.
-        let mut is_time = || {
-            looks += 1;
-            !looks.is_multiple_of(LOOKS) || began.elapsed() < budget
-        };
         let classes = heaps.iter_mut().flat_map(Heap::classes_mut);
         for (number, blocks) in classes.enumerate().skip(*lists_next) {
             let (list, class) = (blocks.list(), blocks.class());
@@ -140,6 +147,30 @@ impl World {
             blocks.release_surplus(memory);
         }
         *lists_next = 0;
+        true
+    }
+
+    /// Puts lists that lie apart in the order of their rows as long as there `is_time` for so many looks, from where
+    /// the last call stopped. Tells whether all lie well.
+    fn order_lists(&mut self, mut is_time: impl FnMut(usize) -> bool) -> bool {
+        if self.role.is_partial() {
+            return true;
+        }
+        let Self { state, memory, catalog, progress, .. } = self;
+        let mut begun = progress.list_order.take();
+        for heap in begun.as_ref().map_or(0, |begun| begun.heap)..state.heaps.len() {
+            let mut order = match begun.take() {
+                Some(begun) => begun,
+                None if is_scattered(state, heap) => ListOrder::of(heap),
+                None => continue,
+            };
+            // Without memory the lists stay as they are.
+            let put = order.put(state, &catalog.registry, &mut is_time, memory);
+            if !put.unwrap_or(true) {
+                progress.list_order = Some(order);
+                return false;
+            }
+        }
         true
     }
 

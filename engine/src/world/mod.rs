@@ -16,6 +16,7 @@ pub(crate) mod batch;
 
 pub(crate) mod list;
 pub(crate) mod list_mut;
+pub(crate) mod list_order;
 pub(crate) mod lists;
 
 pub(crate) mod hierarchy;

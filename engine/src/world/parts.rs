@@ -10,6 +10,7 @@ use crate::storage::run::RowRuns;
 
 use super::bundle::Bundles;
 use super::edges::Edges;
+use super::list_order::ListOrder;
 use super::moves::Moves;
 #[cfg(feature = "rayon")]
 use super::run_words::RunWords;
@@ -93,6 +94,8 @@ pub(crate) struct Progress {
     pub(crate) compact_next: usize,
     /// The size of blocks of lists with which the next compaction goes on.
     pub(crate) lists_next: usize,
+    /// Where lists are put in the order of rows, if a compaction has begun to.
+    pub(crate) list_order: Option<ListOrder>,
     /// The holder of columns with which the next gathering of scattered chunks goes on.
     pub(crate) gather_next: usize,
     /// In a branch: the holder of columns with which the next detaching goes on.

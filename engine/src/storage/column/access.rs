@@ -122,6 +122,17 @@ impl Column {
         self.is_writable(row, now).then(|| unsafe { self.row_mut(row) })
     }
 
+    /// Exchanges two rows that were made writable.
+    pub(crate) fn swap_rows(&mut self, rows: [usize; 2], now: Now<'_>) {
+        assert!(rows[0] != rows[1], "the rows are different ones");
+        let [one, other] = rows.map(|row| {
+            let row = self.writable_row(row, now);
+            row.expect("a row is made writable before it is written").ptr()
+        });
+        // SAFETY: both rows are inside chunks of this column, and have no byte in common.
+        unsafe { ptr::swap_nonoverlapping(one.as_ptr(), other.as_ptr(), self.size()) };
+    }
+
     /// `rows`, if each of them can be written now.
     #[inline]
     pub(crate) fn writable_run(&mut self, rows: Range<usize>, now: Now<'_>) -> Option<RunMut<'_>> {
