@@ -1,8 +1,10 @@
-//! Checkpoints of a million entities of 96 bytes: all of it, 1 % of the chunks, and reading it back.
+//! Checkpoints of a million entities of 96 bytes: all of it, 1 % of the chunks, reading it back, and mapping it.
 //!
 //! Files are in the page cache, and nothing is flushed to the disk: how long that takes is its affair. `pwrite +
 //! hash` writes as many bytes in pieces of 16 KiB, each hashed before, and `pread + hash` reads them into one buffer,
 //! or, in `new memory`, into as much memory as they are.
+
+#![allow(unsafe_code, reason = "vouches for files that nobody else has")]
 
 mod common;
 
@@ -16,6 +18,7 @@ use std::process;
 use convoy_engine::checkpoint::{Checkpoint, Medium};
 use convoy_engine::schema::{Schema, TypeEntry};
 use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
+use memmap2::Mmap;
 use rapidhash::v3::rapidhash_v3;
 
 use common::components::{Health, Mass, Position, Rotation, Transform};
@@ -34,6 +37,7 @@ fn main() {
     let mut group = criterion.benchmark_group("checkpoints");
     write(&mut group);
     read(&mut group);
+    map(&mut group);
     group.finish();
     criterion.final_summary();
 }
@@ -132,6 +136,13 @@ impl Source {
     }
 }
 
+/// A file with the world.
+fn saved(name: &str) -> CachedFile {
+    let mut checkpoint = Checkpoint::on(CachedFile::new(name)).expect("the file is empty");
+    checkpoint.write(&Source::new().view()).expect("there is room on the disk");
+    checkpoint.into_medium()
+}
+
 /// As many bytes as the world has.
 fn plain() -> Vec<u8> {
     (0..ENTITIES * ROW_BYTES).map(|number| number as u8).collect()
@@ -225,16 +236,81 @@ fn read(group: &mut Group<'_>) {
     bench_prepared(
         group,
         ("convoy", "read_1m"),
-        || {
-            let mut checkpoint =
-                Checkpoint::on(CachedFile::new("read")).expect("the file is empty");
-            checkpoint.write(&Source::new().view()).expect("there is room on the disk");
-            checkpoint.into_medium()
-        },
+        || saved("read"),
         |_| (),
         |file, ()| {
             let config = WorldConfig::default().schema(schema());
             Checkpoint::read_from(file, config).expect("it was just written")
         },
+    );
+}
+
+/// `hash` maps as many bytes and hashes them: those of one column, or all. What is read was read before.
+fn map(group: &mut Group<'_>) {
+    let config = || WorldConfig::default().schema(schema());
+    let open = |file: &CachedFile| {
+        // SAFETY: nobody else has the file.
+        unsafe { Checkpoint::map(&file.path, config()) }.expect("it was just written")
+    };
+    let sum = |view: &View| view.query::<&Position>().iter().map(|each| each.0[0]).sum::<f32>();
+    for (name, bytes) in [("map_one_column_of_1m", 12 * ENTITIES), ("map_1m", ROW_BYTES * ENTITIES)]
+    {
+        bench_prepared(
+            group,
+            ("hash", name),
+            || {
+                let mut file = CachedFile::new("hashed");
+                file.write_at(0, &plain()).expect("there is room on the disk");
+                file
+            },
+            |_| (),
+            |file, ()| {
+                // SAFETY: nobody else has the file.
+                let map = unsafe { Mmap::map(&file.file) }.expect("the system maps files");
+                map[..bytes].chunks(PIECE_BYTES).fold(0, |hash, piece| hash ^ rapidhash_v3(piece))
+            },
+        );
+    }
+    bench_prepared(
+        group,
+        ("convoy", "map_one_column_of_1m"),
+        || saved("column"),
+        |_| (),
+        |file, ()| {
+            let mapped = open(file);
+            sum(&mapped.view(mapped.mask_of::<(Position,)>()).expect("it is not damaged"))
+        },
+    );
+    bench_prepared(
+        group,
+        ("convoy open", "map_one_column_of_1m"),
+        || saved("open"),
+        |_| (),
+        |file, ()| open(file),
+    );
+    bench_prepared(
+        group,
+        ("convoy", "map_1m"),
+        || saved("all"),
+        |_| (),
+        |file, ()| open(file).verify().expect("it is not damaged"),
+    );
+    bench_prepared(
+        group,
+        ("live view", "iterate_mapped_1m"),
+        Source::new,
+        Source::view,
+        |_, view| sum(view),
+    );
+    bench_prepared(
+        group,
+        ("convoy", "iterate_mapped_1m"),
+        || {
+            let file = saved("iterated");
+            let view = open(&file).verify().expect("it is not damaged");
+            (file, view)
+        },
+        |_| (),
+        |(_, view), ()| sum(view),
     );
 }

@@ -344,6 +344,24 @@ const SINGLE: &[Workload] = &[
         &[at_most("convoy", 1.3), at_most_of("convoy", "pread + hash, new memory", 1.3)],
     ),
     workload(
+        ("checkpoints", "map_one_column_of_1m"),
+        "map it, and go over one column of 12 bytes",
+        "hash",
+        &[],
+    ),
+    workload(
+        ("checkpoints", "map_1m"),
+        "map it, and verify everything",
+        "hash",
+        &[at_most("convoy", 1.2)],
+    ),
+    workload(
+        ("checkpoints", "iterate_mapped_1m"),
+        "go over a column of a mapped view that was read before",
+        "live view",
+        &[at_most("convoy", 1.05)],
+    ),
+    workload(
         ("host", "20_idle_modules"),
         "a frame of a host with 20 modules that are not due",
         "2 us",
