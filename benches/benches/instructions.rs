@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
+use convoy_engine::checkpoint::Checkpoint;
 use convoy_engine::commands::Commands;
 use convoy_engine::delta::{Delta, DeltaEncoder};
 use convoy_engine::events::EventCursor;
@@ -18,7 +19,7 @@ use convoy_engine::list::List;
 use convoy_engine::provider::{SharedSnapshotProvider, SnapshotProvider};
 use convoy_engine::query::{Changed, PreparedQuery};
 use convoy_engine::snapshot::diff;
-use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, World};
+use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, With, World, WorldConfig};
 use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
@@ -645,6 +646,37 @@ fn delta_apply(mut follow: Follow) -> Follow {
     follow
 }
 
+/// A world that was saved, with a view in which a hundredth of the rows differ.
+fn saved() -> (Live, View, Checkpoint<Vec<u8>>) {
+    let mut live = wide_live();
+    let mut checkpoint = Checkpoint::on(Vec::with_capacity(1 << 24)).expect("there is nothing yet");
+    for frame in 0..3 {
+        checkpoint.write(&live.capture()).expect("there is memory");
+        for &entity in &live.entities[100 * frame..][..100] {
+            live.world.get_mut::<Position>(entity).expect("it has one").0[0] += 1.0;
+        }
+    }
+    let view = live.capture();
+    (live, view, checkpoint)
+}
+
+#[library_benchmark]
+#[bench::hundredth(saved())]
+fn checkpoint_write(
+    (live, view, mut checkpoint): (Live, View, Checkpoint<Vec<u8>>),
+) -> (Live, View, Checkpoint<Vec<u8>>) {
+    checkpoint.write(&view).expect("there is memory");
+    (live, view, checkpoint)
+}
+
+#[library_benchmark]
+#[bench::all(saved().2.into_medium())]
+fn checkpoint_read(medium: Vec<u8>) -> (Vec<u8>, World) {
+    let world =
+        Checkpoint::read_from(&medium, WorldConfig::default()).expect("it was just written");
+    (medium, world)
+}
+
 #[library_benchmark]
 #[bench::two_hundred(commands())]
 fn record_and_play_back((mut live, mut commands): (Live, Commands)) -> (Live, Commands) {
@@ -716,6 +748,8 @@ library_benchmark_group!(
         sync,
         delta_encode,
         delta_apply,
+        checkpoint_write,
+        checkpoint_read,
         send_and_read_events,
         record_and_play_back,
         host_frames

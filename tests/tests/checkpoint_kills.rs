@@ -57,11 +57,11 @@ fn save_forever(path: &Path) {
             (world, Checkpoint::open(path).unwrap())
         }
         // The file may have been made, and no checkpoint completed.
-        Err(CheckpointError::Io(_) | CheckpointError::Empty | CheckpointError::Damaged { .. }) => {
-            _ = fs::remove_file(path);
+        Err(CheckpointError::Io(_) | CheckpointError::Empty) => {
             let mut world = World::with_config(config());
             world.spawn_batch((0..ROWS).map(|row| ([row, 0],))).unwrap();
-            (world, Checkpoint::create(path).unwrap())
+            let made = Checkpoint::create(path).or_else(|_| Checkpoint::open(path));
+            (world, made.unwrap())
         }
         Err(error) => panic!("{error}"),
     };

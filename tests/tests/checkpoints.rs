@@ -95,11 +95,61 @@ fn files_are_made_opened_locked_and_read_while_they_are_written() {
     assert_same(&mut Checkpoint::read(&path, delta_config(4)).unwrap(), &mut world);
     drop(checkpoint);
     let mut checkpoint = Checkpoint::open(&path).unwrap();
-    assert_eq!((checkpoint.commits(), checkpoint.path()), (2, path.as_path()));
+    assert_eq!((checkpoint.commits(), checkpoint.path()), (2, &*fs::canonicalize(&path).unwrap()));
     let report = checkpoint.write(&world.capture(ALL, &pool)).unwrap();
     assert_eq!((report.commit, report.chunks_written > 0), (3, true));
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left beside it");
     assert_eq!(report.file_bytes, fs::metadata(&path).unwrap().len());
+}
+
+/// A compaction renamed its file over whatever the path named by then.
+#[cfg(unix)]
+#[test]
+fn a_compaction_does_not_replace_another_file() {
+    let folder = Folder::new("moved");
+    let (path, pool) = (folder.file("world.cvy"), SnapshotPool::default());
+    let mut world = random_world(50);
+    let mut checkpoint = Checkpoint::create(&path).unwrap();
+    checkpoint.write(&world.capture(ALL, &pool)).unwrap();
+    fs::rename(&path, folder.file("kept.cvy")).unwrap();
+    fs::write(&path, "another file").unwrap();
+    assert!(matches!(checkpoint.compact(Duration::MAX), Err(CheckpointError::Moved)));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "another file");
+    checkpoint.write(&world.capture(ALL, &pool)).unwrap();
+    assert_eq!(CheckpointReader::open(folder.file("kept.cvy")).unwrap().commit(), 2);
+    // A link to the file is followed.
+    let link = folder.file("link.cvy");
+    std::os::unix::fs::symlink(folder.file("kept.cvy"), &link).unwrap();
+    drop(checkpoint);
+    let mut checkpoint = Checkpoint::open(&link).unwrap();
+    checkpoint.write(&world.capture(ALL, &pool)).unwrap();
+    assert!(checkpoint.compact(Duration::MAX).unwrap().complete);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_same(&mut Checkpoint::read(&link, delta_config(4)).unwrap(), &mut world);
+}
+
+/// Counters of headers at their extremes led to overflows later, and an end beyond the file to writes over headers.
+#[test]
+fn headers_at_their_extremes_are_refused() {
+    let bytes = saved(&mut random_world(50));
+    for word in 0..8 {
+        for value in [u64::MAX, u64::MAX - 4000, u64::MAX / 2, i64::MAX as u64, 1 << 40] {
+            let mut changed = bytes.clone();
+            for copy in 2..4 {
+                let at = copy * 2048 + 16 + 8 * word;
+                changed[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+            Checkpoint::mend(&mut changed);
+            let reader = read(&changed, delta_config(4));
+            let opened = Checkpoint::on(changed);
+            if let (Ok(mut world), Ok(mut checkpoint)) = (reader, opened) {
+                world.advance_tick();
+                let view = world.capture(ALL, &SnapshotPool::default());
+                assert!(checkpoint.write(&view).unwrap().commit > 1);
+                read(&checkpoint.into_medium(), delta_config(4)).unwrap();
+            }
+        }
+    }
 }
 
 #[test]

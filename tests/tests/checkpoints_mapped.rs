@@ -8,6 +8,7 @@ use std::{env, fs, process, thread};
 
 use convoy_engine::checkpoint::{Checkpoint, CheckpointError, MappedCheckpoint};
 use convoy_engine::commands::Commands;
+use convoy_engine::events::EventCursor;
 use convoy_engine::list::List;
 use convoy_engine::query::With;
 use convoy_engine::schema::{Schema, TypeEntry};
@@ -140,6 +141,26 @@ fn views_outlive_the_mapping_the_file_and_its_next_checkpoints() {
     branch.query_mut::<&mut Engine>().for_each(|engine| engine.0 += 2);
     let sum: u32 = branch.query::<&Engine>().iter().map(|engine| u32::from(engine.0)).sum();
     assert_eq!(sum, 4_999 * 5_000 / 2 + 10_000);
+}
+
+/// Timelines of the process that saved were taken for those of this one.
+#[test]
+fn a_cursor_of_another_world_reads_all_events_of_a_file() {
+    let (mut world, pool) = (World::with_config(delta_config(4)), SnapshotPool::default());
+    let mut cursor = EventCursor::<Mode>::default();
+    (0..5).for_each(|_| world.send_event(Mode::Busy));
+    let before = world.capture(ALL, &pool);
+    (0..3).for_each(|_| world.send_event(Mode::Idle));
+    world.restore(&before).unwrap();
+    (0..2).for_each(|_| world.send_event(Mode::Broken));
+    assert_eq!(world.events(&mut cursor).count(), 7);
+    let file = save(&world.capture(ALL, &pool), "timelines");
+    let mapped = map(&file.0, delta_config(4)).unwrap();
+    let view = mapped.verify().unwrap();
+    assert_eq!(view.events(&mut cursor).count(), 7, "it has read none of this world");
+    let mut branch = World::branch(&view).unwrap();
+    branch.send_event(Mode::Idle);
+    assert_eq!(branch.events(&mut cursor).count(), 1);
 }
 
 #[test]

@@ -100,7 +100,11 @@ impl<M: Replaceable> Checkpoint<M> {
         let Compaction { mut medium, end, copied } = compaction;
         let mut manifest = Vec::new();
         grow(&mut manifest, self.header.manifest_bytes)?;
-        self.medium.read_at(self.header.manifest_at, &mut manifest)?;
+        let at = self.header.manifest_at;
+        self.medium.read_at(at, &mut manifest)?;
+        if hash_bytes(&manifest) != self.header.manifest_hash {
+            return Err(CheckpointError::Damaged { part: CheckpointPart::Manifest, at });
+        }
         let (blocks, texts) = (self.header.blocks as usize, self.header.texts as usize);
         let moved = |at: u64| copied.get(&at).copied().unwrap_or(at);
         let (list, rest) = manifest.split_at_mut(blocks * size_of::<Block>());
@@ -119,9 +123,10 @@ impl<M: Replaceable> Checkpoint<M> {
         header.write(&mut medium)?;
         header.before().write(&mut medium)?;
         medium.sync()?;
-        self.is_broken = true;
-        medium.take_place_of(&self.medium)?;
-        self.is_broken = false;
+        let taken = medium.take_place_of(&self.medium);
+        // Where it was found to be elsewhere nothing has happened.
+        self.is_broken = !matches!(taken, Ok(()) | Err(CheckpointError::Moved));
+        taken?;
         (self.medium, self.header) = (medium, header);
         self.last.blocks.iter_mut().for_each(|block| block.at = moved(block.at));
         self.last.text_blocks.iter_mut().for_each(|block| block.at = moved(block.at));

@@ -12,7 +12,7 @@ use crate::storage::{RegisterError, TextError};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// There is no room left on the disk, or for more of this user on it. Nothing was committed.
+    /// There is no room left on the disk, or for more of this user on it.
     DiskFull(io::Error),
     /// The system permits no access to the file.
     Denied(io::Error),
@@ -22,6 +22,8 @@ pub enum CheckpointError {
     Io(io::Error),
     /// Another [`Checkpoint`](super::Checkpoint) writes to the file, in this process or in another.
     Locked,
+    /// The file was moved or removed since it was opened, so that a compacted one can't take its place.
+    Moved,
     /// A write or a flush failed earlier, after which nobody knows what the disk holds: go on in a new file.
     Broken,
     /// The machine stores numbers with the highest byte first; files have the lowest first.
@@ -200,6 +202,7 @@ impl fmt::Display for CheckpointError {
             ),
             Self::Io(error) => write!(formatter, "the file could not be used: {error}"),
             Self::Locked => formatter.write_str("another writer has the file open"),
+            Self::Moved => formatter.write_str("the file was moved or removed since it was opened"),
             Self::Broken => formatter.write_str(
                 "an earlier write or flush failed, and nobody knows what the disk holds: go on in a new file",
             ),

@@ -95,6 +95,8 @@ impl Header {
         let listed = listed.map(|(count, bytes)| count.saturating_mul(bytes));
         let is_sound = copy[12..16] == HASH.to_le_bytes()
             && commit > 0
+            && commit.max(tick) < u64::MAX / 2
+            && i64::try_from(end).is_ok()
             && manifest_at >= HEADERS_BYTES
             && manifest_at.is_multiple_of(8)
             && manifest_at.checked_add(manifest_bytes).is_some_and(|manifest| manifest <= end)
@@ -129,9 +131,9 @@ pub(super) fn mend_headers(bytes: &mut [u8], mut change: impl FnMut(&mut [u8], H
 
 /// The headers of a file.
 pub(super) struct Headers {
-    /// That of the last commit.
+    /// That of the last commit; one of no commit where there is none.
     pub(super) last: Header,
-    /// Copies that are no header, though something was written there.
+    /// Copies that are no header.
     pub(super) damaged: u32,
 }
 
@@ -142,7 +144,7 @@ impl Headers {
         let held = medium.len()?.min(HEADERS_BYTES) as usize;
         medium.read_at(0, &mut bytes[..held])?;
         let mut headers = Self { last: Header::default(), damaged: 0 };
-        let (mut first_error, mut unwritten) = (None, 0);
+        let (mut first_error, mut unwritten, mut is_begun) = (None, 0, false);
         for (number, copy) in (0..).zip(bytes.chunks_exact(COPY_BYTES)) {
             if copy.iter().all(|&byte| byte == 0) {
                 unwritten += 1;
@@ -155,8 +157,12 @@ impl Headers {
                     .ok_or(CheckpointError::Malformed { part: CheckpointPart::Header })
             });
             match header {
-                Ok(header) if header.commit > headers.last.commit => headers.last = header,
-                Ok(_) => {}
+                Ok(header) => {
+                    is_begun = true;
+                    if header.commit > headers.last.commit {
+                        headers.last = header;
+                    }
+                }
                 Err(error @ CheckpointError::Version { .. }) => return Err(error),
                 Err(error) => {
                     headers.damaged += 1;
@@ -167,7 +173,8 @@ impl Headers {
         // The first commit writes both slots.
         headers.damaged += if headers.last.commit > 0 { unwritten } else { 0 };
         match first_error {
-            Some(error) if headers.last.commit == 0 => Err(error),
+            // Where the header of no commit is there, the first commit was cut off.
+            Some(error) if !is_begun => Err(error),
             _ => Ok(headers),
         }
     }

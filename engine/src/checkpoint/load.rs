@@ -283,16 +283,13 @@ impl<M: Medium> Loading<'_, M> {
         memory: &mut Memory,
     ) -> Result<(), CheckpointError> {
         for record in &manifest.logs {
-            if !record.forks.end_by(record.first + record.rows as u64) {
-                return Err(CheckpointError::Malformed { part: CheckpointPart::Events });
-            }
             let log = state.log_mut(ids[record.of]).expect("events have logs");
             if let Some(column) = &record.column {
                 self.read_values(log.column_mut(), column, CheckpointPart::Events, memory)?;
             }
             // SAFETY: as in `read_tables`.
             unsafe { log.set_records(record.first, record.rows, u64::MAX) };
-            log.take_forks(record.forks.renewed());
+            log.take_forks(record.forks);
         }
         Ok(())
     }

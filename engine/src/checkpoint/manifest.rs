@@ -13,7 +13,7 @@ use crate::storage::frozen::Frozen;
 use crate::storage::hash::hash_bytes;
 use crate::storage::index_state::IndexState;
 use crate::storage::links::ChildOf;
-use crate::storage::list::ListShape;
+use crate::storage::list::{BLOCKS_MAX, ListShape};
 use crate::storage::names::name_of;
 use crate::storage::rows::Rows;
 use crate::storage::schema::put_layout;
@@ -266,10 +266,21 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Gives the logs timelines of this process.
+    pub(super) fn renew_forks(&mut self) -> Result<(), CheckpointError> {
+        for log in &mut self.logs {
+            if !log.forks.end_by(log.first + log.rows as u64) {
+                return Err(CheckpointError::Malformed { part: CheckpointPart::Events });
+            }
+            log.forks = log.forks.renewed();
+        }
+        Ok(())
+    }
+
     /// How many entities there are: one for each row.
     pub(super) fn alive(&self) -> u32 {
         let rows: usize = self.tables.iter().map(|table| table.rows).sum();
-        u32::try_from(rows).unwrap_or(u32::MAX)
+        u32::try_from(rows).expect("the parser has found fewer")
     }
 
     /// Where all blocks and texts are, with how many bytes and their hashes, in ascending order.
@@ -486,8 +497,12 @@ impl Parsing<'_, '_> {
     }
 
     fn take_tables(&mut self) -> Result<(), CheckpointError> {
+        let mut all = 0_u32;
         for number in 0..self.manifest.archetypes.len() {
-            let rows = self.count()?;
+            let rows = self.reader.short()?;
+            let Some(sum) = all.checked_add(rows) else { return self.reader.malformed() };
+            all = sum;
+            let rows = rows as usize;
             let mut table = TableRecord { rows, columns: Vec::new() };
             let types = self.manifest.archetypes[number].clone();
             for id in types.into_iter().filter(|_| rows > 0) {
@@ -561,6 +576,9 @@ impl Parsing<'_, '_> {
                 if rows == 0 {
                     continue;
                 }
+                if rows > BLOCKS_MAX {
+                    return self.reader.malformed();
+                }
                 let (elements, owners) = (self.reader.u8()?, self.reader.u8()?);
                 let elements = self.column((rows, shape.block_bytes(class)), elements)?;
                 let owners = self.column((rows, size_of::<crate::Entity>()), owners)?;
@@ -575,7 +593,8 @@ impl Parsing<'_, '_> {
         let mut texts = self.manifest.texts.iter();
         let are_inside =
             texts.all(|text| text.at >= HEADERS_BYTES && self.is_inside(text.at, text.bytes));
-        if are_inside { Ok(()) } else { self.reader.malformed() }
+        let have_bytes = self.manifest.texts.iter().all(|text| text.bytes > 0);
+        if are_inside && have_bytes { Ok(()) } else { self.reader.malformed() }
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "takes the word of callers for files that nobody writes")]
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,6 +88,16 @@ pub struct MappedCheckpoint {
     verified: Mutex<ComponentMask>,
 }
 
+impl fmt::Debug for MappedCheckpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MappedCheckpoint")
+            .field("tick", &self.head.tick)
+            .field("file_bytes", &self.mapping.mapped_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Checkpoint {
     /// Maps the last checkpoint of a file. Of `config` the schema, the retention of events and the limit of texts
     /// count; chunks are those of the world that was saved.
@@ -95,9 +106,10 @@ impl Checkpoint {
     ///
     /// # Safety
     ///
-    /// As long as there is the mapped checkpoint, a view of it, or a branch of such a view with chunks of it, nobody
-    /// writes to what the file has now, or cuts it short. A [`Checkpoint`] that appends to it, or puts a compacted
-    /// file in its place, does neither. Where the disk fails meanwhile, the process ends by a signal.
+    /// As long as there is the mapped checkpoint, a view of it, a branch of such a view with chunks of it, or a
+    /// snapshot or a branch of such a branch, nobody writes to what the file has now, or cuts it short. A
+    /// [`Checkpoint`] that appends to it, or puts a compacted file in its place, does neither. Where the disk fails
+    /// meanwhile, the process ends by a signal.
     ///
     /// # Errors
     ///
@@ -113,7 +125,8 @@ impl Checkpoint {
             .read_texts(&reader.manifest, |content| {
                 texts.keep(content).map(drop).map_err(CheckpointError::Text)
             })?;
-        let CheckpointReader { medium, header, manifest, .. } = reader;
+        let CheckpointReader { medium, header, mut manifest, .. } = reader;
+        manifest.renew_forks()?;
         let shape = manifest.shape.expect("a manifest that was parsed has one");
         let shape =
             ChunkShape { bytes_max: shape.bytes_max.min(WorldConfig::CHUNK_BYTES_LIMIT), ..shape };
@@ -123,8 +136,10 @@ impl Checkpoint {
         ids.iter().enumerate().for_each(|(number, id)| numbers[id.index()] = Some(number));
         let lineage = Lineage::default();
         let slots = ComponentInfo::unregistered::<Slot>(shape);
-        // A chunk of them has as many bytes as the first one, which is in the file.
-        let blank = match manifest.blocks.contains(&Block::BLANK) {
+        // A chunk of them has as many bytes as the first one, which is in the file, where both are of one shape.
+        let log2 = manifest.index.as_ref().map_or(0, |index| index.rows_log2);
+        let is_shape = log2 == slots.rows_log2();
+        let blank = match manifest.blocks.contains(&Block::BLANK) && is_shape {
             true => Some(Column::new(ComponentId::ENTITY, &slots).blank_entry(Slot::UNUSED)?),
             false => None,
         };

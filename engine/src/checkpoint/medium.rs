@@ -133,15 +133,34 @@ impl DiskFile {
     /// Makes an empty file, which must not be there yet, and locks it.
     pub(super) fn create(path: &Path) -> Result<Self, CheckpointError> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        let file = Self { file, path: path.to_owned() }.locked()?;
-        sync_folder(path)?;
+        let file = Self { file, path: fs::canonicalize(path)? }.locked()?;
+        sync_folder(&file.path)?;
         Ok(file)
     }
 
     /// Opens a file to write to, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Self { file, path: path.to_owned() }.locked()
+        let file = Self { file, path: fs::canonicalize(path)? }.locked()?;
+        // Its last writer may have put another file in its place before it let go of this one.
+        if file.has_name()? { Ok(file) } else { Err(CheckpointError::Locked) }
+    }
+
+    /// Whether the path still names this file.
+    fn has_name(&self) -> io::Result<bool> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+            match fs::metadata(&self.path) {
+                Ok(named) => Ok(id(named) == id(self.file.metadata()?)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+        // Elsewhere nobody renames a file that is open.
+        #[cfg(not(unix))]
+        Ok(true)
     }
 
     /// Opens a file to read from. A writer may be at work in it: all that a reader needs stays as it is.
@@ -162,7 +181,7 @@ impl DiskFile {
         &self.file
     }
 
-    /// The path under which the file was opened.
+    /// The path of the file, without links.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -181,6 +200,9 @@ impl Replaceable for DiskFile {
     }
 
     fn take_place_of(&mut self, old: &Self) -> Result<(), CheckpointError> {
+        if !old.has_name()? {
+            return Err(CheckpointError::Moved);
+        }
         fs::rename(&self.path, &old.path)?;
         self.path.clone_from(&old.path);
         sync_folder(&self.path)?;

@@ -31,17 +31,17 @@
 //!
 //! Every byte that is read is covered by a hash, which finds damage. It bars no forger. So everything is checked before
 //! anybody has the world: places and lengths lie in the file and apart, values are values of their types, rows and
-//! slots name each other, free slots form one chain, links form families without a circle, blocks of lists have one
-//! owner, and counters are no further than slots are. Any bytes are an error or lead to a sound world, with memory in
-//! proportion to the file.
+//! slots name each other, the free slots to come form one chain, links form families without a circle, blocks of
+//! lists have one owner, and counters are not much further than slots are. Any bytes are an error or lead to a sound
+//! world, with memory in proportion to the file.
 //!
 //! # Commits
 //!
 //! A commit appends what the one before lacks and a manifest, flushes, writes a header that names the manifest, and
 //! flushes again. Nothing that the last commit needs is ever written over, so that readers need no lock, and a crash at
-//! any time leaves that commit, or the new one. Two slots of headers take turns. A header stands twice in its slot: one
-//! that cannot be read was cut off by a crash if both copies are gone, and damaged otherwise;
-//! [`CheckpointReader::damaged_headers`] tells.
+//! any time leaves that commit, or the new one. Two slots of headers take turns. A header stands twice
+//! in its slot, so that a flipped bit does not look like a crash; [`CheckpointReader::damaged_headers`] tells of copies
+//! that are not whole.
 //!
 //! # Format
 //!
@@ -88,8 +88,9 @@
 //!    ascending order, the binary logarithm of the rows of a block, in one byte.
 //! 5. *Index*: the number of slots, of 12 bytes each: generation, number of the table (0xffffffff for a free slot,
 //!    0xfffffffe for a reserved one) and row (of a free slot, the next one); the logarithm of the rows of a block;
-//!    the first free slot and the first fresh index, 4 bytes each; lanes of command buffers, five numbers each;
-//!    reserved handles: lane, index, generation; ranges that came back: start, end, and a byte that is 1 where the
+//!    the first free slot, or 0xffffffff, and the first fresh index, 4 bytes each; lanes of command buffers, five
+//!    numbers each; reserved handles: lane, or 0xffffffff, index, generation; ranges that came back: start, end, and a
+//!    byte that is 1 where the
 //!    world knew. Before each of these lists is its length.
 //! 6. *Event logs*, one for each event type: the number of the first record, the number of records, the timeline in
 //!    which the log began, how many forks there were, and the timeline and the first number of each; the logarithm of

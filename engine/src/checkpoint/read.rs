@@ -1,5 +1,6 @@
 //! [`CheckpointReader`]: opens a file, finds its last checkpoint, and makes a world of it.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::trace::span;
@@ -33,6 +34,17 @@ pub struct CheckpointReader<M = DiskFile> {
     pub(super) header: Header,
     damaged: u32,
     pub(super) manifest: Manifest,
+}
+
+impl<M> fmt::Debug for CheckpointReader<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CheckpointReader")
+            .field("commit", &self.header.commit)
+            .field("tick", &self.header.tick)
+            .field("damaged_headers", &self.damaged)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CheckpointReader {
@@ -74,9 +86,9 @@ impl<M: Medium> CheckpointReader<M> {
         self.header.tick
     }
 
-    /// How many of the four copies of headers are not as they were written. A crash while a header was written leaves
-    /// two, and this is the checkpoint before; anything else is damage, after which this may be an older checkpoint
-    /// than the last.
+    /// How many of the four copies of headers are not whole. A crash while a header was written leaves up to two, and
+    /// this is the checkpoint that was under way or the one before. Without a crash it is damage: one of a header
+    /// leaves its other copy, and where both are gone this may be an older checkpoint than the last.
     pub fn damaged_headers(&self) -> u32 {
         self.damaged
     }

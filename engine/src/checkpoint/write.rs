@@ -5,6 +5,7 @@
 //! its own, then the small ones, packed. Nothing is written over that a commit needs.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::storage::world_id::WorldId;
 use crate::trace::span;
 use crate::world::index::{EntityIndex, Slot};
 
-use super::error::CheckpointError;
+use super::error::{CheckpointError, CheckpointPart};
 use super::header::{HEADERS_BYTES, Header, Headers};
 use super::manifest::{Block, TextBlock, describe};
 use super::medium::{DiskFile, Medium};
@@ -46,7 +47,7 @@ pub struct CheckpointReport {
     pub chunks_written: u64,
     /// Bytes that were written, but for the header.
     pub bytes_written: u64,
-    /// Bytes of the file.
+    /// Bytes of the file up to the end of this checkpoint.
     pub file_bytes: u64,
 }
 
@@ -167,7 +168,7 @@ struct KnownColumn {
 /// # Files
 impl Checkpoint {
     /// Makes a file to save to, which must not be there yet, and locks it against other writers. It holds no
-    /// checkpoint before the first [`Checkpoint::write`] has returned.
+    /// checkpoint before the first [`Checkpoint::write`] has returned. On Windows nobody else can read a locked file.
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl Checkpoint {
         Self::on(DiskFile::open(path.as_ref())?)
     }
 
-    /// The path under which the file was opened.
+    /// The path of the file, without links.
     pub fn path(&self) -> &Path {
         self.medium.path()
     }
@@ -203,9 +204,16 @@ impl<M: Medium> Checkpoint<M> {
         if cfg!(target_endian = "big") {
             return Err(CheckpointError::BigEndian);
         }
-        // What was read counts as kept only then.
-        medium.sync()?;
         let header = Headers::read(&medium)?.last;
+        if header.commit > 0 {
+            if header.end > medium.len()? {
+                let at = header.manifest_at;
+                return Err(CheckpointError::Damaged { part: CheckpointPart::Manifest, at });
+            }
+            // After a flush that failed, the system may show a header that the disk does not have.
+            header.write(&mut medium)?;
+            medium.sync()?;
+        }
         Ok(Self {
             medium,
             header,
@@ -219,10 +227,12 @@ impl<M: Medium> Checkpoint<M> {
     }
 
     /// Saves a view of everything. Once this has returned, a [`read`](Checkpoint::read) finds it, whatever happens to
-    /// the process or the power; where it fails or is cut off, that finds the checkpoint before.
+    /// the process or the power. Where it is cut off, or its last flush fails, that finds it or the checkpoint
+    /// before, and where it fails earlier the one before.
     ///
     /// Runs on any thread. Costs the chunks that were written since the last checkpoint of the same world, the manifest
-    /// of 16 bytes a chunk, and two flushes of the disk. Allocates only as its lists grow. The world pays for the
+    /// of 16 bytes a chunk, and two flushes of the disk. Allocates as its lists grow, for texts that are new, and where
+    /// handles were reserved through `&World`. The world pays for the
     /// capture, and for copies of chunks that it writes while the view is held.
     ///
     /// # Errors
@@ -316,6 +326,7 @@ impl<M: Medium> Checkpoint<M> {
         self.medium.sync()?;
         if header.commit == 1 {
             header.before().write(&mut self.medium)?;
+            self.medium.sync()?;
         }
         header.write(&mut self.medium)?;
         self.medium.sync()?;
@@ -333,6 +344,17 @@ impl<M: Medium> Checkpoint<M> {
     /// The medium.
     pub fn into_medium(self) -> M {
         self.medium
+    }
+}
+
+impl<M> fmt::Debug for Checkpoint<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Checkpoint")
+            .field("commits", &self.header.commit)
+            .field("file_bytes", &self.header.end)
+            .field("is_broken", &self.is_broken)
+            .finish_non_exhaustive()
     }
 }
 
@@ -387,13 +409,14 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
     }
 
     /// The slots of a chunk as they are in the file.
-    fn settled(&self, rows: &Rows<'_>, run: &Range<usize>) -> Vec<u8> {
-        let slots = run.clone().map(|index| {
-            let slot = *rows.get::<Slot>(index);
-            let is_taken = self.next.unsettled.binary_search(&(index as u32)).is_ok();
-            if is_taken { slot.settled() } else { slot }
-        });
-        slots.flat_map(|slot| bytemuck::bytes_of(&slot).to_vec()).collect()
+    fn settled(&self, rows: &Rows<'_>, run: &Range<usize>) -> Vec<Slot> {
+        let mut slots = rows.run::<Slot>(run.clone()).to_vec();
+        for (index, slot) in run.clone().zip(&mut slots) {
+            if self.next.unsettled.binary_search(&(index as u32)).is_ok() {
+                *slot = slot.settled();
+            }
+        }
+        slots
     }
 
     fn write_columns(&mut self) -> Result<(), CheckpointError> {
@@ -451,10 +474,11 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
             let block = match kept {
                 Some(block) => block,
                 None if is_unsettled => {
-                    let bytes = self.settled(rows, &run);
-                    let at = self.appender.append(&bytes, PAGE_BYTES)?;
+                    let slots = self.settled(rows, &run);
+                    let bytes = bytemuck::cast_slice::<Slot, u8>(&slots);
+                    let at = self.appender.append(bytes, PAGE_BYTES)?;
                     self.written += 1;
-                    Block { at, hash: hash_bytes(&bytes) }
+                    Block { at, hash: hash_bytes(bytes) }
                 }
                 None if key == Key::Index && is_blank(rows, &run) => Block::BLANK,
                 None if run.len() * rows.size() < PAGE_BYTES => PENDING,

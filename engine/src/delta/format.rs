@@ -105,6 +105,7 @@ impl Head {
             archetypes: reader.u32()?,
         };
         let is_sound = flags <= WHOLE
+            && head.tick < u64::MAX / 2
             && head.common <= head.archetypes
             && head.common <= head.base_archetypes
             && (!head.is_whole || (head.base_archetypes == 0 && base == DeltaMark::NOTHING));

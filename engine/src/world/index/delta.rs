@@ -55,7 +55,7 @@ impl PartialEq for Slot {
 pub(crate) fn may_hold(state: &IndexState, known: &mut Range<u32>, index: u32, slot: Slot) -> bool {
     let is_sound = match slot.slot_use() {
         SlotUse::Free(next) => slot.generation > 0 || next == NONE,
-        SlotUse::Reserved => slot.row == 0,
+        SlotUse::Reserved => slot.generation > 0 && slot.row == 0,
         SlotUse::Alive(_) => slot.generation > 0,
     };
     is_sound
