@@ -308,6 +308,26 @@ fn random_changes_of_deltas_never_make_an_unsound_world() {
     }
 }
 
+/// Archetypes of which the last was that of an earlier one again made a world of fewer tables than the delta has,
+/// as the order was compared only as far as there were archetypes, and the checks looked past the last table.
+#[test]
+fn an_archetype_that_comes_twice_is_refused() {
+    let mut twins = Twins::new(4);
+    twins.source.spawn((Place([0.5; 3]),));
+    twins.source.spawn((Marked,));
+    let view = twins.source.capture(ALL, &twins.pool);
+    Delta::encode(None, &view, &mut twins.bytes).unwrap();
+    // After the head: the part, the archetype of the entity alone, and two of one more component each.
+    let (part, last) = ([1, 1, 0, 2, 0], 104 + 8);
+    assert!(twins.bytes[104..].starts_with(&part) && twins.bytes[last - 2..last] == [2, 0]);
+    twins.bytes[last] = twins.bytes[last - 3];
+    Delta::mend(&mut twins.bytes);
+    let refused = twins.follower.apply(&Delta::parse(&twins.bytes).unwrap());
+    assert!(matches!(refused, Err(DeltaError::Malformed { .. })), "{refused:?}");
+    let mut untouched = World::with_config(delta_config(4));
+    assert_same(&mut twins.follower, &mut untouched);
+}
+
 #[test]
 fn a_follower_without_memory_stays_as_it_is() {
     let mut source = World::with_config(delta_config(usize::MAX));
