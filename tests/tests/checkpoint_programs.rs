@@ -43,18 +43,26 @@ struct Program {
     images: usize,
 }
 
+/// A disk on which a checkpoint was begun.
+fn new_disk() -> (CrashDisk, Checkpoint<CrashDisk>) {
+    let disk = CrashDisk::default();
+    let checkpoint = Checkpoint::on(disk.clone()).unwrap();
+    disk.settle();
+    (disk, checkpoint)
+}
+
 impl Program {
     fn new(seed: u64) -> Self {
         let rows = [1, 4, 64, usize::MAX][seed as usize % 4];
         let mut world = World::with_config(delta_config(rows));
-        let disk = CrashDisk::default();
+        let (disk, checkpoint) = new_disk();
         Self {
             commands: Commands::new(&mut world),
             world,
             rows,
             pool: SnapshotPool::default(),
             mixer: Mixer::new(seed),
-            checkpoint: Checkpoint::on(disk.clone()).unwrap(),
+            checkpoint,
             disk,
             kept: Vec::new(),
             last: None,
@@ -140,8 +148,7 @@ impl Program {
             }
             Err(CheckpointError::Broken) => {
                 // Nobody knows what the disk holds: begin anew.
-                self.disk = CrashDisk::default();
-                self.checkpoint = Checkpoint::on(self.disk.clone()).unwrap();
+                (self.disk, self.checkpoint) = new_disk();
                 self.last = None;
             }
             Err(error) => panic!("{error}"),

@@ -135,6 +135,8 @@ pub(super) struct Headers {
     pub(super) last: Header,
     /// Copies that are no header.
     pub(super) damaged: u32,
+    /// Whether there is a header, if only of no commit.
+    pub(super) is_begun: bool,
 }
 
 impl Headers {
@@ -143,8 +145,8 @@ impl Headers {
         let mut bytes = [0; 2 * SLOT_BYTES];
         let held = medium.len()?.min(HEADERS_BYTES) as usize;
         medium.read_at(0, &mut bytes[..held])?;
-        let mut headers = Self { last: Header::default(), damaged: 0 };
-        let (mut first_error, mut unwritten, mut is_begun) = (None, 0, false);
+        let mut headers = Self { last: Header::default(), damaged: 0, is_begun: false };
+        let (mut first_error, mut unwritten) = (None, 0);
         for (number, copy) in (0..).zip(bytes.chunks_exact(COPY_BYTES)) {
             if copy.iter().all(|&byte| byte == 0) {
                 unwritten += 1;
@@ -158,7 +160,7 @@ impl Headers {
             });
             match header {
                 Ok(header) => {
-                    is_begun = true;
+                    headers.is_begun = true;
                     if header.commit > headers.last.commit {
                         headers.last = header;
                     }
@@ -170,11 +172,11 @@ impl Headers {
                 }
             }
         }
-        // The first commit writes both slots.
+        // Whoever makes a file writes one slot, and the first commit the other.
         headers.damaged += if headers.last.commit > 0 { unwritten } else { 0 };
         match first_error {
             // Where the header of no commit is there, the first commit was cut off.
-            Some(error) if !is_begun => Err(error),
+            Some(error) if !headers.is_begun => Err(error),
             _ => Ok(headers),
         }
     }

@@ -90,8 +90,7 @@
 //!    0xfffffffe for a reserved one) and row (of a free slot, the next one); the logarithm of the rows of a block;
 //!    the first free slot, or 0xffffffff, and the first fresh index, 4 bytes each; lanes of command buffers, five
 //!    numbers each; reserved handles: lane, or 0xffffffff, index, generation; ranges that came back: start, end, and a
-//!    byte that is 1 where the
-//!    world knew. Before each of these lists is its length.
+//!    byte that is 1 where the world knew. Before each of these lists is its length.
 //! 6. *Event logs*, one for each event type: the number of the first record, the number of records, the timeline in
 //!    which the log began, how many forks there were, and the timeline and the first number of each; the logarithm of
 //!    the rows of a block.

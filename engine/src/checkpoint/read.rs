@@ -68,7 +68,7 @@ impl<M: Medium> CheckpointReader<M> {
         if cfg!(target_endian = "big") {
             return Err(CheckpointError::BigEndian);
         }
-        let Headers { last: header, damaged } = Headers::read(&medium)?;
+        let Headers { last: header, damaged, .. } = Headers::read(&medium)?;
         if header.commit == 0 {
             return Err(CheckpointError::Empty);
         }

@@ -204,7 +204,11 @@ impl<M: Medium> Checkpoint<M> {
         if cfg!(target_endian = "big") {
             return Err(CheckpointError::BigEndian);
         }
-        let header = Headers::read(&medium)?.last;
+        let Headers { last: header, is_begun, .. } = Headers::read(&medium)?;
+        if !is_begun {
+            header.write(&mut medium)?;
+            medium.sync()?;
+        }
         if header.commit > 0 {
             if header.end > medium.len()? {
                 let at = header.manifest_at;
@@ -324,10 +328,6 @@ impl<M: Medium> Checkpoint<M> {
     fn commit(&mut self, header: Header) -> Result<(), CheckpointError> {
         self.is_broken = true;
         self.medium.sync()?;
-        if header.commit == 1 {
-            header.before().write(&mut self.medium)?;
-            self.medium.sync()?;
-        }
         header.write(&mut self.medium)?;
         self.medium.sync()?;
         self.is_broken = false;
