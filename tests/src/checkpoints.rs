@@ -50,6 +50,41 @@ impl CheckpointSeeds {
         });
         Self { files: files.into() }
     }
+
+    /// A file that is changed as bytes say, with hashes that are right.
+    ///
+    /// The first byte picks the file; each change is a place, in two bytes, what is done there, and a value. Places
+    /// count from the end in changes with an odd operation, as the manifest is there. After a 255 come the bytes of a
+    /// whole file.
+    pub fn changed_file(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (&first, changes) = bytes.split_first()?;
+        if first == 255 {
+            let mut whole = changes.to_vec();
+            Checkpoint::mend(&mut whole);
+            return Some(whole);
+        }
+        let mut file = self.files[usize::from(first) % self.files.len()].clone();
+        for change in changes.chunks_exact(4) {
+            let (what, value) = (change[2], change[3]);
+            let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % file.len().max(1);
+            let at = if what % 2 == 0 { at } else { file.len().saturating_sub(at + 1) };
+            let Some(byte) = file.get_mut(at) else { continue };
+            match what / 2 % 6 {
+                0 => *byte = value,
+                1 => *byte = byte.wrapping_add(1),
+                2 => *byte = byte.wrapping_sub(1),
+                3 => file.insert(at, value),
+                4 => _ = file.remove(at),
+                _ => {
+                    let end = file.len().min(at + usize::from(value));
+                    let piece = file[at..end].to_vec();
+                    file.splice(at..at, piece);
+                }
+            }
+        }
+        Checkpoint::mend(&mut file);
+        Some(file)
+    }
 }
 
 /// Reads bytes as a checkpoint: an error, or a sound world. Tells which it was.
@@ -127,42 +162,14 @@ pub fn try_mapped(bytes: &[u8]) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// Changes a file as bytes say, puts its hashes right, and reads it: for a fuzzer.
-///
-/// The first byte picks the file; each change is a place, in two bytes, what is done there, and a value. Places count
-/// from the end in changes with an odd operation, as the manifest is there.
+/// Changes a file as bytes say, by [`CheckpointSeeds::changed_file`], and reads it: for a fuzzer.
 ///
 /// # Panics
 ///
 /// When a file that can be read makes no sound world.
 pub fn feed_checkpoint(seeds: &CheckpointSeeds, bytes: &[u8]) {
-    let Some((&first, changes)) = bytes.split_first() else { return };
-    if first == 255 {
-        let mut whole = changes.to_vec();
-        Checkpoint::mend(&mut whole);
-        _ = try_checkpoint(&whole);
-        return;
+    if let Some(file) = seeds.changed_file(bytes) {
+        _ = try_checkpoint(&file);
+        _ = try_mapped(&file);
     }
-    let mut file = seeds.files[usize::from(first) % seeds.files.len()].clone();
-    for change in changes.chunks_exact(4) {
-        let (what, value) = (change[2], change[3]);
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % file.len().max(1);
-        let at = if what % 2 == 0 { at } else { file.len().saturating_sub(at + 1) };
-        let Some(byte) = file.get_mut(at) else { continue };
-        match what / 2 % 6 {
-            0 => *byte = value,
-            1 => *byte = byte.wrapping_add(1),
-            2 => *byte = byte.wrapping_sub(1),
-            3 => file.insert(at, value),
-            4 => _ = file.remove(at),
-            _ => {
-                let end = file.len().min(at + usize::from(value));
-                let piece = file[at..end].to_vec();
-                file.splice(at..at, piece);
-            }
-        }
-    }
-    Checkpoint::mend(&mut file);
-    _ = try_checkpoint(&file);
-    _ = try_mapped(&file);
 }

@@ -13,6 +13,7 @@ mod checkpoints;
 mod contents;
 mod crash;
 mod deltas;
+mod evolution;
 mod model;
 mod readable;
 mod shapes;
@@ -27,6 +28,9 @@ pub use crash::CrashDisk;
 pub use deltas::{
     DeltaSeeds, Engine, Marked, Mode, Order, Place, assert_same, assert_sound, delta_config,
     delta_schema, feed_delta, mutate,
+};
+pub use evolution::{
+    Decisions, Task, assert_whole, config_of, feed_evolution, read_by_plan, saved, try_evolution,
 };
 pub use model::{EventKind, KindMask, Model, RESOURCES, Row};
 pub use readable::assert_equals;

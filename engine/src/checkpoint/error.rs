@@ -1,11 +1,14 @@
 //! [`CheckpointError`]: why a checkpoint was not written, or not read.
 
+use std::error::Error;
 use std::{fmt, io};
 
 use convoy_pool::MemoryError;
 
 use crate::storage::encoding::Part;
 use crate::storage::{RegisterError, TextError};
+
+use super::plan_error::PlanError;
 
 /// Why a checkpoint was not written, or not read. A world that was to be saved is never touched, and what the file had
 /// before stays readable.
@@ -55,7 +58,8 @@ pub enum CheckpointError {
         /// The first type that is missing.
         component: &'static str,
     },
-    /// The file has events, resources or lists of a type that the world's schema lacks.
+    /// The file has a type that the world's schema lacks, and that is not to be kept by its bytes or has none that can
+    /// be: events, resources, lists, and components without bytes.
     UnknownType {
         /// The name of the type in the file.
         component: String,
@@ -66,6 +70,24 @@ pub enum CheckpointError {
         component: String,
         /// The difference.
         difference: TypeDifference,
+    },
+    /// No file can be read with the plan.
+    Plan(PlanError),
+    /// A value or an element of a type has other bytes in the file than the migration from its version takes.
+    MigrationSize {
+        /// The name of the type in the file.
+        component: String,
+        /// Bytes in the file.
+        file: usize,
+        /// Bytes that the migration takes.
+        migration: usize,
+    },
+    /// A migration has refused a value, or made more of a list than one can have.
+    Migration {
+        /// The type in the schema.
+        component: &'static str,
+        /// The reason.
+        error: Box<dyn Error + Send + Sync>,
     },
     /// The types of the file can't be registered.
     Register(RegisterError),
@@ -227,11 +249,18 @@ impl fmt::Display for CheckpointError {
             ),
             Self::UnknownType { component } => write!(
                 formatter,
-                "the file has events, resources or lists of {component}, which the schema lacks: add the \
-                 type to it"
+                "the file has {component}, which the schema lacks: add the type to it, or drop it by a `ReadPlan`"
             ),
             Self::DifferentType { component, difference } => {
                 write!(formatter, "{component} has {difference}")
+            }
+            Self::Plan(error) => error.fmt(formatter),
+            Self::MigrationSize { component, file, migration } => write!(
+                formatter,
+                "{component} has {file} bytes in the file, and its migration takes {migration}"
+            ),
+            Self::Migration { component, error } => {
+                write!(formatter, "no value of {component} can be made: {error}")
             }
             Self::Register(error) => error.fmt(formatter),
             Self::Value { component } => {
@@ -244,12 +273,14 @@ impl fmt::Display for CheckpointError {
     }
 }
 
-impl std::error::Error for CheckpointError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for CheckpointError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::DiskFull(error) | Self::Denied(error) | Self::Exists(error) | Self::Io(error) => {
                 Some(error)
             }
+            Self::Plan(error) => Some(error),
+            Self::Migration { error, .. } => Some(&**error),
             Self::Register(error) => Some(error),
             Self::Text(error) => Some(error),
             Self::Memory(error) => Some(error),
@@ -279,5 +310,11 @@ impl From<MemoryError> for CheckpointError {
 impl From<RegisterError> for CheckpointError {
     fn from(error: RegisterError) -> Self {
         Self::Register(error)
+    }
+}
+
+impl From<PlanError> for CheckpointError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
     }
 }

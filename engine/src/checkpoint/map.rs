@@ -35,6 +35,7 @@ use super::check::Contents;
 use super::error::{CheckpointError, CheckpointPart};
 use super::load::{Blocks, arranged_catalog};
 use super::manifest::{Block, ColumnRecord, Manifest};
+use super::plan::ReadPlan;
 use super::read::CheckpointReader;
 use super::write::Checkpoint;
 
@@ -125,15 +126,18 @@ impl Checkpoint {
             .read_texts(&reader.manifest, |content| {
                 texts.keep(content).map(drop).map_err(CheckpointError::Text)
             })?;
-        let CheckpointReader { medium, header, mut manifest, .. } = reader;
-        manifest.renew_forks()?;
+        let CheckpointReader { medium, header, manifest, .. } = reader;
         let shape = manifest.shape.expect("a manifest that was parsed has one");
         let shape =
             ChunkShape { bytes_max: shape.bytes_max.min(WorldConfig::CHUNK_BYTES_LIMIT), ..shape };
         let catalog = Catalog::new(Registry::new(shape), config.schema);
-        let (catalog, ids) = arranged_catalog(&catalog, &manifest)?;
+        let plan = ReadPlan::new();
+        let (catalog, fates, _) = arranged_catalog(&catalog, &manifest, &plan)?;
         let mut numbers = vec![None; catalog.registry.len()];
-        ids.iter().enumerate().for_each(|(number, id)| numbers[id.index()] = Some(number));
+        for (number, fate) in fates.iter().enumerate() {
+            let id = fate.id().expect("nothing is dropped without a plan");
+            numbers[id.index()] = Some(number);
+        }
         let lineage = Lineage::default();
         let slots = ComponentInfo::unregistered::<Slot>(shape);
         // A chunk of them has as many bytes as the first one, which is in the file, where both are of one shape.

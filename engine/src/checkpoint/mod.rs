@@ -27,6 +27,12 @@
 //! # std::fs::remove_dir_all(&folder).unwrap();
 //! ```
 //!
+//! # Types that have changed
+//!
+//! Types are found by their names, and must agree in version, size, alignment and layout. A [`ReadPlan`] renames,
+//! migrates and drops those of older programs, and the [`ReadReport`] has the fate of each:
+//! [`CheckpointReader::read_with`].
+//!
 //! # Bytes that nobody should trust
 //!
 //! Every byte that is read is covered by a hash, which finds damage. It bars no forger. So everything is checked before
@@ -108,13 +114,20 @@
 pub(crate) mod check;
 pub(crate) mod compact;
 pub(crate) mod error;
+pub(crate) mod evolve;
 pub(crate) mod header;
 pub(crate) mod load;
 pub(crate) mod manifest;
 pub(crate) mod map;
 pub(crate) mod medium;
 pub(crate) mod mend;
+pub(crate) mod migration;
+pub(crate) mod old_lists;
+pub(crate) mod plan;
+pub(crate) mod plan_error;
 pub(crate) mod read;
+pub(crate) mod report;
+pub(crate) mod type_name;
 pub(crate) mod types;
 pub(crate) mod write;
 
@@ -122,5 +135,9 @@ pub use compact::CompactionReport;
 pub use error::{CheckpointError, CheckpointPart, TypeDifference};
 pub use map::MappedCheckpoint;
 pub use medium::{DiskFile, Medium, Replaceable};
+pub use plan::{ReadPlan, Unknown};
+pub use plan_error::PlanError;
 pub use read::CheckpointReader;
+pub use report::{ReadReport, TypeDecision, TypeReport};
+pub use type_name::{TypeKind, TypeName};
 pub use write::{Checkpoint, CheckpointProgress, CheckpointReport};

@@ -12,6 +12,8 @@ use super::load::load;
 use super::manifest::{Manifest, read_manifest};
 use super::medium::{DiskFile, Medium};
 use super::mend::mend;
+use super::plan::ReadPlan;
+use super::report::ReadReport;
 use super::write::Checkpoint;
 
 /// A file with the last checkpoint in it, whose manifest was read and found sound.
@@ -72,7 +74,8 @@ impl<M: Medium> CheckpointReader<M> {
         if header.commit == 0 {
             return Err(CheckpointError::Empty);
         }
-        let manifest = read_manifest(&medium, &header)?;
+        let mut manifest = read_manifest(&medium, &header)?;
+        manifest.renew_forks()?;
         Ok(Self { medium, header, damaged, manifest })
     }
 
@@ -106,8 +109,26 @@ impl<M: Medium> CheckpointReader<M> {
     /// When bytes can't be read, are damaged or are of no world, when the file has another version or shape of a type
     /// than the schema, or an event, resource, list or tag that the schema lacks, and when memory runs out.
     pub fn read(&self, config: WorldConfig) -> Result<World, CheckpointError> {
+        self.read_with(config, &ReadPlan::new()).map(|(world, _)| world)
+    }
+
+    /// [`CheckpointReader::read`] by a plan for types that are not those of the configuration's schema: some are
+    /// renamed, migrated or dropped. The report has every decision. [`ReadPlan`] has an example.
+    ///
+    /// The migrations of the plan are called with values that were checked, in no particular order. Memory is in
+    /// proportion to the file, and to the new values of migrated ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`CheckpointReader::read`], and when [the plan is for no file](super::PlanError), drops one link of the
+    /// hierarchy without the other, or has a migration that takes other bytes than the file has or makes no value.
+    pub fn read_with(
+        &self,
+        config: WorldConfig,
+        plan: &ReadPlan,
+    ) -> Result<(World, ReadReport), CheckpointError> {
         span!("read checkpoint", tick = self.header.tick);
-        load(&self.medium, &self.manifest, self.header.tick, config)
+        load(&self.medium, &self.manifest, self.header.tick, (config, plan))
     }
 }
 
@@ -120,6 +141,20 @@ impl Checkpoint {
     /// As those.
     pub fn read(path: impl AsRef<Path>, config: WorldConfig) -> Result<World, CheckpointError> {
         CheckpointReader::open(path)?.read(config)
+    }
+
+    /// Makes a world of the last checkpoint in a file, by a plan for its types: [`CheckpointReader::open`] and
+    /// [`CheckpointReader::read_with`].
+    ///
+    /// # Errors
+    ///
+    /// As those.
+    pub fn read_with(
+        path: impl AsRef<Path>,
+        config: WorldConfig,
+        plan: &ReadPlan,
+    ) -> Result<(World, ReadReport), CheckpointError> {
+        CheckpointReader::open(path)?.read_with(config, plan)
     }
 }
 

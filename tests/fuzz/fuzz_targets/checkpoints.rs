@@ -1,4 +1,5 @@
-//! Checkpoints of real worlds, changed anywhere, with hashes put right: see `convoy_tests::feed_checkpoint`.
+//! Checkpoints of real worlds, changed anywhere, with hashes put right: see `convoy_tests::feed_checkpoint`
+//! and, for files that are read by a plan, `convoy_tests::feed_evolution`.
 //!
 //! ```text
 //! cd tests && cargo +nightly fuzz run checkpoints -- -max_total_time=300
@@ -12,4 +13,7 @@ thread_local! {
     static SEEDS: CheckpointSeeds = CheckpointSeeds::new();
 }
 
-fuzz_target!(|bytes: &[u8]| SEEDS.with(|seeds| convoy_tests::feed_checkpoint(seeds, bytes)));
+fuzz_target!(|bytes: &[u8]| SEEDS.with(|seeds| {
+    convoy_tests::feed_checkpoint(seeds, bytes);
+    convoy_tests::feed_evolution(seeds, bytes);
+}));

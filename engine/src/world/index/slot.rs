@@ -52,6 +52,16 @@ impl Slot {
         if alive { Self { archetype: 0, row: 0, ..self } } else { self }
     }
 
+    /// The slot with its entity where `place` says that it goes, if it has one; `None` where it goes nowhere.
+    pub(crate) fn relocated(
+        self,
+        place: impl FnOnce(Location) -> Option<Location>,
+    ) -> Option<Self> {
+        let Some(at) = self.locate(self.generation) else { return Some(self) };
+        let Location { archetype, row } = place(at)?;
+        Some(Self { archetype: archetype.bits(), row, ..self })
+    }
+
     /// The slot once its reservation is settled.
     pub(crate) fn settled(self) -> Self {
         Self::reserved(self.generation)
