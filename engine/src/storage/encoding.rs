@@ -81,6 +81,18 @@ impl<P: Part> Reader<'_, P> {
     /// A number as [`put_number`] writes it.
     #[inline]
     pub(crate) fn number(&mut self) -> Result<u64, P::Error> {
+        // Most have one byte.
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(byte.into())
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_number(&mut self) -> Result<u64, P::Error> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let Some(&byte) = self.bytes.get(self.at) else { return self.malformed() };
