@@ -576,6 +576,23 @@ fn files_of_all_versions_are_read() {
 }
 
 #[test]
+fn a_cursor_goes_on_in_a_loaded_world() {
+    let mut world = World::with_config(delta_config(4));
+    let mut cursor = EventCursor::<Mode>::default();
+    (0..5).for_each(|_| world.send_event(Mode::Busy));
+    assert_eq!(world.events(&mut cursor).count(), 5);
+    world.send_event(Mode::Idle);
+    let mut loaded = read(&saved(&mut world), delta_config(4)).unwrap();
+    let mut later = EventCursor::<Mode>::starting_at(cursor.next_sequence());
+    assert!(loaded.events(&mut later).eq([Mode::Idle]));
+    loaded.send_event(Mode::Broken);
+    assert!(loaded.events(&mut later).eq([Mode::Broken]));
+    assert_eq!((later.lost(), later.taken_back()), (0, 0));
+    // One that was never there reads all, from the oldest on.
+    assert_eq!(loaded.events(&mut EventCursor::<Mode>::default()).count(), 7);
+}
+
+#[test]
 fn memory_limits_are_errors() {
     let bytes = saved(&mut random_world(300));
     for limit in (0..1 << 20).step_by(4096) {

@@ -38,7 +38,7 @@ pub enum CheckpointError {
         /// The version.
         found: u32,
     },
-    /// No checkpoint was completed in the file.
+    /// No checkpoint was completed in the file; or its first one was, and both copies of that header are lost.
     Empty,
     /// Bytes of the file are not those that were written, or are missing.
     Damaged {

@@ -236,8 +236,8 @@ impl<M: Medium> Checkpoint<M> {
     ///
     /// Runs on any thread. Costs the chunks that were written since the last checkpoint of the same world, the manifest
     /// of 16 bytes a chunk, and two flushes of the disk. Allocates as its lists grow, for texts that are new, and where
-    /// handles were reserved through `&World`. The world pays for the
-    /// capture, and for copies of chunks that it writes while the view is held.
+    /// handles were reserved through `&World`. The world pays for the capture, and for copies of chunks that it writes
+    /// while the view is held.
     ///
     /// # Errors
     ///
