@@ -245,7 +245,7 @@ fn read(group: &mut Group<'_>) {
     );
 }
 
-/// `hash` maps as many bytes and hashes them: those of one column, or all. What is read was read before.
+/// `hash` maps as many bytes and hashes them: those of one column, or all. All of them were read before.
 fn map(group: &mut Group<'_>) {
     let config = || WorldConfig::default().schema(schema());
     let open = |file: &CachedFile| {

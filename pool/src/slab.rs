@@ -93,7 +93,7 @@ impl Mapping {
     }
 
     /// Maps the first `bytes` of a file to be read, as one slab that no arena cuts: its chunks are named by
-    /// [`Mapping::chunk_of_file`]. Whoever reads them answers for the file: it must not be written or cut short.
+    /// [`Mapping::chunk_of_file`]. Readers answer for the file: it must not be written or cut short.
     ///
     /// # Errors
     ///

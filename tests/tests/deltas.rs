@@ -308,8 +308,8 @@ fn random_changes_of_deltas_never_make_an_unsound_world() {
     }
 }
 
-/// Archetypes of which the last was that of an earlier one again made a world of fewer tables than the delta has,
-/// as the order was compared only as far as there were archetypes, and the checks looked past the last table.
+/// An order whose last archetype stood in it before made a world of fewer tables than the delta has, as the order was
+/// compared only as far as there were archetypes, and the checks looked past the last table.
 #[test]
 fn an_archetype_that_comes_twice_is_refused() {
     let mut twins = Twins::new(4);

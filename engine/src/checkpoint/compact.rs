@@ -79,8 +79,9 @@ impl<M: Replaceable> Checkpoint<M> {
         let places = manifest.places();
         let left = places.iter().filter(|place| !compaction.copied.contains_key(&place.at));
         report.blocks_left = left.clone().count() as u64;
+        let mut bytes = Vec::new();
         for place in left.collect::<Vec<_>>() {
-            compaction.copy(&self.medium, place)?;
+            compaction.copy(&self.medium, place, &mut bytes)?;
             report.blocks += 1;
             report.bytes += place.bytes;
             report.blocks_left -= 1;
@@ -135,18 +136,22 @@ impl<M: Replaceable> Checkpoint<M> {
 }
 
 impl<M: Medium> Compaction<M> {
-    /// Copies bytes that are not damaged.
-    fn copy(&mut self, from: &M, place: &Place) -> Result<(), CheckpointError> {
-        let mut bytes = Vec::new();
-        grow(&mut bytes, place.bytes)?;
-        from.read_at(place.at, &mut bytes)?;
-        if hash_bytes(&bytes) != place.hash {
-            let part = CheckpointPart::Tables;
+    /// Copies bytes that are not damaged, by way of a list.
+    fn copy(
+        &mut self,
+        from: &M,
+        place: &Place,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), CheckpointError> {
+        grow(bytes, place.bytes)?;
+        from.read_at(place.at, bytes)?;
+        if hash_bytes(bytes) != place.hash {
+            let part = CheckpointPart::Block;
             return Err(CheckpointError::Damaged { part, at: place.at });
         }
         let align = if bytes.len() < PAGE_BYTES { SMALL_ALIGN } else { PAGE_BYTES };
         let mut appender = Appender { medium: &mut self.medium, end: self.end, bytes: 0 };
-        let at = appender.append(&bytes, align)?;
+        let at = appender.append(bytes, align)?;
         self.end = appender.end;
         self.copied.insert(place.at, at);
         Ok(())

@@ -147,6 +147,8 @@ pub enum CheckpointPart {
     Header,
     /// The manifest, which says what the blocks are.
     Manifest,
+    /// A block, of any column or of texts.
+    Block,
     /// The types in it.
     Types,
     /// The archetypes in it.
@@ -180,6 +182,7 @@ impl fmt::Display for CheckpointPart {
         formatter.write_str(match self {
             Self::Header => "header",
             Self::Manifest => "manifest",
+            Self::Block => "block",
             Self::Types => "types",
             Self::Archetypes => "archetypes",
             Self::Index => "entity index",

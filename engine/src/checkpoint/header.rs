@@ -172,7 +172,7 @@ impl Headers {
                 }
             }
         }
-        // Whoever makes a file writes one slot, and the first commit the other.
+        // A file is made with one slot, and the first commit writes the other.
         headers.damaged += if headers.last.commit > 0 { unwritten } else { 0 };
         match first_error {
             // Where the header of no commit is there, the first commit was cut off.

@@ -17,7 +17,7 @@ use crate::storage::base::Holds;
 use crate::storage::chunk_entry::ChunkEntry;
 use crate::storage::column::Column;
 use crate::storage::component::{ChunkShape, ComponentInfo, Kind, Registry};
-use crate::storage::epoch::EpochCounter;
+use crate::storage::epoch::{Epoch, EpochCounter};
 use crate::storage::forks::Forks;
 use crate::storage::frozen::{Frozen, FrozenHead};
 use crate::storage::hash::hash_bytes;
@@ -75,16 +75,17 @@ use super::write::Checkpoint;
 /// ```
 pub struct MappedCheckpoint {
     manifest: Manifest,
-    /// The number that each type of the catalog has in the file.
+    /// The id of each type of the file, and the number that each type of the catalog has there.
+    ids: Vec<ComponentId>,
     numbers: Vec<Option<usize>>,
+    /// Where each block is in memory.
+    entries: Vec<ChunkEntry>,
     catalog: Arc<Catalog>,
     mapping: Arc<Mapping>,
     texts: Texts,
     pool: SnapshotPool,
     head: FrozenHead,
     lineage: Lineage,
-    /// The entry of slots that were never used, if there are such.
-    blank: Option<ChunkEntry>,
     /// The types whose columns were found sound.
     verified: Mutex<ComponentMask>,
 }
@@ -133,20 +134,11 @@ impl Checkpoint {
         let catalog = Catalog::new(Registry::new(shape), config.schema);
         let plan = ReadPlan::new();
         let (catalog, fates, _) = arranged_catalog(&catalog, &manifest, &plan)?;
+        let ids = fates.iter().map(|fate| fate.id().expect("nothing is dropped without a plan"));
+        let ids: Vec<ComponentId> = ids.collect();
         let mut numbers = vec![None; catalog.registry.len()];
-        for (number, fate) in fates.iter().enumerate() {
-            let id = fate.id().expect("nothing is dropped without a plan");
-            numbers[id.index()] = Some(number);
-        }
+        ids.iter().enumerate().for_each(|(number, id)| numbers[id.index()] = Some(number));
         let lineage = Lineage::default();
-        let slots = ComponentInfo::unregistered::<Slot>(shape);
-        // A chunk of them has as many bytes as the first one, which is in the file, where both are of one shape.
-        let log2 = manifest.index.as_ref().map_or(0, |index| index.rows_log2);
-        let is_shape = log2 == slots.rows_log2();
-        let blank = match manifest.blocks.contains(&Block::BLANK) && is_shape {
-            true => Some(Column::new(ComponentId::ENTITY, &slots).blank_entry(Slot::UNUSED)?),
-            false => None,
-        };
         let head = FrozenHead {
             world: WorldId::next(),
             epoch: EpochCounter::new().close(),
@@ -158,20 +150,21 @@ impl Checkpoint {
             event_retention: config.event_retention,
         };
         let bytes = usize::try_from(header.end).unwrap_or(usize::MAX);
-        let mapped = MappedCheckpoint {
-            mapping: Arc::new(Mapping::of_file(medium.file(), bytes)?),
+        let mapping = Mapping::of_file(medium.file(), bytes)?;
+        let entries = place_blocks((&manifest, &ids), &mapping, &catalog.registry, head.epoch)?;
+        Ok(MappedCheckpoint {
+            mapping: Arc::new(mapping),
             manifest,
+            ids,
             numbers,
+            entries,
             catalog: Arc::new(catalog),
             texts,
             pool: SnapshotPool::default(),
             head,
             lineage,
-            blank,
             verified: Mutex::new(ComponentMask::NONE),
-        };
-        mapped.check_places(shape)?;
-        Ok(mapped)
+        })
     }
 }
 
@@ -253,68 +246,9 @@ impl MappedCheckpoint {
         closed
     }
 
-    /// All blocks are where chunks of their columns can be.
-    fn check_places(&self, shape: ChunkShape) -> Result<(), CheckpointError> {
-        let (manifest, registry) = (&self.manifest, &self.catalog.registry);
-        let malformed = || CheckpointError::Malformed { part: CheckpointPart::Manifest };
-        let check = |record: &ColumnRecord, rows_log2: u8| {
-            let mut blocks = record.blocks(&manifest.blocks);
-            let are_chunks = blocks.all(|(rows, block)| {
-                let bytes = rows.len() * record.size;
-                let at = usize::try_from(block.at).unwrap_or(usize::MAX);
-                *block == Block::BLANK || self.mapping.chunk_of_file(at, bytes).is_some()
-            });
-            let is_column = are_chunks && (record.rows_log2 == rows_log2 || record.rows == 0);
-            if is_column { Ok(()) } else { Err(malformed()) }
-        };
-        for (number, id) in self.numbered() {
-            let log2 = registry.info(id).rows_log2();
-            let columns = manifest.tables.iter().flat_map(|table| &table.columns);
-            columns
-                .filter(|(of, _)| *of == number)
-                .try_for_each(|(_, record)| check(record, log2))?;
-            let logs = manifest.logs.iter().filter(|log| log.of == number);
-            logs.filter_map(|log| log.column.as_ref()).try_for_each(|each| check(each, log2))?;
-            let resources = manifest.resources.iter().filter(|each| each.of == number);
-            // One row, whatever the chunks are.
-            resources
-                .filter_map(|each| each.column.as_ref())
-                .try_for_each(|each| check(each, 0))?;
-            let classes = manifest.classes.iter().filter(|class| class.of == number);
-            for class in classes {
-                let align = registry.info(id).list().map_or(1, |list| list.align);
-                let [elements, owners] = &class.columns;
-                let info = ComponentInfo::of_blocks(elements.size, align, shape);
-                check(elements, info.rows_log2())?;
-                check(owners, ComponentInfo::unregistered::<Entity>(shape).rows_log2())?;
-            }
-        }
-        let slots = ComponentInfo::unregistered::<Slot>(shape).rows_log2();
-        manifest.index.iter().try_for_each(|record| check(record, slots))
-    }
-
-    /// The types of the file: their numbers there, and their ids here.
-    fn numbered(&self) -> impl Iterator<Item = (usize, ComponentId)> {
-        let numbers = self.numbers.iter().enumerate();
-        numbers.filter_map(|(id, number)| Some(((*number)?, ComponentId::new(id))))
-    }
-
     /// The entries of the blocks of a column.
-    fn entries(&self, record: &ColumnRecord) -> Vec<ChunkEntry> {
-        let count = record.blocks.len();
-        let entry = |(rows, block): (std::ops::Range<usize>, &Block)| {
-            if *block == Block::BLANK {
-                return self.blank.expect("there are slots that were never used");
-            }
-            let bytes = rows.len() * record.size;
-            let chunk = self.mapping.chunk_of_file(block.at as usize, bytes);
-            // A chunk with others beside it is a full one.
-            let full = if count > 1 { record.size << record.rows_log2 } else { bytes };
-            let class = SizeClass::for_bytes(full).expect("the column was found to fit chunks");
-            let chunk = chunk.expect("the block was found to be in the file");
-            ChunkEntry::new(chunk, class, self.head.epoch, self.head.epoch)
-        };
-        record.blocks(&self.manifest.blocks).map(entry).collect()
+    fn entries(&self, record: &ColumnRecord) -> &[ChunkEntry] {
+        &self.entries[record.blocks.clone()]
     }
 
     /// A cell with the columns of a mask.
@@ -333,17 +267,16 @@ impl MappedCheckpoint {
                 continue;
             }
             for id in archetype.mask().iter().filter(|&id| mask.contains(id)) {
-                let columns = record.into_iter().flat_map(|record| &record.columns);
-                let mut columns = columns.filter(|(of, _)| Some(*of) == number_of(id));
-                let entries = columns.next().map(|(_, record)| self.entries(record));
-                cell.push_column(&entries.unwrap_or_default());
+                let mut columns = record.into_iter().flat_map(|record| &record.columns);
+                let column = columns.find(|(of, _)| Some(*of) == number_of(id));
+                cell.push_column(column.map_or(&[], |(_, record)| self.entries(record)));
             }
         }
         if let Some(record) = manifest.index.as_ref().filter(|_| mask.contains(ComponentId::ENTITY))
         {
             let info = ComponentInfo::unregistered::<Slot>(registry.shape());
-            let entries = self.entries(record);
-            cell.push_index((info.size(), info.rows_log2()), (&entries, record.rows));
+            let slots = (self.entries(record), record.rows);
+            cell.push_index((info.size(), info.rows_log2()), slots);
             cell.index_state_mut().clone_from(&manifest.index_state);
         }
         for id in registry.ids_of(Kind::Event).filter(|&id| mask.contains(id)) {
@@ -352,23 +285,22 @@ impl MappedCheckpoint {
                 cell.push_log(id, (0, Forks::new()), (&[], 0));
                 continue;
             };
-            let entries = record.column.as_ref().map(|column| self.entries(column));
-            let entries = entries.unwrap_or_default();
-            cell.push_log(id, (record.first, record.forks), (&entries, record.rows));
+            let entries = record.column.as_ref().map_or(&[][..], |column| self.entries(column));
+            cell.push_log(id, (record.first, record.forks), (entries, record.rows));
         }
         for id in registry.ids_of(Kind::Resource).filter(|&id| mask.contains(id)) {
             let record = manifest.resources.iter().find(|each| Some(each.of) == number_of(id));
             let column = record.and_then(|record| record.column.as_ref());
-            let entries = column.map(|column| self.entries(column)).unwrap_or_default();
+            let entries = column.map_or(&[][..], |column| self.entries(column));
             let rows = usize::from(record.is_some_and(|record| record.is_set));
-            cell.push_resource(id, (&entries, rows));
+            cell.push_resource(id, (entries, rows));
         }
         for (list, shape) in registry.lists().filter(|(list, _)| mask.contains(*list)) {
             for class in 0..shape.classes() {
                 let mut known = manifest.classes.iter();
                 let known =
                     known.find(|each| Some(each.of) == number_of(list) && each.class == class);
-                let entries = known.map(|class| {
+                let entries = known.map_or([&[][..]; 2], |class| {
                     let [elements, owners] = &class.columns;
                     [self.entries(elements), self.entries(owners)]
                 });
@@ -381,7 +313,7 @@ impl MappedCheckpoint {
                     ),
                     ComponentInfo::unregistered::<Entity>(registry.shape()),
                 ];
-                let starts = entries.unwrap_or_default().map(|entries| cell.push_chunks(&entries));
+                let starts = entries.map(|entries| cell.push_chunks(entries));
                 cell.push_blocks(list, (rows, log2s.map(|info| info.rows_log2()), starts));
             }
         }
@@ -392,40 +324,40 @@ impl MappedCheckpoint {
     /// Finds out whether columns of some types are as they were written, and sound.
     fn verify_columns(&self, frozen: &Frozen, new: &ComponentMask) -> Result<(), CheckpointError> {
         let (manifest, registry) = (&self.manifest, &self.catalog.registry);
-        for (number, id) in self.numbered().filter(|(_, id)| new.contains(*id)) {
-            for (table, record) in manifest.tables.iter().enumerate() {
-                let columns = record.columns.iter().filter(|(of, _)| *of == number);
-                for (_, record) in columns {
-                    let rows = frozen.column(table, id).unwrap_or(Rows::EMPTY);
-                    self.verify_values(id, &rows, record, CheckpointPart::Tables)?;
-                }
+        let new_id = |of: usize| Some(self.ids[of]).filter(|&id| new.contains(id));
+        for (table, record) in manifest.tables.iter().enumerate() {
+            for (of, record) in &record.columns {
+                let Some(id) = new_id(*of) else { continue };
+                let rows = frozen.column(table, id).unwrap_or(Rows::EMPTY);
+                self.verify_rows(&rows, record, Some(id), CheckpointPart::Tables)?;
             }
-            for log in manifest.logs.iter().filter(|log| log.of == number) {
-                if let (Some(record), Some((rows, ..))) = (&log.column, frozen.log(id)) {
-                    self.verify_values(id, &rows, record, CheckpointPart::Events)?;
-                }
-            }
-            for resource in manifest.resources.iter().filter(|each| each.of == number) {
-                if let (Some(record), Some(rows)) = (&resource.column, frozen.resource(id)) {
-                    self.verify_values(id, &rows, record, CheckpointPart::Resources)?;
-                }
-            }
-            let Some(shape) = registry.info(id).list() else { continue };
-            for class in manifest.classes.iter().filter(|class| class.of == number) {
-                let blocks = &frozen.heap(id)[class.class];
-                let elements = frozen.elements(blocks, shape.block_bytes(class.class));
-                self.verify_hashes(&elements, &class.columns[0], CheckpointPart::Lists)?;
-                let owners = frozen.owners(blocks);
-                self.verify_hashes(&owners, &class.columns[1], CheckpointPart::Lists)?;
-            }
+        }
+        for log in &manifest.logs {
+            let Some((id, record)) = new_id(log.of).zip(log.column.as_ref()) else { continue };
+            let rows = frozen.log(id).map_or(Rows::EMPTY, |(rows, ..)| rows);
+            self.verify_rows(&rows, record, Some(id), CheckpointPart::Events)?;
+        }
+        for resource in &manifest.resources {
+            let record = resource.column.as_ref();
+            let Some((id, record)) = new_id(resource.of).zip(record) else { continue };
+            let rows = frozen.resource(id).unwrap_or(Rows::EMPTY);
+            self.verify_rows(&rows, record, Some(id), CheckpointPart::Resources)?;
+        }
+        for record in &manifest.classes {
+            let shape = new_id(record.of).and_then(|id| Some((id, registry.info(id).list()?)));
+            let Some((id, shape)) = shape else { continue };
+            let blocks = &frozen.heap(id)[record.class];
+            let elements = frozen.elements(blocks, shape.block_bytes(record.class));
+            self.verify_rows(&elements, &record.columns[0], None, CheckpointPart::Lists)?;
+            let owners = frozen.owners(blocks);
+            self.verify_rows(&owners, &record.columns[1], None, CheckpointPart::Lists)?;
         }
         let contents = Contents::Snapshot(frozen);
         if new.contains(ComponentId::ENTITY) {
             let slots = frozen.index().unwrap_or(Rows::EMPTY);
-            manifest
-                .index
-                .iter()
-                .try_for_each(|record| self.verify_hashes(&slots, record, CheckpointPart::Index))?;
+            if let Some(record) = &manifest.index {
+                self.verify_rows(&slots, record, None, CheckpointPart::Index)?;
+            }
             contents.check_entities(&manifest.index_state)?;
         }
         let links = [
@@ -439,35 +371,89 @@ impl MappedCheckpoint {
         lists.try_for_each(|(list, _)| contents.check_lists(list))
     }
 
-    fn verify_hashes(
+    /// Looks at each block once: its hash, and while it is near whether it is values of a type.
+    fn verify_rows(
         &self,
         rows: &Rows<'_>,
         record: &ColumnRecord,
+        id: Option<ComponentId>,
         part: CheckpointPart,
     ) -> Result<(), CheckpointError> {
-        let mut blocks = record.blocks(&self.manifest.blocks);
-        let damaged = blocks.find(|(run, block)| {
-            **block != Block::BLANK && hash_bytes(rows.bytes(run.clone())) != block.hash
-        });
-        match damaged {
-            None => Ok(()),
-            Some((_, block)) => Err(CheckpointError::Damaged { part, at: block.at }),
-        }
-    }
-
-    fn verify_values(
-        &self,
-        id: ComponentId,
-        rows: &Rows<'_>,
-        record: &ColumnRecord,
-        part: CheckpointPart,
-    ) -> Result<(), CheckpointError> {
-        self.verify_hashes(rows, record, part)?;
         let registry = &self.catalog.registry;
-        let mut runs = record.blocks(&self.manifest.blocks);
-        match runs.all(|(run, _)| registry.values(id, rows.bytes(run)).is_some()) {
-            true => Ok(()),
-            false => Err(CheckpointError::Value { component: registry.info(id).name() }),
+        let blocks = record.blocks(&self.manifest.blocks);
+        for (run, block) in blocks.filter(|(_, block)| **block != Block::BLANK) {
+            let bytes = rows.bytes(run);
+            if hash_bytes(bytes) != block.hash {
+                return Err(CheckpointError::Damaged { part, at: block.at });
+            }
+            if let Some(id) = id.filter(|&id| registry.values(id, bytes).is_none()) {
+                return Err(CheckpointError::Value { component: registry.info(id).name() });
+            }
         }
+        Ok(())
     }
+}
+
+/// The entries of all blocks of a file, in their order, which is that of the columns. Each block is where a chunk of
+/// its column can be.
+fn place_blocks(
+    (manifest, ids): (&Manifest, &[ComponentId]),
+    mapping: &Mapping,
+    registry: &Registry,
+    epoch: Epoch,
+) -> Result<Vec<ChunkEntry>, CheckpointError> {
+    let malformed = || CheckpointError::Malformed { part: CheckpointPart::Manifest };
+    let mut entries = Vec::with_capacity(manifest.blocks.len());
+    let mut blank = None;
+    let mut place = |record: &ColumnRecord, info: &ComponentInfo, rows_log2: u8| {
+        assert_eq!(entries.len(), record.blocks.start, "columns have blocks in their order");
+        if record.rows > 0 && record.rows_log2 != rows_log2 {
+            return Err(malformed());
+        }
+        for (rows, block) in record.blocks(&manifest.blocks) {
+            if *block == Block::BLANK {
+                // A chunk of slots has as many bytes as the first one, which is in the file.
+                let column = Column::new(ComponentId::ENTITY, info);
+                let entry = blank.map_or_else(|| column.blank_entry(Slot::UNUSED), Ok)?;
+                blank = Some(entry);
+                entries.push(entry);
+                continue;
+            }
+            let bytes = rows.len() * record.size;
+            let at = usize::try_from(block.at).unwrap_or(usize::MAX);
+            let chunk = mapping.chunk_of_file(at, bytes).ok_or_else(malformed)?;
+            // A chunk with others beside it is a full one.
+            let is_alone = record.blocks.len() == 1;
+            let full = if is_alone { bytes } else { record.size << record.rows_log2 };
+            let class = SizeClass::for_bytes(full)?;
+            entries.push(ChunkEntry::new(chunk, class, epoch, epoch));
+        }
+        Ok(())
+    };
+    for (of, record) in manifest.tables.iter().flat_map(|table| &table.columns) {
+        let info = registry.info(ids[*of]);
+        place(record, info, info.rows_log2())?;
+    }
+    let slots = ComponentInfo::unregistered::<Slot>(registry.shape());
+    if let Some(record) = &manifest.index {
+        place(record, &slots, slots.rows_log2())?;
+    }
+    for log in &manifest.logs {
+        let info = registry.info(ids[log.of]);
+        log.column.iter().try_for_each(|record| place(record, info, info.rows_log2()))?;
+    }
+    for resource in &manifest.resources {
+        // One row, whatever the chunks are.
+        let info = registry.info(ids[resource.of]);
+        resource.column.iter().try_for_each(|record| place(record, info, 0))?;
+    }
+    let owners = ComponentInfo::unregistered::<Entity>(registry.shape());
+    for class in &manifest.classes {
+        let align = registry.info(ids[class.of]).list().map_or(1, |list| list.align);
+        let [elements, own] = &class.columns;
+        let info = ComponentInfo::of_blocks(elements.size, align, registry.shape());
+        place(elements, &info, info.rows_log2())?;
+        place(own, &owners, owners.rows_log2())?;
+    }
+    Ok(entries)
 }

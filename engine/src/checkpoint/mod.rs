@@ -112,7 +112,9 @@
 //! and values 16.
 
 pub(crate) mod check;
+pub(crate) mod columns;
 pub(crate) mod compact;
+pub(crate) mod describe;
 pub(crate) mod error;
 pub(crate) mod evolve;
 pub(crate) mod header;

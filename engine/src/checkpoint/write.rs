@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use crate::snapshot::View;
 use crate::storage::archetype::Catalog;
-use crate::storage::component::Kind;
 use crate::storage::encoding::put_number;
 use crate::storage::epoch::Epoch;
 use crate::storage::frozen::Frozen;
@@ -23,9 +22,11 @@ use crate::storage::world_id::WorldId;
 use crate::trace::span;
 use crate::world::index::{EntityIndex, Slot};
 
+use super::columns::{Key, for_each_column, is_blank, runs};
+use super::describe::describe;
 use super::error::{CheckpointError, CheckpointPart};
 use super::header::{HEADERS_BYTES, Header, Headers};
-use super::manifest::{Block, TextBlock, describe};
+use super::manifest::{Block, TextBlock};
 use super::medium::{DiskFile, Medium};
 
 /// Bytes of a page: blocks of as many begin on one.
@@ -130,18 +131,6 @@ impl Commit {
         self.blocks.clear();
         self.text_blocks.clear();
     }
-}
-
-/// Which column of a world: of a table, by its number and that of the component, of the index, of a log, of a
-/// resource, or of the blocks of a list, by size.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Key {
-    Table(usize, usize),
-    Index,
-    Log(usize),
-    Resource(usize),
-    /// The elements, 0, or the owners, 1.
-    Blocks(usize, usize, u8),
 }
 
 /// A column of a commit.
@@ -557,8 +546,9 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
     fn write_texts(&mut self) -> Result<(), CheckpointError> {
         let (texts, mut contents) = (&self.frozen.texts, Vec::new());
         texts.list_new(Some(&self.last.texts), &mut contents);
-        let kept = self.last.texts.count();
-        let are_kept = !self.last.text_blocks.is_empty() && texts.count() == kept + contents.len();
+        let kept = self.last.texts.statistics().texts;
+        let are_kept =
+            !self.last.text_blocks.is_empty() && texts.statistics().texts == kept + contents.len();
         if are_kept {
             self.next.text_blocks.extend_from_slice(&self.last.text_blocks);
         } else {
@@ -578,54 +568,4 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
         self.next.text_blocks.push(TextBlock { at, bytes, hash });
         Ok(())
     }
-}
-
-/// The rows of each chunk.
-fn runs(rows: &Rows<'_>) -> impl Iterator<Item = Range<usize>> + use<> {
-    let (end, rows_log2) = (rows.len(), rows.rows_log2());
-    let chunks = 0..end.div_ceil(1 << rows_log2);
-    chunks.map(move |chunk| (chunk << rows_log2)..end.min((chunk + 1) << rows_log2))
-}
-
-/// Whether a chunk of the index, but for the first, has slots only that were never used.
-fn is_blank(rows: &Rows<'_>, run: &Range<usize>) -> bool {
-    run.start > 0 && rows.run::<Slot>(run.clone()).iter().all(|slot| *slot == Slot::UNUSED)
-}
-
-/// Visits the columns that have bytes, in ascending order of their keys, with the number of the first row in a log.
-fn for_each_column<'v>(
-    frozen: &'v Frozen,
-    mut visit: impl FnMut(Key, Rows<'v>, u64) -> Result<(), CheckpointError>,
-) -> Result<(), CheckpointError> {
-    let catalog = frozen.catalog();
-    let registry = &catalog.registry;
-    let mut visit = |key, rows: Rows<'v>, first| match rows.size() > 0 && rows.len() > 0 {
-        true => visit(key, rows, first),
-        false => Ok(()),
-    };
-    for (table, archetype) in catalog.archetypes().iter().enumerate().take(frozen.table_count()) {
-        if frozen.table(table).0 == 0 {
-            continue;
-        }
-        for id in archetype.mask().iter() {
-            let column = frozen.column(table, id).expect("everything was captured");
-            visit(Key::Table(table, id.index()), column, 0)?;
-        }
-    }
-    visit(Key::Index, frozen.index().unwrap_or(Rows::EMPTY), 0)?;
-    for id in registry.ids_of(Kind::Event) {
-        let (rows, first, _) = frozen.log(id).expect("everything was captured");
-        visit(Key::Log(id.index()), rows, first)?;
-    }
-    for id in registry.ids_of(Kind::Resource) {
-        visit(Key::Resource(id.index()), frozen.resource(id).unwrap_or(Rows::EMPTY), 0)?;
-    }
-    for (id, shape) in registry.lists() {
-        for (class, blocks) in frozen.heap(id).iter().enumerate() {
-            let elements = frozen.elements(blocks, shape.block_bytes(class));
-            visit(Key::Blocks(id.index(), class, 0), elements, 0)?;
-            visit(Key::Blocks(id.index(), class, 1), frozen.owners(blocks), 0)?;
-        }
-    }
-    Ok(())
 }

@@ -383,11 +383,6 @@ impl Texts {
         self.table.get_or_insert_with(|| Arc::new(TextTable::with_slots(SLOTS_MIN)))
     }
 
-    /// How many long texts are known.
-    pub(crate) fn count(&self) -> usize {
-        self.entries().count()
-    }
-
     /// Lists the contents of long texts that are known here and not in `older`, in an order that follows
     /// from them.
     pub(crate) fn list_new<'t>(&'t self, older: Option<&Self>, list: &mut Vec<&'t str>) {
