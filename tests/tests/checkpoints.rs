@@ -305,7 +305,7 @@ fn a_write_can_be_cancelled_at_every_block() {
     let view = world.capture(ALL, &pool);
     let mut blocks = 0;
     loop {
-        let result = checkpoint.write_with(&view, |progress| match progress.chunks_done {
+        let result = checkpoint.write_with(&view, &[], |progress| match progress.chunks_done {
             done if done > blocks => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         });

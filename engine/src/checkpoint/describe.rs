@@ -11,7 +11,7 @@ use crate::storage::schema::put_layout;
 
 use super::manifest::{CHILD_OF, CHILDREN, LAYOUT, LIST, STABLE};
 
-/// Writes all but the lists of blocks and of texts, with which a manifest begins.
+/// Writes all but the lists of blocks and of texts, with which a manifest begins, and the attachments, which are last.
 pub(super) fn describe(frozen: &Frozen, buffer: &mut Vec<u8>) {
     let catalog = frozen.catalog();
     let registry = &catalog.registry;
@@ -55,6 +55,17 @@ pub(super) fn describe(frozen: &Frozen, buffer: &mut Vec<u8>) {
             if elements.len() > 0 {
                 buffer.extend([elements.rows_log2(), frozen.owners(blocks).rows_log2()]);
             }
+        }
+    }
+}
+
+/// Writes what goes with the checkpoint, by its names.
+pub(super) fn describe_attachments(attachments: &[(&str, &[u8])], buffer: &mut Vec<u8>) {
+    put_number(buffer, attachments.len() as u64);
+    for (name, bytes) in attachments {
+        for part in [name.as_bytes(), bytes] {
+            put_number(buffer, part.len() as u64);
+            buffer.extend_from_slice(part);
         }
     }
 }

@@ -145,6 +145,8 @@ pub(super) struct Manifest {
     pub(super) classes: Vec<ClassRecord>,
     pub(super) texts: Vec<TextBlock>,
     pub(super) blocks: Vec<Block>,
+    /// Names and bytes that go with the checkpoint.
+    pub(super) attachments: Vec<(String, Vec<u8>)>,
 }
 
 /// Set for a name that was chosen.
@@ -263,6 +265,7 @@ impl Parsing<'_, '_> {
         self.reader.part = CheckpointPart::Texts;
         self.check_texts()?;
         self.reader.part = CheckpointPart::Manifest;
+        self.take_attachments()?;
         let is_all =
             self.reader.at == self.reader.bytes.len() && self.taken == self.manifest.blocks.len();
         if is_all { Ok(()) } else { self.reader.malformed() }
@@ -295,10 +298,7 @@ impl Parsing<'_, '_> {
             _ => return self.reader.malformed(),
         };
         let flags = self.reader.u8()?;
-        let length = self.reader.number()?;
-        let name = self.reader.skip(length)?;
-        let name = std::str::from_utf8(&self.reader.bytes[name]).map(str::to_owned);
-        let Ok(name) = name else { return self.reader.malformed() };
+        let name = self.text()?;
         let (version, size, align) = (self.reader.short()?, self.count()?, self.count()?);
         let list = match flags & LIST {
             0 => None,
@@ -498,6 +498,28 @@ impl Parsing<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The attachments; none where the manifest ends here.
+    fn take_attachments(&mut self) -> Result<(), CheckpointError> {
+        if self.reader.at == self.reader.bytes.len() {
+            return Ok(());
+        }
+        for _ in 0..self.reader.number()? {
+            let name = self.text()?;
+            let length = self.reader.number()?;
+            let bytes = self.reader.skip(length)?;
+            self.manifest.attachments.push((name, self.reader.bytes[bytes].to_vec()));
+        }
+        Ok(())
+    }
+
+    /// The number of the bytes of a text, and these.
+    fn text(&mut self) -> Result<String, CheckpointError> {
+        let length = self.reader.number()?;
+        let text = self.reader.skip(length)?;
+        let text = std::str::from_utf8(&self.reader.bytes[text]).map(str::to_owned);
+        text.or_else(|_| self.reader.malformed())
     }
 
     fn check_texts(&self) -> Result<(), CheckpointError> {

@@ -6,6 +6,9 @@
 //! the disk or the file since. [`Checkpoint::map`] reads a file where it lies.
 //! [How to save and load](crate::guide::saving).
 //!
+//! Bytes of any kind may go with a checkpoint, under names, as the state of a
+//! [`ModuleHost`](crate::host::ModuleHost::save) does: [`Checkpoint::write_attached`].
+//!
 //! ```
 //! use convoy_engine::checkpoint::Checkpoint;
 //! use convoy_engine::schema::{Schema, TypeEntry};
@@ -104,6 +107,8 @@
 //! 8. *Lists*, one for each type of lists: how many sizes of blocks of elements there are, and for each the number of
 //!    blocks of elements; where that is not zero, the logarithms of the rows of a block, of elements and of owners.
 //!    The elements come first, then the owners.
+//! 9. *Attachments*: how many, and for each the number of bytes of its name, these, the number of its bytes, and these.
+//!    A manifest that ends before has none.
 //!
 //! Layouts are: the size in 8 bytes; then a byte, and for 1, a number, its kind in a byte; for 2, 3, 4 and 8, a
 //! `bool`, a `char`, an entity and a text, nothing; for 5, an array, its length and the layout of an element; for 6,

@@ -89,6 +89,16 @@ impl<M: Medium> CheckpointReader<M> {
         self.header.tick
     }
 
+    /// The bytes that go with the checkpoint under a name; of several, the first.
+    pub fn attachment(&self, name: &str) -> Option<&[u8]> {
+        self.attachments().find(|(each, _)| *each == name).map(|(_, bytes)| bytes)
+    }
+
+    /// The names and bytes of all that goes with the checkpoint.
+    pub fn attachments(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
+        self.manifest.attachments.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+    }
+
     /// How many of the four copies of headers are not whole. A crash while a header was written leaves up to two, and
     /// this is the checkpoint that was under way or the one before. Without a crash it is damage: one of a header
     /// leaves its other copy, and where both are gone this may be an older checkpoint than the last.

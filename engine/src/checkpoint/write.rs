@@ -23,7 +23,7 @@ use crate::trace::span;
 use crate::world::index::{EntityIndex, Slot};
 
 use super::columns::{Key, for_each_column, is_blank, runs};
-use super::describe::describe;
+use super::describe::{describe, describe_attachments};
 use super::error::{CheckpointError, CheckpointPart};
 use super::header::{HEADERS_BYTES, Header, Headers};
 use super::manifest::{Block, TextBlock};
@@ -234,10 +234,37 @@ impl<M: Medium> Checkpoint<M> {
     /// it can be tried again; after a flush that failed nobody knows what the disk holds, and every later call is
     /// [`CheckpointError::Broken`].
     pub fn write(&mut self, view: &View) -> Result<CheckpointReport, CheckpointError> {
-        self.write_with(view, |_| ControlFlow::Continue(()))
+        self.write_attached(view, &[])
     }
 
-    /// [`Checkpoint::write`], which tells how far it has come after each block, and ends where it is told to.
+    /// [`Checkpoint::write`], with bytes of any kind beside the view, each under a name. They are part of this
+    /// checkpoint and of no other, and written whole:
+    /// [`CheckpointReader::attachment`](super::CheckpointReader::attachment) has those of the last one.
+    ///
+    /// ```
+    /// # use convoy_engine::checkpoint::{Checkpoint, CheckpointReader};
+    /// # use convoy_engine::{ComponentMask, SnapshotPool, World};
+    /// # let mut world = World::new();
+    /// let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
+    /// let mut checkpoint = Checkpoint::on(Vec::new()).unwrap();
+    /// checkpoint.write_attached(&view, &[("camera", &[1, 2, 3])]).unwrap();
+    /// let reader = CheckpointReader::new(checkpoint.into_medium()).unwrap();
+    /// assert_eq!(reader.attachment("camera"), Some(&[1, 2, 3][..]));
+    /// assert_eq!(reader.attachment("host"), None);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::write`].
+    pub fn write_attached(
+        &mut self,
+        view: &View,
+        attachments: &[(&str, &[u8])],
+    ) -> Result<CheckpointReport, CheckpointError> {
+        self.write_with(view, attachments, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`Checkpoint::write_attached`], which tells how far it has come after each block, and ends where it is told to.
     ///
     /// ```
     /// # use std::ops::ControlFlow;
@@ -247,7 +274,7 @@ impl<M: Medium> Checkpoint<M> {
     /// # (0..10_000_u32).for_each(|number| _ = world.spawn((number,)));
     /// let view = world.capture(ComponentMask::ALL, &SnapshotPool::default());
     /// let mut checkpoint = Checkpoint::on(Vec::new()).unwrap();
-    /// let cancelled = checkpoint.write_with(&view, |progress| match progress.chunks_done {
+    /// let cancelled = checkpoint.write_with(&view, &[], |progress| match progress.chunks_done {
     ///     0..3 => ControlFlow::Continue(()),
     ///     _ => ControlFlow::Break(()),
     /// });
@@ -261,6 +288,7 @@ impl<M: Medium> Checkpoint<M> {
     pub fn write_with(
         &mut self,
         view: &View,
+        attachments: &[(&str, &[u8])],
         each: impl FnMut(&CheckpointProgress) -> ControlFlow<()>,
     ) -> Result<CheckpointReport, CheckpointError> {
         if self.is_broken {
@@ -288,6 +316,7 @@ impl<M: Medium> Checkpoint<M> {
         manifest.extend_from_slice(bytemuck::cast_slice(&next.blocks));
         manifest.extend_from_slice(bytemuck::cast_slice(&next.text_blocks));
         describe(frozen, manifest);
+        describe_attachments(attachments, manifest);
         let manifest_at = appender.append(manifest, PAGE_BYTES)?;
         let new = Header {
             commit: header.commit + 1,
