@@ -338,7 +338,7 @@ fn trap_7_an_overrunning_module_keeps_its_snapshot_and_the_others_go_on() {
 fn dropping_the_host_while_a_module_runs_ends_it_and_returns_all_snapshots() {
     for world_first in [false, true] {
         let mut world = world_of(3);
-        // One worker for three modules: two of them still wait for it when the host is dropped, and never run.
+        // One worker for three modules: two of them may still wait for it when the host is dropped, and never run.
         let mut host = ModuleHost::new(config(1, None));
         let (started, has_started) = channel();
         let ended = Arc::new(AtomicU64::new(0));
@@ -366,7 +366,8 @@ fn dropping_the_host_while_a_module_runs_ends_it_and_returns_all_snapshots() {
             drop(world);
         }
         releaser.join().unwrap();
-        assert_eq!(ended.load(Ordering::Relaxed), 1, "the run that had begun came to its end");
+        let began = 1 + has_started.try_iter().count() as u64;
+        assert_eq!(ended.load(Ordering::Relaxed), began, "runs that had begun came to their ends");
         assert_eq!(number_of(&view), 3);
         drop((view, has_started));
         let statistics = pool.statistics();

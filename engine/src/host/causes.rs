@@ -12,6 +12,9 @@ use crate::world::World;
 use crate::world::change_mark::ChangeMark;
 use crate::world::events::EventCursor;
 
+use super::bytes::put_flag;
+use super::inbox::{event_name, place_in};
+use super::saved::SavedCursor;
 use super::world_state::WorldState;
 
 /// A cause for runs of one module.
@@ -22,6 +25,28 @@ pub(super) trait Cause: Send {
     /// Takes the causes that `view` has, which the module is about to be given, and whose last one was `last`. Tells
     /// whether there were any.
     fn take(&mut self, world: &World, view: &View, last: Option<&View>) -> bool;
+
+    /// Writes how far it has come in the events of a type, if it reads any: a flag, and the cursor.
+    fn put_cursor(&self, view: &View, buffer: &mut Vec<u8>) {
+        let _ = view;
+        put_flag(false, buffer);
+    }
+
+    /// Whether `view` has changes since `last`, if it looks for any.
+    fn has_changes(&self, view: &View, last: Option<&View>) -> bool {
+        let _ = (view, last);
+        false
+    }
+
+    /// Goes on with one of the cursors that were saved.
+    fn resume_events(&mut self, cursors: &[SavedCursor], world: &World) {
+        let _ = (cursors, world);
+    }
+
+    /// Goes on from `view`: all changes up to there were seen.
+    fn resume_changes(&mut self, world: &World, view: &View) {
+        let _ = (world, view);
+    }
 }
 
 /// Events of a type.
@@ -41,6 +66,18 @@ impl<T: Component> Cause for Sent<T> {
 
     fn take(&mut self, _: &World, view: &View, _: Option<&View>) -> bool {
         view.try_events(&mut self.0).is_ok_and(|events| events.count() > 0)
+    }
+
+    fn put_cursor(&self, view: &View, buffer: &mut Vec<u8>) {
+        put_flag(true, buffer);
+        place_in(&self.0, view).put(event_name::<T>(&view.frozen().catalog().registry), buffer);
+    }
+
+    fn resume_events(&mut self, cursors: &[SavedCursor], world: &World) {
+        let name = event_name::<T>(&world.catalog.registry);
+        if let Some(saved) = cursors.iter().find(|saved| saved.event == name) {
+            self.0 = saved.place.cursor();
+        }
     }
 }
 
@@ -78,6 +115,14 @@ impl Cause for Change {
         let rows = if is_known { (self.rows)(view) } else { usize::MAX };
         self.last = Some((mark, WorldState::of(world), rows));
         (self.is_in)(view, last)
+    }
+
+    fn has_changes(&self, view: &View, last: Option<&View>) -> bool {
+        self.last.is_none() || (self.is_in)(view, last)
+    }
+
+    fn resume_changes(&mut self, world: &World, view: &View) {
+        self.take(world, view, Some(view));
     }
 }
 

@@ -8,6 +8,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::{ComponentId, RegisterError};
 
+use super::bytes::StateError;
 use super::module::{LoadError, ModuleId};
 use super::spec::{Mode, ModuleSpec};
 
@@ -198,6 +199,21 @@ pub enum HostError {
         /// Why.
         error: LoadError,
     },
+    /// Bytes are no state of a host.
+    Malformed,
+    /// Bytes are the state of a host of another version.
+    StateVersion {
+        /// The version.
+        found: u8,
+    },
+    /// The view is not of the world that the host runs frames of.
+    OtherWorld,
+    /// The handles that the commands of a module spawn with are those of another command buffer, or are not in the
+    /// world: it is not the one that was saved with the host, or was changed since it was loaded.
+    Handles {
+        /// The module's name.
+        module: String,
+    },
     /// A module has neither a rate nor a trigger: it would never run.
     NoTrigger {
         /// The module's name.
@@ -256,6 +272,18 @@ impl fmt::Display for HostError {
             Self::State { module, error } => {
                 write!(formatter, "the state of module {module}: {error}")
             }
+            Self::Malformed => formatter.write_str("these bytes are no state of a host"),
+            Self::StateVersion { found } => {
+                write!(formatter, "the state of the host is of version {found}, which is unknown")
+            }
+            Self::OtherWorld => {
+                formatter.write_str("the view is of another world than the host's last frame")
+            }
+            Self::Handles { module } => write!(
+                formatter,
+                "the world lacks the handles that module {module} spawns with: load the host's state \
+                 right after the world that was saved with it, before command buffers are made"
+            ),
             Self::NoTrigger { module } => write!(
                 formatter,
                 "module {module} would never run: add `on_event::<T>()` or `on_change::<T>()`, or give it a rate"
@@ -295,6 +323,15 @@ impl std::error::Error for HostError {
             Self::State { error, .. } => Some(&**error),
             Self::Timeline(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<StateError> for HostError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Malformed => Self::Malformed,
+            StateError::Version(found) => Self::StateVersion { found },
         }
     }
 }

@@ -9,10 +9,13 @@ use std::fmt;
 use std::mem;
 
 use crate::snapshot::View;
-use crate::storage::component::Component;
+use crate::storage::component::{Component, Kind, Registry};
+use crate::storage::encoding::put_number;
+use crate::storage::names::name_of;
 use crate::world::events::{EventCursor, Events};
 use crate::world::read_error::ReadError;
 
+use super::saved::{CursorPlace, SavedCursor};
 use super::world_state::Era;
 
 /// The cursors of a module, by type.
@@ -21,6 +24,8 @@ use super::world_state::Era;
 /// before the first lands. So each cursor keeps the place that each of these has come to.
 pub(super) struct Inbox {
     cursors: Vec<Box<dyn Cursor>>,
+    /// Cursors that were saved, of types that the module has not asked for since.
+    saved: Vec<SavedCursor>,
     /// Runs in a row that have read events and taken no effect.
     failed: u32,
     /// The runs that have ended and not landed.
@@ -63,6 +68,9 @@ trait Cursor: Send {
 
     /// Events that were dropped before the module came to them.
     fn lost(&self) -> u64;
+
+    /// Writes where it is, as a view has the events.
+    fn put(&self, view: &View, buffer: &mut Vec<u8>);
 }
 
 /// The end of the run that a cursor is compared with.
@@ -125,6 +133,33 @@ impl<T: Component> Cursor for CursorOf<T> {
     fn lost(&self) -> u64 {
         self.landed.lost()
     }
+
+    fn put(&self, view: &View, buffer: &mut Vec<u8>) {
+        place_in(&self.now, view).put(event_name::<T>(&view.frozen().catalog().registry), buffer);
+    }
+}
+
+/// The name of an event type, under which its cursors are saved.
+pub(super) fn event_name<T: Component>(registry: &Registry) -> &'static str {
+    registry.id_of::<T>(Kind::Event).map_or_else(name_of::<T>, |id| registry.info(id).name())
+}
+
+/// Where a cursor is in the events of a view, whatever log it read last.
+pub(super) fn place_in<T: Component>(cursor: &EventCursor<T>, view: &View) -> CursorPlace {
+    let mut cursor = cursor.clone();
+    let mut next = cursor.next_sequence();
+    // This goes to the first event that is new.
+    if view.try_events(&mut cursor).is_ok() {
+        next = cursor.next_sequence().min(view.event_cursor::<T>().next_sequence());
+    }
+    CursorPlace { next, lost: cursor.lost(), taken_back: cursor.taken_back() }
+}
+
+impl CursorPlace {
+    /// A cursor that goes on here.
+    pub(super) fn cursor<T>(self) -> EventCursor<T> {
+        EventCursor::resumed(self.next, (self.lost, self.taken_back))
+    }
 }
 
 impl Inbox {
@@ -133,6 +168,7 @@ impl Inbox {
         Self {
             tracks_changes,
             cursors: Vec::new(),
+            saved: Vec::new(),
             failed: 0,
             ended: VecDeque::new(),
             era: Era::default(),
@@ -147,7 +183,7 @@ impl Inbox {
     ) -> Result<Events<'a, T>, ReadError> {
         let found = self.cursors.iter_mut().position(|cursor| cursor.as_any().is::<CursorOf<T>>());
         let place = found.unwrap_or_else(|| {
-            let start = EventCursor::<T>::default();
+            let start = self.take_saved::<T>(view);
             // The runs that have ended have read nothing of the type.
             let ended = self.ended.iter().map(|_| start.clone()).collect();
             self.cursors.push(Box::new(CursorOf { landed: start.clone(), ended, now: start }));
@@ -155,6 +191,32 @@ impl Inbox {
         });
         let cursor = self.cursors[place].as_any().downcast_mut::<CursorOf<T>>();
         view.try_events(&mut cursor.expect("the place has this type").now)
+    }
+
+    /// The cursor that was saved for a type, or one at the beginning.
+    fn take_saved<T: Component>(&mut self, view: &View) -> EventCursor<T> {
+        let name = if self.saved.is_empty() {
+            ""
+        } else {
+            event_name::<T>(&view.frozen().catalog().registry)
+        };
+        let found = self.saved.iter().position(|saved| saved.event == name);
+        found.map_or_else(EventCursor::default, |at| self.saved.swap_remove(at).place.cursor())
+    }
+
+    /// Writes all of it, between two runs.
+    pub(super) fn put(&self, view: &View, buffer: &mut Vec<u8>) {
+        put_number(buffer, self.failed.into());
+        put_number(buffer, self.dropped);
+        put_number(buffer, (self.cursors.len() + self.saved.len()) as u64);
+        self.cursors.iter().for_each(|cursor| cursor.put(view, buffer));
+        self.saved.iter().for_each(|saved| saved.place.put(&saved.event, buffer));
+    }
+
+    /// Goes on where another one was saved.
+    pub(super) fn resume(&mut self, failed: u32, dropped: u64, cursors: Vec<SavedCursor>) {
+        let (era, tracks_changes) = (self.era, self.tracks_changes);
+        *self = Self { saved: cursors, failed, dropped, era, ..Self::new(tracks_changes) };
     }
 
     /// Begins a run. Where the runs before were of another era, those that have not landed take no effect, from the
@@ -230,7 +292,8 @@ impl Inbox {
 
     /// Events that were dropped before the module came to them.
     pub(super) fn lost(&self) -> u64 {
-        self.cursors.iter().map(|cursor| cursor.lost()).sum()
+        let saved: u64 = self.saved.iter().map(|saved| saved.place.lost).sum();
+        saved + self.cursors.iter().map(|cursor| cursor.lost()).sum::<u64>()
     }
 
     /// Events that were dropped because the runs that read them failed too often.

@@ -128,6 +128,10 @@ impl Job {
         }
     }
 
+    pub(super) const fn event_tries(&self) -> u32 {
+        self.event_tries
+    }
+
     pub(super) fn module(&self) -> &dyn Module {
         &**self.module
     }

@@ -23,6 +23,7 @@
 //! assert!(world.events(&mut cursor).eq([42]));
 //! ```
 
+mod bytes;
 mod callbacks;
 mod causes;
 mod config;
@@ -41,7 +42,9 @@ mod pace;
 mod pausing;
 mod phases;
 mod rate;
+mod resuming;
 mod run_time;
+mod saved;
 mod saving;
 mod scratch;
 mod seen;
@@ -62,6 +65,7 @@ pub use feed::ViewFeed;
 pub use module::{Declared, LoadError, Module, ModuleId};
 pub use module_host::ModuleHost;
 pub use rate::Rate;
+pub use resuming::LoadReport;
 pub use spec::{Mode, ModuleSpec, Tier};
 pub use statistics::{ConvoyStatistics, HostStatistics, ModuleStatistics};
 pub use systems::{Frame, Phase, SystemStatistics};

@@ -82,7 +82,7 @@ pub struct ModuleHost {
     pub(super) acquire_time: Duration,
     pub(super) timeline: Timeline,
     /// The world that the masks and the idle modules' buffers are for.
-    world: WorldId,
+    pub(super) world: WorldId,
     /// The state of the world on the last frame.
     pub(super) state: WorldState,
     pub(super) era: Era,

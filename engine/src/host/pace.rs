@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::storage::encoding::put_number;
+
+use super::bytes::{Reader, StateError, put_flag};
 use super::time::nanoseconds;
 
 /// Bits after the point of a time scale.
@@ -80,6 +83,28 @@ impl Pace {
             self.scale = (scale * (1_u64 << FRACTION_BITS) as f64).round() as u64;
         }
         is_fine
+    }
+
+    /// Writes all of it.
+    pub(super) fn put(&self, buffer: &mut Vec<u8>) {
+        let steps = match self.state {
+            State::Running => 0,
+            State::Paused { steps } => steps,
+        };
+        put_flag(self.state != State::Running, buffer);
+        [steps, self.scale, self.rest].iter().for_each(|&number| put_number(buffer, number));
+    }
+
+    /// Reads what [`Pace::put`] wrote.
+    pub(super) fn take(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let is_paused = reader.flag()?;
+        let (steps, scale, rest) = (reader.number()?, reader.number()?, reader.number()?);
+        let is_sound = scale <= 1 << 63 && rest < 1 << FRACTION_BITS && (is_paused || steps == 0);
+        if !is_sound {
+            return reader.malformed();
+        }
+        let state = if is_paused { State::Paused { steps } } else { State::Running };
+        Ok(Self { state, scale, rest })
     }
 }
 

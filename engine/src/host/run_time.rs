@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use crate::storage::encoding::put_number;
+
+use super::bytes::{Reader, StateError};
+
 /// Buckets of a doubling.
 const PARTS_LOG2: u32 = 2;
 /// Runs below this many nanoseconds, a power of two, are counted together.
@@ -37,6 +41,29 @@ impl RunTimes {
             }
         }
         Duration::ZERO
+    }
+
+    /// Writes the buckets that have any.
+    pub(super) fn put(&self, buffer: &mut Vec<u8>) {
+        let filled = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        put_number(buffer, filled.clone().count() as u64);
+        for (bucket, &count) in filled {
+            put_number(buffer, bucket as u64);
+            put_number(buffer, count.into());
+        }
+    }
+
+    /// Reads what [`RunTimes::put`] wrote.
+    pub(super) fn take(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut times = Self::new();
+        for _ in 0..reader.number()? {
+            let (bucket, count) = (reader.short()?, reader.short()?);
+            match times.counts.get_mut(bucket as usize) {
+                Some(place) => *place = count,
+                None => return reader.malformed(),
+            }
+        }
+        Ok(times)
     }
 }
 

@@ -41,6 +41,13 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets all views go.
+    pub(super) fn forget(&self) {
+        let views = std::mem::take(&mut *self.views());
+        // Outside of the lock.
+        drop(views);
+    }
+
     /// The view that a run of an era is compared with.
     pub(super) fn last(&self, era: Era) -> Option<View> {
         let views = self.views();

@@ -17,6 +17,7 @@ use super::config::HostConfig;
 use super::job::{Job, Run};
 use super::module::ModuleId;
 use super::run_time::RunTimes;
+use super::saved::MODULE_COUNTERS;
 use super::seen::Seen;
 use super::spec::ModuleSpec;
 use super::time::Time;
@@ -183,6 +184,43 @@ impl Slot {
             let commands = Commands::for_module(world, self.spec.spawns);
             self.idle.push_back(Box::new(Run::new(commands)));
         }
+    }
+
+    /// The counters that are saved.
+    pub(super) fn counters(&self) -> [u64; MODULE_COUNTERS] {
+        let RunRecord { runs, panics, playback, .. } = self.record;
+        [
+            self.faults_in_a_row.into(),
+            self.off_for.into(),
+            self.overruns,
+            self.refused,
+            self.missed_deadlines,
+            self.dropped_commands,
+            self.dropped_untold,
+            self.skipped,
+            self.view_age,
+            self.view_age_max,
+            runs,
+            panics,
+            playback.applied,
+            playback.dead,
+            playback.failed,
+            playback.texts_refused,
+        ]
+    }
+
+    /// Goes on with [`Slot::counters`].
+    pub(super) fn set_counters(&mut self, counters: [u64; MODULE_COUNTERS]) {
+        let [faults, off_for, overruns, refused, missed, dropped, untold, counters @ ..] = counters;
+        let [skipped, view_age, view_age_max, runs, panics, applied, dead, failed, texts] =
+            counters;
+        let small = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        (self.faults_in_a_row, self.off_for) = (small(faults), small(off_for).min(u32::MAX - 1));
+        (self.overruns, self.refused, self.missed_deadlines) = (overruns, refused, missed);
+        (self.dropped_commands, self.dropped_untold, self.skipped) = (dropped, untold, skipped);
+        (self.view_age, self.view_age_max) = (view_age, view_age_max);
+        (self.record.runs, self.record.panics) = (runs, panics);
+        self.record.playback = Playback { applied, dead, failed, texts_refused: texts };
     }
 
     /// Whether the module is with a worker.

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::storage::encoding::put_number;
 use crate::world::World;
 
+use super::bytes::{put_long, put_text};
 use super::run_time::RunTimes;
+use super::saved::SavedSystem;
 
 /// When in a frame a system runs. Systems of one phase run in the order in which they were added.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -73,6 +76,23 @@ impl System {
         self.runs += 1;
         self.run_time += took;
         self.run_times.add(took);
+    }
+
+    /// Writes its counts.
+    pub(super) fn put(&self, buffer: &mut Vec<u8>) {
+        put_text(&self.name, buffer);
+        buffer.push(self.phase as u8);
+        put_number(buffer, self.runs);
+        put_long(self.run_time.as_nanos(), buffer);
+        self.run_times.put(buffer);
+    }
+
+    /// Goes on with the counts of the system of its name and phase, if they were saved.
+    pub(super) fn resume(&mut self, saved: &mut Vec<SavedSystem>) {
+        let is_same = |each: &SavedSystem| each.name == self.name && each.phase == self.phase as u8;
+        let Some(found) = saved.iter().position(is_same) else { return };
+        let SavedSystem { runs, run_time, run_times, .. } = saved.remove(found);
+        (self.runs, self.run_time, self.run_times) = (runs, run_time, run_times);
     }
 
     pub(super) fn statistics(&self) -> SystemStatistics {

@@ -10,6 +10,14 @@ pub(super) struct Time(u128);
 impl Time {
     pub(super) const ZERO: Self = Self(0);
 
+    pub(super) const fn new(nanos: u128) -> Self {
+        Self(nanos)
+    }
+
+    pub(super) const fn nanos(self) -> u128 {
+        self.0
+    }
+
     pub(super) fn after(self, passed: Duration) -> Self {
         Self(self.0.saturating_add(passed.as_nanos()))
     }

@@ -103,6 +103,11 @@ impl Timeline {
         Ok(())
     }
 
+    /// Forgets all runs.
+    pub(super) fn clear(&mut self) {
+        self.runs.clear();
+    }
+
     pub(super) fn is_on(&self) -> bool {
         self.frames > 0
     }

@@ -16,6 +16,7 @@ use convoy_pool::Scratch;
 
 use crate::storage::Entity;
 use crate::storage::component::Component;
+use crate::storage::index_state::LaneId;
 use crate::storage::lineage::Lineage;
 use crate::storage::text::Text;
 use crate::trace::span;
@@ -139,6 +140,21 @@ impl Commands {
         let mut commands = Self::with_lane(world, cursor, 0, (spares.take(), spares));
         commands.take_up(world);
         commands
+    }
+
+    /// The buffer of a host's module that goes on with the lane of a number, as [`Commands::for_module`]; `None` where
+    /// another buffer has it, or the world has no such lane.
+    pub(crate) fn of_lane(world: &mut World, lane: LaneId) -> Option<Self> {
+        let cursor = world.state.index.take_lane(lane)?;
+        let spares = SpareLists::of(world);
+        let mut commands = Self::with_lane(world, Some(cursor), 0, (spares.take(), spares));
+        commands.take_up(world);
+        Some(commands)
+    }
+
+    /// The lane that the buffer draws handles from; none where it spawns nothing.
+    pub(crate) fn lane(&self) -> Option<LaneId> {
+        self.cursor.as_ref().map(|cursor| cursor.lane)
     }
 
     fn with_lane(

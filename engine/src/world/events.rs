@@ -47,6 +47,11 @@ impl<T> EventCursor<T> {
         Self { next, lost: 0, taken_back: 0, world, forks, events: PhantomData }
     }
 
+    /// The cursor of an earlier program, with its counts of events that were lost and taken back.
+    pub(crate) const fn resumed(next: u64, (lost, taken_back): (u64, u64)) -> Self {
+        Self { lost, taken_back, ..Self::starting_at(next) }
+    }
+
     /// The number of the event that comes next.
     pub fn next_sequence(&self) -> u64 {
         self.next

@@ -148,6 +148,17 @@ impl Lanes {
         LaneId(number as u32)
     }
 
+    /// Takes the lane of a number for a new buffer, if it is there and has none.
+    pub(super) fn take_number(&mut self, lane: LaneId) -> bool {
+        let found = self.lanes.get_mut(lane.0 as usize).filter(|lane| !lane.is_taken);
+        found.map(|lane| lane.is_taken = true).is_some()
+    }
+
+    /// Whether there is a lane of this number, and whether it has no buffer.
+    pub(super) fn is_vacant(&self, lane: LaneId) -> Option<bool> {
+        self.lanes.get(lane.0 as usize).map(|lane| !lane.is_taken)
+    }
+
     pub(super) fn vacate(&mut self, lane: LaneId) {
         let lane = &mut self.lanes[lane.0 as usize];
         (lane.is_taken, lane.renewal) = (false, None);

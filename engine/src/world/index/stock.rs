@@ -12,6 +12,20 @@ impl EntityIndex {
         LaneCursor::new(lane, self.lanes.of(lane).head.used)
     }
 
+    /// The lane of a number for a new command buffer, and a cursor in it; `None` where a buffer has it, or the world
+    /// has no such lane.
+    pub(crate) fn take_lane(&mut self, lane: LaneId) -> Option<LaneCursor> {
+        self.vacate_lanes();
+        let is_taken = self.lanes.take_number(lane);
+        is_taken.then(|| LaneCursor::new(lane, self.lanes.of(lane).head.used))
+    }
+
+    /// Whether there is a lane of this number, and whether it has no buffer.
+    pub(crate) fn is_vacant(&mut self, lane: LaneId) -> Option<bool> {
+        self.vacate_lanes();
+        self.lanes.is_vacant(lane)
+    }
+
     /// Makes the lanes of buffers that were dropped vacant.
     pub(crate) fn vacate_lanes(&mut self) {
         if self.returned.0.has_returned.load(Ordering::Relaxed) {
