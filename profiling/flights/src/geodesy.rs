@@ -116,11 +116,11 @@ impl From<UnitVector> for Coordinates {
 #[repr(C)]
 pub struct GreatCircle {
     /// Where the way begins.
-    origin: UnitVector,
+    pub(crate) origin: UnitVector,
     /// Direction of departure: a unit vector in the plane of the way, a right angle from `origin`.
-    departure: UnitVector,
+    pub(crate) departure: UnitVector,
     /// Angle between both ends, seen from the Earth's centre.
-    angle_rad: f32,
+    pub(crate) angle_rad: f32,
 }
 
 impl GreatCircle {

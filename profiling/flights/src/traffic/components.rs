@@ -14,6 +14,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use convoy_engine::Entity;
+use convoy_engine::schema::TypeLayout;
 
 use crate::analysis::Aircraft;
 use crate::geodesy::{GreatCircle, UnitVector};
@@ -30,7 +31,7 @@ pub type Airborne = (Route, Schedule, Delay, Active, FlightPath, Position);
 pub type Landed = (Route, Schedule, Delay);
 
 /// Where a flight goes. It never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct Route {
     /// Where the flight begins.
@@ -42,7 +43,7 @@ pub struct Route {
 }
 
 /// When a flight flies, its delay included. It never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct Schedule {
     /// When it leaves, in seconds since the first midnight; it may leave before that.
@@ -66,7 +67,7 @@ impl Schedule {
 }
 
 /// How late a flight leaves. It never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, TypeLayout)]
 #[repr(transparent)]
 pub struct Delay {
     /// Negative when early.
@@ -74,7 +75,7 @@ pub struct Delay {
 }
 
 /// The way of an airborne flight through the air.
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct FlightPath {
     /// The way over ground.
@@ -97,7 +98,7 @@ impl FlightPath {
 }
 
 /// Where an airborne flight is. It changes in every frame.
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct Position {
     /// The point on the ground below.
@@ -116,13 +117,13 @@ impl Position {
 }
 
 /// The flight has not landed yet. It has no bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct Active;
 
 /// The flight is closer to another one than the rules allow. Inserted and removed by the module
 /// that finds conflicts; a flight that lands with it keeps it until that module's next run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, TypeLayout)]
 #[repr(transparent)]
 pub struct Alert {
     /// The tick of the view in which the conflict began.
@@ -130,7 +131,7 @@ pub struct Alert {
 }
 
 /// Event: an alert has begun or ended, sent with the command that switches it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct AlertSwitched {
     /// The flight.
@@ -142,7 +143,7 @@ pub struct AlertSwitched {
 }
 
 /// Event: a flight has left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct FlightDeparted {
     /// The flight.
@@ -154,7 +155,7 @@ pub struct FlightDeparted {
 }
 
 /// Event: a flight has landed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, TypeLayout)]
 #[repr(C)]
 pub struct FlightLanded {
     /// The flight.

@@ -20,7 +20,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 use convoy_engine::host::{ModuleHost, Phase};
 use convoy_engine::world::{ComponentError, ResourceError, SpawnError};
 use convoy_engine::{Component, Entity, World, WorldConfig};
@@ -30,6 +30,8 @@ use super::components::{
     Active, Airborne, Alert, AlertSwitched, Delay, FlightDeparted, FlightLanded, FlightPath,
     Landed, Position, Route, Schedule, Scheduled,
 };
+use super::progress::Progress;
+use super::schema::schema;
 use super::timetable::Timetable;
 
 /// The components that a flight loses when it lands.
@@ -98,42 +100,6 @@ impl From<ResourceError> for TrafficError {
     }
 }
 
-/// How far the traffic of a world has come: a resource of the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct Progress {
-    /// Flights before this one, in the order of departures, have left.
-    departed: u64,
-    /// Flights before this one, in the order of arrivals, have landed.
-    landed: u64,
-}
-
-impl Progress {
-    /// That of the traffic in `world`.
-    ///
-    /// # Panics
-    ///
-    /// When `world` is not one of [`Simulation::start`].
-    pub fn of(world: &World) -> Self {
-        *world.resource().expect("a world with traffic")
-    }
-
-    /// Flights that have left, landed ones included.
-    pub fn departed(self) -> usize {
-        self.departed as usize
-    }
-
-    /// Flights that have landed.
-    pub fn landed(self) -> usize {
-        self.landed as usize
-    }
-
-    /// Flights that are in the air.
-    pub fn airborne(self) -> usize {
-        self.departed() - self.landed()
-    }
-}
-
 /// The traffic of one world: its systems. The world has all that changes. Clones share the rest.
 #[derive(Debug, Clone)]
 pub struct Simulation(Arc<Traffic>);
@@ -159,7 +125,7 @@ impl Simulation {
     /// When memory runs out.
     pub fn start(timetable: Arc<Timetable>, frame_s: f64) -> Result<(World, Self), TrafficError> {
         let events_kept = EVENTS_KEPT_MIN.max(timetable.events_max(EVENTS_KEPT_FRAMES * frame_s));
-        let config = WorldConfig::default().event_retention(events_kept);
+        let config = WorldConfig::default().event_retention(events_kept).schema(schema());
         let mut world = World::with_config(config);
         let clock = Clock::new(timetable.start_s(), frame_s);
         let airborne_max = timetable.airborne_max(frame_s);
