@@ -250,7 +250,7 @@ impl ModuleHost {
                             self.open_runs += 1;
                         }
                     }
-                    Some(Err(_)) | None => slot.refused += 1,
+                    Some(Err(_)) | None => slot.counts.refused += 1,
                 }
             }
         }
@@ -391,28 +391,28 @@ impl Slot {
 
     /// Whether the module has not been switched off.
     fn is_on(&self, config: &HostConfig) -> bool {
-        !config.switches_off(self.faults_in_a_row)
+        !config.switches_off(self.counts.faults_in_a_row)
     }
 
     /// Whether the module can be given a view; counts why not, and each time that it is due once.
     fn is_ready(&mut self, config: &HostConfig) -> bool {
         if mem::take(&mut self.skips_next) {
-            self.skipped += 1;
+            self.counts.skipped += 1;
             return false;
         }
         let queues = config.lock_step.is_some() && self.spec.mode == Mode::Asynchronous;
         if self.is_under_way() && !queues {
-            self.overruns += 1;
+            self.counts.overruns += 1;
             return false;
         }
         if self.is_on(config) {
             return true;
         }
-        self.off_for += 1;
-        if self.off_for < config.probe_after {
+        self.counts.off_for += 1;
+        if self.counts.off_for < config.probe_after {
             return false;
         }
-        self.off_for = 0;
+        self.counts.off_for = 0;
         true
     }
 
@@ -427,7 +427,7 @@ impl Slot {
             self.began = now;
         } else if !self.late && now.since(self.began) > deadline.as_nanos() {
             self.late = true;
-            self.missed_deadlines += 1;
+            self.counts.missed_deadlines += 1;
             self.skips_next = true;
         }
     }
@@ -439,9 +439,10 @@ impl Slot {
         let is_judged_by_frames = is_asynchronous && config.lock_step.is_none();
         let ran_late = !is_judged_by_frames
             && self.spec.deadline.is_some_and(|deadline| run.run_time > deadline);
-        self.missed_deadlines += u64::from(ran_late);
+        self.counts.missed_deadlines += u64::from(ran_late);
         let is_fault = panicked || run.late || ran_late && config.lock_step.is_none();
-        self.faults_in_a_row = if is_fault { self.faults_in_a_row.saturating_add(1) } else { 0 };
+        self.counts.faults_in_a_row =
+            if is_fault { self.counts.faults_in_a_row.saturating_add(1) } else { 0 };
     }
 
     /// Gives the module buffers for a world that has taken the place of the one before.
@@ -488,7 +489,7 @@ impl Slot {
     fn lend(&mut self, view: View, (now, frame, era): (Time, u64, Era)) {
         let mut run = self.idle.pop_front().expect("a run was made ready");
         let dt = now.duration_since(self.accounted);
-        let dropped_commands = mem::take(&mut self.dropped_untold);
+        let dropped_commands = mem::take(&mut self.counts.dropped_untold);
         run.lend(view, Given { dt, time: now, dropped_commands }, (frame, era));
         (self.began, self.leased_in, self.leased_on) = (now, era, frame);
         self.accounted = self.accounted.after(dt);
@@ -515,7 +516,7 @@ impl Slot {
             if run.commands.is_outdated(world) {
                 // The world was restored or synced since. Playing back renews the buffer, and counts what it had
                 // as dead; the module is told.
-                self.dropped_untold += run.commands.len() as u64;
+                self.counts.dropped_untold += run.commands.len() as u64;
             }
             self.record.playback.add(world.play_back(&mut run.commands));
         } else {
@@ -552,8 +553,8 @@ impl Slot {
             (self.lost_events, self.dropped_events) = (job.inbox.lost(), job.inbox.dropped());
         }
         if run.era == era {
-            self.view_age = world.tick().saturating_sub(run.tick);
-            self.view_age_max = self.view_age_max.max(self.view_age);
+            self.counts.view_age = world.tick().saturating_sub(run.tick);
+            self.counts.view_age_max = self.counts.view_age_max.max(self.counts.view_age);
         }
         self.run_times.add(run.run_time);
         self.record.add(run.run_time, panicked);
@@ -564,8 +565,8 @@ impl Slot {
     /// Drops what a run recorded; the module is told on its next run.
     fn drop_commands(&mut self, commands: &mut Commands) {
         let dropped = commands.len() as u64;
-        self.dropped_commands += dropped;
-        self.dropped_untold += dropped;
+        self.counts.dropped_commands += dropped;
+        self.counts.dropped_untold += dropped;
         commands.discard();
     }
 }

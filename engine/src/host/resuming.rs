@@ -12,7 +12,7 @@ use super::module_host::ModuleHost;
 use super::rate::Schedule;
 use super::run_time::RunTimes;
 use super::saved::{CONVOY_COUNTERS, SavedHost, SavedModule};
-use super::slot::{RunRecord, Slot};
+use super::slot::{Counts, RunRecord, Slot, from_numbers};
 use super::world_state::WorldState;
 
 /// The modules for which a state and a host did not go together.
@@ -41,13 +41,15 @@ impl ModuleHost {
     ///
     /// # Errors
     ///
-    /// [`HostError::Malformed`] and [`HostError::StateVersion`] for bytes of something else, [`HostError::Busy`] where
-    /// a run is under way, those of [`ModuleHost::initialize`], [`HostError::Handles`] where the world does not go with
+    /// [`HostError::Malformed`] and [`HostError::StateVersion`] for bytes of something else, [`HostError::Busy`] where a
+    /// run has not landed, those of [`ModuleHost::initialize`], [`HostError::Handles`] where the world is not that of
     /// the state, and [`HostError::State`] where a module does not take its own state: those before it have theirs back
     /// then, if they can save them. The host and the world are as they were, but for types that were registered.
     pub fn load(&mut self, world: &mut World, bytes: &[u8]) -> Result<LoadReport, HostError> {
         let mut saved = SavedHost::take(bytes)?;
-        self.check_rest()?;
+        if let Some(slot) = self.modules.iter().find(|slot| !slot.has_left && slot.is_under_way()) {
+            return Err(HostError::Busy { module: slot.spec.name().to_owned() });
+        }
         self.initialize(world)?;
         let mut all: Vec<Option<SavedModule>> = Vec::new();
         let mut report = LoadReport::default();
@@ -160,7 +162,7 @@ impl Slot {
         self.seen.iter().for_each(|seen| seen.forget());
         (self.comes_again, self.skips_next, self.leased_on) = (false, false, 0);
         (self.record, self.run_times) = (RunRecord::default(), RunTimes::new());
-        self.set_counters(Default::default());
+        self.counts = Counts::default();
         (self.lost_events, self.dropped_events) = (0, 0);
         if let Some(job) = &mut self.job {
             job.inbox.resume(0, 0, Vec::new());
@@ -171,7 +173,7 @@ impl Slot {
     fn resume(&mut self, saved: SavedModule, (world, convoys): (&mut World, &[Convoy])) {
         (self.comes_again, self.skips_next) = (saved.comes_again, saved.skips_next);
         (self.accounted, self.last_panic) = (saved.accounted, saved.last_panic);
-        self.set_counters(saved.counters);
+        (self.counts, self.record) = from_numbers(saved.counters);
         (self.record.run_time, self.run_times) = (saved.run_time, saved.run_times);
         let job = self.job.as_mut().expect("a module that rests is here");
         job.inbox.resume(saved.failed, saved.dropped_events, saved.cursors);

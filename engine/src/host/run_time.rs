@@ -15,6 +15,7 @@ const MOST_LOG2: u32 = 38;
 const BUCKETS: usize = ((MOST_LOG2 - LEAST_LOG2) << PARTS_LOG2) as usize + 1;
 
 /// Counts of runs by length, in buckets that are a quarter as wide as they are far from zero.
+#[derive(Clone)]
 pub(super) struct RunTimes {
     counts: Box<[u32; BUCKETS]>,
 }

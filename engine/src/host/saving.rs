@@ -1,17 +1,19 @@
 //! The state of modules as bytes, and that of the whole host.
 
+use std::borrow::Cow;
+
 use crate::provider::contain::contain;
 use crate::snapshot::View;
 use crate::storage::encoding::put_number;
 
 use super::bytes::{put_flag, put_long, put_text};
-use super::config::HostError;
+use super::config::{HostConfig, HostError};
 use super::convoy::Convoy;
-use super::job::Job;
+use super::job::{Job, Run};
 use super::module::ModuleId;
 use super::module_host::ModuleHost;
 use super::saved::{CONVOY_COUNTERS, VERSION};
-use super::slot::Slot;
+use super::slot::{Slot, to_numbers};
 use super::world_state::Era;
 
 /// # The state of modules
@@ -60,10 +62,19 @@ impl ModuleHost {
 
 /// # The state of the host
 impl ModuleHost {
-    /// Whether no run of a module is under way: all have landed. Then the host can be saved. Asynchronous modules that
-    /// always have one are brought here by [`ModuleHost::finish`].
+    /// Whether the host can be saved: no module is running or about to, and of the runs that have ended and not landed
+    /// none has recorded commands or failed. Asynchronous modules that always have a run under way are brought here by
+    /// [`ModuleHost::finish`].
     pub fn is_at_rest(&self) -> bool {
-        self.modules.iter().all(|slot| slot.has_left || !slot.is_under_way())
+        self.first_busy().is_none()
+    }
+
+    /// The first module with a run that can't be saved.
+    fn first_busy(&self) -> Option<&Slot> {
+        self.modules.iter().find(|slot| {
+            let are_over = slot.ended.iter().all(|run| run.has_no_effect(self.era));
+            !slot.has_left && (slot.is_away() || !slot.waiting.is_empty() || !are_over)
+        })
     }
 
     /// Appends the state of the host to `bytes`, for [`ModuleHost::load`]: frames and time, pace, the cursors and
@@ -126,21 +137,15 @@ impl ModuleHost {
         if self.is_running() && view.id().world != self.world {
             return Err(HostError::OtherWorld);
         }
-        self.check_rest()?;
+        if let Some(slot) = self.first_busy() {
+            return Err(HostError::Busy { module: slot.spec.name().to_owned() });
+        }
         let start = bytes.len();
         let saved = self.put(view, bytes);
         if saved.is_err() {
             bytes.truncate(start);
         }
         saved
-    }
-
-    /// No run of a module is under way.
-    pub(super) fn check_rest(&self) -> Result<(), HostError> {
-        match self.modules.iter().find(|slot| !slot.has_left && slot.is_under_way()) {
-            None => Ok(()),
-            Some(slot) => Err(HostError::Busy { module: slot.spec.name().to_owned() }),
-        }
     }
 
     fn put(&mut self, view: &View, bytes: &mut Vec<u8>) -> Result<(), HostError> {
@@ -150,8 +155,9 @@ impl ModuleHost {
         self.pace.put(bytes);
         put_long(self.acquire_time.as_nanos(), bytes);
         put_number(bytes, self.modules.iter().filter(|slot| !slot.has_left).count() as u64);
+        let moment = Moment { view, era: self.era, frame: self.frame, config: &self.config };
         for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
-            slot.put((view, self.era), bytes)?;
+            slot.put(&moment, bytes)?;
         }
         let convoys = self.convoys.iter().filter(|convoy| !convoy.members.is_empty());
         put_number(bytes, convoys.clone().count() as u64);
@@ -174,13 +180,38 @@ impl Convoy {
     }
 }
 
+/// When a host is saved.
+struct Moment<'a> {
+    view: &'a View,
+    era: Era,
+    frame: u64,
+    config: &'a HostConfig,
+}
+
+impl Moment<'_> {
+    /// By how many ticks the world will be ahead of the view of a run that has ended, when that lands.
+    fn age_of(&self, run: &Run) -> u64 {
+        let delay = self.config.lock_step.map_or(0, |frames| frames.get().into());
+        let landing = self.view.tick() + (run.since + delay).saturating_sub(self.frame);
+        landing.saturating_sub(run.tick)
+    }
+}
+
+impl Run {
+    /// Whether nothing but counts will come of the run, which has ended.
+    fn has_no_effect(&self, era: Era) -> bool {
+        let is_in_order = self.panic.is_none() && !self.late && self.era == era;
+        is_in_order && self.commands.is_empty()
+    }
+}
+
 impl Slot {
-    /// Writes the state of a module without runs under way.
-    fn put(&mut self, (view, era): (&View, Era), bytes: &mut Vec<u8>) -> Result<(), HostError> {
+    /// Writes the state of a module at rest, as if its last runs had landed.
+    fn put(&mut self, moment: &Moment<'_>, bytes: &mut Vec<u8>) -> Result<(), HostError> {
         let job = self.job.as_mut().expect("a module that rests is here");
         // As its next run begins.
         let tries = job.event_tries();
-        job.inbox.begin(era, tries);
+        job.inbox.begin(moment.era, tries);
         put_text(self.spec.name(), bytes);
         let Some(state) = contain(|| job.module().save()) else {
             let module = self.spec.name().to_owned();
@@ -194,21 +225,38 @@ impl Slot {
         put_flag(self.comes_again, bytes);
         put_flag(self.skips_next, bytes);
         put_long(self.accounted.nanos(), bytes);
-        self.counters().iter().for_each(|&count| put_number(bytes, count));
-        put_long(self.record.run_time.as_nanos(), bytes);
-        self.run_times.put(bytes);
+        self.put_counts(moment, bytes);
         put_flag(self.last_panic.is_some(), bytes);
         self.last_panic.iter().for_each(|message| put_text(message, bytes));
-        let lanes = self.idle.iter().filter_map(|run| run.commands.lane());
+        let runs = self.idle.iter().chain(&self.ended);
+        let lanes = runs.filter_map(|run| run.commands.lane());
         put_number(bytes, lanes.clone().count() as u64);
         lanes.for_each(|lane| put_number(bytes, lane.0.into()));
         let job = self.job.as_ref().expect("a module that rests is here");
-        job.inbox.put(view, bytes);
+        job.inbox.put(moment.view, bytes);
         put_number(bytes, self.causes.len() as u64);
-        self.causes.iter().for_each(|cause| cause.put_cursor(view, bytes));
-        let own = view.clone().narrow_to(&self.mask);
+        self.causes.iter().for_each(|cause| cause.put_cursor(moment.view, bytes));
+        let own = moment.view.clone().narrow_to(&self.mask);
         let last = self.compared.as_ref();
         put_flag(self.causes.iter().any(|cause| cause.has_changes(&own, last)), bytes);
         Ok(())
+    }
+
+    /// Writes counters and times.
+    fn put_counts(&self, moment: &Moment<'_>, bytes: &mut Vec<u8>) {
+        let mut counts = self.counts;
+        let (mut record, mut run_times) = (self.record, Cow::Borrowed(&self.run_times));
+        for run in &self.ended {
+            record.add(run.run_time, false);
+            run_times.to_mut().add(run.run_time);
+            counts.view_age = moment.age_of(run);
+            counts.view_age_max = counts.view_age_max.max(counts.view_age);
+            let is_late = self.spec.deadline.is_some_and(|deadline| run.run_time > deadline);
+            counts.missed_deadlines += u64::from(is_late);
+            counts.faults_in_a_row = 0;
+        }
+        to_numbers(&counts, &record).iter().for_each(|&count| put_number(bytes, count));
+        put_long(record.run_time.as_nanos(), bytes);
+        run_times.put(bytes);
     }
 }

@@ -59,8 +59,6 @@ pub(super) struct Slot {
     pub(super) began: Time,
     /// Whether that run has begun, as the worker notes it.
     pub(super) has_begun: Arc<AtomicBool>,
-    /// Runs that panicked or missed their deadline since the last that did neither.
-    pub(super) faults_in_a_row: u32,
     /// The end of the time that runs of the module have been given.
     pub(super) accounted: Time,
     /// Causes for runs besides the rate.
@@ -75,28 +73,36 @@ pub(super) struct Slot {
     pub(super) leased_on: u64,
     /// The view that was last given to a module with causes.
     pub(super) compared: Option<View>,
+    pub(super) counts: Counts,
+    /// Events that were dropped before the module came to them, and those that failed too often.
+    pub(super) lost_events: u64,
+    pub(super) dropped_events: u64,
+    pub(super) run_times: RunTimes,
+    /// The message of the last run that ended in a panic.
+    pub(super) last_panic: Option<String>,
+    /// Whether the run that is due next is skipped, after a missed deadline.
+    pub(super) skips_next: bool,
+    /// The record as of the last landing.
+    pub(super) record: RunRecord,
+}
+
+/// What is counted of a module, beside the outcome of its runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    /// Runs that panicked or missed their deadline since the last that did neither.
+    pub(super) faults_in_a_row: u32,
     /// Times due since the module was switched off.
     pub(super) off_for: u32,
     pub(super) overruns: u64,
     pub(super) refused: u64,
     pub(super) missed_deadlines: u64,
+    pub(super) skipped: u64,
     pub(super) dropped_commands: u64,
     /// Of these, those that the module has not been told of.
     pub(super) dropped_untold: u64,
-    /// Events that were dropped before the module came to them, and those that failed too often.
-    pub(super) lost_events: u64,
-    pub(super) dropped_events: u64,
-    pub(super) run_times: RunTimes,
     /// By how many ticks the world was ahead of the view of the last run, and of any, when it landed.
     pub(super) view_age: u64,
     pub(super) view_age_max: u64,
-    /// The message of the last run that ended in a panic.
-    pub(super) last_panic: Option<String>,
-    pub(super) skipped: u64,
-    /// Whether the run that is due next is skipped, after a missed deadline.
-    pub(super) skips_next: bool,
-    /// The record as of the last landing.
-    pub(super) record: RunRecord,
 }
 
 /// The outcome of a module's runs.
@@ -114,6 +120,54 @@ impl RunRecord {
         self.panics += u64::from(panicked);
         self.run_time += run_time;
     }
+}
+
+/// All counters of a module, in the order in which they are saved.
+pub(super) fn to_numbers(counts: &Counts, record: &RunRecord) -> [u64; MODULE_COUNTERS] {
+    let Counts { overruns, refused, missed_deadlines, skipped, .. } = *counts;
+    let Counts { dropped_commands, dropped_untold, view_age, view_age_max, .. } = *counts;
+    let RunRecord { runs, panics, playback, .. } = *record;
+    let Playback { applied, dead, failed, texts_refused } = playback;
+    [
+        counts.faults_in_a_row.into(),
+        counts.off_for.into(),
+        overruns,
+        refused,
+        missed_deadlines,
+        skipped,
+        dropped_commands,
+        dropped_untold,
+        view_age,
+        view_age_max,
+        runs,
+        panics,
+        applied,
+        dead,
+        failed,
+        texts_refused,
+    ]
+}
+
+/// The counters of [`to_numbers`].
+pub(super) fn from_numbers(numbers: [u64; MODULE_COUNTERS]) -> (Counts, RunRecord) {
+    let [faults, off_for, overruns, refused, missed_deadlines, skipped, numbers @ ..] = numbers;
+    let [dropped_commands, dropped_untold, view_age, view_age_max, numbers @ ..] = numbers;
+    let [runs, panics, applied, dead, failed, texts_refused] = numbers;
+    let counts = Counts {
+        faults_in_a_row: u32::try_from(faults).unwrap_or(u32::MAX),
+        // It is added to.
+        off_for: u32::try_from(off_for).unwrap_or(u32::MAX - 1).min(u32::MAX - 1),
+        overruns,
+        refused,
+        missed_deadlines,
+        skipped,
+        dropped_commands,
+        dropped_untold,
+        view_age,
+        view_age_max,
+    };
+    let playback = Playback { applied, dead, failed, texts_refused };
+    (counts, RunRecord { runs, panics, run_time: Duration::ZERO, playback })
 }
 
 /// For how many runs of a module that are under way at once, in lock step, buffers and cells are made
@@ -147,7 +201,6 @@ impl Slot {
             landed_while_away: 0,
             began: Time::ZERO,
             has_begun,
-            faults_in_a_row: 0,
             accounted: Time::ZERO,
             causes,
             seen,
@@ -155,19 +208,11 @@ impl Slot {
             leased_in: Era::default(),
             leased_on: 0,
             compared: None,
-            off_for: 0,
-            overruns: 0,
-            refused: 0,
-            missed_deadlines: 0,
-            dropped_commands: 0,
-            dropped_untold: 0,
+            counts: Counts::default(),
             lost_events: 0,
             dropped_events: 0,
             run_times: RunTimes::new(),
-            view_age: 0,
-            view_age_max: 0,
             last_panic: None,
-            skipped: 0,
             skips_next: false,
             record: RunRecord::default(),
         }
@@ -184,43 +229,6 @@ impl Slot {
             let commands = Commands::for_module(world, self.spec.spawns);
             self.idle.push_back(Box::new(Run::new(commands)));
         }
-    }
-
-    /// The counters that are saved.
-    pub(super) fn counters(&self) -> [u64; MODULE_COUNTERS] {
-        let RunRecord { runs, panics, playback, .. } = self.record;
-        [
-            self.faults_in_a_row.into(),
-            self.off_for.into(),
-            self.overruns,
-            self.refused,
-            self.missed_deadlines,
-            self.dropped_commands,
-            self.dropped_untold,
-            self.skipped,
-            self.view_age,
-            self.view_age_max,
-            runs,
-            panics,
-            playback.applied,
-            playback.dead,
-            playback.failed,
-            playback.texts_refused,
-        ]
-    }
-
-    /// Goes on with [`Slot::counters`].
-    pub(super) fn set_counters(&mut self, counters: [u64; MODULE_COUNTERS]) {
-        let [faults, off_for, overruns, refused, missed, dropped, untold, counters @ ..] = counters;
-        let [skipped, view_age, view_age_max, runs, panics, applied, dead, failed, texts] =
-            counters;
-        let small = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        (self.faults_in_a_row, self.off_for) = (small(faults), small(off_for).min(u32::MAX - 1));
-        (self.overruns, self.refused, self.missed_deadlines) = (overruns, refused, missed);
-        (self.dropped_commands, self.dropped_untold, self.skipped) = (dropped, untold, skipped);
-        (self.view_age, self.view_age_max) = (view_age, view_age_max);
-        (self.record.runs, self.record.panics) = (runs, panics);
-        self.record.playback = Playback { applied, dead, failed, texts_refused: texts };
     }
 
     /// Whether the module is with a worker.
