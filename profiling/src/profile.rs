@@ -246,15 +246,13 @@ fn is_installed() -> bool {
     HeapStats::get().total_blocks > 0
 }
 
-/// The ends of the paths of the allocator and of the standard library's collections: dhat keeps three parts of
-/// a path.
-const LIBRARY: [&str; 16] = [
+/// The ends of the paths of dhat and of the standard library's collections: dhat keeps three parts of a path.
+const LIBRARY: [&str; 15] = [
     "alloc/src/",
     "core/src/",
     "std/src/",
     "dhat-",
     "hashbrown-",
-    "profiling/src/allocator.rs",
     "src/raw_vec/",
     "src/vec/",
     "src/boxed",
@@ -267,15 +265,34 @@ const LIBRARY: [&str; 16] = [
     "iter/traits/",
 ];
 
-/// Whether a function of a profile, such as `grow (alloc/src/raw_vec.rs:7:9)`, is of these.
-fn is_of_library(function: &str) -> bool {
+/// The name of a function of a profile, such as `grow (alloc/src/raw_vec.rs:7:9)`, and the end of its path.
+fn parts_of(function: &str) -> (&str, &str) {
     let (name, file) = function.rsplit_once(" (").unwrap_or((function, ""));
     // Without debug information there is only the name.
-    let name = name.trim_start_matches(['<', '&', '*']);
-    let is_named = ["alloc::", "core::", "std::", "hashbrown::", "convoy_profiling::allocator::"];
+    (name.trim_start_matches(['<', '&', '*']), file)
+}
+
+/// Whether a function of a profile is of the allocator, or of the standard library.
+fn is_of_library(function: &str) -> bool {
+    let (name, file) = parts_of(function);
+    let is_named = ["alloc::", "core::", "std::", "hashbrown::"];
     LIBRARY.iter().any(|folder| file.starts_with(folder))
+        || is_of_kit(function, "allocator")
         || name.contains("__rust")
         || is_named.iter().any(|start| name.starts_with(start))
+}
+
+/// Whether a function of a profile is of this module of the kit, in a checkout or in a registry's folder.
+fn is_of_kit(function: &str, module: &str) -> bool {
+    let (name, file) = parts_of(function);
+    let kit = env!("CARGO_MANIFEST_DIR");
+    let kit = kit.rsplit(['/', '\\']).next().unwrap_or(kit);
+    let in_file = file.strip_prefix(kit).and_then(|file| file.strip_prefix("/src/"));
+    let in_path = name.strip_prefix("convoy_profiling::");
+    in_file.or(in_path).and_then(|rest| rest.strip_prefix(module)).is_some_and(|rest| {
+        // The end of the module's name.
+        rest.starts_with(".rs") || rest.starts_with("::")
+    })
 }
 
 /// The heaviest call sites of a profile that was written.
@@ -343,14 +360,17 @@ impl fmt::Display for HeapProfile {
             Ok(sites) => sites,
             Err(error) => return write!(formatter, "  no call sites: {error}"),
         };
+        if sites.is_empty() {
+            return write!(formatter, "  no call sites: nothing was allocated");
+        }
         write!(formatter, "  the heaviest call sites:")?;
         for HeapSite { bytes, blocks, stack } in sites {
             let (bytes, blocks) = (plural(*bytes, "byte"), plural(*blocks, "block"));
             write!(formatter, "\n    {bytes} in {blocks}")?;
             let own = stack.iter().position(|function| !is_of_library(function)).unwrap_or(0);
-            for function in
-                stack.iter().skip(own).take(FUNCTIONS).filter(|each| !is_of_library(each))
-            {
+            // Down to the function that the kit called.
+            let called = stack.iter().skip(own).take_while(|each| !is_of_kit(each, "profile"));
+            for function in called.take(FUNCTIONS).filter(|each| !is_of_library(each)) {
                 write!(formatter, "\n      {function}")?;
             }
         }
@@ -374,5 +394,18 @@ mod tests {
         assert_eq!(sites[1].site(), "game::step (g.rs:7)");
         assert!(is_of_library("<alloc::raw_vec::RawVecInner>::try_allocate_in (???:0:0)"));
         assert!(!is_of_library("<game::World as core::fmt::Debug>::fmt (???:0:0)"));
+    }
+
+    #[test]
+    fn functions_of_the_kit_are_known_by_file_and_by_name() {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).file_name().and_then(|name| name.to_str());
+        let folder = folder.expect("packages lie in folders");
+        assert!(is_of_library(&format!("alloc<dhat::Alloc> ({folder}/src/allocator.rs:62:18)")));
+        assert!(is_of_library("<convoy_profiling::allocator::Allocator<A> as T>::alloc (???:0:0)"));
+        assert!(is_of_kit(&format!("run<(), F> ({folder}/src/profile.rs:161:13)"), "profile"));
+        assert!(is_of_kit("convoy_profiling::profile::profile (???:0:0)", "profile"));
+        assert!(!is_of_kit(&format!("run ({folder}/src/profiles.rs:1:1)"), "profile"));
+        assert!(!is_of_kit("game::profile::run (src/game/profile.rs:1:1)", "profile"));
     }
 }

@@ -20,6 +20,7 @@ fn makes_a_box(number: u64) -> u64 {
 
 fn main() {
     a_stretch_inside_of_another_panics_and_the_next_one_is_profiled();
+    a_stretch_without_allocations_has_no_call_sites();
     a_steady_state_is_tested_as_under_the_allocator_of_the_system();
 }
 
@@ -33,6 +34,18 @@ fn a_stretch_inside_of_another_panics_and_the_next_one_is_profiled() {
     let site = &profile.heaviest().unwrap()[0];
     assert!(site.site().contains("makes_a_box"), "{site:?}");
     assert_eq!((site.blocks, site.bytes), (100, 800));
+    // The functions of the stretch, and not those of the kit below it.
+    let printed = profile.to_string();
+    let (_, sites) =
+        printed.split_once("the heaviest call sites:\n    800 bytes in 100 blocks\n").unwrap();
+    assert!(sites.contains("makes_a_box"), "{printed}");
+    assert!(!sites.contains("run") && !sites.contains("profile.rs"), "{printed}");
+}
+
+fn a_stretch_without_allocations_has_no_call_sites() {
+    let ((), profile) = profile("nothing").run(|| ());
+    assert_eq!(profile.heaviest(), Ok(&[][..]));
+    assert!(profile.to_string().ends_with("\n  no call sites: nothing was allocated"), "{profile}");
 }
 
 fn a_steady_state_is_tested_as_under_the_allocator_of_the_system() {
