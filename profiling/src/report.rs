@@ -182,7 +182,11 @@ impl Report {
             offenders.len()
         )?;
         for (offender, count) in sites.iter().take(SITES_MAX) {
-            writeln!(formatter, "    {count} x {offender}")?;
+            // Others of the site may have other sizes, and come in later frames.
+            match count {
+                1 => writeln!(formatter, "    once: {offender}")?,
+                _ => writeln!(formatter, "    {count} times, first: {offender}")?,
+            }
         }
         if sites.len() > SITES_MAX {
             let more = (sites.len() - SITES_MAX) as u64;

@@ -109,11 +109,23 @@ fn a_violation_is_named_by_its_call_site() {
     for part in [
         "is above its budget",
         "1 allocations, where 0",
+        "    once: allocation of 8 bytes in frame 7 on thread",
         "makes_a_box",
         "convoy_profiling::profile",
     ] {
         assert!(message.contains(part), "{part:?} is not in\n{message}");
     }
+}
+
+/// Requests of one site with several sizes once read as that many of the first size.
+#[test]
+fn requests_of_several_sizes_are_told_by_their_first() {
+    let report = SteadyState::new("lists").warm_up(0).frames(3).run(|frame| {
+        black_box(Vec::<u8>::with_capacity(black_box(10 + frame as usize)));
+    });
+    assert_eq!(report.heap().bytes, 10 + 11 + 12);
+    let message = report.to_string();
+    assert!(message.contains("3 times, first: allocation of 10 bytes in frame 0 on"), "{message}");
 }
 
 #[inline(never)]
