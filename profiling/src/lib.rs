@@ -34,7 +34,7 @@
 //! * `engine`, on by default: counts of a Convoy world beside those of the heap.
 //! * `dhat`: heap profiles by [dhat](https://docs.rs/dhat), with the mapped memory of a world beside them.
 //!
-//! The minimum Rust version is 1.88. Heap counts work wherever Rust does; counts of the process come from
+//! The minimum Rust version is 1.89. Heap counts work wherever Rust does; counts of the process come from
 //! Linux.
 #![deny(unsafe_code)]
 

@@ -708,3 +708,23 @@ fn readme_leads_to_what_is_there() {
     }
     assert!(links > 20, "{links} links");
 }
+
+/// A page once promised an older toolchain than the packages build with.
+#[test]
+fn pages_name_the_minimum_rust_version_of_the_packages() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let version_after = |text: &str, label: &str| {
+        let end = text.split_once(label).map(|(_, rest)| rest.trim_start_matches(['=', ' ', '"']));
+        let number = end?.split(|each: char| !each.is_ascii_digit() && each != '.').next()?;
+        Some(number.trim_end_matches('.').to_owned())
+    };
+    let minimum = version_after(&read("Cargo.toml"), "rust-version").unwrap();
+    let pages =
+        ["engine/src/lib.rs", "engine/src/guide/getting_started.md", "profiling/src/lib.rs"];
+    for page in pages {
+        let named = version_after(&read(page), "minimum Rust version is ");
+        assert_eq!(named.as_ref(), Some(&minimum), "{page}");
+    }
+    let example = version_after(&read("profiling/example/Cargo.toml"), "rust-version");
+    assert_eq!(example, Some(minimum), "profiling/example/Cargo.toml");
+}
