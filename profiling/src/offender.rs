@@ -162,13 +162,30 @@ fn frames_of(backtrace: &str) -> Vec<String> {
             })
     };
     let first = frames.iter().take(16).rposition(is_hook).map_or(0, |at| at + 1);
-    let is_start = |frame: &String| {
-        frame.starts_with("convoy_profiling::steady")
-            || frame.starts_with("<convoy_profiling::steady")
-            || frame.contains("__rust_begin_short_backtrace")
+    // Tables of lines have names without modules, and the files.
+    let file = format!("/{}/src/steady.rs:", kit_folder());
+    let is_of_test = |frame: &String| {
+        frame.trim_start_matches('<').starts_with("convoy_profiling::steady")
+            || frame.contains(&file)
     };
+    let is_of_thread = |frame: &String| frame.contains("__rust_begin_short_backtrace");
+    let is_start = |frame: &String| is_of_test(frame) || is_of_thread(frame);
     let end = frames[first..].iter().position(is_start).map_or(frames.len(), |at| first + at);
-    frames.drain(first..end).collect()
+    let below = frames.split_off(end);
+    let mut own = frames.split_off(first);
+    if own.iter().all(|frame| is_of_library(frame)) {
+        // Without debug information a small frame is a part of the function that runs it. The
+        // function that runs the test is the nearest that has a name.
+        let mut callers = below.into_iter().take_while(|frame| !is_of_thread(frame));
+        own.extend(callers.find(|frame| !is_of_test(frame) && !is_of_library(frame)));
+    }
+    own
+}
+
+/// The folder of the kit's package: that of a checkout, or a registry's.
+pub(crate) fn kit_folder() -> &'static str {
+    let path = env!("CARGO_MANIFEST_DIR");
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 /// Whether a function only calls another one.
@@ -252,6 +269,39 @@ mod tests {
         assert_eq!(printed.lines().collect::<Vec<_>>(), [first, "      game::step"]);
         let library = without_folder("core::mem::take at /rustc/59807/library/core/src/mem.rs:1:2");
         assert_eq!(library, "core::mem::take at library/core/src/mem.rs:1:2");
+    }
+
+    #[test]
+    fn tables_of_lines_are_enough_to_end_a_stack() {
+        let folder = kit_folder();
+        let printed = format!(
+            "   0: alloc<dhat::Alloc>
+             at /home/{folder}/src/allocator.rs:63:25
+   1: __rustc::__rust_alloc
+   2: step
+             at ./src/game.rs:42:9
+   3: {{closure#0}}<game::main::{{closure_env#1}}>
+             at /home/{folder}/src/steady.rs:123:44
+   4: main
+             at ./src/main.rs:10:50"
+        );
+        assert_eq!(frames_of(&printed), ["step at ./src/game.rs:42:9"]);
+    }
+
+    #[test]
+    fn a_frame_that_is_a_part_of_the_kit_is_named_by_its_test() {
+        let printed = "   0: convoy_profiling::offender::Offenders::note
+   1: __rustc::__rust_alloc
+   2: alloc::raw_vec::finish_grow
+   3: convoy_profiling::steady::SteadyState::run
+   4: core::ops::function::FnOnce::call_once
+   5: game::tests::a_step_allocates_nothing
+   6: std::sys::backtrace::__rust_begin_short_backtrace
+   7: start_thread";
+        let expected = ["alloc::raw_vec::finish_grow", "game::tests::a_step_allocates_nothing"];
+        assert_eq!(frames_of(printed), expected);
+        let of_a_worker = printed.replace("game::", "std::");
+        assert_eq!(frames_of(&of_a_worker), expected[..1]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use dhat::HeapStats;
 use serde_json::Value;
 
 use crate::counts::plural;
+use crate::offender::kit_folder;
 use crate::threads::uncounted;
 
 /// Call sites that are printed.
@@ -275,7 +276,7 @@ fn parts_of(function: &str) -> (&str, &str) {
 /// Whether a function of a profile is of the allocator, or of the standard library.
 fn is_of_library(function: &str) -> bool {
     let (name, file) = parts_of(function);
-    let is_named = ["alloc::", "core::", "std::", "hashbrown::"];
+    let is_named = ["alloc::", "core::", "std::", "hashbrown::", "dhat::"];
     LIBRARY.iter().any(|folder| file.starts_with(folder))
         || is_of_kit(function, "allocator")
         || name.contains("__rust")
@@ -285,9 +286,7 @@ fn is_of_library(function: &str) -> bool {
 /// Whether a function of a profile is of this module of the kit, in a checkout or in a registry's folder.
 fn is_of_kit(function: &str, module: &str) -> bool {
     let (name, file) = parts_of(function);
-    let kit = env!("CARGO_MANIFEST_DIR");
-    let kit = kit.rsplit(['/', '\\']).next().unwrap_or(kit);
-    let in_file = file.strip_prefix(kit).and_then(|file| file.strip_prefix("/src/"));
+    let in_file = file.strip_prefix(kit_folder()).and_then(|file| file.strip_prefix("/src/"));
     let in_path = name.strip_prefix("convoy_profiling::");
     in_file.or(in_path).and_then(|rest| rest.strip_prefix(module)).is_some_and(|rest| {
         // The end of the module's name.
@@ -393,14 +392,13 @@ mod tests {
         assert_eq!(sites_of(&Value::Null), None);
         assert_eq!(sites[1].site(), "game::step (g.rs:7)");
         assert!(is_of_library("<alloc::raw_vec::RawVecInner>::try_allocate_in (???:0:0)"));
+        assert!(is_of_library("<dhat::Alloc as core::alloc::GlobalAlloc>::alloc (???:0:0)"));
         assert!(!is_of_library("<game::World as core::fmt::Debug>::fmt (???:0:0)"));
     }
 
     #[test]
     fn functions_of_the_kit_are_known_by_file_and_by_name() {
-        let folder =
-            Path::new(env!("CARGO_MANIFEST_DIR")).file_name().and_then(|name| name.to_str());
-        let folder = folder.expect("packages lie in folders");
+        let folder = kit_folder();
         assert!(is_of_library(&format!("alloc<dhat::Alloc> ({folder}/src/allocator.rs:62:18)")));
         assert!(is_of_library("<convoy_profiling::allocator::Allocator<A> as T>::alloc (???:0:0)"));
         assert!(is_of_kit(&format!("run<(), F> ({folder}/src/profile.rs:161:13)"), "profile"));
