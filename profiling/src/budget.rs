@@ -74,7 +74,8 @@ impl Budget {
     }
 
     /// At most so much growth of the process's resident memory; asserted by tests that are
-    /// [alone](crate::SteadyState::alone).
+    /// [alone](crate::SteadyState::alone). The call stacks of requests that a budget allows are recorded as
+    /// well; beyond the first 16 each may take some kilobytes.
     #[must_use]
     pub const fn resident_bytes(mut self, bytes: u64) -> Self {
         self.resident_bytes = bytes;

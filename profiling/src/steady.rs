@@ -179,6 +179,10 @@ impl SteadyState {
             "a mapping was not noticed"
         );
         (0..warm_up).for_each(|number| frame(state, number));
+        if is_alone {
+            // Else the first records of requests within the budget would be resident growth.
+            threads.make_room_for_records();
+        }
         threads.rebase();
         rebase_strangers();
         let before = threads.counts();

@@ -12,6 +12,9 @@ use std::{fmt, thread};
 use crate::counts::{HeapCounts, Request};
 use crate::offender::{Offender, Offenders};
 
+/// Requests for whose records there is memory before the first.
+const RECORDS_AHEAD: usize = 16;
+
 /// Threads whose requests to the heap count as those of one measurement.
 ///
 /// Allocations that dhat makes for itself while it profiles count as those of the thread.
@@ -317,6 +320,16 @@ impl Threads {
         let members = self.members();
         let lost = members.iter().find(|member| member.has_left.load(Ordering::Relaxed));
         lost.map(|member| member.name.clone())
+    }
+
+    /// Records some requests that nobody made, so that the memory for records is there. The next
+    /// [`Threads::rebase`] forgets them.
+    pub(crate) fn make_room_for_records(&self) {
+        uncounted(|| {
+            (0..RECORDS_AHEAD).for_each(|bytes| {
+                self.0.offenders.note(Request::Allocation { bytes }, 0, "");
+            });
+        });
     }
 
     /// Begins new peaks, and forgets the requests that were recorded.

@@ -18,7 +18,19 @@ fn map(pages: usize) -> MmapMut {
     map
 }
 
+/// The call stack of the one request that was allowed once counted as resident growth.
+fn requests_within_the_budget_are_no_resident_growth() {
+    let test = SteadyState::new("one box").alone().budget(Budget::ZERO.allocations(1));
+    test.run(|frame| {
+        if frame == 500 {
+            black_box(Box::new(frame));
+        }
+    })
+    .assert();
+}
+
 fn main() {
+    requests_within_the_budget_are_no_resident_growth();
     let mut numbers = vec![0_u64; 10_000];
     let test = SteadyState::new("numbers").alone();
     let report = test.run(|frame| numbers.iter_mut().for_each(|number| *number += frame));
