@@ -20,7 +20,7 @@ use std::time::Duration;
 use convoy_engine::component::RegisterError;
 use convoy_engine::host::{HostConfig, HostError, HostStatistics, Mode, ModuleHost};
 use convoy_engine::provider::{ReplicaProvider, SnapshotProvider};
-use convoy_engine::{ComponentMask, World};
+use convoy_engine::{ComponentMask, SnapshotPool, World};
 use convoy_profiling::{Threads, is_counting};
 
 use crate::analysis::Checksum;
@@ -296,6 +296,11 @@ impl Scenario {
     /// write, which are measured apart and never fused with the loops that cause them.
     pub fn sync_time(&self) -> Duration {
         self.host.acquire_time() + self.world.copy_statistics().copy_time
+    }
+
+    /// The pool of the host's snapshots, which it has from its first frame on.
+    pub fn pool(&self) -> Option<&SnapshotPool> {
+        self.host.pool()
     }
 
     /// Bytes of the physical copies of all modules; zero if they share snapshots.

@@ -234,6 +234,19 @@ fn heap_profile_is_one_that_the_viewer_opens() {
     heap_refuses(&["--output", "/no/such/folder/heap.json"], "/no/such/folder/heap.json");
 }
 
+/// Copies of modules are neither on the heap nor in the world that is profiled, and were not told.
+#[test]
+fn heap_profile_tells_copies_and_cells() {
+    for (stretch, copies) in [("individual", true), ("convoy", false)] {
+        let path = file(&format!("dhat-{stretch}.json"), "");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heap"));
+        let output = command.args([stretch, "--frames", "60", "--output", &path]).output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(printed.contains("idle cells of snapshots"), "{printed}");
+        assert_eq!(printed.contains("copies of modules"), copies, "{printed}");
+    }
+}
+
 /// Runs the heap profile and expects one line on standard error that has `message` in it.
 fn heap_refuses(arguments: &[&str], message: &str) {
     let output = Command::new(env!("CARGO_BIN_EXE_heap")).args(arguments).output().unwrap();

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use convoy_profiling::{Allocator, Profile};
+use convoy_profiling::{Allocator, HeapProfile, Profile};
 use profiling::arguments::{HeapArguments, ScenarioArguments};
 use profiling::job::{self, JobError};
 use profiling::stretches::Stretch;
@@ -36,7 +36,10 @@ fn run(arguments: &HeapArguments) -> Result<(), String> {
     let before = fs::read(output).ok();
     let opened = OpenOptions::new().append(true).create(true).open(output);
     opened.map_err(|error| format!("cannot write {}: {error}", output.display()))?;
-    let profile = Profile::new(format!("{:?}", arguments.stretch)).file(output);
+    let mut profile = Profile::new(format!("{:?}", arguments.stretch)).file(output);
+    if let Some(pool) = stretch.pool() {
+        profile = profile.pool(pool);
+    }
     let (outcome, profile) = profile.run_world(&mut stretch, Stretch::world, Stretch::run);
     if let Err(error) = outcome {
         // The file as it was matters less than the fault that is reported.
@@ -46,7 +49,17 @@ fn run(arguments: &HeapArguments) -> Result<(), String> {
         };
         return Err(message(error));
     }
-    writeln!(io::stdout(), "{profile}").map_err(|error| message(JobError::Output(error)))
+    print(&profile, stretch.replica_bytes()).map_err(|error| message(JobError::Output(error)))
+}
+
+/// The profile, and the memory of copies, which are neither the world's nor on the heap.
+fn print(profile: &HeapProfile, replica_bytes: usize) -> io::Result<()> {
+    let mut output = io::stdout();
+    writeln!(output, "{profile}")?;
+    if replica_bytes > 0 {
+        writeln!(output, "  copies of modules, in worlds of their own: {replica_bytes} bytes")?;
+    }
+    Ok(())
 }
 
 fn message(error: JobError) -> String {

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use convoy_engine::World;
+use convoy_engine::{SnapshotPool, World};
 
 use crate::arguments::ScenarioArguments;
 use crate::job::{JobError, prepare};
@@ -125,6 +125,23 @@ impl Stretch {
             State::Loaded(..) => panic!("the stretch has not run"),
             State::Flights(scenario) => scenario.world(),
             State::Small(world) => world.world(),
+        }
+    }
+
+    /// The pool of the world's snapshots, where the world is there and has one.
+    pub fn pool(&self) -> Option<&SnapshotPool> {
+        match &self.state {
+            State::Loaded(..) => None,
+            State::Flights(scenario) => scenario.pool(),
+            State::Small(world) => Some(world.pool()),
+        }
+    }
+
+    /// Bytes of the copies that modules have for themselves, which are worlds of their own.
+    pub fn replica_bytes(&self) -> usize {
+        match &self.state {
+            State::Flights(scenario) => scenario.replica_bytes(),
+            State::Loaded(..) | State::Small(_) => 0,
         }
     }
 }

@@ -107,4 +107,9 @@ impl SmallWorld {
     pub fn world(&self) -> &World {
         &self.world
     }
+
+    /// The pool of its snapshots.
+    pub fn pool(&self) -> &SnapshotPool {
+        &self.pool
+    }
 }
