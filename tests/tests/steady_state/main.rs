@@ -212,11 +212,13 @@ impl Page {
             heap.peak_bytes
         );
         if !report.is_within_budget() {
-            self.failures.push(report.to_string());
+            // At once, as a later scenario may panic.
+            eprintln!("{report}");
+            self.failures.push(report.name().to_owned());
         }
     }
 
     fn end(self) {
-        assert!(self.failures.is_empty(), "not free of allocations:\n{}", self.failures.join("\n"));
+        assert!(self.failures.is_empty(), "not free of allocations: {}", self.failures.join("; "));
     }
 }
