@@ -41,10 +41,10 @@ impl ModuleHost {
     ///
     /// # Errors
     ///
-    /// [`HostError::Malformed`] and [`HostError::StateVersion`] for bytes of something else, [`HostError::Busy`] where a
-    /// run has not landed, those of [`ModuleHost::initialize`], [`HostError::Handles`] where the world is not that of
-    /// the state, and [`HostError::State`] where a module does not take its own state: those before it have theirs back
-    /// then, if they can save them. The host and the world are as they were, but for types that were registered.
+    /// [`HostError::Malformed`] and [`HostError::StateVersion`] for bytes of something else; [`HostError::Busy`] where
+    /// a run has not landed; those of [`ModuleHost::initialize`]; [`HostError::Handles`] where the world is another;
+    /// and [`HostError::State`] where a module does not take its own state: those before it have theirs back then, if
+    /// they can save them. The host and the world are as they were, but for types that were registered.
     pub fn load(&mut self, world: &mut World, bytes: &[u8]) -> Result<LoadReport, HostError> {
         let mut saved = SavedHost::take(bytes)?;
         if let Some(slot) = self.modules.iter().find(|slot| !slot.has_left && slot.is_under_way()) {
