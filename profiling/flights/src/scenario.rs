@@ -17,10 +17,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoy_engine::checkpoint::CheckpointReader;
 use convoy_engine::component::RegisterError;
 use convoy_engine::host::{HostConfig, HostError, HostStatistics, Mode, ModuleHost};
 use convoy_engine::provider::{ReplicaProvider, SnapshotProvider};
-use convoy_engine::{ComponentMask, SnapshotPool, World};
+use convoy_engine::{ComponentMask, SnapshotPool, View, World};
 use convoy_profiling::{Threads, is_counting};
 
 use crate::analysis::Checksum;
@@ -39,6 +40,9 @@ const LANDING_FRAMES: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero"
 
 /// The frames that the host's timeline has: a second.
 const TIMELINE_FRAMES: u32 = FRAMES_PER_S;
+
+/// The name of the host's state in a checkpoint.
+pub const HOST: &str = "host";
 
 /// The source of the modules' views of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +91,8 @@ pub enum ScenarioError {
     Register(RegisterError),
     /// The modules can't be run.
     Host(HostError),
+    /// A checkpoint has no state of a host.
+    NoHost,
 }
 
 impl fmt::Display for ScenarioError {
@@ -95,6 +101,7 @@ impl fmt::Display for ScenarioError {
             Self::World(error) => write!(formatter, "the traffic can't be simulated: {error}"),
             Self::Register(error) => write!(formatter, "the world can't be set up: {error}"),
             Self::Host(error) => write!(formatter, "the modules can't be run: {error}"),
+            Self::NoHost => formatter.write_str("the checkpoint has no state of the modules"),
         }
     }
 }
@@ -105,6 +112,7 @@ impl std::error::Error for ScenarioError {
             Self::World(error) => Some(error),
             Self::Register(error) => Some(error),
             Self::Host(error) => Some(error),
+            Self::NoHost => None,
         }
     }
 }
@@ -185,6 +193,25 @@ impl Scenario {
         Self::with_modules(timetable, config, |_| Ok(()))
     }
 
+    /// The scenario of a checkpoint, which goes on as if it had not stopped. The checkpoint has the state of the host
+    /// as its attachment [`HOST`]: see [`Scenario::save`].
+    ///
+    /// # Errors
+    ///
+    /// When the checkpoint is of something else, and as [`Scenario::new`].
+    pub fn resume(
+        timetable: Arc<Timetable>,
+        config: ScenarioConfig,
+        reader: &CheckpointReader,
+    ) -> Result<Self, ScenarioError> {
+        let state = reader.attachment(HOST).ok_or(ScenarioError::NoHost)?;
+        let airports = timetable.airports();
+        let started = Simulation::resume(timetable, config.frame_s, reader)?;
+        let mut scenario = Self::of(started, airports, config, |_| Ok(()))?;
+        scenario.host.load(&mut scenario.world, state)?;
+        Ok(scenario)
+    }
+
     /// As [`Scenario::new`], with more modules: `add` may add some to the host after the
     /// scenario's own.
     ///
@@ -197,7 +224,15 @@ impl Scenario {
         add: impl FnOnce(&mut ModuleHost) -> Result<(), HostError>,
     ) -> Result<Self, ScenarioError> {
         let airports = timetable.airports();
-        let (mut world, simulation) = Simulation::start(timetable, config.frame_s)?;
+        Self::of(Simulation::start(timetable, config.frame_s)?, airports, config, add)
+    }
+
+    fn of(
+        (mut world, simulation): (World, Simulation),
+        airports: usize,
+        config: ScenarioConfig,
+        add: impl FnOnce(&mut ModuleHost) -> Result<(), HostError>,
+    ) -> Result<Self, ScenarioError> {
         world.set_copy_timing(true);
         let mut crew = Crew::new(&mut world, config)?;
         let threads = Threads::new();
@@ -245,6 +280,25 @@ impl Scenario {
             self.host.release_views();
         }
         Ok(())
+    }
+
+    /// A view of everything, from `pool`, for a checkpoint. The state of the host is appended to `state`. `None` on a
+    /// frame after which the host is not at rest.
+    ///
+    /// # Errors
+    ///
+    /// When a module can't save its state.
+    pub fn save(
+        &mut self,
+        pool: &SnapshotPool,
+        state: &mut Vec<u8>,
+    ) -> Result<Option<View>, HostError> {
+        if !self.host.is_at_rest() {
+            return Ok(None);
+        }
+        let view = self.world.capture(ComponentMask::ALL, pool);
+        self.host.save(&view, state)?;
+        Ok(Some(view))
     }
 
     /// Waits for the modules that are still running. Results are complete afterwards.

@@ -54,6 +54,31 @@ impl Checksum {
         self.add_u32(number.to_bits());
     }
 
+    /// Everything that the checksum needs to go on elsewhere.
+    ///
+    /// ```
+    /// use profiling::analysis::Checksum;
+    ///
+    /// let mut checksum = Checksum::new(7);
+    /// checksum.add_u32(1);
+    /// let mut other = Checksum::from_saved(&checksum.save()).unwrap();
+    /// checksum.add_u32(2);
+    /// other.add_u32(2);
+    /// assert_eq!(other.value(), checksum.value());
+    /// ```
+    pub fn save(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0).expect("its numbers are JSON")
+    }
+
+    /// A checksum that was saved.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are something else.
+    pub fn from_saved(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes).map(Self)
+    }
+
     /// The checksum of everything added so far; more may follow.
     pub fn value(&self) -> u64 {
         self.0.finish()

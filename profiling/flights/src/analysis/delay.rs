@@ -105,6 +105,33 @@ impl DelayStatistics {
         self.hours.get(hour)
     }
 
+    /// All sums and histograms, for [`DelayStatistics::from_numbers`].
+    ///
+    /// ```
+    /// use profiling::analysis::{DelayStatistics, LandedFlight};
+    ///
+    /// let mut delays = DelayStatistics::default();
+    /// delays.record(LandedFlight { departure_s: 7 * 3_600, delay_s: -600 });
+    /// assert_eq!(DelayStatistics::from_numbers(delays.numbers()), Some(delays));
+    /// ```
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        [&self.all].into_iter().chain(&self.hours).flat_map(|hour| {
+            [hour.count, hour.total_s.cast_unsigned()].into_iter().chain(hour.histogram)
+        })
+    }
+
+    /// The statistics of these numbers; `None` where they are too few.
+    pub fn from_numbers(numbers: impl IntoIterator<Item = u64>) -> Option<Self> {
+        let (mut numbers, mut delays) = (numbers.into_iter(), Self::default());
+        for hour in [&mut delays.all].into_iter().chain(&mut delays.hours) {
+            (hour.count, hour.total_s) = (numbers.next()?, numbers.next()?.cast_signed());
+            for count in &mut hour.histogram {
+                *count = numbers.next()?;
+            }
+        }
+        Some(delays)
+    }
+
     /// Adds every sum and every histogram to `checksum`.
     pub fn fold(&self, checksum: &mut Checksum) {
         self.all.fold(checksum);

@@ -20,7 +20,7 @@ pub struct Frame<'s> {
     /// Its time as a whole, with waits for modules.
     pub time: Duration,
     /// The scenario after it.
-    pub scenario: &'s Scenario,
+    pub scenario: &'s mut Scenario,
 }
 
 /// The numbers of one frame.
@@ -78,7 +78,7 @@ impl FrameLog {
 
     /// Notes a frame.
     pub fn note(&mut self, frame: &Frame<'_>) {
-        let scenario = frame.scenario;
+        let scenario = &*frame.scenario;
         let (acquire_time, heap) = (scenario.host().acquire_time(), scenario.threads().total());
         let used = heap - self.heap;
         let alerted = scenario.world().query::<Entity>().filter::<With<Alert>>();
@@ -127,7 +127,7 @@ impl FrameLog {
 
 impl Picture {
     fn take(frame: &Frame<'_>) -> Self {
-        let scenario = frame.scenario;
+        let scenario = &*frame.scenario;
         let airborne = scenario.world().query::<(&Position, Has<Alert>)>();
         let flights = airborne.iter().map(|(position, alert)| (position.over.into(), alert));
         let time_s = scenario.simulation().clock().at(frame.number);

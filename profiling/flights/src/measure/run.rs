@@ -64,8 +64,8 @@ pub struct Measurement {
     pub conflict_pairs_max: u64,
 }
 
-/// Runs `frames` frames of a scenario that has not begun yet. `on_frame` is told of each frame that is
-/// over; neither its time nor its use of the heap is counted.
+/// Runs a scenario to the end of frame `frames`: from the first one on, or from the one that a resumed scenario
+/// stands at. `on_frame` is told of each frame that is over; neither its time nor its use of the heap is counted.
 ///
 /// # Errors
 ///
@@ -73,22 +73,24 @@ pub struct Measurement {
 pub fn measure(
     scenario: &mut Scenario,
     frames: u64,
-    mut on_frame: impl FnMut(&Frame<'_>),
+    mut on_frame: impl FnMut(&mut Frame<'_>),
 ) -> Result<Measurement, ScenarioError> {
-    let warm_up = warm_up_of(frames);
+    let first = scenario.world().tick();
+    let frames = frames.max(first);
+    let warm_up = first + warm_up_of(frames - first);
     if is_counting() {
         scenario.threads().enroll();
     }
     let mut peaks = Peaks::default();
     let mut steady = Reading::take(scenario, Duration::ZERO);
     let mut frame_time = Duration::ZERO;
-    for frame in 1..=frames {
+    for frame in first + 1..=frames {
         let began = Instant::now();
         scenario.step()?;
         let time = began.elapsed();
         frame_time += time;
         peaks.observe(scenario);
-        uncounted(|| on_frame(&Frame { number: frame, time, scenario }));
+        uncounted(|| on_frame(&mut Frame { number: frame, time, scenario }));
         if frame == warm_up {
             steady = Reading::take(scenario, frame_time);
         }
@@ -102,7 +104,7 @@ pub fn measure(
         .map(|module| module.panics + module.overruns + module.refused + module.playback.failed);
     let pool = scenario.host().pool().map(|pool| pool.statistics());
     Ok(Measurement {
-        frames,
+        frames: frames - first,
         steady_frames: frames - warm_up,
         departed: scenario.progress().departed(),
         landed: scenario.progress().landed(),

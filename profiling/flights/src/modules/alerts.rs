@@ -1,10 +1,11 @@
 //! [`AlertLog`]: when flights came too close to each other, and for how long.
 
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use crate::traffic::AlertSwitched;
 
 use super::ledger::Ledger;
+use super::state::{StateReader, StateWriter};
 use super::watch::{EventsRead, Watch};
 
 /// Lists alerts as they begin and end. It has no rate: the events of alerts are what it runs on.
@@ -51,5 +52,25 @@ impl Module for AlertLog {
                 .into_iter()
                 .for_each(|each| checksum.add_u64(each));
         });
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let mut state = StateWriter::default();
+        self.ledger.put(&mut state);
+        for each in [self.begun, self.ended, self.ticks, self.ticks_max] {
+            state.number(each);
+        }
+        Some(state.finish())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        let mut state = StateReader::new(bytes);
+        let entries = Ledger::take(&mut state)?;
+        let mut number = || state.number();
+        let counts = [number()?, number()?, number()?, number()?];
+        state.end()?;
+        [self.begun, self.ended, self.ticks, self.ticks_max] = counts;
+        self.ledger.resume(entries);
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! [`ArrivalWatch`]: the flights that are about to land.
 
 use convoy_engine::With;
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use crate::analysis::{Arrival, ArrivalQueues};
 use crate::profile::progress;
@@ -47,5 +47,13 @@ impl Module for ArrivalWatch {
             }
         }));
         self.ledger.enter(view, |checksum| self.queues.fold(checksum));
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        Some(self.ledger.save())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.ledger.load(bytes)
     }
 }

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use convoy_engine::Entity;
 use convoy_engine::commands::Commands;
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use crate::analysis::ConflictGrid;
 use crate::traffic::{Alert, AlertSwitched, Position};
 
 use super::ledger::Ledger;
+use super::state::{StateReader, StateWriter};
 use super::watch::Watch;
 
 /// Finds flights that are too close to each other, and keeps an [`Alert`] on each of them by
@@ -75,6 +76,22 @@ impl Module for ConflictDetection {
             checksum.add_u64(self.alerted.len() as u64);
             self.alerted.iter().for_each(|&(id, _)| checksum.add_u64(id));
         });
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let mut state = StateWriter::default();
+        self.ledger.put(&mut state);
+        state.number(self.peak.pairs());
+        Some(state.finish())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        let mut state = StateReader::new(bytes);
+        let (entries, pairs) = (Ledger::take(&mut state)?, state.number()?);
+        state.end()?;
+        self.peak.0.store(pairs, Ordering::Relaxed);
+        self.ledger.resume(entries);
+        Ok(())
     }
 }
 

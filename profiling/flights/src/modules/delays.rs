@@ -1,11 +1,12 @@
 //! [`DelayWatch`]: how late landed flights were.
 
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use crate::analysis::{DelayStatistics, LandedFlight};
 use crate::traffic::FlightLanded;
 
 use super::ledger::Ledger;
+use super::state::{StateReader, StateWriter};
 use super::watch::{EventsRead, Watch};
 
 /// Keeps statistics of delays from the events of landings.
@@ -38,5 +39,23 @@ impl Module for DelayWatch {
             self.delays.record(LandedFlight { departure_s, delay_s: landed.delay_s });
         }
         self.ledger.enter(context.view(), |checksum| self.delays.fold(checksum));
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let mut state = StateWriter::default();
+        self.ledger.put(&mut state);
+        self.delays.numbers().for_each(|number| state.number(number));
+        Some(state.finish())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        let mut state = StateReader::new(bytes);
+        let entries = Ledger::take(&mut state)?;
+        let numbers = std::iter::from_fn(|| state.number().ok());
+        let delays = DelayStatistics::from_numbers(numbers).ok_or("the state is cut off")?;
+        state.end()?;
+        self.delays = delays;
+        self.ledger.resume(entries);
+        Ok(())
     }
 }

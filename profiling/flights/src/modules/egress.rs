@@ -11,14 +11,15 @@
 //! Records are little-endian and gathered in packets. A packet that is full, and the last one of a
 //! run, is sent: added to the ledger. Nothing is rounded, so a receiver has the exact positions.
 
-use bytemuck::{Zeroable, bytes_of};
+use bytemuck::{Zeroable, bytes_of, try_pod_read_unaligned};
 use convoy_engine::Entity;
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use crate::analysis::Checksum;
 use crate::traffic::{FlightDeparted, FlightLanded, Position};
 
 use super::ledger::Ledger;
+use super::state::{StateReader, StateWriter};
 use super::watch::{EventsRead, Watch};
 
 /// Bytes of a full packet.
@@ -80,6 +81,33 @@ impl Module for Egress {
             }
             stream.send();
         });
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        let mut state = StateWriter::default();
+        self.ledger.put(&mut state);
+        let sent = self.sent.iter().enumerate();
+        let sent =
+            sent.filter(|(_, position)| bytes_of(*position) != bytes_of(&Position::zeroed()));
+        for (slot, position) in sent {
+            state.number(slot as u64);
+            state.piece(bytes_of(position));
+        }
+        Some(state.finish())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        let mut state = StateReader::new(bytes);
+        let entries = Ledger::take(&mut state)?;
+        let mut sent = vec![Position::zeroed(); self.sent.len()].into_boxed_slice();
+        while !state.is_empty() {
+            let (slot, position) = (usize::try_from(state.number()?)?, state.piece()?);
+            let known = sent.get_mut(slot).ok_or("there is no flight in this slot")?;
+            *known = try_pod_read_unaligned(position).map_err(|error| error.to_string())?;
+        }
+        self.sent = sent;
+        self.ledger.resume(entries);
+        Ok(())
     }
 }
 

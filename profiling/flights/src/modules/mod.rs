@@ -16,7 +16,7 @@
 //!
 //! Every run of a module adds its tick and its whole result to the module's [`Ledger`], so two runs
 //! of a scenario whose modules ever saw something different end with different checksums.
-//! Once warm, no module touches the heap.
+//! Once warm, no module touches the heap, but to save its state.
 
 mod alerts;
 mod arrivals;
@@ -26,6 +26,7 @@ mod egress;
 mod ledger;
 mod recorder;
 mod sectors;
+mod state;
 mod ticker;
 mod watch;
 

@@ -1,7 +1,7 @@
 //! [`Recorder`]: the lone module at 1 Hz.
 
 use convoy_engine::Without;
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use crate::profile::progress;
 use crate::traffic::{Active, Clock, Position, Route, Schedule};
@@ -55,5 +55,13 @@ impl Module for Recorder {
             checksum.add_u64(f64::to_bits(flown_nm));
             checksum.add_u64(f64::to_bits(altitudes_ft));
         });
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        Some(self.ledger.save())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.ledger.load(bytes)
     }
 }

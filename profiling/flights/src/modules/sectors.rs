@@ -1,7 +1,7 @@
 //! [`SectorWatch`]: how full the sky is.
 
 use convoy_engine::Entity;
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use crate::analysis::SectorLoad;
 use crate::traffic::Position;
@@ -37,5 +37,13 @@ impl Module for SectorWatch {
         let nobody = Entity::default();
         self.load.update(airborne.iter().map(|position| position.aircraft(nobody)));
         self.ledger.enter(view, |checksum| self.load.fold(checksum));
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        Some(self.ledger.save())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.ledger.load(bytes)
     }
 }

@@ -1,6 +1,6 @@
 //! [`FrameTicker`]: the Fast module.
 
-use convoy_engine::host::{Module, ModuleContext, Rate};
+use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
 use super::ledger::Ledger;
 use super::watch::Watch;
@@ -28,5 +28,13 @@ impl Module for FrameTicker {
     fn run(&mut self, context: &mut ModuleContext<'_>) {
         let view = context.view();
         self.ledger.enter(view, |checksum| checksum.add_u64(view.entity_count() as u64));
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        Some(self.ledger.save())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.ledger.load(bytes)
     }
 }

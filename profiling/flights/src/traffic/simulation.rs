@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Zeroable;
+use convoy_engine::checkpoint::{CheckpointError, CheckpointReader};
 use convoy_engine::host::{ModuleHost, Phase};
 use convoy_engine::world::{ComponentError, ResourceError, SpawnError};
 use convoy_engine::{Component, Entity, World, WorldConfig};
@@ -69,6 +70,10 @@ pub enum TrafficError {
     Flight(ComponentError),
     /// The progress can't be noted.
     Progress(ResourceError),
+    /// A saved world can't be read.
+    Checkpoint(CheckpointError),
+    /// A saved world has other flights.
+    OtherFlights,
 }
 
 impl fmt::Display for TrafficError {
@@ -76,11 +81,19 @@ impl fmt::Display for TrafficError {
         match self {
             Self::Flight(error) => error.fmt(formatter),
             Self::Progress(error) => error.fmt(formatter),
+            Self::Checkpoint(error) => error.fmt(formatter),
+            Self::OtherFlights => formatter.write_str("its flights are not those of the input"),
         }
     }
 }
 
 impl std::error::Error for TrafficError {}
+
+impl From<CheckpointError> for TrafficError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(error)
+    }
+}
 
 impl From<ComponentError> for TrafficError {
     fn from(error: ComponentError) -> Self {
@@ -124,14 +137,14 @@ impl Simulation {
     ///
     /// When memory runs out.
     pub fn start(timetable: Arc<Timetable>, frame_s: f64) -> Result<(World, Self), TrafficError> {
-        let events_kept = EVENTS_KEPT_MIN.max(timetable.events_max(EVENTS_KEPT_FRAMES * frame_s));
-        let config = WorldConfig::default().event_retention(events_kept).schema(schema());
-        let mut world = World::with_config(config);
+        let events_kept = events_kept(&timetable, frame_s);
+        let mut world = World::with_config(config(events_kept));
         let clock = Clock::new(timetable.start_s(), frame_s);
         let airborne_max = timetable.airborne_max(frame_s);
         rehearse(&mut world, events_kept)?;
         let flights = timetable.flights().len();
-        reserve(&mut world, flights, airborne_max)?;
+        reserve_lists(&mut world, flights, airborne_max)?;
+        world.reserve::<Scheduled>(flights + SPARE_HANDLES)?;
         let mut entities = vec![Entity::default(); flights].into_boxed_slice();
         for (entity, flight) in entities.iter_mut().zip(timetable.flights()).rev() {
             *entity = world.try_spawn((flight.route, flight.schedule, flight.delay, Active))?;
@@ -140,6 +153,30 @@ impl Simulation {
         let failure = Mutex::new(None);
         let traffic = Traffic { timetable, clock, entities, airborne_max, failure };
         Ok((world, Self(Arc::new(traffic))))
+    }
+
+    /// The world of a checkpoint of [`Simulation::start`] with the same timetable and frames, and the simulation that
+    /// goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// When the checkpoint can't be read, or is of something else, and when memory runs out.
+    pub fn resume(
+        timetable: Arc<Timetable>,
+        frame_s: f64,
+        reader: &CheckpointReader,
+    ) -> Result<(World, Self), TrafficError> {
+        let config = config(events_kept(&timetable, frame_s));
+        // Handles follow from the order of spawning, which is the same each time.
+        let (fresh, simulation) = Self::start(timetable, frame_s)?;
+        drop(fresh);
+        let mut world = reader.read(config)?;
+        if !simulation.0.is_in(&world) {
+            return Err(TrafficError::OtherFlights);
+        }
+        let flights = simulation.0.timetable.flights().len();
+        reserve_lists(&mut world, flights, simulation.airborne_max())?;
+        Ok((world, simulation))
     }
 
     /// Adds the systems to the host of the world, each in its phase.
@@ -188,6 +225,14 @@ impl Traffic {
         if let Err(error) = outcome {
             self.failure().get_or_insert(error);
         }
+    }
+
+    /// Whether a world has these flights.
+    fn is_in(&self, world: &World) -> bool {
+        let Ok(&progress) = world.resource::<Progress>() else { return false };
+        let is_sound = progress.landed <= progress.departed
+            && progress.departed <= self.timetable.flights().len() as u64;
+        is_sound && self.entities.iter().all(|&entity| world.contains(entity))
     }
 
     fn depart(&self, world: &mut World, now_s: f64) -> Outcome {
@@ -278,14 +323,26 @@ fn fill_log<T: Component>(
     Ok(())
 }
 
-/// Gives every list its final size, and maps the memory that a run will need.
-fn reserve(world: &mut World, flights: usize, airborne_max: usize) -> Result<(), ComponentError> {
+/// How many events of a type a world keeps, so that no module loses one.
+fn events_kept(timetable: &Timetable, frame_s: f64) -> usize {
+    EVENTS_KEPT_MIN.max(timetable.events_max(EVENTS_KEPT_FRAMES * frame_s))
+}
+
+fn config(events_kept: usize) -> WorldConfig {
+    WorldConfig::default().event_retention(events_kept).schema(schema())
+}
+
+/// Gives every list its final size, and maps the memory that a run will need beside the flights.
+fn reserve_lists(
+    world: &mut World,
+    flights: usize,
+    airborne_max: usize,
+) -> Result<(), ComponentError> {
     world.reserve_lists::<Scheduled>(flights)?;
     world.reserve_lists::<Landed>(flights)?;
     world.reserve_lists::<Airborne>(airborne_max)?;
     world.reserve_lists::<Alerted>(airborne_max)?;
     world.reserve_lists::<LandedAlerted>(airborne_max)?;
-    world.reserve::<Scheduled>(flights + SPARE_HANDLES)?;
     // Landed flights take the chunks that scheduled ones leave behind.
     world.reserve_bytes(SPARE_BYTES + airborne_max * AIRBORNE_BYTES).map_err(SpawnError::from)?;
     Ok(())
