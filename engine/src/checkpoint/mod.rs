@@ -119,6 +119,7 @@
 pub(crate) mod check;
 pub(crate) mod columns;
 pub(crate) mod compact;
+pub(crate) mod contents;
 pub(crate) mod describe;
 pub(crate) mod error;
 pub(crate) mod evolve;
@@ -139,6 +140,10 @@ pub(crate) mod types;
 pub(crate) mod write;
 
 pub use compact::CompactionReport;
+pub use contents::{
+    CheckpointContents, ElementShape, StoredEvents, StoredLists, StoredResource, StoredTable,
+    StoredTexts, StoredType,
+};
 pub use error::{CheckpointError, CheckpointPart, TypeDifference};
 pub use map::MappedCheckpoint;
 pub use medium::{DiskFile, Medium, Replaceable};

@@ -176,6 +176,20 @@ impl Layout {
         Self { name, size, align: align_of::<T>(), kind }
     }
 
+    /// A layout of a type that this program lacks. Parts were found to lie in it.
+    pub(super) const fn described(
+        name: &'static str,
+        (size, align): (usize, usize),
+        kind: LayoutKind,
+    ) -> Self {
+        Self { name, size, align, kind }
+    }
+
+    /// The layout under the name of a type, with its alignment.
+    pub(super) const fn renamed(self, name: &'static str, align: usize) -> Self {
+        Self { name, align, ..self }
+    }
+
     /// The name of the type, without its path; `[T]` for an array.
     pub const fn name(&self) -> &'static str {
         self.name

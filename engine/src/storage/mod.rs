@@ -24,6 +24,7 @@ pub(crate) mod heap;
 pub(crate) mod history;
 pub(crate) mod index_state;
 pub(crate) mod layout;
+pub(crate) mod layout_reader;
 pub(crate) mod lineage;
 pub(crate) mod links;
 pub(crate) mod list;
