@@ -98,6 +98,8 @@ pub struct StoredType {
     pub align: usize,
     /// The elements, if values are lists.
     pub list: Option<ElementShape>,
+    /// Whether it is one of the links of the [hierarchy](crate::hierarchy), which come together.
+    pub is_link: bool,
     /// The component that a toggle switches off, by its place.
     pub toggle_of: Option<usize>,
     /// The meaning of a value's bytes, of a list those of an element, if the file has it.
@@ -242,7 +244,7 @@ fn bytes_of(column: &ColumnRecord) -> u64 {
 }
 
 fn stored_type(record: &TypeRecord) -> Result<StoredType, CheckpointError> {
-    let TypeRecord { kind, name, is_stable, version, size, align, list, switches, layout, .. } =
+    let TypeRecord { kind, name, is_stable, version, size, align, list, switches, link, layout } =
         record;
     let of_value = list.map_or((*size, *align), |list| (list.size, list.align));
     let layout = layout.as_ref().map(|bytes| {
@@ -257,6 +259,7 @@ fn stored_type(record: &TypeRecord) -> Result<StoredType, CheckpointError> {
         size: *size,
         align: *align,
         list: list.map(|list| ElementShape { size: list.size, align: list.align }),
+        is_link: link.is_some(),
         toggle_of: (*kind == Kind::Toggle).then_some(*switches),
         layout: layout.transpose()?,
     })

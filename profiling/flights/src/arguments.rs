@@ -7,9 +7,10 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::thread;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 
 use crate::input::{EMBEDDED_AIRPORTS, EMBEDDED_FLIGHTS, LoadOptions, Source};
+use crate::inspect::InspectArguments;
 use crate::scenario::{CopyMasks, FRAMES_PER_S, ScenarioConfig, Sharing};
 use crate::stretches::StretchKind;
 
@@ -22,8 +23,12 @@ const THREADS_MAX: usize = 1_024;
 /// Replays a week of air traffic on the Convoy engine while modules watch it: once with a physical
 /// copy for each module and once with shared snapshots.
 #[derive(Debug, Clone, PartialEq, Parser)]
-#[command(name = "airtraffic", version)]
+#[command(name = "airtraffic", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    /// What to do instead of the main job.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// What to simulate, and how.
     #[command(flatten)]
     pub scenario: ScenarioArguments,
@@ -40,6 +45,13 @@ pub struct Arguments {
     /// reads, or only its own.
     #[arg(long, value_name = "MASKS", value_enum, default_value_t)]
     pub individual_masks: CopyMasks,
+}
+
+/// What to do instead of the main job.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Command {
+    /// Looks into a checkpoint file.
+    Inspect(InspectArguments),
 }
 
 /// Runs a stretch of a simulation under dhat, writes its heap profile, and prints the heaviest call sites.

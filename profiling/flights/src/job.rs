@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::arguments::{Arguments, ScenarioArguments};
+use crate::arguments::{Arguments, Command, ScenarioArguments};
 use crate::input::{LoadError, SkippedRows, Source, load_airports, load_flights};
+use crate::inspect::inspect;
 use crate::measure::{FrameLog, Measurement, measure, warm_up_of};
 use crate::report::{Comparison, Details, Timeline, to_json, to_page, to_table};
 use crate::scenario::{Scenario, ScenarioError, Sharing};
@@ -107,8 +108,11 @@ pub struct Prepared {
     pub load_s: f64,
 }
 
-/// Does the main job and returns its exit status.
+/// Does the main job, or what `arguments` ask for instead, and returns the exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    if let Some(Command::Inspect(arguments)) = &arguments.command {
+        return inspect(arguments).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    }
     match compare_and_publish(arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {

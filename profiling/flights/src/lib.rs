@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! job        both runs, exit codes           stretches  whose heap is profiled
+//! inspect    looks into checkpoint files of any program
 //! report     the table and the JSON object
 //! measure    the cost of a run: times, bytes, allocations
 //! scenario   a world with its traffic and its modules, stepped frame by frame
@@ -29,6 +30,7 @@ pub mod analysis;
 pub mod arguments;
 pub mod geodesy;
 pub mod input;
+pub mod inspect;
 pub mod job;
 pub mod measure;
 pub mod modules;

@@ -1,7 +1,7 @@
 //! The report of the main job: the comparison of both runs as a table, as JSON, or as a page with charts.
 
 mod comparison;
-mod format;
+pub(crate) mod format;
 mod json;
 mod page;
 mod table;
