@@ -127,6 +127,17 @@ fn types_are_told_in_the_order_of_their_ids() {
 }
 
 #[test]
+fn links_of_the_hierarchy_are_told_from_others() {
+    let mut world = World::new();
+    let (convoy, truck) = (world.spawn((1_u32,)), world.spawn((2_u32,)));
+    world.set_parent(truck, convoy).unwrap();
+    let contents = contents_of(checkpoint_of(&mut world).into_medium());
+    let links = contents.types.iter().filter(|each| each.is_link).map(|each| each.name.as_str());
+    let expected = ["convoy_engine::hierarchy::ChildOf", "convoy_engine::hierarchy::Children"];
+    assert_eq!(links.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn layouts_are_those_of_the_types_without_names_inside() {
     let contents = contents_of(checkpoint_of(&mut world()).into_medium());
     let plane = of(&contents, "plane").1.layout.unwrap();

@@ -14,8 +14,8 @@ use super::type_name::TypeKind;
 
 /// The contents of the last checkpoint of a file: its types, and how much there is of each.
 ///
-/// Told from the manifest, so blocks are neither read nor verified, and no type of the program is needed. Places in
-/// `types` stand for types.
+/// Told from the manifest, so blocks are neither read nor verified, and no type of the program is needed. Tables, logs
+/// and the others name a type by its place in `types`.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};

@@ -181,6 +181,8 @@ fn keep<T: Hash + Eq + Copy>(kept: &Kept<T>, items: &[T]) -> &'static [T] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
     use super::super::schema::put_layout;
     use super::*;
 

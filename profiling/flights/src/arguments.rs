@@ -50,7 +50,7 @@ pub struct Arguments {
 /// What to do instead of the main job.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
-    /// Looks into a checkpoint file.
+    /// Shows the contents of a checkpoint file of any program, or exports the values of a component.
     Inspect(InspectArguments),
 }
 

@@ -278,6 +278,8 @@ fn csv_has_a_column_for_each_part() {
     let blobs = format!("entity,blob\n{two},ab0001\n{three},090909\n");
     assert_eq!(exported_text(&file, "blob"), blobs);
     assert_eq!(exported_text(&file, "marked"), format!("entity\n{two}\n{four}\n"));
+    let value = format!("entity,value\n{three},{NUMBER}\n");
+    assert_eq!(exported_text(&file, "entity"), value, "no two columns have one name");
     let all = format!("entity\n{one}\n{two}\n{three}\n{four}\n");
     assert_eq!(exported_text(&file, "convoy_engine::Entity"), all);
 }
@@ -481,6 +483,21 @@ fn files_that_cannot_be_read_are_refused_and_exports_stay() {
     assert!(!exported(damaged, "plane", "plane.npy").is_empty());
     shown(&[&file, "--export", "blob", "--to", kept_name]);
     assert_eq!(numpy(&fs::read(&kept).unwrap()).1, 2, "replaced by another");
+}
+
+/// All other components are dropped by their names, and the one to export was dropped as well.
+#[test]
+fn name_that_two_components_have_is_an_error() {
+    let folder = folder("twice");
+    let (file, _) = foreign(&folder);
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(4).rposition(|window| window == b"blob").unwrap();
+    bytes[at..at + 4].copy_from_slice(b"fuel");
+    Checkpoint::mend(&mut bytes);
+    fs::write(&file, &bytes).unwrap();
+    let to = folder.join("rows.csv");
+    let message = "fuel has version 2 in the file and 1 in the schema";
+    refuses(&[&file, "--export", "fuel", "--to", to.to_str().unwrap()], message);
 }
 
 /// Components that the program lacks are kept by their bytes, which nobody has found to be values of their layouts.

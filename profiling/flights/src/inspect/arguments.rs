@@ -4,15 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Shows the contents of a checkpoint file, of any program: schema, tables, events, resources, lists and texts, with
-/// their sizes. Or exports the values of a component.
+/// The checkpoint to look into, and what to do with it.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct InspectArguments {
     /// The checkpoint file.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Show the contents as one JSON object.
+    /// Show types, tables, events, resources, lists and texts with their sizes as one JSON object; as tables if absent.
     #[arg(long, conflicts_with = "export")]
     pub json: bool,
 

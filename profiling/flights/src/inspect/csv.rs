@@ -1,9 +1,10 @@
 //! Comma-separated values: a line with names, and one for each row.
 //!
 //! The first column is `entity`, the handle's bits as a number. The others are named after the component, its fields
-//! and elements: `plane.spots[0]`. Numbers are as Rust prints them, with all their digits; a `bool` is `true` or
-//! `false`, an enum the name of its variant, a text its content, or 16 hexadecimal digits where the file lacks that.
-//! The bytes of a component without a layout are hexadecimal, in one column.
+//! and elements: `plane.spots[0]`; `value` stands for a component that is called `entity`. Numbers are as Rust prints
+//! them, with all their digits; a `bool` is `true` or `false`, an enum the name of its variant, a text its content, or
+//! 16 hexadecimal digits where the file lacks that. The bytes of a component without a layout are hexadecimal, in one
+//! column.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -68,9 +69,9 @@ fn column_names(rows: &Rows<'_>) -> Vec<String> {
     let mut names = Vec::new();
     match rows.layout() {
         Some(layout) => {
-            for_each_name(&rows.of.name, layout, &mut |name| names.push(name.to_owned()));
+            for_each_name(rows.column_name(), layout, &mut |name| names.push(name.to_owned()));
         }
-        None if rows.has_bytes() => names.push(rows.of.name.clone()),
+        None if rows.has_bytes() => names.push(rows.column_name().to_owned()),
         None => {}
     }
     names

@@ -67,13 +67,8 @@ fn write_header(description: &str, rows: u64, output: &mut impl Write) -> io::Re
 fn description_of_rows(rows: &Rows<'_>) -> String {
     let mut text = "[('entity', '<u8')".to_owned();
     if rows.has_bytes() {
-        // Two fields have no one name, and a field without one would be padding.
-        let name = match rows.of.name.as_str() {
-            "" | "entity" => "value",
-            name => name,
-        };
         text.push_str(", (");
-        put_name(name, &mut text);
+        put_name(rows.column_name(), &mut text);
         text.push_str(", ");
         match rows.layout() {
             Some(layout) => put_type(layout, &mut text),

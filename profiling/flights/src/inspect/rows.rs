@@ -33,11 +33,12 @@ impl<'c> Rows<'c> {
         let place = find(contents, name)?;
         let of = &contents.types[place];
         let mut plan = ReadPlan::new();
-        for (other, each) in contents.types.iter().enumerate().skip(1) {
+        for each in &contents.types[1..] {
             // The links of the hierarchy are dropped together or not at all.
             let is_partner = each.is_link && of.is_link;
             match each.kind {
-                TypeKind::Component if other != place && !is_partner => {
+                // Another one of the name is an error of the file, which the reader tells.
+                TypeKind::Component if each.name != name && !is_partner => {
                     plan = plan.drop_type(TypeName::component(&each.name));
                 }
                 TypeKind::Event => plan = plan.drop_type(TypeName::event(&each.name)),
@@ -68,6 +69,14 @@ impl<'c> Rows<'c> {
         Ok(Self { of, count, world, id })
     }
 
+    /// The name of the values, beside the handles in the column `entity`: no two columns have one name.
+    pub(super) fn column_name(&self) -> &'c str {
+        match self.of.name.as_str() {
+            "entity" => "value",
+            name => name,
+        }
+    }
+
     /// Whether values have bytes beside the handles of their entities.
     pub(super) fn has_bytes(&self) -> bool {
         self.of.size > 0 && self.id != ComponentId::ENTITY
@@ -95,15 +104,18 @@ impl<'c> Rows<'c> {
         &self,
         mut visit: impl FnMut(Entity, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut visited = 0;
         // A query for the component would leave out those that are switched off.
         let all = self.world.query_described(&[], &[]).expect("no component is asked for");
         for run in &all {
             for &entity in run.entities().expect("a world has its handles") {
                 if let Ok(bytes) = self.world.get_bytes(entity, self.id) {
                     visit(entity, bytes)?;
+                    visited += 1;
                 }
             }
         }
+        assert_eq!(visited, self.count, "the manifest has the rows of the world");
         Ok(())
     }
 }

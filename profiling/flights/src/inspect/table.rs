@@ -80,7 +80,7 @@ fn write_head(
     };
     writeln!(
         output,
-        "{} blocks of {} in all, of chunks of at most {}{rows}",
+        "{} blocks, {} in all, of chunks of at most {}{rows}",
         count(contents.blocks),
         size(contents.block_bytes),
         bytes(contents.chunk_bytes_max),
