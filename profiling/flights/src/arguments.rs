@@ -41,6 +41,20 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
 
+    /// Run once, with shared snapshots, and save to this file meanwhile: a new one, or that of --resume.
+    #[arg(long, value_name = "FILE", conflicts_with = "report")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Seconds of frames between two checkpoints; a second has 60 frames.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = parse_every)]
+    #[arg(allow_negative_numbers = true, requires = "checkpoint")]
+    pub every: NonZeroU64,
+
+    /// Go on from the last checkpoint of this file, with the arguments of the run that wrote it. Results are those of a
+    /// run that never stopped. Saves nothing without --checkpoint.
+    #[arg(long, value_name = "FILE", conflicts_with = "report")]
+    pub resume: Option<PathBuf>,
+
     /// The types in the copy of each module at 10 Hz in the individual run: those that its convoy
     /// reads, or only its own.
     #[arg(long, value_name = "MASKS", value_enum, default_value_t)]
@@ -161,6 +175,14 @@ fn parse_frames(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| format!("not a whole number from 1 to {}", u64::MAX))
 }
 
+/// Seconds as frames.
+fn parse_every(text: &str) -> Result<NonZeroU64, String> {
+    let frames = text.parse::<f64>().map(|seconds| (seconds * f64::from(FRAMES_PER_S)).ceil());
+    let frames = frames.ok().filter(|frames| (1.0..1e15).contains(frames));
+    let frames = frames.and_then(|frames| NonZeroU64::new(frames as u64));
+    frames.ok_or_else(|| "not a number above 0".to_owned())
+}
+
 fn parse_time_scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if scale > 0.0 && scale <= TIME_SCALE_MAX => Ok(scale),
@@ -255,13 +277,18 @@ mod tests {
             ("--threads", "1025"),
             ("--seed", "x"),
             ("--seed", "-1"),
+            ("--every", "0"),
+            ("--every", "-1"),
+            ("--every", "NaN"),
             ("--individual-masks", "all"),
         ] {
-            let error = parse(&[argument, value]).unwrap_err();
+            let error = parse(&["--checkpoint", "file", argument, value]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{argument} {value}");
             assert!(error.to_string().contains(argument), "{error}");
             assert!(!error.to_string().contains("type"), "no Rust in messages: {error}");
         }
         assert_eq!(parse(&["--unknown"]).unwrap_err().exit_code(), 2);
+        assert!(parse(&["--every", "1"]).is_err(), "of nothing");
+        assert!(parse(&["--resume", "file", "--report", "pages"]).is_err());
     }
 }

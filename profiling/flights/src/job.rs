@@ -2,7 +2,8 @@
 //!
 //! The report goes to standard output, everything else to standard error, so that the report can be
 //! piped. The exit status is 0 if both runs agree, 1 if they differ, and 2 if the job could not be
-//! done; then one line on standard error says why.
+//! done; then one line on standard error says why. A run with checkpoints is one run; there 1 stands for faults of
+//! modules.
 
 use std::collections::TryReserveError;
 use std::error::Error;
@@ -14,13 +15,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use convoy_engine::checkpoint::{Checkpoint, CheckpointError, CheckpointReader};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::{Arguments, Command, ScenarioArguments};
 use crate::input::{LoadError, SkippedRows, Source, load_airports, load_flights};
 use crate::inspect::inspect;
 use crate::measure::{FrameLog, Measurement, measure, warm_up_of};
-use crate::report::{Comparison, Details, Timeline, to_json, to_page, to_table};
+use crate::report::{
+    Comparison, Details, SavedRun, Timeline, to_json, to_page, to_saved_json, to_saved_table,
+    to_table,
+};
+use crate::saving::{IDENTITY, Identity, Saver, SavingError};
 use crate::scenario::{Scenario, ScenarioError, Sharing};
 use crate::traffic::Timetable;
 
@@ -40,6 +46,13 @@ pub enum JobError {
     Scenario(ScenarioError),
     /// The report can't be written.
     Output(io::Error),
+    /// A checkpoint can't be read, or no more can be written.
+    Checkpoint {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        error: Box<dyn Error + Send + Sync>,
+    },
     /// There is no memory to keep each frame for the page.
     Log(TryReserveError),
     /// The page can't be drawn or written.
@@ -57,6 +70,7 @@ impl fmt::Display for JobError {
             Self::Load(error) => error.fmt(formatter),
             Self::Scenario(error) => error.fmt(formatter),
             Self::Output(error) => write!(formatter, "the report can't be written: {error}"),
+            Self::Checkpoint { path, error } => write!(formatter, "{}: {error}", path.display()),
             Self::Log(error) => write!(formatter, "--report keeps each frame: {error}"),
             Self::Page { path, error } => {
                 write!(formatter, "{} can't be written: {error}", path.display())
@@ -72,7 +86,7 @@ impl Error for JobError {
             Self::Scenario(error) => Some(error),
             Self::Output(error) => Some(error),
             Self::Log(error) => Some(error),
-            Self::Page { error, .. } => Some(&**error),
+            Self::Checkpoint { error, .. } | Self::Page { error, .. } => Some(&**error),
         }
     }
 }
@@ -113,7 +127,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if let Some(Command::Inspect(arguments)) = &arguments.command {
         return inspect(arguments).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
     }
-    match compare_and_publish(arguments) {
+    let is_saved = arguments.checkpoint.is_some() || arguments.resume.is_some();
+    match if is_saved { run_saved(arguments) } else { compare_and_publish(arguments) } {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             note("the runs differ: see the results of the modules");
@@ -208,6 +223,94 @@ fn compare_and_publish(arguments: &Arguments) -> Result<bool, JobError> {
     publish(arguments, &comparison)
 }
 
+/// Runs the scenario once, from the beginning or from a checkpoint, and saves it meanwhile if that is asked for.
+fn run_saved(arguments: &Arguments) -> Result<bool, JobError> {
+    let failed = |path: &Path, error: Box<dyn Error + Send + Sync>| JobError::Checkpoint {
+        path: path.to_owned(),
+        error,
+    };
+    let resumed = arguments.resume.as_deref().map(|path| match CheckpointReader::open(path) {
+        // The run that wrote it was ended before its first checkpoint.
+        Err(CheckpointError::Empty) => Ok(None),
+        opened => {
+            opened.map(|reader| Some((path, reader))).map_err(|error| failed(path, error.into()))
+        }
+    });
+    let resumed = resumed.transpose()?.flatten();
+    // Before the input, so that there is a file to go on from as early as can be.
+    let saved = arguments.checkpoint.as_deref().map(|path| {
+        let opened = match arguments.resume.as_deref().is_some_and(|resume| is_same(resume, path)) {
+            true => Checkpoint::open(path),
+            false => Checkpoint::create(path),
+        };
+        opened.map(|checkpoint| (path, checkpoint)).map_err(|error| failed(path, error.into()))
+    });
+    let saved = saved.transpose()?;
+    let (settings, frames) = (&arguments.scenario, arguments.scenario.frames.get());
+    let prepared = prepare(settings)?;
+    let (timetable, config) = (Arc::clone(&prepared.timetable), settings.config(Sharing::Convoy));
+    let identity = Identity::new(&timetable, &config);
+    let mut scenario = match &resumed {
+        Some((path, reader)) => {
+            let is_ours = identity.check(reader.attachment(IDENTITY));
+            is_ours.map_err(|error| failed(path, error.into()))?;
+            let resumed = Scenario::resume(timetable, config, reader);
+            resumed.map_err(|error| failed(path, error.into()))?
+        }
+        None => Scenario::new(timetable, config)?,
+    };
+    let resumed_after = scenario.world().tick();
+    if let Some((path, _)) = resumed.as_ref().filter(|_| resumed_after > frames) {
+        let error = format!("it is of frame {resumed_after}, after the last of --frames {frames}");
+        return Err(failed(path, error.into()));
+    }
+    let saver = saved.map(|(path, checkpoint)| {
+        let saver = Saver::new(checkpoint, arguments.every, identity.to_bytes());
+        saver.map(|saver| (path, saver)).map_err(|error| failed(path, error.into()))
+    });
+    let mut saver = saver.transpose()?;
+    let note_failure = |path: &Path, saved: Result<(), SavingError>| {
+        if let Err(error) = saved {
+            note(&format!("no checkpoint to {}: {error}", path.display()));
+        }
+    };
+    if let Some((path, saver)) = &mut saver {
+        note_failure(path, saver.offer(&mut scenario));
+    }
+    let progress = progress_bar(frames, "convoy");
+    let run = measure(&mut scenario, frames, |frame| {
+        if let Some((path, saver)) = &mut saver {
+            note_failure(path, saver.offer(frame.scenario));
+        }
+        if frame.number % PROGRESS_FRAMES == 0 {
+            progress.set_position(frame.number);
+        }
+    })?;
+    progress.finish_and_clear();
+    if let Some((path, saver)) = &mut saver {
+        note_failure(path, saver.wait());
+    }
+    let saved = SavedRun {
+        flights: prepared.timetable.flights().len(),
+        skipped_rows: prepared.skipped_rows,
+        resumed_after,
+        run,
+        costs: saver.map(|(_, saver)| saver.costs()),
+    };
+    let has_faults = saved.run.faults > 0;
+    print(&match arguments.json {
+        true => format!("{}\n", to_saved_json(&saved)),
+        false => to_saved_table(&saved),
+    })?;
+    Ok(!has_faults)
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let (real, other_real) = (fs::canonicalize(one), fs::canonicalize(other));
+    one == other || real.is_ok_and(|real| other_real.is_ok_and(|other| real == other))
+}
+
 /// Makes the folder for a page, and its file.
 fn open_page(folder: &Path) -> Result<(PathBuf, File), JobError> {
     let path = folder.join("index.html");
@@ -272,8 +375,13 @@ fn progress_bar(frames: u64, name: &'static str) -> ProgressBar {
 fn publish(arguments: &Arguments, comparison: &Comparison) -> Result<bool, JobError> {
     let report =
         if arguments.json { format!("{}\n", to_json(comparison)) } else { to_table(comparison) };
+    print(&report)?;
+    Ok(comparison.results_equal())
+}
+
+/// Writes a report to standard output.
+fn print(report: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(report.as_bytes())?;
-    output.flush()?;
-    Ok(comparison.results_equal())
+    output.flush()
 }

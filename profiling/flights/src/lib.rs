@@ -9,6 +9,7 @@
 //! inspect    looks into checkpoint files of any program
 //! report     the table and the JSON object
 //! measure    the cost of a run: times, bytes, allocations
+//! saving     checkpoints of a run, written beside it
 //! scenario   a world with its traffic and its modules, stepped frame by frame
 //! modules    watches of the traffic
 //! traffic    flights as entities that depart, fly and land
@@ -36,6 +37,7 @@ pub mod measure;
 pub mod modules;
 pub mod profile;
 pub mod report;
+pub mod saving;
 pub mod scenario;
 pub mod stretches;
 pub mod traffic;

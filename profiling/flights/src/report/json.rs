@@ -57,6 +57,6 @@ pub fn to_json(comparison: &Comparison) -> Value {
     })
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
