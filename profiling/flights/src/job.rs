@@ -33,6 +33,9 @@ use crate::traffic::Timetable;
 /// The status of a job that could not be done.
 const EXIT_UNUSABLE: u8 = 2;
 
+/// Why a file that is there is not saved to.
+const EXISTS: &str = "there already: name it by --resume as well to go on from it, or remove it";
+
 /// Frames between two updates of the progress bar.
 const PROGRESS_FRAMES: u64 = 64;
 
@@ -243,7 +246,10 @@ fn run_saved(arguments: &Arguments) -> Result<bool, JobError> {
             true => Checkpoint::open(path),
             false => Checkpoint::create(path),
         };
-        opened.map(|checkpoint| (path, checkpoint)).map_err(|error| failed(path, error.into()))
+        opened.map(|checkpoint| (path, checkpoint)).map_err(|error| match error {
+            CheckpointError::Exists(_) => failed(path, EXISTS.into()),
+            error => failed(path, error.into()),
+        })
     });
     let saved = saved.transpose()?;
     let (settings, frames) = (&arguments.scenario, arguments.scenario.frames.get());

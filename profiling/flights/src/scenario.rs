@@ -282,23 +282,23 @@ impl Scenario {
         Ok(())
     }
 
-    /// A view of everything, from `pool`, for a checkpoint. The state of the host is appended to `state`. `None` on a
-    /// frame after which the host is not at rest.
+    /// Whether the scenario can be saved after this frame: [`ModuleHost::is_at_rest`].
+    pub fn is_at_rest(&self) -> bool {
+        self.host.is_at_rest()
+    }
+
+    /// A view of everything, from `pool`, for a checkpoint.
+    pub fn capture(&mut self, pool: &SnapshotPool) -> View {
+        self.world.capture(ComponentMask::ALL, pool)
+    }
+
+    /// Appends the state of the host to `state`. It goes with `view`, which was captured after the same frame.
     ///
     /// # Errors
     ///
-    /// When a module can't save its state.
-    pub fn save(
-        &mut self,
-        pool: &SnapshotPool,
-        state: &mut Vec<u8>,
-    ) -> Result<Option<View>, HostError> {
-        if !self.host.is_at_rest() {
-            return Ok(None);
-        }
-        let view = self.world.capture(ComponentMask::ALL, pool);
-        self.host.save(&view, state)?;
-        Ok(Some(view))
+    /// When the scenario is not at rest, or a module can't save its state.
+    pub fn save(&mut self, view: &View, state: &mut Vec<u8>) -> Result<(), HostError> {
+        self.host.save(view, state)
     }
 
     /// Waits for the modules that are still running. Results are complete afterwards.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::format::{bytes, count, time, time_per_frame};
+use super::format::{bytes, count, time_per_frame};
 use super::json::nanoseconds;
 use crate::measure::Measurement;
 use crate::saving::SavingCosts;
@@ -44,10 +44,10 @@ pub fn to_saved_table(saved: &SavedRun) -> String {
         lines.push(("whole frame, with waits for modules", per_frame(run.frame_time)));
     }
     if let Some(costs) = &saved.costs {
-        let each = time_per_frame(costs.thread_time, costs.checkpoints);
+        let each = |total| time_per_frame(total, costs.checkpoints);
         lines.push(("checkpoints", count(costs.checkpoints)));
-        lines.push(("simulation's thread, per checkpoint", each));
-        lines.push(("simulation's thread, at most", time(costs.thread_time_max)));
+        lines.push(("capture, per checkpoint", each(costs.capture_time)));
+        lines.push(("states of modules, per checkpoint", each(costs.state_time)));
         lines.push(("written in all", bytes(costs.bytes_written as usize)));
         lines.push(("file", bytes(costs.file_bytes as usize)));
         if costs.failed > 0 {
@@ -87,8 +87,8 @@ pub fn to_saved_json(saved: &SavedRun) -> Value {
         json!({
             "completed": costs.checkpoints,
             "failed": costs.failed,
-            "thread_ns": nanoseconds(costs.thread_time),
-            "thread_ns_max": nanoseconds(costs.thread_time_max),
+            "capture_ns": nanoseconds(costs.capture_time),
+            "state_ns": nanoseconds(costs.state_time),
             "bytes_written": costs.bytes_written,
             "file_bytes": costs.file_bytes,
         })
