@@ -11,7 +11,7 @@
 //! Records are little-endian and gathered in packets. A packet that is full, and the last one of a
 //! run, is sent: added to the ledger. Nothing is rounded, so a receiver has the exact positions.
 
-use bytemuck::{Zeroable, bytes_of, try_pod_read_unaligned};
+use bytemuck::{Zeroable, bytes_of, cast, try_pod_read_unaligned};
 use convoy_engine::Entity;
 use convoy_engine::host::{LoadError, Module, ModuleContext, Rate};
 
@@ -87,8 +87,7 @@ impl Module for Egress {
         let mut state = StateWriter::default();
         self.ledger.put(&mut state);
         let sent = self.sent.iter().enumerate();
-        let sent =
-            sent.filter(|(_, position)| bytes_of(*position) != bytes_of(&Position::zeroed()));
+        let sent = sent.filter(|(_, position)| cast::<Position, [u64; 2]>(**position) != [0; 2]);
         for (slot, position) in sent {
             state.number(slot as u64);
             state.piece(bytes_of(position));

@@ -77,8 +77,8 @@ struct Reply {
     outcome: Result<CheckpointReport, CheckpointError>,
 }
 
-/// Writes a checkpoint of a scenario every so many frames, on a thread of its own: on the first frame from then on after
-/// which the host is at rest and the checkpoint before is written.
+/// Writes a checkpoint of a scenario every so many frames, on a thread of its own: on the first frame from then on
+/// after which the host is at rest and the checkpoint before is written.
 #[derive(Debug)]
 pub struct Saver {
     every: NonZeroU64,
