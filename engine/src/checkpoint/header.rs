@@ -20,6 +20,8 @@ const SLOT_BYTES: usize = 2 * COPY_BYTES;
 /// Bytes of an entry of the list of blocks, and of that of texts.
 pub(super) const BLOCK_BYTES: u64 = 16;
 pub(super) const TEXT_BYTES: u64 = 24;
+/// Bytes of a page: blocks of as many begin on one.
+pub(super) const PAGE_BYTES: usize = 4096;
 /// Where blocks begin.
 pub(super) const HEADERS_BYTES: u64 = 2 * SLOT_BYTES as u64;
 

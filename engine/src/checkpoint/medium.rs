@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::CheckpointError;
@@ -56,6 +56,19 @@ pub trait Medium {
     ///
     /// When not all could be written. Some may have been.
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes all of `pieces`, one behind the other, from `at` on. A file takes them in one call of the system.
+    ///
+    /// # Errors
+    ///
+    /// As [`Medium::write_at`].
+    fn write_pieces_at(&mut self, mut at: u64, pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        for piece in pieces {
+            self.write_at(at, piece)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
 
     /// Makes all that was written last: when this returns, no loss of power takes it away.
     ///
@@ -232,7 +245,7 @@ impl Medium for DiskFile {
 
     #[cfg(not(unix))]
     fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
-        use io::{Read, Seek, SeekFrom};
+        use io::Read;
         let mut file = &self.file;
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(buffer)
@@ -245,9 +258,22 @@ impl Medium for DiskFile {
 
     #[cfg(not(unix))]
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        use io::{Seek, SeekFrom, Write};
         self.file.seek(SeekFrom::Start(at))?;
         self.file.write_all(bytes)
+    }
+
+    fn write_pieces_at(&mut self, at: u64, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(at))?;
+        while !pieces.is_empty() {
+            match file.write_vectored(pieces) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -124,6 +124,7 @@ pub(crate) mod describe;
 pub(crate) mod error;
 pub(crate) mod evolve;
 pub(crate) mod header;
+pub(crate) mod joined;
 pub(crate) mod load;
 pub(crate) mod manifest;
 pub(crate) mod map;

@@ -25,12 +25,11 @@ use crate::world::index::{EntityIndex, Slot};
 use super::columns::{Key, for_each_column, is_blank, runs};
 use super::describe::{describe, describe_attachments};
 use super::error::{CheckpointError, CheckpointPart};
-use super::header::{HEADERS_BYTES, Header, Headers};
+use super::header::{HEADERS_BYTES, Header, Headers, PAGE_BYTES};
+use super::joined::Joined;
 use super::manifest::{Block, TextBlock};
 use super::medium::{DiskFile, Medium};
 
-/// Bytes of a page: blocks of as many begin on one.
-pub(super) const PAGE_BYTES: usize = 4096;
 /// The alignment of all others.
 pub(super) const SMALL_ALIGN: usize = 128;
 /// Bytes of small blocks that are written at once.
@@ -58,7 +57,7 @@ pub struct CheckpointReport {
 pub struct CheckpointProgress {
     /// Chunks of the view.
     pub chunks: u64,
-    /// Chunks that are in the file, or were written to it.
+    /// Chunks that are in the file, were written to it, or go there with the next ones.
     pub chunks_done: u64,
     /// Bytes that were written.
     pub bytes_written: u64,
@@ -305,8 +304,9 @@ impl<M: Medium> Checkpoint<M> {
         let progress =
             CheckpointProgress { chunks: frozen.chunks().len() as u64, ..Default::default() };
         let appender = Appender { medium, end: header.end.max(HEADERS_BYTES), bytes: 0 };
+        let joined = Joined::new();
         let mut writing =
-            Writing { appender, frozen, last, next, small, each, progress, written: 0 };
+            Writing { appender, joined, frozen, last, next, small, each, progress, written: 0 };
         writing.note_unsettled();
         writing.write_columns()?;
         writing.write_texts()?;
@@ -393,11 +393,26 @@ impl<M: Medium> Appender<'_, M> {
         self.bytes += bytes.len() as u64;
         Ok(at)
     }
+
+    /// Appends blocks at the next page.
+    fn append_joined(&mut self, joined: &mut Joined<'_>) -> Result<(), CheckpointError> {
+        let pieces = joined.take();
+        if !pieces.is_empty() {
+            let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+            let at = self.end.next_multiple_of(PAGE_BYTES as u64);
+            self.medium.write_pieces_at(at, pieces)?;
+            self.end = at + bytes as u64;
+            self.bytes += bytes as u64;
+        }
+        Ok(())
+    }
 }
 
 /// A checkpoint under way, before its manifest.
 struct Writing<'a, 'm, M, E> {
     appender: Appender<'m, M>,
+    /// Large blocks that are not written yet.
+    joined: Joined<'a>,
     frozen: &'a Frozen,
     last: &'a Commit,
     next: &'a mut Commit,
@@ -412,7 +427,7 @@ struct Writing<'a, 'm, M, E> {
 /// A block that is written once the large ones are.
 const PENDING: Block = Block { at: u64::MAX, hash: 0 };
 
-impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_, M, E> {
+impl<'a, M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'a, '_, M, E> {
     fn note_unsettled(&mut self) {
         let slots = self.frozen.index().unwrap_or(Rows::EMPTY);
         self.next.unsettled = EntityIndex::unsettled(&slots, &self.frozen.index_state().head);
@@ -443,6 +458,7 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
             let known = self.known(key, &rows, first);
             self.write_column(key, &rows, first, known)
         })?;
+        self.appender.append_joined(&mut self.joined)?;
         let mut number = 0;
         for_each_column(frozen, |_, rows, _| {
             number += 1;
@@ -479,7 +495,7 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
     fn write_column(
         &mut self,
         key: Key,
-        rows: &Rows<'_>,
+        rows: &Rows<'a>,
         first: u64,
         known: Option<KnownColumn>,
     ) -> Result<(), CheckpointError> {
@@ -494,6 +510,7 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
                 None if is_unsettled => {
                     let slots = self.settled(rows, &run);
                     let bytes = bytemuck::cast_slice::<Slot, u8>(&slots);
+                    self.appender.append_joined(&mut self.joined)?;
                     let at = self.appender.append(bytes, PAGE_BYTES)?;
                     self.written += 1;
                     Block { at, hash: hash_bytes(bytes) }
@@ -503,7 +520,7 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
                 None => {
                     let bytes = rows.bytes(run);
                     let hash = hash_bytes(bytes);
-                    let at = self.appender.append(bytes, PAGE_BYTES)?;
+                    let at = self.join(bytes)?;
                     self.written += 1;
                     Block { at, hash }
                 }
@@ -514,6 +531,15 @@ impl<M: Medium, E: FnMut(&CheckpointProgress) -> ControlFlow<()>> Writing<'_, '_
             }
         }
         Ok(())
+    }
+
+    /// Appends a large block, together with its neighbours. Returns where.
+    fn join(&mut self, bytes: &'a [u8]) -> Result<u64, CheckpointError> {
+        if !self.joined.has_room() {
+            self.appender.append_joined(&mut self.joined)?;
+        }
+        let first = self.appender.end.next_multiple_of(PAGE_BYTES as u64);
+        Ok(first + self.joined.add(bytes) as u64)
     }
 
     /// The block of the last commit that has the rows of a chunk, if nothing was written since.
