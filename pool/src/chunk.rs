@@ -34,6 +34,7 @@ impl ChunkPtr {
     }
 
     /// The chunk that starts `bytes` further on, in the same slab.
+    #[inline]
     pub(crate) fn offset(self, bytes: usize) -> ChunkPtr {
         let start = NonNull::new(self.as_ptr().wrapping_add(bytes));
         ChunkPtr::from_aligned(start.expect("a slab does not wrap around the address space"))

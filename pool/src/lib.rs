@@ -86,5 +86,5 @@ pub use lease::{Lease, VacantCell, Watch};
 pub use publication::Publication;
 pub use scratch::{Scratch, ScratchSlice};
 pub use size_class::{CHUNK_ALIGN, SizeClass};
-pub use slab::Mapping;
+pub use slab::{FileChunks, Mapping};
 pub use statistics::{ArenaStatistics, CellPoolStatistics, ScratchStatistics};

@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -74,6 +75,25 @@ impl Slab {
     }
 }
 
+/// The chunks that a mapped file can be cut into. See [`Mapping::file_chunks`].
+#[derive(Clone, Copy, Debug)]
+pub struct FileChunks<'m> {
+    /// The start of the file, and its bytes. A slab neither moves nor changes its size.
+    range: Option<(ChunkPtr, usize)>,
+    mapping: PhantomData<&'m Mapping>,
+}
+
+impl FileChunks<'_> {
+    /// The chunk of so many bytes that begins at `offset`, if they are in the file and it is aligned.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, offset: usize, bytes: usize) -> Option<ChunkPtr> {
+        let (start, all) = self.range?;
+        let is_inside = offset <= all && bytes <= all - offset;
+        (is_inside && offset.is_multiple_of(CHUNK_ALIGN)).then(|| start.offset(offset))
+    }
+}
+
 /// All slabs of one arena. Holding it keeps their memory mapped (`resident`): a snapshot clones
 /// the `Arc` and may outlive the arena and the world.
 #[derive(Debug, Default)]
@@ -93,7 +113,7 @@ impl Mapping {
     }
 
     /// Maps the first `bytes` of a file to be read, as one slab that no arena cuts: its chunks are named by
-    /// [`Mapping::chunk_of_file`]. Readers answer for the file: it must not be written or cut short.
+    /// [`Mapping::file_chunks`]. Readers answer for the file: it must not be written or cut short.
     ///
     /// # Errors
     ///
@@ -106,13 +126,11 @@ impl Mapping {
         Ok(Self { slabs, mapped_bytes: AtomicUsize::new(bytes) })
     }
 
-    /// The chunk of so many bytes that begins at `offset` in a mapped file, if they are in it and it is aligned.
+    /// The chunks of a mapped file, which is the first slab of its mapping.
     #[must_use]
-    pub fn chunk_of_file(&self, offset: usize, bytes: usize) -> Option<ChunkPtr> {
-        let slabs = self.lock();
-        let slab = slabs.first()?;
-        let is_inside = offset.checked_add(bytes).is_some_and(|end| end <= slab.bytes);
-        (is_inside && offset.is_multiple_of(CHUNK_ALIGN)).then(|| slab.start.offset(offset))
+    pub fn file_chunks(&self) -> FileChunks<'_> {
+        let range = self.lock().first().map(|slab| (slab.start, slab.bytes));
+        FileChunks { range, mapping: PhantomData }
     }
 
     /// Adds a slab and returns its start.

@@ -404,28 +404,25 @@ fn place_blocks(
 ) -> Result<Vec<ChunkEntry>, CheckpointError> {
     let malformed = || CheckpointError::Malformed { part: CheckpointPart::Manifest };
     let mut entries = Vec::with_capacity(manifest.blocks.len());
-    let mut blank = None;
+    let (chunks, mut blank) = (mapping.file_chunks(), None);
     let mut place = |record: &ColumnRecord, info: &ComponentInfo, rows_log2: u8| {
         assert_eq!(entries.len(), record.blocks.start, "columns have blocks in their order");
         if record.rows > 0 && record.rows_log2 != rows_log2 {
             return Err(malformed());
         }
+        let Some((rows, _)) = record.blocks(&manifest.blocks).next() else { return Ok(()) };
+        // A chunk with others behind it is a full one, and all are of one class.
+        let class = SizeClass::for_bytes(rows.len() * record.size)?;
         for (rows, block) in record.blocks(&manifest.blocks) {
             if *block == Block::BLANK {
-                // A chunk of slots has as many bytes as the first one, which is in the file.
-                let column = Column::new(ComponentId::ENTITY, info);
-                let entry = blank.map_or_else(|| column.blank_entry(Slot::UNUSED), Ok)?;
+                let entry = blank.map_or_else(|| blank_entry(info), Ok)?;
                 blank = Some(entry);
                 entries.push(entry);
                 continue;
             }
             let bytes = rows.len() * record.size;
             let at = usize::try_from(block.at).unwrap_or(usize::MAX);
-            let chunk = mapping.chunk_of_file(at, bytes).ok_or_else(malformed)?;
-            // A chunk with others beside it is a full one.
-            let is_alone = record.blocks.len() == 1;
-            let full = if is_alone { bytes } else { record.size << record.rows_log2 };
-            let class = SizeClass::for_bytes(full)?;
+            let chunk = chunks.get(at, bytes).ok_or_else(malformed)?;
             entries.push(ChunkEntry::new(chunk, class, epoch, epoch));
         }
         Ok(())
@@ -456,4 +453,10 @@ fn place_blocks(
         place(own, &owners, owners.rows_log2())?;
     }
     Ok(entries)
+}
+
+/// The entry of a chunk of slots that were never used. It has as many bytes as the first one, which is in the file.
+#[cold]
+fn blank_entry(info: &ComponentInfo) -> Result<ChunkEntry, CheckpointError> {
+    Ok(Column::new(ComponentId::ENTITY, info).blank_entry(Slot::UNUSED)?)
 }
