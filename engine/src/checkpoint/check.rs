@@ -1,6 +1,8 @@
 //! The checks of a world that was read, or of columns of a file that is mapped, before anybody has them: rows and slots
 //! name each other, free slots form one chain, links form families, and blocks of lists have one owner.
 
+use std::ops::Range;
+
 use crate::storage::component::{Kind, Registry};
 use crate::storage::frozen::Frozen;
 use crate::storage::heap::Blocks;
@@ -12,8 +14,9 @@ use crate::storage::{ComponentId, Entity};
 use crate::world::World;
 use crate::world::families::{Families, are_sound_families};
 use crate::world::index::Slot;
-use crate::world::index::delta::{Slots, is_sound_head, may_hold};
+use crate::world::index::delta::{Slots, count_in_order, is_sound_head, may_hold};
 
+use super::columns::runs;
 use super::error::{CheckpointError, CheckpointPart};
 
 /// Columns that come from a file.
@@ -97,35 +100,56 @@ impl<'c> Contents<'c> {
 
     /// All checks, of contents whose index goes on with `state`.
     pub(super) fn check(self, state: &IndexState) -> Result<(), CheckpointError> {
-        self.check_entities(state)?;
+        self.check_entities(state, |_| Ok(()))?;
         self.check_links()?;
         self.registry().lists().try_for_each(|(list, _)| self.check_lists(list))
     }
 
     /// Each slot with an entity names a row that has its handle, and there are as many as rows: so each row is named,
-    /// too. Free slots and counters are sound.
-    pub(super) fn check_entities(self, state: &IndexState) -> Result<(), CheckpointError> {
+    /// too. Free slots and counters are sound. Each chunk of slots is handed to `before` before it is looked at.
+    pub(super) fn check_entities(
+        self,
+        state: &IndexState,
+        mut before: impl FnMut(Range<usize>) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
         let slots = self.slots();
         let tables: Vec<Rows<'_>> = (0..self.tables()).map(|table| self.entities(table)).collect();
         let (mut alive, mut known) = (0, 0..0);
         // The handles of one chunk: slots that follow each other mostly name rows that do.
         let (mut table, mut start, mut near) = (0, 0, &[][..]);
-        let all = slots.runs::<Slot>(0..slots.len()).flatten();
-        for (index, &slot) in all.enumerate() {
-            let is_sound = may_hold(state, &mut known, index as u32, slot)
-                && slot.occupant(index).is_none_or(|(entity, at)| {
-                    alive += 1;
-                    let (number, row) = (at.archetype.index(), at.row as usize);
-                    if number != table || row.wrapping_sub(start) >= near.len() {
-                        let rows = tables.get(number).filter(|rows| row < rows.len());
-                        let Some(rows) = rows else { return false };
-                        (table, start) = (number, rows.start_of_chunk(row));
-                        near = rows.chunk_from::<Entity>(start);
-                    }
-                    near[row - start] == entity
-                });
-            if !is_sound {
-                return malformed(CheckpointPart::Index);
+        for run in runs(&slots) {
+            before(run.clone())?;
+            let (first, chunk) = (run.start, slots.run::<Slot>(run));
+            let mut next = 0;
+            while let Some(&slot) = chunk.get(next) {
+                let index = first + next;
+                // Those of lanes that nobody has used yet lie in long rows.
+                if slot == Slot::UNUSED {
+                    next += 1;
+                    continue;
+                }
+                if !may_hold(state, &mut known, index as u32, slot) {
+                    return malformed(CheckpointPart::Index);
+                }
+                let Some((_, at)) = slot.occupant(index) else {
+                    next += 1;
+                    continue;
+                };
+                let (number, row) = (at.archetype.index(), at.row as usize);
+                if number != table || row.wrapping_sub(start) >= near.len() {
+                    let rows = tables.get(number).filter(|rows| row < rows.len());
+                    let Some(rows) = rows else { return malformed(CheckpointPart::Index) };
+                    (table, start) = (number, rows.start_of_chunk(row));
+                    near = rows.chunk_from::<Entity>(start);
+                }
+                // This slot, and those behind it that may hold an entity as well.
+                let end = (known.end as usize).saturating_sub(first).clamp(next + 1, chunk.len());
+                let entities = &near[row - start..];
+                let count = count_in_order(&chunk[next..end], index as u32, entities, at);
+                if count == 0 {
+                    return malformed(CheckpointPart::Index);
+                }
+                (alive, next) = (alive + count, next + count);
             }
         }
         let rows: usize = (0..self.tables()).map(|table| self.rows(table)).sum();

@@ -355,10 +355,13 @@ impl MappedCheckpoint {
         let contents = Contents::Snapshot(frozen);
         if new.contains(ComponentId::ENTITY) {
             let slots = frozen.index().unwrap_or(Rows::EMPTY);
-            if let Some(record) = &manifest.index {
-                self.verify_rows(&slots, record, None, CheckpointPart::Index)?;
-            }
-            contents.check_entities(&manifest.index_state)?;
+            let mut blocks =
+                manifest.index.iter().flat_map(|record| record.blocks(&manifest.blocks));
+            contents.check_entities(&manifest.index_state, |run| {
+                let (rows, block) = blocks.next().expect("each chunk of slots is a block");
+                assert_eq!(rows, run, "blocks are as chunks are");
+                self.verify_block(slots.bytes(run), block, None, CheckpointPart::Index)
+            })?;
         }
         let links = [
             registry.id_of::<ChildOf>(Kind::Component),
@@ -379,18 +382,25 @@ impl MappedCheckpoint {
         id: Option<ComponentId>,
         part: CheckpointPart,
     ) -> Result<(), CheckpointError> {
+        let mut blocks = record.blocks(&self.manifest.blocks);
+        blocks.try_for_each(|(run, block)| self.verify_block(rows.bytes(run), block, id, part))
+    }
+
+    fn verify_block(
+        &self,
+        bytes: &[u8],
+        block: &Block,
+        id: Option<ComponentId>,
+        part: CheckpointPart,
+    ) -> Result<(), CheckpointError> {
         let registry = &self.catalog.registry;
-        let blocks = record.blocks(&self.manifest.blocks);
-        for (run, block) in blocks.filter(|(_, block)| **block != Block::BLANK) {
-            let bytes = rows.bytes(run);
-            if hash_bytes(bytes) != block.hash {
-                return Err(CheckpointError::Damaged { part, at: block.at });
-            }
-            if let Some(id) = id.filter(|&id| registry.values(id, bytes).is_none()) {
-                return Err(CheckpointError::Value { component: registry.info(id).name() });
-            }
+        if *block != Block::BLANK && hash_bytes(bytes) != block.hash {
+            return Err(CheckpointError::Damaged { part, at: block.at });
         }
-        Ok(())
+        match id.filter(|&id| registry.values(id, bytes).is_none()) {
+            Some(id) => Err(CheckpointError::Value { component: registry.info(id).name() }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -69,6 +69,26 @@ pub(crate) fn may_hold(state: &IndexState, known: &mut Range<u32>, index: u32, s
             }))
 }
 
+/// How many of `slots`, the first of which is that of `index`, are those of `entities`, which lie side by side from
+/// `at` on.
+#[inline]
+pub(crate) fn count_in_order(
+    slots: &[Slot],
+    index: u32,
+    entities: &[Entity],
+    at: Location,
+) -> usize {
+    let number = at.archetype.index() as u32;
+    let pairs = slots.iter().zip(entities).zip(0..);
+    let in_order = pairs.take_while(|&((slot, &entity), offset)| {
+        slot.archetype == number
+            && slot.row == at.row + offset
+            && slot.generation > 0
+            && entity == Entity::new(index + offset, slot.generation)
+    });
+    in_order.count()
+}
+
 /// Whether the index was given out under this head.
 fn is_given(state: &IndexState, index: u32) -> bool {
     match lane_of(index) {
