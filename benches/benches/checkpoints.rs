@@ -2,7 +2,7 @@
 //!
 //! Files are in the page cache, and nothing is flushed to the disk: how long that takes is its affair. `pwrite +
 //! hash` writes as many bytes in pieces of 16 KiB, each hashed before, and `pread + hash` reads them into one buffer,
-//! or, in `new memory`, into as much memory as they are.
+//! or, in `new memory`, into as much memory as they are, which has huge pages in `new huge pages`, as worlds have.
 
 #![allow(unsafe_code, reason = "vouches for files that nobody else has")]
 
@@ -10,7 +10,7 @@ mod common;
 
 use std::env::temp_dir;
 use std::fs::{File, OpenOptions, remove_file};
-use std::io;
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process;
@@ -18,7 +18,7 @@ use std::process;
 use convoy_engine::checkpoint::{Checkpoint, Medium};
 use convoy_engine::schema::{Schema, TypeEntry};
 use convoy_engine::{ComponentMask, Entity, SnapshotPool, View, World, WorldConfig};
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use rapidhash::v3::rapidhash_v3;
 
 use common::components::{Health, Mass, Position, Rotation, Transform};
@@ -74,6 +74,15 @@ impl Medium for CachedFile {
 
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, at)
+    }
+
+    fn write_pieces_at(&mut self, at: u64, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(at))?;
+        while !pieces.is_empty() {
+            let written = self.file.write_vectored(pieces)?;
+            IoSlice::advance_slices(&mut pieces, written);
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -235,6 +244,24 @@ fn read(group: &mut Group<'_>) {
     );
     bench_prepared(
         group,
+        ("pread + hash, new huge pages", "read_1m"),
+        file,
+        |_| (),
+        |file, ()| {
+            let mut bytes = MmapMut::map_anon(ENTITIES * ROW_BYTES).expect("there is memory");
+            #[cfg(target_os = "linux")]
+            let _declined = bytes.advise(memmap2::Advice::HugePage);
+            let (mut at, mut hash) = (0, 0);
+            for piece in bytes.chunks_mut(PIECE_BYTES) {
+                file.read_at(at, piece).expect("the file has them");
+                hash ^= rapidhash_v3(piece);
+                at += piece.len() as u64;
+            }
+            (bytes, hash)
+        },
+    );
+    bench_prepared(
+        group,
         ("convoy", "read_1m"),
         || saved("read"),
         |_| (),
@@ -245,7 +272,8 @@ fn read(group: &mut Group<'_>) {
     );
 }
 
-/// `hash` maps as many bytes and hashes them: those of one column, or all. All of them were read before.
+/// `hash` maps as many bytes and hashes them: those of one column, or all. All of them were read before. `hash + sum`
+/// adds up as many numbers afterwards as the query does, one after the other.
 fn map(group: &mut Group<'_>) {
     let config = || WorldConfig::default().schema(schema());
     let open = |file: &CachedFile| {
@@ -271,6 +299,24 @@ fn map(group: &mut Group<'_>) {
             },
         );
     }
+    bench_prepared(
+        group,
+        ("hash + sum", "map_one_column_of_1m"),
+        || {
+            let mut file = CachedFile::new("summed");
+            file.write_at(0, &plain()).expect("there is room on the disk");
+            file
+        },
+        |_| (),
+        |file, ()| {
+            // SAFETY: nobody else has the file.
+            let map = unsafe { Mmap::map(&file.file) }.expect("the system maps files");
+            let bytes = &map[..12 * ENTITIES];
+            let hash = bytes.chunks(PIECE_BYTES).fold(0, |hash, piece| hash ^ rapidhash_v3(piece));
+            let rows: &[[f32; 3]] = bytemuck::cast_slice(bytes);
+            (hash, rows.iter().map(|row| row[0]).sum::<f32>())
+        },
+    );
     bench_prepared(
         group,
         ("convoy", "map_one_column_of_1m"),
