@@ -628,3 +628,38 @@ fn a_world_goes_on_while_another_thread_saves_it() {
         assert_eq!(loaded.state_hash(), hash);
     }
 }
+
+/// They belong to one checkpoint, stay with it over a compaction, and are damaged as all else is.
+#[test]
+fn bytes_of_any_kind_go_with_one_checkpoint() {
+    let (mut world, pool) = (World::new(), SnapshotPool::default());
+    let mut checkpoint = Checkpoint::on(Vec::new()).unwrap();
+    let large: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+    let mut write = |checkpoint: &mut Checkpoint<Vec<u8>>, attachments: &[(&str, &[u8])]| {
+        world.spawn((1_u32,));
+        let view = world.capture(ComponentMask::ALL, &pool);
+        checkpoint.write_attached(&view, attachments).unwrap();
+    };
+    write(&mut checkpoint, &[("host", &large), ("", &[]), ("host", &[9])]);
+    checkpoint.compact(Duration::MAX).unwrap();
+    let reader = CheckpointReader::new(checkpoint.into_medium()).unwrap();
+    assert_eq!(reader.attachment("host"), Some(&large[..]), "the first one");
+    assert_eq!((reader.attachment(""), reader.attachment("else")), (Some(&[][..]), None));
+    assert!(reader.attachments().map(|(name, _)| name).eq(["host", "", "host"]));
+    assert_eq!(reader.read(WorldConfig::default()).unwrap().entity_count(), 1);
+
+    let mut checkpoint = Checkpoint::on(Vec::new()).unwrap();
+    write(&mut checkpoint, &[("host", &[1, 2, 3, 4, 5, 6, 7])]);
+    let whole = checkpoint.into_medium();
+    let at = whole.windows(7).position(|bytes| bytes == [1, 2, 3, 4, 5, 6, 7]).unwrap();
+    let mut damaged = whole.clone();
+    damaged[at + 3] ^= 1;
+    let part = CheckpointPart::Manifest;
+    let error = CheckpointReader::new(damaged).unwrap_err();
+    assert!(matches!(error, CheckpointError::Damaged { part: found, .. } if found == part));
+
+    let mut checkpoint = Checkpoint::on(whole).unwrap();
+    write(&mut checkpoint, &[]);
+    let reader = CheckpointReader::new(checkpoint.into_medium()).unwrap();
+    assert_eq!((reader.commit(), reader.attachments().len()), (2, 0));
+}

@@ -147,6 +147,9 @@ fn files_that_do_not_go_with_the_arguments_are_refused_in_one_line() {
     let fewer = self::flights(&other, 100);
     let output = run(&["--flights", text(&fewer), "--resume", text(&file)]);
     assert!(String::from_utf8(output.stderr).unwrap().contains("--flights"));
+    let contents = report(&run(&["inspect", text(&file), "--json"]));
+    let names = contents["attachments"].as_array().unwrap().iter();
+    assert!(names.map(|each| each["name"].as_str().unwrap()).eq(["host", "run"]));
     let end = report(&with(&["--resume", text(&file)]));
     let after = end["resumed_after"].as_u64().unwrap();
     let fewer = (after - 1).max(1).to_string();

@@ -26,6 +26,9 @@ pub(super) fn write_json(
         .resources
         .iter()
         .map(|each| json!({ "name": name(each.of), "is_set": each.is_set, "bytes": each.bytes }));
+    let attachments = reader.attachments();
+    let attachments =
+        attachments.map(|(name, bytes)| json!({ "name": name, "bytes": bytes.len() }));
     let lists = contents
         .lists
         .iter()
@@ -46,6 +49,7 @@ pub(super) fn write_json(
         "events": events.collect::<Vec<Value>>(),
         "resources": resources.collect::<Vec<Value>>(),
         "lists": lists.collect::<Vec<Value>>(),
+        "attachments": attachments.collect::<Vec<Value>>(),
         "texts": { "blocks": contents.texts.blocks, "bytes": contents.texts.bytes },
     });
     // A file may have many tables of long names, so these are written one by one.

@@ -55,6 +55,10 @@ pub(super) fn write_table(
     let lists = contents.lists.iter();
     let lists = lists.map(|each| [name(each.of).to_string(), count(each.blocks), size(each.bytes)]);
     write_lines(output, ["list", "blocks", "bytes", ""], (1, lists.collect()), |_, _| Ok(()))?;
+    let attachments = reader.attachments();
+    let attachments = attachments
+        .map(|(name, bytes)| [name.escape_debug().to_string(), size(bytes.len() as u64)]);
+    write_lines(output, ["attachment", "bytes", ""], (1, attachments.collect()), |_, _| Ok(()))?;
     match contents.texts.bytes {
         0 => Ok(()),
         held => writeln!(output, "\ntexts: {}", size(held)),
