@@ -79,7 +79,7 @@ const PHASES: [(&str, SetUp); 47] = [
     ("sync_from", Plain(replicas)),
     ("sync_from, both ways", Plain(mutual_replicas)),
     ("deltas: DeltaEncoder::encode, apply", Plain(deltas)),
-    ("checkpoints: Checkpoint::write", Plain(checkpoints)),
+    ("checkpoints: Checkpoint::write, ModuleHost::save", Plain(checkpoints)),
     ("restore", Plain(restores)),
     ("a branch and its origin", Plain(branches)),
     ("diff, state_hash", Plain(comparisons)),

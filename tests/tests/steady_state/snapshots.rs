@@ -1,8 +1,10 @@
 //! Snapshots, the providers that take them, replicas and branches.
 
 use std::io;
+use std::time::Duration;
 
 use convoy_engine::checkpoint::{Checkpoint, Medium};
+use convoy_engine::host::{ModuleHost, ModuleSpec, Rate};
 
 use crate::common::*;
 
@@ -108,9 +110,14 @@ pub(crate) fn deltas() -> Frame {
     })
 }
 
-/// Saves the world in every frame.
+/// Saves the world and its host in every frame.
 pub(crate) fn checkpoints() -> Frame {
     let (mut world, mut entities) = filled();
+    let (mut host, mut state) = (ModuleHost::default(), Vec::new());
+    let spec = ModuleSpec::slow("numbers", Rate::hz(10)).reads::<(u32,)>();
+    host.add(spec.reads_events::<u32>(), |context| _ = context.events::<u32>().count()).unwrap();
+    let spec = ModuleSpec::triggered("spawns").on_event::<u32>();
+    host.add(spec, |context| _ = context.commands().spawn((7_u8,))).unwrap();
     let pool = SnapshotPool::for_world(&world);
     let mut checkpoint = Checkpoint::on(Sink::default()).unwrap();
     Box::new(move |frame| {
@@ -119,9 +126,13 @@ pub(crate) fn checkpoints() -> Frame {
         world.despawn(entities[number]).unwrap();
         entities[number] = world.spawn((frame, [0.5_f32; 3]));
         world.send_event(frame);
-        world.advance_tick();
+        host.run_frame(&mut world, Duration::from_millis(16)).unwrap();
+        let spawned = world.query::<(Entity, &u8)>().iter().next().unwrap().0;
+        world.despawn(spawned).unwrap();
         let view = world.capture(ComponentMask::ALL, &pool);
-        let report = checkpoint.write(&view).unwrap();
+        state.clear();
+        host.save(&view, &mut state).unwrap();
+        let report = checkpoint.write_attached(&view, &[("host", &state)]).unwrap();
         assert!(report.chunks_written > 0);
         world.memory().mapped_bytes
     })
