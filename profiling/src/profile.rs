@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::counts::plural;
 use crate::offender::kit_folder;
+use crate::process::{ProcessCounts, ProcessReading};
 use crate::threads::uncounted;
 
 /// Call sites that are printed.
@@ -89,6 +90,7 @@ pub struct HeapProfile {
     file: PathBuf,
     heap: HeapStats,
     sites: Result<Vec<HeapSite>, String>,
+    process: Option<ProcessCounts>,
     #[cfg(feature = "engine")]
     world: Option<(WorldMemory, MemoryUse)>,
     #[cfg(feature = "engine")]
@@ -157,16 +159,19 @@ impl Profile {
              convoy_profiling::Allocator::DHAT;`"
         );
         let profiler = uncounted(|| dhat::Profiler::builder().file_name(&self.file).build());
+        let before = uncounted(|| ProcessReading::take(true));
         let result = {
             let _inside = Inside::begin();
             stretch()
         };
+        let after = uncounted(|| ProcessReading::take(true));
         let heap = HeapStats::get();
         uncounted(|| drop(profiler));
         let sites = uncounted(|| heaviest(&self.file));
         let profile = HeapProfile {
             heap,
             sites,
+            process: before.zip(after).map(|(before, after)| after.since(before)),
             #[cfg(feature = "engine")]
             world: None,
             #[cfg(feature = "engine")]
@@ -206,6 +211,12 @@ impl HeapProfile {
     /// Blocks and bytes of the heap in the stretch, and at its end.
     pub fn heap(&self) -> &HeapStats {
         &self.heap
+    }
+
+    /// What the process mapped and touched in the stretch: heap and mapped memory of all threads. `None` where the
+    /// system does not tell.
+    pub fn process(&self) -> Option<ProcessCounts> {
+        self.process
     }
 
     /// The five call sites that allocated the most bytes, the heaviest first.
@@ -332,6 +343,13 @@ impl fmt::Display for HeapProfile {
             plural(heap.max_bytes as u64, "byte"),
             plural(heap.curr_bytes as u64, "byte")
         )?;
+        if let Some(process) = &self.process {
+            writeln!(
+                formatter,
+                "  process, heap included: {:+} bytes mapped, {:+} bytes resident",
+                process.mapped_bytes, process.resident_bytes
+            )?;
+        }
         #[cfg(feature = "engine")]
         if let Some((memory, used)) = &self.world {
             writeln!(

@@ -21,6 +21,7 @@ fn makes_a_box(number: u64) -> u64 {
 fn main() {
     a_stretch_inside_of_another_panics_and_the_next_one_is_profiled();
     a_stretch_without_allocations_has_no_call_sites();
+    memory_that_is_mapped_is_told_without_a_world();
     a_steady_state_is_tested_as_under_the_allocator_of_the_system();
 }
 
@@ -46,6 +47,24 @@ fn a_stretch_without_allocations_has_no_call_sites() {
     let ((), profile) = profile("nothing").run(|| ());
     assert_eq!(profile.heaviest(), Ok(&[][..]));
     assert!(profile.to_string().ends_with("\n  no call sites: nothing was allocated"), "{profile}");
+}
+
+fn memory_that_is_mapped_is_told_without_a_world() {
+    const BYTES: usize = 64 << 20;
+    let (map, profile) = profile("mapped").run(|| {
+        let mut map = memmap2::MmapMut::map_anon(BYTES).unwrap();
+        map.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+        map
+    });
+    assert_eq!(map[0], 1);
+    #[cfg(not(target_os = "linux"))]
+    if profile.process().is_none() {
+        return;
+    }
+    let process = profile.process().expect("the system tells");
+    assert!(process.mapped_bytes >= BYTES as i64, "{profile}");
+    assert!(process.resident_bytes >= BYTES as i64, "{profile}");
+    assert!(profile.to_string().contains("bytes mapped, +"), "{profile}");
 }
 
 fn a_steady_state_is_tested_as_under_the_allocator_of_the_system() {
