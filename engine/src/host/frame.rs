@@ -201,10 +201,14 @@ impl ModuleHost {
                 landing.for_each(|run| run.land());
             }
             let faults = (self.on_panic.as_ref(), &self.config, self.era);
+            let is_known = self.world == world.id;
             for slot in &mut self.modules {
                 while slot.first_ended(landing).is_some() {
                     self.open_runs -= 1;
                     settle(slot, world, (&mut self.timeline, self.frame), faults);
+                }
+                if is_known && !slot.has_left {
+                    slot.renew_buffers(world);
                 }
                 if slot.vacate() {
                     self.vacant.insert(slot.id.index());
@@ -447,15 +451,19 @@ impl Slot {
 
     /// Gives the module buffers for a world that has taken the place of the one before.
     pub(super) fn change_world(&mut self, world: &mut World) {
-        let spawns = self.spec.spawns;
+        self.renew_buffers(world);
+        if self.idle.is_empty() {
+            self.next_commands = Some(Commands::for_module(world, self.spec.spawns));
+        }
+    }
+
+    /// Gives idle runs buffers for this world that have those of an earlier one.
+    fn renew_buffers(&mut self, world: &mut World) {
         for run in &mut self.idle {
             if !run.commands.is_of(world) {
                 // Nothing is recorded between two runs, so nothing is lost here.
-                run.commands = Commands::for_module(world, spawns);
+                run.commands = Commands::for_module(world, self.spec.spawns);
             }
-        }
-        if self.idle.is_empty() {
-            self.next_commands = Some(Commands::for_module(world, spawns));
         }
     }
 
