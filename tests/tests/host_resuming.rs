@@ -164,10 +164,6 @@ fn counts(world: &World, host: &ModuleHost) -> String {
         let mut module = module.clone();
         (module.run_time, module.run_time_p99) = Default::default();
         module.snapshots_held = 0;
-        if module.name == "always reads" {
-            // A run that lands after a restore has none, which is not known yet where it is saved before.
-            (module.view_age, module.view_age_max) = (0, 0);
-        }
         format!("{module:?}\n")
     });
     let systems = statistics.systems.iter().map(|system| (&system.name, system.runs));
@@ -350,6 +346,8 @@ fn a_host_with_runs_under_way_is_busy() {
     assert!(matches!(host.load(&mut world, &state), Err(HostError::Busy { .. })));
     host.finish(&mut world);
     host.load(&mut world, &state).unwrap();
+    assert!(host.is_at_rest(), "it can be saved again");
+    host.finish(&mut world);
     assert_eq!(host.statistics(&world).modules[0].runs, 1);
 }
 

@@ -6,15 +6,20 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use convoy_engine::checkpoint::{Checkpoint, CheckpointReader};
-use convoy_engine::host::{HostConfig, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate};
+use convoy_engine::host::{
+    HostConfig, HostError, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate,
+};
 use convoy_engine::schema::{Schema, TypeEntry};
+use convoy_engine::text::Text;
 use convoy_engine::{ComponentMask, SnapshotPool, View, World, WorldConfig};
 
 const FRAME: Duration = Duration::from_millis(10);
 
 fn config() -> WorldConfig {
-    let schema =
-        Schema::builder().component(TypeEntry::<u32>::new()).event(TypeEntry::<u64>::new());
+    let schema = Schema::builder()
+        .component(TypeEntry::<u32>::new())
+        .component(TypeEntry::<Text>::new())
+        .event(TypeEntry::<u64>::new());
     WorldConfig::default().schema(schema.build().unwrap())
 }
 
@@ -54,6 +59,81 @@ fn spawns(spec: ModuleSpec, host: &mut ModuleHost, count: impl Fn(u64) -> u64 + 
     host.add(spec, run).unwrap();
 }
 
+/// Compares the frames after a stop with those without one, for each frame on which the host is at rest.
+fn compare_stops(frames: u64, new_host: impl Fn() -> ModuleHost) -> usize {
+    let mut stops = 0;
+    let (mut world, mut host) = (World::with_config(config()), new_host());
+    let hashes: Vec<u64> = (0..frames).map(|_| frame(&mut world, &mut host)).collect();
+    for stop in 0..frames as usize {
+        let (mut world, mut host) = (World::with_config(config()), new_host());
+        (0..stop).for_each(|_| _ = frame(&mut world, &mut host));
+        if !host.is_at_rest() {
+            continue;
+        }
+        stops += 1;
+        let mut other = new_host();
+        let mut world = reloaded(&mut world, &mut host, &mut other);
+        for (number, &hash) in hashes.iter().enumerate().skip(stop) {
+            assert_eq!(frame(&mut world, &mut other), hash, "stop {stop}, frame {number}");
+        }
+    }
+    stops
+}
+
+/// A buffer keeps as many handles as its largest recording needed until many recordings in a row needed less, and those
+/// of runs that had ended and not landed were not among these after a stop.
+#[test]
+fn stocks_fall_on_the_same_frame_after_a_stop() {
+    let stops = compare_stops(70, || {
+        let mut host = lock_step(3);
+        let every = |name| ModuleSpec::slow(name, Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        let burst = |tick| if tick == 2 { 2_000 } else { 0 };
+        spawns(every("burst").reads::<()>(), &mut host, burst);
+        let spec = ModuleSpec::slow("steady", Rate::every_frames(2)).reads::<()>();
+        spawns(spec, &mut host, |_| 1);
+        host
+    });
+    assert!(stops > 20, "{stops}");
+}
+
+/// A module with more runs under way than buffers are made for beforehand gets one more when all are under way: after a
+/// stop, the runs that had ended and not landed counted as idle.
+#[test]
+fn runs_beyond_the_stock_have_the_same_handles_after_a_stop() {
+    let stops = compare_stops(45, || {
+        let mut host = lock_step(20);
+        let spec = ModuleSpec::slow("far", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        spawns(spec.reads::<()>(), &mut host, |tick| u64::from(tick > 16));
+        host
+    });
+    assert!(stops > 10, "{stops}");
+}
+
+/// A run that asked for a text and recorded nothing else has an effect: the world keeps the text.
+#[test]
+fn texts_of_runs_that_have_not_landed_are_not_lost() {
+    let content = "a text that is too long to lie in itself";
+    let stops = compare_stops(8, || {
+        let mut host = lock_step(3);
+        let spec = ModuleSpec::slow("texts", Rate::EVERY_FRAME).mode(Mode::Asynchronous);
+        let run = move |context: &mut ModuleContext<'_>| {
+            if context.tick() == 3 {
+                _ = context.commands().text(content);
+            }
+        };
+        host.add(spec.reads::<()>(), run).unwrap();
+        let name = "resolves";
+        host.add_system(convoy_engine::host::Phase::Export, name, move |world, frame| {
+            if frame.tick == 7 {
+                let is_known = world.resolve(&Text::new(content)).is_ok();
+                world.spawn((u32::from(is_known),));
+            }
+        });
+        host
+    });
+    assert!(stops > 3, "{stops}");
+}
+
 /// Another world took the place of the one before while runs were under way. Their buffers stayed those of the earlier
 /// world, and the handles of these were saved.
 #[test]
@@ -88,4 +168,21 @@ fn a_host_that_has_changed_its_world_is_saved_with_buffers_of_the_new_one() {
             assert_eq!(found, hash, "{delay} {every}, changed after {before}, saved after {after}");
         }
     }
+}
+
+/// A removed module keeps the handles of its buffer until its last run has landed.
+#[test]
+fn a_removed_module_whose_run_has_not_landed_is_busy() {
+    let mut host = lock_step(3);
+    let spec = ModuleSpec::slow("leaves", Rate::every_frames(2)).mode(Mode::Asynchronous);
+    let id = host.add(spec.reads::<()>(), |_| {}).unwrap();
+    let mut world = World::with_config(config());
+    (0..2).for_each(|_| _ = frame(&mut world, &mut host));
+    host.remove(id).unwrap();
+    let view = capture(&mut world);
+    assert!(!host.is_at_rest());
+    let busy = host.save(&view, &mut Vec::new());
+    assert!(matches!(busy, Err(HostError::Busy { module }) if module == "leaves"));
+    (0..4).for_each(|_| _ = frame(&mut world, &mut host));
+    assert!(host.is_at_rest());
 }

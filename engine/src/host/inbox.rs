@@ -213,10 +213,16 @@ impl Inbox {
         self.saved.iter().for_each(|saved| saved.place.put(&saved.event, buffer));
     }
 
-    /// Goes on where another one was saved.
-    pub(super) fn resume(&mut self, failed: u32, dropped: u64, cursors: Vec<SavedCursor>) {
+    /// Goes on where another one was saved, with so many runs that have ended without effect and not landed.
+    pub(super) fn resume(
+        &mut self,
+        (failed, dropped): (u32, u64),
+        cursors: Vec<SavedCursor>,
+        ended: usize,
+    ) {
         let (era, tracks_changes) = (self.era, self.tracks_changes);
-        *self = Self { saved: cursors, failed, dropped, era, ..Self::new(tracks_changes) };
+        let ended = (0..ended).map(|_| Ended { failed, records: false }).collect();
+        *self = Self { saved: cursors, failed, dropped, era, ended, ..Self::new(tracks_changes) };
     }
 
     /// Begins a run. Where the runs before were of another era, those that have not landed take no effect, from the
@@ -292,8 +298,10 @@ impl Inbox {
 
     /// Events that were dropped before the module came to them.
     pub(super) fn lost(&self) -> u64 {
-        let saved: u64 = self.saved.iter().map(|saved| saved.place.lost).sum();
-        saved + self.cursors.iter().map(|cursor| cursor.lost()).sum::<u64>()
+        let saved = self.saved.iter().map(|saved| saved.place.lost);
+        let all = saved.chain(self.cursors.iter().map(|cursor| cursor.lost()));
+        // Those that were saved may be any numbers.
+        all.fold(0, u64::saturating_add)
     }
 
     /// Events that were dropped because the runs that read them failed too often.
@@ -305,5 +313,20 @@ impl Inbox {
 impl fmt::Debug for Inbox {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Inbox").field("types", &self.cursors.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts that were saved may be any numbers, and their sum was made with a check for overflow.
+    #[test]
+    fn losses_of_any_saved_cursors_add_up() {
+        let mut inbox = Inbox::new(false);
+        let place = CursorPlace { next: 0, lost: u64::MAX / 4, taken_back: 0 };
+        let cursors = (0..9).map(|number| SavedCursor { event: number.to_string(), place });
+        inbox.resume((0, 0), cursors.collect(), 0);
+        assert_eq!(inbox.lost(), u64::MAX);
     }
 }

@@ -11,9 +11,9 @@ use super::job::Run;
 use super::module_host::ModuleHost;
 use super::rate::Schedule;
 use super::run_time::RunTimes;
-use super::saved::{CONVOY_COUNTERS, SavedHost, SavedModule};
+use super::saved::{CONVOY_COUNTERS, SavedHost, SavedModule, SavedRun};
 use super::slot::{Counts, RunRecord, Slot, from_numbers};
-use super::world_state::WorldState;
+use super::world_state::{Era, WorldState};
 
 /// The modules for which a state and a host did not go together.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -47,7 +47,8 @@ impl ModuleHost {
     /// they can save them. The host and the world are as they were, but for types that were registered.
     pub fn load(&mut self, world: &mut World, bytes: &[u8]) -> Result<LoadReport, HostError> {
         let mut saved = SavedHost::take(bytes)?;
-        if let Some(slot) = self.modules.iter().find(|slot| !slot.has_left && slot.is_under_way()) {
+        let is_busy = |slot: &&Slot| !slot.has_left && slot.is_under_way() || self.awaits(slot);
+        if let Some(slot) = self.modules.iter().find(is_busy) {
             return Err(HostError::Busy { module: slot.spec.name().to_owned() });
         }
         self.initialize(world)?;
@@ -65,10 +66,10 @@ impl ModuleHost {
         self.check_lanes(world, &all)?;
         self.load_states(&all)?;
         // Nothing can fail any more.
-        self.take_lanes(world, &all);
         (self.frame, self.now, self.pace) = (saved.frame, saved.now, saved.pace);
         self.acquire_time = saved.acquire_time;
         (self.state, self.era) = (WorldState::of(world), self.era.next());
+        self.take_lanes(world, &all);
         self.timeline.clear();
         for (slot, saved) in self.modules.iter_mut().zip(all) {
             slot.begin_anew();
@@ -101,8 +102,8 @@ impl ModuleHost {
         let own: Vec<_> = buffers.filter_map(|run| run.commands.lane()).collect();
         let mut taken = Vec::new();
         for (slot, saved) in self.modules.iter().zip(saved) {
-            let lanes = saved.iter().filter(|_| slot.spec.spawns).flat_map(|saved| &saved.lanes);
-            for lane in lanes.map(|&lane| LaneId(lane)) {
+            let spawning = saved.iter().filter(|_| slot.spec.spawns);
+            for lane in spawning.flat_map(SavedModule::all_lanes) {
                 let is_vacant = world.state.index.is_vacant(lane);
                 let is_free = is_vacant.is_some_and(|is_vacant| is_vacant || own.contains(&lane));
                 if !is_free || taken.contains(&lane) {
@@ -137,22 +138,44 @@ impl ModuleHost {
         Ok(())
     }
 
-    /// Gives each module buffers with the lanes that it had, and more if it needs them.
+    /// Gives each module runs with the lanes that they had, idle and ended ones, and more if it needs them.
     fn take_lanes(&mut self, world: &mut World, saved: &[Option<SavedModule>]) {
         self.modules.iter_mut().for_each(|slot| slot.idle.clear());
         for (slot, saved) in self.modules.iter_mut().zip(saved) {
-            let lanes = saved.iter().filter(|_| slot.spec.spawns).flat_map(|saved| &saved.lanes);
-            let buffers = lanes.map(|&lane| Commands::of_lane(world, LaneId(lane)));
-            let buffers = buffers.map(|buffer| buffer.expect("its lane was found vacant"));
-            slot.idle.extend(buffers.map(|commands| Box::new(Run::new(commands))));
+            let Some(saved) = saved else { continue };
+            if slot.spec.spawns {
+                let lanes = saved.lanes.iter().map(|&lane| buffer_of(world, LaneId(lane)));
+                slot.idle.extend(lanes.map(|commands| Box::new(Run::new(commands))));
+            }
+            for run in &saved.ended {
+                let commands = match run.lane.filter(|_| slot.spec.spawns) {
+                    Some(lane) => buffer_of(world, LaneId(lane)),
+                    None => Commands::for_module(world, false),
+                };
+                slot.ended.push_back(Box::new(ended_run(commands, run, self.era)));
+            }
+            self.open_runs += saved.ended.len();
         }
         for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
-            while slot.idle.len() < slot.runs_stock(&self.config) {
+            while slot.idle.len() + slot.ended.len() < slot.runs_stock(&self.config) {
                 let commands = Commands::for_module(world, slot.spec.spawns);
                 slot.idle.push_back(Box::new(Run::new(commands)));
             }
         }
     }
+}
+
+/// A buffer with a lane that was found vacant.
+fn buffer_of(world: &mut World, lane: LaneId) -> Commands {
+    Commands::of_lane(world, lane).expect("its lane was found vacant")
+}
+
+/// A run that has ended without effect.
+fn ended_run(commands: Commands, saved: &SavedRun, era: Era) -> Run {
+    let mut run = Run::new(commands);
+    (run.since, run.tick, run.era) = (saved.since, saved.tick, era);
+    run.run_time = saved.run_time;
+    run
 }
 
 impl Slot {
@@ -165,7 +188,7 @@ impl Slot {
         self.counts = Counts::default();
         (self.lost_events, self.dropped_events) = (0, 0);
         if let Some(job) = &mut self.job {
-            job.inbox.resume(0, 0, Vec::new());
+            job.inbox.resume((0, 0), Vec::new(), 0);
         }
     }
 
@@ -176,7 +199,8 @@ impl Slot {
         (self.counts, self.record) = from_numbers(saved.counters);
         (self.record.run_time, self.run_times) = (saved.run_time, saved.run_times);
         let job = self.job.as_mut().expect("a module that rests is here");
-        job.inbox.resume(saved.failed, saved.dropped_events, saved.cursors);
+        let counts = (saved.failed, saved.dropped_events);
+        job.inbox.resume(counts, saved.cursors, saved.ended.len());
         (self.lost_events, self.dropped_events) = (job.inbox.lost(), job.inbox.dropped());
         for cause in &mut self.causes {
             cause.resume_events(&saved.triggers, world);

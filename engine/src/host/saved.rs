@@ -9,9 +9,10 @@
 //! 2. How many modules, and for each its name; a flag, and where it is 1 the number of bytes of its state and these; a
 //!    flag for a run that is due because the last one has to be repeated, and one for a run that is skipped; the time
 //!    that its runs were given, as above; counters; the time of its runs and how many there were of each length; a
-//!    flag, and where it is 1 the message of its last panic; the lanes of its buffers; how many runs in a row have
-//!    failed, how many events were dropped, and the cursors; for each of its triggers a flag, and where it is 1 a
-//!    cursor; and a flag for changes that it would run on.
+//!    flag, and where it is 1 the message of its last panic; the lanes of its idle buffers; the runs that have
+//!    ended and not landed, oldest first, and for each its frame, the tick of its view, its time, a flag, and where it
+//!    is 1 the lane of its buffer; how many runs in a row have failed, how many events were dropped, and the cursors;
+//!    for each of its triggers a flag, and where it is 1 a cursor; and a flag for changes that it would run on.
 //! 3. How many convoys, and for each the name of its first module and the counters of its provider.
 //! 4. How many systems, and for each its name, its phase, how often it has run, how long, and how many runs there were
 //!    of each length.
@@ -22,6 +23,7 @@
 use std::time::Duration;
 
 use crate::storage::encoding::put_number;
+use crate::storage::index_state::LaneId;
 
 use super::bytes::{
     HostState, Reader, StateError, put_text, take_counts, take_duration, take_list, take_long,
@@ -61,14 +63,27 @@ pub(super) struct SavedModule {
     pub(super) run_time: Duration,
     pub(super) run_times: RunTimes,
     pub(super) last_panic: Option<String>,
-    /// Of its command buffers, in the order in which they are used.
+    /// Of its idle command buffers, in the order in which they are used.
     pub(super) lanes: Vec<u32>,
+    /// Runs that have ended and not landed, oldest first.
+    pub(super) ended: Vec<SavedRun>,
     pub(super) failed: u32,
     pub(super) dropped_events: u64,
     pub(super) cursors: Vec<SavedCursor>,
     pub(super) triggers: Vec<SavedCursor>,
     /// Whether something that it runs on has changed since its last run.
     pub(super) has_changes: bool,
+}
+
+/// A run that has ended without effect, and lands later.
+pub(super) struct SavedRun {
+    /// The frame on which it was given its view.
+    pub(super) since: u64,
+    /// The tick of that.
+    pub(super) tick: u64,
+    pub(super) run_time: Duration,
+    /// Of its command buffer, if it may spawn.
+    pub(super) lane: Option<u32>,
 }
 
 /// How far a reader has come in the events of one type.
@@ -113,7 +128,29 @@ impl SavedCursor {
     }
 }
 
+impl SavedRun {
+    fn take(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let ([since], tick) = (take_counts(reader)?, reader.number()?);
+        let run_time = take_duration(reader)?;
+        let lane = reader.flag()?.then(|| reader.short()).transpose()?;
+        Ok(Self { since, tick, run_time, lane })
+    }
+}
+
 impl SavedModule {
+    /// The lanes of all its buffers.
+    pub(super) fn all_lanes(&self) -> impl Iterator<Item = LaneId> {
+        let ended = self.ended.iter().filter_map(|run| run.lane);
+        self.lanes.iter().copied().chain(ended).map(LaneId)
+    }
+
+    /// Whether its times and frames come before those of the host, and one after the other.
+    fn is_sound(&self, frame: u64, now: Time) -> bool {
+        let are_in_order = self.ended.is_sorted_by(|one, next| one.since < next.since);
+        let are_past = self.ended.last().is_none_or(|run| run.since <= frame);
+        self.accounted <= now && are_in_order && are_past
+    }
+
     fn take(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let name = take_text(reader)?;
         let state = match reader.flag()? {
@@ -135,6 +172,7 @@ impl SavedModule {
             run_times: RunTimes::take(reader)?,
             last_panic: if reader.flag()? { Some(take_text(reader)?) } else { None },
             lanes: take_list(reader, |reader| reader.short())?,
+            ended: take_list(reader, SavedRun::take)?,
             failed: reader.short()?,
             dropped_events: take_counts::<1>(reader)?[0],
             cursors: take_list(reader, SavedCursor::take)?,
@@ -181,7 +219,7 @@ impl SavedHost {
             systems: take_list(&mut reader, SavedSystem::take)?,
         };
         let is_sound = reader.at == bytes.len()
-            && saved.modules.iter().all(|module| module.accounted <= saved.now);
+            && saved.modules.iter().all(|module| module.is_sound(saved.frame, saved.now));
         if is_sound { Ok(saved) } else { reader.malformed() }
     }
 }

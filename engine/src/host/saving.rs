@@ -1,13 +1,11 @@
 //! The state of modules as bytes, and that of the whole host.
 
-use std::borrow::Cow;
-
 use crate::provider::contain::contain;
 use crate::snapshot::View;
 use crate::storage::encoding::put_number;
 
 use super::bytes::{put_flag, put_long, put_text};
-use super::config::{HostConfig, HostError};
+use super::config::HostError;
 use super::convoy::Convoy;
 use super::job::{Job, Run};
 use super::module::ModuleId;
@@ -63,18 +61,27 @@ impl ModuleHost {
 /// # The state of the host
 impl ModuleHost {
     /// Whether the host can be saved: no module is running or about to, and of the runs that have ended and not landed
-    /// none has recorded commands or failed. Asynchronous modules that always have a run under way are brought here by
-    /// [`ModuleHost::finish`].
+    /// none has recorded commands or texts, or failed. In lock step a removed module counts until its runs have landed.
+    /// Asynchronous modules that always have a run under way are brought here by [`ModuleHost::finish`].
     pub fn is_at_rest(&self) -> bool {
         self.first_busy().is_none()
     }
 
     /// The first module with a run that can't be saved.
     fn first_busy(&self) -> Option<&Slot> {
-        self.modules.iter().find(|slot| {
-            let are_over = slot.ended.iter().all(|run| run.has_no_effect(self.era));
-            !slot.has_left && (slot.is_away() || !slot.waiting.is_empty() || !are_over)
+        self.modules.iter().find(|slot| match slot.has_left {
+            true => self.awaits(slot),
+            false => {
+                let are_over = slot.ended.iter().all(|run| run.has_no_effect(self.era));
+                slot.is_away() || !slot.waiting.is_empty() || !are_over
+            }
         })
+    }
+
+    /// Whether a module was removed whose runs have not landed, and land on certain frames: these keep their handles
+    /// until then.
+    pub(super) fn awaits(&self, slot: &Slot) -> bool {
+        slot.has_left && slot.is_under_way() && self.config.lock_step.is_some()
     }
 
     /// Appends the state of the host to `bytes`, for [`ModuleHost::load`]: frames and time, pace, the cursors and
@@ -155,7 +162,7 @@ impl ModuleHost {
         self.pace.put(bytes);
         put_long(self.acquire_time.as_nanos(), bytes);
         put_number(bytes, self.modules.iter().filter(|slot| !slot.has_left).count() as u64);
-        let moment = Moment { view, era: self.era, frame: self.frame, config: &self.config };
+        let moment = Moment { view, era: self.era };
         for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
             slot.put(&moment, bytes)?;
         }
@@ -184,29 +191,26 @@ impl Convoy {
 struct Moment<'a> {
     view: &'a View,
     era: Era,
-    frame: u64,
-    config: &'a HostConfig,
-}
-
-impl Moment<'_> {
-    /// By how many ticks the world will be ahead of the view of a run that has ended, when that lands.
-    fn age_of(&self, run: &Run) -> u64 {
-        let delay = self.config.lock_step.map_or(0, |frames| frames.get().into());
-        let landing = self.view.tick() + (run.since + delay).saturating_sub(self.frame);
-        landing.saturating_sub(run.tick)
-    }
 }
 
 impl Run {
     /// Whether nothing but counts will come of the run, which has ended.
     fn has_no_effect(&self, era: Era) -> bool {
         let is_in_order = self.panic.is_none() && !self.late && self.era == era;
-        is_in_order && self.commands.is_empty()
+        is_in_order && self.commands.is_empty() && !self.commands.has_texts()
+    }
+
+    /// Writes a run that has ended and will have no effect.
+    fn put(&self, bytes: &mut Vec<u8>) {
+        [self.since, self.tick].iter().for_each(|&number| put_number(bytes, number));
+        put_long(self.run_time.as_nanos(), bytes);
+        put_flag(self.commands.lane().is_some(), bytes);
+        self.commands.lane().iter().for_each(|lane| put_number(bytes, lane.0.into()));
     }
 }
 
 impl Slot {
-    /// Writes the state of a module at rest, as if its last runs had landed.
+    /// Writes the state of a module at rest.
     fn put(&mut self, moment: &Moment<'_>, bytes: &mut Vec<u8>) -> Result<(), HostError> {
         let job = self.job.as_mut().expect("a module that rests is here");
         // As its next run begins.
@@ -225,13 +229,14 @@ impl Slot {
         put_flag(self.comes_again, bytes);
         put_flag(self.skips_next, bytes);
         put_long(self.accounted.nanos(), bytes);
-        self.put_counts(moment, bytes);
+        self.put_counts(bytes);
         put_flag(self.last_panic.is_some(), bytes);
         self.last_panic.iter().for_each(|message| put_text(message, bytes));
-        let runs = self.idle.iter().chain(&self.ended);
-        let lanes = runs.filter_map(|run| run.commands.lane());
+        let lanes = self.idle.iter().filter_map(|run| run.commands.lane());
         put_number(bytes, lanes.clone().count() as u64);
         lanes.for_each(|lane| put_number(bytes, lane.0.into()));
+        put_number(bytes, self.ended.len() as u64);
+        self.ended.iter().for_each(|run| run.put(bytes));
         let job = self.job.as_ref().expect("a module that rests is here");
         job.inbox.put(moment.view, bytes);
         put_number(bytes, self.causes.len() as u64);
@@ -243,20 +248,10 @@ impl Slot {
     }
 
     /// Writes counters and times.
-    fn put_counts(&self, moment: &Moment<'_>, bytes: &mut Vec<u8>) {
-        let mut counts = self.counts;
-        let (mut record, mut run_times) = (self.record, Cow::Borrowed(&self.run_times));
-        for run in &self.ended {
-            record.add(run.run_time, false);
-            run_times.to_mut().add(run.run_time);
-            counts.view_age = moment.age_of(run);
-            counts.view_age_max = counts.view_age_max.max(counts.view_age);
-            let is_late = self.spec.deadline.is_some_and(|deadline| run.run_time > deadline);
-            counts.missed_deadlines += u64::from(is_late);
-            counts.faults_in_a_row = 0;
-        }
-        to_numbers(&counts, &record).iter().for_each(|&count| put_number(bytes, count));
-        put_long(record.run_time.as_nanos(), bytes);
-        run_times.put(bytes);
+    fn put_counts(&self, bytes: &mut Vec<u8>) {
+        let numbers = to_numbers(&self.counts, &self.record);
+        numbers.iter().for_each(|&count| put_number(bytes, count));
+        put_long(self.record.run_time.as_nanos(), bytes);
+        self.run_times.put(bytes);
     }
 }

@@ -192,6 +192,11 @@ impl Commands {
         self.len() == 0
     }
 
+    /// Whether it has texts for the world to keep.
+    pub(crate) fn has_texts(&self) -> bool {
+        self.texts.iter().next().is_some()
+    }
+
     /// Records the spawning of an entity. Its handle is valid in later commands at once, and in
     /// the world after the playback.
     ///
