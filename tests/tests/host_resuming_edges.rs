@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use convoy_engine::checkpoint::{Checkpoint, CheckpointReader};
@@ -18,6 +20,7 @@ const FRAME: Duration = Duration::from_millis(10);
 fn config() -> WorldConfig {
     let schema = Schema::builder()
         .component(TypeEntry::<u32>::new())
+        .component(TypeEntry::<u64>::new())
         .component(TypeEntry::<Text>::new())
         .event(TypeEntry::<u64>::new());
     WorldConfig::default().schema(schema.build().unwrap())
@@ -185,4 +188,32 @@ fn a_removed_module_whose_run_has_not_landed_is_busy() {
     assert!(matches!(busy, Err(HostError::Busy { module }) if module == "leaves"));
     (0..4).for_each(|_| _ = frame(&mut world, &mut host));
     assert!(host.is_at_rest());
+}
+
+/// Saved before its first frame, a module that runs on changes ran although there was nothing to change.
+#[test]
+fn a_module_without_a_cause_does_not_run_after_a_stop() {
+    for (rows, frames) in [(0, 0), (0, 1), (3, 0), (3, 1), (3, 4)] {
+        let runs = [false, true].map(|stops| {
+            let count = Arc::new(AtomicU64::new(0));
+            let new_host = || {
+                let mut host = ModuleHost::default();
+                let count = Arc::clone(&count);
+                let spec = ModuleSpec::triggered("watch").on_change::<u64>().reads::<(u64,)>();
+                host.add(spec, move |_| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
+                host
+            };
+            let (mut world, mut host) = (World::with_config(config()), new_host());
+            (0..rows).for_each(|number| _ = world.spawn((number,)));
+            (0..frames).for_each(|_| _ = frame(&mut world, &mut host));
+            if stops {
+                let mut other = new_host();
+                world = reloaded(&mut world, &mut host, &mut other);
+                host = other;
+            }
+            (0..5).for_each(|_| _ = frame(&mut world, &mut host));
+            count.load(Ordering::Relaxed)
+        });
+        assert_eq!(runs[0], runs[1], "{rows} rows, {frames} frames");
+    }
 }

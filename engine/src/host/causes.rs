@@ -118,7 +118,7 @@ impl Cause for Change {
     }
 
     fn has_changes(&self, view: &View, last: Option<&View>) -> bool {
-        self.last.is_none() || (self.is_in)(view, last)
+        (self.is_in)(view, last)
     }
 
     fn resume_changes(&mut self, world: &World, view: &View) {

@@ -162,7 +162,8 @@ impl ModuleHost {
         self.pace.put(bytes);
         put_long(self.acquire_time.as_nanos(), bytes);
         put_number(bytes, self.modules.iter().filter(|slot| !slot.has_left).count() as u64);
-        let moment = Moment { view, era: self.era };
+        let is_running = self.is_running();
+        let moment = Moment { view, era: self.era, is_running };
         for slot in self.modules.iter_mut().filter(|slot| !slot.has_left) {
             slot.put(&moment, bytes)?;
         }
@@ -191,6 +192,8 @@ impl Convoy {
 struct Moment<'a> {
     view: &'a View,
     era: Era,
+    /// Whether masks are known.
+    is_running: bool,
 }
 
 impl Run {
@@ -241,7 +244,8 @@ impl Slot {
         job.inbox.put(moment.view, bytes);
         put_number(bytes, self.causes.len() as u64);
         self.causes.iter().for_each(|cause| cause.put_cursor(moment.view, bytes));
-        let own = moment.view.clone().narrow_to(&self.mask);
+        let view = moment.view.clone();
+        let own = if moment.is_running { view.narrow_to(&self.mask) } else { view };
         let last = self.compared.as_ref();
         put_flag(self.causes.iter().any(|cause| cause.has_changes(&own, last)), bytes);
         Ok(())
