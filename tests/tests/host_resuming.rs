@@ -303,10 +303,10 @@ fn what_cannot_be_saved_or_loaded_is_an_error_and_changes_nothing() {
     assert!(matches!(load(&longer), Err(HostError::Malformed)));
 
     // A world that does not go with the state, and buffers that were made too early.
-    let fresh = small_host(&["a", "b"]).load(&mut World::with_config(config()), &state);
-    assert!(fresh.is_ok(), "two lanes are there for two modules");
-    let fresh = small_host(&["b"]).load(&mut World::with_config(config()), &state);
-    assert!(matches!(fresh, Err(HostError::Handles { module }) if module == "b"));
+    for names in [&["a", "b"][..], &["b"]] {
+        let fresh = small_host(names).load(&mut World::with_config(config()), &state);
+        assert!(matches!(fresh, Err(HostError::Handles { module }) if module == names[0]));
+    }
     let mut branch = World::branch(&view).unwrap();
     let _early = Commands::new(&mut branch);
     let mut late = small_host(&["a", "b"]);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use convoy_engine::checkpoint::{Checkpoint, CheckpointReader};
+use convoy_engine::commands::Commands;
 use convoy_engine::host::{
     HostConfig, HostError, Mode, ModuleContext, ModuleHost, ModuleSpec, Rate,
 };
@@ -171,6 +172,34 @@ fn a_host_that_has_changed_its_world_is_saved_with_buffers_of_the_new_one() {
             assert_eq!(found, hash, "{delay} {every}, changed after {before}, saved after {after}");
         }
     }
+}
+
+/// A state that does not go with a world was found only when the host had gone to that world: back in its own, modules
+/// had other buffers than before.
+#[test]
+fn a_state_that_is_refused_leaves_the_host_with_its_world() {
+    let module = |name: &str| ModuleSpec::slow(name, Rate::every_frames(2)).reads::<()>();
+    let mut many = ModuleHost::default();
+    ["a", "b", "c"].iter().for_each(|name| spawns(module(name), &mut many, |_| 1));
+    let mut world = World::with_config(config());
+    (0..4).for_each(|_| _ = frame(&mut world, &mut many));
+    let mut state = Vec::new();
+    many.save(&capture(&mut world), &mut state).unwrap();
+    let hashes = [false, true].map(|tries| {
+        let (mut world, mut host) = (World::with_config(config()), ModuleHost::default());
+        spawns(module("a"), &mut host, |_| 1);
+        frame(&mut world, &mut host);
+        let early = Commands::new(&mut world);
+        let run = |context: &mut ModuleContext<'_>| _ = context.commands().spawn((1_u32,));
+        host.install(&mut world, module("c"), run).unwrap();
+        drop(early);
+        if tries {
+            let refused = host.load(&mut World::with_config(config()), &state);
+            assert!(matches!(refused, Err(HostError::Handles { .. })), "{refused:?}");
+        }
+        (0..6).map(|_| frame(&mut world, &mut host)).collect::<Vec<_>>()
+    });
+    assert_eq!(hashes[0], hashes[1]);
 }
 
 /// A removed module keeps the handles of its buffer until its last run has landed.

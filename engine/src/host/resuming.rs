@@ -8,6 +8,7 @@ use crate::world::commands::Commands;
 use super::config::HostError;
 use super::convoy::Convoy;
 use super::job::Run;
+use super::module::ModuleId;
 use super::module_host::ModuleHost;
 use super::rate::Schedule;
 use super::run_time::RunTimes;
@@ -24,6 +25,9 @@ pub struct LoadReport {
     /// Modules of the host that were not saved. They begin now, as installed ones do.
     pub new: Vec<String>,
 }
+
+/// Modules, and the states of those that have one.
+type OwnStates = Vec<(ModuleId, Option<Vec<u8>>)>;
 
 /// # Going on where a host was saved
 impl ModuleHost {
@@ -44,14 +48,13 @@ impl ModuleHost {
     /// [`HostError::Malformed`] and [`HostError::StateVersion`] for bytes of something else; [`HostError::Busy`] where
     /// a run has not landed; those of [`ModuleHost::initialize`]; [`HostError::Handles`] where the world is another;
     /// and [`HostError::State`] where a module does not take its own state: those before it have theirs back then, if
-    /// they can save them. The host and the world are as they were, but for types that were registered.
+    /// they can save them. The host and the world are as they were then, but for types that were registered.
     pub fn load(&mut self, world: &mut World, bytes: &[u8]) -> Result<LoadReport, HostError> {
         let mut saved = SavedHost::take(bytes)?;
         let is_busy = |slot: &&Slot| !slot.has_left && slot.is_under_way() || self.awaits(slot);
         if let Some(slot) = self.modules.iter().find(is_busy) {
             return Err(HostError::Busy { module: slot.spec.name().to_owned() });
         }
-        self.initialize(world)?;
         let mut all: Vec<Option<SavedModule>> = Vec::new();
         let mut report = LoadReport::default();
         for slot in &self.modules {
@@ -64,7 +67,11 @@ impl ModuleHost {
         }
         report.unknown.extend(saved.modules.iter().map(|module| module.name.clone()));
         self.check_lanes(world, &all)?;
-        self.load_states(&all)?;
+        let before = self.load_states(&all)?;
+        if let Err(error) = self.initialize(world) {
+            self.take_states_back(before);
+            return Err(error);
+        }
         // Nothing can fail any more.
         (self.frame, self.now, self.pace) = (saved.frame, saved.now, saved.pace);
         self.acquire_time = saved.acquire_time;
@@ -98,7 +105,9 @@ impl ModuleHost {
         world: &mut World,
         saved: &[Option<SavedModule>],
     ) -> Result<(), HostError> {
-        let buffers = self.modules.iter().flat_map(|slot| &slot.idle);
+        // In another world the host has no buffers yet.
+        let own = self.modules.iter().filter(|_| self.world == world.id);
+        let buffers = own.flat_map(|slot| &slot.idle);
         let own: Vec<_> = buffers.filter_map(|run| run.commands.lane()).collect();
         let mut taken = Vec::new();
         for (slot, saved) in self.modules.iter().zip(saved) {
@@ -115,8 +124,8 @@ impl ModuleHost {
         Ok(())
     }
 
-    /// Has the modules take up their own states: all of them, or none.
-    fn load_states(&mut self, saved: &[Option<SavedModule>]) -> Result<(), HostError> {
+    /// Has the modules take up their own states: all of them, or none. Returns those that they had.
+    fn load_states(&mut self, saved: &[Option<SavedModule>]) -> Result<OwnStates, HostError> {
         let mut loaded = Vec::new();
         for (number, saved) in saved.iter().enumerate() {
             let id = self.modules[number].id;
@@ -127,15 +136,19 @@ impl ModuleHost {
             match before.and_then(|before| Ok((before, self.load_module(id, state)?))) {
                 Ok((before, ())) => loaded.push((id, before)),
                 Err(error) => {
-                    for (id, before) in loaded {
-                        // One that does not take its own state keeps the other.
-                        _ = before.map(|before| self.load_module(id, &before));
-                    }
+                    self.take_states_back(loaded);
                     return Err(error);
                 }
             }
         }
-        Ok(())
+        Ok(loaded)
+    }
+
+    fn take_states_back(&mut self, states: OwnStates) {
+        for (id, before) in states {
+            // One that does not take its own state keeps the other.
+            _ = before.map(|before| self.load_module(id, &before));
+        }
     }
 
     /// Gives each module runs with the lanes that they had, idle and ended ones, and more if it needs them.
