@@ -1,5 +1,5 @@
-//! Bytes that go with a checkpoint: those of the last one come back whole, also after a compaction, and hostile ones are
-//! an error or come back as they are.
+//! Bytes that go with a checkpoint: those of the last one come back whole, also after a compaction, and hostile ones
+//! are an error or come back as they are.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::time::Duration;
