@@ -38,7 +38,10 @@ impl ModuleHost {
     /// on as without the interruption.
     ///
     /// A module that tracks changes is told of none on its first run, as after another world has come. One that runs on
-    /// changes, some of which came after its last run, runs on the next frame.
+    /// changes, some of which came after its last run, runs on the next frame, also where these are undone by then; so
+    /// does one whose provider copies the world, as a replica does, because its views don't compare with the one that
+    /// is saved. Commands are played back in the order in which this host has its modules: add them as the one that was
+    /// saved had them, those in the places of removed ones included.
     ///
     /// Call it before buffers of commands are made in the world, and before its next tick. Initializes the host.
     /// [`ModuleHost::save`] has an example.
