@@ -1,10 +1,11 @@
 //! Hosts that are saved with their worlds and go on in other ones: as if nothing had happened.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::any::type_name;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use convoy_engine::checkpoint::{Checkpoint, CheckpointReader};
+use convoy_engine::checkpoint::{Checkpoint, CheckpointReader, ReadPlan, TypeName};
 use convoy_engine::commands::Commands;
 use convoy_engine::host::{
     Declared, HostConfig, HostError, LoadError, Mode, Module, ModuleContext, ModuleHost,
@@ -263,6 +264,7 @@ fn small_host(names: &[&str]) -> ModuleHost {
 #[test]
 fn modules_that_come_and_go_between_two_programs_are_reported() {
     let (mut world, mut host) = (World::with_config(config()), small_host(&["stays", "goes"]));
+    world.send_events([1_u64, 2]);
     (1..8).for_each(|number| _ = frame(&mut world, (&mut host, &mut None), (3, number)));
     let file = save(&mut world, &mut host);
     let runs = host.statistics(&world).modules[0].runs;
@@ -275,6 +277,20 @@ fn modules_that_come_and_go_between_two_programs_are_reported() {
     assert_eq!((modules[0].runs, modules[1].runs), (0, runs));
     (8..20).for_each(|number| _ = frame(&mut world, (&mut other, &mut None), (3, number)));
     assert_eq!(other.statistics(&world).modules[1].runs, 9);
+
+    // A type of events with another name.
+    let schema = Schema::builder()
+        .component(TypeEntry::<u32>::new())
+        .component(TypeEntry::<u64>::new())
+        .event(TypeEntry::<u64>::new().named("numbers", 1))
+        .event(TypeEntry::<[u64; 3]>::new());
+    let config = WorldConfig::default().schema(schema.build().unwrap());
+    let plan = ReadPlan::new().alias(TypeName::event(type_name::<u64>()), "numbers");
+    let plan = plan.migrate("numbers", 0, |number: &u64| *number);
+    let (mut world, _) = reader.read_with(config, &plan).unwrap();
+    let mut renamed = small_host(&["stays"]);
+    let report = renamed.load(&mut world, reader.attachment("host").unwrap()).unwrap();
+    assert_eq!(report.unknown_events, [type_name::<u64>()]);
 }
 
 #[test]

@@ -240,7 +240,7 @@ impl fmt::Display for CheckpointError {
             }
             Self::Empty => formatter.write_str("no checkpoint was completed in the file"),
             Self::Damaged { part, at } => {
-                write!(formatter, "the file is damaged: the {part} at byte {at} are not as written")
+                write!(formatter, "the file is damaged at byte {at}, in the {part}")
             }
             Self::Malformed { part } => {
                 write!(formatter, "the {part} of the checkpoint are of no world")

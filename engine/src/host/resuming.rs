@@ -1,6 +1,7 @@
 //! Hosts that go on where another one was saved.
 
 use crate::provider::ProviderStatistics;
+use crate::storage::component::Kind;
 use crate::storage::index_state::LaneId;
 use crate::world::World;
 use crate::world::commands::Commands;
@@ -24,6 +25,9 @@ pub struct LoadReport {
     pub unknown: Vec<String>,
     /// Modules of the host that were not saved. They begin now, as installed ones do.
     pub new: Vec<String>,
+    /// Types of events, once for each module that has read any, by names that the world does not know: they have other
+    /// names now. The modules begin with the oldest events of those.
+    pub unknown_events: Vec<String>,
 }
 
 /// Modules, and the states of those that have one.
@@ -76,6 +80,12 @@ impl ModuleHost {
             return Err(error);
         }
         // Nothing can fail any more.
+        let cursors = all.iter().flatten().flat_map(SavedModule::all_cursors);
+        let is_unknown =
+            |name: &&String| world.catalog.registry.id_of_name(name, Kind::Event).is_none();
+        report
+            .unknown_events
+            .extend(cursors.map(|cursor| &cursor.event).filter(is_unknown).cloned());
         (self.frame, self.now, self.pace) = (saved.frame, saved.now, saved.pace);
         self.acquire_time = saved.acquire_time;
         (self.state, self.era) = (WorldState::of(world), self.era.next());

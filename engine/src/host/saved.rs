@@ -138,6 +138,12 @@ impl SavedRun {
 }
 
 impl SavedModule {
+    /// All cursors that have read anything.
+    pub(super) fn all_cursors(&self) -> impl Iterator<Item = &SavedCursor> {
+        let all = self.cursors.iter().chain(&self.triggers);
+        all.filter(|cursor| cursor.place.next > 0)
+    }
+
     /// The lanes of all its buffers.
     pub(super) fn all_lanes(&self) -> impl Iterator<Item = LaneId> {
         let ended = self.ended.iter().filter_map(|run| run.lane);

@@ -234,7 +234,10 @@ fn run_saved(arguments: &Arguments) -> Result<bool, JobError> {
     };
     let resumed = arguments.resume.as_deref().map(|path| match CheckpointReader::open(path) {
         // The run that wrote it was ended before its first checkpoint.
-        Err(CheckpointError::Empty) => Ok(None),
+        Err(CheckpointError::Empty) => {
+            note(&format!("{}: no checkpoint yet, so from the beginning", path.display()));
+            Ok(None)
+        }
         opened => {
             opened.map(|reader| Some((path, reader))).map_err(|error| failed(path, error.into()))
         }
@@ -247,7 +250,7 @@ fn run_saved(arguments: &Arguments) -> Result<bool, JobError> {
             false => Checkpoint::create(path),
         };
         opened.map(|checkpoint| (path, checkpoint)).map_err(|error| match error {
-            CheckpointError::Exists(_) => failed(path, EXISTS.into()),
+            CheckpointError::Exists(_) if !path.is_dir() => failed(path, EXISTS.into()),
             error => failed(path, error.into()),
         })
     });

@@ -141,7 +141,16 @@ fn files_that_do_not_go_with_the_arguments_are_refused_in_one_line() {
     refuses(&["--resume", text(&flights)], "checkpoint");
     refuses(&["--resume", text(&file), "--seed", "1"], "saved with --seed 2001, and not 1");
     refuses(&["--resume", text(&file), "--time-scale", "60"], "--time-scale");
-    refuses(&["--resume", text(&file), "--threads", "0"], "--threads");
+    refuses(
+        &["--resume", text(&file), "--threads", "0"],
+        r#"saved with --threads "1 or more", and not "0""#,
+    );
+    refuses(&["--checkpoint", text(&folder)], "refused");
+    let empty = folder.join("empty.cvy");
+    fs::write(&empty, []).unwrap();
+    let output = with(&["--resume", text(&empty)]);
+    assert_eq!(report(&output)["resumed_after"], 0);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("from the beginning"));
     let other = folder.join("other");
     fs::create_dir_all(&other).unwrap();
     let fewer = self::flights(&other, 100);

@@ -47,10 +47,10 @@ impl std::error::Error for IdentityError {}
 
 /// The settings in the order in which they are compared, and the arguments that they follow from.
 const SETTINGS: [(&str, &str); 4] = [
-    ("flights", "--flights and --airports of checksum"),
-    ("frame_s", "a --time-scale of seconds a frame"),
+    ("flights", "--flights and --airports of the checksum"),
+    ("frame_s", "the --time-scale of these seconds in a frame:"),
     ("seed", "--seed"),
-    ("workers", "--threads for modules (true: 1 or more)"),
+    ("threads", "--threads"),
 ];
 
 impl Identity {
@@ -70,7 +70,7 @@ impl Identity {
             "frame_s": config.frame_s,
             "seed": config.seed,
             // Without threads modules land at once, and not three frames later.
-            "workers": config.threads > 0,
+            "threads": if config.threads > 0 { "1 or more" } else { "0" },
         }))
     }
 
