@@ -57,7 +57,7 @@ fn schema() -> Schema {
     builder.build().unwrap()
 }
 
-/// Ten planes, of which the last one has everything, and one is gone.
+/// Ten planes: the last one has all components, and one is despawned.
 fn world() -> World {
     let mut world = World::with_config(WorldConfig::default().schema(schema()).chunk_rows_max(4));
     let plane = Plane {

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::storage::hash::hash_bytes;
 
+use super::appender::Appender;
 use super::error::{CheckpointError, CheckpointPart};
 use super::header::{HEADERS_BYTES, Header, PAGE_BYTES};
 use super::manifest::{Block, Place, TextBlock, grow, read_manifest};
 use super::medium::{Medium, Replaceable};
-use super::write::{Appender, Checkpoint, Compaction, SMALL_ALIGN};
+use super::write::{Checkpoint, Compaction, SMALL_ALIGN};
 
 /// How far a compaction of a file has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

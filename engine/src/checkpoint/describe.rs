@@ -3,7 +3,7 @@
 use std::any::TypeId;
 
 use crate::storage::component::{Kind, Registry};
-use crate::storage::encoding::put_number;
+use crate::storage::encoding::{put_number, put_piece};
 use crate::storage::frozen::Frozen;
 use crate::storage::links::ChildOf;
 use crate::storage::rows::Rows;
@@ -63,10 +63,8 @@ pub(super) fn describe(frozen: &Frozen, buffer: &mut Vec<u8>) {
 pub(super) fn describe_attachments(attachments: &[(&str, &[u8])], buffer: &mut Vec<u8>) {
     put_number(buffer, attachments.len() as u64);
     for (name, bytes) in attachments {
-        for part in [name.as_bytes(), bytes] {
-            put_number(buffer, part.len() as u64);
-            buffer.extend_from_slice(part);
-        }
+        put_piece(buffer, name.as_bytes());
+        put_piece(buffer, bytes);
     }
 }
 
@@ -84,8 +82,7 @@ fn describe_types(registry: &Registry, buffer: &mut Vec<u8>) {
         };
         let stable = if info.is_stable() { STABLE } else { 0 };
         buffer.push(stable | list | layout | link);
-        put_number(buffer, info.name().len() as u64);
-        buffer.extend(info.name().as_bytes());
+        put_piece(buffer, info.name().as_bytes());
         put_number(buffer, u64::from(info.version()));
         put_number(buffer, info.size() as u64);
         put_number(buffer, info.align() as u64);

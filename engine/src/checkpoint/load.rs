@@ -187,11 +187,10 @@ impl<'m, M: Medium> Blocks<'m, M> {
             let bytes = self.read(&place, block.bytes, part)?;
             let mut reader = Reader { bytes, at: 0, part };
             while reader.at < bytes.len() {
-                let length = reader.number()?;
-                let content = reader.skip(length)?;
-                let is_long = content.len() > Text::INLINE_BYTES_MAX;
-                let content = std::str::from_utf8(&bytes[content]).ok().filter(|_| is_long);
-                let Some(content) = content else { return reader.malformed() };
+                let content = reader.text()?;
+                if content.len() <= Text::INLINE_BYTES_MAX {
+                    return reader.malformed();
+                }
                 keep(content)?;
             }
         }

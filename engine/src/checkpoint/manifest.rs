@@ -306,7 +306,7 @@ impl Parsing<'_, '_> {
             _ => return self.reader.malformed(),
         };
         let flags = self.reader.u8()?;
-        let name = self.text()?;
+        let name = self.reader.text()?.to_owned();
         let (version, size, align) = (self.reader.short()?, self.count()?, self.count()?);
         let list = match flags & LIST {
             0 => None,
@@ -514,20 +514,10 @@ impl Parsing<'_, '_> {
             return Ok(());
         }
         for _ in 0..self.reader.number()? {
-            let name = self.text()?;
-            let length = self.reader.number()?;
-            let bytes = self.reader.skip(length)?;
-            self.manifest.attachments.push((name, self.reader.bytes[bytes].to_vec()));
+            let (name, bytes) = (self.reader.text()?, self.reader.piece()?);
+            self.manifest.attachments.push((name.to_owned(), bytes.to_vec()));
         }
         Ok(())
-    }
-
-    /// The number of the bytes of a text, and these.
-    fn text(&mut self) -> Result<String, CheckpointError> {
-        let length = self.reader.number()?;
-        let text = self.reader.skip(length)?;
-        let text = std::str::from_utf8(&self.reader.bytes[text]).map(str::to_owned);
-        text.or_else(|_| self.reader.malformed())
     }
 
     fn check_texts(&self) -> Result<(), CheckpointError> {

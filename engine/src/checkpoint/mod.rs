@@ -116,6 +116,7 @@
 //! tag in a byte, the number of variants, and of each the name and the value. Numbers and lengths have 8 bytes here,
 //! and values 16.
 
+pub(crate) mod appender;
 pub(crate) mod check;
 pub(crate) mod columns;
 pub(crate) mod compact;

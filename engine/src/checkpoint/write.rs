@@ -22,6 +22,7 @@ use crate::storage::world_id::WorldId;
 use crate::trace::span;
 use crate::world::index::{EntityIndex, Slot};
 
+use super::appender::Appender;
 use super::columns::{Key, for_each_column, is_blank, runs};
 use super::describe::{describe, describe_attachments};
 use super::error::{CheckpointError, CheckpointPart};
@@ -373,38 +374,6 @@ impl<M> fmt::Debug for Checkpoint<M> {
             .field("file_bytes", &self.header.end)
             .field("is_broken", &self.is_broken)
             .finish_non_exhaustive()
-    }
-}
-
-/// Puts bytes behind all that a commit needs.
-pub(super) struct Appender<'m, M> {
-    pub(super) medium: &'m mut M,
-    pub(super) end: u64,
-    /// Bytes that were written.
-    pub(super) bytes: u64,
-}
-
-impl<M: Medium> Appender<'_, M> {
-    /// Appends bytes at the next multiple of `align`. Returns where.
-    pub(super) fn append(&mut self, bytes: &[u8], align: usize) -> Result<u64, CheckpointError> {
-        let at = self.end.next_multiple_of(align as u64);
-        self.medium.write_at(at, bytes)?;
-        self.end = at + bytes.len() as u64;
-        self.bytes += bytes.len() as u64;
-        Ok(at)
-    }
-
-    /// Appends blocks at the next page.
-    fn append_joined(&mut self, joined: &mut Joined<'_>) -> Result<(), CheckpointError> {
-        let pieces = joined.take();
-        if !pieces.is_empty() {
-            let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
-            let at = self.end.next_multiple_of(PAGE_BYTES as u64);
-            self.medium.write_pieces_at(at, pieces)?;
-            self.end = at + bytes as u64;
-            self.bytes += bytes as u64;
-        }
-        Ok(())
     }
 }
 

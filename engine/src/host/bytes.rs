@@ -28,12 +28,6 @@ impl Part for HostState {
 
 pub(super) type Reader<'a> = encoding::Reader<'a, HostState>;
 
-/// Writes a text.
-pub(super) fn put_text(text: &str, buffer: &mut Vec<u8>) {
-    put_number(buffer, text.len() as u64);
-    buffer.extend_from_slice(text.as_bytes());
-}
-
 /// Writes a number of 128 bits.
 pub(super) fn put_long(number: u128, buffer: &mut Vec<u8>) {
     put_number(buffer, (number >> 64) as u64);
@@ -42,14 +36,6 @@ pub(super) fn put_long(number: u128, buffer: &mut Vec<u8>) {
 
 pub(super) fn put_flag(flag: bool, buffer: &mut Vec<u8>) {
     buffer.push(u8::from(flag));
-}
-
-/// Reads what [`put_text`] wrote.
-pub(super) fn take_text(reader: &mut Reader<'_>) -> Result<String, StateError> {
-    let length = reader.number()?;
-    let text = reader.skip(length)?;
-    let text = std::str::from_utf8(&reader.bytes[text]).map(str::to_owned);
-    text.or_else(|_| reader.malformed())
 }
 
 /// Reads what [`put_long`] wrote.

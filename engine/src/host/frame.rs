@@ -203,11 +203,13 @@ impl ModuleHost {
             let faults = (self.on_panic.as_ref(), &self.config, self.era);
             let is_known = self.world == world.id;
             for slot in &mut self.modules {
+                let lands = slot.first_ended(landing).is_some();
                 while slot.first_ended(landing).is_some() {
                     self.open_runs -= 1;
                     settle(slot, world, (&mut self.timeline, self.frame), faults);
                 }
-                if is_known && !slot.has_left {
+                // Runs that were under way when another world came have buffers for the one before.
+                if lands && is_known && !slot.has_left {
                     slot.renew_buffers(world);
                 }
                 if slot.vacate() {

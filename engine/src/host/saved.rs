@@ -22,12 +22,11 @@
 
 use std::time::Duration;
 
-use crate::storage::encoding::put_number;
+use crate::storage::encoding::{put_number, put_piece};
 use crate::storage::index_state::LaneId;
 
 use super::bytes::{
-    HostState, Reader, StateError, put_text, take_counts, take_duration, take_list, take_long,
-    take_text,
+    HostState, Reader, StateError, take_counts, take_duration, take_list, take_long,
 };
 use super::pace::Pace;
 use super::run_time::RunTimes;
@@ -113,7 +112,7 @@ pub(super) struct SavedSystem {
 impl CursorPlace {
     /// Writes the cursor of the event type of this name.
     pub(super) fn put(self, event: &str, buffer: &mut Vec<u8>) {
-        put_text(event, buffer);
+        put_piece(buffer, event.as_bytes());
         [self.next, self.lost, self.taken_back]
             .iter()
             .for_each(|&number| put_number(buffer, number));
@@ -122,7 +121,7 @@ impl CursorPlace {
 
 impl SavedCursor {
     fn take(reader: &mut Reader<'_>) -> Result<Self, StateError> {
-        let event = take_text(reader)?;
+        let event = reader.text()?.to_owned();
         let [next, lost, taken_back] = take_counts(reader)?;
         Ok(Self { event, place: CursorPlace { next, lost, taken_back } })
     }
@@ -158,14 +157,10 @@ impl SavedModule {
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, StateError> {
-        let name = take_text(reader)?;
+        let name = reader.text()?.to_owned();
         let state = match reader.flag()? {
             false => None,
-            true => {
-                let length = reader.number()?;
-                let state = reader.skip(length)?;
-                Some(reader.bytes[state].to_vec())
-            }
+            true => Some(reader.piece()?.to_vec()),
         };
         Ok(Self {
             name,
@@ -176,7 +171,7 @@ impl SavedModule {
             counters: take_counts(reader)?,
             run_time: take_duration(reader)?,
             run_times: RunTimes::take(reader)?,
-            last_panic: if reader.flag()? { Some(take_text(reader)?) } else { None },
+            last_panic: if reader.flag()? { Some(reader.text()?.to_owned()) } else { None },
             lanes: take_list(reader, |reader| reader.short())?,
             ended: take_list(reader, SavedRun::take)?,
             failed: reader.short()?,
@@ -196,7 +191,7 @@ impl SavedModule {
 impl SavedSystem {
     fn take(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         Ok(Self {
-            name: take_text(reader)?,
+            name: reader.text()?.to_owned(),
             phase: reader.u8()?,
             runs: take_counts::<1>(reader)?[0],
             run_time: take_duration(reader)?,
@@ -220,7 +215,7 @@ impl SavedHost {
             acquire_time: take_duration(&mut reader)?,
             modules: take_list(&mut reader, SavedModule::take)?,
             convoys: take_list(&mut reader, |reader| {
-                Ok((take_text(reader)?, take_counts(reader)?))
+                Ok((reader.text()?.to_owned(), take_counts(reader)?))
             })?,
             systems: take_list(&mut reader, SavedSystem::take)?,
         };

@@ -2,9 +2,9 @@
 
 use crate::provider::contain::contain;
 use crate::snapshot::View;
-use crate::storage::encoding::put_number;
+use crate::storage::encoding::{put_number, put_piece};
 
-use super::bytes::{put_flag, put_long, put_text};
+use super::bytes::{put_flag, put_long};
 use super::config::HostError;
 use super::convoy::Convoy;
 use super::job::{Job, Run};
@@ -25,11 +25,7 @@ impl ModuleHost {
     /// in the state and half not: [`ModuleHost::finish`] comes first. [`HostError::State`] where the module panics.
     pub fn save_module(&self, id: ModuleId) -> Result<Option<Vec<u8>>, HostError> {
         let (name, job) = self.resting(id)?;
-        let saved = contain(|| job.module().save());
-        saved.ok_or_else(|| HostError::State {
-            module: name.to_owned(),
-            error: "it panicked".into(),
-        })
+        save_own(name, job)
     }
 
     /// Has a module take up a state that [`ModuleHost::save_module`] gave.
@@ -170,7 +166,7 @@ impl ModuleHost {
         let convoys = self.convoys.iter().filter(|convoy| !convoy.members.is_empty());
         put_number(bytes, convoys.clone().count() as u64);
         for convoy in convoys {
-            put_text(self.modules[convoy.members[0]].spec.name(), bytes);
+            put_piece(bytes, self.modules[convoy.members[0]].spec.name().as_bytes());
             convoy.counters().iter().for_each(|&count| put_number(bytes, count));
         }
         put_number(bytes, self.systems.len() as u64);
@@ -186,6 +182,12 @@ impl Convoy {
         let counts = counts.after(&self.earlier);
         [counts.captures, counts.joins, counts.refused, counts.stale, counts.callback_panics]
     }
+}
+
+/// The state of a module of this name.
+fn save_own(name: &str, job: &Job) -> Result<Option<Vec<u8>>, HostError> {
+    let saved = contain(|| job.module().save());
+    saved.ok_or_else(|| HostError::State { module: name.to_owned(), error: "it panicked".into() })
 }
 
 /// When a host is saved.
@@ -219,22 +221,16 @@ impl Slot {
         // As its next run begins.
         let tries = job.event_tries();
         job.inbox.begin(moment.era, tries);
-        put_text(self.spec.name(), bytes);
-        let Some(state) = contain(|| job.module().save()) else {
-            let module = self.spec.name().to_owned();
-            return Err(HostError::State { module, error: "it panicked".into() });
-        };
+        put_piece(bytes, self.spec.name().as_bytes());
+        let state = save_own(self.spec.name(), job)?;
         put_flag(state.is_some(), bytes);
-        if let Some(state) = state {
-            put_number(bytes, state.len() as u64);
-            bytes.extend_from_slice(&state);
-        }
+        state.iter().for_each(|state| put_piece(bytes, state));
         put_flag(self.comes_again, bytes);
         put_flag(self.skips_next, bytes);
         put_long(self.accounted.nanos(), bytes);
         self.put_counts(bytes);
         put_flag(self.last_panic.is_some(), bytes);
-        self.last_panic.iter().for_each(|message| put_text(message, bytes));
+        self.last_panic.iter().for_each(|message| put_piece(bytes, message.as_bytes()));
         let lanes = self.idle.iter().filter_map(|run| run.commands.lane());
         put_number(bytes, lanes.clone().count() as u64);
         lanes.for_each(|lane| put_number(bytes, lane.0.into()));

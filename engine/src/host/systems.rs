@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::storage::encoding::put_number;
+use crate::storage::encoding::{put_number, put_piece};
 use crate::world::World;
 
-use super::bytes::{put_long, put_text};
+use super::bytes::put_long;
 use super::run_time::RunTimes;
 use super::saved::SavedSystem;
 
@@ -80,7 +80,7 @@ impl System {
 
     /// Writes its counts.
     pub(super) fn put(&self, buffer: &mut Vec<u8>) {
-        put_text(&self.name, buffer);
+        put_piece(buffer, self.name.as_bytes());
         buffer.push(self.phase as u8);
         put_number(buffer, self.runs);
         put_long(self.run_time.as_nanos(), buffer);

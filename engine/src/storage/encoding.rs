@@ -15,6 +15,12 @@ pub(crate) fn put_number(buffer: &mut Vec<u8>, mut number: u64) {
     buffer.push(number as u8);
 }
 
+/// Writes bytes after their number.
+pub(crate) fn put_piece(buffer: &mut Vec<u8>, piece: &[u8]) {
+    put_number(buffer, piece.len() as u64);
+    buffer.extend_from_slice(piece);
+}
+
 /// A part of bytes that are read, which errors name.
 pub(crate) trait Part: Copy {
     /// An error that names it.
@@ -32,7 +38,7 @@ pub(crate) struct Reader<'a, P> {
     pub(crate) part: P,
 }
 
-impl<P: Part> Reader<'_, P> {
+impl<'a, P: Part> Reader<'a, P> {
     #[cold]
     pub(crate) fn malformed<T>(&self) -> Result<T, P::Error> {
         Err(self.part.malformed())
@@ -48,6 +54,19 @@ impl<P: Part> Reader<'_, P> {
         let range = self.at..self.at + count as usize;
         self.at = range.end;
         Ok(range)
+    }
+
+    /// Bytes as [`put_piece`] writes them.
+    pub(crate) fn piece(&mut self) -> Result<&'a [u8], P::Error> {
+        let length = self.number()?;
+        let piece = self.skip(length)?;
+        Ok(&self.bytes[piece])
+    }
+
+    /// A text as [`put_piece`] writes its bytes.
+    pub(crate) fn text(&mut self) -> Result<&'a str, P::Error> {
+        let piece = self.piece()?;
+        std::str::from_utf8(piece).or_else(|_| self.malformed())
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], P::Error> {

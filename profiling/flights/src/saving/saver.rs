@@ -13,7 +13,7 @@ use convoy_engine::{SnapshotPool, View};
 use super::identity::IDENTITY;
 use crate::scenario::{HOST, Scenario};
 
-/// A file is compacted once it has this many times the bytes of its first checkpoint, which has everything.
+/// A file is compacted once it has this many times the bytes of its first checkpoint, which has all chunks.
 const GROWTH_MAX: u64 = 3;
 
 /// Why a checkpoint was not written. The run goes on.
