@@ -4,9 +4,10 @@
 //! drive it, and each opens the runs that it finds by the access that it has.
 //!
 //! To reach the rows of a small table the processor follows a chain of loads, and each waits for the one
-//! before: table, columns, list of chunks, chunk. A loop that visits each run as soon as it is found has
-//! little else to do meanwhile, and where tables have a few rows that wait is most of its time. So runs
-//! are opened by the dozen ([`Ahead`]), which lets the processor follow many chains at once, and visited
+//! before: table, columns, list of chunks, chunk. Where all that is near, it follows some chains at once by itself,
+//! and nothing is faster than a loop that visits each run as soon as it is found ([`open_small`]). Where there are so
+//! many tables that they are not ([`TABLES_NEAR`]), such a loop has little else to do while it waits. There runs are
+//! opened by the dozen ([`Ahead`]), which lets the processor follow many chains at once, and visited
 //! then, in a loop that is as plain as one over slices. A run that has to be copied is not opened ahead:
 //! it comes alone, so that it is complete before anything else is asked of the world's memory.
 
@@ -20,11 +21,10 @@ use std::slice;
 use convoy_pool::MemoryError;
 
 use crate::storage::epoch::Epoch;
-use crate::world::store::TableRef;
 
 use super::access::Access;
 use super::filter::Filter;
-use super::plan::Plan;
+use super::plan::{Plan, Tables};
 use super::selection::{Selection, next_run};
 use super::terms::{RUN_LOG2_MAX, Terms};
 
@@ -110,10 +110,10 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
     /// Goes to the table at a position of the plan; `false` when it is not visited.
     #[inline]
     pub(super) fn enter_at(&mut self, plan: &Plan<'_, '_, Q>, position: usize) -> bool {
-        let Some((table, place)) = plan.visit::<F>(position) else { return false };
-        // SAFETY: the place was found in this table, or in one of the same archetype and layout; for
-        // the rest the contract of `new`.
-        let bound = unsafe { Q::bind(place, &table) };
+        let tables = plan.tables();
+        let Some(table) = tables.table::<F>(position) else { return false };
+        // SAFETY: the contract of `new`.
+        let bound = unsafe { tables.bind(position, &table) };
         self.log2 = Q::run_log2(&bound).min(self.log2_max);
         self.bound = Some(bound);
         // Without a selection there is nothing to write: it is large.
@@ -188,47 +188,42 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
                 return Ok(());
             }
         }
-        // Where it is known at once that the tables are live, and that they match, that is not asked of each.
-        if let Some(tables) = plan.live_matches() {
-            // SAFETY: the caller's contract, and the cursor is before a table.
-            return unsafe { self.open_tables(plan, |at| tables.visit(at), access, ahead) };
-        }
-        if let Some(tables) = plan.live_scan() {
-            // SAFETY: as above.
-            return unsafe { self.open_tables(plan, |at| tables.visit::<F>(at), access, ahead) };
-        }
-        // SAFETY: as above.
-        unsafe { self.open_tables(plan, |at| plan.visit::<F>(at), access, ahead) }
+        // SAFETY: the caller's contract, and the cursor is before a table.
+        unsafe { self.open_tables(&plan.tables(), access, ahead) }
+    }
+
+    /// The position in the plan of the next table, where the cursor is before one.
+    #[inline]
+    pub(super) fn next_table(&mut self) -> Option<&mut usize> {
+        (self.row == 0).then_some(&mut self.position)
     }
 
     /// [`Cursor::open_ahead`] where all rows of the tables are visited, and the cursor is before a table.
-    /// `visit` is [`Plan::visit`], or does the same.
     ///
     /// # Safety
     ///
     /// As [`Cursor::open_ahead`].
     #[inline(never)]
-    unsafe fn open_tables<'a>(
+    unsafe fn open_tables(
         &mut self,
-        plan: &Plan<'_, 'a, Q>,
-        visit: impl Fn(usize) -> Option<(TableRef<'a>, Q::Place)>,
+        tables: &Tables<'_, '_, Q>,
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
         // All that changes is in locals: no write to the list can alias them.
-        let (mut len, mut position, positions) = (0, self.position, plan.len());
+        let (mut len, mut position, positions) = (0, self.position, tables.len());
         let bound = loop {
             if position == positions || len == RUNS {
                 (ahead.len, self.position) = (len, position);
                 return Ok(());
             }
-            let Some((table, place)) = visit(position) else {
+            let Some(table) = tables.table::<F>(position) else {
                 position += 1;
                 continue;
             };
             // SAFETY: the place was found in this table, or in one of the same archetype and layout;
             // for the rest the contract of `new`.
-            let bound = unsafe { Q::bind(place, &table) };
+            let bound = unsafe { tables.bind(position, &table) };
             let rows = table.rows();
             if rows <= 1 << Q::run_log2(&bound) {
                 // The usual small table, of one run: there is nothing to work out.
@@ -329,6 +324,41 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
         Ok(())
     }
 }
+
+/// Opens the next table of a plan that visits all rows of tables, if it is one run that can be written as it is, and
+/// goes on to the one after it. `None` where it is not, or there is none.
+///
+/// # Safety
+///
+/// The access is that of the store of the tables, for which the contract of [`Cursor::new`] holds as well, and all
+/// runs that were opened before have been visited.
+#[inline(always)]
+pub(super) unsafe fn open_small<Q: Terms, F: Filter>(
+    position: &mut usize,
+    tables: &Tables<'_, '_, Q>,
+    access: &Access<'_>,
+) -> Option<(Q::Run, usize)> {
+    while *position < tables.len() {
+        let Some(table) = tables.table::<F>(*position) else {
+            *position += 1;
+            continue;
+        };
+        // SAFETY: the caller's contract.
+        let bound = unsafe { tables.bind(*position, &table) };
+        if table.rows() > 1 << Q::run_log2(&bound) {
+            return None;
+        }
+        // SAFETY: a run begins at the first row.
+        let run = unsafe { access.open_owned::<Q>(&bound, 0)? };
+        *position += 1;
+        return Some((run, table.rows()));
+    }
+    None
+}
+
+/// How many tables are near enough to be visited as they are found. With a thousand, either way takes the same time;
+/// with 26, opening their runs ahead takes twice as long, and with 4,096 three fifths.
+pub(super) const TABLES_NEAR: usize = 512;
 
 /// How many runs are opened ahead: enough for the loads of one to hide behind those of others.
 /// With two terms that write, they take a kilobyte of stack.

@@ -11,7 +11,7 @@ use convoy_pool::MemoryError;
 use crate::storage::epoch::Epoch;
 
 use super::access::Access;
-use super::cursor::{Ahead, Cursor, count};
+use super::cursor::{Ahead, Cursor, TABLES_NEAR, count, open_small};
 use super::filter::Filter;
 use super::iter::QueryIter;
 use super::plan::Plan;
@@ -82,15 +82,30 @@ impl<'p, 'a, Q: Terms, F: Filter> Pass<'p, 'a, Q, F> {
     /// Opens every run and hands it to `visit`, with its number of rows.
     #[inline]
     fn visit_runs(mut self, mut visit: impl FnMut(Q::Run, usize)) -> Result<(), MemoryError> {
-        let mut ahead = Ahead::new();
+        let (tables, mut ahead) = (self.plan.tables(), Ahead::new());
+        let are_near = tables.len() <= TABLES_NEAR && !self.plan.may_select::<F>();
         loop {
-            // SAFETY: the access is the store's, and the runs before have been visited.
-            unsafe { self.cursor.open_ahead(&self.plan, &self.access, &mut ahead)? };
-            for &(run, rows) in ahead.runs() {
-                visit(run, rows);
+            if are_near && let Some(next) = self.cursor.next_table() {
+                // In a register, which writes to rows don't change.
+                let mut position = *next;
+                while let Some((run, rows)) =
+                    // SAFETY: the access is the store's, and the runs before have been visited.
+                    unsafe { open_small::<Q, F>(&mut position, &tables, &self.access) }
+                {
+                    visit(run, rows);
+                }
+                if position == tables.len() {
+                    return Ok(());
+                }
+                *next = position;
             }
+            // SAFETY: as above.
+            unsafe { self.cursor.open_ahead(&self.plan, &self.access, &mut ahead)? };
             if ahead.is_empty() {
                 return Ok(());
+            }
+            for &(run, rows) in ahead.runs() {
+                visit(run, rows);
             }
         }
     }

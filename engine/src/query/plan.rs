@@ -166,62 +166,25 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
     /// How many tables the plan has to look at.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        match self.choice {
-            Choice::Scan(_) => self.store.table_count(),
-            Choice::Kept { kept, .. } => kept.matches.len(),
-        }
+        self.tables().len()
     }
 
-    /// The table at a position of the plan, and where its columns are; `None` when it has no rows or does
-    /// not match.
+    /// The tables of the plan, for loops over them.
     #[inline]
-    pub(super) fn visit<F: Filter>(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
-        match self.choice {
-            Choice::Scan(scan) => scan.visit::<F>(self.store.table(position), self.registry()),
+    pub(super) fn tables(&self) -> Tables<'p, 'a, Q> {
+        let choice = match self.choice {
+            Choice::Scan(scan) => TableChoice::Scan { scan, word: scan.only_word() },
             Choice::Kept { kept, recheck } => {
-                let Match { archetype, place } = kept.matches[position];
-                let table = self.store.table(archetype.index());
-                let is_match = !recheck || F::passes(self.registry(), table.mask());
-                (table.rows() > 0 && is_match).then_some((table, place))
+                TableChoice::Matches { matches: &kept.matches, recheck: *recheck }
             }
-        }
-    }
-
-    /// The tables of the plan, if they are known to match and live.
-    #[inline]
-    pub(super) fn live_matches(&self) -> Option<LiveMatches<'p, 'a, Q>> {
-        match self.choice {
-            Choice::Kept { kept, recheck: false } => {
-                let (tables, heaps) = self.store.live_tables()?;
-                Some(LiveMatches { matches: &kept.matches, tables, heaps })
-            }
-            _ => None,
-        }
-    }
-
-    /// The tables of the plan, if it scans those of a world.
-    #[inline]
-    pub(super) fn live_scan(&self) -> Option<LiveScan<'p, 'a, Q>> {
-        match self.choice {
-            Choice::Scan(scan) => {
-                let (tables, heaps) = self.store.live_tables()?;
-                Some(LiveScan { scan, tables, heaps, registry: self.registry() })
-            }
-            Choice::Kept { .. } => None,
-        }
+        };
+        let (store, live) = (self.store, self.store.live_tables());
+        Tables { store, live, choice, registry: self.registry() }
     }
 
     /// The table at a position of the plan; `None` when it has no rows or does not match.
     pub(super) fn table<F: Filter>(&self, position: usize) -> Option<TableRef<'a>> {
-        let table = self.store.table(self.archetype(position).index());
-        let matches = table.rows() > 0
-            && match self.choice {
-                Choice::Scan(scan) => scan.admits::<F>(&table, self.registry()),
-                Choice::Kept { recheck, .. } => {
-                    !recheck || F::passes(self.registry(), table.mask())
-                }
-            };
-        matches.then_some(table)
+        self.tables().table::<F>(position)
     }
 
     /// The archetype at a position of the plan.
@@ -272,37 +235,82 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
     }
 }
 
-/// Tables that match, of a live store.
-pub(super) struct LiveMatches<'p, 'a, Q: Terms> {
-    matches: &'p [Match<Q::Place>],
-    tables: &'a [Table],
-    heaps: &'a Heaps,
-}
-
-impl<'a, Q: Terms> LiveMatches<'_, 'a, Q> {
-    /// [`Plan::visit`].
-    #[inline]
-    pub(super) fn visit(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
-        let Match { archetype, place } = self.matches[position];
-        let table = TableRef::live(&self.tables[archetype.index()], self.heaps);
-        (table.rows() > 0).then_some((table, place))
-    }
-}
-
-/// Tables that are scanned, of a live store.
-pub(super) struct LiveScan<'p, 'a, Q: Terms> {
-    scan: &'p Scan<'p, Q>,
-    tables: &'a [Table],
-    heaps: &'a Heaps,
+/// The tables of a plan, with all that is asked for each of them at hand: a loop keeps it in registers, where
+/// a plan is behind references that writes to rows might change.
+pub(super) struct Tables<'p, 'a, Q: Terms> {
+    store: Store<'a>,
+    /// Those of a world.
+    live: Option<(&'a [Table], &'a Heaps)>,
+    choice: TableChoice<'p, Q>,
     registry: &'a Registry,
 }
 
-impl<'a, Q: Terms> LiveScan<'_, 'a, Q> {
-    /// [`Plan::visit`].
-    #[inline]
-    pub(super) fn visit<F: Filter>(&self, position: usize) -> Option<(TableRef<'a>, Q::Place)> {
-        let table = TableRef::live(&self.tables[position], self.heaps);
-        self.scan.visit::<F>(table, self.registry)
+/// A [`Choice`], taken apart.
+enum TableChoice<'p, Q: Terms> {
+    Matches {
+        matches: &'p [Match<Q::Place>],
+        recheck: bool,
+    },
+    Scan {
+        scan: &'p Scan<'p, Q>,
+        /// [`Scan::only_word`].
+        word: Option<u64>,
+    },
+}
+
+impl<'a, Q: Terms> Tables<'_, 'a, Q> {
+    /// How many tables there are to look at.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        match (&self.choice, self.live) {
+            (TableChoice::Matches { matches, .. }, _) => matches.len(),
+            (TableChoice::Scan { .. }, Some((tables, _))) => tables.len(),
+            (TableChoice::Scan { .. }, None) => self.store.table_count(),
+        }
+    }
+
+    /// The table at a position; `None` when it has no rows or does not match.
+    #[inline(always)]
+    pub(super) fn table<F: Filter>(&self, position: usize) -> Option<TableRef<'a>> {
+        let number = match &self.choice {
+            TableChoice::Matches { matches, .. } => matches[position].archetype.index(),
+            TableChoice::Scan { .. } => position,
+        };
+        let table = match self.live {
+            Some((tables, heaps)) => TableRef::live(&tables[number], heaps),
+            None => self.store.table(number),
+        };
+        if table.rows() == 0 {
+            return None;
+        }
+        let (mask, registry) = (table.mask(), self.registry);
+        let is_match = match &self.choice {
+            TableChoice::Matches { recheck, .. } => !recheck || F::passes(registry, mask),
+            TableChoice::Scan { word: Some(word), .. } => {
+                mask.has_in_first_word(*word) && F::passes(registry, mask)
+            }
+            TableChoice::Scan { scan, word: None } => scan.admits::<F>(&table, registry),
+        };
+        is_match.then_some(table)
+    }
+
+    /// The columns of a table that was found at a position.
+    ///
+    /// # Safety
+    ///
+    /// As [`Terms::bind`].
+    #[inline(always)]
+    pub(super) unsafe fn bind(&self, position: usize, table: &TableRef<'a>) -> Q::Bound {
+        match &self.choice {
+            // SAFETY: the caller's contract; the place was found in a table of this archetype and layout.
+            TableChoice::Matches { matches, .. } => unsafe {
+                Q::bind(matches[position].place, table)
+            },
+            // SAFETY: the caller's contract; the place is found in this table.
+            TableChoice::Scan { scan, .. } => unsafe {
+                Q::bind(Q::place(scan.resolved, table), table)
+            },
+        }
     }
 }
 
@@ -324,15 +332,11 @@ impl<'p, 'a> Plan<'p, 'a, ()> {
 }
 
 impl<Q: Terms> Scan<'_, Q> {
-    /// A table and where its columns are; `None` when it has no rows or does not match.
+    /// The only word of the masks of archetypes that it takes to tell whether they match but for filters, and its
+    /// required bits; `None` where there is more to ask.
     #[inline]
-    fn visit<'a, F: Filter>(
-        &self,
-        table: TableRef<'a>,
-        registry: &Registry,
-    ) -> Option<(TableRef<'a>, Q::Place)> {
-        let is_visited = table.rows() > 0 && self.admits::<F>(&table, registry);
-        is_visited.then(|| (table, Q::place(self.resolved, &table)))
+    fn only_word(&self) -> Option<u64> {
+        if self.excluded.is_some() { None } else { self.requirements.only_word() }
     }
 
     #[inline]

@@ -119,6 +119,13 @@ impl Requirements {
         self.unknown.is_none() && self.required.is_subset(archetype)
     }
 
+    /// The required components, where they are known and have low ids: all that it takes to tell whether an
+    /// archetype has them is [`ComponentMask::has_in_first_word`].
+    #[inline]
+    pub(super) fn only_word(&self) -> Option<u64> {
+        if self.unknown.is_some() { None } else { self.required.only_word() }
+    }
+
     /// The toggles that must be on.
     pub(super) fn enabled(&self) -> &[ComponentId] {
         self.enabled.ids()

@@ -119,6 +119,18 @@ impl ComponentMask {
                 || self.summary & !other.summary == 0 && words_of(self.summary).all(is_part))
     }
 
+    /// The set as one word, where all its ids are below 64.
+    #[inline]
+    pub(crate) fn only_word(&self) -> Option<u64> {
+        (self.summary <= 1).then_some(self.words[0])
+    }
+
+    /// Whether the ids of a set that is one word are in this set.
+    #[inline]
+    pub(crate) fn has_in_first_word(&self, ids: u64) -> bool {
+        ids & !self.words[0] == 0
+    }
+
     /// Whether the sets share an id.
     #[inline]
     pub fn intersects(&self, other: &Self) -> bool {
@@ -287,6 +299,17 @@ mod tests {
         assert_eq!(low.difference(&high), ComponentMask::from_iter([ComponentId::new(1)]));
         assert!(low.intersects(&high) && !low.is_subset(&high));
         assert!(ComponentMask::NONE.is_subset(&low) && low.is_subset(&ComponentMask::ALL));
+    }
+
+    #[test]
+    fn sets_of_low_ids_are_one_word() {
+        let low = ComponentMask::from_iter([ComponentId::new(0), ComponentId::new(63)]);
+        let high = ComponentMask::from_iter([ComponentId::new(64)]);
+        assert_eq!(low.only_word(), Some(1 << 63 | 1));
+        assert_eq!((high.only_word(), low.union(&high).only_word()), (None, None));
+        assert_eq!(ComponentMask::NONE.only_word(), Some(0));
+        assert!(low.union(&high).has_in_first_word(1 << 63 | 1));
+        assert!(!high.has_in_first_word(1) && high.has_in_first_word(0));
     }
 
     #[test]
