@@ -85,7 +85,7 @@ fn passes_agree(archetypes: usize) {
     let mut prepared = PreparedQuery::<&mut Health>::new();
     let mut views = Vec::new();
     let mut now = expected.clone();
-    for pass in 0..6 {
+    for pass in 0..8 {
         let mut order = now.iter_mut();
         let mut step = |health: &mut Health| {
             let value = order.next().unwrap();
@@ -93,7 +93,12 @@ fn passes_agree(archetypes: usize) {
             health.0 += 1_000_000;
             *value = health.0;
         };
-        match pass % 3 {
+        match pass % 4 {
+            3 => {
+                for health in world.query_mut::<&mut Health>() {
+                    step(health);
+                }
+            }
             0 => world.query_mut::<&mut Health>().for_each(step),
             1 => prepared.query_mut(&mut world).for_each(step),
             _ => prepared
@@ -102,7 +107,7 @@ fn passes_agree(archetypes: usize) {
         }
         assert_eq!(order.len(), 0);
         assert_eq!(visited(&world), now);
-        if pass == 2 {
+        if pass == 2 || pass == 5 {
             views.push((world.capture(ComponentMask::ALL, &pool), now.clone()));
             let mut undone = world.query_mut::<&mut Health>().filter::<Without<Bit<0>>>();
             undone.for_each(|health| health.0 += 1);

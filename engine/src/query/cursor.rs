@@ -25,26 +25,87 @@ use crate::storage::epoch::Epoch;
 use super::access::Access;
 use super::filter::Filter;
 use super::plan::{Plan, Tables};
-use super::selection::{Selection, next_run};
+use super::selection::{Selection, next_run, run_end};
 use super::terms::{RUN_LOG2_MAX, Terms};
 
-/// Where a pass over the rows of a query is.
+/// Where a pass over the rows of a query is, and the selection of the table that it is in.
 pub(super) struct Cursor<Q: Terms, F: Filter> {
     since: Epoch,
+    pub(super) at: Progress<Q>,
+    selection: Option<Selection<F>>,
+    log2_max: u8,
+    /// A run that was found and waits to be opened alone.
+    pending: Option<Range<usize>>,
+    filter: PhantomData<fn() -> F>,
+}
+
+/// Where a pass is: all that changes where all rows of the tables are visited. Small, and passed by value.
+pub(super) struct Progress<Q: Terms> {
     /// The position in the plan of the next table.
     position: usize,
     bound: Option<Q::Bound>,
-    selection: Option<Selection<F>>,
     /// log2 of the rows that a run of the table has at the most.
     log2: u8,
-    log2_max: u8,
     /// Rows in the table.
     rows: usize,
     /// The first row after the last run.
     row: usize,
-    /// A run that was found and waits to be opened alone.
-    pending: Option<Range<usize>>,
-    filter: PhantomData<fn() -> F>,
+}
+
+impl<Q: Terms> Clone for Progress<Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: Terms> Copy for Progress<Q> {}
+
+impl<Q: Terms> Progress<Q> {
+    /// Before the first table.
+    const START: Self = Self { position: 0, bound: None, log2: 0, rows: 0, row: 0 };
+
+    /// Goes to the first row of a table.
+    #[inline(always)]
+    fn enter(&mut self, bound: Q::Bound, log2: u8, rows: usize) {
+        (self.bound, self.log2, self.row, self.rows) = (Some(bound), log2, 0, rows);
+    }
+
+    /// The next run, where all rows of the tables are visited and it can be written as it is, and its rows. `None`
+    /// where it can't, or there is none: [`Cursor::step`] and [`Cursor::enter`] go on.
+    ///
+    /// # Safety
+    ///
+    /// As [`Cursor::new`] of the store of the tables, whose access it is, and all runs that were opened before have
+    /// been copied.
+    #[inline(never)]
+    pub(super) unsafe fn open_next<F: Filter>(
+        mut self,
+        tables: Tables<'_, '_, Q>,
+        access: Access<'_>,
+    ) -> (Self, Option<(Q::Run, usize)>) {
+        loop {
+            if self.row < self.rows
+                && let Some(bound) = &self.bound
+            {
+                let (row, end) = (self.row, run_end(self.row, self.log2, self.rows));
+                // SAFETY: a run begins at the row.
+                let run = unsafe { access.open_owned::<Q>(bound, row) };
+                if run.is_some() {
+                    self.row = end;
+                }
+                return (self, run.map(|run| (run, end - row)));
+            }
+            let position = self.position;
+            if position >= tables.len() {
+                return (self, None);
+            }
+            self.position += 1;
+            let Some(table) = tables.table::<F>(position) else { continue };
+            // SAFETY: the caller's contract.
+            let bound = unsafe { tables.bind(position, &table) };
+            self.enter(bound, Q::run_log2(&bound), table.rows());
+        }
+    }
 }
 
 impl<Q: Terms, F: Filter> Cursor<Q, F> {
@@ -58,13 +119,9 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
     pub(super) unsafe fn new(since: Epoch) -> Self {
         Self {
             since,
-            position: 0,
-            bound: None,
+            at: Progress::START,
             selection: None,
-            log2: 0,
             log2_max: u8::MAX,
-            rows: 0,
-            row: 0,
             pending: None,
             filter: PhantomData,
         }
@@ -84,7 +141,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
         plan: &Plan<'_, '_, Q>,
         mut each: impl FnMut(&Self, Range<usize>) -> Result<(), MemoryError>,
     ) -> Result<(), MemoryError> {
-        self.position = 0;
+        self.at.position = 0;
         while self.enter(plan) {
             while let Some(run) = self.step() {
                 each(self, run)?;
@@ -97,9 +154,9 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
     #[inline]
     pub(super) fn enter(&mut self, plan: &Plan<'_, '_, Q>) -> bool {
         let positions = plan.len();
-        while self.position < positions {
-            let position = self.position;
-            self.position += 1;
+        while self.at.position < positions {
+            let position = self.at.position;
+            self.at.position += 1;
             if self.enter_at(plan, position) {
                 return true;
             }
@@ -114,13 +171,11 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
         let Some(table) = tables.table::<F>(position) else { return false };
         // SAFETY: the contract of `new`.
         let bound = unsafe { tables.bind(position, &table) };
-        self.log2 = Q::run_log2(&bound).min(self.log2_max);
-        self.bound = Some(bound);
+        self.at.enter(bound, Q::run_log2(&bound).min(self.log2_max), table.rows());
         // Without a selection there is nothing to write: it is large.
         if plan.may_select::<F>() {
             self.selection = plan.selection(&table, self.since);
         }
-        (self.row, self.rows) = (0, table.rows());
         true
     }
 
@@ -128,27 +183,28 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
     #[inline]
     pub(super) fn step(&mut self) -> Option<Range<usize>> {
         // SAFETY: the table is borrowed.
-        let run = unsafe { next_run(self.row, self.log2, self.rows, &mut self.selection)? };
-        self.row = run.end;
+        let run =
+            unsafe { next_run(self.at.row, self.at.log2, self.at.rows, &mut self.selection)? };
+        self.at.row = run.end;
         Some(run)
     }
 
     /// The columns of the table.
     #[inline]
     pub(super) fn bound(&self) -> &Q::Bound {
-        self.bound.as_ref().expect("a cursor in a table has bound its columns")
+        self.at.bound.as_ref().expect("a cursor in a table has bound its columns")
     }
 
     /// Rows in the table.
     #[inline]
     pub(super) fn rows(&self) -> usize {
-        self.rows
+        self.at.rows
     }
 
     /// Goes through these rows of the table only.
     #[cfg(feature = "rayon")]
     pub(super) fn narrow(&mut self, rows: Range<usize>) {
-        (self.row, self.rows) = (rows.start, self.rows.min(rows.end));
+        (self.at.row, self.at.rows) = (rows.start, self.at.rows.min(rows.end));
     }
 
     /// Whether the pass visits only some of the table's rows.
@@ -160,7 +216,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
     /// log2 of the rows that a run of the table has at the most.
     #[cfg(feature = "rayon")]
     pub(super) fn run_log2(&self) -> u8 {
-        self.log2
+        self.at.log2
     }
 
     /// Opens the next runs: some that are writable as they are, or one that has to be copied. There
@@ -181,7 +237,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
             // SAFETY: the caller's contract.
             return unsafe { self.open_selected(plan, access, ahead) };
         }
-        if self.row > 0 {
+        if self.at.row > 0 {
             // SAFETY: the caller's contract.
             unsafe { self.open_rest(access, ahead)? };
             if !ahead.is_empty() {
@@ -195,7 +251,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
     /// The position in the plan of the next table, where the cursor is before one.
     #[inline]
     pub(super) fn next_table(&mut self) -> Option<&mut usize> {
-        (self.row == 0).then_some(&mut self.position)
+        (self.at.row == 0).then_some(&mut self.at.position)
     }
 
     /// [`Cursor::open_ahead`] where all rows of the tables are visited, and the cursor is before a table.
@@ -211,10 +267,10 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
         // All that changes is in locals: no write to the list can alias them.
-        let (mut len, mut position, positions) = (0, self.position, tables.len());
+        let (mut len, mut position, positions) = (0, self.at.position, tables.len());
         let bound = loop {
             if position == positions || len == RUNS {
-                (ahead.len, self.position) = (len, position);
+                (ahead.len, self.at.position) = (len, position);
                 return Ok(());
             }
             let Some(table) = tables.table::<F>(position) else {
@@ -235,13 +291,13 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
                 }
             }
             if len > 0 {
-                (ahead.len, self.position) = (len, position);
+                (ahead.len, self.at.position) = (len, position);
                 return Ok(());
             }
-            self.rows = rows;
+            self.at.rows = rows;
             break bound;
         };
-        (self.bound, self.position) = (Some(bound), position);
+        (self.at.bound, self.at.position) = (Some(bound), position);
         // SAFETY: the caller's contract.
         unsafe { self.open_rest(access, ahead) }
     }
@@ -257,7 +313,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
         access: &Access<'_>,
         ahead: &mut Ahead<Q::Run>,
     ) -> Result<(), MemoryError> {
-        let (bound, rows, mut row, mut len) = (*self.bound(), self.rows, self.row, 0);
+        let (bound, rows, mut row, mut len) = (*self.bound(), self.at.rows, self.at.row, 0);
         let run_rows = 1 << Q::run_log2(&bound);
         while row < rows && len < RUNS {
             let end = rows.min(row + run_rows);
@@ -276,9 +332,9 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
             (len, row) = (len + 1, end);
         }
         if row == rows {
-            (self.position, row) = (self.position + 1, 0);
+            (self.at.position, row) = (self.at.position + 1, 0);
         }
-        (ahead.len, self.row) = (len, row);
+        (ahead.len, self.at.row) = (len, row);
         Ok(())
     }
 
@@ -312,7 +368,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
                     return Ok(());
                 }
                 None => {
-                    let (bound, live) = (*self.bound(), self.rows);
+                    let (bound, live) = (*self.bound(), self.at.rows);
                     // SAFETY: as above; nothing is open.
                     ahead.put(0, unsafe { access.open_older::<Q>(bound, run, live)? }, rows);
                     ahead.len = 1;

@@ -10,7 +10,7 @@ use convoy_pool::MemoryError;
 use super::access::Access;
 use super::cursor::Cursor;
 use super::filter::Filter;
-use super::plan::{Plan, Planned};
+use super::plan::{Plan, Planned, Tables};
 use super::terms::Terms;
 
 /// Iterates over the entities of a query, in the order of archetypes and rows. Of known length.
@@ -19,6 +19,8 @@ use super::terms::Terms;
 ///
 /// In queries that write, when memory runs out for copying a chunk that a snapshot shares.
 pub struct QueryIter<'a, Q: Terms, F: Filter = ()> {
+    /// The tables, where all their rows are visited and it takes little to find those that match.
+    tables: Option<Tables<'a, 'a, Q>>,
     between: BetweenRuns<'a, Q, F>,
     run: Option<Q::Run>,
     /// The next row of the run, and how many it has.
@@ -72,17 +74,34 @@ impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
         cursor: Cursor<Q, F>,
         access: Access<'a>,
     ) -> Self {
+        let tables = if plan.may_select::<F>() { None } else { plan.tables_by_value() };
         let between = BetweenRuns { planned: plan.keep(), cursor, access, later };
-        Self { between, run: None, index: 0, len: 0 }
+        Self { tables, between, run: None, index: 0, len: 0 }
+    }
+
+    /// Goes to the next run that has rows, if it can be written as it is.
+    #[inline(always)]
+    fn advance_plainly(&mut self) -> bool {
+        let Some(tables) = self.tables else { return false };
+        let BetweenRuns { cursor, access, later, .. } = &mut self.between;
+        // SAFETY: the tables are the plan's, the access is that of the store, and all runs that were opened before are
+        // copied.
+        let (at, opened) = unsafe { cursor.at.open_next::<F>(tables, *access) };
+        cursor.at = at;
+        *later -= opened.map_or(0, |(_, rows)| rows);
+        self.begin(opened)
     }
 
     /// Goes to the next run that has rows; `false` when there is none.
     ///
-    /// The part that changes goes by value. A reference to it would keep the whole iterator in memory,
-    /// and a loop that calls `next` would load and store the index, and the addresses of the rows, with
-    /// every item: two times as long for a row of 12 bytes.
+    /// The parts that change go by value, a small one where the next run needs no copy. A reference to them would
+    /// keep the whole iterator in memory, and a loop that calls `next` would load and store the index, and the
+    /// addresses of the rows, with every item: two times as long for a row of 12 bytes.
     #[inline(always)]
     fn advance(&mut self) -> Result<bool, MemoryError> {
+        if self.advance_plainly() {
+            return Ok(true);
+        }
         const { assert!(!mem::needs_drop::<BetweenRuns<'_, Q, F>>(), "it may be copied") };
         // SAFETY: nothing is dropped with it, and the original is not used before it is replaced. A panic
         // leaves it as it was.
@@ -129,7 +148,8 @@ fn went_on(advanced: Result<bool, MemoryError>) -> bool {
 impl<'a, Q: Terms, F: Filter> Iterator for QueryIter<'a, Q, F> {
     type Item = Q::Item<'a>;
 
-    #[inline]
+    // In the loop, so that the index and the addresses of rows are in registers.
+    #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<Q::Item<'a>> {
         if self.index == self.len && !went_on(self.advance()) {
@@ -158,6 +178,9 @@ impl<'a, Q: Terms, F: Filter> Iterator for QueryIter<'a, Q, F> {
                     folded = each(folded, unsafe { Q::item(run, index) });
                 }
                 self.index = self.len;
+            }
+            if self.advance_plainly() {
+                continue;
             }
             let opened = self.between.open_next().map(|opened| self.begin(opened));
             if !went_on(opened) {

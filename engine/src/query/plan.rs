@@ -10,6 +10,7 @@ use crate::storage::ComponentMask;
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
+use crate::storage::mask::MaskWord;
 use crate::storage::stamp::Stamp;
 use crate::storage::table::Table;
 use crate::world::heaps::Heaps;
@@ -172,12 +173,28 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
     /// The tables of the plan, for loops over them.
     #[inline]
     pub(super) fn tables(&self) -> Tables<'p, 'a, Q> {
-        let choice = match self.choice {
-            Choice::Scan(scan) => TableChoice::Scan { scan, word: scan.only_word() },
+        self.tables_by_value().unwrap_or_else(|| match self.choice {
+            Choice::Scan(scan) => self.tables_of(TableChoice::Scan { scan }),
+            Choice::Kept { .. } => unreachable!("matches are at hand"),
+        })
+    }
+
+    /// [`Plan::tables`] that refer to nothing in the plan, where little is to be asked of them.
+    #[inline]
+    pub(super) fn tables_by_value(&self) -> Option<Tables<'a, 'a, Q>> {
+        let choice = match *self.choice {
+            Choice::Scan(ref scan) => {
+                TableChoice::Word { word: scan.only_word()?, resolved: scan.resolved }
+            }
             Choice::Kept { kept, recheck } => {
-                TableChoice::Matches { matches: &kept.matches, recheck: *recheck }
+                TableChoice::Matches { matches: &kept.matches, recheck }
             }
         };
+        Some(self.tables_of(choice))
+    }
+
+    #[inline]
+    fn tables_of<'c>(&self, choice: TableChoice<'c, Q>) -> Tables<'c, 'a, Q> {
         let (store, live) = (self.store, self.store.live_tables());
         Tables { store, live, choice, registry: self.registry() }
     }
@@ -251,12 +268,31 @@ enum TableChoice<'p, Q: Terms> {
         matches: &'p [Match<Q::Place>],
         recheck: bool,
     },
+    /// Those of all whose archetypes have these components, by [`Scan::only_word`].
+    Word {
+        word: MaskWord,
+        resolved: Q::Resolved,
+    },
     Scan {
         scan: &'p Scan<'p, Q>,
-        /// [`Scan::only_word`].
-        word: Option<u64>,
     },
 }
+
+impl<Q: Terms> Clone for Tables<'_, '_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: Terms> Copy for Tables<'_, '_, Q> {}
+
+impl<Q: Terms> Clone for TableChoice<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: Terms> Copy for TableChoice<'_, Q> {}
 
 impl<'a, Q: Terms> Tables<'_, 'a, Q> {
     /// How many tables there are to look at.
@@ -264,8 +300,8 @@ impl<'a, Q: Terms> Tables<'_, 'a, Q> {
     pub(super) fn len(&self) -> usize {
         match (&self.choice, self.live) {
             (TableChoice::Matches { matches, .. }, _) => matches.len(),
-            (TableChoice::Scan { .. }, Some((tables, _))) => tables.len(),
-            (TableChoice::Scan { .. }, None) => self.store.table_count(),
+            (_, Some((tables, _))) => tables.len(),
+            (_, None) => self.store.table_count(),
         }
     }
 
@@ -274,7 +310,7 @@ impl<'a, Q: Terms> Tables<'_, 'a, Q> {
     pub(super) fn table<F: Filter>(&self, position: usize) -> Option<TableRef<'a>> {
         let number = match &self.choice {
             TableChoice::Matches { matches, .. } => matches[position].archetype.index(),
-            TableChoice::Scan { .. } => position,
+            TableChoice::Word { .. } | TableChoice::Scan { .. } => position,
         };
         let table = match self.live {
             Some((tables, heaps)) => TableRef::live(&tables[number], heaps),
@@ -286,10 +322,8 @@ impl<'a, Q: Terms> Tables<'_, 'a, Q> {
         let (mask, registry) = (table.mask(), self.registry);
         let is_match = match &self.choice {
             TableChoice::Matches { recheck, .. } => !recheck || F::passes(registry, mask),
-            TableChoice::Scan { word: Some(word), .. } => {
-                mask.has_in_first_word(*word) && F::passes(registry, mask)
-            }
-            TableChoice::Scan { scan, word: None } => scan.admits::<F>(&table, registry),
+            TableChoice::Word { word, .. } => mask.has_word(*word) && F::passes(registry, mask),
+            TableChoice::Scan { scan } => scan.admits::<F>(&table, registry),
         };
         is_match.then_some(table)
     }
@@ -307,9 +341,11 @@ impl<'a, Q: Terms> Tables<'_, 'a, Q> {
                 Q::bind(matches[position].place, table)
             },
             // SAFETY: the caller's contract; the place is found in this table.
-            TableChoice::Scan { scan, .. } => unsafe {
-                Q::bind(Q::place(scan.resolved, table), table)
+            TableChoice::Word { resolved, .. } => unsafe {
+                Q::bind(Q::place(*resolved, table), table)
             },
+            // SAFETY: as above.
+            TableChoice::Scan { scan } => unsafe { Q::bind(Q::place(scan.resolved, table), table) },
         }
     }
 }
@@ -335,7 +371,7 @@ impl<Q: Terms> Scan<'_, Q> {
     /// The only word of the masks of archetypes that it takes to tell whether they match but for filters, and its
     /// required bits; `None` where there is more to ask.
     #[inline]
-    fn only_word(&self) -> Option<u64> {
+    fn only_word(&self) -> Option<MaskWord> {
         if self.excluded.is_some() { None } else { self.requirements.only_word() }
     }
 

@@ -5,6 +5,7 @@ use std::any::TypeId;
 
 use crate::storage::component::{Component, Kind, Registry};
 use crate::storage::links::engine_owns;
+use crate::storage::mask::MaskWord;
 use crate::storage::names::name_of;
 use crate::storage::{ComponentId, ComponentMask, Entity};
 use crate::world::store::{Store, TableRef};
@@ -119,10 +120,10 @@ impl Requirements {
         self.unknown.is_none() && self.required.is_subset(archetype)
     }
 
-    /// The required components, where they are known and have low ids: all that it takes to tell whether an
-    /// archetype has them is [`ComponentMask::has_in_first_word`].
+    /// The required components, where they are known and lie in one word of a mask: all that it takes to tell whether
+    /// an archetype has them is [`ComponentMask::has_word`].
     #[inline]
-    pub(super) fn only_word(&self) -> Option<u64> {
+    pub(super) fn only_word(&self) -> Option<MaskWord> {
         if self.unknown.is_some() { None } else { self.required.only_word() }
     }
 

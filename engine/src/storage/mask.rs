@@ -32,6 +32,13 @@ pub struct ComponentMask {
     words: [u64; WORDS],
 }
 
+/// A set whose ids lie in one word of a mask, as those of most queries do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MaskWord {
+    word: u8,
+    bits: u64,
+}
+
 impl ComponentMask {
     /// The empty set.
     pub const NONE: Self = Self { words: [0; WORDS], summary: 0 };
@@ -119,16 +126,18 @@ impl ComponentMask {
                 || self.summary & !other.summary == 0 && words_of(self.summary).all(is_part))
     }
 
-    /// The set as one word, where all its ids are below 64.
+    /// The set as one word, where it has no ids in others.
     #[inline]
-    pub(crate) fn only_word(&self) -> Option<u64> {
-        (self.summary <= 1).then_some(self.words[0])
+    pub(crate) fn only_word(&self) -> Option<MaskWord> {
+        let word = (self.summary.trailing_zeros() as usize).min(WORDS - 1);
+        let is_only = self.summary & self.summary.wrapping_sub(1) == 0;
+        is_only.then_some(MaskWord { word: word as u8, bits: self.words[word] })
     }
 
     /// Whether the ids of a set that is one word are in this set.
     #[inline]
-    pub(crate) fn has_in_first_word(&self, ids: u64) -> bool {
-        ids & !self.words[0] == 0
+    pub(crate) fn has_word(&self, ids: MaskWord) -> bool {
+        ids.bits & !self.words[usize::from(ids.word) % WORDS] == 0
     }
 
     /// Whether the sets share an id.
@@ -302,14 +311,18 @@ mod tests {
     }
 
     #[test]
-    fn sets_of_low_ids_are_one_word() {
-        let low = ComponentMask::from_iter([ComponentId::new(0), ComponentId::new(63)]);
-        let high = ComponentMask::from_iter([ComponentId::new(64)]);
-        assert_eq!(low.only_word(), Some(1 << 63 | 1));
-        assert_eq!((high.only_word(), low.union(&high).only_word()), (None, None));
-        assert_eq!(ComponentMask::NONE.only_word(), Some(0));
-        assert!(low.union(&high).has_in_first_word(1 << 63 | 1));
-        assert!(!high.has_in_first_word(1) && high.has_in_first_word(0));
+    fn sets_in_one_word_are_found_by_it() {
+        let low = ComponentMask::from_iter([0, 63].map(ComponentId::new));
+        let high = ComponentMask::from_iter([1000, 1023].map(ComponentId::new));
+        let both = low.union(&high);
+        assert_eq!(both.only_word(), None);
+        for (set, other) in [(low, high), (high, low)] {
+            let word = set.only_word().expect("it is in one word");
+            assert!(set.has_word(word) && both.has_word(word) && !other.has_word(word));
+            assert!(!ComponentMask::NONE.has_word(word));
+        }
+        let none = ComponentMask::NONE.only_word().expect("it is in any word");
+        assert!(ComponentMask::NONE.has_word(none) && both.has_word(none));
     }
 
     #[test]

@@ -229,7 +229,7 @@ const SINGLE: &[Workload] = &[
         ("iterate", "26_archetypes_x_20"),
         "26 archetypes of 20 rows",
         "raw",
-        &[at_most("convoy prepared", 1.4), at_most("convoy", 1.4)],
+        &[at_most("convoy prepared", 1.4), at_most("convoy", 2.0)],
     ),
     workload(
         ("spawn", "single_10k"),
