@@ -13,7 +13,7 @@ use convoy_engine::hierarchy::ChildOf;
 use convoy_engine::list::List;
 use convoy_engine::{ComponentMask, Entity, SnapshotPool, World};
 
-use crate::deltas::{Mode, Place, assert_same, assert_sound, delta_config, mutate};
+use crate::deltas::{Mode, Place, assert_same, assert_sound, delta_config, fill_lists, mutate};
 use crate::values::Mixer;
 
 /// Files that [`feed_checkpoint`] changes: always the same ones.
@@ -43,6 +43,7 @@ impl CheckpointSeeds {
             let mut checkpoint = checkpoint.unwrap_or_else(|error| panic!("{error}"));
             for _ in 0..commits {
                 (0..operations).for_each(|_| mutate(&mut world, &mut mixer, &mut commands));
+                fill_lists(&mut world, &mut mixer);
                 let saved = checkpoint.write(&world.capture(ComponentMask::ALL, &pool));
                 saved.unwrap_or_else(|error| panic!("{error}"));
             }

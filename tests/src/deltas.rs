@@ -169,6 +169,18 @@ pub fn mutate(world: &mut World, mixer: &mut Mixer, commands: &mut Commands) {
     }
 }
 
+/// Gives each list some elements: `mutate` alone leaves nearly all of them empty.
+pub(crate) fn fill_lists(world: &mut World, mixer: &mut Mixer) {
+    let words = world.text("words that are longer than those that a text has in itself");
+    world.query_mut::<(Entity, &mut List<Order>)>().for_each(|(target, mut orders)| {
+        orders.extend((0..mixer.below(4)).map(|_| Order { target, words }));
+    });
+    let modes = [Mode::Idle, Mode::Busy, Mode::Broken].repeat(3);
+    world.query_mut::<&mut List<Mode>>().for_each(|mut list| {
+        list.extend(&modes[..mixer.below(modes.len())]);
+    });
+}
+
 /// Compares two worlds in everything that a delta makes equal: what can be read, the order of rows, and the
 /// handles that come next.
 ///
@@ -308,8 +320,10 @@ impl DeltaSeeds {
         let mut commands = Commands::new(&mut world);
         let empty = world.capture(ALL, &pool);
         (0..150).for_each(|_| mutate(&mut world, &mut mixer, &mut commands));
+        fill_lists(&mut world, &mut mixer);
         let base = world.capture(ALL, &pool);
         (0..100).for_each(|_| mutate(&mut world, &mut mixer, &mut commands));
+        fill_lists(&mut world, &mut mixer);
         let newer = world.capture(ALL, &pool);
         let pairs = [(Some(&base), &newer), (Some(&base), &empty), (None, &newer)];
         let deltas = pairs.map(|(older, newer)| {
