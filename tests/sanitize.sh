@@ -43,12 +43,15 @@ if [[ $which == address || $which == all ]]; then
     run address -p convoy-pool --test cells
     run address -p convoy-tests --test stress --test model --test snapshots --test providers \
         --test parallel --test checked_types --test deltas --test delta_programs --test list_components \
-        --test list_programs --test checkpoints --test checkpoint_programs \
-        --test checkpoints_mapped
+        --test list_programs --test checkpoints --test checkpoint_attachments --test checkpoint_contents \
+        --test checkpoint_drops --test checkpoint_evolution --test checkpoint_programs --test checkpoints_mapped \
+        --test deltas_mapped --test evolution_programs
     # What a panic throws is left alone when dropping it panics again: that is a leak on purpose.
-    ASAN_OPTIONS=detect_leaks=0 run address -p convoy-tests --test host --test host_faults \
-        --test host_events --test host_triggers --test host_installing --test host_lock_step \
-        --test host_schedules
+    # One test asks for more memory than there is.
+    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 run address -p convoy-tests --test host \
+        --test host_deadlines --test host_events --test host_faults --test host_installing --test host_lock_step \
+        --test host_resuming --test host_resuming_edges --test host_saving --test host_schedules \
+        --test host_systems --test host_timeline --test host_triggers
 fi
 
 if [[ $which == thread || $which == all ]]; then
