@@ -77,27 +77,25 @@ impl<Q: Terms> Progress<Q> {
     ///
     /// As [`Cursor::new`] of the store of the tables, whose access it is, and all runs that were opened before have
     /// been copied.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) unsafe fn open_next<F: Filter>(
-        mut self,
-        tables: Tables<'_, '_, Q>,
-        access: Access<'_>,
-    ) -> (Self, Option<(Q::Run, usize)>) {
+        &mut self,
+        tables: &Tables<'_, '_, Q>,
+        access: &Access<'_>,
+    ) -> Option<(Q::Run, usize)> {
         loop {
             if self.row < self.rows
                 && let Some(bound) = &self.bound
             {
                 let (row, end) = (self.row, run_end(self.row, self.log2, self.rows));
                 // SAFETY: a run begins at the row.
-                let run = unsafe { access.open_owned::<Q>(bound, row) };
-                if run.is_some() {
-                    self.row = end;
-                }
-                return (self, run.map(|run| (run, end - row)));
+                let run = unsafe { access.open_owned::<Q>(bound, row)? };
+                self.row = end;
+                return Some((run, end - row));
             }
             let position = self.position;
             if position >= tables.len() {
-                return (self, None);
+                return None;
             }
             self.position += 1;
             let Some(table) = tables.table::<F>(position) else { continue };
@@ -105,6 +103,22 @@ impl<Q: Terms> Progress<Q> {
             let bound = unsafe { tables.bind(position, &table) };
             self.enter(bound, Q::run_log2(&bound), table.rows());
         }
+    }
+
+    /// [`Progress::open_next`] by value.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[inline(never)]
+    pub(super) unsafe fn with_next<F: Filter>(
+        mut self,
+        tables: Tables<'_, '_, Q>,
+        access: Access<'_>,
+    ) -> (Self, Option<(Q::Run, usize)>) {
+        // SAFETY: the caller's contract.
+        let opened = unsafe { self.open_next::<F>(&tables, &access) };
+        (self, opened)
     }
 }
 

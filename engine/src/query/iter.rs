@@ -86,7 +86,7 @@ impl<'a, Q: Terms, F: Filter> QueryIter<'a, Q, F> {
         let BetweenRuns { cursor, access, later, .. } = &mut self.between;
         // SAFETY: the tables are the plan's, the access is that of the store, and all runs that were opened before are
         // copied.
-        let (at, opened) = unsafe { cursor.at.open_next::<F>(tables, *access) };
+        let (at, opened) = unsafe { cursor.at.with_next::<F>(tables, *access) };
         cursor.at = at;
         *later -= opened.map_or(0, |(_, rows)| rows);
         self.begin(opened)
@@ -179,8 +179,14 @@ impl<'a, Q: Terms, F: Filter> Iterator for QueryIter<'a, Q, F> {
                 }
                 self.index = self.len;
             }
-            if self.advance_plainly() {
-                continue;
+            if let Some(tables) = &self.tables {
+                let BetweenRuns { cursor, access, later, .. } = &mut self.between;
+                // SAFETY: as in `advance_plainly`.
+                let opened = unsafe { cursor.at.open_next::<F>(tables, access) };
+                *later -= opened.map_or(0, |(_, rows)| rows);
+                if self.begin(opened) {
+                    continue;
+                }
             }
             let opened = self.between.open_next().map(|opened| self.begin(opened));
             if !went_on(opened) {
