@@ -263,6 +263,15 @@ fn tables_iterate((world, moving): (World, Moving)) -> (World, Moving, f32) {
     (world, moving, sum)
 }
 
+#[library_benchmark]
+#[bench::owned(many_tables())]
+fn tables_loop((mut world, moving): (World, Moving)) -> (World, Moving) {
+    for (health, marker) in world.query_mut::<(&mut Health, &Marker)>() {
+        health.0 += marker.0 as f32;
+    }
+    (world, moving)
+}
+
 // Random access.
 
 #[library_benchmark]
@@ -727,6 +736,7 @@ library_benchmark_group!(
         tables_prepared,
         tables_plain,
         tables_iterate,
+        tables_loop,
         get,
         get_mut,
         reader,
