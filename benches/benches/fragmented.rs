@@ -80,6 +80,11 @@ fn convoy(group: &mut Group<'_>) {
     bench(group, ("convoy prepared", WORKLOAD), prepared, |(world, query)| {
         query.query_mut(world).for_each(|health| health.0 *= 2.0);
     });
+    bench(group, ("convoy loop", WORKLOAD), fill, |world| {
+        for health in world.query_mut::<&mut Health>() {
+            health.0 *= 2.0;
+        }
+    });
     for (subject, snapshot) in SUBJECTS {
         let set_up = || LiveWorld::new(fill(), snapshot);
         let pass = |live: &mut LiveWorld| {
