@@ -81,7 +81,7 @@ fn passes_agree(archetypes: usize) {
     let view = world.capture(ComponentMask::ALL, &pool);
     assert_eq!(visited(&view), expected);
 
-    // All chunks are shared, then none, then those of tables with the first bit.
+    // All chunks are shared, then none; after a capture, those of tables with the first bit.
     let mut prepared = PreparedQuery::<&mut Health>::new();
     let mut views = Vec::new();
     let mut now = expected.clone();

@@ -183,7 +183,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
     pub(super) fn enter_at(&mut self, plan: &Plan<'_, '_, Q>, position: usize) -> bool {
         let tables = plan.tables();
         let Some(table) = tables.table::<F>(position) else { return false };
-        // SAFETY: the contract of `new`.
+        // SAFETY: the contract of `new`; the table was found at this position.
         let bound = unsafe { tables.bind(position, &table) };
         self.at.enter(bound, Q::run_log2(&bound).min(self.log2_max), table.rows());
         // Without a selection there is nothing to write: it is large.
@@ -291,8 +291,7 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
                 position += 1;
                 continue;
             };
-            // SAFETY: the place was found in this table, or in one of the same archetype and layout;
-            // for the rest the contract of `new`.
+            // SAFETY: the contract of `new`; the table was found at this position.
             let bound = unsafe { tables.bind(position, &table) };
             let rows = table.rows();
             if rows <= 1 << Q::run_log2(&bound) {
