@@ -54,9 +54,29 @@ fn world_of(archetypes: usize) -> World {
     world
 }
 
-/// All values, in the order of the iterator.
+/// All values, in the order of the iterator, which tells at each step how many follow, and goes on as well by `fold`.
 fn values(readable: &impl Readable) -> Vec<u64> {
-    readable.query::<&Health>().iter().map(|health| health.0).collect()
+    let query = readable.query::<&Health>();
+    let values = query.iter().map(|health| health.0).collect::<Vec<_>>();
+    let mut iter = query.iter();
+    for (index, value) in values.iter().enumerate() {
+        // Each length is asked for in small worlds, and some are in large ones.
+        if values.len() < 1_000 || index % 997 == 0 {
+            assert_eq!(iter.len(), values.len() - index);
+        }
+        assert_eq!(iter.next().map(|health| health.0), Some(*value));
+    }
+    assert_eq!((iter.len(), iter.next()), (0, None));
+
+    let stops = [1, 7, values.len() / 2, values.len() - 1];
+    for stop in stops.into_iter().filter(|stop| (1..values.len()).contains(stop)) {
+        let mut iter = query.iter();
+        assert_eq!(iter.nth(stop - 1).map(|health| health.0), Some(values[stop - 1]));
+        let mut rest = Vec::new();
+        iter.for_each(|health| rest.push(health.0));
+        assert_eq!(rest, values[stop..]);
+    }
+    values
 }
 
 /// The values in the order of `for_each`, with and without preparation.
@@ -80,6 +100,7 @@ fn passes_agree(archetypes: usize) {
     let pool = SnapshotPool::new(Default::default());
     let view = world.capture(ComponentMask::ALL, &pool);
     assert_eq!(visited(&view), expected);
+    assert_eq!(values(&view), expected);
 
     // All chunks are shared, then none; after a capture, those of tables with the first bit.
     let mut prepared = PreparedQuery::<&mut Health>::new();
@@ -95,9 +116,16 @@ fn passes_agree(archetypes: usize) {
         };
         match pass % 4 {
             3 => {
-                for health in world.query_mut::<&mut Health>() {
+                let mut healths = world.query_mut::<&mut Health>().into_iter();
+                let mut left = healths.len();
+                while let Some(health) = healths.next() {
                     step(health);
+                    left -= 1;
+                    if left % 101 < 3 {
+                        assert_eq!(healths.len(), left);
+                    }
                 }
+                assert_eq!(left, 0);
             }
             0 => world.query_mut::<&mut Health>().for_each(step),
             1 => prepared.query_mut(&mut world).for_each(step),
@@ -129,6 +157,7 @@ fn passes_agree(archetypes: usize) {
 #[test]
 fn passes_over_few_tables_visit_what_iterators_do() {
     passes_agree(1);
+    passes_agree(6);
     passes_agree(100);
 }
 

@@ -123,6 +123,12 @@ impl<'a> Access<'a> {
         Self { epoch: writes.epoch, means: Means::Shared(writes), world: PhantomData }
     }
 
+    /// The epoch in which chunks can be written as they are: see [`open_owned`].
+    #[inline]
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Where a run is that can be written as it is.
     ///
     /// # Safety
@@ -134,12 +140,8 @@ impl<'a> Access<'a> {
         bound: &Q::Bound,
         row: usize,
     ) -> Option<Q::Run> {
-        if Q::WRITES_LISTS {
-            // There is more to make writable.
-            return None;
-        }
         // SAFETY: the caller's contract.
-        unsafe { Q::start_owned(bound, row, self.epoch) }
+        unsafe { open_owned::<Q>(bound, row, self.epoch) }
     }
 
     /// Makes a run writable. Where [`Terms::is_shared`] says so, its rows are still to be copied.
@@ -273,6 +275,25 @@ impl<'a> Access<'a> {
             Means::Shared(writes) => visit(&mut writes.lock(), Rest::Now),
         }
     }
+}
+
+/// Where a run is that can be written as it is, with the [epoch](Access::epoch) of an access.
+///
+/// # Safety
+///
+/// As [`Access::open_owned`].
+#[inline]
+pub(super) unsafe fn open_owned<Q: Terms>(
+    bound: &Q::Bound,
+    row: usize,
+    epoch: Epoch,
+) -> Option<Q::Run> {
+    if Q::WRITES_LISTS {
+        // There is more to make writable.
+        return None;
+    }
+    // SAFETY: the caller's contract.
+    unsafe { Q::start_owned(bound, row, epoch) }
 }
 
 /// Calls `each` with the memory of a world that is shared out.

@@ -22,7 +22,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::epoch::Epoch;
 
-use super::access::Access;
+use super::access::{Access, open_owned};
 use super::filter::Filter;
 use super::plan::{Plan, Tables};
 use super::selection::{Selection, next_run, run_end};
@@ -105,20 +105,16 @@ impl<Q: Terms> Progress<Q> {
         }
     }
 
-    /// [`Progress::open_next`] by value.
-    ///
-    /// # Safety
-    ///
-    /// As there.
-    #[inline(never)]
-    pub(super) unsafe fn with_next<F: Filter>(
-        mut self,
-        tables: Tables<'_, '_, Q>,
-        access: Access<'_>,
-    ) -> (Self, Option<(Q::Run, usize)>) {
-        // SAFETY: the caller's contract.
-        let opened = unsafe { self.open_next::<F>(&tables, &access) };
-        (self, opened)
+    /// Rows that are visited after the last run, where all rows of the tables are.
+    pub(super) fn rows_left<F: Filter>(&self, tables: &Tables<'_, '_, Q>) -> usize {
+        let later = (self.position..tables.len()).filter_map(|at| tables.table::<F>(at));
+        self.rows - self.row + later.map(|table| table.rows()).sum::<usize>()
+    }
+
+    /// The position of the next table, where the pass is between two.
+    #[inline(always)]
+    pub(super) fn next_position(&mut self) -> Option<&mut usize> {
+        (self.row == self.rows).then_some(&mut self.position)
     }
 }
 
@@ -399,13 +395,13 @@ impl<Q: Terms, F: Filter> Cursor<Q, F> {
 ///
 /// # Safety
 ///
-/// The access is that of the store of the tables, for which the contract of [`Cursor::new`] holds as well, and all
-/// runs that were opened before have been visited.
+/// The epoch is that of the access to the store of the tables, for which the contract of [`Cursor::new`] holds as
+/// well, and all runs that were opened before have been visited.
 #[inline(always)]
 pub(super) unsafe fn open_small<Q: Terms, F: Filter>(
     position: &mut usize,
     tables: &Tables<'_, '_, Q>,
-    access: &Access<'_>,
+    epoch: Epoch,
 ) -> Option<(Q::Run, usize)> {
     while *position < tables.len() {
         let Some(table) = tables.table::<F>(*position) else {
@@ -418,11 +414,29 @@ pub(super) unsafe fn open_small<Q: Terms, F: Filter>(
             return None;
         }
         // SAFETY: a run begins at the first row.
-        let run = unsafe { access.open_owned::<Q>(&bound, 0)? };
+        let run = unsafe { open_owned::<Q>(&bound, 0, epoch)? };
         *position += 1;
         return Some((run, table.rows()));
     }
     None
+}
+
+/// [`open_small`] by value.
+///
+/// # Safety
+///
+/// As there.
+#[inline(never)]
+pub(super) unsafe fn next_small<Q: Terms, F: Filter>(
+    mut position: usize,
+    tables: Tables<'_, '_, Q>,
+    epoch: Epoch,
+) -> (usize, Option<(Q::Run, usize)>) {
+    let opened = tables.apart(|tables| {
+        // SAFETY: the caller's contract.
+        unsafe { open_small::<Q, F>(&mut position, tables, epoch) }
+    });
+    (position, opened)
 }
 
 /// How many tables are near enough to be visited as they are found. With a thousand, either way takes the same time;

@@ -11,7 +11,7 @@ use convoy_pool::MemoryError;
 use crate::storage::epoch::Epoch;
 
 use super::access::Access;
-use super::cursor::{Ahead, Cursor, TABLES_NEAR, count, open_small};
+use super::cursor::{Ahead, Cursor, TABLES_NEAR, open_small};
 use super::filter::Filter;
 use super::iter::QueryIter;
 use super::plan::Plan;
@@ -37,7 +37,7 @@ impl<'p, 'a, Q: Terms, F: Filter> Pass<'p, 'a, Q, F> {
     }
 
     pub(super) fn iter(self) -> QueryIter<'a, Q, F> {
-        QueryIter::new(self.plan, count::<Q, F>(&self.plan, self.since), self.cursor, self.access)
+        QueryIter::new(self.plan, self.since, self.cursor, self.access)
     }
 
     #[inline]
@@ -90,7 +90,9 @@ impl<'p, 'a, Q: Terms, F: Filter> Pass<'p, 'a, Q, F> {
                 let mut position = *next;
                 while let Some((run, rows)) =
                     // SAFETY: the access is the store's, and the runs before have been visited.
-                    unsafe { open_small::<Q, F>(&mut position, &tables, &self.access) }
+                    unsafe {
+                        open_small::<Q, F>(&mut position, &tables, self.access.epoch())
+                    }
                 {
                     visit(run, rows);
                 }

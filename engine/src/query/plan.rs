@@ -12,9 +12,7 @@ use crate::storage::component::Registry;
 use crate::storage::epoch::Epoch;
 use crate::storage::mask::MaskWord;
 use crate::storage::stamp::Stamp;
-use crate::storage::table::Table;
-use crate::world::heaps::Heaps;
-use crate::world::store::{Store, TableRef};
+use crate::world::store::{Store, StoreTables, TableRef};
 
 use super::claims::check_claims;
 use super::error::QueryError;
@@ -195,8 +193,7 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
 
     #[inline]
     fn tables_of<'c>(&self, choice: TableChoice<'c, Q>) -> Tables<'c, 'a, Q> {
-        let (store, live) = (self.store, self.store.live_tables());
-        Tables { store, live, choice, registry: self.registry() }
+        Tables { tables: self.store.tables(), choice, registry: self.registry() }
     }
 
     /// The table at a position of the plan; `None` when it has no rows or does not match.
@@ -255,14 +252,14 @@ impl<'p, 'a, Q: Terms> Plan<'p, 'a, Q> {
 /// The tables of a plan, with all that is asked for each of them at hand: a loop keeps it in registers, where
 /// a plan is behind references that writes to rows might change.
 pub(super) struct Tables<'p, 'a, Q: Terms> {
-    store: Store<'a>,
-    /// Those of a world.
-    live: Option<(&'a [Table], &'a Heaps)>,
+    tables: StoreTables<'a>,
     choice: TableChoice<'p, Q>,
     registry: &'a Registry,
 }
 
-/// A [`Choice`], taken apart.
+/// A [`Choice`], taken apart. All of it in whole words: it is passed by value, and a copy in other pieces than those that
+/// are loaded then would make the processor wait.
+#[repr(usize)]
 enum TableChoice<'p, Q: Terms> {
     Matches {
         matches: &'p [Match<Q::Place>],
@@ -298,10 +295,18 @@ impl<'a, Q: Terms> Tables<'_, 'a, Q> {
     /// How many tables there are to look at.
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
-        match (&self.choice, self.live) {
-            (TableChoice::Matches { matches, .. }, _) => matches.len(),
-            (_, Some((tables, _))) => tables.len(),
-            (_, None) => self.store.table_count(),
+        match &self.choice {
+            TableChoice::Matches { matches, .. } => matches.len(),
+            TableChoice::Word { .. } | TableChoice::Scan { .. } => self.tables.len(),
+        }
+    }
+
+    /// Calls `with` at different places for the tables of worlds and of snapshots, so that it is compiled for each.
+    #[inline(always)]
+    pub(super) fn apart<R>(self, with: impl FnOnce(&Self) -> R) -> R {
+        match self.tables {
+            tables @ StoreTables::Live(..) => with(&Self { tables, ..self }),
+            tables @ StoreTables::Frozen(_) => with(&Self { tables, ..self }),
         }
     }
 
@@ -312,10 +317,7 @@ impl<'a, Q: Terms> Tables<'_, 'a, Q> {
             TableChoice::Matches { matches, .. } => matches[position].archetype.index(),
             TableChoice::Word { .. } | TableChoice::Scan { .. } => position,
         };
-        let table = match self.live {
-            Some((tables, heaps)) => TableRef::live(&tables[number], heaps),
-            None => self.store.table(number),
-        };
+        let table = self.tables.get(number);
         if table.rows() == 0 {
             return None;
         }

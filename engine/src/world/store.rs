@@ -137,39 +137,25 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// Tables, empty ones included.
+    /// The tables, empty ones included.
     #[inline]
-    pub(crate) fn table_count(&self) -> usize {
+    pub(crate) fn tables(&self) -> StoreTables<'a> {
         match self.contents {
-            Contents::Live(state) => state.tables.len(),
-            Contents::Frozen(frozen) => frozen.table_count(),
+            Contents::Live(state) => StoreTables::Live(&state.tables, &state.heaps),
+            Contents::Frozen(frozen) => StoreTables::Frozen(frozen),
         }
     }
 
-    /// The tables of a world, and the heaps of its lists; `None` of a snapshot.
+    /// Tables, empty ones included.
     #[inline]
-    pub(crate) fn live_tables(&self) -> Option<(&'a [Table], &'a Heaps)> {
-        match self.contents {
-            Contents::Live(state) => Some((&state.tables, &state.heaps)),
-            Contents::Frozen(_) => None,
-        }
+    pub(crate) fn table_count(&self) -> usize {
+        self.tables().len()
     }
 
     /// The table of archetype number `index`.
     #[inline]
     pub(crate) fn table(&self, index: usize) -> TableRef<'a> {
-        match self.contents {
-            Contents::Live(state) => TableRef::live(&state.tables[index], &state.heaps),
-            Contents::Frozen(frozen) => self.frozen_table(frozen, index),
-        }
-    }
-
-    fn frozen_table(&self, frozen: &'a Frozen, index: usize) -> TableRef<'a> {
-        let mask = self.catalog.archetypes()[index].mask();
-        let (rows, starts) = frozen.table(index);
-        let (captured, chunks) = (&frozen.head.mask, frozen.chunks());
-        let columns = FrozenColumns { mask, captured, starts, chunks, frozen };
-        TableRef { mask, rows, columns: Columns::Frozen(columns) }
+        self.tables().get(index)
     }
 
     /// Where an entity is. `Err` where handles may not be read, and `Ok(None)` where it is not alive.
@@ -280,6 +266,34 @@ impl<'a> Store<'a> {
     }
 }
 
+/// The tables of a store, by themselves: loops over them keep little at hand.
+#[derive(Clone, Copy)]
+pub(crate) enum StoreTables<'a> {
+    /// With the heaps of all lists.
+    Live(&'a [Table], &'a Heaps),
+    Frozen(&'a Frozen),
+}
+
+impl<'a> StoreTables<'a> {
+    /// Tables, empty ones included.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Live(tables, _) => tables.len(),
+            Self::Frozen(frozen) => frozen.table_count(),
+        }
+    }
+
+    /// The table of archetype number `index`.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> TableRef<'a> {
+        match *self {
+            Self::Live(tables, heaps) => TableRef::live(&tables[index], heaps),
+            Self::Frozen(frozen) => TableRef::frozen(frozen, index),
+        }
+    }
+}
+
 /// The entity handles may not be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoHandles;
@@ -315,6 +329,14 @@ impl<'a> TableRef<'a> {
     #[inline]
     pub(crate) fn live(table: &'a Table, heaps: &'a Heaps) -> Self {
         Self { mask: table.mask(), rows: table.rows(), columns: Columns::Live(table, heaps) }
+    }
+
+    fn frozen(frozen: &'a Frozen, index: usize) -> Self {
+        let mask = frozen.catalog().archetypes()[index].mask();
+        let (rows, starts) = frozen.table(index);
+        let (captured, chunks) = (&frozen.head.mask, frozen.chunks());
+        let columns = FrozenColumns { mask, captured, starts, chunks, frozen };
+        Self { mask, rows, columns: Columns::Frozen(columns) }
     }
 
     /// The archetype's components; the bit of the entity column is always set.
