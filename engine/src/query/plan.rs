@@ -257,8 +257,8 @@ pub(super) struct Tables<'p, 'a, Q: Terms> {
     registry: &'a Registry,
 }
 
-/// A [`Choice`], taken apart. All of it in whole words: it is passed by value, and a copy in other pieces than those that
-/// are loaded then would make the processor wait.
+/// A [`Choice`], taken apart. All of it in whole words: it is passed by value, and a copy in other pieces than those
+/// that are loaded then would make the processor wait.
 #[repr(usize)]
 enum TableChoice<'p, Q: Terms> {
     Matches {
