@@ -298,6 +298,37 @@ fn a_delta_that_means_another_world_is_refused_or_makes_a_sound_one() {
     assert!(taken > 100 && refused > 1000, "{taken} {refused}");
 }
 
+/// Slots before the counter of the world were not looked at when a lane had given out fewer indices than before: an
+/// entity stayed there, and the next command buffer gave its handle out again.
+#[test]
+fn a_lane_takes_no_index_of_an_entity_back() {
+    let (mut world, pool) = (World::with_config(delta_config(usize::MAX)), SnapshotPool::default());
+    // The world's own indices go on behind those of the first level of lanes.
+    world.spawn_batch((0..40_000).map(|_| (Marked,))).unwrap();
+    let mut commands = Commands::new(&mut world);
+    // Seven more than a buffer has at first: these are of its lane.
+    (0..71).for_each(|_| _ = commands.spawn((Marked,)));
+    _ = world.play_back(&mut commands);
+    let base = world.capture(ALL, &pool);
+    world.spawn((Marked,));
+    let mut delta = Vec::new();
+    Delta::encode(&base, &world.capture(ALL, &pool), &mut delta).unwrap();
+    let mut refused = 0;
+    // One of these bytes is the count of the lane.
+    for at in (0..delta.len()).filter(|&at| delta[at] == 7) {
+        let mut changed = delta.clone();
+        changed[at] = 3;
+        Delta::mend(&mut changed);
+        let mut branch = World::branch(&base).unwrap();
+        refused += u32::from(branch.apply(&Delta::parse(&changed).unwrap()).is_err());
+        let mut commands = Commands::new(&mut branch);
+        let handles: Vec<Entity> = (0..200).map(|_| commands.spawn((Marked,))).collect();
+        let known = handles.into_iter().find(|&handle| branch.contains(handle));
+        assert_eq!(known, None, "handles are given out once");
+    }
+    assert!(refused > 0);
+}
+
 #[test]
 fn random_changes_of_deltas_never_make_an_unsound_world() {
     let (seeds, mut mixer) = (DeltaSeeds::new(), Mixer::new(11));

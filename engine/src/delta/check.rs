@@ -5,6 +5,8 @@
 //! end there are as many slots with entities as rows. So the checks look at rows and slots of the delta
 //! only. Links of the hierarchy are checked all together, where one of them may have changed.
 
+use std::ops::Range;
+
 use crate::storage::component::Kind;
 use crate::storage::links::{ChildOf, Children};
 use crate::storage::rows::Rows;
@@ -205,6 +207,14 @@ impl<'a> Checking<'a> {
             may_hold(&self.parts.index, &mut known, index as u32, slot)
         };
         if !past.into_iter().all(&mut is_unused) {
+            return malformed(DeltaPart::Index);
+        }
+        // So are those that lanes have no more, which may lie before the counter.
+        let mut back = self.world.state.index.taken_back(&self.parts.index);
+        let are_unused = |run: Range<u32>| {
+            (run.start as usize..len.min(held).min(run.end as usize)).all(&mut is_unused)
+        };
+        if !back.all(are_unused) {
             return malformed(DeltaPart::Index);
         }
         let rows: u64 =

@@ -224,6 +224,21 @@ fn are_sound_ranges(
 }
 
 impl EntityIndex {
+    /// The indices that lanes have given out here and not under `state`, by runs.
+    pub(crate) fn taken_back(&self, state: &IndexState) -> impl Iterator<Item = Range<u32>> {
+        (0..).zip(&self.lanes.lanes).flat_map(|(number, lane)| {
+            let (used, end) = (state.lanes.get(number as usize), lane.head.used);
+            let mut next = used.map_or(0, |used| used.used);
+            std::iter::from_fn(move || {
+                let left = end.checked_sub(next).filter(|&left| left > 0)?;
+                let run = lane_run(number, next);
+                let run = run.start..run.end.min(run.start + left);
+                next += run.end - run.start;
+                (!run.is_empty()).then_some(run)
+            })
+        })
+    }
+
     /// Makes chunks for `rows` slots: blank ones where there is none yet, if some of them are.
     pub(crate) fn prepare_slots(
         &mut self,
