@@ -200,21 +200,15 @@ impl<'a> Checking<'a> {
             }
             alive -= u64::from(old.place().is_some());
         }
-        // Where the counter has gone back, indices past it are unused.
-        let past = self.parts.index.head.fresh as usize..len.min(held);
-        let mut is_unused = |index: usize| {
-            let slot = slots.get::<Slot>(index).unwrap_or(Slot::UNUSED);
-            may_hold(&self.parts.index, &mut known, index as u32, slot)
+        // Where a counter has gone back, indices past it are unused: others were before.
+        let end = len.min(held);
+        let mut are_unused = |back: Range<u32>| {
+            (back.start as usize..end.min(back.end as usize)).all(|index| {
+                let slot = slots.get::<Slot>(index).unwrap_or(Slot::UNUSED);
+                may_hold(&self.parts.index, &mut known, index as u32, slot)
+            })
         };
-        if !past.into_iter().all(&mut is_unused) {
-            return malformed(DeltaPart::Index);
-        }
-        // So are those that lanes have no more, which may lie before the counter.
-        let mut back = self.world.state.index.taken_back(&self.parts.index);
-        let are_unused = |run: Range<u32>| {
-            (run.start as usize..len.min(held).min(run.end as usize)).all(&mut is_unused)
-        };
-        if !back.all(are_unused) {
+        if !self.world.state.index.taken_back(&self.parts.index).all(&mut are_unused) {
             return malformed(DeltaPart::Index);
         }
         let rows: u64 =

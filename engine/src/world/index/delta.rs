@@ -224,9 +224,10 @@ fn are_sound_ranges(
 }
 
 impl EntityIndex {
-    /// The indices that lanes have given out here and not under `state`, by runs.
+    /// The indices that the world and its lanes have given out here and not under `state`, by runs.
     pub(crate) fn taken_back(&self, state: &IndexState) -> impl Iterator<Item = Range<u32>> {
-        (0..).zip(&self.lanes.lanes).flat_map(|(number, lane)| {
+        let own = territory::own_runs(state.head.fresh..self.head().fresh);
+        let of_lanes = (0..).zip(&self.lanes.lanes).flat_map(|(number, lane)| {
             let (used, end) = (state.lanes.get(number as usize), lane.head.used);
             let mut next = used.map_or(0, |used| used.used);
             std::iter::from_fn(move || {
@@ -236,7 +237,8 @@ impl EntityIndex {
                 next += run.end - run.start;
                 (!run.is_empty()).then_some(run)
             })
-        })
+        });
+        own.chain(of_lanes)
     }
 
     /// Makes chunks for `rows` slots: blank ones where there is none yet, if some of them are.
