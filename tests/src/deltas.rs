@@ -229,7 +229,7 @@ fn branch_of(view: &View) -> World {
 fn later_handles(world: &mut World) -> Vec<Entity> {
     let mut handles = vec![world.reserve_entity()];
     let mut commands = Commands::new(world);
-    handles.extend((0..3).map(|_| commands.spawn((Marked,))));
+    handles.extend((0..BUFFER_SPAWNS).map(|_| commands.spawn((Marked,))));
     _ = world.play_back(&mut commands);
     world.advance_tick();
     handles.extend((0..20).map(|_| world.spawn(())));
@@ -296,11 +296,15 @@ pub fn assert_sound(world: &mut World) {
 
 /// The worlds and deltas that [`feed_delta`] changes.
 pub struct DeltaSeeds {
-    base: View,
-    /// A delta from the base, one back to nothing, and a whole world.
+    /// A delta from a base, one back to nothing, a whole world, and a delta of few changes from another base, whose
+    /// counter of indices is past those of command buffers.
     pub deltas: Vec<Vec<u8>>,
+    bases: [View; 2],
     _pool: SnapshotPool,
 }
+
+/// How many of the deltas are for the first base.
+const DELTAS_OF_FIRST: usize = 3;
 
 impl Default for DeltaSeeds {
     fn default() -> Self {
@@ -325,34 +329,59 @@ impl DeltaSeeds {
         (0..100).for_each(|_| mutate(&mut world, &mut mixer, &mut commands));
         fill_lists(&mut world, &mut mixer);
         let newer = world.capture(ALL, &pool);
-        let pairs = [(Some(&base), &newer), (Some(&base), &empty), (None, &newer)];
+        let (lanes, after_lanes) = lanes_in_use(&pool);
+        let pairs = [
+            (Some(&base), &newer),
+            (Some(&base), &empty),
+            (None, &newer),
+            (Some(&lanes), &after_lanes),
+        ];
         let deltas = pairs.map(|(older, newer)| {
             let mut bytes = Vec::new();
             Delta::encode(older, newer, &mut bytes).unwrap_or_else(|error| panic!("{error}"));
             bytes
         });
-        Self { base, deltas: deltas.into(), _pool: pool }
+        Self { deltas: deltas.into(), bases: [base, lanes], _pool: pool }
     }
 
-    /// Applies bytes to a world of the base. A refusal changes nothing, and anything else makes a sound world. Tells
+    /// Applies bytes to a world of the base of delta number `of`. A refusal changes nothing, and anything else makes a sound world. Tells
     /// which it was.
     ///
     /// # Panics
     ///
     /// When it is neither.
-    pub fn try_bytes(&self, bytes: &[u8]) -> Result<(), DeltaError> {
-        let mut world = branch_of(&self.base);
+    pub fn try_bytes(&self, of: usize, bytes: &[u8]) -> Result<(), DeltaError> {
+        let base = &self.bases[usize::from(of >= DELTAS_OF_FIRST)];
+        let mut world = branch_of(base);
         let pool = SnapshotPool::default();
         let (view, hash) = (world.capture(ALL, &pool), world.state_hash());
         let applied = Delta::parse(bytes).and_then(|delta| world.apply(&delta));
         match applied {
             Ok(_) => assert_sound(&mut world),
-            Err(_) => assert_same(&mut world, &mut branch_of(&self.base)),
+            Err(_) => assert_same(&mut world, &mut branch_of(base)),
         }
         assert_eq!(view.state_hash(), hash, "views stay as they are");
         applied.map(drop)
     }
 }
+
+/// A world in which command buffers have used indices of their own, between those of the world, and the same after one
+/// change more.
+fn lanes_in_use(pool: &SnapshotPool) -> (View, View) {
+    let mut world = World::with_config(delta_config(4));
+    // The world's own indices go on behind those of the first level of lanes.
+    drop(world.reserve_entities(40_000).unwrap_or_else(|error| panic!("{error}")));
+    let mut commands = Commands::new(&mut world);
+    // A few more than a buffer has at first: these are of its lane.
+    (0..BUFFER_SPAWNS).for_each(|_| _ = commands.spawn((Marked,)));
+    _ = world.play_back(&mut commands);
+    let before = world.capture(ALL, pool);
+    world.spawn((Marked,));
+    (before, world.capture(ALL, pool))
+}
+
+/// So many entities recorded in one buffer take some of the indices that are its own.
+const BUFFER_SPAWNS: usize = 71;
 
 /// Changes a delta as bytes say, puts its checksum right, and applies it: for a fuzzer.
 ///
@@ -366,10 +395,11 @@ pub fn feed_delta(seeds: &DeltaSeeds, bytes: &[u8]) {
     if first == 255 {
         let mut whole = changes.to_vec();
         Delta::mend(&mut whole);
-        _ = seeds.try_bytes(&whole);
+        _ = seeds.try_bytes(0, &whole);
         return;
     }
-    let mut delta = seeds.deltas[usize::from(first) % seeds.deltas.len()].clone();
+    let of = usize::from(first) % seeds.deltas.len();
+    let mut delta = seeds.deltas[of].clone();
     for change in changes.chunks_exact(4) {
         let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % delta.len().max(1);
         let (what, value) = (change[2], change[3]);
@@ -387,5 +417,5 @@ pub fn feed_delta(seeds: &DeltaSeeds, bytes: &[u8]) {
         }
     }
     Delta::mend(&mut delta);
-    _ = seeds.try_bytes(&delta);
+    _ = seeds.try_bytes(of, &delta);
 }
