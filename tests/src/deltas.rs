@@ -344,8 +344,8 @@ impl DeltaSeeds {
         Self { deltas: deltas.into(), bases: [base, lanes], _pool: pool }
     }
 
-    /// Applies bytes to a world of the base of delta number `of`. A refusal changes nothing, and anything else makes a sound world. Tells
-    /// which it was.
+    /// Applies bytes to a world of the base of delta number `of`. A refusal changes nothing, and anything else
+    /// makes a sound world. Tells which it was.
     ///
     /// # Panics
     ///
