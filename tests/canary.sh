@@ -103,10 +103,6 @@ seed_bug "free slots need no sound chain" checkpoints \
 seed_bug "free slots of a delta need no sound chain" deltas \
     engine/src/delta/check.rs 'if !is_sound_head(&self.parts.index, &all, numbers) {' \
     'if !is_sound_head(&self.parts.index, &all, numbers) && all.lens.1 == usize::MAX {'
-seed_bug "lanes may take indices of entities back" deltas \
-    engine/src/delta/check.rs \
-    'if !self.world.state.index.taken_back(&self.parts.index).all(&mut are_unused) {' \
-    'if !self.world.state.index.taken_back(&self.parts.index).take(0).all(&mut are_unused) {'
 seed_bug "links of a delta need no sound families" deltas \
     engine/src/delta/check.rs 'match are_sound_families(&links, seen) {' \
     'match are_sound_families(&links, seen) || links.slots.len() > 0 {'
