@@ -229,7 +229,7 @@ fn branch_of(view: &View) -> World {
 fn later_handles(world: &mut World) -> Vec<Entity> {
     let mut handles = vec![world.reserve_entity()];
     let mut commands = Commands::new(world);
-    handles.extend((0..BUFFER_SPAWNS).map(|_| commands.spawn((Marked,))));
+    handles.extend((0..3).map(|_| commands.spawn((Marked,))));
     _ = world.play_back(&mut commands);
     world.advance_tick();
     handles.extend((0..20).map(|_| world.spawn(())));
