@@ -211,6 +211,10 @@ impl<'a> Checking<'a> {
         if !self.world.state.index.taken_back(&self.parts.index).all(&mut are_unused) {
             return malformed(DeltaPart::Index);
         }
+        debug_assert!(
+            are_unused(self.parts.index.head.fresh..u32::MAX),
+            "no slot of an index that was never given out is in use"
+        );
         let rows: u64 =
             (0..self.head.archetypes as usize).map(|table| self.rows(table) as u64).sum();
         if alive != rows {
