@@ -25,6 +25,7 @@ use super::component::ComponentInfo;
 use super::component_id::ComponentId;
 use super::epoch::Epoch;
 use super::room::shrink_list;
+use super::row_size::RowSize;
 
 /// A chunk of a column of `component` that no list holds: new, taken out, or revived.
 ///
@@ -141,6 +142,8 @@ pub(crate) struct ChunkList {
     /// Rows that fit into all chunks.
     rows: usize,
     size: u32,
+    /// Rows in a full chunk, less one.
+    row_mask: u32,
     component: ComponentId,
     /// The type of the values, unless they were described.
     #[cfg(debug_assertions)]
@@ -150,6 +153,7 @@ pub(crate) struct ChunkList {
     /// Neighbours that are kept for the chunks to come.
     run: ChunkRun,
     rows_log2: u8,
+    row_size: RowSize,
     /// Whether all bits are values of the type. Not so of a described one, which a type may take over.
     takes_any_bits: bool,
 }
@@ -166,16 +170,19 @@ impl Deref for ChunkList {
 impl ChunkList {
     pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
         let full = SizeClass::for_bytes(info.chunk_rows() * info.size());
+        let size = u32::try_from(info.size()).expect("the registry limits sizes to a chunk");
         Self {
             entries: Vec::new(),
             rows: if info.size() == 0 { usize::MAX } else { 0 },
-            size: u32::try_from(info.size()).expect("the registry limits sizes to a chunk"),
+            size,
+            row_mask: info.chunk_rows() as u32 - 1,
             component,
             #[cfg(debug_assertions)]
             type_id: info.type_id(),
             full: full.expect("the registry limits sizes to a chunk"),
             run: ChunkRun::default(),
             rows_log2: info.rows_log2(),
+            row_size: RowSize::of(size),
             takes_any_bits: info.accepts_any_bytes() && !info.is_described(),
         }
     }
@@ -189,6 +196,18 @@ impl ChunkList {
     #[inline]
     pub(crate) fn size(&self) -> usize {
         self.size as usize
+    }
+
+    /// The same, for copies.
+    #[inline]
+    pub(crate) fn row_size(&self) -> RowSize {
+        self.row_size
+    }
+
+    /// Rows in a full chunk, less one.
+    #[inline]
+    pub(crate) fn row_mask(&self) -> usize {
+        self.row_mask as usize
     }
 
     #[inline]

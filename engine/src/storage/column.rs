@@ -33,6 +33,7 @@ use super::component::{Component, ComponentInfo};
 use super::component_id::ComponentId;
 use super::epoch::{Epoch, Now};
 use super::history::{Memory, NewCapture, Returns, Step};
+use super::row_size::RowSize;
 
 pub(crate) mod access;
 mod append;
@@ -46,8 +47,6 @@ mod restore;
 
 pub(crate) struct Column {
     chunks: ChunkList,
-    /// Rows in a full chunk, less one.
-    row_mask: usize,
     captured: Captured,
 }
 
@@ -66,7 +65,7 @@ const RUN_BYTES: usize = 1 << 20;
 impl Column {
     pub(crate) fn new(component: ComponentId, info: &ComponentInfo) -> Self {
         let chunks = ChunkList::new(component, info);
-        Self { chunks, row_mask: info.chunk_rows() - 1, captured: Captured::NONE }
+        Self { chunks, captured: Captured::NONE }
     }
 
     #[inline]
@@ -80,8 +79,19 @@ impl Column {
     }
 
     #[inline]
+    fn row_size(&self) -> RowSize {
+        self.chunks.row_size()
+    }
+
+    /// Rows in a full chunk, less one.
+    #[inline]
+    fn row_mask(&self) -> usize {
+        self.chunks.row_mask()
+    }
+
+    #[inline]
     pub(crate) fn chunk_rows(&self) -> usize {
-        self.row_mask + 1
+        self.row_mask() + 1
     }
 
     #[inline]
@@ -134,7 +144,7 @@ impl Column {
     /// How many chunks hold `rows` rows.
     #[inline]
     pub(crate) fn chunks_for(&self, rows: usize) -> usize {
-        if self.size() == 0 { 0 } else { (rows + self.row_mask) >> self.rows_log2() }
+        if self.size() == 0 { 0 } else { (rows + self.row_mask()) >> self.rows_log2() }
     }
 
     pub(crate) fn written(&self, chunk: usize) -> Epoch {
@@ -143,7 +153,7 @@ impl Column {
 
     /// Where the chunk of `row` ends, or `end` where that is before.
     pub(crate) fn run_end(&self, row: usize, end: usize) -> usize {
-        end.min((row | self.row_mask) + 1)
+        end.min((row | self.row_mask()) + 1)
     }
 
     /// Bytes of the chunks that are the world's own: neither blank nor of the world that a branch came from.

@@ -32,6 +32,7 @@ pub(crate) mod mask;
 pub(crate) mod names;
 pub(crate) mod recorded;
 pub(crate) mod room;
+mod row_size;
 pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -193,11 +193,9 @@ impl World {
             let [source, target] = both(tables, from.archetype, edge);
             if let Some(next) = target.next_row(now)
                 && let Some(removal) = source.removal(row, now)
-                && index.owns(entity, now)
-                && removal.moved().is_none_or(|moved| index.owns(moved, now))
-            {
                 // SAFETY: the edge was found as one of `K` from this archetype.
-                unsafe { move_row::<K>((edge, entity, from), removal, next, values, (index, now)) };
+                && unsafe { move_row::<K>((edge, entity, from), removal, next, values, (index, now)) }
+            {
                 source.release_empty(memory);
                 return Ok(removed);
             }
@@ -216,7 +214,8 @@ impl World {
         let removal = source.removal(from.row as usize, now).expect("the move was prepared");
         let (step, next) = ((edge, entity, from), target.append_row(now));
         // SAFETY: the edge was found as one of `K` from this archetype.
-        unsafe { move_row::<K>(step, removal, next, values, (index, now)) };
+        let is_moved = unsafe { move_row::<K>(step, removal, next, values, (index, now)) };
+        assert!(is_moved, "the move was prepared");
     }
 
     /// Moves an entity's row along a known edge that no type stands for, and writes `inserted`, which has all
@@ -246,16 +245,15 @@ impl World {
             let [source, target] = both(tables, from.archetype, edge);
             if let Some(mut next) = target.next_row(now)
                 && let Some(removal) = source.removal(from.row as usize, now)
-                && index.owns(entity, now)
-                && removal.moved().is_none_or(|moved| index.owns(moved, now))
             {
                 write_described(&mut next, &catalog.registry, inserted);
                 next.enable(edge.enabled());
                 // SAFETY: the edge was found by the components that come along it, from this archetype. They
                 // and their toggles are written.
-                unsafe { finish_move((edge, entity, from), removal, next, (index, now)) };
-                source.release_empty(memory);
-                return Ok(());
+                if unsafe { finish_move((edge, entity, from), removal, next, (index, now)) } {
+                    source.release_empty(memory);
+                    return Ok(());
+                }
             }
             let target = edge.target;
             self.prepare_move_to(target, (entity, from))?;
@@ -318,7 +316,7 @@ fn both<'t>(tables: &'t mut [Table], source: ArchetypeId, edge: &Edge) -> [&'t m
     pair.expect("an edge leads to another table of the world")
 }
 
-/// Moves a row and writes the components that come.
+/// Moves a row and writes the components that come. Returns whether it did: both slots have to be writable.
 ///
 /// # Safety
 ///
@@ -330,16 +328,17 @@ unsafe fn move_row<K: EdgeKind>(
     mut next: NextRow<'_>,
     values: &impl Values<K::Inserted>,
     index: (&mut EntityIndex, Now<'_>),
-) {
+) -> bool {
     let edge = step.0;
     values.put_row(&mut AppendSink { row: next.columns(), positions: &edge.positions });
     next.enable(edge.enabled());
     // SAFETY: the columns of the edge's end are those that come from its source, those of the bundle that it
     // inserts, and the toggles of that bundle. Those of the bundle and the toggles are written.
-    unsafe { finish_move(step, removal, next, index) };
+    unsafe { finish_move(step, removal, next, index) }
 }
 
-/// Moves a row along an edge, after the components that come were written.
+/// Moves a row along an edge, after the components that come were written. Returns whether it did, as
+/// [`move_row`].
 ///
 /// # Safety
 ///
@@ -351,14 +350,14 @@ unsafe fn finish_move(
     removal: Removal<'_>,
     next: NextRow<'_>,
     (index, now): (&mut EntityIndex, Now<'_>),
-) {
+) -> bool {
     let to = Location { archetype: edge.target, row: next.row() as u32 };
-    if let Some(moved) = removal.moved() {
-        index.relocate(moved, from, now);
+    if !index.exchange((entity, to), (removal.moved(), from), now) {
+        return false;
     }
     // SAFETY: the caller's contract: the edge names the columns that are copied.
     unsafe { removal.finish_move(next, &edge.targets) };
-    index.relocate(entity, to, now);
+    true
 }
 
 /// Copies rows of a table to appended ones of another, and writes the components that come.

@@ -418,11 +418,9 @@ impl World {
         let now = self.memory.now();
         let removal = self.state.tables[at.archetype.index()].removal(at.row as usize, now);
         let removal = removal.expect("the removal was prepared");
-        if let Some(moved) = removal.moved() {
-            self.state.index.relocate(moved, at, now);
-        }
+        let is_removed = self.state.index.remove(entity, (removal.moved(), at), now);
+        assert!(is_removed, "the removal was prepared");
         removal.finish();
-        self.state.index.free(entity, now);
     }
 
     /// Makes the links beside a child writable: those of its siblings and of its parent.

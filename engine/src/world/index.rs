@@ -18,6 +18,7 @@ use convoy_pool::MemoryError;
 
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::column::Column;
+use crate::storage::column::access::RowMut;
 use crate::storage::component::ComponentInfo;
 use crate::storage::component_id::ComponentId;
 use crate::storage::entity::Entity;
@@ -342,14 +343,6 @@ impl EntityIndex {
         self.prepare_move(entity, memory)
     }
 
-    /// Changes the location of a living entity whose slot is writable.
-    #[inline]
-    pub(crate) fn relocate(&mut self, entity: Entity, location: Location, now: Now<'_>) {
-        let slot = self.slot_mut(entity.index(), now);
-        slot.archetype = location.archetype.bits();
-        slot.row = location.row;
-    }
-
     /// Changes the locations of living entities, whose slots are writable, to consecutive rows.
     pub(crate) fn relocate_run(&mut self, entities: &[Entity], first: Location, now: Now<'_>) {
         let (archetype, mut row) = (first.archetype.bits(), first.row);
@@ -358,6 +351,59 @@ impl EntityIndex {
             (slot.archetype, slot.row) = (archetype, row);
             row += 1;
         }
+    }
+
+    /// Puts an entity that leaves its row at `to`, and the one that takes its place, if there is one, where it
+    /// was, at `from`. Changes nothing and returns false where a slot is not writable.
+    #[inline]
+    pub(crate) fn exchange(
+        &mut self,
+        (entity, to): (Entity, Location),
+        (moved, from): (Option<Entity>, Location),
+        now: Now<'_>,
+    ) -> bool {
+        let Some(slot) = self.leave(entity, (moved, from), now) else { return false };
+        slot.put(to);
+        true
+    }
+
+    /// Frees the slot of a living entity, and puts the one that takes its place, if there is one, where it was,
+    /// at `from`. Changes nothing and returns false where a slot is not writable, or a reservation is open.
+    #[inline(always)]
+    pub(crate) fn remove(
+        &mut self,
+        entity: Entity,
+        (moved, from): (Option<Entity>, Location),
+        now: Now<'_>,
+    ) -> bool {
+        if !self.is_settled() {
+            return false;
+        }
+        let head = *self.free_head.get_mut();
+        let Some(slot) = self.leave(entity, (moved, from), now) else { return false };
+        let is_listed = slot.free(head);
+        self.alive -= 1;
+        if is_listed {
+            *self.free_head.get_mut() = entity.index();
+        }
+        true
+    }
+
+    /// The slot of an entity that leaves its row, for which that of the one that takes its place is written.
+    #[inline(always)]
+    fn leave(
+        &mut self,
+        entity: Entity,
+        (moved, from): (Option<Entity>, Location),
+        now: Now<'_>,
+    ) -> Option<&mut Slot> {
+        let index = entity.index() as usize;
+        let Some(moved) = moved else {
+            return self.slots.owned_row::<Slot>(index, now).map(RowMut::into_mut);
+        };
+        let [slot, other] = self.slots.owned_pair::<Slot>([index, moved.index() as usize], now)?;
+        other.put(from);
+        Some(slot)
     }
 
     /// Frees the slot of a living or reserved entity, which [`EntityIndex::prepare_free`] or
@@ -378,16 +424,11 @@ impl EntityIndex {
         let next = *self.free_head.get_mut();
         let slot = self.slot_mut(entity.index(), now);
         let is_alive = slot.archetype != RESERVED;
-        let Some(generation) = slot.generation.checked_add(1) else {
-            // The slot has used up its generations. Zero belongs to the default handle and is
-            // never given out, so that no stale handle of this slot can come alive.
-            *slot = Slot { generation: 0, archetype: FREE, row: NONE };
-            self.alive -= u32::from(is_alive);
-            return;
-        };
-        *slot = Slot { generation, archetype: FREE, row: next };
+        let is_listed = slot.free(next);
         self.alive -= u32::from(is_alive);
-        *self.free_head.get_mut() = entity.index();
+        if is_listed {
+            *self.free_head.get_mut() = entity.index();
+        }
     }
 
     /// Makes the slots of all living entities writable.

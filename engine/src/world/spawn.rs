@@ -101,16 +101,10 @@ impl World {
         loop {
             let Self { state: State { tables, index, .. }, memory, .. } = self;
             let (table, now) = (&mut tables[at.archetype.index()], memory.now());
-            if index.is_settled()
-                && let Some(removal) = table.removal(at.row as usize, now)
-                && index.owns(entity, now)
-                && removal.moved().is_none_or(|moved| index.owns(moved, now))
+            if let Some(removal) = table.removal(at.row as usize, now)
+                && index.remove(entity, (removal.moved(), at), now)
             {
-                if let Some(moved) = removal.moved() {
-                    index.relocate(moved, at, now);
-                }
                 removal.finish();
-                index.free(entity, now);
                 table.release_empty(memory);
                 return Ok(());
             }

@@ -16,6 +16,7 @@ use convoy_pool::CHUNK_ALIGN;
 use super::*;
 use crate::storage::component::{ValueBytes, ValuesBytes};
 use crate::storage::recorded::RecordedValue;
+use crate::storage::row_size::with_row_size;
 use crate::storage::rows::{Rows, no_bytes};
 
 /// A row that is in its column and that no snapshot sees, for as long as this borrows the column.
@@ -185,22 +186,43 @@ impl Column {
         self.chunks.iter().all(|entry| entry.born == epoch)
     }
 
+    /// Two rows as values of `T`, if the chunks of both are the world's own now.
+    #[inline]
+    pub(crate) fn owned_pair<T: Component>(
+        &mut self,
+        rows: [usize; 2],
+        now: Now<'_>,
+    ) -> Option<[&mut T; 2]> {
+        // First, as in `owned_row`.
+        self.assert_holds::<T>();
+        assert!(rows[0] != rows[1], "the rows are different ones");
+        let are_owned = rows.iter().all(|&row| self.is_row_owned(row, now.epoch()));
+        are_owned.then(|| {
+            rows.map(|row| {
+                // SAFETY: the row is below the capacity.
+                let mut row = unsafe { self.row_ptr_unchecked(row).cast() };
+                // SAFETY: the rows differ, and their chunks were born in the epoch that lasts. The rest as in
+                // `RowMut::into_mut`.
+                unsafe { row.as_mut() }
+            })
+        })
+    }
+
     /// Copies the value at `from` to row `to`.
     ///
     /// # Safety
     ///
     /// Both rows are below the capacity, and no active snapshot sees `to`.
-    #[inline]
+    #[inline(always)]
     pub(in crate::storage) unsafe fn copy_row_to(&mut self, from: usize, to: usize) {
-        if self.size() == 0 {
-            return;
-        }
-        // SAFETY: the caller's contract, and rows have bytes.
-        let source = unsafe { self.byte_ptr_unchecked(from) };
-        // SAFETY: as above.
-        let target = unsafe { self.byte_ptr_unchecked(to) };
-        // SAFETY: both rows are inside chunks of this column.
-        unsafe { copy_row(source, target, self.size()) };
+        with_row_size!(self, |bytes| {
+            // SAFETY: the caller's contract, and rows have as many bytes.
+            let source = unsafe { self.row_ptr_of(from, bytes) };
+            // SAFETY: as above.
+            let target = unsafe { self.row_ptr_of(to, bytes) };
+            // SAFETY: both rows are inside chunks of this column; `copy` allows equal pointers.
+            unsafe { ptr::copy(source.as_ptr(), target.as_ptr(), bytes) };
+        });
     }
 
     /// Moves the value at `row` to row `to` of `target`, and the value at `last` into its place.
@@ -218,18 +240,18 @@ impl Column {
         to: usize,
     ) {
         assert_eq!(target.size(), self.size(), "both columns hold the same component");
-        if self.size() == 0 {
-            return;
-        }
-        // SAFETY: the caller's contract, and rows have bytes.
-        let row = unsafe { self.byte_ptr_unchecked(row) };
-        // SAFETY: as above.
-        let last = unsafe { self.byte_ptr_unchecked(last) };
-        // SAFETY: as above.
-        let to = unsafe { target.byte_ptr_unchecked(to) };
-        // SAFETY: all three rows are inside chunks of columns with this size of row, `to` in one
-        // that is not this column's, and `row` and `last` differ.
-        unsafe { move_row(row, last, to, self.size()) };
+        with_row_size!(self, |bytes| {
+            // SAFETY: the caller's contract, and rows have as many bytes.
+            let row = unsafe { self.row_ptr_of(row, bytes) }.as_ptr();
+            // SAFETY: as above.
+            let last = unsafe { self.row_ptr_of(last, bytes) }.as_ptr();
+            // SAFETY: as above.
+            let to = unsafe { target.row_ptr_of(to, bytes) }.as_ptr();
+            // SAFETY: both rows are inside chunks, `to` in one that is not this column's.
+            unsafe { ptr::copy_nonoverlapping(row, to, bytes) };
+            // SAFETY: both rows are inside chunks of this column, and they differ.
+            unsafe { ptr::copy_nonoverlapping(last, row, bytes) };
+        });
     }
 
     /// Checks that a value of `T` is as large as a row.
@@ -270,20 +292,20 @@ impl Column {
         if self.size() == 0 {
             return no_bytes();
         }
-        // SAFETY: the caller's contract, and the row has bytes.
-        unsafe { self.byte_ptr_unchecked(row) }
+        // SAFETY: the caller's contract, and rows have as many bytes.
+        unsafe { self.row_ptr_of(row, self.size()) }
     }
 
-    /// [`Column::row_ptr_unchecked`] of rows that have bytes.
+    /// [`Column::row_ptr_unchecked`] of a row of `bytes` bytes.
     ///
     /// # Safety
     ///
-    /// The row is below the capacity, and has bytes.
+    /// The row is below the capacity. `bytes` is the size of rows, and not zero.
     #[inline]
-    unsafe fn byte_ptr_unchecked(&self, row: usize) -> NonNull<u8> {
+    unsafe fn row_ptr_of(&self, row: usize, bytes: usize) -> NonNull<u8> {
         // SAFETY: the caller's contract.
         let chunk = unsafe { self.entry(row) }.chunk;
-        let offset = (row & self.row_mask) * self.size();
+        let offset = (row & self.row_mask()) * bytes;
         // SAFETY: the row is in the chunk, and so is the offset.
         let row = unsafe { chunk.as_ptr().add(offset) };
         // SAFETY: a chunk is not at address zero.
@@ -356,25 +378,27 @@ impl<'c> RowMut<'c> {
     /// Copies the value at `from` in the same column over this one.
     #[inline]
     pub(crate) fn copy_within(self, from: usize) {
-        let (source, target) = (self.column.row_ptr(from), self.ptr());
-        // SAFETY: both rows are inside chunks of this column.
-        unsafe { copy_row(source, target, self.column.size()) };
+        let (source, target) = (self.column.row_ptr(from).as_ptr(), self.ptr().as_ptr());
+        // SAFETY: both rows are inside chunks of this column; `copy` allows equal pointers.
+        with_row_size!(self.column, |bytes| unsafe { ptr::copy(source, target, bytes) });
     }
 
     /// Copies the value at `from` of another column of the component over this one.
     #[inline]
     pub(crate) fn copy_from(self, source: &Column, from: usize) {
         assert_eq!(source.size(), self.column.size(), "both columns hold the same component");
-        let (source, target) = (source.row_ptr(from), self.ptr());
-        // SAFETY: both rows are inside chunks of columns with this size of row.
-        unsafe { copy_row(source, target, self.column.size()) };
+        let (source, target) = (source.row_ptr(from).as_ptr(), self.ptr().as_ptr());
+        with_row_size!(self.column, |bytes| {
+            // SAFETY: both rows are inside chunks, of two columns with this size of row.
+            unsafe { ptr::copy_nonoverlapping(source, target, bytes) };
+        });
     }
 }
 
 impl<'c> RunMut<'c> {
     /// The pieces of the rows that lie in one chunk each, and how many rows come before each.
     fn pieces(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
-        let (first, end, mask) = (self.rows.start, self.rows.end, self.column.row_mask);
+        let (first, end, mask) = (self.rows.start, self.rows.end, self.column.row_mask());
         let mut next = first;
         std::iter::from_fn(move || {
             let piece = next..end.min((next | mask) + 1);
@@ -525,48 +549,4 @@ impl<'c> RunMut<'c> {
 unsafe fn spare_rows<'a, T>(start: NonNull<u8>, rows: usize) -> &'a mut [MaybeUninit<T>] {
     // SAFETY: the caller's contract; a place may hold any bytes.
     unsafe { slice::from_raw_parts_mut(start.as_ptr().cast(), rows) }
-}
-
-/// Calls `$copy` with a number of bytes that is known at compile time for the usual sizes of rows,
-/// so that it compiles to a few moves.
-macro_rules! with_size {
-    ($size:expr, |$bytes:ident| $copy:expr) => {
-        with_size!(@ $size, $bytes, $copy, 4 8 12 16 24 32 48 64)
-    };
-    (@ $size:expr, $bytes:ident, $copy:expr, $($literal:literal)+) => {
-        match $size {
-            $($literal => {
-                let $bytes = $literal;
-                $copy
-            })+
-            $bytes => $copy,
-        }
-    };
-}
-
-/// Copies one row.
-///
-/// # Safety
-///
-/// Both pointers are valid for `size` bytes; they may be equal, and otherwise don't overlap.
-#[inline]
-unsafe fn copy_row(source: NonNull<u8>, target: NonNull<u8>, size: usize) {
-    // SAFETY: the caller's contract; `copy` allows equal pointers.
-    with_size!(size, |bytes| unsafe { ptr::copy(source.as_ptr(), target.as_ptr(), bytes) });
-}
-
-/// Copies the row at `row` to `to`, and then the one at `last` to `row`.
-///
-/// # Safety
-///
-/// All pointers are valid for `size` bytes, and none overlap.
-#[inline]
-unsafe fn move_row(row: NonNull<u8>, last: NonNull<u8>, to: NonNull<u8>, size: usize) {
-    let (row, last, to) = (row.as_ptr(), last.as_ptr(), to.as_ptr());
-    with_size!(size, |bytes| {
-        // SAFETY: the caller's contract.
-        unsafe { ptr::copy_nonoverlapping(row, to, bytes) };
-        // SAFETY: the caller's contract.
-        unsafe { ptr::copy_nonoverlapping(last, row, bytes) };
-    });
 }

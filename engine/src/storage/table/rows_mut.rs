@@ -326,7 +326,7 @@ impl Removal<'_> {
     }
 
     /// Removes the row by moving the last one into its place. Chunks stay, for [`Table::release_empty`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(self) {
         let (last, row) = (self.table.rows() - 1, self.row);
         if row != last {

@@ -5,6 +5,8 @@ use bytemuck::{Pod, Zeroable};
 use crate::storage::archetype::ArchetypeId;
 use crate::storage::entity::Entity;
 
+use super::returned::NONE;
+
 /// Where an entity's components are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Location {
@@ -37,6 +39,23 @@ impl Slot {
             archetype: ArchetypeId::new(self.archetype as usize),
             row: self.row,
         })
+    }
+
+    /// Notes where its entity is now.
+    #[inline]
+    pub(super) fn put(&mut self, Location { archetype, row }: Location) {
+        (self.archetype, self.row) = (archetype.bits(), row);
+    }
+
+    /// Makes the slot a free one, before `next` on the free list. Returns false where it can't be listed, as it
+    /// has used up its generations. Zero belongs to the default handle and is never given out, so that no
+    /// stale handle of this slot can come alive.
+    #[inline]
+    pub(super) fn free(&mut self, next: u32) -> bool {
+        let generation = self.generation.checked_add(1);
+        let row = if generation.is_some() { next } else { NONE };
+        *self = Self { generation: generation.unwrap_or(0), archetype: FREE, row };
+        generation.is_some()
     }
 
     /// The entity that this slot, of number `index`, holds, and where it is.
