@@ -94,8 +94,8 @@ const PHASES: [(&str, SetUp); 47] = [
 
 /// Phases that violate the promise, and a part of the report on each.
 const CONTROLS: [(&str, SetUp, &str); 4] = [
-    ("a list in the last frame", Plain(control_allocates), "controls::control_allocates"),
-    ("a block freed", Plain(control_frees), "controls::control_frees"),
+    ("a list in the last frame", Plain(control_allocates), "steady_state/controls.rs"),
+    ("a block freed", Plain(control_frees), "steady_state/controls.rs"),
     ("a mapping", Plain(control_maps), "bytes mapped, where 0 are allowed"),
     (
         "a chunk lost in every other frame",
