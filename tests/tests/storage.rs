@@ -374,3 +374,38 @@ fn a_batch_of_unknown_length_keeps_every_row() {
         assert!(view.is_none_or(|view: View| view.entity_count() == 1));
     }
 }
+
+/// Copies of a row are made for the usual sizes, and in general for all others.
+#[test]
+fn rows_of_every_size_move_whole() {
+    fn rows_of<const N: usize>()
+    where
+        [u8; N]: Pod,
+    {
+        let mut world = World::with_config(WorldConfig::default().chunk_rows_max(8));
+        let value =
+            |number: u32| std::array::from_fn::<u8, N, _>(|at| (number as usize * 31 + at) as u8);
+        let spawned = (0..40_u32).map(|number| world.spawn((value(number), number)));
+        let entities: Vec<_> = spawned.collect();
+        // Of rows that leave, the last one takes the place, and some of them are the last ones.
+        for number in [3, 39, 8, 38, 0, 20] {
+            world.despawn(entities[number]).unwrap();
+        }
+        for number in [5, 37, 6, 30, 36] {
+            world.insert(entities[number], (1_u64,)).unwrap();
+        }
+        world.remove::<(u64,)>(entities[6]).unwrap();
+        let mut numbers = Vec::new();
+        for (bytes, number) in world.query::<(&[u8; N], &u32)>().iter() {
+            assert_eq!(*bytes, value(*number), "rows of {N} bytes");
+            numbers.push(*number);
+        }
+        numbers.sort_unstable();
+        let gone = [0, 3, 8, 20, 38, 39];
+        assert!(numbers.into_iter().eq((0..40).filter(|number| !gone.contains(number))));
+    }
+    macro_rules! rows_of_sizes {
+        ($($size:literal)+) => { $(rows_of::<$size>();)+ };
+    }
+    rows_of_sizes!(0 1 2 3 4 5 7 8 11 12 13 16 20 24 31 32 48 64 96 128);
+}
