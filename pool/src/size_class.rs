@@ -1,6 +1,6 @@
 //! Size classes: the few chunk sizes that exist.
 //!
-//! Small classes go up by half steps (256, 384, 512, 768, ... 16 Ki), which waste less than pure
+//! Small classes go up by half steps (128, 256, 384, 512, 768, ... 16 Ki), which waste less than pure
 //! doubling: 1024 rows of a 12-byte component fill a 12 KiB chunk exactly. Above 16 KiB every
 //! multiple of 4 KiB is a class. All sizes are multiples of [`CHUNK_ALIGN`], so that chunks carved
 //! one after the other stay aligned.
@@ -17,8 +17,8 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 pub(crate) const SMALL_CLASSES: usize = SMALL_BYTES.len();
 
 /// The sizes of the small classes, in ascending order.
-const SMALL_BYTES: [usize; 13] =
-    [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384];
+const SMALL_BYTES: [usize; 14] =
+    [128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384];
 
 /// The largest small chunk: 16 KiB.
 const SMALL_BYTES_MAX: usize = SMALL_BYTES[SMALL_CLASSES - 1];
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(SizeClass::for_bytes(previous + 1).unwrap(), class);
             previous = class.bytes();
         }
-        assert_eq!(SizeClass::for_bytes(0).unwrap().bytes(), 256);
+        assert_eq!(SizeClass::for_bytes(0).unwrap().bytes(), CHUNK_ALIGN);
     }
 
     #[test]

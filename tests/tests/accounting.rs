@@ -281,7 +281,7 @@ fn chunks_are_shared_from_capture_to_first_write_and_never_beyond_the_last_reade
     world.query_mut::<&mut u32>().for_each(|number| *number += 1);
     let after = world.copy_statistics();
     assert_eq!((after.chunks_copied, after.chunks_reowned), (copies.chunks_copied, 9));
-    assert_eq!(after.bytes_reowned, 9 * 256, "the smallest chunks there are");
+    assert_eq!(after.bytes_reowned, 9 * 128, "the smallest chunks there are");
 }
 
 #[test]

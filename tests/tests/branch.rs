@@ -84,16 +84,16 @@ fn branch_takes_memory_for_what_it_writes_only() {
     assert_eq!((branch.memory().live_bytes, branch.memory().mapped_bytes), (0, 0));
     *branch.get_mut::<u32>(entities[0]).unwrap() = 9;
     *branch.get_mut::<u32>(entities[2]).unwrap() = 9;
-    // Entities 2 and 3 share a chunk of 16 numbers, in 256 bytes at the least.
+    // Entities 2 and 3 share a chunk of 16 numbers, in 128 bytes at the least.
     *branch.get_mut::<u32>(entities[3]).unwrap() = 9;
     let memory = branch.memory();
     assert_eq!(branch.copy_statistics().chunks_copied, 2);
-    assert_eq!((memory.live_bytes, memory.retained_bytes), (2 * 256, 0));
+    assert_eq!((memory.live_bytes, memory.retained_bytes), (2 * 128, 0));
     assert_eq!(world.memory().live_bytes, live);
     assert_eq!(world.copy_statistics(), copies);
     // Dropping all rows gives back the written chunks, and none that belongs to the first world.
     branch.query_mut::<&mut u64>().for_each(|wide| *wide = 0);
-    assert!(branch.memory().live_bytes > 2 * 256);
+    assert!(branch.memory().live_bytes > 2 * 128);
     branch.clear().unwrap();
     assert_eq!(branch.memory().retained_bytes, 0);
     assert_eq!(*view.get::<u64>(entities[9]).unwrap(), 9);
@@ -192,7 +192,7 @@ fn branch_counts_as_a_reader_until_its_last_view_ends() {
     assert_eq!(view.readers(), 2);
     world.query_mut::<&mut u32>().for_each(|number| *number += 1);
     let retained = world.memory().retained_bytes;
-    assert!(retained >= 63 * 256, "the branch still sees the old numbers");
+    assert!(retained >= 63 * 128, "the branch still sees the old numbers");
     drop(view);
     world.advance_tick();
     assert_eq!(world.memory().retained_bytes, retained);

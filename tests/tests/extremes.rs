@@ -158,7 +158,7 @@ fn large_chunks_bound_no_table() {
         assert_eq!(*world.get::<u64>(first).unwrap(), 1);
         world.spawn_batch((0..1000_u64).map(|number| (number,))).unwrap();
     }
-    assert_eq!(WorldConfig::CHUNK_BYTES_LIMIT, (1 << 28) - 9 * 4096);
+    assert_eq!(WorldConfig::CHUNK_BYTES_LIMIT, (1 << 28) - 10 * 4096);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn snapshot_is_unchanged_by_compaction_and_its_memory_comes_back_later() {
     world.compact(Duration::MAX);
     let memory = world.memory();
     assert_eq!(memory.retained_bytes, 0);
-    assert_eq!(reserved(&world), 512, "handles and numbers of ten rows");
+    assert_eq!(reserved(&world), 256, "handles and numbers of ten rows");
     assert!(memory.live_bytes < shared.live_bytes + shared.retained_bytes);
 }
 
@@ -234,8 +234,8 @@ fn statistics_name_the_components_and_add_up() {
     assert_eq!(archetypes[1].rows, 1000);
     assert_eq!(archetypes[1].bytes_used, 1000 * (8 + 4));
     assert_eq!(archetypes[1].chunks, 2, "a tag has none");
-    assert_eq!((archetypes[2].bytes_used, archetypes[2].bytes_reserved), (16, 512));
-    assert_eq!(archetypes[2].occupancy(), 16.0 / 512.0);
+    assert_eq!((archetypes[2].bytes_used, archetypes[2].bytes_reserved), (16, 256));
+    assert_eq!(archetypes[2].occupancy(), 16.0 / 256.0);
     let index_bytes = world.memory().live_bytes - reserved(&world);
     assert!((1001 * 12..32 * 1024).contains(&index_bytes), "the rest is the index: {index_bytes}");
     let used: usize = archetypes.iter().map(|archetype| archetype.bytes_used).sum();

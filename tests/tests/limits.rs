@@ -171,7 +171,7 @@ fn is_of_memory(error: &(dyn Error + 'static)) -> bool {
     error.is::<MemoryError>() || error.source().is_some_and(is_of_memory)
 }
 
-/// Uses up memory until `chunks` chunks of 256 bytes are left. Nothing that can be read changes.
+/// Uses up memory until `chunks` times 256 bytes are left. Nothing that can be read changes.
 fn exhaust(world: &mut World, limit_bytes: usize, chunks: usize) {
     for rows in (0..20_000).step_by(4) {
         let memory = world.memory();

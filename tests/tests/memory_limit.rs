@@ -149,6 +149,7 @@ fn exhausted_world() -> (World, View) {
     *world.get_mut::<u32>(first).unwrap() += 10;
     while world.try_spawn((7_u64,)).is_ok() {}
     while world.try_send_event([0_u8; 256]).is_ok() {}
+    while world.try_send_event(0_u8).is_ok() {}
     (world, view)
 }
 

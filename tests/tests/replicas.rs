@@ -360,8 +360,8 @@ fn operations_that_lack_memory_teach_a_world_nothing() {
         |world, list| world.remove_many::<(u64,)>(list).is_ok(),
         |world, _| world.query_mut::<&u32>().insert((1_u8, [0_u64; 4])).is_ok(),
         |world, _| world.query_mut::<&u32>().remove::<(u64,)>().is_ok(),
-        |world, _| world.try_send_event([0_u64; 32]).is_ok(),
-        |world, _| world.insert_resource([0_u64; 32]).is_ok(),
+        |world, _| world.try_send_event([0_u64; 48]).is_ok(),
+        |world, _| world.insert_resource([0_u64; 48]).is_ok(),
         |world, list| {
             let id = world.component_id::<i64>().unwrap();
             world.insert_described(list[3], &[(id, &[1; 8])]).is_ok()
@@ -377,7 +377,7 @@ fn operations_that_lack_memory_teach_a_world_nothing() {
     ];
     let knows = |world: &World| {
         let types = (world.component_id::<u8>(), world.component_id::<[u64; 4]>());
-        (world.archetypes().len(), types, world.contains_resource::<[u64; 32]>())
+        (world.archetypes().len(), types, world.contains_resource::<[u64; 48]>())
     };
     for (number, operation) in operations.iter().enumerate() {
         let mut failures = 0;

@@ -78,7 +78,7 @@ pub(super) struct Block {
     pub(super) discarded: u64,
     pub(super) class: SizeClass,
     pub(super) count: u8,
-    /// 2^32 divided by the size of a chunk in units of 128 bytes, rounded up: distances in a block
+    /// 2^31 divided by the size of a chunk in units of 128 bytes, rounded up: distances in a block
     /// are short enough for the product to be exact.
     pub(super) reciprocal: u32,
 }
@@ -93,7 +93,7 @@ impl Block {
             discarded: 0,
             class,
             count: count as u8,
-            reciprocal: (1_u64 << 32).div_ceil(units) as u32,
+            reciprocal: (1_u64 << 31).div_ceil(units) as u32,
         }
     }
 
@@ -119,7 +119,7 @@ impl Block {
     #[inline]
     pub(super) fn number_of(&self, chunk: ChunkPtr) -> u32 {
         let distance = (chunk.address() - self.start.address()) as u64 / 128;
-        ((distance * u64::from(self.reciprocal)) >> 32) as u32
+        ((distance * u64::from(self.reciprocal)) >> 31) as u32
     }
 
     #[inline]
