@@ -105,10 +105,11 @@ sync of five modules 0.079 to 0.113; 26 archetypes 1.62 prepared and 3.08 as the
 1.53; columns of 10 thousand entities 1.28; insert and remove 5.88 for rows of 4 bytes and 2.40 for
 100 bytes; toggles 1.35; `get` 2.01, prepared 1.33; despawn 2.67.
 
-Two whole runs there in November 2026, a day apart, gave despawn 2.76 and 2.19 (hecs 2.20 and 1.34);
-insert and remove of 4-byte rows 8.04 and 4.34; lists of eight 1.86 and 3.60, churned 4.26 and 8.83; the
-delta 1.92 and 2.45; `pos += vel` over 10 thousand rows by an iterator 1.08 and 1.30; mapped and verified
-1.43 and 1.22. No count of the gate grew by more than 2 % between them.
+Three whole runs there in November 2026, a day apart each, gave despawn 2.76, 2.19 and 1.79, the last after it
+took a sixth fewer instructions (hecs 2.20, 1.34 and 2.22); insert and remove of 4-byte rows 8.04, 4.34 and
+4.30; lists of eight 1.86, 3.60 and 2.50, churned 4.26, 8.83 and 9.79; the delta 1.92, 2.45 and 2.20;
+`pos += vel` over 10 thousand rows by an iterator 1.08, 1.30 and 1.06; mapped and verified 1.43, 1.22 and
+1.14. No count of the gate grew by more than 2 % between them.
 
 On 2 cores of a Zen 4 virtual machine, earlier: all columns written with everything shared 1.35 of
 `memcpy`, which is likely to store past the caches there; one column shared 1.67 of unshared; sync of
